@@ -1,0 +1,1 @@
+"""The harness: brings up remotes and serving, drives load, keeps the history, judges it."""

@@ -1,0 +1,29 @@
+"""What the harness tells a person when it cannot go on.
+
+    HarnessError
+    ├── BadInput        exit code 2: an option, or something that is missing on this machine
+    └── Failed          exit code 1: a part of the run did not do what it must
+
+Both carry one sentence: what, why, cure. ``harness.__main__`` prints it without a traceback
+(with one when ``--debug`` is given).
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Base of both; ``str(error)`` is the sentence to print."""
+
+    exit_code = 1
+
+
+class BadInput(HarnessError):
+    """A wrong option, or a prerequisite that this machine does not have."""
+
+    exit_code = 2
+
+
+class Failed(HarnessError):
+    """Something that should have worked did not, or not in time."""
+
+    exit_code = 1

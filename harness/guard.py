@@ -1,0 +1,124 @@
+"""Runs one command so that nothing of it outlives the harness, whatever ends the harness.
+
+    python guard.py LIFELINE_FD -- COMMAND [ARG ...]
+
+``LIFELINE_FD`` is the reading end of a pipe whose writing end only the harness holds: it comes
+to its end when the harness exits, is killed, or lets go. The guard is the subreaper of all that
+the command starts (prctl(2) PR_SET_CHILD_SUBREAPER), so that daemons which leave the process
+group are found as well: Paddle Serving's launcher starts its binary through a shell, and both
+would otherwise survive the launcher.
+
+On SIGTERM, or when the lifeline ends, every descendant gets SIGTERM and, two seconds later,
+SIGKILL. The guard's exit code is the command's (128 + n for signal n).
+Standard library only and no import from the project: it starts in 20 ms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+GRACE_S = 2.0
+
+
+def descendants(root: int) -> list[int]:
+    """Process ids of all living descendants of ``root``, from /proc (proc(5), stat field 4)."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            children.setdefault(int(fields[1]), []).append(int(name))
+    found: list[int] = []
+    todo = [root]
+    while todo:
+        for child in children.get(todo.pop(), []):
+            found.append(child)
+            todo.append(child)
+    return found
+
+
+def _signal_all(signum: int) -> list[int]:
+    pids = descendants(os.getpid())
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signum)
+    return pids
+
+
+def main() -> int:
+    lifeline = int(sys.argv[1])
+    command = sys.argv[3:]
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    asked, asking = os.pipe()
+    os.set_blocking(asking, False)
+    signal.signal(signal.SIGTERM, lambda *_: os.write(asking, b"t"))
+    signal.signal(signal.SIGCHLD, lambda *_: os.write(asking, b"c"))
+    # Ctrl-C reaches the whole foreground group; the harness decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def child_setup() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+    try:
+        # One thread only, so preexec_fn is safe here.
+        child = subprocess.Popen(command, preexec_fn=child_setup)  # noqa: PLW1509
+    except OSError as error:
+        print(f"cannot start {command[0]}: {error.strerror}", file=sys.stderr)
+        return 127
+    while True:
+        ready, _, _ = select.select([asked, lifeline], [], [])
+        if lifeline in ready:
+            break
+        if b"t" in os.read(asked, 4096):
+            break
+        if child.poll() is not None:
+            break
+        _reap_adopted(child.pid)
+    # The command may be gone while what it started lives on.
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        for pid in _signal_all(signum):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        deadline = time.monotonic() + GRACE_S
+        while descendants(os.getpid()) and time.monotonic() < deadline:
+            child.poll()
+            _reap_adopted(child.pid)
+            time.sleep(0.01)
+    code = child.poll()
+    return code if code is not None and code >= 0 else 128 - (code or 0)
+
+
+def _reap_adopted(own_child: int) -> None:
+    """Collects dead orphans that were handed to us, but leaves the command's status to Popen."""
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == own_child:
+            continue
+        try:
+            with open(f"/proc/{name}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] == "Z" and int(fields[1]) == os.getpid():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(int(name), os.WNOHANG)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
