@@ -1,0 +1,52 @@
+# `make e2e` and `make test` set up what they need. Variables:
+#   REMOTES=hdfs,ftp,http   which remotes              ON=local|docker     where they run
+#   SERVING=auto|embedded|official|docker|official-docker                 DEVICE=cpu|gpu
+#   RELEASES=3              releases of each remote    SEED=1              of the training
+#   PYTEST='-k ftp -x'      more options for pytest
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+REMOTES ?= hdfs,ftp,http
+ON ?= local
+SERVING ?= auto
+DEVICE ?= cpu
+RELEASES ?= 4
+SEED ?= 1
+PYTEST ?=
+BOOT ?= python3
+VENV := $(if $(filter gpu,$(DEVICE)),.venv-gpu,.venv)
+ENVIRONMENT := $(if $(filter gpu,$(DEVICE)),gpu,whole)
+PY := $(CURDIR)/$(VENV)/bin/python
+export PYTHON39
+
+.PHONY: help setup e2e test lint doctor clean
+
+help:
+	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
+
+## make setup    the environment, the cured client, the Hadoop jars
+setup:
+	@$(BOOT) harness/bootstrap.py $(ENVIRONMENT)
+	@$(PY) -m harness setup
+
+## make e2e      the main job on HDFS, FTP and HTTP, one table and a verdict at the end
+e2e:
+	@begin=$$(date +%s.%N); $(MAKE) -s setup && HARNESS_STARTED=$$begin $(PY) -m harness e2e \
+	  --remotes '$(REMOTES)' --on '$(ON)' --serving '$(SERVING)' --device '$(DEVICE)' \
+	  --releases '$(RELEASES)' --seed '$(SEED)'
+
+## make test     every test that CI runs
+test: setup
+	@$(PY) -m pytest -n 2 --dist loadgroup $(PYTEST)
+
+## make lint     ruff and mypy --strict
+lint: setup
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+## make doctor   what this machine has, and what is missing for what
+doctor:
+	@$(BOOT) harness/bootstrap.py $(ENVIRONMENT)
+	@$(PY) -m harness doctor
+
+## make clean    removes environments, caches and runs
+clean:
+	rm -rf .venv .venv-gpu .venv-monitor .cache .tox runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,171 @@
+"""Sets up an environment from a hashed lock: what ``make setup`` runs.
+
+    python3 harness/bootstrap.py whole|gpu|monitor
+
+Run by whatever Python 3 the machine has (3.6 or newer, standard library only), so nothing of the
+project is imported here. It finds or brings uv (into ``.cache/uv``, not into the user's Python),
+finds CPython 3.9, makes ``.venv`` (``.venv-gpu``, ``.venv-monitor``), installs the lock with
+hashes and then the project itself. A second call with nothing changed takes no time.
+"""
+
+import fcntl
+import glob
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CACHE = os.environ.get("HARNESS_CACHE") or os.path.join(ROOT, ".cache")
+ENVIRONMENTS = {"whole": ".venv", "gpu": ".venv-gpu", "monitor": ".venv-monitor"}
+
+
+def fail(sentence):
+    print("setup: " + sentence, file=sys.stderr)
+    sys.exit(2)
+
+
+def say(text):
+    print("setup: " + text, flush=True)
+
+
+def run(command, cure):
+    """Runs a command; its output is shown only when it fails."""
+    environment = dict(os.environ, UV_NO_PROGRESS="1")
+    environment.pop("VIRTUAL_ENV", None)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
+    )
+    if done.returncode:
+        sys.stderr.write(done.stdout.decode(errors="replace"))
+        fail("`{}` failed (its output is above); {}".format(" ".join(command), cure))
+
+
+def check_platform():
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        fail(
+            "Paddle's and Serving's wheels are for x86-64 Linux and this is {} {}; use such a "
+            "machine, or the containers (docs/docker.md) on one".format(
+                platform.machine(), platform.system()
+            )
+        )
+    if platform.libc_ver()[0] != "glibc":
+        fail("the wheels need glibc and this system has another C library; use the containers")
+
+
+def works(command):
+    try:
+        return subprocess.run(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ).returncode == 0
+    except OSError:
+        return False
+
+
+def find_uv():
+    folder = os.path.join(CACHE, "uv")
+    own = os.path.join(folder, "bin", "uv")
+    for candidate in (shutil.which("uv"), os.path.expanduser("~/.local/bin/uv"), own):
+        if candidate and works([candidate, "--version"]):
+            return candidate
+    lock = os.path.join(ROOT, "requirements", "uv.txt")
+    say("bringing uv into " + folder)
+    os.makedirs(CACHE, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    if works([sys.executable, "-m", "venv", folder]):
+        python = os.path.join(folder, "bin", "python")
+        options = ["install", "--quiet", "--require-hashes", "-r", lock]
+        run([python, "-m", "pip", *options], "check that pip reaches its package index")
+    elif works([sys.executable, "-m", "pip", "--version"]):
+        shutil.rmtree(folder, ignore_errors=True)
+        options = ["install", "--quiet", "--require-hashes", "--target", folder, "-r", lock]
+        run([sys.executable, "-m", "pip", *options], "check that pip reaches its package index")
+    else:
+        fail(
+            "{} has neither venv nor pip and there is no uv; install one of them, for instance "
+            "with `apt-get install python3-venv`".format(sys.executable)
+        )
+    if not works([own, "--version"]):
+        fail("uv was installed into {} but does not start; remove the folder and retry".format(folder))
+    return own
+
+
+def is_python39(program):
+    code = "import sys; sys.exit(sys.version_info[:2] != (3, 9))"
+    return works([program, "-c", code])
+
+
+def find_python39(uv):
+    given = os.environ.get("PYTHON39")
+    if given:
+        if not is_python39(given):
+            fail("PYTHON39={} is not a CPython 3.9; name one or unset it".format(given))
+        return given
+    pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
+    candidates = [shutil.which("python3.9")]
+    candidates += sorted(glob.glob(os.path.join(pyenv, "versions", "3.9.*", "bin", "python3.9")))
+    for candidate in candidates:
+        if candidate and is_python39(candidate):
+            return candidate
+    say("no CPython 3.9 on this machine; asking uv for one")
+    folder = os.path.join(CACHE, "python")
+    if works([uv, "python", "install", "--install-dir", folder, "3.9"]):
+        for candidate in glob.glob(os.path.join(folder, "*", "bin", "python3.9")):
+            if is_python39(candidate):
+                return candidate
+    return fail(
+        "CPython 3.9 is needed (the newest client wheel is for it), is not on this machine, and "
+        "uv could not download one; install it, for instance with `pyenv install 3.9`, or name "
+        "one: `make setup PYTHON39=/path/to/python3.9`"
+    )
+
+
+def digest(*paths):
+    total = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            total.update(file.read())
+    return total.hexdigest()
+
+
+def main():
+    if len(sys.argv) != 2 or sys.argv[1] not in ENVIRONMENTS:
+        fail("name one environment: {}".format(", ".join(sorted(ENVIRONMENTS))))
+    name = sys.argv[1]
+    check_platform()
+    begin = time.time()
+    lock = os.path.join(ROOT, "requirements", name + ".txt")
+    project = os.path.join(ROOT, "monitor" if name == "monitor" else "")
+    venv = os.path.join(ROOT, ENVIRONMENTS[name])
+    python = os.path.join(venv, "bin", "python")
+    stamp = os.path.join(venv, "lock.sha256")
+    wanted = digest(lock, os.path.join(project, "pyproject.toml")) + " " + ROOT
+    os.makedirs(CACHE, exist_ok=True)
+    # Two `make` at once would otherwise install into each other.
+    with open(os.path.join(CACHE, "setup.lock"), "w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if os.path.exists(stamp):
+            with open(stamp) as file:
+                if file.read() == wanted and works([python, "--version"]):
+                    return
+        uv = find_uv()
+        base = sys.executable if name == "monitor" else find_python39(uv)
+        if name == "monitor" and sys.version_info < (3, 9):
+            base = find_python39(uv)
+        shutil.rmtree(venv, ignore_errors=True)
+        run([uv, "venv", "--python", base, venv], "check that the folder can be written")
+        retry = "run the same again, it goes on where it stopped"
+        sync = [uv, "pip", "sync", "--python", python, "--require-hashes", lock]
+        run(sync, retry)
+        install = [uv, "pip", "install", "--python", python, "--no-deps", "--no-build-isolation"]
+        run([*install, "-e", project], retry)
+        with open(stamp, "w") as file:
+            file.write(wanted)
+    say("{} ready in {:.1f} s ({})".format(ENVIRONMENTS[name], time.time() - begin, base))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What every server of a run can do, wherever it runs (a local process or a container)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import Optional
+
+from .binary import ServingBinary
+
+
+class Serving(ABC):
+    """One Paddle Serving server over one live directory.
+
+    ``live_dir`` is the folder the server loads from and the monitor swaps; ``log_file`` is
+    ``log/serving.INFO``; ``port`` is on 127.0.0.1.
+    """
+
+    live_dir: Path
+    log_file: Path
+    port: int
+    binary: ServingBinary
+
+    @abstractmethod
+    def start(self) -> None:
+        """Starts the launcher and returns without waiting for the server."""
+
+    @abstractmethod
+    def ready(self, deadline_s: float = 90.0) -> None:
+        """Returns once the server says it is healthy; else raises ``Failed``."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ends it in order. Safe to repeat."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """SIGKILL to all of it."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """The port stays open, nothing answers."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Ends a pause."""
+
+    @abstractmethod
+    def identity(self) -> Optional[str]:
+        """What changes when the server was restarted (process and its start); None when down."""
+
+    @property
+    @abstractmethod
+    def logs(self) -> list[Path]:
+        """The launcher's output and the server's own log."""
+
+    def __enter__(self) -> Serving:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.stop()

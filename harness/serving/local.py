@@ -1,0 +1,116 @@
+"""A server as local processes: the real launcher, and the binary it starts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Optional
+
+from ..errors import BadInput, Failed
+from ..ports import is_listening
+from ..process import Process
+from ..waits import wait_for
+from .base import Serving
+from .binary import ServingBinary
+
+
+class LocalServing(Serving):
+    """The launcher in ``folder``, where the live directory, ``workdir_PORT`` and ``log/`` lie.
+
+    ``model`` is the live directory's name in ``folder``; ``reload_interval_s`` is the tick, in
+    whole seconds; ``gpu_ids`` are handed to the launcher (none: the CPU).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        binary: ServingBinary,
+        port: int,
+        model: str = "uci_housing_model",
+        threads: int = 10,
+        reload_interval_s: int = 1,
+        gpu_ids: Optional[str] = None,
+    ) -> None:
+        self.folder = folder
+        self.model = model
+        self.live_dir = folder / model
+        self.log_file = folder / "log" / "serving.INFO"
+        self.port = port
+        self.binary = binary
+        argv = [sys.executable, "-m", "harness.serving.launcher"]
+        argv += ["--model", model, "--thread", str(threads), "--port", str(port)]
+        argv += ["--reload_interval_s", str(reload_interval_s)]
+        if gpu_ids is not None:
+            argv += ["--gpu_ids", gpu_ids]
+        environment = dict(os.environ, SERVING_BIN=binary.environment_value)
+        # Both would move ProcessInfo.json out of this folder, where another server may be named.
+        environment.pop("SERVING_HOME", None)
+        environment.pop("CONF_HOME", None)
+        self._process = Process(
+            "the serving launcher",
+            argv,
+            log=folder / "launcher.log",
+            cwd=folder,
+            env=environment,
+        )
+
+    def start(self) -> None:
+        if not self.live_dir.is_dir():
+            raise BadInput(
+                f"{self.live_dir} is not there: the server needs a first model; "
+                "install one with `python -m monitor --once`"
+            )
+        if is_listening(self.port):
+            raise BadInput(f"port {self.port} on 127.0.0.1 is in use; name another with --port")
+        self._process.start()
+
+    def ready(self, deadline_s: float = 90.0) -> None:
+        import requests
+
+        def healthy() -> bool:
+            answer = requests.get(f"http://127.0.0.1:{self.port}/health", timeout=2)
+            return answer.status_code == 200 and self.log_file.exists()
+
+        wait_for(
+            healthy,
+            f"the server on port {self.port} to answer /health",
+            deadline_s,
+            retry_on=(requests.RequestException,),
+            alive=self._process.check,
+            log=self._process.log,
+        )
+
+    def stop(self) -> None:
+        self._process.stop()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def pause(self) -> None:
+        self._process.pause()
+
+    def resume(self) -> None:
+        self._process.resume()
+
+    def check(self) -> None:
+        """Raises ``Failed`` with the end of the launcher's output when the server is gone."""
+        self._process.check()
+        if self.identity() is None:
+            raise Failed(f"nothing of the server on port {self.port} runs any more")
+
+    def identity(self) -> Optional[str]:
+        running = []
+        for pid in self._process.pids:
+            try:
+                stat = Path(f"/proc/{pid}/stat").read_text()
+            except OSError:
+                continue
+            # Field 22 is the start time in ticks (proc(5)): a reused process id would differ.
+            running.append(f"{pid}@{stat.rpartition(')')[2].split()[19]}")
+        return " ".join(sorted(running)) or None
+
+    @property
+    def logs(self) -> list[Path]:
+        return [self._process.log, self.log_file]
