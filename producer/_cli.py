@@ -1,0 +1,189 @@
+"""The producer's command line. Imports no paddle: help and wrong options answer at once."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, Optional
+
+from ._errors import BadInput, ProducerError
+from ._loop import Settings, run
+from ._publish import Access, parse
+
+PASSWORD_VARIABLE = "PRODUCER_FTP_PASSWORD"
+
+_DESCRIPTION = """\
+Trains the uci_housing model and publishes one release a pass to a remote, for a monitor to pull:
+first the tarball, then the donefile, each uploaded under a temporary name and renamed into place.
+The release number is one more than the remote's donefile says; one producer a path.
+"""
+_EPILOG = f"""\
+environment: {PASSWORD_VARIABLE} is the FTP password (or it stands in the URL, user:password@).
+The work folder then holds client/ (the client's prototxt) and releases/N/ (model folder, tarball,
+donefile). Exit codes: 0 done, 1 failed, 2 a wrong option or a remote that does not answer.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see python -m producer --help")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs the command; gives its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        run(_settings(words))
+    except ProducerError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"producer: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("producer: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except _Terminated:
+        print("producer: terminated", file=sys.stderr)
+        return 128 + signal.SIGTERM
+    return 0
+
+
+class _Terminated(BaseException):
+    """SIGTERM; like KeyboardInterrupt no error that anything on the way may handle."""
+
+
+def _on_sigterm(_signum: int, _frame: Optional[FrameType]) -> None:
+    raise _Terminated
+
+
+def _settings(words: Sequence[str]) -> Settings:
+    options = _parser().parse_args(words)
+    name = options.name
+    return Settings(
+        address=parse(options.remote),
+        access=Access(
+            hadoop_bin=options.hadoop_bin,
+            fs_ugi=options.fs_ugi,
+            hdfs_user=options.hdfs_user,
+            ftp_password=os.environ.get(PASSWORD_VARIABLE),
+        ),
+        name=name,
+        unpacked=options.unpacked_filename or f"{name}_model",
+        donefile=options.donefile,
+        manifest=options.donefile_format == "manifest",
+        work=options.work or Path(f"{name}_producer"),
+        passes=options.passes,
+        interval=options.interval,
+        step=options.step,
+        seed=options.seed,
+        device=options.device,
+        events=options.events,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m producer",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "--remote",
+        required=True,
+        metavar="URL",
+        help="where to publish: webhdfs://host:port/path, hdfs://host:port/path or afs://… (with "
+        "--hadoop_bin), ftp://user@host:port/path, file:///path",
+    )
+    add(
+        "--name", type=_name, default="uci_housing", help="the tarball is NAME.tar.gz (%(default)s)"
+    )
+    add(
+        "--unpacked_filename",
+        type=_name,
+        metavar="NAME",
+        help="the tarball's one top folder (NAME_model)",
+    )
+    add(
+        "--interval",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="from release to release (60; fractions are allowed); the first one goes out at once",
+    )
+    add("--passes", type=_count, default=30, help="releases to publish, a pass each (%(default)s)")
+    add("--device", choices=("cpu", "gpu"), default="cpu", help="where to train (%(default)s)")
+    add("--seed", type=_seed, default=1, help="of weights and shuffles (%(default)s)")
+    add(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="where models and tarballs are made (./NAME_producer)",
+    )
+    add("--donefile", type=_name, default="donefile", metavar="NAME", help="its name (%(default)s)")
+    add(
+        "--donefile_format",
+        choices=("manifest", "empty"),
+        default="manifest",
+        help="a JSON manifest with number, size, digest and probe, or nothing, as upstream's "
+        "(%(default)s); with an empty one a restarted producer counts from 1 again",
+    )
+    add("--hadoop_bin", metavar="PATH", help="the hadoop command, for hdfs:// and afs://")
+    add("--fs_ugi", metavar="USER,PASSWORD", help="hadoop.job.ugi, for clusters that ask for it")
+    add("--hdfs_user", metavar="USER", help="HDFS user (the URL's, else the one logged in)")
+    add(
+        "--step",
+        action="store_true",
+        help="wait for a line on standard input before each release, instead of --interval; its "
+        "end is the end",
+    )
+    add(
+        "--events",
+        type=Path,
+        metavar="FILE",
+        help="append a JSON line for each release (times of CLOCK_MONOTONIC)",
+    )
+    add("--debug", action="store_true", help="print a traceback with an error")
+    return parser
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no plain file name (letters, digits, '.', '_' and '-')"
+        )
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 on")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 2147483647")
+    return int(text)

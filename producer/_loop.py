@@ -1,0 +1,230 @@
+"""The producer's work: train a pass, export, pack, publish, wait, again."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional
+
+import numpy as np
+
+from . import _data, _manifest
+from ._errors import BadInput, ProducerError, RemoteError
+from ._files import replace
+from ._pack import Packed, pack
+from ._publish import Access, Address, Publisher, connect, publish
+
+if TYPE_CHECKING:
+    from ._export import Exported
+    from ._train import Trainer
+
+_FIRST_RETRY_S = 0.5
+_LONGEST_RETRY_S = 30.0
+# Passes that may go by without a prediction that differs from the one before.
+_PASSES_WITHOUT_CHANGE = 1000
+
+
+class Settings(NamedTuple):
+    """What the command line says; see ``python -m producer --help``."""
+
+    address: Address
+    access: Access
+    name: str
+    unpacked: str
+    donefile: str
+    manifest: bool
+    work: Path
+    passes: int
+    interval: float
+    step: bool
+    seed: int
+    device: str
+    events: Optional[Path]
+
+
+class Release(NamedTuple):
+    """A release as it lies in the work folder, ready to be published."""
+
+    number: int
+    packed: Packed
+    donefile: Path
+    manifest: dict[str, Any]
+
+
+def run(settings: Settings) -> None:
+    """Publishes ``settings.passes`` releases. Raises ``ProducerError``."""
+    housing = _data.load()
+    events = _open_events(settings.events)
+    try:
+        remote = connect(settings.address, settings.access)
+        remote.prepare()
+        announced = remote.read(settings.donefile)
+        first = _manifest.next_release(announced)
+        _prepare_work(settings.work)
+
+        say(f"publishing to {remote.address}, from release {first} on; loading Paddle …")
+        # Paddle's executor greets on stderr otherwise; warnings and errors stay.
+        os.environ.setdefault("GLOG_minloglevel", "1")
+        # Late: importing paddle takes seconds, and everything above should fail at once.
+        from ._train import Trainer
+
+        # A restarted producer starts with other weights, so that release 31 does not predict
+        # what release 1 did; the same remote and seed give the same releases.
+        trainer = Trainer(housing.train, seed=settings.seed + first - 1, device=settings.device)
+        say(f"training on the {settings.device}, work folder {settings.work}")
+        maker = _Maker(trainer, settings, housing.test.x[:1], _manifest.expected_of(announced))
+        for number in _turns(settings, first):
+            release = maker.make(number)
+            t_begin = time.monotonic()
+            _publish_until_done(remote, release)
+            t_end = time.monotonic()
+            _record(events, release, t_begin, t_end)
+            say(
+                f"release {number}: pass {maker.passes}, loss {maker.loss:.3f}, "
+                f"{release.packed.size:,} bytes to {remote.where(release.packed.path.name)} "
+                f"in {t_end - t_begin:.2f} s"
+            )
+    finally:
+        if events is not None:
+            events.close()
+
+
+class _Maker:
+    """Makes release after release: each of one more pass, and of further ones until the probe
+    tells it from the release before.
+
+    ``probe`` is [1, 13] float32; ``before`` is what the release on the remote expects, if any.
+    ``passes`` and ``loss`` are the training's so far.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        settings: Settings,
+        probe: _data.Array,
+        before: Optional[dict[str, _manifest.Numbers]],
+    ) -> None:
+        self._trainer = trainer
+        self._settings = settings
+        self._probe = {"x": probe.tolist()}
+        self._before = before
+        self.passes = 0
+        self.loss = 0.0
+
+    def make(self, number: int) -> Release:
+        """Trains, exports and packs release ``number``."""
+        folder = self._settings.work / "releases" / str(number)
+        for _ in range(_PASSES_WITHOUT_CHANGE):
+            self.loss = self._trainer.train_pass()
+            self.passes += 1
+            exported, expected = self._export(folder / self._settings.unpacked)
+            if _manifest.distinct(expected, self._before):
+                break
+            say(f"pass {self.passes} predicts what the release before does: training on")
+        else:
+            raise ProducerError(
+                f"{_PASSES_WITHOUT_CHANGE} passes did not change the probe's prediction: the "
+                "training has converged, start again with another --seed"
+            )
+        self._before = expected
+        tarball = folder / f"{self._settings.name}.tar.gz"
+        packed = pack(exported.folder, self._settings.unpacked, tarball)
+        content = _manifest.manifest(
+            release=number,
+            tarball=tarball.name,
+            size=packed.size,
+            sha256=packed.sha256,
+            created=time.time(),
+            feeds=exported.feeds,
+            fetches=exported.fetches,
+            probe=self._probe,
+            expected=expected,
+        )
+        donefile = folder / self._settings.donefile
+        replace(donefile, _manifest.encode(content) if self._settings.manifest else b"")
+        return Release(number, packed, donefile, content)
+
+    def _export(self, folder: Path) -> tuple[Exported, dict[str, _manifest.Numbers]]:
+        from ._export import FETCH_ALIAS, export
+        from ._predict import Predictor
+
+        exported = export(self._trainer, folder, self._settings.work / "client")
+        # What the exported files predict, not what the training program does: the promise is
+        # about the release.
+        feed = {
+            variable.name: np.array(self._probe[variable.alias], dtype=variable.dtype)
+            for variable in exported.feeds
+        }
+        (price,) = Predictor(folder)(feed).values()
+        return exported, {FETCH_ALIAS: price.tolist()}
+
+
+def say(line: str) -> None:
+    """A line of progress, visible at once."""
+    print(line, flush=True)
+
+
+def _turns(settings: Settings, first: int) -> Iterator[int]:
+    """The numbers of the releases to make, each when it is due."""
+    due = time.monotonic()
+    for number in range(first, first + settings.passes):
+        if settings.step:
+            if not sys.stdin.readline():
+                say(f"end of input before release {number}: done")
+                return
+        else:
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = time.monotonic() + settings.interval
+        yield number
+
+
+def _publish_until_done(remote: Publisher, release: Release) -> None:
+    """Publishes, again and again with longer and longer pauses while the remote does not do it."""
+    pause = _FIRST_RETRY_S
+    while True:
+        try:
+            publish(remote, release.packed.path, release.donefile)
+            return
+        except RemoteError as error:
+            say(f"release {release.number}: {error}; again in {pause:g} s")
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_RETRY_S)
+
+
+def _open_events(path: Optional[Path]) -> Optional[IO[str]]:
+    if path is None:
+        return None
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"--events {path} cannot be written: {error.strerror}") from None
+
+
+def _prepare_work(work: Path) -> None:
+    try:
+        (work / "releases").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(
+            f"--work {work} cannot be used: {error.strerror}; give a folder that can be written"
+        ) from None
+
+
+def _record(events: Optional[IO[str]], release: Release, t_begin: float, t_end: float) -> None:
+    if events is None:
+        return
+    event = {
+        "event": "published",
+        "release": release.number,
+        "tarball": str(release.packed.path.resolve()),
+        "sha256": release.packed.sha256,
+        "size": release.packed.size,
+        "manifest": release.manifest,
+        "t_begin": t_begin,
+        "t_end": t_end,
+    }
+    events.write(json.dumps(event) + "\n")
+    events.flush()

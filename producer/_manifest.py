@@ -1,0 +1,128 @@
+"""The manifest: what the donefile says about a release. Values in, values out; no I/O.
+
+UTF-8 JSON, at most 64 KiB. Keys: ``format`` (1), ``release``, ``tarball``, ``size``, ``sha256``,
+``created`` (UTC, ISO 8601), ``feeds`` and ``fetches`` (name, alias, dtype, shape with -1 for the
+batch), ``probe`` (``feed``: alias to nested list of the first feed row(s), ``expected``: fetch
+alias to nested list, as Paddle Inference answered for the exported files on a CPU).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, NamedTuple, Optional
+
+FORMAT = 1
+MAX_BYTES = 64 * 1024
+# Two predictions are the same within float32 rounding when they differ by less than this part.
+RTOL = 1e-5
+# How much farther apart two releases' probes are, so that no rounding can confuse them.
+_DISTINCT = 100
+
+Numbers = Any  # float, or a list of Numbers
+
+
+class Variable(NamedTuple):
+    """A feed or fetch. ``shape`` is the whole tensor's, -1 standing for the batch."""
+
+    name: str
+    alias: str
+    dtype: str
+    shape: list[int]
+
+
+def manifest(
+    *,
+    release: int,
+    tarball: str,
+    size: int,
+    sha256: str,
+    created: float,
+    feeds: Sequence[Variable],
+    fetches: Sequence[Variable],
+    probe: Mapping[str, Numbers],
+    expected: Mapping[str, Numbers],
+) -> dict[str, Any]:
+    """The manifest of one release; ``created`` is in seconds since the epoch."""
+    stamp = datetime.fromtimestamp(created, timezone.utc)
+    return {
+        "format": FORMAT,
+        "release": release,
+        "tarball": tarball,
+        "size": size,
+        "sha256": sha256,
+        "created": stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "feeds": [variable._asdict() for variable in feeds],
+        "fetches": [variable._asdict() for variable in fetches],
+        "probe": {"feed": dict(probe), "expected": dict(expected)},
+    }
+
+
+def encode(content: Mapping[str, Any]) -> bytes:
+    """The donefile's bytes. Raises ``ValueError`` above 64 KiB."""
+    raw = json.dumps(content, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    if len(raw) > MAX_BYTES:
+        raise ValueError(f"the manifest has {len(raw)} bytes, the limit is {MAX_BYTES}")
+    return raw
+
+
+def decode(raw: Optional[bytes]) -> Optional[dict[str, Any]]:
+    """The manifest in a donefile's bytes, or None when they are anything else (legal, too)."""
+    if raw is None or not raw or len(raw) > MAX_BYTES:
+        return None
+    try:
+        content = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        return None
+    release = content.get("release")
+    if not isinstance(release, int) or isinstance(release, bool) or release < 0:
+        return None
+    return content
+
+
+def next_release(donefile: Optional[bytes]) -> int:
+    """The number of the release after the one that ``donefile`` announces (1 without one)."""
+    content = decode(donefile)
+    return 1 if content is None else int(content["release"]) + 1
+
+
+def expected_of(donefile: Optional[bytes]) -> Optional[dict[str, Numbers]]:
+    """What the release in ``donefile`` predicts for its probe, if it says so."""
+    content = decode(donefile)
+    probe = content.get("probe") if content else None
+    expected = probe.get("expected") if isinstance(probe, dict) else None
+    return expected if isinstance(expected, dict) else None
+
+
+def distinct(one: Optional[Mapping[str, Numbers]], other: Optional[Mapping[str, Numbers]]) -> bool:
+    """Whether a client can tell two releases by their predictions for the probe.
+
+    True when some number differs by at least 100 times the tolerance (rtol 1e-5), or when one of
+    the two is unknown or of another form.
+    """
+    if one is None or other is None:
+        return True
+    a, b = _flat(dict(one)), _flat(dict(other))
+    if a is None or b is None or len(a) != len(b):
+        return True
+    return any(abs(x - y) >= _DISTINCT * RTOL * max(abs(x), abs(y), RTOL) for x, y in zip(a, b))
+
+
+def _flat(value: Numbers) -> Optional[list[float]]:
+    """All numbers in a nested value in a fixed order, None when there is anything else in it."""
+    if isinstance(value, dict):
+        value = [value[key] for key in sorted(value)]
+    if isinstance(value, list):
+        found: list[float] = []
+        for item in value:
+            numbers = _flat(item)
+            if numbers is None:
+                return None
+            found += numbers
+        return found
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return [float(value)]
+    return None

@@ -1,0 +1,62 @@
+"""Asks an exported model folder for predictions, with Paddle Inference in this process.
+
+Imports paddle, which takes seconds: import this module late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paddle import inference
+
+from ._errors import ProducerError
+
+# Serving finds the files by suffix, in this order (facts of paddle_serving_server 0.9.0).
+_GRAPHS = (".pdmodel", "__model__", "model")
+_PARAMETERS = (".pdiparams", "__params__", "params")
+
+
+class Predictor:
+    """One loaded model. ``inputs`` and ``outputs`` are Paddle's names, in the model's order.
+
+    Raises ``ProducerError`` when ``folder`` holds no model. A damaged model raises whatever
+    Paddle makes of it, or ends the process: load what is not trusted in a process of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        graph, parameters = _find(folder, _GRAPHS), _find(folder, _PARAMETERS)
+        config = inference.Config(str(graph), str(parameters))
+        config.disable_gpu()
+        config.disable_glog_info()
+        self._predictor: Any = inference.create_predictor(config)
+        self.inputs: list[str] = list(self._predictor.get_input_names())
+        self.outputs: list[str] = list(self._predictor.get_output_names())
+
+    def __call__(self, feed: Mapping[str, Any]) -> dict[str, Any]:
+        """Predictions by output name; ``feed`` maps every input name to an array."""
+        for name in self.inputs:
+            array = np.ascontiguousarray(feed[name])
+            handle = self._predictor.get_input_handle(name)
+            handle.reshape(array.shape)
+            handle.copy_from_cpu(array)
+        self._predictor.run()
+        return {
+            name: self._predictor.get_output_handle(name).copy_to_cpu() for name in self.outputs
+        }
+
+
+def _find(folder: Path, suffixes: tuple[str, ...]) -> Path:
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise ProducerError(f"the model folder {folder} cannot be read: {error.strerror}") from None
+    for suffix in suffixes:
+        for name in names:
+            if name.endswith(suffix) and not name.startswith("."):
+                return folder / name
+    raise ProducerError(
+        f"the model folder {folder} has no file that ends in {' or '.join(suffixes)}"
+    )

@@ -1,0 +1,78 @@
+"""Takes the ``--remote`` URL apart. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+from urllib.parse import unquote, urlsplit
+
+from .._errors import BadInput
+
+_FORMS = {
+    "webhdfs": "webhdfs://host:port/path",
+    "hdfs": "hdfs://host:port/path",
+    "afs": "afs://host:port/path",
+    "ftp": "ftp://user@host:port/path",
+    "file": "file:///path",
+}
+_PORTS = {"webhdfs": 9870, "hdfs": 8020, "afs": 9902, "ftp": 21, "file": 0}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where releases go. ``path`` is absolute, without a slash at its end (but for the root)."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    user: Optional[str] = None
+    password: Optional[str] = field(default=None, repr=False)
+
+    @property
+    def authority(self) -> str:
+        """``host:port``, with brackets around an IPv6 address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def of(self, name: str) -> str:
+        """The absolute path of a file there."""
+        return self.path.rstrip("/") + "/" + name
+
+    def __str__(self) -> str:
+        if self.scheme == "file":
+            return f"file://{self.path}"
+        user = f"{self.user}:***@" if self.password else f"{self.user}@" if self.user else ""
+        return f"{self.scheme}://{user}{self.authority}{self.path}"
+
+
+def parse(url: str) -> Address:
+    """Reads a URL. Raises ``BadInput`` (which never quotes a password)."""
+    forms = ", ".join(_FORMS.values())
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise BadInput(f"--remote is not a URL ({error}): one of {forms}") from None
+    if parts.scheme not in _FORMS:
+        raise BadInput(f"--remote has the unknown scheme {parts.scheme!r}: one of {forms}")
+    form = _FORMS[parts.scheme]
+    if parts.query or parts.fragment:
+        raise BadInput(f"--remote has a query or a fragment and may have none: {form}")
+    path = unquote(parts.path)
+    if not path.startswith("/"):
+        raise BadInput(f"--remote has no absolute path: {form}")
+    path = path.rstrip("/") or "/"
+    if parts.scheme == "file":
+        if parts.hostname not in (None, "localhost"):
+            raise BadInput(f"--remote names the host {parts.hostname} for a local folder: {form}")
+        return Address("file", "", 0, path)
+    if not parts.hostname:
+        raise BadInput(f"--remote has no host: {form}")
+    return Address(
+        parts.scheme,
+        parts.hostname,
+        port if port is not None else _PORTS[parts.scheme],
+        path,
+        unquote(parts.username) if parts.username else None,
+        unquote(parts.password) if parts.password else None,
+    )

@@ -1,0 +1,62 @@
+"""A folder of this machine, say the one that an HTTP server serves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Optional
+
+from .._errors import RemoteError
+from .address import Address
+from .base import Publisher, uploading
+
+
+class Folder(Publisher):
+    """``file:///path``."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self._folder = Path(address.path)
+
+    def prepare(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RemoteError("make the folder", str(self.address), str(error.strerror)) from None
+        if not os.access(self._folder, os.W_OK | os.X_OK):
+            raise RemoteError("write to", str(self.address), "permission denied")
+
+    def read(self, name: str) -> Optional[bytes]:
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RemoteError("read", self.where(name), str(error.strerror)) from None
+
+    def put(self, local: Path, name: str) -> None:
+        part = self._folder / uploading(name)
+        try:
+            with local.open("rb") as source, part.open("wb") as target:
+                shutil.copyfileobj(source, target)
+                target.flush()
+                # Whoever serves the folder may run as somebody else.
+                os.fchmod(target.fileno(), 0o644)
+                os.fsync(target.fileno())
+            os.replace(part, self._folder / name)
+            _flush_folder(self._folder)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise RemoteError("write", self.where(name), str(error.strerror)) from None
+
+
+def _flush_folder(folder: Path) -> None:
+    """A rename is durable only once its folder is flushed (fsync(2))."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,104 @@
+"""HDFS or AFS through the ``hadoop`` command, without a shell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional
+from xml.sax.saxutils import escape
+
+from .._errors import RemoteError
+from .address import Address
+from .base import Publisher
+
+_TIMEOUT_S = 180.0
+# By default a client that is refused a connection asks again for a good minute before it says so.
+_QUICK_REFUSAL = "-Dipc.client.connect.max.retries=2"
+
+
+class HadoopCommand(Publisher):
+    """``hdfs://host:port/path`` or ``afs://…``; ``hadoop_bin`` is the command's absolute path.
+
+    ``ugi`` (upstream's ``fs_ugi``, "user,password") goes into a file that only this user can
+    read, because arguments stand in every user's process list.
+    """
+
+    def __init__(
+        self, address: Address, *, hadoop_bin: str, ugi: Optional[str], user: Optional[str]
+    ) -> None:
+        super().__init__(address)
+        self._hadoop = hadoop_bin
+        self._ugi = ugi
+        self._user = user
+
+    def prepare(self) -> None:
+        self._fs("reach", str(self.address), "-mkdir", "-p", self.address.path)
+
+    def read(self, name: str) -> Optional[bytes]:
+        path = self.address.of(name)
+        done = self._run(self.where(name), "-cat", path)
+        if done.returncode == 0:
+            return done.stdout
+        if b"No such file or directory" in done.stderr:
+            return None
+        raise RemoteError("read", self.where(name), _complaint(done.stderr))
+
+    def put(self, local: Path, name: str) -> None:
+        # FsShell's own "-put -f" writes NAME._COPYING_, closes it and renames it over NAME within
+        # one process; a -put, -rm, -mv of ours would leave seconds without a file in between.
+        target = self.address.of(name)
+        self._fs("upload", self.where(name), "-put", "-f", str(local.resolve()), target)
+
+    def _fs(self, operation: str, where: str, *words: str) -> None:
+        done = self._run(where, *words)
+        if done.returncode != 0:
+            raise RemoteError(operation, where, _complaint(done.stderr))
+
+    def _run(self, where: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+        environment = dict(os.environ)
+        if self._user:
+            environment["HADOOP_USER_NAME"] = self._user
+        filesystem = f"-Dfs.default.name={self.address.scheme}://{self.address.authority}"
+        with self._configuration() as configuration:
+            argv = [self._hadoop, "fs", *configuration, filesystem, _QUICK_REFUSAL, *words]
+            try:
+                return subprocess.run(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=_TIMEOUT_S,
+                    env=environment,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                raise RemoteError(
+                    f"run hadoop fs {words[0]} on", where, f"no end after {_TIMEOUT_S:g} s"
+                ) from None
+            except OSError as error:
+                raise RemoteError(f"run {self._hadoop} for", where, str(error.strerror)) from None
+
+    @contextlib.contextmanager
+    def _configuration(self) -> Iterator[list[str]]:
+        if not self._ugi:
+            yield []
+            return
+        with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:  # created with mode 0600
+            file.write(
+                "<configuration><property><name>hadoop.job.ugi</name>"
+                f"<value>{escape(self._ugi)}</value></property></configuration>\n"
+            )
+            file.flush()
+            yield ["-conf", file.name]
+
+
+def _complaint(stderr: bytes) -> str:
+    """The line in which FsShell says what is wrong; log lines and stack traces stand around it."""
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    for line in lines:
+        if line.startswith(("put:", "cat:", "mkdir:", "copyFromLocal:", "-")):
+            return line
+    return lines[-1] if lines else "no reason given"

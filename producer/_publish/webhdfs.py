@@ -1,0 +1,92 @@
+"""HDFS over HTTP (WebHDFS), with the ``hdfs`` package."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import hdfs
+import requests
+import urllib3
+
+from .._errors import RemoteError
+from .address import Address
+from .base import Publisher, uploading
+
+# To connect, and of silence while reading. A WebHDFS server just started needs seconds.
+_TIMEOUT_S = (5.0, 60.0)
+
+
+class WebHdfs(Publisher):
+    """``webhdfs://host:port/path``, with simple authentication."""
+
+    def __init__(self, address: Address, *, user: Optional[str]) -> None:
+        super().__init__(address)
+        self._client: Any = hdfs.InsecureClient(
+            f"http://{address.authority}", user=user or _login(), timeout=_TIMEOUT_S
+        )
+
+    def prepare(self) -> None:
+        with self._told("reach", str(self.address)):
+            self._client.makedirs(self.address.path)
+
+    def read(self, name: str) -> Optional[bytes]:
+        with self._told("read", self.where(name)):
+            try:
+                with self._client.read(self.address.of(name)) as reader:
+                    return bytes(reader.read())
+            except hdfs.HdfsError as error:
+                if error.exception == "FileNotFoundException":
+                    return None
+                raise
+
+    def put(self, local: Path, name: str) -> None:
+        part = self.address.of(uploading(name))
+        with self._told("upload", self.where(name)):
+            with local.open("rb") as source:
+                self._client.write(part, source, overwrite=True)
+            size, arrived = local.stat().st_size, self._client.status(part)["length"]
+            if arrived != size:
+                # A file whose writer never closed it lists short, and no call has failed.
+                raise RemoteError(
+                    "upload", self.where(name), f"{arrived} of {size} bytes arrived, and no error"
+                )
+            # The public rename() has no way to say OVERWRITE (FileContext's atomic replace).
+            self._client._rename(part, destination=self.address.of(name), renameoptions="OVERWRITE")
+
+    @contextlib.contextmanager
+    def _told(self, operation: str, where: str) -> Iterator[None]:
+        try:
+            yield
+        except hdfs.HdfsError as error:
+            raise RemoteError(operation, where, _first_line(str(error))) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise RemoteError(
+                operation, where, _root_cause(error), "is the NameNode's HTTP port right, and up?"
+            ) from None
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except KeyError:  # a container's user id without a name
+        return "root"
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else "no reason given"
+
+
+def _root_cause(error: BaseException) -> str:
+    """requests wraps an errno three layers deep and prints all of them: the innermost says it."""
+    cause: Optional[BaseException] = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        if isinstance(cause, requests.Timeout):
+            return "no answer in time"
+        cause = cause.__cause__ or cause.__context__
+    return _first_line(str(error))

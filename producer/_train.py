@@ -1,0 +1,82 @@
+"""The model and its training: one linear layer on uci_housing, as upstream's example has it.
+
+Shuffle (buffer 500, which is more than the 404 rows: a whole permutation), batches of 16, SGD with
+learning rate 0.01. Imports paddle, which takes seconds: import this module late.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import paddle
+
+from ._data import FEATURES, Array, Rows
+from ._errors import BadInput
+
+_BATCH = 16
+_LEARNING_RATE = 0.01
+
+
+def check_device(device: str) -> None:
+    """Raises ``BadInput`` when ``device`` is ``gpu`` and this paddle or machine has none."""
+    if device != "gpu":
+        return
+    if not paddle.device.is_compiled_with_cuda():
+        raise BadInput(
+            f"--device gpu needs the GPU build of Paddle and this environment has paddlepaddle "
+            f"{paddle.__version__} for the CPU: use the GPU environment, or --device cpu"
+        )
+    if paddle.device.cuda.device_count() == 0:
+        raise BadInput(
+            "--device gpu found no CUDA device here: look at nvidia-smi, or use --device cpu"
+        )
+
+
+class Trainer:
+    """The network, its weights and the passes over the training rows.
+
+    ``seed`` decides the first weights and every shuffle: the same seed gives the same weights
+    after the same number of passes. Not thread-safe: paddle keeps its programs in globals.
+    """
+
+    def __init__(self, rows: Rows, *, seed: int, device: str = "cpu") -> None:
+        check_device(device)
+        paddle.enable_static()
+        self._rows = rows
+        self._shuffle = np.random.RandomState(seed)
+        self.program: Any = paddle.static.Program()
+        startup = paddle.static.Program()
+        self.program.random_seed = startup.random_seed = seed
+        # A guard of its own, so that names (fc_0.w_0) do not depend on what was built before.
+        with paddle.static.program_guard(self.program, startup), paddle.utils.unique_name.guard():
+            self.x: Any = paddle.static.data("x", [None, FEATURES], "float32")
+            y = paddle.static.data("y", [None, 1], "float32")
+            self.price: Any = paddle.static.nn.fc(self.x, size=1)
+            cost = paddle.nn.functional.square_error_cost(self.price, y)
+            self._loss = paddle.mean(cost)
+            paddle.optimizer.SGD(learning_rate=_LEARNING_RATE).minimize(self._loss)
+        place = paddle.CUDAPlace(0) if device == "gpu" else paddle.CPUPlace()
+        self.scope: Any = paddle.static.Scope()
+        self.executor: Any = paddle.static.Executor(place)
+        with paddle.static.scope_guard(self.scope):
+            self.executor.run(startup)
+
+    def train_pass(self) -> float:
+        """One pass over all rows in a new order; gives the mean loss over its batches."""
+        order = self._shuffle.permutation(len(self._rows.x))
+        losses = []
+        with paddle.static.scope_guard(self.scope):
+            for start in range(0, len(order), _BATCH):
+                batch = order[start : start + _BATCH]
+                feed = {"x": self._rows.x[batch], "y": self._rows.y[batch]}
+                (loss,) = self.executor.run(self.program, feed=feed, fetch_list=[self._loss])
+                losses.append(float(loss))
+        return float(np.mean(losses))
+
+    def weights(self) -> dict[str, Array]:
+        """Copies of the parameters by name."""
+        return {
+            parameter.name: np.array(self.scope.find_var(parameter.name).get_tensor())
+            for parameter in self.program.all_parameters()
+        }
