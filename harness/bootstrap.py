@@ -17,55 +17,59 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import List, NoReturn
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CACHE = os.environ.get("HARNESS_CACHE") or os.path.join(ROOT, ".cache")
 ENVIRONMENTS = {"whole": ".venv", "gpu": ".venv-gpu", "monitor": ".venv-monitor"}
 
 
-def fail(sentence):
+def fail(sentence: str) -> NoReturn:
     print("setup: " + sentence, file=sys.stderr)
     sys.exit(2)
 
 
-def say(text):
+def say(text: str) -> None:
     print("setup: " + text, flush=True)
 
 
-def run(command, cure):
+def run(command: List[str], cure: str) -> None:
     """Runs a command; its output is shown only when it fails."""
     environment = dict(os.environ, UV_NO_PROGRESS="1")
     environment.pop("VIRTUAL_ENV", None)
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
+        command,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=ROOT,
+        env=environment,
     )
     if done.returncode:
         sys.stderr.write(done.stdout.decode(errors="replace"))
         fail("`{}` failed (its output is above); {}".format(" ".join(command), cure))
 
 
-def check_platform():
+def check_platform() -> None:
     if sys.platform != "linux" or platform.machine() != "x86_64":
         fail(
-            "Paddle's and Serving's wheels are for x86-64 Linux and this is {} {}; use such a "
-            "machine, or the containers (docs/docker.md) on one".format(
-                platform.machine(), platform.system()
-            )
+            "Paddle's and Serving's wheels are for x86-64 Linux and this is "
+            f"{platform.machine()} {platform.system()}; use such a machine, or the "
+            "containers (docs/docker.md) on one"
         )
     if platform.libc_ver()[0] != "glibc":
         fail("the wheels need glibc and this system has another C library; use the containers")
 
 
-def works(command):
+def works(command: List[str]) -> bool:
     try:
-        return subprocess.run(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ).returncode == 0
+        nothing = subprocess.DEVNULL
+        return subprocess.call(command, stdout=nothing, stderr=nothing) == 0
     except OSError:
         return False
 
 
-def find_uv():
+def find_uv() -> str:
     folder = os.path.join(CACHE, "uv")
     own = os.path.join(folder, "bin", "uv")
     for candidate in (shutil.which("uv"), os.path.expanduser("~/.local/bin/uv"), own):
@@ -85,24 +89,24 @@ def find_uv():
         run([sys.executable, "-m", "pip", *options], "check that pip reaches its package index")
     else:
         fail(
-            "{} has neither venv nor pip and there is no uv; install one of them, for instance "
-            "with `apt-get install python3-venv`".format(sys.executable)
+            f"{sys.executable} has neither venv nor pip and there is no uv; install one of them, "
+            "for instance with `apt-get install python3-venv`"
         )
     if not works([own, "--version"]):
-        fail("uv was installed into {} but does not start; remove the folder and retry".format(folder))
+        fail(f"uv was installed into {folder} but does not start; remove the folder and retry")
     return own
 
 
-def is_python39(program):
+def is_python39(program: str) -> bool:
     code = "import sys; sys.exit(sys.version_info[:2] != (3, 9))"
     return works([program, "-c", code])
 
 
-def find_python39(uv):
+def find_python39(uv: str) -> str:
     given = os.environ.get("PYTHON39")
     if given:
         if not is_python39(given):
-            fail("PYTHON39={} is not a CPython 3.9; name one or unset it".format(given))
+            fail(f"PYTHON39={given} is not a CPython 3.9; name one or unset it")
         return given
     pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
     candidates = [shutil.which("python3.9")]
@@ -116,14 +120,14 @@ def find_python39(uv):
         for candidate in glob.glob(os.path.join(folder, "*", "bin", "python3.9")):
             if is_python39(candidate):
                 return candidate
-    return fail(
+    fail(
         "CPython 3.9 is needed (the newest client wheel is for it), is not on this machine, and "
         "uv could not download one; install it, for instance with `pyenv install 3.9`, or name "
         "one: `make setup PYTHON39=/path/to/python3.9`"
     )
 
 
-def digest(*paths):
+def digest(*paths: str) -> str:
     total = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as file:
@@ -131,11 +135,13 @@ def digest(*paths):
     return total.hexdigest()
 
 
-def main():
+def main() -> None:
     if len(sys.argv) != 2 or sys.argv[1] not in ENVIRONMENTS:
         fail("name one environment: {}".format(", ".join(sorted(ENVIRONMENTS))))
     name = sys.argv[1]
     check_platform()
+    if name == "gpu" and not os.path.exists("/dev/nvidiactl"):
+        fail("DEVICE=gpu, but this machine has no NVIDIA GPU (no /dev/nvidiactl); use DEVICE=cpu")
     begin = time.time()
     lock = os.path.join(ROOT, "requirements", name + ".txt")
     project = os.path.join(ROOT, "monitor" if name == "monitor" else "")
@@ -164,7 +170,7 @@ def main():
         run([*install, "-e", project], retry)
         with open(stamp, "w") as file:
             file.write(wanted)
-    say("{} ready in {:.1f} s ({})".format(ENVIRONMENTS[name], time.time() - begin, base))
+    say(f"{ENVIRONMENTS[name]} ready in {time.time() - begin:.1f} s ({base})")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""The harness's command line: ``python -m harness COMMAND``.
+
+Exit codes: 0 all claims hold, 1 a claim failed, 2 bad input or a missing prerequisite, 3 unknown.
+What went wrong is one sentence on standard error; with ``--debug`` the traceback comes first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, Optional
+
+from .errors import BadInput, HarnessError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m harness", description="Hot loading, end to end.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    e2e = commands.add_parser("e2e", help="the main job on each remote, a table and a verdict")
+    e2e.add_argument("--remotes", default="hdfs,ftp,http", help="which, in this order")
+    e2e.add_argument("--on", default="local", help="local or docker")
+    e2e.add_argument(
+        "--serving",
+        default="auto",
+        help="auto, embedded, official, docker or official-docker; SERVING_BIN overrides",
+    )
+    e2e.add_argument("--device", default="cpu", help="cpu or gpu")
+    e2e.add_argument("--releases", type=int, default=4, help="releases of each remote, 2 or more")
+    e2e.add_argument("--seed", type=int, default=1, help="of the training")
+    e2e.add_argument("--poll", type=float, default=1.0, help="seconds between two polls")
+    e2e.add_argument("--port", type=int, help="the server's port; default: a free one")
+    e2e.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders go")
+    commands.add_parser("setup", help="the cured client and the Hadoop jars, once")
+    commands.add_parser("doctor", help="what this machine has, and what is missing for what")
+    commands.add_parser(
+        "conformance", help="judge any monitor command; see its own --help", add_help=False
+    )
+    for command in commands.choices.values():
+        command.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def _on_sigterm(_signum: int, _frame: Optional[FrameType]) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: Optional[list[str]] = None) -> int:
+    """Runs one command and gives its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        return _run(words)
+    except HarnessError as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        print(f"harness: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("harness: interrupted; everything it started is stopped", file=sys.stderr)
+        return 130
+
+
+def _run(words: list[str]) -> int:
+    if words[:1] == ["conformance"]:
+        from .conformance.cli import main as conformance
+
+        return conformance(words[1:])
+    args = _parser().parse_args(words)
+    if args.command == "e2e":
+        from rich.console import Console
+
+        from .e2e import RunSettings, run
+        from .leg import LegSettings
+
+        leg = LegSettings(
+            releases=args.releases, seed=args.seed, device=args.device, poll_s=args.poll
+        )
+        settings = RunSettings(
+            remotes=tuple(filter(None, args.remotes.split(","))),
+            on=args.on,
+            serving=args.serving,
+            device=args.device,
+            port=args.port,
+            runs=args.runs.absolute(),
+            leg=leg,
+        )
+        console = Console(soft_wrap=True) if not sys.stdout.isatty() else Console()
+        return run(settings, console)
+    if args.command in ("setup", "doctor"):
+        from . import doctor
+
+        return doctor.setup() if args.command == "setup" else doctor.doctor()
+    _parser().print_help()
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""The main job: every remote of a run, one leg after the other, then the verdict and the report.
+
+``python -m harness e2e`` (``make e2e``) is this.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Optional
+
+from rich.console import Console
+
+from . import history as histories
+from .errors import BadInput, Failed, HarnessError
+from .history import History
+from .leg import Leg, LegSettings
+from .ports import free_port
+from .remotes.base import Remote
+from .report import print_report, rows, write_report
+from .run_folder import new_run_folder
+from .serving.base import Serving
+from .serving.binary import ServingBinary, choose
+from .verdict import judge
+
+REMOTES = ("hdfs", "ftp", "http")
+PLACES = ("local", "docker")
+SERVINGS = ("auto", "embedded", "official", "docker", "official-docker")
+DEVICES = ("cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What is run: ``remotes`` in this order, where (``on``), served by what, on which device."""
+
+    remotes: tuple[str, ...] = REMOTES
+    on: str = "local"
+    serving: str = "auto"
+    device: str = "cpu"
+    port: Optional[int] = None
+    runs: Path = Path("runs")
+    leg: LegSettings = field(default_factory=LegSettings)
+
+
+def run(settings: RunSettings, console: Console) -> int:
+    """Runs the whole job. Gives the exit code: 0 valid, 1 invalid, 3 unknown.
+
+    Raises ``BadInput`` before anything is started, ``Failed`` when a part does not do its work.
+    """
+    begin = time.monotonic()
+    _check(settings)
+
+    def say(text: str) -> None:
+        console.print(f"[{time.monotonic() - begin:6.1f} s] {text}", markup=False, highlight=False)
+
+    binary = _binary(settings, say)
+    console.print(f"serving binary: {binary}", markup=False, highlight=False, soft_wrap=True)
+    folder = new_run_folder(settings.runs, settings.leg.seed)
+    say(f"artefacts of this run: {folder}")
+    history = History(folder / "history.jsonl")
+    history.record(
+        "run",
+        schema=histories.SCHEMA,
+        utc=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        seed=settings.leg.seed,
+        remotes=list(settings.remotes),
+        on=settings.on,
+        serving=str(binary),
+        device=settings.device,
+    )
+    failure: Optional[Exception] = None
+    try:
+        _all_legs(settings, binary, folder, history, say)
+    except (HarnessError, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) or not _has_predictions(history.path):
+            raise
+        failure = error
+    finally:
+        history.record("end")
+        history.close()
+    return _finish(settings, folder, binary=binary, console=console, begin=begin, failure=failure)
+
+
+def _check(settings: RunSettings) -> None:
+    for name in settings.remotes:
+        if name not in REMOTES:
+            raise BadInput(f"REMOTES names {name!r}; known are {', '.join(REMOTES)}")
+    if not settings.remotes:
+        raise BadInput(f"REMOTES is empty; name one or more of {', '.join(REMOTES)}")
+    if len(set(settings.remotes)) < len(settings.remotes):
+        raise BadInput("REMOTES names a remote twice; name each once")
+    for option, value, known in (
+        ("ON", settings.on, PLACES),
+        ("SERVING", settings.serving, SERVINGS),
+        ("DEVICE", settings.device, DEVICES),
+    ):
+        if value not in known:
+            raise BadInput(f"{option}={value} is not known; use one of {', '.join(known)}")
+    if settings.leg.releases < 2:
+        raise BadInput(
+            f"RELEASES={settings.leg.releases} shows no hot loading; publish at least 2 releases"
+        )
+    if settings.device == "gpu" and not Path("/dev/nvidiactl").exists():
+        raise BadInput(
+            "DEVICE=gpu, but this machine has no NVIDIA GPU (no /dev/nvidiactl); use DEVICE=cpu"
+        )
+
+
+def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
+    if settings.serving in ("docker", "official-docker"):
+        from .containers import serving_binary  # type: ignore[attr-defined,unused-ignore]
+
+        return serving_binary(settings.serving, settings.device)  # type: ignore[no-any-return,unused-ignore]
+    return choose(settings.serving, settings.device, say)
+
+
+def _remote(settings: RunSettings, name: str, folder: Path) -> Remote:
+    if settings.on == "docker":
+        from .containers import remote
+
+        return remote(name, folder)
+    from .remotes import local
+
+    return local(name, folder)
+
+
+def _serving_factory(
+    settings: RunSettings, binary: ServingBinary
+) -> Callable[[Path, str], Serving]:
+    def make(folder: Path, model: str) -> Serving:
+        port = settings.port or free_port()
+        if settings.serving in ("docker", "official-docker"):
+            from .containers import serving
+
+            return serving(folder, model=model, binary=binary, port=port)  # type: ignore[no-any-return,unused-ignore]
+        from .serving.local import LocalServing
+
+        return LocalServing(
+            folder,
+            binary=binary,
+            port=port,
+            model=model,
+            reload_interval_s=settings.leg.tick_s,
+            gpu_ids="0" if settings.device == "gpu" else None,
+        )
+
+    return make
+
+
+def _all_legs(
+    settings: RunSettings,
+    binary: ServingBinary,
+    folder: Path,
+    history: History,
+    say: Callable[[str], None],
+) -> None:
+    factory = _serving_factory(settings, binary)
+    for name in settings.remotes:
+        remote = _remote(settings, name, folder / name / "remote")
+        leg = Leg(
+            remote, factory, folder=folder / name, history=history, settings=settings.leg, say=say
+        )
+        began = time.monotonic()
+        with leg:
+            for _ in range(settings.leg.releases - 1):
+                leg.publish()
+        say(f"{name}: everything stopped, nothing left running")
+        history.record("leg_ended", remote=name, seconds=time.monotonic() - began)
+
+
+def _has_predictions(path: Path) -> bool:
+    return any(event["event"] == "prediction" for event in histories.read(path))
+
+
+def _finish(
+    settings: RunSettings,
+    folder: Path,
+    *,
+    binary: ServingBinary,
+    console: Console,
+    begin: float,
+    failure: Optional[Exception],
+) -> int:
+    events = list(histories.read(folder / "history.jsonl"))
+    table = rows(events)
+    verdict = judge(events)
+    facts = {
+        "serving binary": str(binary),
+        "remotes": f"{', '.join(settings.remotes)} on {settings.on}",
+        "seed": str(settings.leg.seed),
+        "device": settings.device,
+    }
+    started = os.environ.get("HARNESS_STARTED")
+    run_s = time.monotonic() - begin
+    if started:
+        # Set by the Makefile before the set-up began, in seconds since the epoch.
+        facts["set-up"] = f"{time.time() - float(started) - run_s:.1f} s"
+    facts["run"] = f"{run_s:.1f} s"
+    write_report(folder, table, verdict, facts)
+    print_report(console, table, verdict, str(binary))
+    times = ", ".join(f"{name} {facts[name]}" for name in ("set-up", "run") if name in facts)
+    console.print(f"{times}; report: {folder / 'report.md'}", markup=False, highlight=False)
+    if failure is not None:
+        raise Failed(f"the run was cut short: {failure}")
+    return verdict.exit_code

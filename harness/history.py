@@ -1,0 +1,56 @@
+"""The history of a run: every publish, swap, reload and prediction, one JSON line each.
+
+Several processes append to one file (``history.jsonl``). Times are ``time.monotonic()`` in
+seconds: Linux' CLOCK_MONOTONIC is one clock for all processes of a machine. ``docs/history.md``
+lists the events and their fields; ``SCHEMA`` goes up when their meaning changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+
+Event = dict[str, Any]
+
+
+class History:
+    """Appends events to a file; safe to use from several threads and processes at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # One write(2) with O_APPEND a line: lines of different processes never mix.
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def record(self, event: str, **fields: object) -> None:
+        """Adds one event; ``t`` is now unless it is given."""
+        line = {"event": event, "t": time.monotonic(), **fields}
+        os.write(self._fd, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def read(path: Path) -> Iterator[Event]:
+    """The events of a file, in the order in which they were written.
+
+    A last line without its end (a process was killed while writing) is left out. Raises
+    ``ValueError`` with the line's number for anything else that is no event.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                event = json.loads(line)
+                if not isinstance(event["event"], str):
+                    raise TypeError("event is not a string")
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{path}, line {number}: not an event ({error})") from error
+            yield event

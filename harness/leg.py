@@ -1,0 +1,324 @@
+"""One remote's part of the main job: remote, producer, monitor, server and clients, in order.
+
+    remote up → producer publishes release 1 → monitor --once → server → monitor → clients
+    → producer publishes the next release when every client has been served the one before
+    → clients, monitor, server, producer, remote down; nothing of it may be left
+
+Everything it starts is a process of its own under a guard; everything that happens goes into the
+history. What it means is decided by ``harness.verdict`` afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from .clients import probe
+from .errors import Failed
+from .history import Event, History
+from .observe import Observer, Tail, digest_of
+from .process import Process
+from .remotes.base import Remote
+from .serving.base import Serving
+from .waits import wait_for
+
+Say = Callable[[str], None]
+ServingFactory = Callable[[Path, str], Serving]
+
+
+@dataclass(frozen=True)
+class LegSettings:
+    """How one leg is run. Times are seconds.
+
+    ``releases`` are published in all, ``poll_s`` is the monitor's ``--interval``, ``tick_s`` the
+    server's reload interval, ``bound_s`` what a release may take from its publishing to being
+    served (poll + pull + settle + tick + load + margin), ``switch_window_s`` the time in which
+    the server's threads may swap one after another, ``rtol`` float32 rounding.
+    """
+
+    releases: int = 4
+    seed: int = 1
+    device: str = "cpu"
+    name: str = "uci_housing"
+    monitor: tuple[str, ...] = ("-m", "monitor")
+    monitor_kind: Optional[str] = None
+    poll_s: float = 1.0
+    tick_s: int = 1
+    bound_s: float = 60.0
+    switch_window_s: float = 0.5
+    rtol: float = 1e-5
+    client_pause_s: float = 0.02
+    step_deadline_s: float = 120.0
+
+
+class Leg:
+    """A running leg. ``start`` brings all of it up, ``publish`` makes a release and waits."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        serving: ServingFactory,
+        *,
+        folder: Path,
+        history: History,
+        settings: LegSettings,
+        say: Say = lambda _: None,
+    ) -> None:
+        self.remote = remote
+        self.folder = folder
+        self.history = history
+        self.settings = settings
+        self.say = say
+        self.model = f"{settings.name}_model"
+        self.serving_folder = folder / "serving"
+        self.live_dir = self.serving_folder / self.model
+        self.monitor_log = folder / "monitor.log"
+        self.published: list[Event] = []
+        self.serving = serving(self.serving_folder, self.model)
+        self._stack = contextlib.ExitStack()
+        self._producer_events = Tail(folder / "producer.jsonl")
+        self.producer = Process(
+            f"the producer for {remote.name}",
+            [sys.executable, "-m", "producer", *self._producer_options()],
+            log=folder / "producer.log",
+            cwd=folder,
+            env={**os.environ, **remote.producer_environment},
+            stdin=subprocess.PIPE,
+        )
+        self.monitor = Process(
+            f"the monitor of {remote.name}",
+            self.monitor_command(),
+            log=self.monitor_log,
+            cwd=self.serving_folder,
+        )
+        self.observer = Observer(
+            history,
+            remote.name,
+            live_dir=self.live_dir,
+            monitor_log=self.monitor_log,
+            server_log=self.serving.log_file,
+        )
+        self.clients: dict[str, Process] = {}
+        self._client_answers = Tail(history.path)
+        self._answers: list[Event] = []
+
+    def _producer_options(self) -> list[str]:
+        s = self.settings
+        options = ["--remote", self.remote.url, *self.remote.producer_options, "--name", s.name]
+        options += ["--step", "--passes", str(s.releases), "--seed", str(s.seed)]
+        options += ["--device", s.device, "--work", str(self.folder / "producer")]
+        return [*options, "--events", str(self.folder / "producer.jsonl")]
+
+    def monitor_command(self, *more: str) -> list[str]:
+        """The page's own command line for this remote, and ``more``."""
+        s = self.settings
+        options = self.remote.monitor_options(s.monitor_kind)
+        options += ["--remote_model_name", f"{s.name}.tar.gz", "--remote_donefile_name", "donefile"]
+        options += ["--local_path", ".", "--local_model_name", self.model]
+        options += ["--local_timestamp_file", "fluid_time_file", "--local_tmp_path", "_tmp"]
+        options += ["--unpacked_filename", self.model, "--interval", f"{s.poll_s:g}", "--debug"]
+        return [sys.executable, *s.monitor, *options, *more]
+
+    def start(self) -> None:
+        """Everything up to the clients being served release 1. Raises ``Failed``."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.serving_folder.mkdir(exist_ok=True)
+        self.remote.start()
+        self._stack.callback(self.remote.stop)
+        self.producer.start()  # its import of Paddle takes as long as the remote does
+        self._stack.callback(self.producer.stop)
+        self.remote.ready()
+        self.say(f"{self.remote.name}: up at {self.remote.url}")
+        self._publish_one()
+        self._install_first()
+        self.serving.start()
+        self._stack.callback(self.serving.stop)
+        self.serving.ready()
+        self.say(f"{self.remote.name}: server ready on port {self.serving.port}")
+        self._record_settings()
+        self.record_server()
+        self.observer.start()
+        self._stack.callback(self.observer.stop)
+        self.monitor.start()
+        self._stack.callback(self.monitor.stop)
+        self._start_clients()
+        self.wait_until_served(self.published[-1])
+
+    def _install_first(self) -> None:
+        once = Process(
+            f"the monitor of {self.remote.name} with --once",
+            self.monitor_command("--once"),
+            log=self.folder / "monitor-once.log",
+            cwd=self.serving_folder,
+        )
+        with once:
+            if once.wait(self.settings.step_deadline_s) != 0:
+                once.check()
+        self.say(f"{self.remote.name}: release 1 installed with --once")
+
+    def _record_settings(self) -> None:
+        s = self.settings
+        self.history.record(
+            "settings",
+            remote=self.remote.name,
+            clients=list(probe.KINDS),
+            paced=True,
+            poll_s=s.poll_s,
+            tick_s=s.tick_s,
+            bound_s=s.bound_s,
+            switch_window_s=s.switch_window_s,
+            rtol=s.rtol,
+            serving=str(self.serving.binary),
+            monitor_command=self._masked(self.monitor.argv),
+        )
+
+    def _masked(self, argv: list[str]) -> list[str]:
+        secrets = set(self.remote.producer_environment.values())
+        return ["********" if word in secrets else word for word in argv]
+
+    def record_server(self) -> None:
+        """Notes which processes serve, for the claim that they never change."""
+        identity = self.serving.identity()
+        self.history.record("server", remote=self.remote.name, identity=identity)
+
+    def _start_clients(self) -> None:
+        manifest = self.published[-1]["manifest"]
+        feed = self.folder / "feed.json"
+        feed.write_text(json.dumps(manifest["probe"]["feed"]))
+        for kind in probe.KINDS:
+            argv = [sys.executable, "-m", "harness.clients.probe", kind]
+            argv += ["--port", str(self.serving.port), "--feed", str(feed)]
+            argv += ["--client_config", str(self.folder / "producer" / "client")]
+            argv += ["--fetch", manifest["fetches"][0]["alias"]]
+            argv += ["--history", str(self.history.path), "--remote", self.remote.name]
+            argv += ["--pause", str(self.settings.client_pause_s)]
+            client = Process(f"the {kind} client", argv, log=self.folder / f"client-{kind}.log")
+            client.start()
+            self._stack.callback(client.stop)
+            self.clients[kind] = client
+
+    def publish(self) -> Event:
+        """Publishes one more release, waits until every client was served it; gives its event."""
+        event = self._publish_one()
+        self.wait_until_served(event)
+        return event
+
+    def _publish_one(self) -> Event:
+        begin = time.monotonic()
+        self.producer.stdin.write(b"\n")
+        self.producer.stdin.flush()
+        (line,) = wait_for(
+            lambda: list(self._producer_events.new_lines()),
+            f"the producer to publish release {len(self.published) + 1}",
+            self.settings.step_deadline_s,
+            alive=self.producer.check,
+            log=self.producer.log,
+        )
+        raw: dict[str, Any] = json.loads(line)
+        manifest = raw["manifest"]
+        alias = manifest["fetches"][0]["alias"]
+        event: Event = {
+            "release": raw["release"],
+            "digest": self._digest(raw["release"]),
+            "sha256": raw["sha256"],
+            "expected": list(_flat(manifest["probe"]["expected"][alias])),
+            "t_begin": raw["t_begin"],
+            "t_end": raw["t_end"],
+        }
+        self.history.record("published", remote=self.remote.name, **event)
+        self.published.append({**event, "manifest": manifest})
+        took = time.monotonic() - begin
+        self.say(f"{self.remote.name}: release {raw['release']} published ({took:.1f} s)")
+        return self.published[-1]
+
+    def _digest(self, release: int) -> str:
+        return digest_of(self.folder / "producer" / "releases" / str(release) / self.model)
+
+    def wait_until_served(self, release: Event) -> None:
+        """Waits until every client was answered with this release's prediction."""
+        name = self.remote.name
+
+        def lacking() -> list[str]:
+            for line in self._client_answers.new_lines():
+                event = json.loads(line)
+                if event["event"] == "prediction" and event["remote"] == name:
+                    self._answers.append(event)
+            served = {
+                event["client"]
+                for event in self._answers
+                if event["answered"] >= release["t_begin"]
+                and _close(event.get("value"), release["expected"], self.settings.rtol)
+            }
+            return sorted(set(self.clients) - served)
+
+        def alive() -> None:
+            for process in (self.monitor, self.producer, *self.clients.values()):
+                process.check()
+
+        wait_for(
+            lambda: not lacking(),
+            f"every client of {name} to be served release {release['release']} "
+            f"(price {release['expected']})",
+            self.settings.step_deadline_s,
+            alive=alive,
+            last_seen=lambda: f"not by {lacking()}; last answer {self._answers[-1:]}",
+            log=self.monitor_log,
+        )
+        self.say(f"{name}: release {release['release']} served to all clients")
+
+    def stop(self) -> None:
+        """Ends everything in order and checks that nothing of it is left."""
+        pids: list[int] = []
+        for process in (self.producer, self.monitor, *self.clients.values()):
+            pids += process.pids
+        try:
+            for client in self.clients.values():
+                client.stop()
+            if self.clients:
+                self.record_server()
+        finally:
+            self._stack.close()
+        left = [pid for pid in pids if _alive(pid)]
+        if left:
+            raise Failed(f"processes {left} of the {self.remote.name} leg are still running")
+
+    def __enter__(self) -> Leg:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def _flat(value: Any) -> Iterator[float]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield float(value)
+
+
+def _close(value: Optional[list[float]], expected: list[float], rtol: float) -> bool:
+    return value is not None and all(
+        abs(a - b) <= rtol * max(abs(a), abs(b)) for a, b in zip(value, expected)
+    )

@@ -1,0 +1,148 @@
+"""Watches a live directory and two logs, and writes what happens into the history.
+
+Works with any monitor and any server: a swap is seen in the live directory itself (which model
+files it holds), a pull in the monitor's INFO messages, a reload in ``serving.INFO``. One thread
+looks every ``LOOK_S`` seconds; an event's time is when it was seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional
+
+from .history import History
+
+LOOK_S = 0.01
+# What stands in serving.INFO when a release goes in (see docs/serving.md): idle ticks say
+# "Succ reload version engine" as well, so that line proves nothing.
+_SERVER_LINES = ("begin reload model[", "switching to current_idx[", "Finish reload")
+
+
+def model_digest(folder: int) -> str:
+    """SHA-256 over the names and bytes of a model's files, given the folder's descriptor.
+
+    Hidden files and the time file are left out: they say which release it is, and are not it.
+    """
+    total = hashlib.sha256()
+    for name in sorted(os.listdir(folder)):
+        if name.startswith(".") or name == "fluid_time_file":
+            continue
+        file = os.open(name, os.O_RDONLY, dir_fd=folder)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                continue
+            with open(file, "rb", closefd=False) as stream:
+                content = stream.read()
+        finally:
+            os.close(file)
+        total.update(f"{name}\0{len(content)}\0".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+def digest_of(folder: Path) -> str:
+    """``model_digest`` of a path. The folder is resolved once, so an exchange cannot mix two."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return model_digest(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Tail:
+    """The lines that were added to a text file since the last look; the file may not be there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._rest = b""
+
+    def new_lines(self) -> Iterator[str]:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        self._offset += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            yield line.decode(errors="replace")
+
+
+class Observer:
+    """Watches one remote's leg of a run until ``stop``.
+
+    Events: ``monitor_log`` (every line), ``server_log`` (the lines that tell a reload, and every
+    error), ``swapped`` (``digest`` of the model files, ``second`` of the time file).
+    """
+
+    def __init__(
+        self, history: History, remote: str, *, live_dir: Path, monitor_log: Path, server_log: Path
+    ) -> None:
+        self._history = history
+        self._remote = remote
+        self._live_dir = live_dir
+        self._monitor = Tail(monitor_log)
+        self._server = Tail(server_log)
+        self._seen: Optional[tuple[int, int]] = None
+        self._reloading = False
+        self._done = threading.Event()
+        self._broken: Optional[BaseException] = None
+        self._thread = threading.Thread(target=self._run, name=f"observe {remote}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Looks a last time and ends. Raises what ended the thread, if anything did."""
+        self._done.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._broken is not None:
+            raise self._broken
+
+    def _run(self) -> None:
+        try:
+            while not self._done.wait(LOOK_S):
+                self._look()
+            self._look()
+        except BaseException as error:
+            # Kept for stop(): a run whose observer died must not pass.
+            self._broken = error
+
+    def _look(self) -> None:
+        self._look_at_live_directory()
+        for line in self._monitor.new_lines():
+            self._history.record("monitor_log", remote=self._remote, line=line)
+        for line in self._server.new_lines():
+            self._server_line(line)
+
+    def _server_line(self, line: str) -> None:
+        if "begin reload model[" in line:
+            self._reloading = True
+        wanted = line.startswith("E") or (self._reloading and any(x in line for x in _SERVER_LINES))
+        if "Finish reload" in line:
+            self._reloading = False
+        if wanted:
+            self._history.record("server_log", remote=self._remote, line=line)
+
+    def _look_at_live_directory(self) -> None:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            descriptor = os.open(self._live_dir, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                tag = os.stat("fluid_time_file", dir_fd=descriptor)
+                now = (os.fstat(descriptor).st_ino, int(tag.st_mtime))
+                if now == self._seen:
+                    return
+                digest = model_digest(descriptor)
+            finally:
+                os.close(descriptor)
+            self._seen = now
+            self._history.record("swapped", remote=self._remote, digest=digest, second=now[1])

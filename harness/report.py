@@ -1,0 +1,209 @@
+"""From a history and its verdict to what people and machines read.
+
+One table, remote by release: when it was published, pulled, swapped in, reloaded, first served by
+each client, and how many requests were sent and failed from its publishing to the next one's.
+Written as ``report.md`` and ``report.json``, as ``junit.xml`` (a claim is a test case), and to the
+terminal with rich. Seconds count from the end of the release's publishing ("+1.3"), the publishing
+itself from the start of the run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Optional
+from xml.etree import ElementTree
+
+from rich.console import Console
+from rich.table import Table
+
+from .history import Event
+from .verdict import Leg, Outcome, Verdict, legs
+
+
+@dataclass(frozen=True)
+class Row:
+    """One release of one remote; every time is in seconds, None when it was not seen."""
+
+    remote: str
+    release: int
+    published: float
+    pulled: Optional[float]
+    swapped: Optional[float]
+    reloaded: Optional[float]
+    first_served: dict[str, Optional[float]]
+    sent: int
+    failed: int
+
+
+def rows(events: Sequence[Event]) -> list[Row]:
+    """The table's rows, in the order in which the releases were published."""
+    begin = min(float(event["t"]) for event in events)
+    return [
+        _row(leg, index, begin)
+        for leg in legs(events).values()
+        for index in range(len(leg.published))
+    ]
+
+
+def _row(leg: Leg, index: int, begin: float) -> Row:
+    release = leg.published[index]
+    done = float(release["t_end"])
+    following = leg.published[index + 1 :]
+    until = float(following[0]["t_end"]) if following else float("inf")
+    swap = next((t for t in leg.swaps(index) if t >= release["t_begin"]), None)
+    # The pull that led to the swap: the last one before it.
+    pull = [
+        event["t"] for event in leg.pulls if release["t_begin"] <= event["t"] <= (swap or until)
+    ]
+    reload = [event["t"] for event in leg.reloads if swap is not None and event["t"] >= swap - 0.02]
+    mine = [p for p in leg.predictions if done <= p["sent"] < until]
+
+    def after(times: Sequence[float]) -> Optional[float]:
+        return round(times[0] - done, 3) if times else None
+
+    first = {
+        client: after(
+            [
+                p["answered"]
+                for p in leg.predictions
+                if p["client"] == client
+                and "value" in p
+                and p["answered"] >= release["t_begin"]
+                and index in leg.releases_of(p["value"])
+            ][:1]
+        )
+        for client in leg.settings.get("clients", [])
+    }
+    return Row(
+        remote=leg.remote,
+        release=release["release"],
+        published=round(done - begin, 3),
+        pulled=after(pull[-1:]),
+        swapped=after([swap] if swap is not None else []),
+        reloaded=after(reload[:1]),
+        first_served=first,
+        sent=len(mine),
+        failed=sum(1 for p in mine if "error" in p),
+    )
+
+
+_AFTER = "+{:.2f}"
+
+
+def _cells(row: Row, clients: Sequence[str]) -> list[str]:
+    def cell(value: Optional[float]) -> str:
+        return "–" if value is None else _AFTER.format(value)
+
+    first_of_all = row.pulled is None and row.reloaded is None
+    return [
+        row.remote,
+        str(row.release),
+        f"{row.published:.1f} s",
+        "--once" if first_of_all else cell(row.pulled),
+        "--once" if first_of_all else cell(row.swapped),
+        "at start" if first_of_all else cell(row.reloaded),
+        *(cell(row.first_served.get(client)) for client in clients),
+        str(row.sent),
+        str(row.failed),
+    ]
+
+
+def _heads(clients: Sequence[str]) -> list[str]:
+    served = [f"served {client}" for client in clients]
+    return [
+        "remote",
+        "release",
+        "published",
+        "pulled",
+        "swapped",
+        "reloaded",
+        *served,
+        "sent",
+        "failed",
+    ]
+
+
+def _clients(table: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(client for row in table for client in row.first_served))
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """One sentence: the outcome, and what broke."""
+    total = len(verdict.claims)
+    if verdict.outcome is Outcome.VALID:
+        return f"VALID: all {total} claims hold."
+    broken = "; ".join(str(claim)[:400] for claim in verdict.broken)
+    return f"{verdict.outcome.name}: {len(verdict.broken)} of {total} claims: {broken}"
+
+
+def print_report(console: Console, table: Sequence[Row], verdict: Verdict, serving: str) -> None:
+    """The table, the binary that served, and the verdict, to a terminal."""
+    clients = _clients(table)
+    sheet = Table(title=f"served by {serving}", title_justify="left")
+    for number, head in enumerate(_heads(clients)):
+        sheet.add_column(head, justify="left" if number == 0 else "right", no_wrap=True)
+    for before, row in zip([None, *table], table):
+        if before is not None and before.remote != row.remote:
+            sheet.add_section()
+        sheet.add_row(*_cells(row, clients))
+    console.print(sheet)
+    style = {Outcome.VALID: "bold green", Outcome.INVALID: "bold red"}.get(verdict.outcome, "bold")
+    console.print(verdict_line(verdict), style=style, markup=False, highlight=False)
+
+
+def write_report(
+    folder: Path, table: Sequence[Row], verdict: Verdict, facts: dict[str, str]
+) -> None:
+    """``report.md``, ``report.json`` and ``junit.xml`` in the run's folder.
+
+    ``facts`` are lines for the head of the report: the serving binary, the seed, durations.
+    """
+    clients = _clients(table)
+    heads = _heads(clients)
+    lines = ["# Hot loading, end to end", ""]
+    lines += [f"- {name}: {value}" for name, value in facts.items()]
+    lines += ["", "| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    lines += ["| " + " | ".join(_cells(row, clients)) + " |" for row in table]
+    lines += ["", f"**{verdict_line(verdict)}**", "", "| remote | claim | outcome |"]
+    lines += ["| --- | --- | --- |"]
+    lines += [f"| {c.remote} | {c.name} | {c.outcome.value} {c.why} |" for c in verdict.claims]
+    (folder / "report.md").write_text("\n".join(lines) + "\n")
+
+    report = {
+        "facts": facts,
+        "verdict": verdict.outcome.value,
+        "rows": [asdict(row) for row in table],
+        "claims": [
+            {
+                "remote": claim.remote,
+                "name": claim.name,
+                "outcome": claim.outcome.value,
+                "why": claim.why,
+                "records": list(claim.records),
+            }
+            for claim in verdict.claims
+        ],
+    }
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    _write_junit(folder / "junit.xml", verdict)
+
+
+def _write_junit(path: Path, verdict: Verdict) -> None:
+    broken = [claim for claim in verdict.claims if claim.outcome is Outcome.INVALID]
+    unknown = [claim for claim in verdict.claims if claim.outcome is Outcome.UNKNOWN]
+    suite = ElementTree.Element(
+        "testsuite",
+        name="hot loading",
+        tests=str(len(verdict.claims)),
+        failures=str(len(broken)),
+        errors=str(len(unknown)),
+    )
+    for claim in verdict.claims:
+        case = ElementTree.SubElement(suite, "testcase", classname=claim.remote, name=claim.name)
+        if claim.outcome is not Outcome.VALID:
+            kind = "failure" if claim.outcome is Outcome.INVALID else "error"
+            ElementTree.SubElement(case, kind, message=claim.why)
+    ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
