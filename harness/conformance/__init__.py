@@ -1,0 +1,15 @@
+"""The conformance suite: every scenario on every remote, black box, against any monitor command.
+
+In: a command line of a monitor (``python -m paddle_serving_server.monitor``, ``python -m
+monitor``, anybody's) and which scenarios and remotes. Out: a verdict for each pair, passed,
+failed with evidence, or unknown with why.
+
+    scenarios/   what is done to a monitor, one family a file
+    places/      the remotes as the suite needs them: publish bytes, break at an exact moment
+    releases     the real releases that are published, and what can be wrong with one
+    stage        one scenario on one remote: folders, monitor, watcher; records, decides nothing
+    watch        looks at the live directory all the time
+    interposer   kills a monitor before or after its n-th change of a file
+    judge        claims: pure functions of what was observed
+    suite        runs the pairs; expected failures; report and page are made from its results
+"""

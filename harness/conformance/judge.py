@@ -1,0 +1,296 @@
+"""What judges: claims about what was observed, each a pure function.
+
+A claim returns None when it holds and one sentence of evidence when it does not. A scenario
+names the claims it makes; the verdict follows from them and from the waits that were not met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from .observed import Content, Kill, Known, Observed
+
+Claim = Callable[[Observed], Optional[str]]
+
+PASSED = "passed"
+FAILED = "failed"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``word`` is passed, failed or unknown; ``evidence`` says why unless it passed."""
+
+    word: str
+    evidence: str = ""
+
+
+def verdict(observed: Observed, claims: Iterable[Claim]) -> Verdict:
+    """Failed with the first broken claim's evidence; unknown when all hold but a wait was not
+    met, because then the scenario did not get as far as its claims reach."""
+    broken = [evidence for claim in claims if (evidence := claim(observed)) is not None]
+    if broken:
+        return Verdict(FAILED, "; ".join(broken))
+    if observed.unmet:
+        return Verdict(UNKNOWN, "; ".join(observed.unmet))
+    return Verdict(PASSED)
+
+
+def name_of(content: Optional[Content], known: Sequence[Known]) -> str:
+    """Which release this is: a label, ``absent``, or a description that starts with ``torn``.
+
+    Of two published releases with equal files the later label is given: they are the same to a
+    server.
+    """
+    if content is None:
+        return "absent"
+    for release in reversed(known):
+        if release.files == content.files:
+            return release.label
+    holds = []
+    for path in sorted(content.files):
+        owners = [r.label for r in known if r.files.get(path) == content.files[path]]
+        holds.append(f"{path} of {owners[-1]}" if owners else f"{path} of no release")
+    return "torn (" + (", ".join(holds) or "empty") + ")"
+
+
+def _names(observed: Observed) -> list[str]:
+    return [name_of(look.content, observed.known) for look in observed.looks]
+
+
+def always_one_whole_release(observed: Observed) -> Optional[str]:
+    """In every look the live directory was one whole good release: never a mixture, never gone."""
+    good = {release.label for release in observed.known if release.good}
+    bad = [name for name in _names(observed) if name not in good]
+    if bad:
+        return f"the live directory was {bad[0]} ({len(bad)} such states seen)"
+    return None
+
+
+def whole_once_installed(observed: Observed) -> Optional[str]:
+    """As above, from the first moment on that the live directory was there."""
+    names = _names(observed)
+    there = next((i for i, name in enumerate(names) if name != "absent"), len(names))
+    good = {release.label for release in observed.known if release.good}
+    bad = [name for name in names[there:] if name not in good]
+    return f"the live directory was {bad[0]}" if bad else None
+
+
+def ends_with(label: str) -> Claim:
+    """The live directory holds ``label`` at the end."""
+
+    def claim(observed: Observed) -> Optional[str]:
+        names = _names(observed)
+        last = names[-1] if names else "never seen"
+        if last != label:
+            return f"at the end the live directory was {last}, not {label}"
+        return None
+
+    return claim
+
+
+def each_was_live(*labels: str) -> Claim:
+    """Every one of these releases was live at some time, in this order."""
+
+    def claim(observed: Observed) -> Optional[str]:
+        seen = iter(_names(observed))
+        missing = [label for label in labels if label not in seen]
+        return f"never live in its turn: {', '.join(missing)}" if missing else None
+
+    return claim
+
+
+def never_live(*labels: str) -> Claim:
+    """None of these releases was ever live."""
+
+    def claim(observed: Observed) -> Optional[str]:
+        seen = [name for name in _names(observed) if name in labels]
+        return f"{seen[0]} was live" if seen else None
+
+    return claim
+
+
+def server_reloads_every_swap(observed: Observed) -> Optional[str]:
+    """A server that compares the time file's whole second loads each release that came to stay.
+
+    The second must differ from the one that the release before ended with, or the server does
+    not notice (it compares for inequality), and must have been moved after the files were whole.
+    """
+    stays = _stays(observed)
+    for (_, before), (label, after) in zip(stays, stays[1:]):
+        if after is None:
+            return f"{label} is live without a time file"
+        if before is not None and after == before:
+            return f"{label} has the same second as the release before: no reload"
+    return None
+
+
+def second_never_goes_back(observed: Observed) -> Optional[str]:
+    """The time file's second only moves forward from swap to swap."""
+    stays = _stays(observed)
+    for (_, before), (label, after) in zip(stays, stays[1:]):
+        if before is not None and after is not None and after < before:
+            return f"the time file went back by {before - after} s with {label}"
+    return None
+
+
+def time_file_moves_last(observed: Observed) -> Optional[str]:
+    """Whenever the second changed, the files were those of one whole release.
+
+    This is what remains of "whole at every instant" where a directory cannot be exchanged.
+    """
+    good = {release.label for release in observed.known if release.good}
+    before: Optional[int] = None
+    for look in observed.looks:
+        second = look.content.second if look.content else None
+        name = name_of(look.content, observed.known)
+        if before is not None and second != before and name not in good:
+            return f"the time file moved while the live directory was {name}"
+        before = second
+    return None
+
+
+def _stays(observed: Observed) -> list[tuple[str, Optional[int]]]:
+    """Whole releases in the order they were live, each with the last second it had."""
+    labels = {release.label for release in observed.known}
+    stays: list[tuple[str, Optional[int]]] = []
+    for look in observed.looks:
+        name = name_of(look.content, observed.known)
+        if name not in labels or look.content is None:
+            continue
+        if stays and stays[-1][0] == name:
+            stays[-1] = (name, look.content.second)
+        else:
+            stays.append((name, look.content.second))
+    return stays
+
+
+def swaps_at_most(count: int) -> Claim:
+    """The server is made to reload at most ``count`` times: changes of the time file's second."""
+
+    def claim(observed: Observed) -> Optional[str]:
+        seconds = [look.content.second for look in observed.looks if look.content]
+        changes = sum(1 for a, b in zip(seconds, seconds[1:]) if a != b)
+        if changes > count:
+            return f"{changes} reloads where {count} releases were announced"
+        return None
+
+    return claim
+
+
+def keeps_running(observed: Observed) -> Optional[str]:
+    """The monitor never ended by itself."""
+    for run in observed.runs:
+        if run.ended_itself:
+            return f"the monitor ended by itself with exit code {run.code}: {_last_line(run.log)}"
+    return None
+
+
+def nothing_outside(observed: Observed) -> Optional[str]:
+    """Nothing was written outside the monitor's own folders."""
+    return f"written outside: {', '.join(observed.outside)}" if observed.outside else None
+
+
+def secret_stays_secret(secret: str) -> Claim:
+    """``secret`` is neither in what the monitor wrote nor in the process list of what it started.
+
+    The command line the suite itself gave it does not count.
+    """
+
+    def claim(observed: Observed) -> Optional[str]:
+        if secret in observed.log:
+            return "the password is in the log"
+        if any(secret in line for line in observed.processes):
+            return "the password is in the command line of a process that the monitor started"
+        return None
+
+    return claim
+
+
+def no_traceback(observed: Observed) -> Optional[str]:
+    """The monitor never wrote a traceback."""
+    if "Traceback (most recent call last)" in observed.log:
+        return f"a traceback in the log: {_last_line(observed.log)}"
+    return None
+
+
+def live_within(label: str, mark: str, limit_s: float) -> Claim:
+    """``label`` was live at most ``limit_s`` seconds after ``mark``."""
+
+    def claim(observed: Observed) -> Optional[str]:
+        since = observed.marks.get(mark)
+        if since is None:
+            return None  # the scenario did not get there; another claim or the wait says so
+        for look in observed.looks:
+            if look.at >= since and name_of(look.content, observed.known) == label:
+                late = look.at - since
+                return None if late <= limit_s else f"{label} live {late:.1f} s after {mark}"
+        return f"{label} not live within {limit_s:g} s after {mark}"
+
+    return claim
+
+
+def stopped_within(limit_s: float) -> Claim:
+    """Every SIGTERM ended the monitor within ``limit_s`` seconds."""
+
+    def claim(observed: Observed) -> Optional[str]:
+        for run in observed.runs:
+            if run.stop_s is not None and run.stop_s > limit_s:
+                return f"SIGTERM took {run.stop_s:.1f} s to end it"
+        return None
+
+    return claim
+
+
+def flat(figure: str, allowed: float) -> Claim:
+    """The second half of a series of measurements is at most ``allowed`` above the first.
+
+    Medians of the first and last quarter are compared: one collection of garbage more or less
+    is not a leak.
+    """
+
+    def claim(observed: Observed) -> Optional[str]:
+        series = observed.figures.get(figure, [])
+        if len(series) < 8:
+            return None
+        quarter = len(series) // 4
+        # The very first quarter holds start-up; growth is judged from the second one on.
+        early = sorted(series[quarter : 2 * quarter])[quarter // 2]
+        late = sorted(series[-quarter:])[quarter // 2]
+        if late - early > allowed:
+            return f"{figure} grew from {early:g} to {late:g}"
+        return None
+
+    return claim
+
+
+def every_kill_is_survived(observed: Observed) -> Optional[str]:
+    """After each kill a whole release is live; a restart converges and leaves nothing behind."""
+    good = {release.label for release in observed.known if release.good}
+    target = observed.known[-1].label
+    broken: list[str] = []
+    for kill in observed.kills:
+        at_kill = name_of(kill.after_kill, observed.known)
+        restarted = name_of(kill.after_restart, observed.known)
+        if at_kill not in good:
+            broken.append(f"killed {kill.point}: the live directory was {at_kill}")
+        elif restarted != target:
+            broken.append(f"killed {kill.point}: after a restart it was {restarted}")
+        elif _same_second(kill):
+            broken.append(f"killed {kill.point}: the time file never moved, no reload")
+        elif kill.left_over:
+            broken.append(f"killed {kill.point}: left over {', '.join(kill.left_over)}")
+    if broken:
+        return f"{len(broken)} of {len(observed.kills)} kills: {broken[0]}"
+    return None
+
+
+def _same_second(kill: Kill) -> bool:
+    return kill.after_restart is not None and kill.after_restart.second is None
+
+
+def _last_line(log: str) -> str:
+    lines = [line for line in log.splitlines() if line.strip()]
+    return lines[-1].strip()[:200] if lines else "(nothing in its log)"

@@ -1,0 +1,11 @@
+"""The remotes as the suite needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable
+
+from .base import Place
+from .http import HttpPlace
+
+PLACES: dict[str, Callable[[Path], Place]] = {"http": HttpPlace}

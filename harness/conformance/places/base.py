@@ -1,0 +1,111 @@
+"""A remote as the suite needs it: bytes published by the release contract, broken on cue.
+
+A ``Place`` is one remote for a whole run; every scenario gets a ``Folder`` of its own in it, so
+that scenarios do not see one another's releases.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Optional
+
+
+class Folder(ABC):
+    """Where one scenario publishes.
+
+    ``options`` are upstream's options that point a monitor here, names without dashes
+    (``type``, ``remote_path`` and the remote's own).
+    """
+
+    options: Mapping[str, str]
+
+    @abstractmethod
+    def put(self, name: str, data: bytes, *, second: Optional[int] = None) -> None:
+        """Uploads under a temporary name, then renames into place, replacing what is there.
+
+        ``second`` sets the file's modification time (seconds since the epoch) before the rename,
+        for releases that have to look alike.
+        """
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Deletes the file; it must be there."""
+
+    @abstractmethod
+    def second(self, name: str) -> int:
+        """The file's modification time in whole seconds since the epoch."""
+
+    @abstractmethod
+    def touch(self, name: str, second: int) -> None:
+        """Sets the file's modification time; its bytes stay."""
+
+
+class Place(ABC):
+    """One remote of a run: ``name`` is the column of the report.
+
+    ``poll_s``: what one poll of a monitor costs here beside its interval, in seconds (a JVM).
+    """
+
+    name: str
+    poll_s: float = 0.0
+
+    @abstractmethod
+    def start(self) -> None:
+        """Brings it up; returns when a read and a write have worked."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ends it. Safe to repeat."""
+
+    @abstractmethod
+    def folder(self, name: str) -> Folder:
+        """A new empty folder."""
+
+    @abstractmethod
+    def down(self) -> None:
+        """Connections break and new ones are refused."""
+
+    @abstractmethod
+    def up(self) -> None:
+        """Ends ``down``, ``cut_after`` and ``silent_after``; connections held stay dead."""
+
+    @abstractmethod
+    def cut_after(self, size: int) -> None:
+        """From now on every connection breaks once ``size`` bytes have come down on it."""
+
+    @abstractmethod
+    def silent_after(self, size: int) -> None:
+        """From now on every connection goes silent once ``size`` bytes have come down on it."""
+
+    @abstractmethod
+    def held(self) -> int:
+        """How many connections ``cut_after`` or ``silent_after`` have stopped since it was set."""
+
+    @abstractmethod
+    def go_on(self) -> None:
+        """As ``up``, but connections that were held silent go on where they stopped."""
+
+    @property
+    @abstractmethod
+    def logs(self) -> list[Path]:
+        """The log files of its services."""
+
+    def wrong_credentials(self) -> Optional[dict[str, str]]:
+        """Options that make the remote refuse the monitor; None where there are none to get
+        wrong. The secret among them is the value of ``ftp_password``."""
+        return None
+
+    def __enter__(self) -> Place:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.stop()

@@ -1,0 +1,263 @@
+"""Releases announced in every legal way, by remotes that work: what must become live, and when."""
+
+from __future__ import annotations
+
+from .. import judge
+from ..releases import DONEFILE_NAME, MODEL_NAME
+from ..stage import Stage
+from .base import Scenario
+
+_WHOLE = judge.always_one_whole_release
+
+
+class HappyPath(Scenario):
+    name = "happy-path"
+    title = "Releases published one after another become live one after another."
+    loss = "New models do not arrive at all."
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2", "release 3"),
+        judge.ends_with("release 3"),
+        judge.server_reloads_every_swap,
+        judge.second_never_goes_back,
+        judge.swaps_at_most(3),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        for release in stage.releases[2:4]:
+            stage.publish(release)
+            stage.expect_live(release)
+        stage.let_polls_pass()
+
+
+class EmptyDonefile(Scenario):
+    name = "empty-donefile"
+    title = "Releases announced by an empty donefile, as upstream's producer writes it, arrive."
+    loss = "A producer written after the hot-loading page cannot be used."
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.server_reloads_every_swap,
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1], b"")
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.publish(stage.releases[2], b"", second=stage.remote.second(DONEFILE_NAME) + 2)
+        stage.expect_live(stage.releases[2])
+
+
+class ForeignDonefile(Scenario):
+    name = "foreign-donefile"
+    title = "A donefile with text, a number, bytes or somebody else's JSON announces a release."
+    loss = "A donefile that another tool writes is taken for damage, and no model arrives."
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2", "release 3", "release 4"),
+        judge.ends_with("release 4"),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1], b"done\n")
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        second = stage.remote.second(DONEFILE_NAME)
+        donefiles = (b"20261123\n", b'{"format": 7, "release": "x"}', bytes(range(256)))
+        for release, donefile in zip(stage.releases[2:5], donefiles):
+            second += 2
+            stage.publish(release, donefile, second=second)
+            stage.expect_live(release)
+
+
+class DonefileBeforeModel(Scenario):
+    name = "donefile-before-model"
+    title = "A donefile whose tarball is not there yet is tried again until it is."
+    loss = "A release is lost for good because its parts arrived in the wrong order."
+    claims = (_WHOLE, judge.ends_with("release 1"), judge.keeps_running)
+
+    def act(self, stage: Stage) -> None:
+        stage.announce(stage.releases[1])
+        stage.start_monitor()
+        stage.let_polls_pass()
+        stage.upload(stage.releases[1])
+        stage.expect_live(stage.releases[1], stage.settings.recovery)
+
+
+class NoDonefileAtStart(Scenario):
+    name = "no-donefile-at-start"
+    title = "A monitor that starts before anything was published waits for the first release."
+    loss = "The monitor has to be started by hand after the first release."
+    claims = (_WHOLE, judge.ends_with("release 1"), judge.keeps_running)
+
+    def act(self, stage: Stage) -> None:
+        stage.start_monitor()
+        stage.let_polls_pass()
+        stage.publish(stage.releases[1])
+        stage.expect_live(stage.releases[1])
+
+
+class NoLiveDirectory(Scenario):
+    name = "no-live-directory"
+    title = "Where there is no live directory yet, the first release makes it, whole at once."
+    loss = "A first model has to be put in place by hand, or a server starts on half of one."
+    claims = (judge.whole_once_installed, judge.ends_with("release 1"), judge.keeps_running)
+
+    def prepare(self, stage: Stage) -> None:
+        stage.seen(stage.local).mkdir(parents=True)
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.let_polls_pass(1)
+
+
+class TwoInOneSecond(Scenario):
+    name = "two-in-one-second"
+    title = "Two releases whose donefiles have the same second are two."
+    loss = "The second of two releases is never served."
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.server_reloads_every_swap,
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        # Set, not raced for: the first must have been seen before the second comes.
+        stage.publish(stage.releases[2], second=stage.remote.second(DONEFILE_NAME))
+        stage.expect_live(stage.releases[2])
+
+
+class SameSizeAndSecond(Scenario):
+    name = "same-size-and-second"
+    title = "A donefile of the same size and second as before, but other content, is a change."
+    loss = "A release is never served because its announcement looks like the one before."
+    claims = TwoInOneSecond.claims
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1], _sized(stage.releases[1].donefile()))
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        second = stage.remote.second(DONEFILE_NAME)
+        donefile = _sized(stage.releases[2].donefile())
+        stage.publish(stage.releases[2], donefile, second=second)
+        stage.expect_live(stage.releases[2])
+
+
+def _sized(donefile: bytes) -> bytes:
+    """The same JSON in exactly 4,096 bytes: spaces before the end mean nothing."""
+    return donefile.rstrip() + b" " * (4095 - len(donefile.rstrip())) + b"\n"
+
+
+class TouchedWithoutChange(Scenario):
+    name = "touched-without-change"
+    title = "A donefile with a manifest that is only touched makes the server reload nothing."
+    loss = "Every backup or copy of the remote makes all servers reload, and resets their caches."
+    claims = (
+        _WHOLE,
+        judge.ends_with("release 1"),
+        judge.swaps_at_most(1),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.let_polls_pass(2)
+        stage.remote.touch(DONEFILE_NAME, stage.remote.second(DONEFILE_NAME) + 120)
+        stage.let_polls_pass(3)
+
+
+class DonefileGoneAndBack(Scenario):
+    name = "donefile-gone-and-back"
+    title = "While the donefile is gone nothing happens; when one is back its release arrives."
+    loss = "Cleaning up the remote ends hot loading."
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.swaps_at_most(2),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.remote.remove(DONEFILE_NAME)
+        stage.let_polls_pass(3)
+        stage.publish(stage.releases[2], second=_later(stage))
+        stage.expect_live(stage.releases[2])
+        stage.let_polls_pass(1)
+
+
+def _later(stage: Stage) -> int:
+    """A second after that of the tarball, so that minute-granular listings may see it, too."""
+    return stage.remote.second(MODEL_NAME) + 120
+
+
+class OlderNumber(Scenario):
+    name = "older-release-announced"
+    title = "An older release that is announced again is installed: newest announced wins."
+    loss = "A rollback at the remote does not reach the servers."
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 2", "release 1"),
+        judge.ends_with("release 1"),
+        judge.server_reloads_every_swap,
+        judge.second_never_goes_back,
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[2])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[2])
+        stage.publish(stage.releases[1], second=_later(stage))
+        stage.expect_live(stage.releases[1])
+
+
+class FilesGone(Scenario):
+    name = "files-of-the-old-release-go"
+    title = "Files that the new release does not have are gone after the swap, hidden ones come."
+    loss = "A new model is served with an old vocabulary, or without a file it needs."
+    claims = (_WHOLE, judge.ends_with("release 2"), judge.keeps_running)
+
+    def act(self, stage: Stage) -> None:
+        first = stage.releases[1].with_files({"vocabulary/words.txt": b"old\n"})
+        second = stage.releases[2].with_files({"labels.txt": b"new\n"})
+        stage.publish(first)
+        stage.start_monitor()
+        stage.expect_live(first)
+        stage.publish(second, second=_later(stage))
+        stage.expect_live(second)
+
+
+SCENARIOS: tuple[type[Scenario], ...] = (
+    HappyPath,
+    EmptyDonefile,
+    ForeignDonefile,
+    DonefileBeforeModel,
+    NoDonefileAtStart,
+    NoLiveDirectory,
+    TwoInOneSecond,
+    SameSizeAndSecond,
+    TouchedWithoutChange,
+    DonefileGoneAndBack,
+    OlderNumber,
+    FilesGone,
+)

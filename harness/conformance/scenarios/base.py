@@ -1,0 +1,45 @@
+"""What a scenario is: something done to a monitor, and what is claimed about what is seen."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Optional
+
+from ..judge import Claim
+from ..places.base import Place
+from ..stage import Settings, Stage
+
+
+class Scenario(ABC):
+    """One scenario.
+
+    ``title``: one sentence, what a monitor does when it passes. ``loss``: one sentence, what a
+    user loses when it fails. ``claims``: what is judged, in the order of weight. ``sampled``:
+    part of ``--short``. ``places``: on which remotes it means something (all without it).
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    loss: ClassVar[str]
+    claims: ClassVar[tuple[Claim, ...]]
+    sampled: ClassVar[bool] = True
+    places: ClassVar[Optional[frozenset[str]]] = None
+
+    def applies(self, place: Place) -> bool:
+        """Whether the scenario means anything on this remote."""
+        return self.places is None or place.name in self.places
+
+    def cannot(self, place: Place, settings: Settings) -> Optional[str]:
+        """Why it cannot be run on this machine; None when it can."""
+        return None
+
+    def prepare(self, stage: Stage) -> None:
+        """Before the watcher starts: the first model is in place unless a scenario says else."""
+        stage.install(stage.releases[0])
+
+    @abstractmethod
+    def act(self, stage: Stage) -> None:
+        """Does it. A wait that is not met raises ``stage.NotMet``; leave it alone."""
+
+    def clean(self, stage: Stage) -> None:
+        """After the monitor and the watcher ended: undo what the scenario broke."""

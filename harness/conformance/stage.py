@@ -1,0 +1,314 @@
+"""The stage of one scenario on one remote: folders, the monitor, the watcher.
+
+A scenario acts on it (publish, start, break) and waits on it; what happens is recorded in
+``observed`` for the judge. Nothing here decides whether a monitor is right: a wait that is not
+met ends the act and is recorded, that is all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Optional
+
+from .. import guard
+from ..errors import Failed
+from ..process import Process
+from ..waits import wait_for
+from .command import command_line
+from .judge import name_of
+from .observed import MonitorRun, Observed, Publication
+from .places.base import Folder, Place
+from .releases import DONEFILE_NAME, MODEL_NAME, Release
+from .watch import Watcher
+
+LIVE_NAME = "uci_housing_model"
+TIME_FILE = "fluid_time_file"
+TMP_NAME = "_tmp"
+
+
+class NotMet(Exception):
+    """A wait of the scenario was not met: the act ends here and what was observed is judged."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose for the whole run.
+
+    ``interval``: the monitor's polling interval in seconds. ``patience``: seconds a release may
+    take from its donefile to the live directory beside polls. ``recovery``: the same after an
+    outage, where a monitor may back off. ``silence``: after which time of silence in a transfer a
+    monitor must have given up waiting.
+    """
+
+    command: str
+    interval: float = 1.0
+    patience: float = 15.0
+    recovery: float = 45.0
+    silence: float = 90.0
+    short: bool = False
+    seed: int = 1
+    count: int = 1000
+    environment: Optional[Mapping[str, str]] = None
+
+    @property
+    def interval_text(self) -> str:
+        """As upstream's ``--interval`` takes it: a whole number has no point."""
+        return f"{self.interval:g}"
+
+
+class Stage:
+    """Everything of one scenario on one remote, below ``folder``.
+
+    ``releases``: the trained ones, 0 being the model the server started with.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        remote: Folder,
+        folder: Path,
+        releases: Sequence[Release],
+        settings: Settings,
+    ) -> None:
+        self.place = place
+        self.remote = remote
+        self.folder = folder
+        self.releases = list(releases)
+        self.settings = settings
+        self.observed = Observed()
+        self.local = folder / "server_path"
+        self.unpacked = releases[0].top
+        self.options: dict[str, str] = {}
+        self.prefix: list[str] = []
+        self._watcher: Optional[Watcher] = None
+        self._monitor: Optional[Process] = None
+        self._started = 0.0
+        self._runs = 0
+        self._look_through: Callable[[Path], Path] = lambda path: path
+
+    # --- the live side -------------------------------------------------------------------
+
+    @property
+    def live(self) -> Path:
+        """The live directory, as the monitor names it."""
+        return self.local / LIVE_NAME
+
+    def seen(self, path: Path) -> Path:
+        """``path`` as the suite reaches it (a scenario may run the monitor in a namespace)."""
+        return self._look_through(path)
+
+    def set_namespace(self, prefix: Sequence[str], look_through: Callable[[Path], Path]) -> None:
+        """The monitor will be started with ``prefix``; its paths are seen ``look_through``."""
+        self.prefix = list(prefix)
+        self._look_through = look_through
+
+    def install(self, release: Release) -> None:
+        """Puts the first model into place, time file included, as the launcher leaves it."""
+        self.seen(self.live).mkdir(parents=True, exist_ok=True)
+        release.write_to(self.seen(self.live))
+        (self.seen(self.live) / TIME_FILE).touch()
+        self.know(release)
+
+    def know(self, release: Release) -> None:
+        """Tells the judge about a release (once)."""
+        if all(known.label != release.label for known in self.observed.known):
+            self.observed.known.append(release.known)
+
+    def watch(self) -> None:
+        """Starts to look at the live directory."""
+        hidden = frozenset(
+            path for release in self.observed.known for path in release.files if path[0] == "."
+        )
+        self._watcher = Watcher(self.seen(self.live), TIME_FILE, hidden=hidden)
+        self.observed.looks = self._watcher.looks
+        self._watcher.start()
+
+    @property
+    def now_live(self) -> str:
+        """What is live, as the watcher last saw it."""
+        assert self._watcher is not None
+        return name_of(self._watcher.last, self.observed.known)
+
+    # --- publishing ----------------------------------------------------------------------
+
+    def upload(self, release: Release) -> None:
+        """The tarball alone."""
+        self.know(release)
+        self.remote.put(MODEL_NAME, release.tarball)
+        self.observed.published.append(Publication(time.monotonic(), release.label, False))
+
+    def announce(
+        self, release: Release, donefile: Optional[bytes] = None, second: Optional[int] = None
+    ) -> None:
+        """The donefile alone: the release's manifest, or any other bytes."""
+        self.know(release)
+        data = release.donefile() if donefile is None else donefile
+        self.remote.put(DONEFILE_NAME, data, second=second)
+        self.observed.published.append(Publication(time.monotonic(), release.label, True))
+
+    def publish(
+        self, release: Release, donefile: Optional[bytes] = None, second: Optional[int] = None
+    ) -> None:
+        """Tarball, then donefile."""
+        self.upload(release)
+        self.announce(release, donefile, second)
+
+    # --- the monitor ---------------------------------------------------------------------
+
+    @property
+    def all_options(self) -> dict[str, str]:
+        """Upstream's options for this stage; ``self.options`` replace or add."""
+        options = {
+            **self.remote.options,
+            "remote_model_name": MODEL_NAME,
+            "remote_donefile_name": DONEFILE_NAME,
+            "local_path": str(self.local),
+            "local_model_name": LIVE_NAME,
+            "local_timestamp_file": TIME_FILE,
+            "local_tmp_path": TMP_NAME,
+            "interval": self.settings.interval_text,
+            "unpacked_filename": self.unpacked,
+        }
+        options.update(self.options)
+        return options
+
+    @property
+    def argv(self) -> list[str]:
+        """The monitor's command line for this stage."""
+        return self.prefix + command_line(self.settings.command, self.all_options)
+
+    def start_monitor(self) -> None:
+        """Starts the monitor (again) with a log of its own."""
+        self.seen(self.local).mkdir(parents=True, exist_ok=True)
+        self._runs += 1
+        log = self.folder / f"monitor-{self._runs}.log"
+        self._monitor = Process(
+            "the monitor",
+            self.argv,
+            log=log,
+            cwd=self.folder,
+            env=self.settings.environment,
+        )
+        self._started = time.monotonic()
+        self._monitor.start()
+
+    @property
+    def monitor(self) -> Process:
+        """The monitor that runs, or ran last."""
+        assert self._monitor is not None
+        return self._monitor
+
+    def stop_monitor(self, *, term: bool = False) -> None:
+        """Ends the monitor and records the run. ``term``: SIGTERM, timed; else SIGKILL."""
+        if self._monitor is None:
+            return
+        monitor, self._monitor = self._monitor, None
+        ended_itself = not monitor.running
+        code = monitor.returncode
+        stop_s: Optional[float] = None
+        if not ended_itself and term:
+            asked = time.monotonic()
+            monitor.signal(signal.SIGTERM)
+            with contextlib.suppress(Failed):
+                code = monitor.wait(10)
+            stop_s = time.monotonic() - asked
+        if monitor.running:
+            monitor.kill()
+        monitor.stop()
+        log = monitor.log.read_text(errors="replace") if monitor.log.exists() else ""
+        self.observed.runs.append(
+            MonitorRun(self._started, time.monotonic(), code, ended_itself, log, stop_s)
+        )
+
+    def alive(self) -> None:
+        """Raises ``NotMet`` when the monitor has ended by itself."""
+        if self._monitor is not None and not self._monitor.running:
+            self._give_up("the monitor ended by itself")
+
+    # --- waiting -------------------------------------------------------------------------
+
+    @property
+    def poll_s(self) -> float:
+        """How long one poll may take here, interval included."""
+        return self.settings.interval + self.place.poll_s
+
+    def expect_live(self, release: Release, within: Optional[float] = None) -> None:
+        """Waits until ``release`` is live; ends the act when it does not become so in time."""
+        limit = (self.settings.patience if within is None else within) + 2 * self.poll_s
+        try:
+            wait_for(
+                lambda: self.now_live == release.label,
+                f"{release.label} to be live",
+                limit,
+                every_s=0.01,
+                alive=self.alive,
+                last_seen=lambda: self.now_live,
+            )
+        except Failed as failed:
+            self._give_up(str(failed))
+
+    def expect(
+        self, check: Callable[[], object], what: str, within: Optional[float] = None
+    ) -> None:
+        """Waits for any condition; ends the act when it does not come in time."""
+        limit = (self.settings.patience if within is None else within) + 2 * self.poll_s
+        try:
+            wait_for(check, what, limit, every_s=0.01, alive=self.alive)
+        except Failed as failed:
+            self._give_up(str(failed))
+
+    def let_polls_pass(self, count: int = 3) -> None:
+        """Watches for as long as ``count`` polls take: the claim is that nothing happens."""
+        until = time.monotonic() + count * self.poll_s + 0.5
+        wait_for(
+            lambda: time.monotonic() >= until,
+            f"{count} polls to pass",
+            count * self.poll_s + 5,
+            every_s=0.05,
+            alive=self.alive,
+        )
+
+    def mark(self, name: str) -> None:
+        """Records the moment under a name that a claim may refer to."""
+        self.observed.marks[name] = time.monotonic()
+
+    def note_processes(self) -> None:
+        """Records the command lines of what the monitor has started, its own left out."""
+        if self._monitor is None:
+            return
+        own, *others = [*self._monitor.pids, 0]
+        for pid in [*others, *guard.descendants(own)]:
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                line = b" ".join(words).decode(errors="replace").strip()
+                if line:
+                    self.observed.processes.append(line)
+
+    def _give_up(self, why: str) -> None:
+        self.observed.unmet.append(why)
+        raise NotMet(why)
+
+    # --- the end -------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Ends the monitor and the watcher; the observation is complete then."""
+        self.stop_monitor()
+        if self._watcher is not None:
+            self._watcher.stop()
+        self.observed.end = time.monotonic()
+
+    def strays(self, root: Path, expected: Sequence[str]) -> list[str]:
+        """Files below ``root`` whose first path component is none of ``expected``."""
+        found = []
+        for folder, _, names in os.walk(root):
+            for name in names:
+                path = os.path.relpath(os.path.join(folder, name), root)
+                if path.split(os.sep)[0] not in expected:
+                    found.append(path)
+        return found

@@ -1,0 +1,138 @@
+"""Looks at a live directory all the time and records every change of what it holds.
+
+A look opens the directory once and reads everything through that descriptor, so that a
+directory exchanged in between is not mistaken for a mixture: when the path leads to another
+directory after the look than before it, the look says nothing and is done again. While the
+descriptor is open its inode cannot be given to another directory, so the comparison is sound.
+What a look finds in a directory that stayed in place the server could have loaded as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import threading
+import time
+from pathlib import Path
+from typing import Optional
+
+from .observed import Content, Look
+
+_UNDECIDED_RETRIES = 1000
+
+
+def look_once(
+    live: Path, time_file: str, hidden: frozenset[str] = frozenset()
+) -> Optional[Content]:
+    """The content of ``live`` at one moment; None when there is no such directory.
+
+    ``hidden`` names the dotfiles that belong to a release and count.
+    """
+    for _ in range(_UNDECIDED_RETRIES):
+        try:
+            folder = os.open(live, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            files: dict[str, str] = {}
+            _read_folder(folder, "", files, hidden)
+            second: Optional[int] = None
+            with contextlib.suppress(OSError):
+                second = int(os.stat(time_file, dir_fd=folder).st_mtime)
+            files.pop(time_file, None)
+            before = os.fstat(folder)
+            try:
+                after = os.stat(live)
+            except FileNotFoundError:
+                return None
+            if (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino):
+                return Content(files, second)
+        finally:
+            os.close(folder)
+    raise RuntimeError(f"{live} was exchanged during each of {_UNDECIDED_RETRIES} looks")
+
+
+def _read_folder(folder: int, prefix: str, files: dict[str, str], hidden: frozenset[str]) -> None:
+    for name in os.listdir(folder):
+        path = prefix + name
+        if name.startswith(".") and path not in hidden:
+            continue
+        try:
+            # Not following a link: a link in a release would be a finding of its own.
+            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        except FileNotFoundError:
+            continue  # unlinked since the listing: it is not there
+        except OSError as error:
+            files[path] = f"unreadable: {error.strerror}"
+            continue
+        try:
+            mode = os.fstat(handle).st_mode
+            if stat.S_ISDIR(mode):
+                _read_folder(handle, path + "/", files, hidden)
+            elif stat.S_ISREG(mode):
+                digest = hashlib.sha256()
+                while chunk := os.read(handle, 1 << 20):
+                    digest.update(chunk)
+                files[path] = digest.hexdigest()
+            else:
+                files[path] = f"special file, mode {mode:o}"
+        finally:
+            os.close(handle)
+
+
+class Watcher:
+    """Looks at ``live`` every ``every_s`` seconds in a thread of its own until stopped."""
+
+    def __init__(
+        self,
+        live: Path,
+        time_file: str,
+        *,
+        hidden: frozenset[str] = frozenset(),
+        every_s: float = 0.003,
+    ) -> None:
+        self.looks: list[Look] = []
+        self.count = 0
+        self._live = live
+        self._time_file = time_file
+        self._hidden = hidden
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._error: Optional[BaseException] = None
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+
+    def start(self) -> None:
+        """Takes the first look, then goes on in the background."""
+        self._look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Takes the last look and ends; raises what ended the thread early."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+        self._look()
+
+    @property
+    def last(self) -> Optional[Content]:
+        """What the live directory holds, as last seen."""
+        if self._error is not None:
+            raise self._error
+        return self.looks[-1].content
+
+    def _look(self) -> None:
+        content = look_once(self._live, self._time_file, self._hidden)
+        self.count += 1
+        if not self.looks or content != self.looks[-1].content:
+            self.looks.append(Look(time.monotonic(), content))
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(self._every_s):
+                self._look()
+        except BaseException as error:
+            self._error = error
