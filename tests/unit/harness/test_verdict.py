@@ -1,0 +1,287 @@
+"""The checker against histories that are right, and wrong in each way it claims to see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.history import SCHEMA, Event
+from harness.verdict import Outcome, judge
+
+CLIENTS = ("brpc", "http", "grpc")
+PRICES = {1: 14.0, 2: 15.5, 3: 17.25}
+
+
+class Story:
+    """A run in which three releases go in, two seconds apart, as it should be."""
+
+    def __init__(self) -> None:
+        self.settings: Event = {
+            "event": "settings",
+            "t": 0.0,
+            "remote": "ftp",
+            "clients": list(CLIENTS),
+            "paced": True,
+            "bound_s": 5.0,
+            "switch_window_s": 0.5,
+            "rtol": 1e-5,
+        }
+        self.published = [
+            {
+                "event": "published",
+                "t": 2.0 * n,
+                "remote": "ftp",
+                "release": n,
+                "digest": f"model-{n}",
+                "expected": [price],
+                "t_begin": 2.0 * n - 0.5,
+                "t_end": 2.0 * n,
+            }
+            for n, price in PRICES.items()
+        ]
+        self.swapped = [self._at(2.0 * n + 0.2, "swapped", digest=f"model-{n}") for n in PRICES]
+        self.reloads = [
+            self._at(2.0 * n + 0.6, "server_log", line="W… begin reload model[uci_housing_model].")
+            for n in PRICES
+            if n > 1
+        ]
+        self.servers = [
+            self._at(2.5, "server", identity="7@1"),
+            self._at(9, "server", identity="7@1"),
+        ]
+        # A request every 0.1 s and client; release n answers from 2 n + 0.7 on.
+        self.predictions: list[dict[str, Any]] = [
+            self._at(
+                2.7 + 0.1 * k,
+                "prediction",
+                client=client,
+                n=k + 1,
+                sent=2.69 + 0.1 * k,
+                answered=2.7 + 0.1 * k,
+                value=[PRICES[min(3, int((2.7 + 0.1 * k - 0.7 + 1e-9) // 2))]],
+            )
+            for k in range(60)
+            for client in CLIENTS
+        ]
+
+    def _at(self, t: float, event: str, **fields: object) -> dict[str, Any]:
+        return {"event": event, "t": t, "remote": "ftp", **fields}
+
+    def answers(self, client: str) -> list[dict[str, Any]]:
+        return [p for p in self.predictions if p["client"] == client]
+
+    def events(self) -> list[Event]:
+        ended = [
+            self._at(9, "client_ended", client=client, asked=len(self.answers(client)))
+            for client in CLIENTS
+        ]
+        run = {"event": "run", "t": 0.0, "schema": SCHEMA}
+        everything = [self.settings, *self.published, *self.swapped, *self.reloads, *self.servers]
+        return [run, *everything, *self.predictions, *ended]
+
+
+def broken(story: Story) -> list[str]:
+    verdict = judge(story.events())
+    return [claim.name for claim in verdict.broken if claim.outcome is Outcome.INVALID]
+
+
+def test_a_run_as_it_should_be_is_valid() -> None:
+    verdict = judge(Story().events())
+    assert verdict.outcome is Outcome.VALID, verdict.broken
+    assert verdict.exit_code == 0
+    assert len(verdict.claims) == 8
+
+
+def test_a_single_failed_request_is_seen_and_quoted() -> None:
+    story = Story()
+    request = story.predictions[50]
+    del request["value"]
+    request["error"] = "ConnectionError: refused"
+    verdict = judge(story.events())
+    (claim,) = verdict.broken
+    assert claim.name == "no request failed"
+    assert claim.records == (request,)
+    assert verdict.exit_code == 1
+
+
+def test_a_failed_request_in_a_declared_outage_is_excused() -> None:
+    story = Story()
+    request = story.predictions[50]
+    del request["value"]
+    request["error"] = "ConnectionError: refused"
+    outage = {"event": "outage", "t": 0.0, "remote": "ftp"}
+    window = {"since": request["sent"] - 0.1, "until": request["answered"] + 0.1}
+    assert judge([*story.events(), {**outage, **window}]).outcome is Outcome.VALID
+    elsewhere = {"since": 8.0, "until": 8.1}
+    assert judge([*story.events(), {**outage, **elsewhere}]).outcome is Outcome.INVALID
+
+
+@pytest.mark.parametrize("value", [[14.7], [14.0 * (1 + 3e-5)], [], [14.0, 14.0], [float("nan")]])
+def test_an_answer_that_is_no_releases_is_torn(value: list[float]) -> None:
+    story = Story()
+    story.answers("http")[3]["value"] = value
+    assert broken(story) == ["no torn prediction"]
+
+
+def test_float32_rounding_is_not_torn() -> None:
+    story = Story()
+    story.answers("http")[3]["value"] = [14.0 * (1 + 1e-6)]
+    assert broken(story) == []
+
+
+def test_an_answer_from_a_release_that_was_not_published_yet_is_torn() -> None:
+    story = Story()
+    first = story.answers("grpc")[0]
+    assert first["answered"] < story.published[2]["t_begin"]
+    first["value"] = [PRICES[3]]
+    assert "no torn prediction" in broken(story)
+
+
+def test_an_older_version_after_a_newer_one_is_a_step_back() -> None:
+    story = Story()
+    story.answers("brpc")[30]["value"] = [PRICES[1]]  # release 2 has served since answer 20
+    assert broken(story) == ["no step back"]
+
+
+def test_a_step_back_is_seen_across_clients() -> None:
+    story = Story()
+    for answer in story.answers("grpc")[20:35]:
+        answer["value"] = [PRICES[1]]  # grpc alone is late by 1.5 s
+    assert broken(story) == ["no step back"]
+
+
+def test_threads_that_swap_one_after_another_are_no_step_back() -> None:
+    story = Story()
+    story.answers("brpc")[21]["value"] = [PRICES[1]]  # 0.1 s after the first answer of release 2
+    assert broken(story) == []
+
+
+def test_a_rollback_is_no_step_back() -> None:
+    story = Story()
+    story.swapped.append(story._at(7.5, "swapped", digest="model-2"))
+    for answer in story.predictions:
+        if answer["answered"] > 8.0:
+            answer["value"] = [PRICES[2]]
+    # It does end on an older release than the last one published, and that is said.
+    assert broken(story) == ["last one serves"]
+
+
+def test_a_release_that_is_never_served_is_lost() -> None:
+    story = Story()
+    for answer in story.predictions:
+        if answer["value"] == [PRICES[3]]:
+            answer["value"] = [PRICES[2]]
+    del story.swapped[2]
+    assert broken(story) == ["nothing lost", "last one serves"]
+
+
+def test_a_release_that_comes_too_late_is_lost() -> None:
+    story = Story()
+    story.settings["bound_s"] = 0.5
+    assert "nothing lost" in broken(story)
+
+
+def test_a_release_that_a_newer_one_supersedes_in_time_is_not_lost() -> None:
+    story = Story()
+    for answer in story.predictions:
+        if answer["value"] == [PRICES[2]]:
+            answer["value"] = [PRICES[1]]
+    assert broken(story) == []
+
+
+def test_a_release_that_a_newer_one_supersedes_too_late_is_lost() -> None:
+    story = Story()
+    story.settings["bound_s"] = 1.0
+    for answer in story.predictions:
+        if answer["value"] == [PRICES[2]]:
+            answer["value"] = [PRICES[1]]
+    assert broken(story) == ["nothing lost"]
+
+
+def test_a_bad_release_need_not_be_served() -> None:
+    story = Story()
+    for answer in story.predictions:
+        if answer["value"] == [PRICES[3]]:
+            answer["value"] = [PRICES[2]]
+    del story.swapped[2]
+    story.published[2]["good"] = False
+    assert broken(story) == []
+
+
+def test_one_client_that_ends_on_an_older_release_is_seen() -> None:
+    story = Story()
+    story.answers("http")[-1]["value"] = [PRICES[2]]
+    assert set(broken(story)) == {"last one serves", "no step back"}
+
+
+def test_a_server_that_was_restarted_is_seen() -> None:
+    story = Story()
+    story.servers[1]["identity"] = "8@2"
+    assert broken(story) == ["same server"]
+
+
+def test_a_server_that_is_gone_at_the_end_is_seen() -> None:
+    story = Story()
+    story.servers[1]["identity"] = None
+    assert broken(story) == ["same server"]
+
+
+def test_a_reload_that_the_log_does_not_tell_is_seen() -> None:
+    story = Story()
+    del story.reloads[1]
+    assert broken(story) == ["reload in the log"]
+
+
+def test_a_release_that_one_client_never_saw_is_seen() -> None:
+    story = Story()
+    for answer in story.answers("http"):
+        if answer["value"] == [PRICES[2]]:
+            answer["value"] = [PRICES[3] if answer["answered"] > 6.7 else PRICES[1]]
+    assert "all clients agree" in broken(story)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("settings", "no settings"),
+        ("published", "no release"),
+        ("swapped", "no swap"),
+        ("prediction", "no prediction"),
+        ("server", "processes were not recorded"),
+        ("client_ended", "did not come to an end"),
+    ],
+)
+def test_a_history_with_something_missing_is_unknown(kind: str, why: str) -> None:
+    events = [event for event in Story().events() if event["event"] != kind]
+    verdict = judge(events)
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert verdict.exit_code == 3
+    assert why in verdict.broken[0].why
+
+
+def test_an_answer_missing_from_the_history_is_unknown() -> None:
+    story = Story()
+    events = story.events()
+    events.remove(story.predictions[10])
+    verdict = judge(events)
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "asked 60 times, the history has 59" in verdict.broken[0].why
+
+
+def test_an_empty_history_is_unknown() -> None:
+    assert judge([]).outcome is Outcome.UNKNOWN
+
+
+def test_a_history_of_another_schema_is_unknown() -> None:
+    events = Story().events()
+    events[0]["schema"] = SCHEMA + 1
+    verdict = judge(events)
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "schema" in verdict.broken[0].why
+
+
+def test_a_record_the_checker_cannot_read_is_unknown() -> None:
+    story = Story()
+    del story.swapped[1]["digest"]
+    assert judge(story.events()).outcome is Outcome.UNKNOWN
