@@ -1,0 +1,48 @@
+"""What all tests share: releases made once by the real producer."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Releases:
+    """Three releases as the producer made them: ``folder/releases/N`` and ``folder/client``."""
+
+    folder: Path
+    published: tuple[dict[str, Any], ...]
+
+    def model(self, release: int) -> Path:
+        """The model folder of a release, in Serving's format."""
+        return self.folder / "releases" / str(release) / "uci_housing_model"
+
+
+@pytest.fixture(scope="session")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
+    """Trained and exported once in a test run, whatever the number of workers."""
+    # Under pytest-xdist the parent of the base folder is the run's, common to its workers.
+    shared = tmp_path_factory.getbasetemp()
+    if "popen-gw" in shared.name:
+        shared = shared.parent
+    folder = shared / "producer-releases"
+    folder.mkdir(exist_ok=True)
+    events = folder / "events.jsonl"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not events.exists():
+            command = [sys.executable, "-m", "producer", "--remote", f"file://{folder}/www"]
+            command += ["--passes", "3", "--interval", "0", "--work", str(folder / "work")]
+            command += ["--events", str(events)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+            assert done.returncode == 0, f"the producer failed: {done.stdout}{done.stderr}"
+    published = tuple(json.loads(line) for line in events.read_text().splitlines())
+    assert len(published) == 3
+    return Releases(folder / "work", published)

@@ -1,0 +1,68 @@
+"""The harness's command line: bad input is one sentence, exit code 2, and nothing is touched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def harness(*options: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *options],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "sentence"),
+    [
+        (["e2e", "--remotes", "gopher"], {}, "REMOTES names 'gopher'; known are hdfs, ftp, http"),
+        (["e2e", "--remotes", ""], {}, "REMOTES is empty"),
+        (["e2e", "--remotes", "ftp,ftp"], {}, "names a remote twice"),
+        (["e2e", "--on", "moon"], {}, "ON=moon is not known; use one of local, docker"),
+        (["e2e", "--serving", "fast"], {}, "SERVING=fast is not known"),
+        (["e2e", "--releases", "1"], {}, "RELEASES=1 shows no hot loading"),
+        (["e2e", "--releases", "many"], {}, "invalid int value: 'many'"),
+        (["e2e", "--nonsense"], {}, "unrecognized arguments: --nonsense"),
+        (["e2e"], {"SERVING_BIN": "/no/such"}, "SERVING_BIN=/no/such is not an executable file"),
+        (["sing"], {}, "invalid choice: 'sing'"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    tmp_path: Path, options: list[str], environment: dict[str, str], sentence: str
+) -> None:
+    done = harness(*options, cwd=tmp_path, **environment)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
+def test_the_gpu_is_asked_for_where_there_is_none(tmp_path: Path) -> None:
+    done = harness("e2e", "--device", "gpu", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "this machine has no NVIDIA GPU" in done.stderr
+
+
+def test_the_traceback_comes_with_debug(tmp_path: Path) -> None:
+    done = harness("e2e", "--remotes", "gopher", "--debug", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_help_answers_without_importing_paddle(tmp_path: Path) -> None:
+    code = "import sys; from harness.__main__ import main\n"
+    code += "try: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "assert 'paddle' not in sys.modules, 'paddle was imported'"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, timeout=60)
+    assert done.returncode == 0
