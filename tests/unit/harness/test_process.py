@@ -19,12 +19,16 @@ FORKS = "import subprocess, time; subprocess.Popen(['sleep', '300'], start_new_s
 SLEEPS = FORKS + "print('up', flush=True); time.sleep(300)"
 
 
-def alive(pid: int) -> bool:
+def state(pid: int) -> str:
+    """A process's state letter (proc(5)); Z when it is gone."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return False
-    return state != "Z"
+        return "Z"
+
+
+def alive(pid: int) -> bool:
+    return state(pid) != "Z"
 
 
 def started(process: Process) -> list[int]:
@@ -61,8 +65,7 @@ def test_a_paused_command_is_stopped_all_the_same(tmp_path: Path) -> None:
     process = command(tmp_path)
     pids = started(process)
     process.pause()
-    states = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in pids]
-    assert set(states) == {"T"}
+    wait_for(lambda: {state(pid) for pid in pids} == {"T"}, "both to be stopped", 10)
     process.stop()
     assert [pid for pid in pids if alive(pid)] == []
 

@@ -1,0 +1,116 @@
+"""One whole leg for each way to reach a remote; the tests then look at what it left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import pytest
+
+from harness import history as histories
+from harness.history import SCHEMA, Event, History
+from harness.leg import Leg as RunningLeg
+from harness.leg import LegSettings
+from harness.ports import free_port
+from harness.remotes import local
+from harness.serving.base import Serving
+from harness.serving.binary import choose
+from harness.serving.local import LocalServing
+from harness.verdict import Leg, Verdict, judge, legs
+from harness.waits import wait_for
+
+RELEASES = 3
+IDLE_POLLS = 3
+# Remote and the monitor's --type: the page's own for each, and WebHDFS.
+WAYS = (("hdfs", "hdfs"), ("hdfs", "webhdfs"), ("ftp", "ftp"), ("http", "general"))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a finished leg left: its logs, its history and what the checker says of it."""
+
+    remote: str
+    kind: str
+    folder: Path
+    published: list[Event]
+    events: list[Event]
+    leg: Leg
+    verdict: Verdict
+    monitor_log: str
+    server_log: str
+    pulls_before_idle: int
+    pids: list[int]
+    options: list[str]
+
+    def answers(self, client: str) -> list[Event]:
+        """The answered predictions of one client, in time."""
+        return [p for p in self.leg.predictions if p["client"] == client and "value" in p]
+
+
+def _ways() -> list[object]:
+    return [
+        pytest.param(way, id=f"{way[0]}-{way[1]}", marks=pytest.mark.xdist_group("-".join(way)))
+        for way in WAYS
+    ]
+
+
+@pytest.fixture(scope="session", params=_ways())
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Remote, producer, monitor, server and three clients; three releases, then some idle polls."""
+    name, kind = request.param
+    folder = tmp_path_factory.mktemp(f"{name}-{kind}")
+    history = History(folder / "history.jsonl")
+    history.record("run", schema=SCHEMA, seed=1)
+
+    def serving(where: Path, model: str) -> Serving:
+        return LocalServing(where, binary=choose("embedded"), port=free_port(), model=model)
+
+    remote = local(name, folder / "remote")
+    settings = LegSettings(releases=RELEASES, monitor_kind=kind)
+    running = RunningLeg(remote, serving, folder=folder, history=history, settings=settings)
+    with running:
+        for _ in range(RELEASES - 1):
+            running.publish()
+        before = running.monitor_log.read_text()
+        pulls = before.count("pull remote model(")
+        sleeps = before.count("sleep 1s.") + IDLE_POLLS
+        wait_for(
+            lambda: running.monitor_log.read_text().count("sleep 1s.") >= sleeps,
+            f"{IDLE_POLLS} polls of a donefile that does not change",
+            60,
+            alive=running.monitor.check,
+            log=running.monitor_log,
+        )
+        pids = [
+            pid
+            for process in (running.monitor, running.producer, *running.clients.values())
+            for pid in process.pids
+        ]
+        pids += [int(part.split("@")[0]) for part in (running.serving.identity() or "").split()]
+    history.record("end")
+    history.close()
+    events = list(histories.read(history.path))
+    return Finished(
+        remote=name,
+        kind=kind,
+        folder=folder,
+        published=running.published,
+        events=events,
+        leg=legs(events)[name],
+        verdict=judge(events),
+        monitor_log=running.monitor_log.read_text(),
+        server_log=running.serving.log_file.read_text(),
+        pulls_before_idle=pulls,
+        pids=pids,
+        options=remote.monitor_options(kind),
+    )
+
+
+def first_served(finished: Finished, client: str, release: Event) -> Optional[float]:
+    """When a client was first answered with this release's prediction (monotonic seconds)."""
+    index = [r["release"] for r in finished.published].index(release["release"])
+    for answer in finished.answers(client):
+        if index in finished.leg.releases_of(answer["value"]):
+            return float(answer["answered"])
+    return None
