@@ -1,0 +1,25 @@
+#!/bin/sh
+# Does the daemon's real work: the NameNode changes its namespace (which safe mode refuses), the
+# DataNode takes a block and gives it back.
+set -eu
+web=http://namenode:9870/webhdfs/v1
+query='user.name=health'
+ask() { curl --silent --show-error --fail --max-time 8 --noproxy '*' "$@"; }
+
+case $(cat /tmp/hadoop-conf/role) in
+namenode)
+    # Made and removed in one go: nobody who lists the root should meet a file of ours.
+    folder=/.health-namenode
+    ask -X PUT "$web$folder?op=MKDIRS&$query" | grep -q true
+    ask -X DELETE "$web$folder?op=DELETE&recursive=true&$query" | grep -q true
+    ;;
+datanode)
+    file=/.health-datanode
+    text=$(date +%s)
+    # The NameNode sends us to DATANODE_HOSTNAME, and in this container that is ourselves.
+    ask -L -X PUT --data-binary "$text" "$web$file?op=CREATE&overwrite=true&$query"
+    got=$(ask -L "$web$file?op=OPEN&$query")
+    ask -X DELETE "$web$file?op=DELETE&$query" >/dev/null
+    [ "$got" = "$text" ]
+    ;;
+esac

@@ -1,0 +1,131 @@
+"""The Debian base images: from the engine, from a registry, or made by debootstrap.
+
+Order: what ``BASE_IMAGE_<SUITE>`` names; the official image if the engine has it; the one made
+here earlier; the official image from a registry; and, with ``ALLOW_INSTALL=1`` as root, one made
+by debootstrap from this machine's own apt mirror.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from ..errors import BadInput, Failed
+from ..paths import repository_root
+from . import engine
+
+#: Suite to the registry's name. Debian 11 is there for its CPython 3.9 and glibc 2.31.
+OFFICIAL = {"bookworm": "debian:bookworm-slim", "bullseye": "debian:bullseye-slim"}
+_PULL_DEADLINE_S = 300.0
+_APT = Path("/etc/apt")
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """Where a suite's packages come from: the archive, and security updates if there are any."""
+
+    archive: str
+    security: Optional[str]
+
+
+def made_here(suite: str) -> str:
+    """The name of the base that debootstrap makes: not the official one's, which it is not."""
+    return f"hot-loading/base:{suite}"
+
+
+def parse_sources(texts: Iterable[str]) -> Mirrors:
+    """The first Debian archive and security mirror in apt sources of either format.
+
+    Raises ``BadInput`` when there is none.
+    """
+    archive: Optional[str] = None
+    security: Optional[str] = None
+    for text in texts:
+        for line in text.splitlines():
+            found = re.match(r"\s*(?:deb\s+(?:\[[^]]*\]\s+)?|URIs:\s*)([a-z+]+://\S+)", line)
+            if found is None:
+                continue
+            address = found.group(1).rstrip("/")
+            if "security" in address:
+                security = security or address
+            elif address.endswith("/debian"):
+                archive = archive or address
+    if archive is None:
+        raise BadInput(
+            "no Debian mirror stands in /etc/apt, so debootstrap has nothing to work from; "
+            "name base images in BASE_IMAGE_BOOKWORM and BASE_IMAGE_BULLSEYE"
+        )
+    return Mirrors(archive, security)
+
+
+def machine_mirrors() -> Mirrors:
+    """``parse_sources`` on this machine's own sources."""
+    files = [_APT / "sources.list", *sorted((_APT / "sources.list.d").glob("*.list"))]
+    files += sorted((_APT / "sources.list.d").glob("*.sources"))
+    return parse_sources(file.read_text(errors="replace") for file in files if file.is_file())
+
+
+def find(suite: str) -> Optional[str]:
+    """The base that is there already, without asking any registry; None when there is none."""
+    given = os.environ.get(f"BASE_IMAGE_{suite.upper()}")
+    if given:
+        return given
+    for name in (OFFICIAL[suite], made_here(suite)):
+        if engine.image_id(name) is not None:
+            return name
+    return None
+
+
+def pull(suite: str) -> Optional[str]:
+    """None when the registry gave the official image, else its refusal in one line."""
+    try:
+        engine.docker("pull", "--quiet", OFFICIAL[suite], deadline_s=_PULL_DEADLINE_S)
+    except Failed as error:
+        return str(error).splitlines()[-1]
+    return None
+
+
+def make(suite: str, say: Callable[[str], None]) -> str:
+    """Makes the base with debootstrap (as root; about 40 s). Raises ``BadInput`` or ``Failed``."""
+    if shutil.which("debootstrap") is None:
+        raise BadInput("debootstrap is missing; as root: `apt-get install -y debootstrap`")
+    if os.geteuid() != 0:
+        raise BadInput(f"only root can make the base image {made_here(suite)} with debootstrap")
+    mirrors = machine_mirrors()
+    say(f"making the base image {made_here(suite)} with debootstrap from this machine's mirror")
+    script = repository_root() / "docker" / "base" / "make-base.sh"
+    arguments = [suite, mirrors.archive, made_here(suite)]
+    arguments += [mirrors.security] if mirrors.security else []
+    engine.command(["sh", str(script), *arguments], deadline_s=900)
+    return made_here(suite)
+
+
+def ensure(suite: str, say: Callable[[str], None], allow_install: bool) -> str:
+    """The base image's name; pulled or made when it is not there.
+
+    Raises ``BadInput`` with what to type when no registry answers and nothing may be installed.
+    """
+    found = find(suite)
+    if found is not None:
+        return found
+    say(f"pulling {OFFICIAL[suite]}")
+    refusal = pull(suite)
+    if refusal is None:
+        return OFFICIAL[suite]
+    if allow_install:
+        return make(suite, say)
+    raise BadInput(
+        f"the base image {OFFICIAL[suite]} is not here and no registry gave it ({refusal}); "
+        "as root on Debian, `make docker-ready ALLOW_INSTALL=1` makes one with debootstrap; "
+        f"or name one of yours in BASE_IMAGE_{suite.upper()}"
+    )
+
+
+def installing_allowed() -> bool:
+    """Whether ``ALLOW_INSTALL=1`` was said."""
+    return os.environ.get("ALLOW_INSTALL") == "1"

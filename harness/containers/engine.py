@@ -1,0 +1,143 @@
+"""The Docker engine through its command line client: asked, told, and what it says when it fails.
+
+Nothing here decides anything; the callers do. Objects of ours are found by labels, never by
+names, because Compose 1.29 and 2 name containers differently.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from ..errors import BadInput, Failed
+
+#: Compose itself puts this label on everything it makes.
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+#: Every project of the harness starts with this, so that leftovers can be told from others' work.
+PROJECT_PREFIX = "hotloading-"
+
+READY_HINT = (
+    "`make docker-ready` says what to install "
+    "(as root, `make docker-ready ALLOW_INSTALL=1` does it)"
+)
+
+
+def client() -> str:
+    """The ``docker`` program. Raises ``BadInput`` when there is none."""
+    program = shutil.which("docker")
+    if program is None:
+        raise BadInput(f"there is no docker command on this machine; {READY_HINT}")
+    return program
+
+
+def docker(
+    *arguments: str,
+    deadline_s: float = 60.0,
+    check: bool = True,
+    stdin: Optional[bytes] = None,
+    environment: Optional[dict[str, str]] = None,
+) -> str:
+    """Runs ``docker ARGUMENTS`` and gives its standard output, stripped.
+
+    Raises ``Failed`` with the engine's own words when it does not succeed (unless ``check`` is
+    false) or takes longer than ``deadline_s`` seconds.
+    """
+    return command([client(), *arguments], deadline_s, check, stdin, environment)
+
+
+def command(
+    argv: Sequence[str],
+    deadline_s: float,
+    check: bool = True,
+    stdin: Optional[bytes] = None,
+    environment: Optional[dict[str, str]] = None,
+) -> str:
+    """Runs one program to its end; like ``docker`` for any command."""
+    try:
+        done = subprocess.run(
+            list(argv),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=deadline_s,
+            env=None if environment is None else {**os.environ, **environment},
+            # Ctrl-C is the harness's to handle: it takes the containers down in order.
+            start_new_session=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed(f"`{_shown(argv)}` did not end within {deadline_s:g} s") from None
+    if check and done.returncode:
+        words = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+        raise Failed(
+            f"`{_shown(argv)}` ended with exit code {done.returncode}: "
+            + "\n".join(words[-8:] or ["(it said nothing)"])
+        )
+    return done.stdout.decode(errors="replace").strip()
+
+
+def _shown(argv: Sequence[str]) -> str:
+    words = [argv[0].rpartition("/")[2], *argv[1:]]
+    return " ".join(words if len(words) <= 12 else [*words[:11], "…"])
+
+
+def why_unusable() -> Optional[str]:
+    """None when an engine answers, else one sentence that says why not."""
+    if shutil.which("docker") is None:
+        return "there is no docker command on this machine"
+    host = os.environ.get("DOCKER_HOST", "")
+    if host and not host.startswith("unix://"):
+        return (
+            f"DOCKER_HOST={host} is another machine, and the harness shares folders and "
+            "loopback ports with its containers"
+        )
+    try:
+        done = subprocess.run(
+            ["docker", "version", "--format", "{{.Server.Version}}"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "the Docker engine did not answer within 20 s"
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines() or ["no answer"]
+        return f"the Docker engine does not answer ({words[-1]})"
+    return None
+
+
+def require() -> None:
+    """Raises ``BadInput`` with the cure when no engine can be used."""
+    reason = why_unusable()
+    if reason is not None:
+        raise BadInput(f"{reason}; {READY_HINT}")
+
+
+def rootless() -> bool:
+    """Whether the engine runs in a user's name: root in a container is that user then."""
+    return "rootless" in docker("info", "--format", "{{json .SecurityOptions}}")
+
+
+def image_id(name: str) -> Optional[str]:
+    """The id of a local image, or None when there is none of that name."""
+    return docker("image", "inspect", "--format", "{{.Id}}", name, check=False) or None
+
+
+def containers(project: str, service: Optional[str] = None) -> list[str]:
+    """Ids of a project's containers, running or not."""
+    filters = ["--filter", f"label={PROJECT_LABEL}={project}"]
+    if service is not None:
+        filters += ["--filter", f"label={SERVICE_LABEL}={service}"]
+    return docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
+
+
+def inspect(container: str) -> dict[str, Any]:
+    """Everything the engine knows of a container."""
+    found: list[dict[str, Any]] = json.loads(docker("inspect", container))
+    return found[0]

@@ -1,0 +1,39 @@
+"""Content hashes: an image's tag is the hash of what it is made from.
+
+So that an image is built once and found again as long as nothing changed, and a changed line
+gives another tag instead of a stale image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+_IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+
+
+def files_under(path: Path) -> list[Path]:
+    """The files of a folder, sorted, without caches; of a file, the file."""
+    if path.is_file():
+        return [path]
+    found = (file for file in path.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return sorted(file for file in found if not _IGNORED.intersection(file.parts))
+
+
+def content_hash(inputs: Iterable[tuple[str, Path]], words: Iterable[str]) -> str:
+    """12 hexadecimal digits over files (name inside, executable bit, bytes) and plain words.
+
+    ``inputs`` are pairs of a name and a file or folder; the name stands for it in the hash, so
+    that it does not depend on where the checkout lies.
+    """
+    total = hashlib.sha256()
+    for name, path in inputs:
+        for file in files_under(path):
+            inside = name if file == path else f"{name}/{file.relative_to(path).as_posix()}"
+            executable = "x" if file.stat().st_mode & 0o100 else "-"
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            total.update(f"{inside}\0{executable}\0{digest}\n".encode())
+    for word in words:
+        total.update(f"{word}\0".encode())
+    return total.hexdigest()[:12]

@@ -1,0 +1,297 @@
+"""What a bare machine lacks, what to type, and, when allowed as root, doing it.
+
+    python -m harness.containers ready            says what is missing and what to type
+    ALLOW_INSTALL=1 python -m harness.containers ready    does it (root, apt)
+
+On a machine with an engine, Compose and a registry that answers nothing here is run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from ..errors import BadInput, Failed
+from ..paths import cache_dir
+from ..waits import tail, wait_for
+from . import bases, compose, engine
+
+_APT_DEADLINE_S = 600.0
+_DAEMON_DEADLINE_S = 60.0
+#: The Debian release whose Compose is a version 2 that needs nothing but libc.
+_COMPOSE_SUITE = "trixie"
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that is missing: what, why it is thought so, what to type, what would do it."""
+
+    what: str
+    why: str
+    type_this: str
+    do: Callable[[Callable[[str], None]], None]
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}\n    type: {self.type_this}"
+
+
+def missing() -> list[Need]:
+    """What is missing, in the order in which it has to be mended; empty when all is there.
+
+    A need hides those after it: without an engine nobody knows which images there are.
+    """
+    reason = engine.why_unusable()
+    if reason is not None:
+        return [_engine_need(reason)]
+    needs = []
+    try:
+        compose.command()
+    except BadInput as error:
+        if os.environ.get("HARNESS_COMPOSE"):
+            raise
+        needs.append(Need("Compose", str(error).split(";")[0], _compose_words(), bring_compose))
+    for suite in bases.OFFICIAL:
+        if bases.find(suite) is None:
+            needs.append(_base_need(suite))
+    return needs
+
+
+def ready(say: Callable[[str], None], allow_install: bool) -> None:
+    """Returns when everything is there. Raises ``BadInput`` that says what to type otherwise."""
+    for _ in range(8):
+        compose.forget()
+        needs = missing()
+        if not needs:
+            return
+        need = needs[0]
+        if need.what.startswith("base image"):
+            # A registry that answers needs no permission: this is what any build does.
+            suite = need.what.split()[-1]
+            say(f"pulling {bases.OFFICIAL[suite]}")
+            refusal = bases.pull(suite)
+            if refusal is None:
+                continue
+            say(f"no registry gave it: {refusal}")
+        if not allow_install:
+            raise BadInput(
+                "not ready for containers.\n"
+                + "\n".join(map(str, needs))
+                + "\nor, as root on Debian or Ubuntu, let it be done: "
+                "`make docker-ready ALLOW_INSTALL=1`"
+            )
+        if os.geteuid() != 0:
+            raise BadInput(
+                f"{need.what} is missing and ALLOW_INSTALL=1 needs root; as root: {need.type_this}"
+            )
+        say(f"{need.what}: {need.why}")
+        need.do(say)
+    raise Failed(f"still missing after installing it: {'; '.join(n.what for n in missing())}")
+
+
+# -- the engine -----------------------------------------------------------------------------------
+
+
+def _engine_need(reason: str) -> Need:
+    if os.environ.get("DOCKER_HOST"):
+        raise BadInput(f"{reason}; unset DOCKER_HOST, or mend what it names")
+    if shutil.which("docker") is None or shutil.which("dockerd") is None:
+        words = "apt-get install -y docker.io iptables debootstrap"
+        return Need("Docker engine", reason, words, _install_engine)
+    if "permission denied" in reason.lower():
+        words = "sudo usermod -aG docker $USER, then log in anew"
+        return Need("Docker engine", reason, words, _start_engine)
+    return Need("Docker engine", reason, _start_words(), _start_engine)
+
+
+def _has_systemd() -> bool:
+    return Path("/run/systemd/system").is_dir()
+
+
+def _start_words() -> str:
+    if _has_systemd():
+        return "systemctl start docker"
+    return "setsid dockerd >/var/log/dockerd.log 2>&1 </dev/null &   (as root)"
+
+
+def _apt(*arguments: str) -> None:
+    if shutil.which("apt-get") is None:
+        raise BadInput(
+            "this is no Debian or Ubuntu (there is no apt-get): install Docker Engine and Compose "
+            "with the system's own package manager"
+        )
+    engine.command(
+        ["apt-get", *arguments],
+        _APT_DEADLINE_S,
+        environment={"DEBIAN_FRONTEND": "noninteractive"},
+    )
+
+
+def _install_engine(say: Callable[[str], None]) -> None:
+    say("installing the Docker engine with apt-get")
+    _apt("update", "-qq")
+    _apt("install", "-y", "-qq", "--no-install-recommends", "docker.io", "iptables", "debootstrap")
+    if engine.why_unusable() is not None:
+        _start_engine(say)
+
+
+def _start_engine(say: Callable[[str], None]) -> None:
+    """Starts the daemon, which stays: it is a service of the machine, not of this run."""
+    if _has_systemd():
+        say("starting the Docker engine")
+        engine.command(["systemctl", "start", "docker"], _DAEMON_DEADLINE_S)
+        return
+    log = Path("/var/log/dockerd.log")
+    say(f"starting dockerd in the background; its log is {log}")
+    with log.open("ab") as output:
+        daemon = subprocess.Popen(
+            ["dockerd"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def alive() -> None:
+        if daemon.poll() is not None:
+            raise Failed(
+                f"dockerd ended with exit code {daemon.returncode}: this kernel or sandbox may "
+                f"not allow containers\n--- last lines of {log}\n{tail(log, 6)}"
+            )
+
+    wait_for(
+        lambda: engine.why_unusable() is None,
+        "the Docker engine to answer",
+        _DAEMON_DEADLINE_S,
+        every_s=0.3,
+        alive=alive,
+        log=log,
+    )
+
+
+# -- Compose --------------------------------------------------------------------------------------
+
+
+def candidate_version(policy: str) -> Optional[tuple[int, ...]]:
+    """The candidate's version in the output of ``apt-cache policy PACKAGE``; None: no package."""
+    found = re.search(r"Candidate:\s*(?:\d+:)?(\d+)\.(\d+)", policy)
+    return None if found is None else tuple(int(part) for part in found.groups())
+
+
+def _compose_package() -> Optional[str]:
+    """The apt package that gives a Compose of version 2 here, or None."""
+    if shutil.which("apt-cache") is None:
+        return None
+    for name in ("docker-compose-v2", "docker-compose-plugin", "docker-compose"):
+        policy = engine.command(["apt-cache", "policy", name], 60, check=False)
+        version = candidate_version(policy)
+        if version is not None and version >= (2, 0):
+            return name
+    return None
+
+
+def _compose_words() -> str:
+    return f"apt-get install -y {_compose_package() or 'docker-compose'}"
+
+
+def bring_compose(say: Callable[[str], None]) -> None:
+    """A Compose: by apt where it has version 2, else a newer Debian's, else apt's 1.29."""
+    _apt("update", "-qq")
+    package = _compose_package()
+    if package is not None:
+        say(f"installing {package} with apt-get")
+        _apt("install", "-y", "-qq", "--no-install-recommends", package)
+        return
+    try:
+        mirrors = bases.machine_mirrors()
+        say(f"taking Compose 2 from Debian {_COMPOSE_SUITE} on this machine's mirror")
+        _take_compose(mirrors.archive)
+    except (BadInput, Failed) as error:
+        say(f"that did not work ({str(error).splitlines()[0]}); installing docker-compose 1.29")
+        _apt("install", "-y", "-qq", "--no-install-recommends", "docker-compose")
+
+
+def _take_compose(mirror: str) -> None:
+    """Takes one program out of a newer release's package, with apt's own signature checks.
+
+    apt works on folders of its own here, so that the machine's package lists stay as they are.
+    """
+    if not _KEYRING.is_file():
+        raise BadInput(f"{_KEYRING} is missing, so no signature could be checked")
+    with tempfile.TemporaryDirectory(dir=cache_dir("docker"), prefix="apt-") as name:
+        folder = Path(name)
+        for inside in ("lists/partial", "cache/archives/partial", "root"):
+            (folder / inside).mkdir(parents=True)
+        sources = folder / "sources.list"
+        sources.write_text(f"deb [signed-by={_KEYRING}] {mirror} {_COMPOSE_SUITE} main\n")
+        options = {
+            "Dir::Etc::SourceList": str(sources),
+            "Dir::Etc::SourceParts": "/nonexistent",
+            "Dir::State::Lists": str(folder / "lists"),
+            "Dir::State::status": "/dev/null",
+            "Dir::Cache": str(folder / "cache"),
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+        }
+        apt = ["apt-get", "-qq"]
+        for key, value in options.items():
+            apt += ["-o", f"{key}={value}"]
+        engine.command([*apt, "update"], _APT_DEADLINE_S)
+        # `download` writes into the current folder and has no option for another one.
+        engine.command(
+            [
+                "sh",
+                "-c",
+                'cd "$1" && shift && exec "$@"',
+                "sh",
+                name,
+                *apt,
+                "download",
+                "docker-compose",
+            ],
+            _APT_DEADLINE_S,
+        )
+        package = next(folder.glob("docker-compose_*.deb"))
+        engine.command(["dpkg-deb", "-x", str(package), str(folder / "root")], 60)
+        program = folder / "root/usr/libexec/docker/cli-plugins/docker-compose"
+        version = compose.version_of([str(program)])
+        if version is None or version < (2, 0):
+            raise Failed(f"the docker-compose of {_COMPOSE_SUITE} does not work on this machine")
+        target = compose.brought()
+        part = target.with_suffix(".part")
+        shutil.copyfile(program, part)
+        part.chmod(0o755)
+        part.replace(target)
+
+
+# -- base images ----------------------------------------------------------------------------------
+
+
+def _base_need(suite: str) -> Need:
+    def do(say: Callable[[str], None]) -> None:
+        if shutil.which("debootstrap") is None:
+            _apt("update", "-qq")
+            _apt("install", "-y", "-qq", "--no-install-recommends", "debootstrap")
+        bases.make(suite, say)
+
+    return Need(
+        f"base image {suite}",
+        f"the engine has neither {bases.OFFICIAL[suite]} nor {bases.made_here(suite)}",
+        f"docker pull {bases.OFFICIAL[suite]}; where no registry answers, as root: "
+        f"docker/base/make-base.sh {suite} {_mirror_word()} {bases.made_here(suite)}",
+        do,
+    )
+
+
+def _mirror_word() -> str:
+    try:
+        return bases.machine_mirrors().archive
+    except BadInput:
+        return "A_DEBIAN_MIRROR"

@@ -1,0 +1,333 @@
+"""One Compose project of a run: its services up, broken on purpose, and down without a trace.
+
+Every ``Stack`` has a project name of its own, so that two runs never meet, and a sweeper
+(``sweep.py``) that removes the project should the harness be gone before it could.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from ..errors import BadInput, Failed
+from ..waits import tail, wait_for
+from . import compose, engine, sweep
+
+#: Whose files the services write when the harness is root's: nobody's on most machines.
+SERVICE_UID = 10001
+_UP_DEADLINE_S = 120.0
+_DOWN_DEADLINE_S = 60.0
+
+
+class Stack:
+    """Services of ``docker/compose.yaml`` as one project.
+
+    ``folder`` holds the data folders (``data``: those a service writes to, made here), the
+    settings and the logs; ``variables`` fill the compose file's ``${…}``. ``profile`` names a
+    Compose profile that the services belong to. ``files`` are Compose files, later ones on top.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        services: Sequence[str],
+        variables: Mapping[str, str],
+        *,
+        data: Sequence[str] = (),
+        profile: Optional[str] = None,
+        files: Sequence[Path] = (),
+        stop_grace_s: int = 2,
+    ) -> None:
+        self.folder = folder.absolute()
+        self.services = tuple(services)
+        self.project = engine.PROJECT_PREFIX + secrets.token_hex(5)
+        self._variables = dict(variables)
+        self._data = tuple(data)
+        self._profile = profile
+        self._files = tuple(files) or (compose.compose_file(),)
+        self._stop_grace_s = stop_grace_s
+        self._sweeper: Optional[subprocess.Popen[bytes]] = None
+        self._lifeline: Optional[int] = None
+        self._life = 0
+        self._log_files: list[Path] = []
+
+    # -- up and down ---------------------------------------------------------------------------
+
+    @property
+    def is_up(self) -> bool:
+        """Whether ``up`` was called after the last ``down``."""
+        return self._lifeline is not None
+
+    def up(self) -> None:
+        """Creates and starts all services; returns without waiting for them to be ready.
+
+        Raises ``BadInput`` for a missing engine and ``Failed`` with the engine's words.
+        """
+        if self.is_up:
+            raise Failed(f"the containers of {', '.join(self.services)} are up already")
+        engine.require()
+        compose.command()
+        self._prepare_folder()
+        self._life += 1
+        self._hold_lifeline()
+        try:
+            self.compose("up", "--detach", *self.services, deadline_s=_UP_DEADLINE_S)
+        except BaseException:
+            self.down()
+            raise
+
+    def down(self) -> None:
+        """Stops and removes containers, networks and volumes, keeps the logs. Safe to repeat."""
+        if not self.is_up:
+            return
+        try:
+            with contextlib.suppress(Failed):
+                # A paused container cannot be stopped.
+                self._each(None, self._unpause)
+                self.compose("stop", "--timeout", str(self._stop_grace_s), deadline_s=60)
+            self.keep_logs()
+            with contextlib.suppress(Failed):
+                self.compose("down", "--volumes", "--timeout", "1", deadline_s=_DOWN_DEADLINE_S)
+            # Compose leaves what it cannot account for (a network somebody disconnected).
+            sweep.remove(engine.client(), self.project)
+        finally:
+            self._let_go(b"" if engine.containers(self.project) else b"done")
+
+    def compose(self, *arguments: str, deadline_s: float = 60.0) -> str:
+        """Runs a Compose command on this project."""
+        return engine.command([*self.compose_words(), *arguments], deadline_s)
+
+    def compose_words(self) -> list[str]:
+        """The Compose command with this project's name, settings and files."""
+        words = [*compose.command(), "--project-name", self.project]
+        words += ["--env-file", str(self.settings_file)]
+        for file in self._files:
+            words += ["--file", str(file)]
+        if self._profile is not None:
+            words += ["--profile", self._profile]
+        return words
+
+    @property
+    def settings_file(self) -> Path:
+        """The variables as Compose reads them; only its owner may (a password is among them)."""
+        return self.folder / "compose.env"
+
+    def write_settings(self) -> None:
+        """Writes ``settings_file``."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = "".join(f"{key}={value}\n" for key, value in sorted(self.variables.items()))
+        with os.fdopen(
+            os.open(self.settings_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
+        ) as file:
+            file.write(text)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What fills the ``${…}``: those given, the folder, and who the services run as."""
+        uid, gid = self._owner()
+        if uid == os.getuid() and uid != 0 and engine.rootless():
+            uid = gid = 0  # a rootless engine's root is the user
+        return {
+            "RUN_FOLDER": str(self.folder),
+            "RUN_AS": f"{uid}:{gid}",
+            **self._variables,
+        }
+
+    def _owner(self) -> tuple[int, int]:
+        """The user and group that own the data on the host."""
+        return (os.getuid(), os.getgid()) if os.getuid() else (SERVICE_UID, SERVICE_UID)
+
+    def _prepare_folder(self) -> None:
+        if any(character in str(self.folder) for character in ":$\"'\n"):
+            raise BadInput(
+                f"{self.folder} cannot be shared with a container: Compose gives ':', '$' and "
+                "quotes in a path a meaning of their own; use another folder"
+            )
+        self.write_settings()
+        uid, gid = self._owner()
+        for name in self._data:
+            path = self.folder / name
+            path.mkdir(exist_ok=True)
+            if os.getuid() == 0:
+                os.chown(path, uid, gid)
+        # Java asks the password file for its own name and does not start without one.
+        (self.folder / "passwd").write_text(
+            f"root:x:0:0:root:/:/bin/sh\nservice:x:{uid}:{gid}::/data:/bin/false\n"
+        )
+        (self.folder / "passwd").chmod(0o644)
+
+    # -- the sweeper ---------------------------------------------------------------------------
+
+    def _hold_lifeline(self) -> None:
+        reading, writing = os.pipe()
+        logs = self.folder / "logs"
+        logs.mkdir(exist_ok=True)
+        try:
+            self._sweeper = subprocess.Popen(
+                [
+                    *(sys.executable, "-S", "-E", sweep.__file__, str(reading)),
+                    *(engine.client(), self.project, str(logs), str(self._life)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[reading],
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(writing)
+            raise
+        finally:
+            os.close(reading)
+        self._lifeline = writing
+
+    def _let_go(self, word: bytes) -> None:
+        if self._lifeline is not None:
+            os.write(self._lifeline, word)
+            os.close(self._lifeline)
+            self._lifeline = None
+        if self._sweeper is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._sweeper.wait(60)
+            self._sweeper = None
+
+    # -- faults --------------------------------------------------------------------------------
+
+    def start(self, service: str) -> None:
+        """Starts a stopped or killed service again, on the network."""
+        self._each(service, self._connect)
+        self._each(service, lambda name, _: engine.docker("start", name))
+
+    def stop(self, service: Optional[str] = None) -> None:
+        """SIGTERM to a service (all without one), SIGKILL after a grace."""
+        self._each(service, self._unpause)
+        grace = ("--time", str(self._stop_grace_s))
+        self._each(service, lambda name, _: engine.docker("stop", *grace, name))
+
+    def kill(self, service: Optional[str] = None) -> None:
+        """SIGKILL to a service (all without one); nothing happens to one that does not run."""
+        self._each(service, self._unpause)
+        self._each(service, self._kill)
+
+    def pause(self, service: Optional[str] = None) -> None:
+        """Freezes a service (all without one): its ports stay open, nothing answers."""
+        self._each(service, self._pause)
+
+    def resume(self, service: Optional[str] = None) -> None:
+        """Ends a pause or a disconnection."""
+        self._each(service, self._unpause)
+        self._each(service, self._connect)
+
+    def disconnect(self, service: Optional[str] = None) -> None:
+        """Takes a service off its network: its ports are no longer published, it lives on."""
+        self._each(service, self._disconnect)
+
+    def identity(self, service: str) -> Optional[str]:
+        """What changes when a service was restarted; None when it does not run."""
+        for container in self._containers(service):
+            state = engine.inspect(container)["State"]
+            if state["Running"]:
+                return f"{state['Pid']}@{state['StartedAt']}"
+        return None
+
+    def check(self) -> None:
+        """Raises ``Failed`` with the end of the log when a service is not running."""
+        for service in self.services:
+            for container in self._containers(service):
+                state = engine.inspect(container)["State"]
+                if state["Running"]:
+                    continue
+                self.keep_logs()
+                log = self._log(service)
+                raise Failed(
+                    f"the container of {service} ended with exit code {state['ExitCode']}"
+                    f"\n--- last lines of {log}\n{tail(log)}"
+                )
+
+    def wait_ready(self, works: Callable[[], bool], what: str, deadline_s: float) -> None:
+        """Waits until ``works()`` is true; any of its exceptions counts as not yet.
+
+        Fails at once when a container is gone, and with the last log lines when time runs out.
+        """
+        if not self.is_up:
+            raise Failed(f"{what} cannot be ready: its containers were never started")
+        try:
+            wait_for(works, what, deadline_s, every_s=0.2, retry_on=(Exception,), alive=self.check)
+        except Failed as error:
+            self.keep_logs()
+            tails = [f"--- last lines of {log}\n{tail(log, 8)}" for log in self.logs[-3:]]
+            raise Failed("\n".join([str(error), *tails])) from None
+
+    # -- logs ----------------------------------------------------------------------------------
+
+    def keep_logs(self) -> None:
+        """Writes all that the containers have said so far into ``logs/``."""
+        if self.is_up:
+            sweep.keep_logs(engine.client(), self.project, str(self.folder / "logs"), self._life)
+            for service in self.services:
+                if self._log(service).exists() and self._log(service) not in self._log_files:
+                    self._log_files.append(self._log(service))
+
+    def _log(self, service: str) -> Path:
+        return self.folder / "logs" / sweep.log_name(service, self._life)
+
+    @property
+    def logs(self) -> list[Path]:
+        """The log files, brought up to date."""
+        with contextlib.suppress(Failed, BadInput):
+            self.keep_logs()
+        return list(self._log_files)
+
+    # -- one container -------------------------------------------------------------------------
+
+    def _containers(self, service: Optional[str]) -> list[str]:
+        return engine.containers(self.project, service)
+
+    def _each(self, service: Optional[str], act: Callable[[str, dict[str, Any]], object]) -> None:
+        if service is not None and service not in self.services:
+            raise BadInput(f"{service} is not one of {', '.join(self.services)}")
+        for name in self.services if service is None else (service,):
+            found = self._containers(name)
+            if not found and service is not None:
+                raise Failed(f"{name} has no container: it was never started")
+            for container in found:
+                act(container, engine.inspect(container))
+
+    @property
+    def _network(self) -> str:
+        return f"{self.project}_default"
+
+    @staticmethod
+    def _kill(container: str, seen: dict[str, Any]) -> None:
+        if seen["State"]["Running"]:
+            engine.docker("kill", "--signal", "KILL", container)
+            wait_for(
+                lambda: not engine.inspect(container)["State"]["Running"],
+                "a container to be gone after SIGKILL",
+                20,
+            )
+
+    @staticmethod
+    def _pause(container: str, seen: dict[str, Any]) -> None:
+        if seen["State"]["Running"] and not seen["State"]["Paused"]:
+            engine.docker("pause", container)
+
+    @staticmethod
+    def _unpause(container: str, seen: dict[str, Any]) -> None:
+        if seen["State"]["Paused"]:
+            engine.docker("unpause", container)
+
+    def _disconnect(self, container: str, seen: dict[str, Any]) -> None:
+        if self._network in seen["NetworkSettings"]["Networks"]:
+            engine.docker("network", "disconnect", self._network, container)
+
+    def _connect(self, container: str, seen: dict[str, Any]) -> None:
+        if self._network not in seen["NetworkSettings"]["Networks"]:
+            service = seen["Config"]["Labels"][engine.SERVICE_LABEL]
+            engine.docker("network", "connect", "--alias", service, self._network, container)

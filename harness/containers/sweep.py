@@ -1,0 +1,100 @@
+"""Removes a Compose project whole: containers, networks, volumes; their logs are kept first.
+
+    python sweep.py LIFELINE_FD DOCKER PROJECT LOG_FOLDER LIFE
+
+``LIFELINE_FD`` is the reading end of a pipe whose writing end only the harness holds. When it
+comes to its end without the word ``done`` the harness is gone (killed, crashed, Ctrl-C at a bad
+moment), and the project is removed. Containers are children of the engine, not of the harness, so
+the guard of local processes cannot do this.
+
+Standard library only and no import from the project: it starts in 20 ms.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+_PROJECT = "com.docker.compose.project"
+_SERVICE = "com.docker.compose.service"
+
+
+def _lines(docker: str, *arguments: str) -> list[str]:
+    done = subprocess.run(
+        [docker, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return done.stdout.decode(errors="replace").split("\n")[:-1]
+
+
+def log_name(service: str, life: int) -> str:
+    """The log file of a service in the project's ``life``-th time up (from 1)."""
+    return f"{service}.log" if life == 1 else f"{service}.{life}.log"
+
+
+def keep_logs(docker: str, project: str, folder: str, life: int) -> None:
+    """Writes all that each container has said so far to a file of its own in ``folder``."""
+    label = f"label={_PROJECT}={project}"
+    shape = '{{.ID}} {{.Label "' + _SERVICE + '"}}'
+    for line in _lines(docker, "ps", "--all", "--filter", label, "--format", shape):
+        container, _, service = line.partition(" ")
+        with open(os.path.join(folder, log_name(service or container, life)), "wb") as log:
+            subprocess.run(
+                [docker, "logs", container],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+
+
+def remove(docker: str, project: str) -> bool:
+    """Removes everything that carries the project's label; false when there was nothing."""
+    label = f"label={_PROJECT}={project}"
+    found = False
+    for kind, listing, removing in (
+        ("container", ("ps", "--all", "--quiet"), ("rm", "--force", "--volumes")),
+        ("network", ("network", "ls", "--quiet"), ("network", "rm")),
+        ("volume", ("volume", "ls", "--quiet"), ("volume", "rm", "--force")),
+    ):
+        names = _lines(docker, *listing, "--filter", label)
+        if names:
+            found = True
+            # One that went away meanwhile must not keep the others: one call each for networks.
+            groups = [names] if kind == "container" else [[name] for name in names]
+            for group in groups:
+                _lines(docker, *removing, *group)
+    return found
+
+
+def main() -> int:
+    lifeline, docker, project, folder, life = int(sys.argv[1]), *sys.argv[2:5], int(sys.argv[5])
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+    said = b""
+    while True:
+        block = os.read(lifeline, 64)
+        if not block:
+            break
+        said += block
+    if said.endswith(b"done"):
+        return 0
+    if os.path.isdir(folder):
+        keep_logs(docker, project, folder, life)
+    # A `compose up` that was under way when the harness died may still be making things.
+    quiet = 0
+    deadline = time.monotonic() + 60
+    while quiet < 2 and time.monotonic() < deadline:
+        quiet = 0 if remove(docker, project) else quiet + 1
+        time.sleep(1.0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
