@@ -1,0 +1,98 @@
+"""Class data sharing (AppCDS): a JVM that has seen its classes before starts twice as fast.
+
+A first run writes an archive when it ends (``-XX:ArchiveClassesAtExit``), later ones map it
+(``-XX:SharedArchiveFile``). An archive is tied to the Java build and to the jars on the class path
+(which may hold no directory), so it is kept under a key of both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..paths import cache_dir
+from ._java import version_text
+
+# Small heaps, no compiler threads to speak of: these JVMs live for a second or serve one test.
+FLAGS = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    "-Xshare:auto",
+    "-Xlog:disable",
+    "-Xlog:all=error:stderr",
+)
+
+_RECORD = "-XX:ArchiveClassesAtExit="
+
+_LOG4J = """\
+log4j.rootLogger=${hadoop.root.logger}
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.target=System.err
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{1}: %m%n
+# There are no native libraries here, and every start would say so.
+log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR
+log4j.logger.org.apache.hadoop.metrics2=ERROR
+"""
+
+
+def folder(java: Path, class_path: Sequence[Path]) -> Path:
+    """Where the archives for this Java and these jars are kept."""
+    key = hashlib.sha256(version_text(java).encode())
+    key.update(str(java.resolve()).encode())
+    for jar in class_path:
+        status = jar.stat()
+        key.update(f"{jar} {status.st_size} {status.st_mtime_ns}".encode())
+    return cache_dir("hadoop", key.hexdigest()[:16])
+
+
+def flags(archive: Path) -> list[str]:
+    """Flags that use ``archive`` when it is there; none otherwise."""
+    return [f"-XX:SharedArchiveFile={archive}"] if archive.is_file() else []
+
+
+def recording(archive: Path) -> list[str]:
+    """Flags that make a run write ``archive`` when it ends; ``keep`` then puts it in its place."""
+    return [f"{_RECORD}{archive.with_name(f'.{archive.name}.{os.getpid()}')}"]
+
+
+def recorded(argv: Sequence[str]) -> bool:
+    """Whether a command line is one that records an archive."""
+    return any(word.startswith(_RECORD) for word in argv)
+
+
+def keep(argv: Sequence[str]) -> None:
+    """Keeps the archive that a command recorded; to be called only when it has ended by itself,
+    because the JVM writes the file for seconds and half an archive is none."""
+    for word in argv:
+        if word.startswith(_RECORD):
+            written = Path(word[len(_RECORD) :])
+            if written.is_file():
+                # .namenode.jsa.123 -> namenode.jsa
+                os.replace(written, written.with_name(written.name[1:].rpartition(".")[0]))
+
+
+def configuration_jar() -> Path:
+    """A jar with an empty ``core-site.xml`` and the logging's configuration.
+
+    Hadoop wants both on the class path, and directories there would switch the sharing off; what
+    differs from run to run goes to the processes by ``-conf``.
+    """
+    jar = cache_dir("hadoop") / "configuration.jar"
+    if not jar.is_file():
+        beside = jar.with_name(f".{jar.name}.{os.getpid()}")
+        with zipfile.ZipFile(beside, "w") as archive:
+            archive.writestr("core-site.xml", "<configuration/>\n")
+            archive.writestr("log4j.properties", _LOG4J)
+        try:
+            # The first one stays: a later one would have another time, and no archive would fit.
+            os.link(beside, jar)
+        except FileExistsError:
+            pass
+        finally:
+            beside.unlink()
+    return jar

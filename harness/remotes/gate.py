@@ -1,0 +1,217 @@
+"""A gate before a service: it passes TCP connections on, or breaks them on purpose.
+
+The service binds 127.0.0.2, the gate 127.0.0.1, both the same port numbers, so that addresses
+inside a protocol (the redirect of WebHDFS, the reply to FTP's PASV) lead through the gate too.
+
+    with Gate([port]) as gate:            # open: relays 127.0.0.1:port to 127.0.0.2:port
+        gate.close()                      # cuts every connection (RST), refuses new ones
+        gate.open()                       # heals, and takes back every other fault
+        gate.silence()                    # accepts, keeps connections, passes nothing on
+        gate.cut_after(1000)              # each connection: RST after 1,000 bytes of answers
+        gate.limit(64_000)                # bytes a second of answers, each connection
+
+The gate is an asyncio loop in a thread of the harness; the methods may be called from any thread
+and return when the change is in effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Optional, TypeVar
+
+from ..errors import Failed
+
+T = TypeVar("T")
+
+OUTSIDE = "127.0.0.1"
+INSIDE = "127.0.0.2"
+_CHUNK = 64 * 1024
+# close(2) with a linger time of zero sends RST instead of FIN (socket(7)).
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Gate:
+    """One gate for all ``ports`` of a service; closed until ``open``."""
+
+    def __init__(self, ports: Sequence[int]) -> None:
+        self.ports = tuple(ports)
+        self._servers: list[asyncio.AbstractServer] = []
+        self._connections: set[_Connection] = set()
+        self._silent = False
+        self._cut_after: Optional[int] = None
+        self._rate: Optional[float] = None
+
+    def open(self) -> None:
+        """Listens and relays; ends every fault. Raises ``Failed`` when a port is taken."""
+        self._call(self._open())
+
+    def close(self) -> None:
+        """Resets every connection and refuses new ones. Safe to repeat."""
+        self._call(self._close())
+
+    def silence(self) -> None:
+        """New connections are accepted and old ones kept, but nothing passes, until ``open``."""
+        self._call(self._change(silent=True))
+
+    def cut_after(self, size: int) -> None:
+        """From now on each connection is reset once ``size`` bytes of answers have passed."""
+        self._call(self._change(cut_after=size))
+
+    def limit(self, rate: float) -> None:
+        """From now on answers pass at ``rate`` bytes a second at most, each connection."""
+        self._call(self._change(rate=rate))
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._servers)
+
+    def __enter__(self) -> Gate:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    @staticmethod
+    def _call(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, _loop()).result(timeout=10)
+
+    async def _open(self) -> None:
+        await self._change()
+        if self._servers:
+            return
+        try:
+            for port in self.ports:
+                self._servers.append(await asyncio.start_server(self._accept(port), OUTSIDE, port))
+        except OSError as error:
+            await self._close()
+            raise Failed(f"the gate cannot listen on {OUTSIDE}:{port}: {error.strerror}") from None
+
+    async def _close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers = []
+        for connection in list(self._connections):
+            connection.reset()
+
+    async def _change(
+        self,
+        *,
+        silent: bool = False,
+        cut_after: Optional[int] = None,
+        rate: Optional[float] = None,
+    ) -> None:
+        self._silent, self._cut_after, self._rate = silent, cut_after, rate
+        for connection in self._connections:
+            connection.obey(silent, cut_after, rate)
+
+    def _accept(self, port: int) -> Any:
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = _Connection(reader, writer, port)
+            connection.obey(self._silent, self._cut_after, self._rate)
+            self._connections.add(connection)
+            try:
+                await connection.relay()
+            finally:
+                self._connections.discard(connection)
+
+        return connected
+
+
+class _Connection:
+    """One client's connection and the one to the service behind it."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int
+    ) -> None:
+        self._reader = reader
+        self._client = writer
+        self._service: Optional[asyncio.StreamWriter] = None
+        self._port = port
+        self._flowing = asyncio.Event()
+        self._left: Optional[int] = None
+        self._rate: Optional[float] = None
+
+    def obey(self, silent: bool, cut_after: Optional[int], rate: Optional[float]) -> None:
+        """Takes over the gate's faults."""
+        self._left, self._rate = cut_after, rate
+        if silent:
+            self._flowing.clear()
+        else:
+            self._flowing.set()
+
+    async def relay(self) -> None:
+        """Until both directions have ended, or one of them broke."""
+        try:
+            await self._flowing.wait()
+            from_service, self._service = await asyncio.open_connection(INSIDE, self._port)
+            requests = asyncio.ensure_future(self._pump(self._reader, self._service, False))
+            answers = asyncio.ensure_future(self._pump(from_service, self._client, True))
+            await asyncio.gather(requests, answers)
+        except OSError:
+            # The service is down, or one side broke: so does the other.
+            self.reset()
+        finally:
+            for writer in (self._client, self._service):
+                if writer is not None:
+                    writer.close()
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool
+    ) -> None:
+        while True:
+            # Few bytes at a time when there is a rate, so that it is one and not bursts.
+            size = _CHUNK if self._rate is None else max(1, min(_CHUNK, int(self._rate / 20)))
+            data = await reader.read(size)
+            await self._flowing.wait()
+            if not data:
+                break
+            if answers and self._left is not None:
+                data = data[: self._left]
+                self._left -= len(data)
+            writer.write(data)
+            await writer.drain()
+            if answers and self._left == 0:
+                self.reset()
+                raise ConnectionResetError
+            if answers and self._rate is not None:
+                await asyncio.sleep(len(data) / self._rate)
+        with contextlib.suppress(OSError):  # the other side may have gone altogether
+            writer.write_eof()
+
+    def reset(self) -> None:
+        """RST to both sides."""
+        self._flowing.set()
+        for writer in (self._client, self._service):
+            if writer is None or writer.transport.is_closing():
+                continue
+            raw = writer.get_extra_info("socket")
+            if raw is not None:
+                with contextlib.suppress(OSError):
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            writer.transport.abort()
+
+
+_starting = threading.Lock()
+_running: Optional[asyncio.AbstractEventLoop] = None
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """The loop of all gates of this process, in a thread that ends with the process."""
+    global _running  # noqa: PLW0603
+    with _starting:
+        if _running is None:
+            _running = asyncio.new_event_loop()
+            threading.Thread(target=_running.run_forever, name="gates", daemon=True).start()
+    return _running

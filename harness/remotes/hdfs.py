@@ -1,0 +1,195 @@
+"""HDFS on this machine: a real NameNode and a real DataNode, one JVM each, with WebHDFS."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Optional
+
+from .. import hadoop
+from ..errors import Failed
+from ..ports import free_ports
+from ..process import Process
+from .gate import INSIDE, OUTSIDE, Gate
+from .local import LocalRemote, NotReady, Service
+
+USER = "demo"
+_BLOCK = 1 << 20
+# How long a JVM may take to write its class archive when it ends (seconds; once a machine).
+_ARCHIVE_S = 60.0
+
+
+class LocalHdfs(LocalRemote):
+    """``services`` are ``namenode`` and ``datanode``. Needs Java 17 or 21 and the jars
+    (``harness.hadoop.fetch_jars``)."""
+
+    name = "hdfs"
+    services = ("namenode", "datanode")
+
+    def __init__(self, folder: Path, *, path: str = "/") -> None:
+        super().__init__(folder, path=path)
+        self._client: Any = None
+        self._hadoop: Optional[Path] = None
+        self._rpc = self._web = 0
+
+    def _make(self) -> dict[str, Service]:
+        # Everything that may be missing is looked for before anything is started.
+        hadoop.java()
+        hadoop.fetch_jars()
+        scratch = self.folder / "tmp"
+        scratch.mkdir(exist_ok=True)
+        self._rpc, self._web, data, data_web, data_ipc = free_ports(5)
+        configuration = self.folder / "hdfs-site.xml"
+        configuration.write_text(hadoop.site_xml(self._properties(data, data_web, data_ipc)))
+        self._client_configuration.write_text(hadoop.site_xml(self._client_properties()))
+        name_folder = self.folder / "name"
+        if not name_folder.is_dir():
+            hadoop.formatted_name_folder(name_folder, configuration)
+        ports = {"namenode": [self._rpc, self._web], "datanode": [data, data_web, data_ipc]}
+        return {
+            daemon: Service(
+                Process(
+                    daemon,
+                    hadoop.daemon_argv(daemon, configuration, scratch),
+                    log=self.folder / f"{daemon}.log",
+                    cwd=self.folder,
+                    env={**os.environ, "HADOOP_USER_NAME": USER},
+                ),
+                Gate(ports[daemon]),
+            )
+            for daemon in self.services
+        }
+
+    def _properties(self, data: int, data_web: int, data_ipc: int) -> dict[str, object]:
+        return {
+            "fs.defaultFS": f"hdfs://{INSIDE}:{self._rpc}",
+            "hadoop.tmp.dir": self.folder / "tmp",
+            "hadoop.http.staticuser.user": USER,
+            "dfs.namenode.name.dir": f"file://{self.folder / 'name'}",
+            "dfs.datanode.data.dir": f"file://{self.folder / 'data'}",
+            "dfs.replication": 1,
+            "dfs.blocksize": _BLOCK,
+            "dfs.permissions.enabled": "false",
+            "dfs.namenode.rpc-address": f"{INSIDE}:{self._rpc}",
+            "dfs.namenode.http-address": f"{INSIDE}:{self._web}",
+            "dfs.datanode.address": f"{INSIDE}:{data}",
+            "dfs.datanode.http.address": f"{INSIDE}:{data_web}",
+            "dfs.datanode.ipc.address": f"{INSIDE}:{data_ipc}",
+            # What clients are sent to: the gate.
+            "dfs.datanode.hostname": OUTSIDE,
+            "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+            "dfs.namenode.fs-limits.min-block-size": 4096,
+            # Everything that waits for a cluster to settle waits for one machine here.
+            "dfs.namenode.safemode.extension": 0,
+            "dfs.heartbeat.interval": 1,
+            "dfs.namenode.heartbeat.recheck-interval": 500,
+            "dfs.namenode.redundancy.interval.seconds": "1s",
+            "ipc.client.connect.retry.interval": 200,
+            "ipc.client.connect.max.retries": 50,
+        }
+
+    def _client_properties(self) -> dict[str, object]:
+        return {"fs.defaultFS": f"hdfs://{OUTSIDE}:{self._rpc}", "dfs.replication": 1}
+
+    @property
+    def _client_configuration(self) -> Path:
+        return self.folder / "client-site.xml"
+
+    @property
+    def client(self) -> Any:
+        """A WebHDFS client of the ``hdfs`` package, through the gates."""
+        if self._client is None:
+            import hdfs
+
+            self._client = hdfs.InsecureClient(self.web_url, user=USER, timeout=(2.0, 20.0))
+        return self._client
+
+    @property
+    def web_url(self) -> str:
+        """WebHDFS: ``http://host:port``."""
+        return f"http://{OUTSIDE}:{self._web}"
+
+    @property
+    def fs_url(self) -> str:
+        """The file system for Hadoop's own clients: ``hdfs://host:port``."""
+        return f"hdfs://{OUTSIDE}:{self._rpc}"
+
+    @property
+    def hadoop_bin(self) -> Path:
+        """A ``hadoop`` command whose configuration names this HDFS as its file system."""
+        if self._hadoop is None:
+            self._hadoop = hadoop.hadoop_command(
+                self.folder / "bin", configuration=self._client_configuration
+            )
+        return self._hadoop
+
+    def _probe(self) -> None:
+        import hdfs
+        import requests
+        import urllib3
+
+        path, content = "/.harness-probe", b"ready?"
+        try:
+            self.client.write(path, content, overwrite=True)
+            with self.client.read(path) as reader:
+                seen = reader.read()
+            if seen != content:
+                raise NotReady(f"wrote {content!r}, read {seen!r}")
+            self.client.delete(path)
+        except (
+            hdfs.HdfsError,
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+        ) as error:
+            raise NotReady(f"{type(error).__name__}: {error}") from None
+
+    def ready(self, deadline_s: float = 60.0) -> None:
+        super().ready(deadline_s)
+        self._train()
+
+    def _train(self) -> None:
+        """Once a machine: the class archive that makes ``hadoop fs`` twice as fast."""
+        path = "/.harness-training"
+        self.client.write(path, b"x", overwrite=True)
+        hadoop.train_shell(self._client_configuration, path)
+        self.client.delete(path)
+
+    def _stop_service(self, name: str, part: Service) -> None:
+        process = part.process
+        if process.running and hadoop.records_archive(process.argv):
+            # Not through the guard, whose patience is shorter than an archive takes.
+            process.resume()
+            process.signal(15)
+            try:
+                process.wait(_ARCHIVE_S)
+                hadoop.keep_archive(process.argv)
+            except Failed:
+                pass
+        process.stop()
+
+    @property
+    def url(self) -> str:
+        return f"webhdfs://{OUTSIDE}:{self._web}{self.path}"
+
+    @property
+    def producer_environment(self) -> dict[str, str]:
+        return {}
+
+    @property
+    def producer_options(self) -> list[str]:
+        return ["--hdfs_user", USER]
+
+    @property
+    def monitor_kinds(self) -> tuple[str, ...]:
+        return ("hdfs", "webhdfs", "afs")
+
+    def monitor_options(self, kind: Optional[str] = None) -> list[str]:
+        chosen = self._kind(kind)
+        options = ["--type", chosen, "--remote_path", self.path]
+        if chosen == "webhdfs":
+            return [*options, "--webhdfs_url", self.web_url, "--hdfs_user", USER]
+        options += ["--hadoop_bin", str(self.hadoop_bin)]
+        # As on the page: with "hdfs" the client's configuration knows the file system, with
+        # "afs" it is named.
+        return options if chosen == "hdfs" else [*options, "--fs_name", self.fs_url]

@@ -1,0 +1,145 @@
+"""What the three remotes on this machine have in common: services behind gates.
+
+A service is a guarded process that binds 127.0.0.2 and a gate on 127.0.0.1 with the same ports.
+Killing, stopping and pausing is done to the process, disconnecting to the gate.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Optional
+
+from ..errors import BadInput, Failed
+from ..process import Process
+from ..waits import tail, wait_for
+from .base import Remote
+from .gate import Gate
+
+
+class NotReady(Exception):
+    """A probe did not work (yet); the text says what happened."""
+
+
+class Service:
+    """A part of a remote that can be broken by itself."""
+
+    def __init__(self, process: Process, gate: Gate) -> None:
+        self.process = process
+        self.gate = gate
+
+
+class LocalRemote(Remote):
+    """A remote made of local processes.
+
+    ``folder`` takes its data and logs. ``path`` is where releases go, as the remote counts paths
+    ("/" by default, as on the page); it may be set anew between uses, so that one HDFS serves
+    many tests.
+    """
+
+    def __init__(self, folder: Path, *, path: str = "/") -> None:
+        self.folder = folder.resolve()
+        self.path = path
+        self._parts: dict[str, Service] = {}
+
+    @abstractmethod
+    def _make(self) -> dict[str, Service]:
+        """Prepares folders and ports and gives the services; nothing is started yet."""
+
+    @abstractmethod
+    def _probe(self) -> None:
+        """Writes, reads and removes a file; raises ``NotReady`` when that does not work."""
+
+    def _stop_service(self, name: str, part: Service) -> None:
+        part.process.stop()
+
+    def gate(self, service: Optional[str] = None) -> Gate:
+        """The gate of a service (of the first one without a name), for further faults."""
+        return self._chosen(service or self.services[0])[0][1].gate
+
+    def start(self, service: Optional[str] = None) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._parts:
+            self._parts = self._make()
+        for _, part in self._chosen(service):
+            part.gate.open()
+            if not part.process.running:
+                part.process.start()
+
+    def ready(self, deadline_s: float = 60.0) -> None:
+        running = [part.process for _, part in self._chosen(None)]
+
+        def alive() -> None:
+            for process in running:
+                process.check()
+
+        def works() -> bool:
+            self._probe()
+            return True
+
+        try:
+            wait_for(
+                works,
+                f"{self.name} to take, give back and remove a file",
+                deadline_s,
+                every_s=0.1,
+                retry_on=(NotReady,),
+                alive=alive,
+            )
+        except Failed as error:
+            logs = [f"\n--- last lines of {log}\n{tail(log)}" for log in self.logs]
+            raise Failed(str(error) + "".join(logs)) from None
+
+    def stop(self, service: Optional[str] = None) -> None:
+        if not self._parts:
+            return
+        for name, part in reversed(self._chosen(service)):
+            part.gate.close()
+            self._stop_service(name, part)
+
+    def kill(self, service: Optional[str] = None) -> None:
+        for _, part in self._chosen(service):
+            part.process.kill()
+            # A port without a process refuses connections; the gate must not accept in its stead.
+            part.gate.close()
+
+    def pause(self, service: Optional[str] = None) -> None:
+        for _, part in self._chosen(service):
+            part.process.pause()
+
+    def resume(self, service: Optional[str] = None) -> None:
+        for _, part in self._chosen(service):
+            part.process.resume()
+            if part.process.running:
+                part.gate.open()
+
+    def disconnect(self, service: Optional[str] = None) -> None:
+        for _, part in self._chosen(service):
+            part.gate.close()
+
+    @property
+    def logs(self) -> list[Path]:
+        return [part.process.log for part in self._parts.values()]
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of everything that runs for this remote."""
+        return [pid for part in self._parts.values() for pid in part.process.pids]
+
+    def _chosen(self, service: Optional[str]) -> list[tuple[str, Service]]:
+        if service is not None and service not in self.services:
+            raise BadInput(
+                f"{self.name} has no service {service!r}: one of {', '.join(self.services)}"
+            )
+        if not self._parts:
+            raise Failed(f"{self.name} was never started")
+        return [(name, self._parts[name]) for name in self.services if service in (None, name)]
+
+    def _kind(self, kind: Optional[str]) -> str:
+        chosen = kind or self.monitor_kinds[0]
+        if chosen not in self.monitor_kinds:
+            raise BadInput(
+                f"no monitor of type {chosen!r} reaches {self.name}: one of "
+                f"{', '.join(self.monitor_kinds)}"
+            )
+        return chosen
