@@ -1,0 +1,97 @@
+"""The observer: a swap is what the live directory holds, whichever monitor put it there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from harness import history as histories
+from harness.history import History
+from harness.observe import Observer, Tail, digest_of
+from harness.waits import wait_for
+
+
+def make_release(folder: Path, weights: bytes, second: int) -> Path:
+    folder.mkdir()
+    (folder / "model.pdmodel").write_bytes(b"graph")
+    (folder / "params.pdiparams").write_bytes(weights)
+    (folder / "fluid_time_file").touch()
+    os.utime(folder / "fluid_time_file", (second, second))
+    return folder
+
+
+def events(path: Path, kind: str) -> list[dict[str, Any]]:
+    return [event for event in histories.read(path) if event["event"] == kind]
+
+
+def observer(tmp_path: Path) -> Observer:
+    return Observer(
+        History(tmp_path / "history.jsonl"),
+        "ftp",
+        live_dir=tmp_path / "live",
+        monitor_log=tmp_path / "monitor.log",
+        server_log=tmp_path / "serving.INFO",
+    )
+
+
+def test_swaps_are_told_apart_by_the_models_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    watching = observer(tmp_path)
+    watching.start()
+    make_release(tmp_path / "live", b"one", 1000)
+    wait_for(lambda: len(events(path, "swapped")) == 1, "the first swap", 10)
+    make_release(tmp_path / "new", b"two", 1001)
+    (tmp_path / "live").rename(tmp_path / "old")
+    (tmp_path / "new").rename(tmp_path / "live")
+    wait_for(lambda: len(events(path, "swapped")) == 2, "the second swap", 10)
+    watching.stop()
+    first, second = events(path, "swapped")
+    assert (first["second"], second["second"]) == (1000, 1001)
+    assert first["digest"] == digest_of(tmp_path / "old")
+    assert second["digest"] == digest_of(tmp_path / "live")
+    assert first["digest"] != second["digest"]
+
+
+def test_the_digest_leaves_out_what_says_which_release_it_is(tmp_path: Path) -> None:
+    one = make_release(tmp_path / "one", b"same", 1)
+    two = make_release(tmp_path / "two", b"same", 2)
+    (two / ".monitor-state.json").write_text("{}")
+    assert digest_of(one) == digest_of(two)
+    (two / "extra").write_bytes(b"")
+    assert digest_of(one) != digest_of(two)
+
+
+def test_of_the_servers_log_only_reloads_and_errors_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "serving.INFO").write_text(
+        "I… Begin reload framework...\nW… Succ reload version engine: 1\nI… Finish reload 1\n"
+        "W… begin reload model[m].\nW… switching to current_idx[1]\nI… Finish reload 1\n"
+        "I… service_name=[G]\nE1… Failed stat config file\n"
+    )
+    watching = observer(tmp_path)
+    watching.start()
+    watching.stop()
+    lines = [event["line"] for event in events(tmp_path / "history.jsonl", "server_log")]
+    assert lines == [
+        "W… begin reload model[m].",
+        "W… switching to current_idx[1]",
+        "I… Finish reload 1",
+        "E1… Failed stat config file",
+    ]
+
+
+def test_half_a_line_is_kept_back_until_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    tail = Tail(path)
+    assert list(tail.new_lines()) == []
+    path.write_text("one\ntw")
+    assert list(tail.new_lines()) == ["one"]
+    with path.open("a") as file:
+        file.write("o\n")
+    assert list(tail.new_lines()) == ["two"]
+
+
+def test_a_history_cut_in_the_middle_of_a_line_is_read_up_to_there(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"event":"a","t":1}\n{"event":"b"')
+    assert [event["event"] for event in histories.read(path)] == ["a"]
