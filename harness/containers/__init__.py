@@ -10,6 +10,6 @@ the ones that run as local processes. ``python -m harness.containers`` is the co
 
 from __future__ import annotations
 
-from .remotes import REMOTES, remote
+from .remotes import remote
 
-__all__ = ["REMOTES", "remote"]
+__all__ = ["remote"]

@@ -23,8 +23,9 @@ from types import FrameType
 from typing import NoReturn, Optional
 
 from ..errors import BadInput, HarnessError
+from ..remotes import REMOTES
 from . import bases, cleaning, compose, engine, images, install
-from .remotes import REMOTES, remote
+from .remotes import remote
 
 
 class _Parser(argparse.ArgumentParser):
@@ -81,7 +82,7 @@ def _up(args: argparse.Namespace) -> None:
     folder = args.folder or Path(tempfile.mkdtemp(prefix="hotloading-"))
     begin = time.monotonic()
     with ExitStack() as running:
-        up = [remote(name, folder / name) for name in args.remotes or REMOTES]
+        up = [remote(name, folder / name, _say) for name in args.remotes or REMOTES]
         for one in up:
             running.enter_context(one)
         for one in up:
