@@ -1,0 +1,69 @@
+"""``embedded-serving``: the command line of the embedded engine.
+
+The launcher starts it through ``SERVING_BIN``. Nothing heavy is imported before the flags and the
+files have been read: ``-V`` and every refusal come at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from . import _gflags
+
+# The real binary's exit code for everything that keeps it from starting, (uint8)-1.
+_FAILED = 255
+# Ours, for what the real binary could serve and this one cannot.
+_REFUSED = 2
+
+
+def main(words: Optional[Sequence[str]] = None) -> int:
+    """Runs the engine; the result is the process's exit code."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        flags = _gflags.parse(words)
+    except _gflags.CommandLineEnd as end:
+        sys.stdout.write(end.stdout)
+        sys.stderr.write(end.stderr)
+        return end.exit_code
+    # As the real one: a SIGINT before the service is up ends it, without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not words:
+        print(
+            "embedded-serving is started by the launcher through SERVING_BIN; "
+            "by hand it needs at least -inferservice_path, -resource_path and -workflow_path",
+            file=sys.stderr,
+        )
+        return _FAILED
+    from . import _messages, _prototxt
+
+    try:
+        serving = _prototxt.read(flags)
+    except (_prototxt.Refused, _messages.MessagesMissing) as error:
+        print(f"embedded-serving: {error}", file=sys.stderr)
+        return _REFUSED
+    from . import _engine
+
+    try:
+        log = _engine.log_of(flags)
+    except OSError as error:
+        print(
+            f"embedded-serving: cannot write the log {error.filename}: {error.strerror}; "
+            "make the folder writable or give -log_dir",
+            file=sys.stderr,
+        )
+        return _REFUSED
+    try:
+        engine = _engine.Engine(flags, serving, log, os.environ.get("ENGINE_HOST", "127.0.0.1"))
+        _engine.run(engine)
+    except _engine.CannotServe as error:
+        print(f"embedded-serving: {error}", file=sys.stderr)
+        return _FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

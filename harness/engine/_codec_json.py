@@ -1,0 +1,190 @@
+"""Queries and answers as JSON, with the rules and error texts of brpc's json2pb.
+
+Measured: a field of the wrong type gives one of three texts, and default fields are left out of
+answers. From brpc's documentation of json2pb: unknown fields are skipped, ``null`` counts as
+absent, bytes are base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any, Callable, Optional
+
+import numpy as np
+import orjson
+
+from ._query import (
+    ELEM_OF_DTYPE,
+    ELEM_TYPES,
+    Answer,
+    Array,
+    Query,
+    Tensor,
+    Unparsable,
+    elem_type_of,
+    from_bytes,
+    inference_failed,
+    lod_of,
+    shaped,
+)
+
+_PACKAGE = "baidu.paddle_serving.predictor.general_model"
+_REQUEST = f"{_PACKAGE}.Request"
+_TENSOR = f"{_PACKAGE}.Tensor"
+_INT32 = (-(2**31), 2**31 - 1)
+_INT64 = (-(2**63), 2**63 - 1)
+_UINT32 = (0, 2**32 - 1)
+_UINT64 = (0, 2**64 - 1)
+_FLOATS = frozenset({int, float})
+_INTS = frozenset({int})
+
+# Repeated fields of Tensor: what its numbers SHOULD be, the Python types that are one, the range.
+_REPEATED: dict[str, tuple[str, frozenset[type], Optional[tuple[int, int]]]] = {
+    "float_data": ("FLOAT", _FLOATS, None),
+    "float64_data": ("DOUBLE", _FLOATS, None),
+    "int64_data": ("INT64", _INTS, _INT64),
+    "int_data": ("INT32", _INTS, _INT32),
+    "uint32_data": ("UINT32", _INTS, _UINT32),
+    "bool_data": ("BOOL", frozenset({bool}), None),
+    "data": ("STRING", frozenset({str}), None),
+    "shape": ("INT32", _INTS, _INT32),
+    "lod": ("INT32", _INTS, _INT32),
+}
+
+
+def decode(body: bytes) -> Query:
+    """Raises ``Unparsable``, or ``ServiceError`` for a feed that cannot be."""
+    try:
+        document = orjson.loads(body)
+    except ValueError:
+        raise Unparsable("Invalid json format") from None
+    if type(document) is not dict:
+        raise Unparsable("The input is not a json object")
+    tensors = document.get("tensor")
+    if tensors is None:
+        tensors = []
+    elif type(tensors) is not list:
+        raise Unparsable(f"Invalid value for repeated field: {_REQUEST}.tensor")
+    fetch = document.get("fetch_var_names")
+    if fetch is None:
+        fetch = []
+    elif type(fetch) is not list:
+        raise Unparsable(f"Invalid value for repeated field: {_REQUEST}.fetch_var_names")
+    for name in fetch:
+        if type(name) is not str:
+            raise _wrong(name, f"{_REQUEST}.fetch_var_names", "STRING")
+    log_id = document.get("log_id", 0)
+    if type(log_id) is not int or not _UINT64[0] <= log_id <= _UINT64[1]:
+        log_id = 0
+    return Query(
+        tuple([_tensor(one) for one in tensors]),
+        tuple(fetch),
+        document.get("profile_server") is True,
+        log_id,
+    )
+
+
+def _tensor(document: Any) -> Tensor:
+    if type(document) is not dict:
+        raise _wrong(document, f"{_REQUEST}.tensor", "OBJECT")
+    fields = {key: _repeated(key, value) for key, value in document.items() if key in _REPEATED}
+    name = _scalar(document, "name", str, "")
+    number = _scalar(document, "elem_type", int, 0)
+    kind = elem_type_of(name, number)
+    flat: Array
+    if kind.field == "tensor_content":
+        flat = from_bytes(name, kind, _base64(document.get("tensor_content")))
+    elif kind.field == "data":
+        strings = fields.get("data", [])
+        if len(strings) != 1:
+            raise inference_failed(f"feed {name} has {len(strings)} strings, not one")
+        flat = np.frombuffer(strings[0].encode(), np.uint8)
+    else:
+        flat = np.array(fields.get(kind.field, []), kind.dtype)
+    array = shaped(name, number, flat, tuple(fields.get("shape", ())))
+    lod = tuple(fields.get("lod", ()))
+    return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)
+
+
+def _repeated(key: str, value: Any) -> Sequence[Any]:
+    should_be, types, limits = _REPEATED[key]
+    if value is None:
+        return ()
+    if type(value) is not list:
+        raise Unparsable(f"Invalid value for repeated field: {_TENSOR}.{key}")
+    # The set is built at C's speed; the slow look at each element only when something is wrong.
+    if not types.issuperset(map(type, value)) or (
+        limits and value and not (limits[0] <= min(value) and max(value) <= limits[1])
+    ):
+        for one in value:
+            if type(one) not in types or (limits and not limits[0] <= one <= limits[1]):
+                raise _wrong(one, f"{_TENSOR}.{key}", should_be)
+    return value
+
+
+def _scalar(document: dict[str, Any], key: str, kind: type, default: Any) -> Any:
+    # json2pb passes over an optional field whose value has the wrong type.
+    value = document.get(key)
+    if type(value) is not kind:
+        return default
+    if isinstance(value, int) and not _INT32[0] <= value <= _INT32[1]:
+        return default
+    return value
+
+
+def _base64(value: Any) -> bytes:
+    if type(value) is not str:
+        return b""
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise Unparsable(f"Fail to decode base64 string={value[:32]}") from None
+
+
+def _wrong(value: Any, field: str, should_be: str) -> Unparsable:
+    return Unparsable(
+        f"Invalid value `{_shown(value)}' for field `{field}' which SHOULD be {should_be}"
+    )
+
+
+def _shown(value: Any) -> str:
+    """A value as json2pb writes it into its errors (``1.000000`` for a double)."""
+    if type(value) is float:
+        return f"{value:f}"
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is dict:
+        return "object"
+    if type(value) is list:
+        return "array"
+    if value is None:
+        return "null"
+    return str(value)[:64]
+
+
+_dumps: Callable[[Any], bytes] = orjson.dumps
+
+
+def encode(answer: Answer) -> bytes:
+    """Fields in the order of their numbers, without those at their default."""
+    tensors = []
+    for variable, array, lod in answer.fetched:
+        number = ELEM_OF_DTYPE[array.dtype.name]
+        field = ELEM_TYPES[number].field
+        tensor: dict[str, Any] = {}
+        if field != "tensor_content" and array.size:
+            tensor[field] = array.ravel().tolist()
+        if number:
+            tensor["elem_type"] = number
+        tensor["shape"] = array.shape
+        if lod:
+            tensor["lod"] = lod
+        tensor["name"] = variable.name
+        tensor["alias_name"] = variable.alias
+        if field == "tensor_content":
+            tensor[field] = base64.b64encode(array.tobytes()).decode()
+        tensors.append(tensor)
+    output: dict[str, Any] = {"tensor": tensors, "engine_name": answer.engine}
+    return _dumps({"outputs": [output], "profile_time": answer.profile_time})

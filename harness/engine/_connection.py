@@ -1,0 +1,417 @@
+"""One client's connection: bytes from the socket to calls, answers back to the socket.
+
+What the bytes mean is decided elsewhere (``_stream``, ``_http2``, ``_routes``, the codecs); here
+they are carried, and here answers get their order: HTTP/1 answers in the order of the requests,
+baidu_std and HTTP/2 as they are ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Any, Optional, Protocol, cast
+
+from . import _baidu_std, _codec_json, _compression, _http1, _http2, _routes
+from ._baidu_std import Frame
+from ._batcher import Batcher, Call
+from ._codec_protobuf import ProtobufCodec
+from ._glog import Log
+from ._http1 import Head, HttpRequest
+from ._http2 import H2Request, Http2Session
+from ._query import (
+    ENOMETHOD,
+    ENOSERVICE,
+    EREQUEST,
+    Answer,
+    Query,
+    ServiceError,
+    Unparsable,
+)
+from ._stream import Http2Start, MessageReader, Unanswerable
+
+_REQUEST = f"{_routes.FULL_SERVICE.rpartition('.')[0]}.Request"
+# brpc's FLAGS_http_body_compress_threshold: smaller answers are not worth packing.
+_GZIP_FROM = 512
+# An answer that a slow reader leaves lying; above it nothing more is read from that client.
+_UNSENT_LIMIT = 1 << 20
+_GRPC_STATUS = {
+    ENOSERVICE: _http2.GRPC_UNIMPLEMENTED,
+    ENOMETHOD: _http2.GRPC_UNIMPLEMENTED,
+    EREQUEST: _http2.GRPC_INVALID_ARGUMENT,
+}
+_HTTP_STATUS = {ENOSERVICE: 404, ENOMETHOD: 404, EREQUEST: 400}
+
+
+class Host(Protocol):
+    """What a connection needs of the engine."""
+
+    batcher: Batcher
+    protobuf: ProtobufCodec
+    log: Log
+    limit: int
+    open_connections: dict[Any, str]
+
+    def page(self, name: str, rest: str) -> str: ...
+
+
+class Connection(asyncio.Protocol):
+    """The protocol object of one accepted socket."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._reader = MessageReader(host.limit)
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._http2: Optional[Http2Session] = None
+        self._slots: deque[_HttpReply] = deque()
+        self._closed = False
+        self.remote = self.local = ""
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=_UNSENT_LIMIT)
+        self.remote = _address(transport.get_extra_info("peername"))
+        self.local = _address(transport.get_extra_info("sockname"))
+        self._host.open_connections[self] = self.remote
+
+    def connection_lost(self, _error: Optional[Exception]) -> None:
+        self._closed = True
+        self._slots.clear()
+        self._host.open_connections.pop(self, None)
+
+    def pause_writing(self) -> None:
+        # A client that does not read its answers is not asked for more requests.
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if not self._closed:
+            self._transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        if self._closed:
+            return
+        try:
+            messages = self._reader.receive(data)
+        except Unanswerable as error:
+            if error.too_big:
+                self._host.log.error_line(
+                    "input_messenger.cpp:117",
+                    f"A message from {self.remote}(protocol={error.protocol}) is bigger than "
+                    f"{self._host.limit} bytes, the connection will be closed. "
+                    "Set max_body_size to allow bigger messages",
+                )
+            self.close()
+            return
+        for message in messages:
+            if isinstance(message, Frame):
+                self._frame(message)
+            elif isinstance(message, HttpRequest):
+                self._http(message)
+            elif isinstance(message, Http2Start):
+                self._http2 = Http2Session(self._host.limit)
+                self._http2_data(message.data)
+            else:
+                self._http2_data(message)
+            if self._closed:
+                return
+
+    def write(self, data: bytes) -> None:
+        if not self._closed:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Ends the connection after what was written."""
+        self._closed = True
+        self._transport.close()
+
+    # baidu_std
+
+    def _frame(self, frame: Frame) -> None:
+        began = time.time()
+        route = _routes.of_names(frame.service, frame.method)
+        if isinstance(route, ServiceError):
+            _BaiduReply(self, frame, False).fail(route)
+            return
+        reply = _BaiduReply(self, frame, route.name == "debug")
+        try:
+            body = _compression.unpack(frame.compression, frame.payload, self._host.limit)
+            query = self._host.protobuf.decode(body)
+        except ServiceError as error:
+            self._host.batcher.fail(reply, error, 0, began)
+            return
+        except (Unparsable, KeyError, _compression.BadCompression):
+            name = _baidu_std.COMPRESSIONS.get(frame.compression, "unknown")
+            reply.fail(
+                ServiceError(
+                    EREQUEST,
+                    f"Fail to parse request message, CompressType={name}, "
+                    f"request_size={len(frame.payload)}",
+                )
+            )
+            return
+        self._host.batcher.submit(Call(query, reply, began, time.time()))
+
+    # HTTP/1
+
+    def _http(self, request: HttpRequest) -> None:
+        began = time.time()
+        head = request.head
+        reply = _HttpReply(self, head)
+        self._slots.append(reply)
+        route = _routes.of_path(head.path)
+        if isinstance(route, ServiceError):
+            reply.fail(route)
+        elif isinstance(route, _routes.Page):
+            reply.text(self._host.page(route.name, route.rest or head.query))
+        else:
+            try:
+                query = self._decode(request.body, head.content_type, head.gzip_body)
+            except ServiceError as error:
+                if error.code == EREQUEST:
+                    reply.fail(error)
+                else:
+                    self._host.batcher.fail(reply, error, 0, began)
+                return
+            self._host.batcher.submit(Call(query, reply, began, time.time()))
+
+    def _decode(self, body: bytes, content_type: str, gzipped: bool) -> Query:
+        """Raises ``ServiceError``."""
+        if gzipped and body:
+            try:
+                body = _compression.gunzip(body, self._host.limit)
+            except _compression.BadCompression:
+                raise ServiceError(EREQUEST, "Fail to un-gzip request body") from None
+        try:
+            if _is_protobuf(content_type):
+                return self._host.protobuf.decode(body)
+            return _codec_json.decode(body or b"{}")
+        except Unparsable as error:
+            reason = "" if _is_protobuf(content_type) else f", {error}"
+            raise ServiceError(EREQUEST, f"Fail to parse http body as {_REQUEST}{reason}") from None
+
+    def ready(self) -> None:
+        """Sends the HTTP/1 answers whose turn it is."""
+        while self._slots and self._slots[0].data is not None:
+            reply = self._slots.popleft()
+            self.write(cast(bytes, reply.data))
+            if reply.closes:
+                self.close()
+
+    # HTTP/2
+
+    def _http2_data(self, data: bytes) -> None:
+        session = cast(Http2Session, self._http2)
+        try:
+            requests = session.receive(data)
+        except _http2.Broken as error:
+            self.write(error.farewell)
+            self.close()
+            return
+        for request in requests:
+            self._h2_request(request)
+        self.flush_http2()
+
+    def flush_http2(self) -> None:
+        data = cast(Http2Session, self._http2).to_send()
+        if data:
+            self.write(data)
+
+    def _h2_request(self, request: H2Request) -> None:
+        began = time.time()
+        session = cast(Http2Session, self._http2)
+        reply = _Http2Reply(self, session, request)
+        route = _routes.of_path(request.path)
+        if isinstance(route, ServiceError):
+            reply.fail(route)
+            return
+        if isinstance(route, _routes.Page):
+            reply.text(self._host.page(route.name, route.rest))
+            return
+        try:
+            if request.is_grpc:
+                body = _http2.unwrap(request.body, request.grpc_encoding, self._host.limit)
+                query = self._host.protobuf.decode(body)
+            else:
+                query = self._decode(request.body, request.content_type, request.gzip_body)
+        except (Unparsable, _http2.BadMessage):
+            reply.fail(ServiceError(EREQUEST, f"Fail to parse http body as {_REQUEST}"))
+            return
+        except ServiceError as error:
+            if error.code == EREQUEST:
+                reply.fail(error)
+            else:
+                self._host.batcher.fail(reply, error, 0, began)
+            return
+        self._host.batcher.submit(Call(query, reply, began, time.time()))
+
+    def encode(self, answer: Answer, content_type: str) -> bytes:
+        if _is_protobuf(content_type):
+            return self._host.protobuf.encode(answer)
+        return _codec_json.encode(answer)
+
+    def encode_protobuf(self, answer: Answer) -> bytes:
+        return self._host.protobuf.encode(answer)
+
+
+class _BaiduReply:
+    """Answers are gzipped whatever the request was: the real server does so."""
+
+    __slots__ = ("_connection", "_debug", "_id", "local", "remote")
+
+    def __init__(self, connection: Connection, frame: Frame, debug: bool) -> None:
+        self._connection = connection
+        self._id = frame.correlation_id
+        self._debug = debug
+        self.remote = connection.remote
+        self.local = connection.local
+
+    def succeed(self, answer: Answer) -> None:
+        self._connection.write(
+            _baidu_std.answer(
+                self._id,
+                _baidu_std.gzipped(self._connection.encode_protobuf(answer)),
+                compression=_baidu_std.GZIP,
+                attachment=_report(answer) if self._debug else b"",
+            )
+        )
+
+    def fail(self, error: ServiceError) -> None:
+        text = f"[{self.local}][E{error.code}]{error.text}"
+        self._connection.write(_baidu_std.failure(self._id, error.code, text))
+
+
+class _HttpReply:
+    __slots__ = ("_connection", "_head", "closes", "data", "local", "remote")
+
+    def __init__(self, connection: Connection, head: Head) -> None:
+        self._connection = connection
+        self._head = head
+        self.data: Optional[bytes] = None
+        self.closes = not head.keep_alive
+        self.remote = connection.remote
+        self.local = connection.local
+
+    def succeed(self, answer: Answer) -> None:
+        content_type = self._head.content_type
+        body = self._connection.encode(answer, content_type)
+        packed = self._head.takes_gzip and len(body) >= _GZIP_FROM
+        if packed:
+            body = _baidu_std.gzipped(body)
+        self._answer(200, body, content_type or "application/json", gzip=packed)
+
+    def fail(self, error: ServiceError) -> None:
+        body = f"[{self.local}][E{error.code}]{error.text}".encode()
+        status = _HTTP_STATUS.get(error.code, 500)
+        self._answer(status, body, "text/plain", error_code=error.code)
+
+    def text(self, text: str) -> None:
+        self._answer(200, text.encode(), "text/plain")
+
+    def _answer(
+        self,
+        status: int,
+        body: bytes,
+        content_type: str,
+        error_code: Optional[int] = None,
+        gzip: bool = False,
+    ) -> None:
+        self.data = _http1.answer(
+            status,
+            body,
+            content_type,
+            error_code=error_code,
+            gzip=gzip,
+            close=self._head.says_close,
+            head_only=self._head.method == "HEAD",
+        )
+        self._connection.ready()
+
+
+class _Http2Reply:
+    __slots__ = ("_connection", "_request", "_session", "local", "remote")
+
+    def __init__(self, connection: Connection, session: Http2Session, request: H2Request) -> None:
+        self._connection = connection
+        self._session = session
+        self._request = request
+        self.remote = connection.remote
+        self.local = connection.local
+
+    def succeed(self, answer: Answer) -> None:
+        request = self._request
+        if request.is_grpc:
+            self._session.answer(
+                request.stream,
+                [(":status", "200"), ("content-type", request.content_type)],
+                _http2.wrap(self._connection.encode_protobuf(answer)),
+                [("grpc-status", "0")],
+            )
+        else:
+            body = self._connection.encode(answer, request.content_type)
+            headers = [
+                (":status", "200"),
+                ("content-type", request.content_type or "application/json"),
+            ]
+            if request.takes_gzip and len(body) >= _GZIP_FROM:
+                body = _baidu_std.gzipped(body)
+                headers.append(("content-encoding", "gzip"))
+            self._session.answer(request.stream, headers, body)
+        self._connection.flush_http2()
+
+    def fail(self, error: ServiceError) -> None:
+        text = f"[{self.local}][E{error.code}]{error.text}"
+        request = self._request
+        if request.is_grpc:
+            self._session.answer(
+                request.stream,
+                [
+                    (":status", "200"),
+                    ("content-type", request.content_type),
+                    ("grpc-status", str(_GRPC_STATUS.get(error.code, _http2.GRPC_INTERNAL))),
+                    ("grpc-message", _http2.percent_encoded(text)),
+                ],
+                b"",
+            )
+        else:
+            self._session.answer(
+                request.stream,
+                [
+                    (":status", str(_HTTP_STATUS.get(error.code, 500))),
+                    ("content-type", "text/plain"),
+                    ("x-bd-error-code", str(error.code)),
+                ],
+                text.encode(),
+            )
+        self._connection.flush_http2()
+
+    def text(self, text: str) -> None:
+        self._session.answer(
+            self._request.stream,
+            [(":status", "200"), ("content-type", "text/plain")],
+            text.encode(),
+        )
+        self._connection.flush_http2()
+
+
+def _is_protobuf(content_type: str) -> bool:
+    return content_type.startswith(
+        ("application/proto", "application/x-protobuf", "application/octet-stream")
+    )
+
+
+def _address(name: Any) -> str:
+    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) and len(name) >= 2 else "?:0"
+
+
+def _report(answer: Answer) -> bytes:
+    """What the method ``debug`` adds: a text about the run."""
+    lines = [f"engine: {answer.engine}"]
+    for variable, array, lod in answer.fetched:
+        lines.append(
+            f"fetch: {variable.alias} ({variable.name}) {array.dtype.name} "
+            f"shape {list(array.shape)} lod {list(lod)}"
+        )
+    lines.append(f"time: {answer.profile_time[-1] - answer.profile_time[-2]} us")
+    return ("\n".join(lines) + "\n").encode()

@@ -1,0 +1,224 @@
+"""The engine: one process, one event loop, one core at a time.
+
+    main thread     the event loop: sockets, parsing, predictor.run(), answers, log
+    reload thread   the time file; checks and loads a new core, and hands it to the loop
+
+The new core takes over between two batches, in one step for all clients; the old one is dropped
+at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+from . import _pages, _reload
+from ._batcher import Batcher, Counters
+from ._codec_protobuf import ProtobufCodec
+from ._connection import Connection
+from ._gflags import Flags
+from ._glog import Log
+from ._loading import Loader
+from ._model import Core, Device
+from ._model_files import BadModel
+from ._prototxt import Serving
+from ._query import ServiceError
+from ._routes import FULL_SERVICE
+
+_BACKLOG = 1024
+# A thread that waits for the interpreter gets it after so many seconds (default 5 ms): the
+# reload thread must neither wait long for the loop nor make it wait.
+_SWITCH_INTERVAL_S = 0.0005
+_SERVICE_CLASS = FULL_SERVICE.rpartition(".")[0].replace(".", "::") + "::GeneralModelServiceImpl"
+
+
+class CannotServe(Exception):
+    """The engine cannot start; the reason is in the log. ``str()`` is one sentence for people."""
+
+
+class Engine:
+    """Everything that one run of the engine holds.
+
+    ``host`` is the address to bind. Raises ``CannotServe``.
+    """
+
+    def __init__(self, flags: Flags, serving: Serving, log: Log, host: str) -> None:
+        self.flags = flags
+        self.serving = serving
+        self.log = log
+        self.limit = flags.number("max_body_size")
+        self.started = time.time()
+        self.reloads = 0
+        self.open_connections: dict[Any, str] = {}
+        self.protobuf = ProtobufCodec()
+        self._host = host
+        self._threads = max(1, flags.number("num_threads"))
+        device = Device(
+            use_gpu=serving.use_gpu,
+            gpu_id=serving.gpu_id,
+            ir_optim=serving.ir_optim,
+            memory_optim=serving.memory_optim,
+            precision=flags.text("precision"),
+        )
+        self._loader = Loader(serving, device, log, self._threads)
+        self._core: Core = self._first_core()
+        self.batcher: Batcher
+        self._loop: asyncio.AbstractEventLoop
+        self._quitting: asyncio.Event
+
+    # what the pages show
+
+    @property
+    def counters(self) -> Counters:
+        return self.batcher.counters
+
+    @property
+    def connections(self) -> list[str]:
+        return sorted(self.open_connections.values())
+
+    def page(self, name: str, rest: str) -> str:
+        return _pages.page(name, rest, self)
+
+    # start
+
+    def _first_core(self) -> Core:
+        serving, log = self.serving, self.log
+        self._seen = _reload.look(serving.time_file)
+        if self._seen is None:
+            log.error_line("infer.cpp:34", f"Failed load model_data_path: {serving.time_file}")
+            raise CannotServe(
+                f"the time file {serving.time_file} cannot be read; "
+                "start the launcher, which makes it"
+            )
+        try:
+            core = self._loader.load()
+        except BadModel as error:
+            self._loader.log_failure(error)
+            raise CannotServe(f"cannot load the model in {serving.model_dir}: {error}") from None
+        log.warning_line("infer.cpp:43", f"Succ load model:{serving.model_dir}")
+        log.warning_line(
+            "infer.cpp:234", f"Succ proc initialize version engine: {_reload.NO_VERSION}"
+        )
+        log.warning_line("infer.cpp:429", f"Succ proc initialize engine: {serving.engine_name}")
+        log.info_line(
+            "manager.h:86",
+            f"Succ init item:{serving.workflow_name} from conf:{serving.workflow_file}, at:0!",
+        )
+        for service in serving.services:
+            log.info_line("service.cpp:127", f"Succ load infer_service: {service}!")
+        return core
+
+    async def serve(self) -> None:
+        """Binds, serves until SIGINT, and returns. Raises ``CannotServe`` when it cannot bind."""
+        self._loop = asyncio.get_running_loop()
+        self._quitting = asyncio.Event()
+        self._loop.add_signal_handler(signal.SIGINT, self._quitting.set)
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        self.batcher = Batcher(
+            self._loop,
+            core=lambda: self._core,
+            log=self.log,
+            engine_name=self.serving.engine_name,
+            nodes=self.serving.nodes,
+            on_failure=self._query_failed,
+        )
+        interval = self.flags.number("reload_interval_s")
+        reload = _reload.ReloadThread(
+            self.log, self.serving.time_file, interval, self._seen, self._reload
+        )
+        port = self.serving.port
+        try:
+            server = await self._loop.create_server(
+                lambda: Connection(self), self._host, port, backlog=_BACKLOG, reuse_address=True
+            )
+        except OSError as error:
+            self.log.error_line("server.cpp:956", f"Fail to listen {self._host}:{port}")
+            raise CannotServe(
+                f"cannot listen on {self._host}:{port}: "
+                f"{os.strerror(error.errno) if error.errno else error}; "
+                + (
+                    "another process has the port, stop it or choose another port"
+                    if error.errno == errno.EADDRINUSE
+                    else "ENGINE_HOST has to be an address of this machine"
+                )
+            ) from None
+        self.log.info_line("server.cpp:152", f"Entrence reload worker, interval_s: {interval}")
+        self._loader.log_workers()
+        self.log.info_line(
+            "server.cpp:1046", f"Server[{_SERVICE_CLASS}] is serving on port={port}."
+        )
+        self.log.info_line("server.cpp:101", "C++ Serving service started successfully!")
+        reload.start()
+        await self._quitting.wait()
+        self.log.info_line("server.cpp:1101", f"Server[{_SERVICE_CLASS}] is going to quit")
+        server.close()
+        reload.stop()
+        # What is under way is answered while the reload thread sleeps out its turn.
+        await self._loop.run_in_executor(None, reload.join)
+        self.log.info_line("server.cpp:167", "Exit reload worker!")
+        self.log.flush()
+
+    # reload
+
+    def _reload(self) -> bool:
+        """Runs in the reload thread."""
+        model_dir = self.serving.model_dir
+        self.log.warning_line("infer.cpp:134", f"begin reload model[{model_dir}].")
+        try:
+            core = self._loader.load()
+        except BadModel as error:
+            self._loader.log_failure(error)
+            return False
+        old = self._swap(core)
+        self._loader.log_workers()
+        self.log.warning_line("infer.h:239", f"Succ load engine, path: {model_dir}")
+        self.log.info_line("request_cache.cpp:230", "Clear 0 key!")
+        self.reloads += 1
+        # Here, in this thread, the last reference goes and with it the predictor.
+        del old
+        return True
+
+    def _swap(self, core: Core) -> Optional[Core]:
+        """Gives the core to the loop and waits until it has it; returns the one before."""
+        done = threading.Event()
+        before: list[Core] = []
+
+        def take() -> None:
+            before.append(self._core)
+            self._core = core
+            done.set()
+
+        self._loop.call_soon_threadsafe(take)
+        done.wait()
+        return before[0]
+
+    def _query_failed(self, error: ServiceError) -> None:
+        """Nothing here: the engine lives on."""
+
+
+def run(engine: Engine) -> None:
+    """Serves on uvloop until SIGINT."""
+    import uvloop
+
+    with contextlib.closing(uvloop.new_event_loop()) as loop:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(engine.serve())
+
+
+def log_of(flags: Flags) -> Log:
+    """The log that the flags ask for. Raises ``OSError``."""
+    return Log(
+        Path(flags.text("log_dir") or "log"),
+        to_stderr=flags.on("logtostderr"),
+        also_to_stderr=flags.on("alsologtostderr"),
+        stderr_threshold=flags.number("stderrthreshold"),
+        lowest=flags.number("minloglevel"),
+    )

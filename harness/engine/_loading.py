@@ -1,0 +1,55 @@
+"""Makes a core out of a model directory, with the real server's lines about it in the log."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ._glog import WARNING, Log
+from ._model import Core, Device
+from ._model_files import BadModel, check, opened
+from ._prototxt import Serving
+
+
+class Loader:
+    """Loads the one model that ``serving`` names. ``workers`` is the launcher's ``--thread``.
+
+    The real server has a copy of the predictor for each worker and one more, and logs each; the
+    engine's one core serves them all, but the lines are the same, because readers count them.
+    """
+
+    def __init__(self, serving: Serving, device: Device, log: Log, workers: int) -> None:
+        self._serving = serving
+        self._device = device
+        self._log = log
+        self._workers = workers
+        self._index = 0
+
+    def load(self) -> Core:
+        """A new core. Raises ``BadModel``; nothing of the attempt is kept then."""
+        with opened(self._serving.model_dir) as files:
+            graph = check(files)
+            return Core(files, graph, self._serving.feeds, self._serving.fetches, self._device)
+
+    def log_workers(self) -> None:
+        """The lines of every worker that takes the new core."""
+        entries: list[tuple[int, str, str, Optional[int]]] = []
+        for tid in range(self._log.tid + 1, self._log.tid + 2 + self._workers):
+            entries.append((WARNING, "infer.h:434", f"tid:{tid} Loading clone model ...", tid))
+            if tid == self._log.tid + 1:
+                cache = f"create cube cache[{self._index}] done."
+                entries.append((WARNING, "infer.h:447", cache, tid))
+            else:
+                entries.append((WARNING, "infer.h:474", f"tid:{tid} clone caches done", tid))
+            done = (
+                f"[{tid}] Reload clone model and cube cache done. "
+                f"switching to current_idx[{self._index}]"
+            )
+            entries.append((WARNING, "infer.h:481", done, tid))
+        self._log.write_all(entries)
+        # From reload to reload the two places of a worker's cores take turns.
+        self._index = 1 - self._index
+
+    def log_failure(self, error: BadModel) -> None:
+        path = self._serving.model_dir
+        self._log.error_line("paddle_engine.h:167", f"create paddle predictor failed, {error}")
+        self._log.error_line("infer.h:438", f"Failed create model, path: {path}")

@@ -1,0 +1,251 @@
+"""A model's two files: found by suffix, opened together, and checked before anything runs them.
+
+The checks are those that Paddle Inference does not make: it takes truncated parameters without a
+word, and a program that is not one can end the process. What is checked:
+
+- the program is a ``ProgramDesc`` with at least one block, feeds and fetches;
+- the parameters are exactly the tensors that the program's persistable variables call for, in
+  the order in which Paddle reads them (sorted by name), each with its type and shape, from the
+  first byte to the last.
+
+Format of the parameters (Paddle's ``SerializeToStream`` for combined files), little endian, for
+each tensor: uint32 0, uint64 number of lod levels (each: uint64 bytes, then the bytes), uint32 0,
+int32 length of a ``TensorDesc`` message, the message, the elements.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import math
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Union
+
+from ._inference import package_folder
+
+_PROGRAM_SUFFIXES = (".pdmodel", "__model__", "model")
+_PARAMS_SUFFIXES = (".pdiparams", "__params__", "params")
+# VarType.Type numbers of framework.proto
+_LOD_TENSOR = 7
+_BYTES = {0: 1, 1: 2, 2: 4, 3: 8, 4: 2, 5: 4, 6: 8, 20: 1, 21: 1, 22: 2, 23: 8, 24: 16}
+_NAMES = {
+    0: "bool",
+    1: "int16",
+    2: "int32",
+    3: "int64",
+    4: "float16",
+    5: "float32",
+    6: "float64",
+    20: "uint8",
+    21: "int8",
+}
+_LARGEST_DESC = 1 << 20
+
+Buffer = Union[bytes, mmap.mmap]
+
+
+class BadModel(Exception):
+    """The files are no model; the text says which file and why."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A feed of the program: numpy's name of its type, its shape with -1 for what is free."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What the engine needs to know of a program."""
+
+    inputs: tuple[Input, ...]
+    outputs: tuple[str, ...]
+    parameters: tuple[tuple[str, int, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Both files, open. The paths stay good when the directory is exchanged meanwhile."""
+
+    directory: str
+    program: int
+    params: int
+
+    @property
+    def program_path(self) -> str:
+        return f"/proc/self/fd/{self.program}"
+
+    @property
+    def params_path(self) -> str:
+        return f"/proc/self/fd/{self.params}"
+
+
+@contextlib.contextmanager
+def opened(directory: str) -> Iterator[ModelFiles]:
+    """Opens both files of one and the same directory. Raises ``BadModel``."""
+    try:
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise BadModel(f"cannot open the model directory {directory}: {error.strerror}") from None
+    descriptors: list[int] = []
+    try:
+        names = sorted(os.listdir(folder))
+        for what, suffixes in (("program", _PROGRAM_SUFFIXES), ("parameters", _PARAMS_SUFFIXES)):
+            name = _first(names, suffixes)
+            if name is None:
+                raise BadModel(
+                    f"{directory} has no {what}: no file ends in {' or '.join(suffixes)}"
+                )
+            try:
+                descriptors.append(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder))
+            except OSError as error:
+                raise BadModel(f"cannot open {directory}/{name}: {error.strerror}") from None
+        yield ModelFiles(directory, *descriptors)
+    finally:
+        for descriptor in (*descriptors, folder):
+            os.close(descriptor)
+
+
+def _first(names: list[str], suffixes: tuple[str, ...]) -> Union[str, None]:
+    for suffix in suffixes:
+        for name in names:
+            if name.endswith(suffix):
+                return name
+    return None
+
+
+def check(files: ModelFiles) -> Graph:
+    """Reads the program and walks through the parameters. Raises ``BadModel``."""
+    with _mapped(files.program) as data:
+        graph = read_graph(bytes(data))
+    with _mapped(files.params) as data:
+        check_parameters(data, graph)
+    return graph
+
+
+@contextlib.contextmanager
+def _mapped(descriptor: int) -> Iterator[Buffer]:
+    size = os.fstat(descriptor).st_size
+    if size == 0:
+        yield b""
+        return
+    with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as mapped:
+        yield mapped
+
+
+def read_graph(program: bytes) -> Graph:
+    """What a serialised ``ProgramDesc`` says of its feeds, fetches and parameters.
+
+    Raises ``BadModel``.
+    """
+    from google.protobuf.message import DecodeError
+
+    if not program:
+        raise BadModel("the program is an empty file")
+    desc: Any = _framework().ProgramDesc()
+    try:
+        desc.ParseFromString(program)
+    except DecodeError as error:
+        raise BadModel(f"the program is not a ProgramDesc: {error}") from None
+    if not desc.blocks or not desc.blocks[0].ops:
+        raise BadModel("the program has no operators")
+    variables = {var.name: var for block in desc.blocks for var in block.vars}
+    inputs = []
+    outputs = []
+    for op in desc.blocks[0].ops:
+        if op.type == "feed":
+            inputs.append(_input(op.outputs[0].arguments[0], variables))
+        elif op.type == "fetch":
+            outputs.append(op.inputs[0].arguments[0])
+    if not inputs or not outputs:
+        raise BadModel("the program has no feed or no fetch: it was not exported for inference")
+    parameters = []
+    for name in sorted(variables):
+        kind = variables[name].type
+        if variables[name].persistable and kind.type == _LOD_TENSOR:
+            tensor = kind.lod_tensor.tensor
+            parameters.append((name, int(tensor.data_type), tuple(tensor.dims)))
+    return Graph(tuple(inputs), tuple(outputs), tuple(parameters))
+
+
+def _input(name: str, variables: dict[str, Any]) -> Input:
+    if name not in variables:
+        raise BadModel(f"the program feeds {name}, which it does not declare")
+    tensor = variables[name].type.lod_tensor.tensor
+    number = int(tensor.data_type)
+    if number not in _NAMES:
+        raise BadModel(f"the program's feed {name} has the unknown type {number}")
+    return Input(name, _NAMES[number], tuple(tensor.dims))
+
+
+def check_parameters(data: Buffer, graph: Graph) -> None:
+    """Walks through the combined parameters. Raises ``BadModel``."""
+    at = 0
+    for name, number, dims in graph.parameters:
+        at = _check_tensor(data, at, name, number, dims)
+    if at != len(data):
+        raise BadModel(
+            f"the parameters have {len(data) - at} bytes behind the last one the program names"
+        )
+
+
+def _check_tensor(data: Buffer, at: int, name: str, number: int, dims: tuple[int, ...]) -> int:
+    from google.protobuf.message import DecodeError
+
+    version, levels = _unpack("<IQ", data, at, name)
+    at += 12
+    if version != 0 or levels > 8:
+        raise BadModel(f"the parameters hold no tensor where {name} should start (byte {at - 12})")
+    for _ in range(levels):
+        (size,) = _unpack("<Q", data, at, name)
+        at += 8 + size
+    version, length = _unpack("<Ii", data, at, name)
+    at += 8
+    if version != 0 or not 0 <= length <= _LARGEST_DESC:
+        raise BadModel(f"the parameters hold no tensor where {name} should be (byte {at - 8})")
+    desc: Any = _framework().VarType.TensorDesc()
+    try:
+        desc.ParseFromString(bytes(data[at : at + length]))
+    except DecodeError as error:
+        raise BadModel(f"the parameter {name} has no description: {error}") from None
+    at += length
+    shape = tuple(desc.dims)
+    # Older exporters write a scalar's shape as [1] into one file and [] into the other.
+    same = shape == dims or math.prod(shape) == math.prod(dims) == 1
+    if desc.data_type != number or not same:
+        raise BadModel(
+            f"the parameter {name} has the shape {list(shape)}, the program wants {list(dims)}: "
+            "the two files are not of one model"
+        )
+    end: int = at + math.prod(shape) * _BYTES.get(number, 0)
+    if end > len(data):
+        raise BadModel(
+            f"the parameters end {end - len(data)} bytes inside {name}: the file is truncated"
+        )
+    return end
+
+
+def _unpack(layout: str, data: Buffer, at: int, name: str) -> tuple[Any, ...]:
+    if at < 0 or at + struct.calcsize(layout) > len(data):
+        raise BadModel(f"the parameters end before {name}: the file is truncated")
+    return struct.unpack_from(layout, data, at)
+
+
+@functools.cache
+def _framework() -> ModuleType:
+    path = package_folder() / "base" / "proto" / "framework_pb2.py"
+    spec = importlib.util.spec_from_file_location(f"{__name__}.framework_pb2", path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded

@@ -1,0 +1,161 @@
+"""Reads the prototxt files that the launcher writes, and decides what is to be served.
+
+In go the flags, out comes one ``Serving`` value with everything the engine needs: port, workflow,
+the one model, its time file, its feeds and fetches. What cannot be served is refused with one
+sentence (``Refused``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+
+from . import _messages
+from ._gflags import Flags
+
+SERVICE = "GeneralModelService"
+_STEPS = ("GeneralReaderOp", "GeneralInferOp", "GeneralResponseOp")
+
+
+class Refused(Exception):
+    """One sentence: what cannot be served, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A feed or a fetch, as general_model.prototxt has it.
+
+    ``elem_type`` is Serving's number (0 int64, 1 float32, 2 int32, …); ``shape`` is without the
+    batch dimension.
+    """
+
+    name: str
+    alias: str
+    elem_type: int
+    shape: tuple[int, ...]
+    is_lod: bool
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What the engine serves."""
+
+    port: int
+    services: tuple[str, ...]
+    workflow_name: str
+    workflow_file: str
+    nodes: tuple[str, ...]
+    engine_name: str
+    model_dir: str
+    time_file: str
+    reload_kind: str
+    feeds: tuple[Variable, ...]
+    fetches: tuple[Variable, ...]
+    use_gpu: bool
+    gpu_id: int
+    ir_optim: bool
+    memory_optim: bool
+
+
+def read(flags: Flags) -> Serving:
+    """Reads the four files that the flags name. Raises ``Refused``."""
+    workflow_file = f"{flags.text('workflow_path')}/{flags.text('workflow_file')}"
+    service = _message(
+        f"{flags.text('inferservice_path')}/{flags.text('inferservice_file')}",
+        "server_configure_pb2",
+        "InferServiceConf",
+    )
+    workflows = _message(workflow_file, "server_configure_pb2", "WorkflowConf").workflows
+    resource = _message(
+        f"{flags.text('resource_path')}/{flags.text('resource_file')}",
+        "server_configure_pb2",
+        "ResourceConf",
+    )
+    toolkits = [
+        _message(f"{folder}/{name}", "server_configure_pb2", "ModelToolkitConf")
+        for folder, name in zip(resource.model_toolkit_path, resource.model_toolkit_file)
+    ]
+    models = [
+        _message(f"{folder}/{name}", "general_model_config_pb2", "GeneralModelConfig")
+        for folder, name in zip(resource.general_model_path, resource.general_model_file)
+    ]
+    engines = [engine for toolkit in toolkits for engine in toolkit.engines]
+    if len(engines) > 1:
+        directories = ", ".join(engine.model_dir for engine in engines)
+        raise Refused(
+            f"{len(engines)} models in sequence ({directories}) are asked for, but the embedded "
+            "engine serves one; give --model one directory, or use the official binary"
+        )
+    if not engines or not models:
+        raise Refused(
+            f"{resource_name(flags)} names no model; let the launcher write it with --model"
+        )
+    if len(workflows) != 1:
+        raise Refused(
+            f"{workflow_file} holds {len(workflows)} workflows, but the embedded engine runs one"
+        )
+    steps = tuple(node.type for node in workflows[0].nodes)
+    if steps != _STEPS:
+        raise Refused(
+            f"{workflow_file} asks for the steps {', '.join(steps) or 'none'}, but the embedded "
+            f"engine knows {', '.join(_STEPS)} in this order; use the official binary"
+        )
+    engine, model = engines[0], models[0]
+    if engine.encrypted_model:
+        raise Refused(
+            f"the model in {engine.model_dir} is encrypted, which the embedded engine cannot "
+            "read; use the official binary"
+        )
+    gpu_ids = list(engine.gpu_ids)
+    return Serving(
+        port=service.port,
+        services=tuple(one.name for one in service.services),
+        workflow_name=workflows[0].name,
+        workflow_file=workflow_file,
+        nodes=tuple(node.name for node in workflows[0].nodes),
+        engine_name=engine.name,
+        model_dir=engine.model_dir,
+        time_file=engine.reloadable_meta,
+        reload_kind=engine.reloadable_type,
+        feeds=_variables(model.feed_var, "feed_type"),
+        fetches=_variables(model.fetch_var, "fetch_type"),
+        use_gpu=bool(engine.use_gpu and gpu_ids and gpu_ids[0] >= 0),
+        gpu_id=gpu_ids[0] if gpu_ids else -1,
+        ir_optim=engine.enable_ir_optimization,
+        memory_optim=engine.enable_memory_optimization,
+    )
+
+
+def resource_name(flags: Flags) -> str:
+    """The path of the resource file, as the flags give it."""
+    return f"{flags.text('resource_path')}/{flags.text('resource_file')}"
+
+
+def _variables(variables: Any, kind: str) -> tuple[Variable, ...]:
+    return tuple(
+        Variable(
+            name=one.name,
+            alias=one.alias_name,
+            elem_type=getattr(one, kind),
+            shape=tuple(one.shape),
+            is_lod=one.is_lod_tensor,
+        )
+        for one in variables
+    )
+
+
+def _message(path: str, module: str, name: str) -> Any:
+    message = getattr(_messages.module(module), name)()
+    try:
+        text_format.Parse(Path(path).read_text(), message)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise Refused(
+            f"cannot read {path}: {reason}; start the launcher, which writes it"
+        ) from None
+    except text_format.ParseError as error:
+        raise Refused(f"{path} is no {name}: {error}; let the launcher write it again") from None
+    return message

@@ -1,0 +1,159 @@
+"""The values that pass between the wire and the model, and the three kinds of error.
+
+    codec ──Query──▶ core ──Answer──▶ codec          ServiceError on the way at any point
+
+``Query`` is one request in memory, whatever protocol and encoding it came in; ``Answer`` is what
+the model gave. Both are free of I/O.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._prototxt import Variable
+
+Array = NDArray[Any]
+
+# Error codes of brpc (errno.proto) and of the service.
+ENOSERVICE = 1001
+ENOMETHOD = 1002
+EREQUEST = 1003
+INFERENCE_FAILED = -5100
+INFERENCE_FAILED_TEXT = "InferService inference failed!"
+
+
+class ElemType(NamedTuple):
+    """One of Serving's numbers for the type of a tensor's elements.
+
+    ``field`` is the field of the message ``Tensor`` that carries the elements; in
+    ``tensor_content`` they are raw little-endian bytes.
+    """
+
+    name: str
+    dtype: str
+    field: str
+
+
+# general_model_service.proto's elem_type; the client's names are in paddle_serving_client.client.
+ELEM_TYPES: dict[int, ElemType] = {
+    0: ElemType("int64", "int64", "int64_data"),
+    1: ElemType("float32", "float32", "float_data"),
+    2: ElemType("int32", "int32", "int_data"),
+    3: ElemType("float64", "float64", "float64_data"),
+    4: ElemType("int16", "int16", "int_data"),
+    5: ElemType("float16", "float16", "tensor_content"),
+    7: ElemType("uint8", "uint8", "tensor_content"),
+    8: ElemType("int8", "int8", "tensor_content"),
+    9: ElemType("bool", "bool", "bool_data"),
+    20: ElemType("string", "uint8", "data"),
+}
+ELEM_OF_DTYPE: dict[str, int] = {
+    kind.dtype: number for number, kind in ELEM_TYPES.items() if number != 20
+}
+
+
+class ServiceError(Exception):
+    """A request that fails: ``code`` as above, ``text`` as the client reads it."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class Unparsable(ValueError):
+    """The body is no request in its encoding; the text says why (may be empty)."""
+
+
+def inference_failed(reason: str = "") -> ServiceError:
+    """E-5100, with the reason behind the real server's own text."""
+    text = f"{INFERENCE_FAILED_TEXT} {reason}" if reason else INFERENCE_FAILED_TEXT
+    return ServiceError(INFERENCE_FAILED, text)
+
+
+class Tensor(NamedTuple):
+    """One feed of a query. ``array`` has the query's shape; ``lod`` holds offsets, one level."""
+
+    name: str
+    array: Array
+    lod: tuple[int, ...]
+
+
+class Query(NamedTuple):
+    """One request. ``fetch`` are aliases; none means all."""
+
+    tensors: tuple[Tensor, ...]
+    fetch: tuple[str, ...]
+    profile: bool
+    log_id: int
+
+
+class Fetched(NamedTuple):
+    """One output tensor, with its name and alias."""
+
+    variable: Variable
+    array: Array
+    lod: tuple[int, ...]
+
+
+class Answer(NamedTuple):
+    """What goes back. ``profile_time`` are microseconds since the epoch."""
+
+    engine: str
+    fetched: tuple[Fetched, ...]
+    profile_time: tuple[int, ...]
+
+
+def shaped(name: str, elem_type: int, flat: Array, shape: tuple[int, ...]) -> Array:
+    """The elements in the shape the query gives.
+
+    Raises ``ServiceError`` where the real server would read past the elements or abort.
+    """
+    count = 1
+    for dim in shape:
+        if dim < 0:
+            raise inference_failed(
+                f"feed {name} has the negative dimension {dim} in its shape {list(shape)}"
+            )
+        count *= dim
+    if not shape:
+        raise inference_failed(f"feed {name} has no shape")
+    if count != flat.size:
+        raise inference_failed(
+            f"feed {name} has {flat.size} elements of {ELEM_TYPES[elem_type].name}, "
+            f"but its shape {list(shape)} takes {count}"
+        )
+    return flat.reshape(shape)
+
+
+def elem_type_of(name: str, number: int) -> ElemType:
+    """Looks up a query's elem_type. Raises ``ServiceError``."""
+    kind = ELEM_TYPES.get(number)
+    if kind is None:
+        raise inference_failed(f"feed {name} has the unknown elem_type {number}")
+    return kind
+
+
+def from_bytes(name: str, kind: ElemType, content: bytes) -> Array:
+    """Elements from ``tensor_content``. Raises ``ServiceError`` for half an element."""
+    dtype: np.dtype[Any] = np.dtype(kind.dtype)
+    if len(content) % dtype.itemsize:
+        raise inference_failed(
+            f"feed {name} has {len(content)} bytes of {kind.name}, which is no whole number "
+            f"of elements of {dtype.itemsize} bytes"
+        )
+    return np.frombuffer(content, dtype)
+
+
+def lod_of(name: str, offsets: tuple[int, ...], rows: Optional[int]) -> tuple[int, ...]:
+    """Checks LoD offsets: from 0 up to the number of rows, never down. Raises ``ServiceError``."""
+    rising = all(left <= right for left, right in zip(offsets, offsets[1:]))
+    if offsets and (offsets[0] != 0 or not rising or offsets[-1] != rows):
+        raise inference_failed(
+            f"feed {name} has the lod {list(offsets)[:8]}, which does not rise from 0 to its "
+            f"{rows} rows"
+        )
+    return offsets

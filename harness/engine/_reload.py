@@ -1,0 +1,103 @@
+"""When the model is loaded anew: the rules of ``timestamp_ne``, and the thread that follows them.
+
+Every ``interval_s`` the time file's mtime is read, in whole seconds. The rules, measured on the
+real server:
+
+seen now            last seen   what is done                          last seen then
+no such file        any         Failed stat; the old model serves     unchanged
+the same second     the same    nothing                               unchanged
+another second      any         remembered first, then reloaded       the new second
+
+"Another" is inequality: an older time file reloads too. A reload that fails is not tried again
+before the second changes once more, because the second was remembered before.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import threading
+from typing import Callable, NamedTuple, Optional
+
+from ._glog import Log
+
+# What the real server prints for a version it does not have, (uint64)-1.
+NO_VERSION = 18446744073709551615
+
+
+class Tick(enum.Enum):
+    """What one look at the time file leads to."""
+
+    STAT_FAILED = "the time file cannot be read"
+    IDLE = "nothing has changed"
+    RELOAD = "the time file carries another second"
+
+
+class Decision(NamedTuple):
+    tick: Tick
+    last_seen: Optional[int]
+
+
+def decide(seen: Optional[int], last_seen: Optional[int]) -> Decision:
+    """The table above. ``seen`` is None when the file cannot be read."""
+    if seen is None:
+        return Decision(Tick.STAT_FAILED, last_seen)
+    if seen == last_seen:
+        return Decision(Tick.IDLE, last_seen)
+    return Decision(Tick.RELOAD, seen)
+
+
+def look(time_file: str) -> Optional[int]:
+    """The time file's mtime in whole seconds, None when it cannot be read."""
+    try:
+        return int(os.stat(time_file).st_mtime)
+    except OSError:
+        return None
+
+
+class ReloadThread(threading.Thread):
+    """The reload worker. ``load`` loads and swaps; it gives False when it failed and logged why.
+
+    ``last_seen`` is the second that the first load has consumed. ``stop`` ends the thread after
+    the sleep it is in, as the real server does.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        time_file: str,
+        interval_s: int,
+        last_seen: Optional[int],
+        load: Callable[[], bool],
+    ) -> None:
+        super().__init__(name="reload", daemon=True)
+        self._log = log
+        self._time_file = time_file
+        self._interval_s = max(interval_s, 0.05)
+        self._last_seen = last_seen
+        self._load = load
+        self._stopping = False
+        self._sleep = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopping:
+            self._sleep.wait(self._interval_s)
+            if not self._stopping:
+                self.tick()
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    def tick(self) -> None:
+        """One turn: look, decide, load."""
+        log = self._log
+        log.info_line("server.cpp:155", "Begin reload framework...")
+        tick, self._last_seen = decide(look(self._time_file), self._last_seen)
+        if tick is Tick.STAT_FAILED:
+            log.error_line("infer.cpp:166", f"Failed stat config file:{self._time_file}")
+        elif tick is Tick.RELOAD and not self._load():
+            log.error_line("infer.cpp:283", f"Failed reload version engine: {NO_VERSION}")
+            log.error_line("server.cpp:157", "Failed reload resource!")
+            return
+        log.warning_line("infer.cpp:286", f"Succ reload version engine: {NO_VERSION}")
+        log.info_line("manager.h:131", "Finish reload 1 workflow(s)")
