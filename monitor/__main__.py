@@ -1,0 +1,59 @@
+"""``python -m monitor``: the command line.
+
+Exit codes: 0 as asked; 1 what was asked did not happen (``--once``); 2 a wrong option, a missing
+prerequisite, an unreachable remote (``--once``). One sentence each, no traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from . import _log, _options
+from ._secrets import mask
+from .errors import BadOption, MonitorError
+
+_COMMANDS = ("status", "rollback")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs the monitor with ``argv`` (the process's own arguments without it)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words and words[0] in _COMMANDS:
+            from . import _commands
+
+            return _commands.main(words)
+        return _monitor(words)
+    except MonitorError as error:
+        print(f"serving-monitor: {mask(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _monitor(words: list[str]) -> int:
+    given = vars(_options.build_parser().parse_args(words))
+    config = given.pop("config")
+    if config is not None:
+        from . import _config
+
+        models = _config.read(config, given)
+    else:
+        models = [_options.from_mapping(given)]
+    first = models[0]
+    if any(model.once for model in models) and not all(model.once for model in models):
+        raise BadOption("once has to be the same for all models of --config")
+    _log.set_up(
+        debug=any(model.debug for model in models),
+        as_json=first.log_format == "json",
+        many=config is not None,
+    )
+    from . import _run
+
+    return _run.run(models)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""``status`` and ``rollback``: what a person asks of a live directory, monitor running or not."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from . import _kept, _live
+from ._folder import Folder, remove
+from ._options import _Parser
+from ._state import Installed, read_hold, read_installed, read_quarantine, write_hold
+from .errors import BadOption, MachineError
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs a command (``words[0]`` is its name). Gives the exit code. Raises ``MonitorError``."""
+    parser = _Parser(prog=f"python -m monitor {words[0]}")
+    parser.add_argument("--local_path", required=True, help="the folder that holds the model")
+    parser.add_argument("--local_model_name", required=True, help="the live directory's name")
+    parser.add_argument("--local_timestamp_file", default="fluid_time_file", help="its time file")
+    if words[0] == "rollback":
+        parser.add_argument(
+            "--to", type=int, metavar="RELEASE", help="this release number (default: the last)"
+        )
+    else:
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+    # What the monitor itself takes besides, so that its command line can be used again.
+    given, _ = parser.parse_known_args(words[1:])
+    live = os.path.normpath(os.path.join(given.local_path, given.local_model_name))
+    folder = Folder(live)
+    if not os.path.isdir(folder.parent):
+        raise BadOption(f"{folder.parent} is no folder; check --local_path")
+    if words[0] == "status":
+        return _status(folder, given)
+    return _rollback(folder, given)
+
+
+def _status(folder: Folder, given: argparse.Namespace) -> int:
+    """Prints what is installed, held, quarantined and kept; 1 when there is no live directory."""
+    there = os.path.isdir(folder.live)
+    installed = read_installed(folder.live)
+    hold = read_hold(folder.hold)
+    bad = read_quarantine(folder.quarantine)
+    facts: dict[str, Any] = {
+        "live": folder.live,
+        "exists": there,
+        "installed": _label(installed),
+        "swapped": installed.swapped,
+        "time_file_second": _live.time_second(folder.live, given.local_timestamp_file),
+        "monitor_running": _running(folder),
+        "held": hold.label if hold else None,
+        "quarantined": f"{bad.identity.label}: {bad.reason}" if bad else None,
+        "kept": [
+            _label(kept.installed) + (" (rolled back)" if kept.rolled_back else "")
+            for kept in _kept.listed(folder)
+        ],
+    }
+    if given.json:
+        print(json.dumps(facts))
+    else:
+        for key, value in facts.items():
+            print(f"{key.replace('_', ' ')}: {_shown(key, value)}")
+    return 0 if there else 1
+
+
+def _rollback(folder: Folder, given: argparse.Namespace) -> int:
+    """Swaps a kept release in and holds back the announced one until the donefile changes."""
+    folder.prepare()
+    with folder.swapping():
+        kept = _kept.listed(folder)
+        chosen = _choose(kept, given.to)
+        if chosen is None:
+            wanted = f"release {given.to}" if given.to is not None else "an old release"
+            raise BadOption(
+                f"{wanted} is not kept beside {folder.live}; run the monitor with --keep N"
+            )
+        before = read_installed(folder.live)
+        try:
+            if before.identity is not None and read_hold(folder.hold) is None:
+                # First the hold: cut off here, nothing has changed but that no pull happens.
+                write_hold(folder.hold, before.identity)
+            now = time.time()
+            second = _live.choose_second(folder.live, given.local_timestamp_file, now)
+            staging = folder.new_staging()
+            os.rmdir(staging)
+            os.rename(chosen.path, staging)
+            state = Installed(chosen.installed.identity, second, now)
+            _live.stamp(staging, given.local_timestamp_file, state)
+            _live.dress(staging, folder.live)
+            _live.flush(staging)
+            old = _live.swap(staging, folder.live, given.local_timestamp_file)
+            if old is not None and not os.path.islink(old):
+                _kept.add(folder, old, max(1, len(kept)), rolled_back=True)
+            elif old is not None:
+                remove(old)
+        except OSError as error:
+            raise MachineError("roll back", folder.live, error, "see the monitor's log") from error
+    print(f"{folder.live} is {_label(state)} again, in place of {_label(before)}.")
+    print("What the donefile announces is held back until the donefile changes.")
+    return 0
+
+
+def _choose(kept: list[_kept.Kept], release: Optional[int]) -> Optional[_kept.Kept]:
+    """The kept release to go back to; newest first."""
+    for one in reversed(kept):
+        identity = one.installed.identity
+        if release is None and not one.rolled_back:
+            return one
+        if release is not None and identity is not None and identity.release == release:
+            return one
+    return None
+
+
+def _running(folder: Folder) -> bool:
+    try:
+        with open(os.path.join(folder.control, "lock"), encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _label(installed: Installed) -> str:
+    return installed.identity.label if installed.identity else "a release that no monitor installed"
+
+
+def _shown(key: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key == "swapped" and isinstance(value, float):
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return "none" if value is None else str(value)

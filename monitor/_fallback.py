@@ -1,0 +1,168 @@
+"""Swaps where the exchange cannot be had; what each still promises stands in docs/monitor.md.
+
+EBUSY: the live directory is a mount point. File by file, each by a rename, time file last: a
+server that loads because of the time file finds the new release whole.
+EXDEV: the live directory comes from a lower layer of an overlay filesystem, which cannot be
+renamed. It is taken out of the way file by file, once; every later swap is an exchange.
+EINVAL, ENOSYS: no exchange here. Two renames; the directory is absent for the time in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from typing import Callable, Optional
+
+from . import _state
+from ._folder import remove
+from ._live import UNKNOWN, rename_new
+from ._log import logger
+from ._state import flush_folder
+
+# The end of the name of a staging folder that is complete while the live directory is not there.
+READY = ".ready"
+_INSIDE = ".monitor-staging"
+
+
+def swap(
+    staging: str, live: str, timestamp_file: str, error: OSError, alive: Callable[[], None]
+) -> Optional[str]:
+    """The swap after the exchange failed with ``error``; raises it when there is no other way."""
+    if error.errno == errno.EBUSY:
+        logger.warning(
+            "%s is a mount point: replaced file by file, not in one step; mount its parent", live
+        )
+        _file_by_file(staging, live, timestamp_file, alive)
+        remove(staging)
+        return None
+    if error.errno in UNKNOWN:
+        logger.warning("no exchange on this filesystem: %s is absent for a moment", live)
+        return _two_renames(staging, live)
+    if error.errno == errno.EXDEV and _same_filesystem(staging, live):
+        logger.warning("%s comes from a lower overlay layer: copied out of it once", live)
+        return _out_of_lower_layer(staging, live, timestamp_file)
+    raise error
+
+
+def recover(live: str, ready: list[str]) -> Optional[str]:
+    """Finishes a two-step swap that was cut in between; gives the folder that went live.
+
+    ``ready`` are the folders beside ``live`` that end in ``READY``.
+    """
+    finished = None
+    for path in ready:
+        gone = not os.path.lexists(live)
+        if gone or (os.path.isdir(live) and _state.read_json(_torn(path)) is not None):
+            if not gone:
+                shutil.rmtree(live)
+            os.rename(path, live)
+            flush_folder(os.path.dirname(live) or ".")
+            finished = path
+        remove(_torn(path))
+    return finished
+
+
+def _torn(ready: str) -> str:
+    """Says, while it exists, that the live directory is being emptied for ``ready``."""
+    return f"{ready}.torn"
+
+
+def _make_ready(staging: str) -> str:
+    ready = staging + READY
+    os.rename(staging, ready)
+    flush_folder(os.path.dirname(ready) or ".")
+    return ready
+
+
+def _two_renames(staging: str, live: str) -> str:
+    old = f"{staging}.old"
+    ready = _make_ready(staging)
+    os.rename(live, old)
+    try:
+        rename_new(ready, live)
+    except OSError:
+        os.rename(old, live)
+        os.rename(ready, staging)
+        raise
+    return old
+
+
+def _out_of_lower_layer(staging: str, live: str, timestamp_file: str) -> Optional[str]:
+    # A copy of the old release, because what follows eats it (and --keep may want it).
+    old = f"{staging}.old"
+    shutil.copytree(live, old, symlinks=True)
+    ready = _make_ready(staging)
+    _state.write_json(_torn(ready), {"live": live})
+    # First the time file: a server that finds none loads nothing and serves on.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(live, timestamp_file))
+    shutil.rmtree(live)
+    os.rename(ready, live)
+    remove(_torn(ready))
+    return old
+
+
+def _same_filesystem(one: str, other: str) -> bool:
+    return os.stat(os.path.dirname(one) or ".").st_dev == os.stat(other).st_dev
+
+
+def _file_by_file(staging: str, live: str, timestamp_file: str, alive: Callable[[], None]) -> None:
+    """Copies into the mount first, so that what can fail (space) fails before a file changes."""
+    inside = os.path.join(live, _INSIDE)
+    remove(inside)
+    try:
+        shutil.copytree(staging, inside)
+        for folder, _, files in os.walk(inside):
+            for name in files:
+                alive()
+                with open(os.path.join(folder, name), "rb") as file:
+                    os.fsync(file.fileno())
+        alive()
+        _move_in(inside, live, timestamp_file)
+    finally:
+        remove(inside)
+
+
+def _move_in(inside: str, live: str, timestamp_file: str) -> None:
+    wanted = {os.path.relpath(path, inside) for path in _files(inside)}
+    # Time file after all that a server reads; state after it, so that a cut is done over.
+    last = [timestamp_file, _state.NAME]
+    for name in sorted(wanted - set(last)):
+        target = os.path.join(live, name)
+        _make_way(live, name)
+        os.replace(os.path.join(inside, name), target)
+    for path in list(_files(live)):
+        name = os.path.relpath(path, live)
+        if name not in wanted and name.split(os.sep)[0] != _INSIDE:
+            os.unlink(path)
+    for folder, _, _ in os.walk(live, topdown=False):
+        if folder != live and not folder.startswith(inside):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+    for name in last:
+        if name in wanted:
+            flush_folder(live)
+            os.replace(os.path.join(inside, name), os.path.join(live, name))
+    flush_folder(live)
+
+
+def _make_way(live: str, name: str) -> None:
+    """Folders above ``name`` exist afterwards, and ``name`` itself is no folder."""
+    parts = name.split(os.sep)
+    for depth in range(1, len(parts)):
+        above = os.path.join(live, *parts[:depth])
+        if os.path.lexists(above) and (os.path.islink(above) or not os.path.isdir(above)):
+            os.unlink(above)
+        os.makedirs(above, exist_ok=True)
+    target = os.path.join(live, name)
+    if os.path.isdir(target) and not os.path.islink(target):
+        aside = os.path.join(live, _INSIDE, f".aside-{secrets.token_hex(4)}")
+        os.rename(target, aside)
+        shutil.rmtree(aside)
+
+
+def _files(top: str) -> list[str]:
+    return [os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names]

@@ -1,0 +1,150 @@
+"""Where the monitor writes for one live directory, its lock, and what a killed run left behind.
+
+local_path/MODEL                      the live directory
+local_path/.MODEL.staging-ID          a release being completed (same filesystem)
+local_path/.MODEL.monitor/lock        held while a monitor runs
+local_path/.MODEL.monitor/swap.lock   held for a swap, by a monitor or a rollback
+local_path/.MODEL.monitor/…           quarantine.json, hold.json, kept/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from typing import IO, Optional
+
+from .errors import BadOption, MachineError
+
+
+class Folder:
+    """The places that belong to one live directory."""
+
+    def __init__(self, live: str) -> None:
+        self.live = live
+        self.parent = os.path.dirname(live) or "."
+        self.name = os.path.basename(live)
+        self.control = os.path.join(self.parent, f".{self.name}.monitor")
+        self.quarantine = os.path.join(self.control, "quarantine.json")
+        self.hold = os.path.join(self.control, "hold.json")
+        self.kept = os.path.join(self.control, "kept")
+        self._lock: Optional[IO[str]] = None
+
+    @property
+    def _staging_prefix(self) -> str:
+        return f".{self.name}.staging-"
+
+    def new_staging(self) -> str:
+        """Makes an empty staging folder, for this user only until it is complete."""
+        path = os.path.join(self.parent, f"{self._staging_prefix}{secrets.token_hex(4)}")
+        os.mkdir(path, 0o700)
+        return path
+
+    def stagings(self) -> list[str]:
+        """Staging folders that lie there."""
+        with os.scandir(self.parent) as entries:
+            found = [entry.path for entry in entries if entry.name.startswith(self._staging_prefix)]
+        return sorted(found)
+
+    def part(self, tmp: str, remote_model_name: str) -> str:
+        """The file that a release is pulled to; no other live directory has the same."""
+        mine = hashlib.sha256(os.path.realpath(self.live).encode("utf-8", "surrogateescape"))
+        name = remote_model_name.rpartition("/")[2]
+        return os.path.join(tmp, f"{name}.{mine.hexdigest()[:8]}.part")
+
+    def prepare(self) -> None:
+        """Makes the monitor's own folder. Raises ``BadOption``."""
+        try:
+            os.makedirs(self.control, exist_ok=True)
+        except OSError as error:
+            raise BadOption(
+                f"cannot make {self.control}: {error.strerror}; the monitor has to be allowed to "
+                "write in --local_path"
+            ) from None
+
+    def lock(self) -> None:
+        """Takes the lock against a second monitor. Raises ``BadOption`` when there is one."""
+        self.prepare()
+        path = os.path.join(self.control, "lock")
+        try:
+            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise BadOption(
+                f"cannot open {path}: {error.strerror}; check its permissions"
+            ) from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            owner = file.read(32).strip() or "unknown"
+            file.close()
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise BadOption(f"cannot lock {path}: {error.strerror}") from None
+            raise BadOption(
+                f"another monitor (process {owner}) already watches {self.live}; end that one first"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._lock = file
+
+    def unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @contextlib.contextmanager
+    def swapping(self) -> Iterator[None]:
+        """Keeps a rollback and a swap apart; waits for the other."""
+        with open(os.path.join(self.control, "swap.lock"), "a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def clean(self, tmp: str, remote_model_name: str) -> list[str]:
+        """Removes what a killed run left, and gives the names. Only with the lock held."""
+        left = self.stagings()
+        part = self.part(tmp, remote_model_name)
+        left += [path for path in (part, part + ".tree") if os.path.lexists(path)]
+        for path in left:
+            remove(path)
+        return left
+
+
+def remove(path: str) -> None:
+    """Removes a file, a symbolic link or a whole folder, whatever its modes; absence is fine."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        return
+    # A folder without write permission cannot be emptied by its owner either.
+    for folder, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):
+            os.chmod(folder, 0o700)
+    shutil.rmtree(path)
+
+
+def check_space(path: str, need: int, operation: str) -> None:
+    """Raises ``MachineError`` when the filesystem of ``path`` has not ``need`` bytes free."""
+    seen = os.statvfs(path)
+    free = seen.f_bavail * seen.f_frsize
+    if free < need + RESERVE:
+        raise MachineError(
+            operation,
+            path,
+            f"{need} bytes are needed and {max(0, free)} are free",
+            "free some space",
+        )
+
+
+# What must stay free for state, time file and the folders themselves.
+RESERVE = 256 * 1024

@@ -1,0 +1,97 @@
+"""Runs a program of the operator (``--check_command``, ``--on_swap``), without a shell.
+
+The command line is split as a shell would; the folder is appended as the last argument. The
+program also gets, in its environment:
+
+    SERVING_MONITOR_MODEL      name of the live directory
+    SERVING_MONITOR_RELEASE    release number, empty without a manifest
+    SERVING_MONITOR_LIVE       path of the live directory
+    SERVING_MONITOR_TARBALL    path of the tarball as it was pulled (check only)
+    SERVING_MONITOR_DONEFILE   path of a copy of the donefile (check only)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Optional
+
+from ._log import logger
+from ._remotes.base import Stop
+from .errors import BadOption
+
+_KEPT = 8 * 1024
+
+
+@dataclass(frozen=True)
+class Ended:
+    """``code`` as from ``subprocess`` (negative: a signal), or None for a time-out."""
+
+    code: Optional[int]
+    output: str
+
+
+def words(command: str, option: str) -> list[str]:
+    """The command's words. Raises ``BadOption`` when there are none."""
+    try:
+        found = shlex.split(command)
+    except ValueError as error:
+        raise BadOption(f"{option} cannot be read: {error}; quote it as for a shell") from None
+    if not found:
+        raise BadOption(f"{option} is empty; give a program or leave it out")
+    return found
+
+
+def run(argv: list[str], environment: dict[str, str], timeout: float, stop: Stop) -> Ended:
+    """Runs ``argv`` to its end. Raises ``OSError`` when it cannot be started, ``Stopped``."""
+    logger.debug("run cmd: %s", shlex.join(argv))
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+        code: Optional[int] = None
+        try:
+            deadline = time.monotonic() + timeout
+            while code is None and time.monotonic() < deadline:
+                stop.check()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = process.wait(0.1)
+        finally:
+            # What it started and left behind goes with it.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        size = output.seek(0, os.SEEK_END)
+        output.seek(max(0, size - _KEPT))
+        text = output.read().decode("utf-8", "replace").strip()
+    return Ended(code, text)
+
+
+# Signals with which a program that tries to load a damaged model dies.
+_CRASHES = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+
+
+def refuses(ended: Ended) -> bool:
+    """Whether a check's end speaks against the release (else, when not 0, this machine is why)."""
+    return ended.code == 1 or (ended.code is not None and -ended.code in _CRASHES)
+
+
+def why(ended: Ended, timeout: float) -> str:
+    """The end of a program in words, with its last line of output."""
+    last = ended.output.splitlines()[-1] if ended.output else "it said nothing"
+    if ended.code is None:
+        return f"it took more than {timeout:g} s ({last})"
+    if ended.code < 0:
+        return f"signal {-ended.code} ended it ({last})"
+    return f"exit code {ended.code} ({last})"

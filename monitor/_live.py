@@ -1,0 +1,186 @@
+"""The live directory: staged beside, flushed, and exchanged in one step.
+
+``renameat2(RENAME_EXCHANGE)`` makes two paths trade places in one step that no crash can halve.
+It works on ext4, xfs, btrfs, tmpfs and overlayfs, also between a symbolic link and a folder. Three
+cases in which it cannot are ``_fallback``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import Callable, Optional
+
+from ._schedule import next_second
+from ._state import Installed, flush_folder, read_installed, write_installed
+
+_AT_FDCWD = -100
+_NOREPLACE, _EXCHANGE = 1, 2
+# No exchange here: the filesystem or the kernel does not know it (FUSE, NFS, old kernels).
+UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _renameat2(source: str, target: str, flags: int) -> None:
+    """renameat2(2). Raises ``OSError``."""
+    call = getattr(_libc, "renameat2", None)
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), source)
+    done = call(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags)
+    if done != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), source, None, target)
+
+
+def exchange(one: str, other: str) -> None:
+    """Lets two paths trade places in one step. Raises ``OSError``."""
+    _renameat2(one, other, _EXCHANGE)
+
+
+def rename_new(source: str, target: str) -> None:
+    """Renames to a name that is not taken; never replaces. Raises ``OSError``."""
+    try:
+        _renameat2(source, target, _NOREPLACE)
+    except OSError as error:
+        if error.errno not in UNKNOWN:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
+        os.rename(source, target)
+
+
+def time_second(live: str, timestamp_file: str) -> Optional[int]:
+    """The whole second that a server now sees on the time file; None when there is none."""
+    try:
+        return int(os.stat(os.path.join(live, timestamp_file)).st_mtime)
+    except OSError:
+        return None
+
+
+def choose_second(live: str, timestamp_file: str, now: float) -> int:
+    """The whole second for the next swap (see ``_schedule.next_second``)."""
+    return next_second(now, read_installed(live).second, time_second(live, timestamp_file))
+
+
+def dress(staging: str, live: str) -> None:
+    """Gives a staged tree the ownership, mode and labels of the directory that it replaces.
+
+    Files get the directory's mode without the execute bits. Without a live directory the process's
+    umask decides, as for anything that is made new.
+    """
+    like: Optional[os.stat_result] = None
+    with contextlib.suppress(FileNotFoundError):
+        like = os.stat(live)
+    if like is None:
+        mask = _umask()
+        mode = 0o777 & ~mask
+    else:
+        mode = stat.S_IMODE(like.st_mode)
+    for path, is_folder in _tree(staging):
+        if like is not None and (like.st_uid, like.st_gid) != _owner(path):
+            os.chown(path, like.st_uid, like.st_gid)
+        os.chmod(path, mode if is_folder else mode & 0o666)
+        if like is not None:
+            _copy_labels(live, path)
+
+
+def stamp(staging: str, timestamp_file: str, installed: Installed) -> None:
+    """Puts state and time file into a staged tree, the time file at ``installed.second``."""
+    assert installed.second is not None
+    path = os.path.join(staging, timestamp_file)
+    write_installed(staging, installed)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    with open(path, "xb"):
+        pass
+    os.utime(path, (installed.second, installed.second))
+
+
+def flush(folder: str, alive: Callable[[], None] = lambda: None) -> None:
+    """Brings every file and folder of a tree to disk."""
+    for path, is_folder in _tree(folder):
+        alive()
+        if is_folder:
+            flush_folder(path)
+        else:
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def swap(
+    staging: str, live: str, timestamp_file: str, *, alive: Callable[[], None] = lambda: None
+) -> Optional[str]:
+    """Makes ``staging`` the live directory.
+
+    Gives the path under which the old one lies now, None when there was none (or when it was
+    replaced file by file). Raises ``OSError``; the live directory is then what it was.
+    """
+    try:
+        os.lstat(live)
+    except FileNotFoundError:
+        rename_new(staging, live)
+        flush_folder(os.path.dirname(live) or ".")
+        return None
+    try:
+        exchange(staging, live)
+    except OSError as error:
+        from . import _fallback
+
+        old = _fallback.swap(staging, live, timestamp_file, error, alive)
+    else:
+        old = staging
+    flush_folder(os.path.dirname(live) or ".")
+    if old is not None:
+        _step_past_touch(live, old, timestamp_file)
+    return old
+
+
+def _step_past_touch(live: str, old: str, timestamp_file: str) -> None:
+    """Moves the second on when the launcher touched the old time file after it was read.
+
+    The server would have seen that very second already, and would not load the new release.
+    """
+    path = os.path.join(live, timestamp_file)
+    before, now = time_second(old, timestamp_file), time_second(live, timestamp_file)
+    if before is not None and now is not None and before >= now:
+        os.utime(path, (before + 1, before + 1))
+
+
+def _tree(top: str) -> Iterator[tuple[str, bool]]:
+    """Every file and folder below ``top``, what is inside before what holds it; no links."""
+    for folder, _, files in os.walk(top, topdown=False):
+        for name in files:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path):
+                yield path, False
+        yield folder, True
+
+
+def _owner(path: str) -> tuple[int, int]:
+    seen = os.stat(path)
+    return seen.st_uid, seen.st_gid
+
+
+def _umask() -> int:
+    # There is no call that only reads it; /proc has it without changing it for other threads.
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return 0o022
+
+
+def _copy_labels(source: str, target: str) -> None:
+    """Extended attributes such as SELinux labels, as far as this user may set them."""
+    with contextlib.suppress(OSError):
+        for name in os.listxattr(source):
+            if name.startswith(("security.selinux", "user.", "security.SMACK")):
+                with contextlib.suppress(OSError):
+                    os.setxattr(target, name, os.getxattr(source, name))

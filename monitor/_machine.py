@@ -1,0 +1,193 @@
+"""Theory of operation: the states of one watched model, and what leads from one to the next.
+
+``TABLE`` is the whole of it. The loop in ``_watch`` runs from it, ``docs/monitor.md`` is
+generated from it. A state is something the monitor is doing; an event is how that ended.
+
+Rules behind the rows:
+
+1. A release is only ever *announced* by the donefile. What is announced is compared with what the
+   live directory says it holds, never with a memory of the last poll: so a failed pull, a crash
+   or a restart cannot lose a release, and a donefile that comes and goes pulls nothing twice.
+2. Whatever fails ends in IDLE. Nothing ends the process but a signal.
+3. Only SWAP changes the live directory.
+
+Values in, values out: nothing here reads a clock, a file or a socket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Optional
+
+from .manifest import Manifest
+
+
+class State(Enum):
+    """What the monitor is doing for one model."""
+
+    IDLE = "sleeps until the next poll"
+    CHECK = "reads the donefile"
+    PULL = "brings the release to this machine"
+    VERIFY = "unpacks it strictly into a staging folder and checks the model's files"
+    STAGE = "completes the staging folder: checks, state, ownership, time file, flush"
+    SWAP = "exchanges the staging folder with the live directory"
+    ENDED = "is over"
+
+
+class Event(Enum):
+    """How a state ended."""
+
+    POLL_DUE = "the time for the next poll has come"
+    NO_DONEFILE = "the remote has no donefile"
+    INSTALLED = "the live directory holds what is announced"
+    HELD = "what is announced is held back after a rollback"
+    QUARANTINED = "what is announced was found bad before"
+    BACKING_OFF = "what is announced failed a moment ago, and its pause is not over"
+    SETTLING = "the last swap is less than --settle seconds ago"
+    ANNOUNCED = "something is announced that is not installed"
+    PULLED = "the bytes are here, whole, and the donefile is still the same"
+    MOVED = "the donefile or the tarball changed during the pull"
+    GOOD = "the release is what a server can load"
+    STAGED = "the staging folder is complete and on disk"
+    SWAPPED = "the live directory is the new release"
+    BAD_RELEASE = "the release is bad"
+    REMOTE_FAILED = "the remote failed"
+    MACHINE_FAILED = "this machine failed"
+    STOP = "a signal asked for the end"
+
+
+class Wait(Enum):
+    """How long IDLE lasts, or that the next state begins at once."""
+
+    NONE = "at once"
+    INTERVAL = "one interval"
+    BACKOFF = "a growing, jittered pause"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One transition."""
+
+    state: State
+    event: Event
+    then: State
+    wait: Wait = Wait.NONE
+
+
+_S, _E, _W = State, Event, Wait
+
+TABLE: tuple[Row, ...] = (
+    Row(_S.IDLE, _E.POLL_DUE, _S.CHECK),
+    Row(_S.CHECK, _E.NO_DONEFILE, _S.IDLE, _W.INTERVAL),
+    Row(_S.CHECK, _E.INSTALLED, _S.IDLE, _W.INTERVAL),
+    Row(_S.CHECK, _E.HELD, _S.IDLE, _W.INTERVAL),
+    Row(_S.CHECK, _E.QUARANTINED, _S.IDLE, _W.INTERVAL),
+    Row(_S.CHECK, _E.BACKING_OFF, _S.IDLE, _W.INTERVAL),
+    Row(_S.CHECK, _E.SETTLING, _S.IDLE, _W.INTERVAL),
+    Row(_S.CHECK, _E.ANNOUNCED, _S.PULL),
+    Row(_S.CHECK, _E.REMOTE_FAILED, _S.IDLE, _W.BACKOFF),
+    Row(_S.CHECK, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
+    Row(_S.PULL, _E.PULLED, _S.VERIFY),
+    Row(_S.PULL, _E.MOVED, _S.CHECK),
+    Row(_S.PULL, _E.BAD_RELEASE, _S.IDLE, _W.INTERVAL),
+    Row(_S.PULL, _E.REMOTE_FAILED, _S.IDLE, _W.BACKOFF),
+    Row(_S.PULL, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
+    Row(_S.VERIFY, _E.GOOD, _S.STAGE),
+    Row(_S.VERIFY, _E.BAD_RELEASE, _S.IDLE, _W.INTERVAL),
+    Row(_S.VERIFY, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
+    Row(_S.STAGE, _E.STAGED, _S.SWAP),
+    Row(_S.STAGE, _E.BAD_RELEASE, _S.IDLE, _W.INTERVAL),
+    Row(_S.STAGE, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
+    Row(_S.SWAP, _E.SWAPPED, _S.IDLE, _W.INTERVAL),
+    Row(_S.SWAP, _E.HELD, _S.IDLE, _W.INTERVAL),
+    Row(_S.SWAP, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
+    *(Row(state, _E.STOP, _S.ENDED) for state in _S if state is not _S.ENDED),
+)
+_ROWS = {(row.state, row.event): row for row in TABLE}
+
+
+class Machine:
+    """The state of one model; ``take`` is the only way to change it."""
+
+    def __init__(self) -> None:
+        self.state = State.CHECK
+
+    def take(self, event: Event) -> Row:
+        """Moves on. Raises ``KeyError`` for an event that the state does not know."""
+        row = _ROWS[self.state, event]
+        self.state = row.then
+        return row
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a release this release and no other.
+
+    With a manifest ``key`` is made of release number and digest, so that a touched donefile is
+    nothing new. Without, of the donefile's content and whatever else the remote tells about it
+    (``mark``: times, sizes, tags), so that a touch *is* a new release, as upstream has it.
+    """
+
+    key: str
+    release: Optional[int] = None
+
+    @property
+    def label(self) -> str:
+        return f"release {self.release}" if self.release is not None else f"donefile {self.key[:8]}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"key": self.key, "release": self.release}
+
+    @staticmethod
+    def from_json(value: object) -> Optional[Identity]:
+        """The identity in a JSON value, or None when there is none in it."""
+        if not isinstance(value, dict) or not isinstance(value.get("key"), str):
+            return None
+        release = value.get("release")
+        return Identity(value["key"], release if isinstance(release, int) else None)
+
+
+def identify(content: bytes, mark: str, manifest: Optional[Manifest]) -> Identity:
+    """The identity of what a donefile announces."""
+    if manifest is not None:
+        return Identity(f"{manifest.release}-{manifest.sha256}", manifest.release)
+    digest = hashlib.sha256(content + b"\0" + mark.encode("utf-8", "surrogateescape"))
+    return Identity(digest.hexdigest())
+
+
+def judge(
+    announced: Optional[Identity],
+    *,
+    installed: Optional[Identity],
+    held: Optional[Identity],
+    quarantined: bool,
+    backing_off: bool,
+    settling: bool,
+) -> Event:
+    """What a look at the donefile means (``announced`` is None when there was no donefile)."""
+    if announced is None:
+        return Event.NO_DONEFILE
+    if held == announced:
+        return Event.HELD
+    if installed == announced:
+        return Event.INSTALLED
+    if quarantined:
+        return Event.QUARANTINED
+    if backing_off:
+        return Event.BACKING_OFF
+    if settling:
+        return Event.SETTLING
+    return Event.ANNOUNCED
+
+
+def as_markdown() -> str:
+    """The table as ``docs/monitor.md`` shows it."""
+    lines = ["| while it … | … and then | next | when |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {row.state.name}: {row.state.value} | {row.event.value} | {row.then.name} "
+        f"| {row.wait.value} |"
+        for row in TABLE
+    ]
+    return "\n".join(lines)

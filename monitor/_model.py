@@ -1,0 +1,92 @@
+"""What makes a folder a model that a server can load, decided from names, sizes and prototxt text.
+
+The server finds its files by suffix: ``.pdmodel``, ``__model__`` or ``model`` is the graph,
+``.pdiparams``, ``__params__`` or ``params`` the parameters (measured on Paddle Serving 0.9.0,
+which aborts when one is missing). Older exports have ``__model__`` and one file a parameter.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Optional
+
+from .errors import ReleaseError
+
+CONF = "serving_server_conf.prototxt"
+_GRAPH = (".pdmodel", "__model__", "model")
+_PARAMS = (".pdiparams", "__params__", "params")
+_VAR = re.compile(r"\b(feed_var|fetch_var)\s*\{([^{}]*)\}")
+_FIELD = re.compile(r'\b(name|alias_name)\s*:\s*"((?:[^"\\]|\\.)*)"')
+_MAX_CONF = 4 * 1024 * 1024
+
+Signature = tuple[tuple[str, str, str], ...]
+
+
+def check_files(where: str, sizes: dict[str, int]) -> None:
+    """Raises ``ReleaseError`` when ``sizes`` (path in the folder to bytes) are not a model's."""
+
+    def bad(cause: str) -> ReleaseError:
+        return ReleaseError("use", where, cause)
+
+    if not sizes.get(CONF):
+        raise bad(f"{CONF} is missing or empty")
+    names = sorted(name for name in sizes if "/" not in name and not name.endswith(".prototxt"))
+    graphs = [name for name in names if name.endswith(_GRAPH)]
+    if not graphs:
+        raise bad("it has no graph (*.pdmodel or __model__)")
+    params = [name for name in names if name.endswith(_PARAMS)]
+    if not params and "__model__" in graphs:
+        params = [name for name in names if name not in graphs and not name.startswith(".")]
+    if not params:
+        raise bad("it has no parameters (*.pdiparams or __params__)")
+    empty = [name for name in (*graphs, *params) if not sizes[name]]
+    if empty:
+        raise bad(f"{empty[0]} is empty")
+
+
+def read_signature(folder: str) -> Optional[Signature]:
+    """Feeds and fetches (kind, name, alias) of the model in ``folder``; None when unreadable."""
+    try:
+        with open(os.path.join(folder, CONF), encoding="utf-8") as file:
+            return signature(file.read(_MAX_CONF))
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def signature(conf: str) -> Signature:
+    """Feeds and fetches in the text of a ``serving_server_conf.prototxt``."""
+    found = []
+    for kind, body in _VAR.findall(conf):
+        fields = dict(_FIELD.findall(body))
+        found.append((kind, fields.get("name", ""), fields.get("alias_name", "")))
+    return tuple(sorted(found))
+
+
+def check_signature(where: str, new: Optional[Signature], running: Optional[Signature]) -> None:
+    """Raises ``ReleaseError`` when a release's feeds and fetches are not the running model's.
+
+    The server takes names from the conf it was started with; with other ones it answers nonsense
+    or aborts.
+    """
+    if not new:
+        raise ReleaseError("use", where, f"{CONF} names no feed and no fetch")
+    if running and new != running:
+        gone = ", ".join("/".join(var) for var in running if var not in new) or "nothing"
+        come = ", ".join("/".join(var) for var in new if var not in running) or "nothing"
+        raise ReleaseError(
+            "use",
+            where,
+            f"feeds or fetches changed (gone: {gone}; new: {come})",
+            "if that is meant, restart the server on it and use --allow_signature_change",
+        )
+
+
+def sizes(folder: str) -> dict[str, int]:
+    """Path in the folder -> bytes, for every regular file below it."""
+    found = {}
+    for where, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(where, name)
+            found[os.path.relpath(path, folder)] = os.lstat(path).st_size
+    return found

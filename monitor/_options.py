@@ -1,0 +1,418 @@
+# ruff: noqa: RUF009 - _opt is dataclasses.field with what the documentation needs beside it.
+"""The options of one watched model: every name, default and meaning in one place.
+
+``Options`` is the value that everything else takes. The command line, the keys of
+``--config monitors.toml`` and the table in ``docs/monitor.md`` are made from its fields.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Callable, NoReturn, Optional
+
+from ._schedule import default_cap
+from ._secrets import Secret, from_environment, from_file, ugi
+from .errors import BadOption
+
+UPSTREAM, OURS = "upstream", "ours"
+TYPES = ("general", "hdfs", "afs", "ftp", "webhdfs", "fsspec")
+ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar")
+
+
+def _seconds(text: object) -> float:
+    value = float(str(text))
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{text} is not a number of seconds")
+    return value
+
+
+def _interval(text: object) -> float:
+    value = _seconds(text)
+    if not 0 < value <= 31_536_000:
+        raise ValueError(f"{text} is not more than 0 s and at most a year")
+    return value
+
+
+def _port(text: object) -> int:
+    value = int(str(text))
+    if not 1 <= value <= 65535:
+        raise ValueError(f"{text} is not a port (1 to 65535)")
+    return value
+
+
+def _count(text: object) -> int:
+    value = int(str(text))
+    if value < 0:
+        raise ValueError(f"{text} is negative")
+    return value
+
+
+def _bytes(text: object) -> int:
+    """``500``, ``64K``, ``20M``, ``2G``, ``1T``: bytes, in powers of 1024."""
+    word = str(text).strip().upper()
+    word = word[:-1] if word.endswith("B") else word
+    scale = {"K": 1, "M": 2, "G": 3, "T": 4}.get(word[-1:], 0)
+    value = float(word[:-1] if scale else word)
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{text} is not a number of bytes")
+    return int(value * 1024**scale)
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false is expected")
+    return value
+
+
+def _opt(
+    default: Any,
+    help: str,
+    *,
+    origin: str = OURS,
+    parse: Callable[[Any], Any] = str,
+    shown: Optional[str] = None,
+    choices: Optional[Sequence[str]] = None,
+    many: bool = False,
+) -> Any:
+    meta = {
+        "help": help,
+        "origin": origin,
+        "parse": parse,
+        "shown": shown,
+        "choices": choices,
+        "many": many,
+    }
+    if isinstance(default, type(MISSING)):
+        return field(metadata=meta)
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one model is watched. Made by ``parse_command_line`` or ``from_mapping``."""
+
+    remote_model_name: str = _opt(
+        MISSING, "the model's name at the remote: a tarball, or a folder", origin=UPSTREAM
+    )
+    remote_donefile_name: str = _opt(
+        MISSING, "the file at the remote whose change announces a release", origin=UPSTREAM
+    )
+    local_path: str = _opt(MISSING, "the local folder that holds the model", origin=UPSTREAM)
+    local_model_name: str = _opt(
+        MISSING, "the live directory's name in --local_path", origin=UPSTREAM
+    )
+    remote_path: str = _opt(
+        "", "the base path at the remote (needed by every type but fsspec)", origin=UPSTREAM
+    )
+    type: str = _opt("general", "the kind of remote", origin=UPSTREAM, choices=TYPES)
+    local_timestamp_file: str = _opt(
+        "fluid_time_file",
+        "the file in the live directory whose time the server watches",
+        origin=UPSTREAM,
+    )
+    local_tmp_path: str = _opt(
+        "_serving_monitor_tmp",
+        "the folder for what is being pulled, relative to --local_path; made if missing",
+        origin=UPSTREAM,
+    )
+    interval: float = _opt(
+        10.0,
+        "seconds between two looks at the donefile; fractions are allowed",
+        origin=UPSTREAM,
+        parse=_interval,
+        shown="10",
+    )
+    unpacked_filename: str = _opt(
+        "",
+        "the one top folder in the tarball (default: the tarball's name without its suffixes)",
+        origin=UPSTREAM,
+        shown="None",
+    )
+    debug: bool = _opt(False, "log in detail what is done", origin=UPSTREAM, parse=_switch)
+
+    general_host: str = _opt(
+        "", "general: http://, https:// or ftp:// address of the remote", origin=UPSTREAM
+    )
+    hadoop_bin: str = _opt("", "hdfs, afs: path of the hadoop command", origin=UPSTREAM)
+    fs_name: str = _opt(
+        "", "hdfs, afs: fs.default.name, unless the hadoop client has it", origin=UPSTREAM
+    )
+    fs_ugi: Secret = _opt(
+        Secret(),
+        "hdfs, afs: user,password or user,group, unless the hadoop client has it; "
+        "also from SERVING_MONITOR_FS_UGI",
+        origin=UPSTREAM,
+        parse=ugi,
+    )
+    ftp_host: str = _opt("", "ftp: host name or address", origin=UPSTREAM)
+    ftp_port: int = _opt(21, "ftp: port", origin=UPSTREAM, parse=_port)
+    ftp_username: str = _opt("", "ftp: user; none for anonymous access", origin=UPSTREAM)
+    ftp_password: Secret = _opt(
+        Secret(),
+        "ftp: password (seen in the process list: prefer --ftp_password_file)",
+        origin=UPSTREAM,
+        parse=Secret,
+    )
+
+    ftp_password_file: str = _opt(
+        "", "ftp: file whose first line is the password; also from SERVING_MONITOR_FTP_PASSWORD"
+    )
+    ftp_tls: bool = _opt(False, "ftp: explicit TLS, certificate checked", parse=_switch)
+    webhdfs_url: str = _opt(
+        "", "webhdfs: http://namenode:9870; several separated by ; for high availability"
+    )
+    hdfs_user: str = _opt("", "webhdfs: user to act as")
+    remote_url: str = _opt("", "fsspec: any URL that fsspec reads, such as s3://bucket/folder")
+    http_header: tuple[Secret, ...] = _opt(
+        (), "general: 'Name: value' sent with every request; may be repeated", many=True,
+        parse=Secret,
+    )  # fmt: skip
+    http_token: Secret = _opt(
+        Secret(), "general: bearer token (prefer --http_token_file)", parse=Secret
+    )
+    http_token_file: str = _opt(
+        "", "general: file whose first line is a bearer token; also from SERVING_MONITOR_HTTP_TOKEN"
+    )
+    ca_file: str = _opt("", "certificate authorities (PEM) for https, webhdfs and --ftp_tls")
+    timeout: float = _opt(
+        30.0, "seconds of silence after which a remote counts as failed", parse=_interval,
+        shown="30",
+    )  # fmt: skip
+    rate_limit: int = _opt(
+        0, "bytes a second that a pull may take (64K, 20M); 0 for no limit", parse=_bytes
+    )
+    backoff_max: float = _opt(
+        0.0,
+        "longest pause, in seconds, before something that failed is tried again",
+        parse=_seconds,
+        shown="ten intervals, at most 60",
+    )
+
+    once: bool = _opt(False, "install what is announced, then end", parse=_switch)
+    settle: float = _opt(
+        0.0,
+        "least seconds between two swaps; newest wins (a server's tick plus its load time)",
+        parse=_seconds,
+        shown="0",
+    )
+    keep: int = _opt(0, "how many old releases to keep for a rollback", parse=_count)
+    check_command: str = _opt(
+        "", "program run on the staged release, its folder appended; exit code 1 refuses it"
+    )
+    check_timeout: float = _opt(
+        300.0, "seconds that --check_command may take", parse=_interval, shown="300"
+    )
+    on_swap: str = _opt("", "program run after a swap, the live directory appended")
+    on_swap_timeout: float = _opt(
+        60.0, "seconds that --on_swap may take", parse=_interval, shown="60"
+    )
+    allow_signature_change: bool = _opt(
+        False, "install releases whose feeds or fetches are not those of the running model",
+        parse=_switch,
+    )  # fmt: skip
+    quarantine_retry: float = _opt(
+        600.0,
+        "seconds after which a bad release without a manifest is pulled again",
+        parse=_interval,
+        shown="600",
+    )
+    max_members: int = _opt(10000, "most files and folders in a release", parse=_count)
+    max_unpacked: int = _opt(
+        64 * 1024**3, "most bytes that a release may unpack to", parse=_bytes, shown="64G"
+    )
+    max_expansion: int = _opt(
+        200, "most times that a tarball over 64 MiB unpacked may expand", parse=_count
+    )
+    log_format: str = _opt("text", "the log's format", choices=("text", "json"))
+    metrics_port: int = _opt(
+        0, "port for /metrics and /healthz (needs prometheus_client); 0 for none", parse=_count
+    )
+    metrics_host: str = _opt("127.0.0.1", "address that --metrics_port listens on")
+
+    @property
+    def live(self) -> str:
+        """The live directory's path."""
+        return os.path.normpath(os.path.join(self.local_path, self.local_model_name))
+
+    @property
+    def tmp(self) -> str:
+        """Where the tarball is pulled to: below ``local_path`` unless absolute, as upstream's."""
+        return os.path.join(self.local_path, self.local_tmp_path)
+
+    @property
+    def packed(self) -> bool:
+        """Whether the release is a tarball."""
+        return bool(self.unpacked_filename) or self.remote_model_name.endswith(ARCHIVES)
+
+    @property
+    def top(self) -> str:
+        """The one folder that the tarball must hold."""
+        if self.unpacked_filename:
+            return self.unpacked_filename
+        name = self.remote_model_name.rpartition("/")[2]
+        return next((name[: -len(end)] for end in ARCHIVES if name.endswith(end)), name)
+
+    @property
+    def longest_pause(self) -> float:
+        return self.backoff_max or default_cap(self.interval)
+
+
+_NEEDS = {
+    "general": ("remote_path", "general_host"),
+    "ftp": ("remote_path", "ftp_host"),
+    "hdfs": ("remote_path", "hadoop_bin"),
+    "afs": ("remote_path", "hadoop_bin"),
+    "webhdfs": ("remote_path", "webhdfs_url"),
+    "fsspec": ("remote_url",),
+}
+_SECRETS = {
+    "ftp_password": "SERVING_MONITOR_FTP_PASSWORD",
+    "http_token": "SERVING_MONITOR_HTTP_TOKEN",
+    "fs_ugi": "SERVING_MONITOR_FS_UGI",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """One sentence and exit code 2, without the usage of fifty options."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadOption(f"{message}; see --help")
+
+
+def option_fields() -> list[Field[Any]]:
+    """The options in the order of the documentation."""
+    return list(fields(Options))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of the monitor."""
+    parser = _Parser(
+        prog="python -m monitor",
+        description="Watches a remote for new releases of a model and swaps them into the "
+        "directory that Paddle Serving serves from.",
+        epilog="Commands: 'python -m monitor status …' and 'python -m monitor rollback …' take "
+        "--local_path and --local_model_name. 'python -m monitor --config monitors.toml' watches "
+        "many models. docs/monitor.md has it all.",
+    )
+    for origin, title in ((UPSTREAM, "upstream's options"), (OURS, "further options")):
+        group = parser.add_argument_group(title)
+        for option in option_fields():
+            if option.metadata["origin"] != origin:
+                continue
+            flag, meta = f"--{option.name}", option.metadata
+            if meta["parse"] is _switch:
+                group.add_argument(
+                    flag, action="store_true", default=None, help=meta["help"].replace("%", "%%")
+                )
+                continue
+            group.add_argument(
+                flag,
+                action="append" if meta["many"] else "store",
+                choices=meta["choices"],
+                metavar=None if meta["choices"] else option.name.upper(),
+                help=f"{meta['help']} (default: {shown_default(option)})".replace("%", "%%"),
+            )
+    parser.add_argument("--config", metavar="MONITORS_TOML", help="watch the models of this file")
+    return parser
+
+
+def shown_default(option: Field[Any]) -> str:
+    """An option's default as a person reads it; "/" when it has to be given."""
+    if option.metadata["shown"] is not None:
+        return str(option.metadata["shown"])
+    if option.default is MISSING:
+        return "/"
+    if option.default is False:
+        return "off"
+    return str(option.default) if option.default not in ("", ()) else "none"
+
+
+def from_mapping(given: Mapping[str, Any], where: str = "") -> Options:
+    """Checked options from names and values (command line or one table of a TOML file).
+
+    ``where`` is put in front of the sentence. Raises ``BadOption``.
+    """
+    lead = f"{where}: " if where else ""
+    known = {option.name: option for option in option_fields()}
+    values: dict[str, Any] = {}
+    for name, raw in given.items():
+        if name not in known:
+            raise BadOption(f"{lead}there is no option {name}; see --help")
+        if raw is None:
+            continue
+        meta = known[name].metadata
+        try:
+            if meta["many"]:
+                values[name] = tuple(meta["parse"](one) for one in _as_list(raw))
+            elif meta["parse"] is str and not isinstance(raw, str):
+                raise ValueError("a text is expected")
+            else:
+                values[name] = meta["parse"](raw)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise BadOption(f"{lead}--{name} is wrong: {error}; see --help") from None
+        if meta["choices"] and values[name] not in meta["choices"]:
+            allowed = ", ".join(meta["choices"])
+            raise BadOption(f"{lead}--{name} is {values[name]}; choose one of {allowed}")
+    missing = [o.name for o in known.values() if o.default is MISSING and not values.get(o.name)]
+    kind = values.get("type", "general")
+    missing += [name for name in _NEEDS[kind] if not values.get(name)]
+    if missing:
+        names = ", ".join(f"--{name}" for name in missing)
+        raise BadOption(f"{lead}--type {kind} needs {names}; see --help")
+    _add_secrets(values)
+    options = Options(**values)
+    _check(options, lead)
+    return options
+
+
+def _as_list(raw: Any) -> list[str]:
+    if not isinstance(raw, list) or not all(isinstance(one, str) for one in raw):
+        raise ValueError("a list of texts is expected")
+    return raw
+
+
+def _add_secrets(values: dict[str, Any]) -> None:
+    for name, variable in _SECRETS.items():
+        if values.get(name):
+            continue
+        path = values.get(f"{name}_file")
+        if path:
+            values[name] = from_file(path, f"--{name}_file")
+        elif os.environ.get(variable):
+            secret = from_environment(variable)
+            values[name] = ugi(secret.reveal()) if name == "fs_ugi" else secret
+
+
+def _check(options: Options, lead: str) -> None:
+    for name in ("local_timestamp_file", "unpacked_filename"):
+        value = getattr(options, name)
+        if "/" in value or value in (".", "..") or "\0" in value:
+            raise BadOption(f"{lead}--{name} is {value}; it has to be a plain name without /")
+    if not options.local_timestamp_file:
+        raise BadOption(f"{lead}--local_timestamp_file is empty; leave it out for its default")
+    if os.path.basename(options.live) in ("", ".", "..") or options.live == "/":
+        raise BadOption(
+            f"{lead}--local_model_name is {options.local_model_name}; it has to name a folder "
+            "below --local_path"
+        )
+    if options.type in ("hdfs", "afs") and shutil.which(options.hadoop_bin) is None:
+        raise BadOption(
+            f"{lead}--hadoop_bin {options.hadoop_bin} is not a program that can be run; give the "
+            "path of the hadoop command itself"
+        )
+    if options.type == "webhdfs" and "://" not in options.webhdfs_url:
+        raise BadOption(
+            f"{lead}--webhdfs_url {options.webhdfs_url} is no address; give http://HOST:PORT"
+        )
+    parent = os.path.dirname(options.live) or "."
+    if not os.path.isdir(parent):
+        raise BadOption(f"{lead}--local_path {parent} is no folder; make it, or start where it is")
+    if os.path.lexists(options.live) and not os.path.isdir(options.live):
+        raise BadOption(f"{lead}{options.live} is no folder; name the model's folder")
+    if options.ca_file and not os.path.isfile(options.ca_file):
+        raise BadOption(f"{lead}--ca_file {options.ca_file} is no file; give a PEM file")

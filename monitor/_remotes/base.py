@@ -1,0 +1,124 @@
+"""What the monitor needs of a remote, whatever it is: to look at the donefile, and to pull.
+
+``Remote`` is the interface; one module beside this one per kind. Every failure that comes out of
+a remote is a ``RemoteError`` (the library's own exceptions stay inside), except that a donefile
+which is not there is None: absence is an answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Optional
+
+CHUNK = 256 * 1024
+# One byte more than a manifest may have: enough to know that it is none.
+DONEFILE_LIMIT = 64 * 1024 + 1
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A donefile as the remote shows it: its content (at most ``DONEFILE_LIMIT`` bytes) and
+    ``mark``, everything else that the remote tells about it (times, length, tags)."""
+
+    content: bytes
+    mark: str
+
+
+@dataclass
+class Download:
+    """A transfer under way.
+
+    ``offset`` is where the first byte belongs (0 when the remote did not resume), ``size`` the
+    whole file's length in bytes if the remote told it, ``mark`` what must be the same for a later
+    transfer to go on where this one broke ("" when the remote cannot promise that).
+    """
+
+    offset: int
+    size: Optional[int]
+    mark: str
+    chunks: Iterator[bytes]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One member of a remote folder: its path relative to the folder, length if known."""
+
+    path: str
+    size: Optional[int]
+
+
+class Stopped(BaseException):
+    """The end was asked for. Not an Exception: no handler of errors may swallow it."""
+
+
+class Stop:
+    """The wish to end, shared by all that may wait or take long."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    @property
+    def asked(self) -> bool:
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raises ``Stopped`` when the end was asked for."""
+        if self._event.is_set():
+            raise Stopped
+
+    def wait(self, seconds: float) -> None:
+        """Waits, and raises ``Stopped`` as soon as the end is asked for."""
+        if self._event.wait(max(0.0, seconds)):
+            raise Stopped
+
+
+class Remote(ABC):
+    """One remote with one base path. Not shared between threads, except ``interrupt``."""
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Option lines for the start of the log, in the page's order, secrets masked."""
+        return []
+
+    @abstractmethod
+    def look(self, name: str) -> Optional[Sighting]:
+        """The donefile, or None when the remote is there and the file is not."""
+
+    @abstractmethod
+    def open(self, name: str, offset: int = 0, mark: str = "") -> Download:
+        """Begins to pull a file, at ``offset`` when ``mark`` still holds, else at 0."""
+
+    @abstractmethod
+    def tree(self, name: str) -> list[Entry]:
+        """The files below a remote folder (a release that is not packed)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Lets go of connections and processes. Safe to repeat; the next use opens them again."""
+
+    def interrupt(self) -> None:  # noqa: B027 - most have nothing to end
+        """Ends processes that a blocked call waits for; called from another thread."""
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+
+def join(base: str, name: str) -> str:
+    """``name`` below ``base``, as a POSIX path without doubled slashes; an absolute stays so."""
+    path = f"{base}/{name}" if base else name
+    lead = "/" if path.startswith("/") else ""
+    return lead + "/".join(part for part in path.split("/") if part)

@@ -1,0 +1,264 @@
+"""HTTP and HTTPS (``--type general``), without wget.
+
+A donefile is fetched whole at every poll, never with If-None-Match or If-Modified-Since: nginx
+makes its ETag of length and whole second, so a conditional request would hide the second of two
+releases within one second. It is at most 64 KiB. If-Range is used where it is safe: to go on with
+a broken transfer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import os
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import unquote, urljoin, urlsplit
+
+import requests
+import urllib3
+
+from ..errors import RemoteError
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
+
+if TYPE_CHECKING:
+    from .._options import Options
+
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)\Z")
+_MAX_TREE = 10000
+# A validator within this many seconds of the answer's Date may stand for two contents.
+_YOUNG_S = 2.0
+
+
+class HttpRemote(Remote):
+    """One HTTP server, one persistent connection that is opened again by itself."""
+
+    def __init__(self, options: Options, stop: Stop) -> None:
+        self._options = options
+        self._stop = stop
+        host = options.general_host
+        # wget, which upstream runs, takes a host without a scheme.
+        self._host = (host if "://" in host else f"http://{host}").rstrip("/")
+        self._session: Optional[requests.Session] = None
+
+    def describe(self) -> list[tuple[str, str]]:
+        return [("_general_host", self._options.general_host)]
+
+    def look(self, name: str) -> Optional[Sighting]:
+        url = self._url(name)
+        with self._get(url, "read", {}) as answer:
+            if answer.status_code in (404, 410):
+                return None
+            self._expect(answer, url, "read", (200,))
+            content = b"".join(_limited(self._chunks(answer, url), DONEFILE_LIMIT))
+            return Sighting(content, _mark(answer))
+
+    def open(self, name: str, offset: int = 0, mark: str = "") -> Download:
+        url = self._url(name)
+        headers = {}
+        if offset and mark:
+            headers = {"Range": f"bytes={offset}-", "If-Range": mark}
+        answer = self._get(url, "pull", headers)
+        try:
+            if answer.status_code in (404, 410):
+                raise RemoteError("pull", url, "the server has no such file", _NAME_HINT)
+            self._expect(answer, url, "pull", (200, 206))
+            start, size = 0, _length(answer)
+            if answer.status_code == 206:
+                found = _RANGE.match(answer.headers.get("Content-Range", ""))
+                if not found or int(found.group(1)) != offset:
+                    raise RemoteError("pull", url, "the server answered with another range")
+                start = offset
+                size = None if found.group(2) == "*" else int(found.group(2))
+        except BaseException:
+            answer.close()
+            raise
+        return Download(start, size, _resume_mark(answer), self._body(answer, url))
+
+    def tree(self, name: str) -> list[Entry]:
+        """Follows the links of index pages below the folder, as ``wget -r`` does."""
+        found: list[Entry] = []
+        top = self._url(name).rstrip("/") + "/"
+        todo, seen = [top], {top}
+        while todo:
+            page = todo.pop()
+            with self._get(page, "list", {}) as answer:
+                self._expect(answer, page, "list", (200,))
+                body = b"".join(_limited(self._chunks(answer, page), 16 * 1024 * 1024))
+            links = _Links()
+            links.feed(body.decode("utf-8", "replace"))
+            for href in links.found:
+                url = urljoin(page, href)
+                parts = urlsplit(url)
+                url = parts._replace(query="", fragment="").geturl()
+                if not url.startswith(top) or url in seen or parts.query:
+                    continue
+                seen.add(url)
+                if len(seen) > _MAX_TREE:
+                    raise RemoteError("list", top, f"more than {_MAX_TREE} files")
+                if url.endswith("/"):
+                    todo.append(url)
+                else:
+                    found.append(Entry(unquote(url[len(top) :]), None))
+        return found
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _url(self, name: str) -> str:
+        return f"{self._host}/{join(self._options.remote_path, name).lstrip('/')}"
+
+    def _connected(self) -> requests.Session:
+        if self._session is None:
+            options = self._options
+            session = requests.Session()
+            for line in options.http_header:
+                key, _, value = line.reveal().partition(":")
+                session.headers[key.strip()] = value.strip()
+            token = options.http_token.reveal()
+            if token:
+                session.headers["Authorization"] = f"Bearer {token}"
+            # The file itself is wanted, as wget would store it, not a decoded form of it.
+            session.headers["Accept-Encoding"] = "identity"
+            session.headers["User-Agent"] = "serving-monitor"
+            if options.ca_file:
+                session.verify = options.ca_file
+            self._session = session
+        return self._session
+
+    def _get(self, url: str, operation: str, headers: dict[str, str]) -> requests.Response:
+        self._stop.check()
+        with _as_remote_error(operation, url):
+            return self._connected().get(
+                url, headers=headers, stream=True, timeout=self._options.timeout
+            )
+
+    def _expect(
+        self, answer: requests.Response, url: str, operation: str, codes: tuple[int, ...]
+    ) -> None:
+        code = answer.status_code
+        if code not in codes:
+            hint = ""
+            if code in (401, 403, 407):
+                hint = "check the user, --http_token_file or --http_header"
+            raise RemoteError(operation, url, f"the server answered {code} {answer.reason}", hint)
+
+    def _chunks(self, answer: requests.Response, url: str) -> Iterator[bytes]:
+        expected = _length(answer)
+        got = 0
+        with _as_remote_error("read", url):
+            while True:
+                self._stop.check()
+                chunk: bytes = answer.raw.read(CHUNK, decode_content=False)
+                if not chunk:
+                    break
+                got += len(chunk)
+                yield chunk
+        if expected is not None and got < expected:
+            raise RemoteError("read", url, f"the transfer broke after {got} of {expected} bytes")
+
+    def _body(self, answer: requests.Response, url: str) -> Iterator[bytes]:
+        try:
+            yield from self._chunks(answer, url)
+        finally:
+            answer.close()
+
+
+_NAME_HINT = "check --remote_path and --remote_model_name"
+
+
+class _as_remote_error(contextlib.ContextDecorator):
+    """Turns what requests and urllib3 raise into a ``RemoteError`` with a cause a person reads."""
+
+    def __init__(self, operation: str, url: str) -> None:
+        self._operation = operation
+        self._url = url
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        wrong = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+        if isinstance(error, RemoteError) or not isinstance(error, wrong):
+            return
+        raise RemoteError(
+            self._operation, self._url, _cause(error), "check the address and that it is up"
+        ) from error
+
+
+def _cause(error: BaseException) -> str:
+    # The innermost OSError says it in the fewest words ("Connection refused").
+    seen: Optional[BaseException] = error
+    for _ in range(12):
+        if seen is None:
+            break
+        if (
+            isinstance(seen, OSError)
+            and seen.errno
+            and not isinstance(seen, requests.RequestException)
+        ):
+            return os.strerror(seen.errno) if seen.errno > 0 else str(seen.strerror)
+        inner = seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else None
+        reason = getattr(seen, "reason", None)
+        seen = (
+            inner
+            or (reason if isinstance(reason, BaseException) else None)
+            or seen.__cause__
+            or seen.__context__
+        )
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
+        return "nothing came within the time-out"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _length(answer: requests.Response) -> Optional[int]:
+    text = answer.headers.get("Content-Length", "")
+    return int(text) if text.isdigit() else None
+
+
+def _mark(answer: requests.Response) -> str:
+    wanted = ("ETag", "Last-Modified", "Content-Length")
+    return "|".join(answer.headers.get(key, "") for key in wanted)
+
+
+def _resume_mark(answer: requests.Response) -> str:
+    """A validator for If-Range, or "" when there is none that is strong (RFC 9110, 8.8)."""
+    if answer.headers.get("Accept-Ranges", "").lower() == "none":
+        return ""
+    modified, date = (_epoch(answer.headers.get(key, "")) for key in ("Last-Modified", "Date"))
+    if modified is not None and date is not None and date - modified < _YOUNG_S:
+        return ""
+    tag = answer.headers.get("ETag", "")
+    if tag:
+        return "" if tag.startswith("W/") else tag
+    return answer.headers.get("Last-Modified", "") if modified is not None and date else ""
+
+
+def _epoch(text: str) -> Optional[float]:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, IndexError):
+        return None
+
+
+def _limited(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    left = limit
+    for chunk in chunks:
+        yield chunk[:left]
+        left -= len(chunk)
+        if left <= 0:
+            return
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, Optional[str]]]) -> None:
+        if tag == "a":
+            self.found += [value for key, value in attrs if key == "href" and value]

@@ -1,0 +1,140 @@
+"""HDFS through WebHDFS (``--type webhdfs``): no JVM, times in milliseconds, resume at an offset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Optional
+
+import hdfs
+import requests
+import urllib3
+
+from .._secrets import without_password
+from ..errors import RemoteError
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
+
+if TYPE_CHECKING:
+    from .._options import Options
+
+
+class WebHdfsRemote(Remote):
+    """One HDFS (``--webhdfs_url`` may name several NameNodes, separated by ``;``)."""
+
+    def __init__(self, options: Options, stop: Stop) -> None:
+        self._options = options
+        self._stop = stop
+        self._base = "/" + options.remote_path.lstrip("/")
+        self._client: Any = None
+        # A file's id, time in milliseconds and length name its content: HDFS files only grow or
+        # are replaced. So the donefile is read again only when one of them is another.
+        self._seen: Optional[Sighting] = None
+
+    def describe(self) -> list[tuple[str, str]]:
+        return [
+            ("_webhdfs_url", without_password(self._options.webhdfs_url)),
+            ("_hdfs_user", self._options.hdfs_user),
+        ]
+
+    def look(self, name: str) -> Optional[Sighting]:
+        path = join(self._base, name)
+        status = self._status("read", path)
+        if status is None:
+            self._seen = None
+            return None
+        mark = _mark(status)
+        if self._seen is None or self._seen.mark != mark:
+            content = b"".join(self._read("read", path, 0, DONEFILE_LIMIT))
+            after = self._status("read", path)
+            if after is None or _mark(after) != mark:
+                raise RemoteError("read", self._where(path), "it changed while it was read")
+            self._seen = Sighting(content, mark)
+        return self._seen
+
+    def open(self, name: str, offset: int = 0, mark: str = "") -> Download:
+        path = join(self._base, name)
+        status = self._status("pull", path)
+        if status is None:
+            raise RemoteError(
+                "pull",
+                self._where(path),
+                "HDFS has no such file",
+                "check --remote_path and --remote_model_name",
+            )
+        now = _mark(status)
+        start = offset if offset and mark == now else 0
+        return Download(start, int(status["length"]), now, self._read("pull", path, start, None))
+
+    def tree(self, name: str) -> list[Entry]:
+        top = join(self._base, name)
+        found = []
+        with self._guard("list", top):
+            for folder, _, files in self._connected().walk(top, status=True):
+                relative = folder[0][len(top) :].strip("/")
+                for entry, status in files:
+                    path = f"{relative}/{entry}" if relative else entry
+                    found.append(Entry(path, int(status["length"])))
+        return found
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client._session.close()
+            self._client = None
+
+    def _connected(self) -> Any:
+        self._stop.check()
+        if self._client is None:
+            options = self._options
+            session = requests.Session()
+            if options.ca_file:
+                session.verify = options.ca_file
+            self._client = hdfs.InsecureClient(
+                options.webhdfs_url,
+                user=options.hdfs_user or None,
+                timeout=options.timeout,
+                session=session,
+            )
+        return self._client
+
+    def _where(self, path: str) -> str:
+        return f"{without_password(self._options.webhdfs_url)}{path}"
+
+    @contextmanager
+    def _guard(self, operation: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except hdfs.HdfsError as error:
+            hint = "check --remote_path"
+            text = str(error)
+            if "Authentication" in text or "401" in text:
+                hint = "for Kerberos use --type hdfs with a --hadoop_bin that has a ticket"
+            raise RemoteError(
+                operation, self._where(path), text.partition("\n")[0], hint
+            ) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            from .general import _cause
+
+            self.close()
+            hint = "check --webhdfs_url and that NameNode and DataNodes are up"
+            raise RemoteError(operation, self._where(path), _cause(error), hint) from error
+
+    def _status(self, operation: str, path: str) -> Optional[dict[str, Any]]:
+        with self._guard(operation, path):
+            status: Optional[dict[str, Any]] = self._connected().status(path, strict=False)
+        if status is not None and status.get("type") == "DIRECTORY":
+            raise RemoteError(operation, self._where(path), "it is a folder")
+        return status
+
+    def _read(
+        self, operation: str, path: str, offset: int, length: Optional[int]
+    ) -> Iterator[bytes]:
+        with self._guard(operation, path):
+            reader = self._connected().read(path, offset=offset, length=length, chunk_size=CHUNK)
+            with reader as chunks:
+                for chunk in chunks:
+                    self._stop.check()
+                    yield chunk
+
+
+def _mark(status: dict[str, Any]) -> str:
+    return "|".join(str(status.get(key)) for key in ("fileId", "modificationTime", "length"))

@@ -1,0 +1,142 @@
+"""The process: one thread a model, signals that end it within a second, ``--once``.
+
+The main thread only waits. On SIGTERM or SIGINT it asks the models to end; one that sits in a
+call that nothing can interrupt (a DNS look-up, a connect) is left behind, which is safe at every
+instant by the design of the swap.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+
+from . import _remotes
+from ._log import logger, name_model
+from ._machine import Event, State
+from ._options import Options
+from ._remotes.base import Stop
+from ._watch import Watch
+from .errors import BadOption, MonitorError
+
+_END_S = 0.7
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Process:
+    """All models of one process."""
+
+    def __init__(self, models: Sequence[Options]) -> None:
+        self.stop = Stop()
+        self.signalled = 0
+        self._remotes = [_remotes.create(options, self.stop) for options in models]
+        self.watches = [
+            Watch(options, remote, self.stop) for options, remote in zip(models, self._remotes)
+        ]
+        self._woken = threading.Event()
+
+    def run(self) -> int:
+        """Watches until a signal comes (or, with ``--once``, until all are done).
+
+        Gives the exit code. Raises ``BadOption``.
+        """
+        for signum in _SIGNALS:
+            signal.signal(signum, self._on_signal)
+        try:
+            for watch in self.watches:
+                watch.begin()
+            return self._watch_all()
+        finally:
+            for watch in self.watches:
+                watch.end()
+
+    def _watch_all(self) -> int:
+        codes = [0] * len(self.watches)
+
+        def work(index: int, watch: Watch) -> None:
+            name_model(watch.options.local_model_name)
+            try:
+                codes[index] = once(watch) if watch.options.once else _forever(watch)
+            finally:
+                self._woken.set()
+
+        threads = [
+            threading.Thread(target=work, args=pair, daemon=True)
+            for pair in enumerate(self.watches)
+        ]
+        for thread in threads:
+            thread.start()
+        while not self.stop.asked and any(thread.is_alive() for thread in threads):
+            # A signal's handler runs here; the time-out only guards against a lost wake-up.
+            self._woken.wait(0.5)
+            if not self.stop.asked:
+                self._woken.clear()
+        if self.stop.asked:
+            self._end(threads)
+        return max(codes) if not self.signalled else self._code_after_signal()
+
+    def _end(self, threads: list[threading.Thread]) -> None:
+        logger.info("signal %d: ending.", self.signalled)
+        deadline = time.monotonic() + _END_S
+        for remote in self._remotes:
+            remote.interrupt()
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
+            # Nothing but a call into the network can hold it; see above.
+            for watch in self.watches:
+                watch.abandon()
+            os._exit(self._code_after_signal())
+
+    def _code_after_signal(self) -> int:
+        # Who said --once waits for an installed release, and did not get one.
+        return 128 + self.signalled if any(w.options.once for w in self.watches) else 0
+
+    def _on_signal(self, signum: int, frame: object) -> None:
+        self.signalled = signum
+        self.stop.set()
+        self._woken.set()
+
+
+def _forever(watch: Watch) -> int:
+    while watch.machine.state is not State.ENDED:
+        try:
+            watch.step()
+        except Exception:
+            # A mistake of ours must not end the watch either: say so, and go on at the next poll.
+            logger.exception("unexpected; watching goes on")
+            watch.start_over()
+    return 0
+
+
+def once(watch: Watch) -> int:
+    """Installs what is announced, if anything; gives the exit code, says why when not 0."""
+    while True:
+        row = watch.step()
+        if row.then is State.IDLE or row.then is State.ENDED:
+            break
+    if row.event in (Event.SWAPPED, Event.INSTALLED):
+        return 0
+    error = watch.error
+    options = watch.options
+    if isinstance(error, MonitorError) and row.event is not Event.QUARANTINED:
+        # Already in the log, as one sentence.
+        return error.exit_code
+    if row.event is not Event.STOP:
+        logger.error(
+            "nothing was installed in %s: %s; see --remote_path and --remote_donefile_name",
+            options.live,
+            row.event.value,
+        )
+    return 1
+
+
+def run(models: Sequence[Options]) -> int:
+    """Watches the models. Gives the exit code. Raises ``BadOption``."""
+    lives = [os.path.realpath(options.live) for options in models]
+    twice = next((live for live in lives if lives.count(live) > 1), None)
+    if twice is not None:
+        raise BadOption(f"{twice} is watched twice; give each model a directory of its own")
+    return Process(models).run()

@@ -1,0 +1,61 @@
+"""When to try again: pauses that grow, have a cap, and never fall into step with others'.
+
+Values in, values out; the clock is read by the caller.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Optional
+
+CAP_INTERVALS = 10
+CAP_SECONDS = 60.0
+
+
+class Backoff:
+    """Pauses of ``base``, 2 × ``base``, 4 × ``base`` … seconds, at most ``cap``.
+
+    Each is shortened by a random part of up to half, so that a hundred monitors that lost the
+    same remote at the same moment do not come back to it at the same moment.
+    """
+
+    def __init__(self, base: float, cap: float, seed: Optional[int] = None) -> None:
+        self.base = base
+        self.cap = max(base, cap)
+        self.failures = 0
+        self._random = random.Random(seed)
+
+    def fail(self) -> float:
+        """Counts a failure and gives the pause after it, in seconds."""
+        # Beyond 2^30 the cap has long won, and the float must not overflow.
+        pause = min(self.cap, self.base * 2.0 ** min(self.failures, 30))
+        self.failures += 1
+        return pause * (1.0 - 0.5 * self._random.random())
+
+    def clear(self) -> None:
+        self.failures = 0
+
+
+def default_cap(interval: float) -> float:
+    """The longest pause when none is given: ten intervals, at most a minute."""
+    return max(interval, min(CAP_INTERVALS * interval, CAP_SECONDS))
+
+
+def settle_left(settle: float, swapped: Optional[float], now: float) -> float:
+    """Seconds until the next swap is allowed, from wall-clock times that may have been set back."""
+    if swapped is None:
+        return 0.0
+    left = settle - (now - swapped)
+    # A swap "in the future" means that the clock was set back: waiting for it could take years.
+    return left if 0.0 < left <= settle else 0.0
+
+
+def next_second(now: float, last_used: Optional[int], current: Optional[int]) -> int:
+    """The whole second for the next time file.
+
+    The server compares whole seconds for inequality, so it must be another one than the last that
+    the monitor used and than the one there now (the launcher touches the file too), and it must
+    not go back to one the server may have seen, whatever the clock says.
+    """
+    after = [second + 1 for second in (last_used, current) if second is not None]
+    return max([int(now), *after])

@@ -1,0 +1,499 @@
+"""One watched model: carries out what the state machine says, one state a ``step``.
+
+Comes in: options, a remote, the wish to end. Goes out: log lines, a changed live directory, and
+the numbers in ``Figures``. What to do next is decided in ``_machine``; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from . import _archive, _hook, _live, _model, manifest
+from ._fallback import READY, recover
+from ._folder import Folder, check_space, remove
+from ._log import logger
+from ._machine import Event, Identity, Machine, Row, State, Wait, identify, judge
+from ._options import Options
+from ._pull import Puller
+from ._remotes.base import Remote, Sighting, Stop, Stopped
+from ._schedule import Backoff, settle_left
+from ._state import (
+    Installed,
+    Quarantine,
+    read_hold,
+    read_installed,
+    read_quarantine,
+    write_quarantine,
+)
+from .errors import MachineError, MonitorError, ReleaseError, RemoteError
+from .manifest import Manifest
+
+
+@dataclass
+class Figures:
+    """Numbers since the start; read by another thread for /metrics."""
+
+    polls: int = 0
+    swaps: int = 0
+    failures_remote: int = 0
+    failures_release: int = 0
+    failures_machine: int = 0
+    bytes_pulled: int = 0
+    last_poll: float = 0.0
+    last_swap: float = 0.0
+    release: int = -1
+    last_error: str = ""
+
+
+@dataclass
+class _Announced:
+    sighting: Sighting
+    manifest: Optional[Manifest]
+    identity: Identity
+
+
+class Watch:
+    """One model. ``step`` carries out one state and gives the row that was taken."""
+
+    def __init__(
+        self,
+        options: Options,
+        remote: Remote,
+        stop: Stop,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.options = options
+        self.folder = Folder(options.live)
+        self.machine = Machine()
+        self.figures = Figures()
+        self.error: Optional[MonitorError] = None
+        self._remote = remote
+        self._stop = stop
+        self._clock = clock
+        part = self.folder.part(options.tmp, options.remote_model_name)
+        self._puller = Puller(remote, part, options.rate_limit, stop)
+        self._backoff = Backoff(options.interval, options.longest_pause)
+        self._sleep = 0.0
+        self._retry_at = 0.0
+        self._failed: Optional[Identity] = None
+        self._announced: Optional[_Announced] = None
+        self._said: Optional[Identity] = None
+        self._warned_no_manifest = False
+        self._staging = ""
+        self._said_once: set[str] = set()
+
+    def begin(self) -> None:
+        """Takes the lock, says what is watched, finishes and clears what a killed run left.
+
+        Raises ``BadOption``.
+        """
+        for name, value in self._remote.describe():
+            logger.info("%s: %s", name, value)
+        options = self.options
+        for name in ("remote_path", "remote_model_name", "remote_donefile_name"):
+            logger.info("_%s: %s", name, getattr(options, name))
+        for name in ("local_model_name", "local_path", "local_timestamp_file", "local_tmp_path"):
+            logger.info("_%s: %s", name, getattr(options, name))
+        logger.info("_interval: %s", _number(options.interval))
+        self.folder.lock()
+        self._recover()
+        for path in self.folder.clean(options.tmp, options.remote_model_name):
+            logger.debug("removed what an earlier run left: %s", path)
+
+    def end(self) -> None:
+        """Removes what is unfinished and lets go of everything. Safe to repeat."""
+        self._drop_staging()
+        self._puller.forget()
+        self._remote.close()
+        self.folder.unlock()
+
+    def abandon(self) -> None:
+        """As much of ``end`` as is safe while another thread is still in the middle of it."""
+        self._remote.interrupt()
+        with contextlib.suppress(OSError):
+            os.unlink(self._puller.part)
+
+    def start_over(self) -> None:
+        """After something unforeseen: lets go of everything, and goes to IDLE with a pause."""
+        self._drop_staging()
+        self._puller.forget()
+        self._remote.close()
+        self.machine.state = State.IDLE
+        self._sleep = self._backoff.fail()
+
+    def step(self) -> Row:
+        """Carries out the state that the machine is in."""
+        act = {
+            State.IDLE: self._idle,
+            State.CHECK: self._check,
+            State.PULL: self._pull,
+            State.VERIFY: self._verify,
+            State.STAGE: self._stage,
+            State.SWAP: self._swap,
+        }[self.machine.state]
+        try:
+            event = act()
+        except Stopped:
+            event = Event.STOP
+        except RemoteError as error:
+            event = self._note(Event.REMOTE_FAILED, error)
+        except ReleaseError as error:
+            event = self._condemn(error)
+        except MachineError as error:
+            event = self._note(Event.MACHINE_FAILED, error)
+        except OSError as error:
+            wrong = MachineError(
+                f"{self.machine.state.name.lower()} the release in",
+                error.filename or self.folder.parent,
+                error,
+                "check space and permissions",
+            )
+            event = self._note(Event.MACHINE_FAILED, wrong)
+        row = self.machine.take(event)
+        if row.then in (State.IDLE, State.ENDED):
+            self._drop_staging()
+        self._pause_after(row)
+        return row
+
+    # --- the states -------------------------------------------------------------------------
+
+    def _idle(self) -> Event:
+        logger.info("sleep %ss.", _number(self._sleep))
+        self._stop.wait(self._sleep)
+        return Event.POLL_DUE
+
+    def _check(self) -> Event:
+        self._stop.check()
+        self.error = None
+        self.figures.polls += 1
+        found = self._look()
+        self.figures.last_poll = self._clock()
+        self._announced = found
+        identity = found.identity if found else None
+        installed = read_installed(self.folder.live)
+        if installed.identity is not None and installed.identity.release is not None:
+            self.figures.release = installed.identity.release
+        quarantine = read_quarantine(self.folder.quarantine)
+        if identity is not None:
+            self._end_hold(identity)
+            if identity != self._failed:
+                # What failed is no longer announced: its pause says nothing about this one.
+                self._failed = None
+                self._backoff.clear()
+        event = judge(
+            identity,
+            installed=installed.identity,
+            held=read_hold(self.folder.hold),
+            quarantined=quarantine is not None
+            and quarantine.covers(identity, self._rules(), self._clock()),
+            backing_off=self._failed is not None and time.monotonic() < self._retry_at,
+            settling=settle_left(self.options.settle, installed.swapped, self._clock()) > 0,
+        )
+        if event is Event.NO_DONEFILE:
+            logger.info("remote(%s) has no donefile.", self.options.remote_path)
+        elif event is Event.QUARANTINED and quarantine is not None:
+            self._once("quarantined", f"what is announced stays out: {quarantine.reason}")
+            self.error = ReleaseError("install", "what is announced", quarantine.reason)
+        elif event is Event.HELD:
+            self._once("held", "what is announced is held back by a rollback")
+        elif event is Event.ANNOUNCED and identity != self._said:
+            self._said = identity
+            self._said_once.clear()
+            logger.info("doneilfe(%s) changed.", self.options.remote_donefile_name)
+        return event
+
+    def _pull(self) -> Event:
+        announced = self._now_announced()
+        name = self.options.remote_model_name
+        found = announced.manifest
+        if found is not None and found.tarball != name.rpartition("/")[2]:
+            raise ReleaseError(
+                "pull", name, f"the manifest is of {found.tarball!r}", "check --remote_model_name"
+            )
+        before = self._puller.bytes_pulled
+        try:
+            if self.options.packed:
+                self._puller.pull_file(name, announced.identity, found)
+            else:
+                self._puller.pull_tree(name)
+        finally:
+            self.figures.bytes_pulled += self._puller.bytes_pulled - before
+        after = self._look()
+        if after is None or after.identity != announced.identity:
+            self._puller.forget()
+            logger.debug("the donefile changed during the pull")
+            return Event.MOVED
+        logger.info("pull remote model(%s).", name)
+        return Event.PULLED
+
+    def _verify(self) -> Event:
+        options = self.options
+        self._staging = self.folder.new_staging()
+        if options.packed:
+            self._unpack()
+        else:
+            self._move_tree()
+        sizes = _model.sizes(self._staging)
+        # A time file in the release is replaced by ours.
+        sizes.pop(options.local_timestamp_file, None)
+        _model.check_files(options.remote_model_name, sizes)
+        new = _model.read_signature(self._staging)
+        running = None
+        if not options.allow_signature_change:
+            running = _model.read_signature(self.folder.live)
+        _model.check_signature(options.remote_model_name, new, running)
+        return Event.GOOD
+
+    def _stage(self) -> Event:
+        announced = self._now_announced()
+        if self.options.check_command:
+            self._run_check(announced)
+        self._puller.forget()
+        logger.debug("remove packed file(%s).", self.options.remote_model_name)
+        # The long part of the flush, before the lock is taken; what SWAP adds is small.
+        _live.flush(self._staging, self._stop.check)
+        return Event.STAGED
+
+    def _swap(self) -> Event:
+        announced = self._now_announced()
+        options, live = self.options, self.folder.live
+        with self.folder.swapping():
+            self._stop.check()
+            if read_hold(self.folder.hold) == announced.identity:
+                # A rollback came between check and swap.
+                return Event.HELD
+            self._recover()
+            now = self._clock()
+            second = _live.choose_second(live, options.local_timestamp_file, now)
+            installed = Installed(announced.identity, second, now)
+            _live.stamp(self._staging, options.local_timestamp_file, installed)
+            _live.dress(self._staging, live)
+            _live.flush(self._staging)
+            old = _live.swap(
+                self._staging, live, options.local_timestamp_file, alive=self._stop.check
+            )
+            self._staging = ""
+            self._put_away(old)
+        logger.info("update local model(%s).", options.local_model_name)
+        logger.info("update model timestamp(%s).", options.local_timestamp_file)
+        logger.debug("%s is %s, time file at %d", live, announced.identity.label, second)
+        self.figures.swaps += 1
+        self.figures.last_swap = now
+        if announced.identity.release is not None:
+            self.figures.release = announced.identity.release
+        remove(self.folder.quarantine)
+        if options.on_swap:
+            self._run_on_swap(announced)
+        return Event.SWAPPED
+
+    # --- parts of them ----------------------------------------------------------------------
+
+    def _look(self) -> Optional[_Announced]:
+        sighting = self._remote.look(self.options.remote_donefile_name)
+        if sighting is None:
+            return None
+        found = manifest.parse(sighting.content)
+        if found is None and not self._warned_no_manifest:
+            self._warned_no_manifest = True
+            logger.warning(
+                "donefile(%s) holds no manifest: size and digest of the release are not checked",
+                self.options.remote_donefile_name,
+            )
+        return _Announced(sighting, found, identify(sighting.content, sighting.mark, found))
+
+    def _now_announced(self) -> _Announced:
+        assert self._announced is not None
+        return self._announced
+
+    def _end_hold(self, identity: Identity) -> None:
+        hold = read_hold(self.folder.hold)
+        if hold is not None and hold != identity:
+            logger.warning("the donefile changed: the rollback's hold ends")
+            remove(self.folder.hold)
+
+    def _unpack(self) -> None:
+        options = self.options
+        name = options.remote_model_name
+        logger.info("unpack remote file(%s).", name)
+        limits = _archive.Limits(options.max_members, options.max_unpacked, options.max_expansion)
+        try:
+            _archive.unpack(
+                self._puller.part,
+                self._staging,
+                top=options.top,
+                limits=limits,
+                before_file=lambda member: check_space(self._staging, member.size, "unpack into"),
+                alive=self._stop.check,
+            )
+        except ReleaseError as error:
+            raise ReleaseError("unpack", name, error.cause, error.hint) from error
+        logger.info("using unpacked filename: %s.", options.top)
+
+    def _move_tree(self) -> None:
+        tree = self._puller.tree_part
+        for path in sorted(os.listdir(tree)):
+            source, target = os.path.join(tree, path), os.path.join(self._staging, path)
+            try:
+                os.rename(source, target)
+            except OSError:
+                # --local_tmp_path is on another filesystem.
+                import shutil
+
+                shutil.move(source, target)
+
+    def _recover(self) -> None:
+        ready = [path for path in self.folder.stagings() if path.endswith(READY)]
+        if recover(self.folder.live, ready):
+            logger.warning("finished a swap that was cut off: %s", self.folder.live)
+
+    def _run_check(self, announced: _Announced) -> None:
+        options = self.options
+        donefile = self._puller.part + ".donefile"
+        with open(donefile, "wb") as file:
+            file.write(announced.sighting.content)
+        environment = self._environment(announced.identity)
+        environment["SERVING_MONITOR_DONEFILE"] = donefile
+        environment["SERVING_MONITOR_TARBALL"] = self._puller.part
+        argv = [*_hook.words(options.check_command, "--check_command"), self._staging]
+        try:
+            ended = _hook.run(argv, environment, options.check_timeout, self._stop)
+        except OSError as error:
+            raise MachineError("run", argv[0], error, "check --check_command") from error
+        finally:
+            remove(donefile)
+        if ended.code == 0:
+            return
+        why = _hook.why(ended, options.check_timeout)
+        if _hook.refuses(ended):
+            raise ReleaseError(
+                "use", options.remote_model_name, f"--check_command refused it: {why}"
+            )
+        raise MachineError("check", options.remote_model_name, f"--check_command failed: {why}")
+
+    def _run_on_swap(self, announced: _Announced) -> None:
+        options = self.options
+        argv = [*_hook.words(options.on_swap, "--on_swap"), self.folder.live]
+        try:
+            environment = self._environment(announced.identity)
+            ended = _hook.run(argv, environment, options.on_swap_timeout, self._stop)
+        except OSError as error:
+            logger.error("cannot run --on_swap %s: %s", argv[0], error.strerror)
+            return
+        if ended.code != 0:
+            logger.error("--on_swap failed: %s", _hook.why(ended, options.on_swap_timeout))
+
+    def _environment(self, identity: Identity) -> dict[str, str]:
+        return {
+            "SERVING_MONITOR_MODEL": self.options.local_model_name,
+            "SERVING_MONITOR_LIVE": self.folder.live,
+            "SERVING_MONITOR_RELEASE": "" if identity.release is None else str(identity.release),
+        }
+
+    def _put_away(self, old: Optional[str]) -> None:
+        """The release that was replaced is kept, or goes."""
+        if old is None:
+            return
+        from . import _kept
+
+        try:
+            if self.options.keep and not os.path.islink(old):
+                _kept.add(self.folder, old, self.options.keep)
+            else:
+                remove(old)
+        except OSError as error:
+            # The swap is done; what could not be removed is a leftover for the next start.
+            logger.warning("cannot put away %s: %s", old, error.strerror)
+
+    def _rules(self) -> str:
+        """What the verdict on a release depends on, beside the release: other rules, other try."""
+        o = self.options
+        rules = (
+            o.top, o.allow_signature_change, o.check_command, o.max_members, o.max_unpacked,
+            o.max_expansion, o.remote_model_name,
+        )  # fmt: skip
+        return hashlib.sha256(repr(rules).encode()).hexdigest()[:16]
+
+    # --- what follows from a failure --------------------------------------------------------
+
+    def _note(self, event: Event, error: MonitorError) -> Event:
+        self.error = error
+        self.figures.last_error = str(error)
+        if event is Event.REMOTE_FAILED:
+            self.figures.failures_remote += 1
+            logger.warning("%s", error)
+        else:
+            self.figures.failures_machine += 1
+            logger.error("%s", error)
+        if self.options.debug:
+            logger.debug("traceback", exc_info=True)
+        return event
+
+    def _condemn(self, error: ReleaseError) -> Event:
+        self.error = error
+        self.figures.last_error = str(error)
+        self.figures.failures_release += 1
+        announced = self._now_announced()
+        proven = announced.manifest is not None
+        until = None if proven else self._clock() + self.options.quarantine_retry
+        then = (
+            "until the donefile changes"
+            if proven
+            else f"until the donefile changes, at least {_number(self.options.quarantine_retry)} s"
+        )
+        logger.error("%s is quarantined %s: %s", announced.identity.label, then, error)
+        self._puller.forget()
+        try:
+            write_quarantine(
+                self.folder.quarantine,
+                Quarantine(announced.identity, str(error), until, self._rules()),
+            )
+        except OSError as trouble:
+            wrong = MachineError("write", self.folder.quarantine, trouble)
+            return self._note(Event.MACHINE_FAILED, wrong)
+        return Event.BAD_RELEASE
+
+    def _pause_after(self, row: Row) -> None:
+        if row.wait is Wait.INTERVAL:
+            self._sleep = self.options.interval
+            if row.event in (Event.SWAPPED, Event.INSTALLED):
+                self._failed = None
+                self._backoff.clear()
+            elif row.event is Event.BACKING_OFF:
+                left = self._retry_at - time.monotonic()
+                self._sleep = min(self._sleep, max(0.01, left))
+            elif row.event is Event.SETTLING:
+                swapped = read_installed(self.folder.live).swapped
+                left = settle_left(self.options.settle, swapped, self._clock())
+                self._sleep = min(self._sleep, max(0.01, left))
+        elif row.wait is Wait.BACKOFF:
+            pause = self._backoff.fail()
+            self._sleep = pause
+            if row.state is not State.CHECK and self._announced is not None:
+                self._failed = self._announced.identity
+                self._retry_at = time.monotonic() + pause
+                # The donefile is still looked at: a newer release need not wait for this pause.
+                self._sleep = min(pause, self.options.interval)
+
+    def _once(self, key: str, text: str) -> None:
+        if key not in self._said_once:
+            self._said_once.add(key)
+            logger.warning("%s", text)
+
+    def _drop_staging(self) -> None:
+        if self._staging:
+            staging, self._staging = self._staging, ""
+            try:
+                remove(staging)
+            except OSError as error:
+                logger.warning("cannot remove %s: %s", staging, error.strerror)
+
+
+def _number(value: float) -> str:
+    """10 for 10.0, 0.25 for 0.25, 7.31 for 7.3081."""
+    return f"{value:.6g}" if value == round(value, 3) else f"{value:.2f}"

@@ -1,0 +1,74 @@
+"""What can go wrong, as one tree: three families, each with what the monitor does about it.
+
+    MonitorError
+    ├── BadOption        a wrong option or a missing prerequisite: one sentence, exit code 2
+    ├── RemoteError      the remote: tried again with growing pauses
+    │   └── Mismatch     bytes that are not those the manifest promises: pulled again from zero
+    ├── ReleaseError     the release: quarantined whole until the donefile changes
+    └── MachineError     this machine (disk, permissions, a program): tried again, loudly
+
+Each carries the operation, the path, the cause and a hint, and prints as one sentence.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+
+class MonitorError(Exception):
+    """Base of all. ``operation`` is a verb phrase that goes with ``path`` ("read /donefile")."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, operation: str, path: object, cause: object, hint: str = "") -> None:
+        self.operation = operation
+        self.path = str(path)
+        self.cause = _reason(cause)
+        self.hint = hint
+        super().__init__(operation, self.path, self.cause, hint)
+
+    def __str__(self) -> str:
+        text = f"cannot {self.operation} {self.path}".rstrip() + f": {self.cause}"
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+class BadOption(MonitorError):
+    """Nothing was done: the command line or this machine has to be changed first."""
+
+    exit_code = 2
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("start", "", sentence)
+
+    def __str__(self) -> str:
+        return self.cause
+
+
+class RemoteError(MonitorError):
+    """The remote did not answer, or not as it should. Worth a retry."""
+
+    exit_code = 2
+
+
+class Mismatch(RemoteError):
+    """The bytes that came are not the release that the manifest announces. Worth a retry."""
+
+    exit_code = 1
+
+
+class ReleaseError(MonitorError):
+    """The release itself is bad. Not worth a retry before the donefile changes."""
+
+
+class MachineError(MonitorError):
+    """This machine is in the way: space, permissions, a program. Worth a retry, loudly."""
+
+
+def _reason(cause: object) -> str:
+    """One line for any cause; an OSError without its path, which the sentence has already."""
+    if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
+        return os.strerror(cause.errno) if cause.errno > 0 else cause.strerror
+    if isinstance(cause, BaseException):
+        return " ".join(str(cause).split()) or type(cause).__name__
+    return " ".join(str(cause).split())
