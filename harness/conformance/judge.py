@@ -69,6 +69,24 @@ def always_one_whole_release(observed: Observed) -> Optional[str]:
     return None
 
 
+_REST_S = 0.5
+
+
+def settles_whole(observed: Observed) -> Optional[str]:
+    """The live directory never stays anything but one whole good release for half a second.
+
+    Whether it is so at *every* instant is a claim of its own (``always_one_whole_release``):
+    most scenarios ask about something else.
+    """
+    good = {release.label for release in observed.known if release.good}
+    ends = [look.at for look in observed.looks[1:]] + [observed.end or float("inf")]
+    for look, end in zip(observed.looks, ends):
+        name = name_of(look.content, observed.known)
+        if name not in good and end - look.at > _REST_S:
+            return f"the live directory stayed {name}"
+    return None
+
+
 def whole_once_installed(observed: Observed) -> Optional[str]:
     """As above, from the first moment on that the live directory was there."""
     names = _names(observed)
@@ -288,7 +306,15 @@ def every_kill_is_survived(observed: Observed) -> Optional[str]:
 
 
 def _same_second(kill: Kill) -> bool:
-    return kill.after_restart is not None and kill.after_restart.second is None
+    """Whether a server that served on through kill and restart has no reason to reload."""
+    if kill.after_restart is None or kill.before is None:
+        return False
+    return kill.after_restart.second is None or kill.after_restart.second == kill.before.second
+
+
+def some_kills(observed: Observed) -> Optional[str]:
+    """There was something to kill at: a monitor that changes no file installs nothing."""
+    return None if observed.kills or observed.unmet else "no system call changed a file"
 
 
 def _last_line(log: str) -> str:

@@ -63,9 +63,10 @@ class MonitorRun:
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill at one system call, and what was seen right after it and after a restart."""
+    """One kill at one system call: what was live before, right after, and after a restart."""
 
     point: str
+    before: Optional[Content]
     after_kill: Optional[Content]
     after_restart: Optional[Content]
     settled_s: Optional[float]

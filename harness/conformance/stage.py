@@ -54,6 +54,7 @@ class Settings:
     short: bool = False
     seed: int = 1
     count: int = 1000
+    every_kill_on: frozenset[str] = frozenset({"http"})
     environment: Optional[Mapping[str, str]] = None
 
     @property
@@ -129,6 +130,12 @@ class Stage:
         self.observed.looks = self._watcher.looks
         self._watcher.start()
 
+    def unwatch(self) -> None:
+        """Stops looking: a scenario goes on to move the live directory itself."""
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher = None
+
     @property
     def now_live(self) -> str:
         """What is live, as the watcher last saw it."""
@@ -183,14 +190,14 @@ class Stage:
         """The monitor's command line for this stage."""
         return self.prefix + command_line(self.settings.command, self.all_options)
 
-    def start_monitor(self) -> None:
-        """Starts the monitor (again) with a log of its own."""
+    def start_monitor(self, wrap: Sequence[str] = ()) -> None:
+        """Starts the monitor (again) with a log of its own, by the command ``wrap`` if given."""
         self.seen(self.local).mkdir(parents=True, exist_ok=True)
         self._runs += 1
         log = self.folder / f"monitor-{self._runs}.log"
         self._monitor = Process(
             "the monitor",
-            self.argv,
+            [*wrap, *self.argv],
             log=log,
             cwd=self.folder,
             env=self.settings.environment,
@@ -299,8 +306,7 @@ class Stage:
     def close(self) -> None:
         """Ends the monitor and the watcher; the observation is complete then."""
         self.stop_monitor()
-        if self._watcher is not None:
-            self._watcher.stop()
+        self.unwatch()
         self.observed.end = time.monotonic()
 
     def strays(self, root: Path, expected: Sequence[str]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from . import announcing
+from . import announcing, kills
 from .base import Scenario
 
 FAMILIES: tuple[tuple[str, tuple[type[Scenario], ...]], ...] = (
     ("Announcements", announcing.SCENARIOS),
+    ("Kills", kills.SCENARIOS),
 )
 
 

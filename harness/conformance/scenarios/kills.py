@@ -1,0 +1,178 @@
+"""SIGKILL before and after every change of a file, from the end of the pull to the end of the swap.
+
+A first, undisturbed run under the interposer lists the calls; then there is one run a point,
+each from the same starting state, killed there, looked at, and started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from .. import interposer, judge
+from ...errors import Failed
+from ...waits import wait_for
+from ..judge import name_of
+from ..observed import Kill
+from ..places.base import Place
+from ..releases import MODEL_NAME
+from ..stage import LIVE_NAME, TIME_FILE, Settings, Stage
+from ..watch import look_once
+from .base import Scenario
+
+# Every point for the first remote of a full run; a sample where a run costs more.
+_SAMPLE = 12
+_SHORT_SAMPLE = 4
+
+
+def points_of(record: Iterable[dict[str, Any]]) -> list[tuple[int, str]]:
+    """The calls to be killed at, as (number, what), from a recording; pure.
+
+    From the last write into the pulled tarball (the pull's end) to the end of the recording.
+    A call that failed changed nothing and is left out.
+    """
+    calls = [call for call in record if call["result"] is not None and call["result"] >= 0]
+    writes = [
+        index
+        for index, call in enumerate(calls)
+        if "write" in call["call"] and any(MODEL_NAME in path for path in call["paths"])
+    ]
+    start = writes[-1] if writes else 0
+    return [(call["n"], f"{call['call']} {_short(call['paths'])}") for call in calls[start:]]
+
+
+def _short(paths: Sequence[str]) -> str:
+    return ", ".join("/".join(path.rsplit("/", 2)[-2:]) for path in paths)
+
+
+def listing(local: Path) -> Counter[str]:
+    """What lies in the working directory beside the live one, random parts of names as ``*``."""
+    found: Counter[str] = Counter()
+    for folder, folders, names in os.walk(local):
+        if Path(folder) == local:
+            folders[:] = [name for name in folders if name != LIVE_NAME]
+        for name in [*folders, *names]:
+            path = os.path.relpath(os.path.join(folder, name), local)
+            found[re.sub(r"[0-9a-f]{6,}|\d+", "*", path)] += 1
+    return found
+
+
+class KillAnywhere(Scenario):
+    name = "kill-anywhere"
+    title = (
+        "A kill -9 before or after any system call that changes a file leaves one whole release "
+        "live; a restart installs the new one and leaves nothing behind."
+    )
+    loss = "A crash at the wrong moment leaves a server that cannot start, or a full disk."
+    claims = (judge.every_kill_is_survived, judge.some_kills)
+
+    def cannot(self, place: Place, settings: Settings) -> Optional[str]:
+        if sys.platform != "linux" or platform.machine() != "x86_64":
+            return "the interposer needs x86-64 Linux"
+        probe = [sys.executable, interposer.__file__, "--under", "/nowhere"]
+        probe += ["--record", os.devnull, "--", "true"]
+        done = subprocess.run(probe, capture_output=True, text=True, check=False)
+        return None if done.returncode == 0 else f"ptrace is not allowed: {done.stderr.strip()}"
+
+    def prepare(self, stage: Stage) -> None:
+        # Several files that all differ, so that every mixture shows.
+        self.before, self.after = (
+            release.with_files({"a.txt": b"%d\n" % release.number, "z/z.txt": b"%d\n" % release.number})
+            for release in stage.releases[1:3]
+        )
+        stage.install(stage.releases[0])
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(self.before)
+        stage.start_monitor()
+        stage.expect_live(self.before)
+        stage.let_polls_pass(1)
+        stage.stop_monitor(term=True)
+        stage.unwatch()
+        stage.observed.runs.clear()
+        snapshot = stage.folder / "snapshot"
+        _copy(stage.local, snapshot)
+        second = stage.remote.second(MODEL_NAME) + 120
+        stage.publish(self.after, second=second)
+
+        record = stage.folder / "calls.jsonl"
+        stage.start_monitor(wrap=_interposed(stage, record))
+        stage.expect(lambda: self._live(stage) == self.after.label, f"{self.after.label} to be live")
+        stage.let_polls_pass(1)
+        stage.stop_monitor()
+        clean = listing(stage.local)
+        points = points_of(map(json.loads, record.read_text().splitlines()))
+        stage.observed.facts["calls"] = str(len(points))
+
+        chosen = [(number, what, when) for number, what in points for when in ("before", "after")]
+        if stage.settings.short or stage.place.name not in stage.settings.every_kill_on:
+            size = _SHORT_SAMPLE if stage.settings.short else _SAMPLE
+            chosen = random.Random(stage.settings.seed).sample(chosen, min(size, len(chosen)))
+        for number, what, when in chosen:
+            _copy(snapshot, stage.local)
+            self._kill(stage, number, f"{when} call {number} ({what})", when, clean)
+        stage.observed.facts["kills"] = str(len(stage.observed.kills))
+
+    def _kill(
+        self, stage: Stage, number: int, point: str, when: str, clean: Counter[str]
+    ) -> None:
+        record = stage.folder / "killed.jsonl"
+        wrap = [*_interposed(stage, record)[:-1], "--kill", when, "--at", str(number), "--"]
+        snapshot = look_once(stage.live, TIME_FILE)
+        stage.start_monitor(wrap=wrap)
+        with contextlib.suppress(Failed):
+            # Where the numbers of calls vary from run to run the point may not come.
+            stage.monitor.wait(stage.settings.patience + 2 * stage.poll_s)
+        killed = look_once(stage.live, TIME_FILE)
+        stage.stop_monitor()
+        stage.start_monitor()
+        settled: Optional[float] = None
+        left: tuple[str, ...] = ()
+        with contextlib.suppress(Failed):
+            wait_for(
+                lambda: self._live(stage) == self.after.label or not stage.monitor.running,
+                "the release after a restart",
+                stage.settings.patience + 2 * stage.poll_s,
+            )
+        with contextlib.suppress(Failed):
+            wait_for(
+                lambda: not (listing(stage.local) - clean) or not stage.monitor.running,
+                "the leftovers to be gone",
+                stage.poll_s + 1.0,
+            )
+        left = tuple(sorted((listing(stage.local) - clean).elements()))
+        restarted = look_once(stage.live, TIME_FILE)
+        stage.stop_monitor(term=True)
+        log = stage.observed.runs[-1].log
+        stage.observed.runs.clear()
+        stage.observed.kills.append(Kill(point, snapshot, killed, restarted, settled, left, log))
+
+    @staticmethod
+    def _live(stage: Stage) -> str:
+        return name_of(look_once(stage.live, TIME_FILE), stage.observed.known)
+
+
+def _interposed(stage: Stage, record: Path) -> list[str]:
+    program = [sys.executable, "-S", "-E", interposer.__file__]
+    return [*program, "--under", str(stage.local), "--record", str(record), "--"]
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A copy that keeps times, modes and links, in place of whatever ``target`` holds."""
+    if target.exists():
+        shutil.rmtree(target)
+    subprocess.run(["cp", "-a", str(source), str(target)], check=True)
+
+
+SCENARIOS: tuple[type[Scenario], ...] = (KillAnywhere,)
