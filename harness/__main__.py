@@ -93,7 +93,8 @@ def _run(words: list[str]) -> int:
             runs=args.runs.absolute(),
             leg=leg,
         )
-        console = Console(soft_wrap=True) if not sys.stdout.isatty() else Console()
+        # Not a terminal: a log. Its lines are not folded at 80 columns.
+        console = Console() if sys.stdout.isatty() else Console(width=140)
         return run(settings, console)
     if args.command in ("setup", "doctor"):
         from . import doctor

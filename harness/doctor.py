@@ -29,7 +29,7 @@ def setup() -> int:
 
     begin = time.monotonic()
     cured_library(_say)
-    fetch_jars(_say)
+    fetch_jars()
     took = time.monotonic() - begin
     if took > 1:
         _say(f"client and Hadoop ready in {took:.1f} s")

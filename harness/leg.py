@@ -85,20 +85,6 @@ class Leg:
         self.serving = serving(self.serving_folder, self.model)
         self._stack = contextlib.ExitStack()
         self._producer_events = Tail(folder / "producer.jsonl")
-        self.producer = Process(
-            f"the producer for {remote.name}",
-            [sys.executable, "-m", "producer", *self._producer_options()],
-            log=folder / "producer.log",
-            cwd=folder,
-            env={**os.environ, **remote.producer_environment},
-            stdin=subprocess.PIPE,
-        )
-        self.monitor = Process(
-            f"the monitor of {remote.name}",
-            self.monitor_command(),
-            log=self.monitor_log,
-            cwd=self.serving_folder,
-        )
         self.observer = Observer(
             history,
             remote.name,
@@ -106,7 +92,11 @@ class Leg:
             monitor_log=self.monitor_log,
             server_log=self.serving.log_file,
         )
+        # Made by start(): only a started remote knows its ports.
+        self.producer: Process
+        self.monitor: Process
         self.clients: dict[str, Process] = {}
+        self._started: list[Process] = []
         self._client_answers = Tail(history.path)
         self._answers: list[Event] = []
 
@@ -127,38 +117,56 @@ class Leg:
         options += ["--unpacked_filename", self.model, "--interval", f"{s.poll_s:g}", "--debug"]
         return [sys.executable, *s.monitor, *options, *more]
 
+    def _start(self, process: Process) -> Process:
+        process.start()
+        self._started.append(process)
+        self._stack.callback(process.stop)
+        return process
+
+    def _producer(self) -> Process:
+        return Process(
+            f"the producer for {self.remote.name}",
+            [sys.executable, "-m", "producer", *self._producer_options()],
+            log=self.folder / "producer.log",
+            cwd=self.folder,
+            env={**os.environ, **self.remote.producer_environment},
+            stdin=subprocess.PIPE,
+        )
+
+    def _monitor(self, log: Path, *more: str) -> Process:
+        return Process(
+            f"the monitor of {self.remote.name} {' '.join(more)}".strip(),
+            self.monitor_command(*more),
+            log=log,
+            cwd=self.serving_folder,
+        )
+
     def start(self) -> None:
         """Everything up to the clients being served release 1. Raises ``Failed``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.serving_folder.mkdir(exist_ok=True)
         self.remote.start()
         self._stack.callback(self.remote.stop)
-        self.producer.start()  # its import of Paddle takes as long as the remote does
-        self._stack.callback(self.producer.stop)
+        # At once: its import of Paddle takes as long as the remote does.
+        self.producer = self._start(self._producer())
         self.remote.ready()
         self.say(f"{self.remote.name}: up at {self.remote.url}")
+        self._record_settings()
+        self.observer.start()
+        self._stack.callback(self.observer.stop)
         self._publish_one()
         self._install_first()
         self.serving.start()
         self._stack.callback(self.serving.stop)
         self.serving.ready()
         self.say(f"{self.remote.name}: server ready on port {self.serving.port}")
-        self._record_settings()
         self.record_server()
-        self.observer.start()
-        self._stack.callback(self.observer.stop)
-        self.monitor.start()
-        self._stack.callback(self.monitor.stop)
+        self.monitor = self._start(self._monitor(self.monitor_log))
         self._start_clients()
         self.wait_until_served(self.published[-1])
 
     def _install_first(self) -> None:
-        once = Process(
-            f"the monitor of {self.remote.name} with --once",
-            self.monitor_command("--once"),
-            log=self.folder / "monitor-once.log",
-            cwd=self.serving_folder,
-        )
+        once = self._monitor(self.folder / "monitor-once.log", "--once")
         with once:
             if once.wait(self.settings.step_deadline_s) != 0:
                 once.check()
@@ -177,7 +185,7 @@ class Leg:
             switch_window_s=s.switch_window_s,
             rtol=s.rtol,
             serving=str(self.serving.binary),
-            monitor_command=self._masked(self.monitor.argv),
+            monitor_command=self._masked(self.monitor_command()),
         )
 
     def _masked(self, argv: list[str]) -> list[str]:
@@ -201,9 +209,7 @@ class Leg:
             argv += ["--history", str(self.history.path), "--remote", self.remote.name]
             argv += ["--pause", str(self.settings.client_pause_s)]
             client = Process(f"the {kind} client", argv, log=self.folder / f"client-{kind}.log")
-            client.start()
-            self._stack.callback(client.stop)
-            self.clients[kind] = client
+            self.clients[kind] = self._start(client)
 
     def publish(self) -> Event:
         """Publishes one more release, waits until every client was served it; gives its event."""
@@ -260,8 +266,11 @@ class Leg:
             return sorted(set(self.clients) - served)
 
         def alive() -> None:
-            for process in (self.monitor, self.producer, *self.clients.values()):
-                process.check()
+            for process in self._started:
+                # After its last pass the producer has done what it was asked for.
+                if process is not self.producer or process.returncode != 0:
+                    process.check()
+            self.serving.check()
 
         wait_for(
             lambda: not lacking(),
@@ -276,9 +285,7 @@ class Leg:
 
     def stop(self) -> None:
         """Ends everything in order and checks that nothing of it is left."""
-        pids: list[int] = []
-        for process in (self.producer, self.monitor, *self.clients.values()):
-            pids += process.pids
+        pids = [pid for process in self._started for pid in process.pids]
         try:
             for client in self.clients.values():
                 client.stop()

@@ -118,9 +118,10 @@ class Observer:
             self._broken = error
 
     def _look(self) -> None:
-        self._look_at_live_directory()
+        # The log first: a pull is told before the swap that follows it.
         for line in self._monitor.new_lines():
             self._history.record("monitor_log", remote=self._remote, line=line)
+        self._look_at_live_directory()
         for line in self._server.new_lines():
             self._server_line(line)
 

@@ -20,12 +20,16 @@ from rich.console import Console
 from rich.table import Table
 
 from .history import Event
+from .observe import LOOK_S
 from .verdict import Leg, Outcome, Verdict, legs
 
 
 @dataclass(frozen=True)
 class Row:
-    """One release of one remote; every time is in seconds, None when it was not seen."""
+    """One release of one remote; every time is in seconds, None when it was not seen.
+
+    ``at_start``: installed before the server was started (``--once``), so never hot-loaded.
+    """
 
     remote: str
     release: int
@@ -36,6 +40,7 @@ class Row:
     first_served: dict[str, Optional[float]]
     sent: int
     failed: int
+    at_start: bool
 
 
 def rows(events: Sequence[Event]) -> list[Row]:
@@ -54,11 +59,22 @@ def _row(leg: Leg, index: int, begin: float) -> Row:
     following = leg.published[index + 1 :]
     until = float(following[0]["t_end"]) if following else float("inf")
     swap = next((t for t in leg.swaps(index) if t >= release["t_begin"]), None)
-    # The pull that led to the swap: the last one before it.
-    pull = [
-        event["t"] for event in leg.pulls if release["t_begin"] <= event["t"] <= (swap or until)
+    next_swap = min(
+        (t for later in range(index + 1, len(leg.published)) for t in leg.swaps(later)),
+        default=float("inf"),
+    )
+    # The pull that led to the swap is the last one before it; both are seen up to LOOK_S late.
+    pulls = [
+        event["t"]
+        for event in leg.pulls
+        if swap is not None and release["t_begin"] <= event["t"] <= swap + 2 * LOOK_S
     ]
-    reload = [event["t"] for event in leg.reloads if swap is not None and event["t"] >= swap - 0.02]
+    reload = [
+        event["t"]
+        for event in leg.reloads
+        if swap is not None and swap - 2 * LOOK_S <= event["t"] < next_swap
+    ]
+    started = leg.servers[0]["t"] if leg.servers else float("inf")
     mine = [p for p in leg.predictions if done <= p["sent"] < until]
 
     def after(times: Sequence[float]) -> Optional[float]:
@@ -81,12 +97,13 @@ def _row(leg: Leg, index: int, begin: float) -> Row:
         remote=leg.remote,
         release=release["release"],
         published=round(done - begin, 3),
-        pulled=after(pull[-1:]),
+        pulled=after(pulls[-1:]),
         swapped=after([swap] if swap is not None else []),
         reloaded=after(reload[:1]),
         first_served=first,
         sent=len(mine),
         failed=sum(1 for p in mine if "error" in p),
+        at_start=swap is not None and swap < started,
     )
 
 
@@ -97,14 +114,13 @@ def _cells(row: Row, clients: Sequence[str]) -> list[str]:
     def cell(value: Optional[float]) -> str:
         return "–" if value is None else _AFTER.format(value)
 
-    first_of_all = row.pulled is None and row.reloaded is None
     return [
         row.remote,
         str(row.release),
         f"{row.published:.1f} s",
-        "--once" if first_of_all else cell(row.pulled),
-        "--once" if first_of_all else cell(row.swapped),
-        "at start" if first_of_all else cell(row.reloaded),
+        "--once" if row.at_start else cell(row.pulled),
+        cell(row.swapped),
+        "at start" if row.at_start else cell(row.reloaded),
         *(cell(row.first_served.get(client)) for client in clients),
         str(row.sent),
         str(row.failed),
@@ -131,12 +147,13 @@ def _clients(table: Sequence[Row]) -> list[str]:
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """One sentence: the outcome, and what broke."""
+    """The outcome, and a line for each claim that does not hold."""
     total = len(verdict.claims)
     if verdict.outcome is Outcome.VALID:
         return f"VALID: all {total} claims hold."
-    broken = "; ".join(str(claim)[:400] for claim in verdict.broken)
-    return f"{verdict.outcome.name}: {len(verdict.broken)} of {total} claims: {broken}"
+    broken = "\n  ".join(str(claim)[:300] for claim in verdict.broken)
+    failed = len(verdict.broken)
+    return f"{verdict.outcome.name}: {failed} of {total} claims do not hold:\n  {broken}"
 
 
 def print_report(console: Console, table: Sequence[Row], verdict: Verdict, serving: str) -> None:
@@ -151,7 +168,7 @@ def print_report(console: Console, table: Sequence[Row], verdict: Verdict, servi
         sheet.add_row(*_cells(row, clients))
     console.print(sheet)
     style = {Outcome.VALID: "bold green", Outcome.INVALID: "bold red"}.get(verdict.outcome, "bold")
-    console.print(verdict_line(verdict), style=style, markup=False, highlight=False)
+    console.print(verdict_line(verdict), style=style, markup=False, soft_wrap=True)
 
 
 def write_report(

@@ -210,7 +210,8 @@ def _missing(leg: Leg) -> str:
 def _claim(leg: Leg, name: str, wrong: list[Event], what: str) -> Claim:
     if not wrong:
         return Claim(leg.remote, name, Outcome.VALID)
-    why = f"{len(wrong)} {what}, the first: {wrong[0]}"
+    first = {key: value for key, value in wrong[0].items() if key not in ("event", "t", "remote")}
+    why = f"{len(wrong)} {what}, the first: {first}"
     return Claim(leg.remote, name, Outcome.INVALID, why, tuple(wrong[:20]))
 
 

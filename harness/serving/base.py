@@ -47,6 +47,10 @@ class Serving(ABC):
         """Ends a pause."""
 
     @abstractmethod
+    def check(self) -> None:
+        """Raises ``Failed`` with the end of the launcher's output when the server is gone."""
+
+    @abstractmethod
     def identity(self) -> Optional[str]:
         """What changes when the server was restarted (process and its start); None when down."""
 

@@ -95,7 +95,6 @@ class LocalServing(Serving):
         self._process.resume()
 
     def check(self) -> None:
-        """Raises ``Failed`` with the end of the launcher's output when the server is gone."""
         self._process.check()
         if self.identity() is None:
             raise Failed(f"nothing of the server on port {self.port} runs any more")
