@@ -70,8 +70,9 @@ def run(settings: Settings) -> None:
         # Paddle's executor greets on stderr otherwise; warnings and errors stay.
         os.environ.setdefault("GLOG_minloglevel", "1")
         # Late: importing paddle takes seconds, and everything above should fail at once.
-        from ._train import Trainer
+        from ._train import Trainer, give_back_sigterm
 
+        give_back_sigterm()
         # A restarted producer starts with other weights, so that release 31 does not predict
         # what release 1 did; the same remote and seed give the same releases.
         trainer = Trainer(housing.train, seed=settings.seed + first - 1, device=settings.device)

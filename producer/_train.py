@@ -6,6 +6,7 @@ learning rate 0.01. Imports paddle, which takes seconds: import this module late
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,13 @@ def check_device(device: str) -> None:
         raise BadInput(
             "--device gpu found no CUDA device here: look at nvidia-smi, or use --device cpu"
         )
+
+
+def give_back_sigterm() -> None:
+    """Importing paddle puts a handler of its own (a C++ stack trace) over whatever was there for
+    SIGTERM, unseen by Python: takes it away and installs Python's anew."""
+    paddle.disable_signal_handler()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 
 class Trainer:

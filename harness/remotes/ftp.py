@@ -13,7 +13,7 @@ from typing import Optional
 from ..ports import free_port, free_ports
 from ..process import Process
 from .gate import INSIDE, OUTSIDE, Gate
-from .local import LocalRemote, NotReady, Service
+from .services import LocalRemote, NotReady, Service
 
 USER = "demo"
 _PASSIVE_PORTS = 16

@@ -8,7 +8,7 @@ inside a protocol (the redirect of WebHDFS, the reply to FTP's PASV) lead throug
         gate.open()                       # heals, and takes back every other fault
         gate.silence()                    # accepts, keeps connections, passes nothing on
         gate.cut_after(1000)              # each connection: RST after 1,000 bytes of answers
-        gate.limit(64_000)                # bytes a second of answers, each connection
+        gate.limit(64_000)                # bytes a second, each connection and direction
 
 The gate is an asyncio loop in a thread of the harness; the methods may be called from any thread
 and return when the change is in effect.
@@ -64,7 +64,7 @@ class Gate:
         self._call(self._change(cut_after=size))
 
     def limit(self, rate: float) -> None:
-        """From now on answers pass at ``rate`` bytes a second at most, each connection."""
+        """From now on at most ``rate`` bytes a second pass, each connection and direction."""
         self._call(self._change(rate=rate))
 
     @property
@@ -185,7 +185,7 @@ class _Connection:
             if answers and self._left == 0:
                 self.reset()
                 raise ConnectionResetError
-            if answers and self._rate is not None:
+            if self._rate is not None:
                 await asyncio.sleep(len(data) / self._rate)
         with contextlib.suppress(OSError):  # the other side may have gone altogether
             writer.write_eof()

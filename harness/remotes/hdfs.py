@@ -11,10 +11,11 @@ from ..errors import Failed
 from ..ports import free_ports
 from ..process import Process
 from .gate import INSIDE, OUTSIDE, Gate
-from .local import LocalRemote, NotReady, Service
+from .services import LocalRemote, NotReady, Service
 
 USER = "demo"
 _BLOCK = 1 << 20
+_CLOSE_RETRY = "dfs.client.block.write.locateFollowingBlock.initial.delay.ms"
 # How long a JVM may take to write its class archive when it ends (seconds; once a machine).
 _ARCHIVE_S = 60.0
 
@@ -84,12 +85,19 @@ class LocalHdfs(LocalRemote):
             "dfs.heartbeat.interval": 1,
             "dfs.namenode.heartbeat.recheck-interval": 500,
             "dfs.namenode.redundancy.interval.seconds": "1s",
+            # A writer that asks too early whether its block is known waits this long (400 ms by
+            # default); WebHDFS writes are the DataNode's.
+            _CLOSE_RETRY: 20,
             "ipc.client.connect.retry.interval": 200,
             "ipc.client.connect.max.retries": 50,
         }
 
     def _client_properties(self) -> dict[str, object]:
-        return {"fs.defaultFS": f"hdfs://{OUTSIDE}:{self._rpc}", "dfs.replication": 1}
+        return {
+            "fs.defaultFS": f"hdfs://{OUTSIDE}:{self._rpc}",
+            "dfs.replication": 1,
+            _CLOSE_RETRY: 20,
+        }
 
     @property
     def _client_configuration(self) -> Path:

@@ -15,7 +15,7 @@ import requests
 from ..ports import free_port
 from ..process import Process
 from .gate import INSIDE, OUTSIDE, Gate
-from .local import LocalRemote, NotReady, Service
+from .services import LocalRemote, NotReady, Service
 
 
 class LocalHttp(LocalRemote):

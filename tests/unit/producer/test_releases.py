@@ -1,0 +1,306 @@
+"""What the producer makes, as others see it: Paddle Inference, the launcher, a monitor's check."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from harness.process import Process
+from harness.remotes.ftp import LocalFtp
+from harness.waits import wait_for
+from producer import _manifest
+from tests.conftest import Releases
+
+# Neither of these may be imported into the tests' own process: paddle takes seconds and changes
+# signal handlers, and the launcher's messages clash with the client's.
+_ASK = """
+import json, sys
+import numpy
+from paddle import inference
+answers = []
+for folder, feeds in json.load(sys.stdin):
+    config = inference.Config(folder + "/model.pdmodel", folder + "/params.pdiparams")
+    config.disable_glog_info()
+    predictor = inference.create_predictor(config)
+    for name in predictor.get_input_names():
+        predictor.get_input_handle(name).copy_from_cpu(numpy.array(feeds[name], "float32"))
+    predictor.run()
+    answers.append({
+        name: predictor.get_output_handle(name).copy_to_cpu().tolist()
+        for name in predictor.get_output_names()
+    })
+json.dump(answers, sys.stdout)
+"""
+_LAUNCHER = """
+import sys
+from paddle_serving_server import OpMaker, OpSeqMaker, Server
+maker, sequence, server = OpMaker(), OpSeqMaker(), Server()
+for name in ("GeneralReaderOp", "GeneralInferOp", "GeneralResponseOp"):
+    sequence.add_op(maker.create(name))
+server.set_op_sequence(sequence.get_op_sequence())
+server.load_model_config(sys.argv[1])
+(config,) = server.model_conf.values()
+for entry in (*config.feed_var, *config.fetch_var):
+    print(entry.name, entry.alias_name, entry.is_lod_tensor, *entry.shape)
+"""
+
+
+def produce(
+    remote: str, work: Path, *words: str, stdin: Optional[str] = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "producer", "--remote", remote, "--work", str(work), *words],
+        input=stdin or "",
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_paddle_inference_predicts_what_every_manifest_promises(releases: Releases) -> None:
+    questions = [
+        [str(releases.model(event["release"])), event["manifest"]["probe"]["feed"]]
+        for event in releases.published
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", _ASK],
+        input=json.dumps(questions),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for answer, event in zip(json.loads(done.stdout), releases.published):
+        (fetch,) = event["manifest"]["fetches"]
+        expected = event["manifest"]["probe"]["expected"][fetch["alias"]]
+        assert answer[fetch["name"]] == [[pytest.approx(expected[0][0], rel=_manifest.RTOL)]]
+
+
+def test_every_release_predicts_something_else_for_the_same_probe(releases: Releases) -> None:
+    probes = [event["manifest"]["probe"] for event in releases.published]
+    assert len({json.dumps(probe["feed"]) for probe in probes}) == 1
+    for one, other in zip(probes, probes[1:]):
+        assert _manifest.distinct(one["expected"], other["expected"])
+
+
+def test_names_and_shapes_stay_the_same_from_release_to_release(releases: Releases) -> None:
+    forms = {
+        json.dumps([event["manifest"]["feeds"], event["manifest"]["fetches"]])
+        for event in releases.published
+    }
+    assert [json.loads(form) for form in forms] == [
+        [
+            [{"name": "x", "alias": "x", "dtype": "float32", "shape": [-1, 13]}],
+            [
+                {
+                    "name": "save_infer_model/scale_0.tmp_0",
+                    "alias": "price",
+                    "dtype": "float32",
+                    "shape": [-1, 1],
+                }
+            ],
+        ]
+    ]
+
+
+def test_the_real_launcher_reads_the_exported_configuration(releases: Releases) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LAUNCHER, str(releases.model(1))],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "x x False 13",
+        "save_infer_model/scale_0.tmp_0 price False 1",
+    ]
+
+
+def test_the_model_folder_and_the_clients_configuration_are_where_serving_looks(
+    releases: Releases,
+) -> None:
+    assert sorted(path.name for path in releases.model(2).iterdir()) == [
+        "model.pdmodel",
+        "params.pdiparams",
+        "serving_server_conf.prototxt",
+        "serving_server_conf.stream.prototxt",
+    ]
+    client = releases.folder / "client"
+    assert sorted(path.name for path in client.iterdir()) == [
+        "serving_client_conf.prototxt",
+        "serving_client_conf.stream.prototxt",
+    ]
+    server_text = (releases.model(2) / "serving_server_conf.prototxt").read_text()
+    assert (client / "serving_client_conf.prototxt").read_text() == server_text
+
+
+def test_an_exported_model_says_nothing_about_the_machine_it_was_made_on(
+    releases: Releases,
+) -> None:
+    graph = (releases.model(1) / "model.pdmodel").read_bytes()
+    assert b"op_callstack" not in graph
+    assert str(Path.cwd()).encode() not in graph
+    assert b"site-packages" not in graph
+
+
+def test_every_event_describes_the_tarball_it_names(releases: Releases) -> None:
+    ends = []
+    for number, event in enumerate(releases.published, 1):
+        assert event["event"] == "published"
+        assert event["release"] == event["manifest"]["release"] == number
+        tarball = Path(event["tarball"])
+        assert tarball.is_absolute()
+        assert tarball.stat().st_size == event["size"] == event["manifest"]["size"]
+        assert event["sha256"] == event["manifest"]["sha256"]
+        assert event["t_begin"] <= event["t_end"]
+        ends += [event["t_begin"], event["t_end"]]
+        with tarfile.open(tarball) as archive:
+            assert {name.partition("/")[0] for name in archive.getnames()} == {"uci_housing_model"}
+    assert ends == sorted(ends)
+
+
+def test_a_probe_too_close_is_trained_on_and_the_same_weights_give_the_same_bytes(
+    releases: Releases, tmp_path: Path
+) -> None:
+    # The remote's release 0 promises what pass 1 of seed 1 predicts.
+    www = tmp_path / "www"
+    www.mkdir()
+    content = {**releases.published[0]["manifest"], "release": 0}
+    (www / "donefile").write_bytes(_manifest.encode(content))
+    umask = os.umask(0o077)
+    try:
+        done = produce(
+            f"file://{www}", tmp_path / "work", "--passes", "1", "--seed", "1", TZ="Asia/Tokyo"
+        )
+    finally:
+        os.umask(umask)
+    assert done.returncode == 0, done.stderr
+    assert "pass 1 predicts what the release before does: training on" in done.stdout
+    assert "release 1: pass 2, loss" in done.stdout
+    manifest = _manifest.decode((www / "donefile").read_bytes())
+    assert manifest is not None
+    second_pass = releases.published[1]["manifest"]
+    assert manifest["release"] == 1
+    assert manifest["probe"] == second_pass["probe"]
+    # Another process, hour, user mask and folder: the same weights, the same bytes.
+    assert manifest["sha256"] == second_pass["sha256"]
+
+
+def test_a_restarted_producer_counts_on_and_ends_with_its_input(
+    releases: Releases, tmp_path: Path
+) -> None:
+    www = tmp_path / "www"
+    www.mkdir()
+    content = {**releases.published[0]["manifest"], "release": 41}
+    (www / "donefile").write_bytes(_manifest.encode(content))
+    events = tmp_path / "events"
+    done = produce(
+        f"file://{www}", tmp_path / "work", "--step", "--events", str(events), stdin="go\ngo\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "end of input before release 44: done"
+    assert [json.loads(line)["release"] for line in events.read_text().splitlines()] == [42, 43]
+    last = _manifest.decode((www / "donefile").read_bytes())
+    assert last is not None
+    assert last["release"] == 43
+    assert last["probe"]["expected"] != releases.published[1]["manifest"]["probe"]["expected"]
+
+
+def test_a_lost_remote_is_asked_again_until_it_takes_the_release(tmp_path: Path) -> None:
+    with LocalFtp(tmp_path / "ftp") as ftp:
+        ftp.ready(30)
+        argv = [sys.executable, "-m", "producer", "--remote", ftp.url, "--step"]
+        argv += ["--donefile_format", "empty", "--work", str(tmp_path / "work")]
+        producer = Process(
+            "producer",
+            argv,
+            log=tmp_path / "producer.log",
+            env={**os.environ, **ftp.producer_environment},
+            stdin=subprocess.PIPE,
+        )
+
+        def said(words: str) -> bool:
+            return words in producer.log.read_text()
+
+        def step_until(words: str) -> None:
+            producer.stdin.write(b"\n")
+            producer.stdin.flush()
+            shown(words)
+
+        def shown(words: str) -> None:
+            wait_for(
+                lambda: said(words), f"{words!r} from the producer", 60, alive=producer.check,
+                log=producer.log,
+            )  # fmt: skip
+
+        with producer:
+            step_until("release 1: pass 1, loss")
+            published = tmp_path / "ftp" / "data" / "donefile"
+            assert published.read_bytes() == b""
+            ftp.disconnect()
+            step_until("again in 0.5 s")
+            assert "release 2: cannot upload ftp://demo@" in producer.log.read_text()
+            ftp.resume()
+            shown("release 2: pass 2, loss")
+            assert ftp.password not in producer.log.read_text()
+            producer.signal(signal.SIGTERM)
+            assert producer.wait(10) == 128 + signal.SIGTERM
+            assert producer.log.read_text().splitlines()[-1] == "producer: terminated"
+
+
+def trial_load(folder: Path, **environment: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "producer.trial_load", str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_a_trial_load_accepts_a_release_with_its_manifest(releases: Releases) -> None:
+    manifest = json.dumps(releases.published[2]["manifest"])
+    done = trial_load(releases.model(3), MONITOR_MANIFEST=manifest)
+    assert done.returncode == 0, done.stderr
+    assert "loads and predicts what release 3 promises" in done.stdout
+
+
+def test_a_trial_load_refuses_another_releases_weights(releases: Releases) -> None:
+    manifest = json.dumps(releases.published[2]["manifest"])
+    done = trial_load(releases.model(2), MONITOR_MANIFEST=manifest)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "the manifest promises" in done.stderr
+
+
+def test_a_trial_load_refuses_a_damaged_model(releases: Releases, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(releases.model(1), damaged)
+    with (damaged / "params.pdiparams").open("r+b") as file:
+        file.write(b"\xff" * 40)
+    done = trial_load(damaged)
+    assert done.returncode not in (0, 2), done.stdout
+
+
+def test_a_trial_load_without_a_model_says_so_at_once(tmp_path: Path) -> None:
+    done = trial_load(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"trial load: {tmp_path} has no serving_server_conf.prototxt, without which nothing "
+        "serves it\n"
+    )
