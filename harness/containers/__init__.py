@@ -5,11 +5,13 @@
         hdfs.ready()
 
 ``remote`` gives a ``Remote`` and ``serving`` a ``Serving``, with the same methods and faults as
-the ones that run as local processes. ``python -m harness.containers`` is the command line.
+the ones that run as local processes; ``serving_binary`` gives the image to serve from.
+``python -m harness.containers`` is the command line.
 """
 
 from __future__ import annotations
 
 from .remotes import remote
+from .serving import serving, serving_binary
 
-__all__ = ["remote"]
+__all__ = ["remote", "serving", "serving_binary"]

@@ -22,6 +22,7 @@ from ..errors import BadInput
 from ..paths import cache_dir, repository_root
 from . import bases, engine, staging
 from .hashing import content_hash
+from .packages import Selection
 
 _BUILD_DEADLINE_S = 900.0
 #: On every image of ours; Compose gives containers labels of its own.
@@ -32,6 +33,7 @@ LABEL = "org.hot-loading.image"
 class Image:
     """One image: its folder under ``docker/`` is the build context.
 
+    It stands on the base image of a Debian ``suite``, or ``on`` another image of ours.
     ``sources`` are further files of the checkout that go into the context (name inside, path
     from the root). ``stage`` puts what was fetched into the context and is called only when the
     image is built; ``recipe`` gives the words that stand for what it fetches in the hash.
@@ -39,6 +41,7 @@ class Image:
 
     name: str
     suite: str
+    on: Optional[str] = None
     sources: tuple[tuple[str, str], ...] = ()
     stage: Optional[Callable[[Path], None]] = None
     recipe: Callable[[], list[str]] = field(default=list)
@@ -53,12 +56,43 @@ class Image:
         return [(".", self.folder), *((name, root / path) for name, path in self.sources)]
 
 
+SERVING_PACKAGES = Selection("serving-packages", "whole.txt", "3.9")
+MONITOR_PACKAGES = Selection("monitor", "monitor.txt", "3.11")
+# The launcher and the engine without the rest of the harness, whose every change would otherwise
+# make a new image; the producer, for docker/example.
+_SERVING_SOURCES = (
+    "harness/__init__.py",
+    "harness/engine",
+    "harness/serving/__init__.py",
+    "harness/serving/launcher.py",
+    "producer",
+)
+
 IMAGES = {
     image.name: image
     for image in (
         Image("hdfs", "bookworm", stage=staging.stage_jars, recipe=staging.jars_recipe),
         Image("ftp", "bookworm"),
         Image("http", "bookworm"),
+        Image(
+            "serving-packages",
+            "bullseye",
+            stage=SERVING_PACKAGES.stage,
+            recipe=SERVING_PACKAGES.recipe,
+        ),
+        Image(
+            "serving",
+            "bullseye",
+            on="serving-packages",
+            sources=tuple((name, name) for name in _SERVING_SOURCES),
+        ),
+        Image(
+            "monitor",
+            "bookworm",
+            sources=(("monitor", "monitor"),),
+            stage=MONITOR_PACKAGES.stage,
+            recipe=MONITOR_PACKAGES.recipe,
+        ),
     )
 }
 
@@ -97,10 +131,13 @@ def ensure(
     engine.require()
     image = IMAGES[name]
     allow = bases.installing_allowed() if allow_install is None else allow_install
-    # Two runs at once must not build, nor bootstrap, the same image twice.
-    with (cache_dir("docker") / f"{image.suite}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        base = bases.ensure(image.suite, say, allow)
+    if image.on is not None:
+        base = ensure(image.on, say, allow)
+    else:
+        # Two runs at once must not bootstrap, nor build, the same image twice.
+        with (cache_dir("docker") / f"{image.suite}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            base = bases.ensure(image.suite, say, allow)
     with (cache_dir("docker") / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = tag(image, engine.image_id(base) or base)
