@@ -1,0 +1,1 @@
+"""Benchmarks of serving binaries; see ``__main__``."""

@@ -1,0 +1,96 @@
+"""One process of load with one of Paddle Serving's own clients, or grpcio; started by the bench.
+
+    python bench/engine/client_load.py compiled|grpc CLIENT_CONF HOST:PORT SECONDS OUT
+
+waits for a line on standard input, loads, writes the latencies in seconds into OUT (numpy) and
+prints ``failed FIRST_FAILURE``. The compiled client reads ``sys.argv`` itself, so it wants a file
+and not ``-c``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+# uci_housing's 13 features, all 1: the model of models.py answers with the sum of 1 to 13 plus 1.
+FEATURES = np.ones(13, "float32")
+
+
+def compiled(configuration: str, endpoint: str) -> Callable[[], Any]:
+    """A call of the compiled client."""
+    from harness.clients.cure import client_class
+
+    client = client_class()()
+    client.load_client_config(configuration)
+    client.connect([endpoint])
+
+    def call() -> Any:
+        answer = client.predict(feed={"x": FEATURES}, fetch=["price"], batch=False)
+        return None if answer is None else answer["price"][0][0]
+
+    return call
+
+
+def grpc_stub(_configuration: str, endpoint: str) -> Callable[[], Any]:
+    """A call of grpcio with the service's own messages."""
+    import grpc
+
+    from harness.engine import _messages
+
+    request = _messages.request_class()()
+    tensor = request.tensor.add()
+    tensor.float_data.extend(FEATURES.tolist())
+    tensor.elem_type = 1
+    tensor.shape.extend([1, 13])
+    tensor.name = tensor.alias_name = "x"
+    request.fetch_var_names.append("price")
+    channel = grpc.insecure_channel(endpoint)
+    method = channel.unary_unary(
+        "/baidu.paddle_serving.predictor.general_model.GeneralModelService/inference",
+        request_serializer=type(request).SerializeToString,
+        response_deserializer=_messages.response_class().FromString,
+    )
+
+    def call() -> Any:
+        return method(request, timeout=20).outputs[0].tensor[0].float_data[0]
+
+    return call
+
+
+def main() -> int:
+    kind, configuration, endpoint, seconds, out = sys.argv[1:6]
+    call = {"compiled": compiled, "grpc": grpc_stub}[kind](configuration, endpoint)
+    expected = call()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    latencies = []
+    failed = 0
+    first_failure = ""
+    clock = time.perf_counter
+    end = clock() + float(seconds)
+    before = clock()
+    while before < end:
+        try:
+            answer = call()
+        except Exception as error:
+            answer = None
+            first_failure = first_failure or repr(error)[:300]
+        now = clock()
+        latencies.append(now - before)
+        if answer is None or answer != expected:
+            failed += 1
+            first_failure = first_failure or f"{answer} instead of {expected}"
+        before = clock()
+    np.save(out, np.array(latencies))
+    print(failed, first_failure, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

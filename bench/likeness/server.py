@@ -1,0 +1,219 @@
+"""Starts any serving binary through the real launcher, for the checks, the bench and the tests.
+
+One ``Launched`` is one server on a copy of a model, with its own folder, port and log. The models
+come from ``models.py``, made once and kept in the project's cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Optional
+
+from harness import waits
+from harness.errors import BadInput, Failed
+from harness.paths import cache_dir
+from harness.ports import free_port, is_listening
+from harness.process import Process
+
+MODEL_NAME = "uci_housing_model"
+TIME_FILE = "fluid_time_file"
+SERVING = "C++ Serving service started successfully!"
+
+
+def binary(given: Optional[str] = None) -> Path:
+    """The binary to use: the one given, SERVING_BIN, or the embedded engine.
+
+    Raises ``BadInput`` when it is not there.
+    """
+    name = given or os.environ.get("SERVING_BIN") or str(Path(sys.prefix, "bin/embedded-serving"))
+    path = Path(name).absolute()
+    if not os.access(path, os.X_OK):
+        raise BadInput(f"{path} is no executable; give --binary the path of a serving binary")
+    return path
+
+
+def models() -> Path:
+    """The folder with all models, made by the first who asks (seconds, once)."""
+    script = Path(__file__).with_name("models.py")
+    digest = hashlib.sha256(script.read_bytes()).hexdigest()[:16]
+    folder = cache_dir() / "likeness-models" / digest
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.parent / "lock"):
+        if folder.is_dir():
+            return folder
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as making:
+            done = subprocess.run(
+                [sys.executable, str(script), f"{making}/models"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise Failed(f"{script.name} failed: {done.stderr.strip()[-800:]}")
+            Path(making, "models").rename(folder)
+    return folder
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class Launched:
+    """A server under the real launcher.
+
+    ``model`` is copied to ``uci_housing_model`` in ``folder`` (a temporary one when not given),
+    which is the server's working directory. ``options`` go to the launcher as they are.
+    """
+
+    def __init__(
+        self,
+        serving_bin: Path,
+        model: Path,
+        *,
+        folder: Optional[Path] = None,
+        tick_s: int = 1,
+        threads: int = 4,
+        options: Sequence[str] = (),
+        env: Optional[Mapping[str, str]] = None,
+        port: Optional[int] = None,
+    ) -> None:
+        self._temporary: Optional[tempfile.TemporaryDirectory[str]] = None
+        if folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="likeness-")
+            folder = Path(self._temporary.name)
+        self.folder = folder
+        self.threads = threads
+        self.port = port or free_port()
+        self.live = folder / MODEL_NAME
+        shutil.copytree(model, self.live, dirs_exist_ok=True)
+        self.process = Process(
+            "serving",
+            [
+                sys.executable,
+                "-m",
+                "harness.serving.launcher",
+                "--model",
+                MODEL_NAME,
+                "--thread",
+                str(threads),
+                "--port",
+                str(self.port),
+                "--reload_interval_s",
+                str(tick_s),
+                *options,
+            ],
+            log=folder / "launcher.log",
+            cwd=folder,
+            env={
+                **os.environ,
+                # The launcher writes ProcessInfo.json where it is told, else into the home.
+                "SERVING_HOME": str(folder),
+                "SERVING_BIN": str(serving_bin),
+                **(env or {}),
+            },
+        )
+
+    def start(self, deadline_s: float = 60.0) -> None:
+        """Starts it and waits until it says in its log that it serves."""
+        self.process.start()
+        waits.wait_for(
+            lambda: SERVING in self.log() and is_listening(self.port),
+            "the server to say that it serves",
+            deadline_s,
+            alive=self.process.check,
+            log=self.folder / "launcher.log",
+        )
+
+    def stop(self) -> None:
+        """Ends it and everything it started. Safe to repeat."""
+        self.process.stop()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+    def __enter__(self) -> Launched:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The serving binary's own process: the child of the launcher's shell."""
+        # launcher, sh, binary: in this order, because each is the parent of the next
+        return self.process.pids[2]
+
+    def log_file(self, severity: str = "INFO") -> Path:
+        return self.folder / "log" / f"serving.{severity}"
+
+    def log(self, severity: str = "INFO") -> str:
+        """The whole text of a log file, empty while it is not there."""
+        try:
+            return self.log_file(severity).read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def reloads(self) -> int:
+        """How many reloads the log shows as done."""
+        return self.log().count("Succ load engine, path:")
+
+    def touch(self) -> int:
+        """Moves the time file to a second it has not had; gives the second."""
+        tag = self.live / TIME_FILE
+        second = max(int(time.time()), int(tag.stat().st_mtime) + 1)
+        os.utime(tag, (second, second))
+        return second
+
+    def install(self, model: Path) -> None:
+        """Copies a model's files over the live ones, each by rename, and moves the time file."""
+        for source in model.iterdir():
+            beside = self.live / f".{source.name}.new"
+            shutil.copyfile(source, beside)
+            beside.rename(self.live / source.name)
+        self.touch()
+
+    def wait_for_log(self, text: str, deadline_s: float = 15.0, start: int = 0) -> str:
+        """Waits until the INFO log has ``text`` behind ``start``; gives the log from there."""
+        waits.wait_for(
+            lambda: text in self.log()[start:],
+            f"{text!r} in the log",
+            deadline_s,
+            log=self.log_file(),
+        )
+        return self.log()[start:]
+
+    def reload(self, model: Optional[Path] = None, deadline_s: float = 15.0) -> None:
+        """Installs a model (or only moves the time file) and waits for the reload."""
+        before = self.reloads()
+        if model is None:
+            self.touch()
+        else:
+            self.install(model)
+        waits.wait_for(
+            lambda: self.reloads() > before, "a reload in the log", deadline_s, log=self.log_file()
+        )
+
+    def interrupt(self) -> None:
+        """SIGINT to the binary."""
+        os.kill(self.pid, signal.SIGINT)
