@@ -91,8 +91,9 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
             os.rename(chosen.path, staging)
             state = Installed(chosen.installed.identity, second, now)
             _live.stamp(staging, given.local_timestamp_file, state)
-            _live.dress(staging, folder.live)
-            _live.flush(staging)
+            everything = _live.tree(staging)
+            _live.dress(everything, folder.live)
+            _live.flush(everything)
             old = _live.swap(staging, folder.live, given.local_timestamp_file)
             if old is not None and not os.path.islink(old):
                 _kept.add(folder, old, max(1, len(kept)), rolled_back=True)

@@ -12,10 +12,11 @@ import ctypes
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Callable, Optional
 
 from ._schedule import next_second
+from ._state import NAME as STATE_FILE
 from ._state import Installed, flush_folder, read_installed, write_installed
 
 _AT_FDCWD = -100
@@ -66,8 +67,8 @@ def choose_second(live: str, timestamp_file: str, now: float) -> int:
     return next_second(now, read_installed(live).second, time_second(live, timestamp_file))
 
 
-def dress(staging: str, live: str) -> None:
-    """Gives a staged tree the ownership, mode and labels of the directory that it replaces.
+def dress(paths: Iterable[str], live: str) -> None:
+    """Gives files and folders the ownership, mode and labels of the directory they will replace.
 
     Files get the directory's mode without the execute bits. Without a live directory the process's
     umask decides, as for anything that is made new.
@@ -75,21 +76,21 @@ def dress(staging: str, live: str) -> None:
     like: Optional[os.stat_result] = None
     with contextlib.suppress(FileNotFoundError):
         like = os.stat(live)
-    if like is None:
-        mask = _umask()
-        mode = 0o777 & ~mask
-    else:
-        mode = stat.S_IMODE(like.st_mode)
-    for path, is_folder in _tree(staging):
-        if like is not None and (like.st_uid, like.st_gid) != _owner(path):
+    mode = 0o777 & ~_umask() if like is None else stat.S_IMODE(like.st_mode)
+    for path in paths:
+        seen = os.stat(path)
+        if like is not None and (like.st_uid, like.st_gid) != (seen.st_uid, seen.st_gid):
             os.chown(path, like.st_uid, like.st_gid)
-        os.chmod(path, mode if is_folder else mode & 0o666)
+        os.chmod(path, mode if stat.S_ISDIR(seen.st_mode) else mode & 0o666)
         if like is not None:
             _copy_labels(live, path)
 
 
-def stamp(staging: str, timestamp_file: str, installed: Installed) -> None:
-    """Puts state and time file into a staged tree, the time file at ``installed.second``."""
+def stamp(staging: str, timestamp_file: str, installed: Installed) -> list[str]:
+    """Puts state and time file into a staged tree, the time file at ``installed.second``.
+
+    Gives the paths that changed with it: both files and the folder.
+    """
     assert installed.second is not None
     path = os.path.join(staging, timestamp_file)
     write_installed(staging, installed)
@@ -98,20 +99,18 @@ def stamp(staging: str, timestamp_file: str, installed: Installed) -> None:
     with open(path, "xb"):
         pass
     os.utime(path, (installed.second, installed.second))
+    return [os.path.join(staging, STATE_FILE), path, staging]
 
 
-def flush(folder: str, alive: Callable[[], None] = lambda: None) -> None:
-    """Brings every file and folder of a tree to disk."""
-    for path, is_folder in _tree(folder):
+def flush(paths: Iterable[str], alive: Callable[[], None] = lambda: None) -> None:
+    """Brings files and folders to disk."""
+    for path in paths:
         alive()
-        if is_folder:
-            flush_folder(path)
-        else:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def swap(
@@ -153,19 +152,13 @@ def _step_past_touch(live: str, old: str, timestamp_file: str) -> None:
         os.utime(path, (before + 1, before + 1))
 
 
-def _tree(top: str) -> Iterator[tuple[str, bool]]:
-    """Every file and folder below ``top``, what is inside before what holds it; no links."""
+def tree(top: str) -> list[str]:
+    """Every file and folder of a tree, what is inside before what holds it, ``top`` last."""
+    found = []
     for folder, _, files in os.walk(top, topdown=False):
-        for name in files:
-            path = os.path.join(folder, name)
-            if not os.path.islink(path):
-                yield path, False
-        yield folder, True
-
-
-def _owner(path: str) -> tuple[int, int]:
-    seen = os.stat(path)
-    return seen.st_uid, seen.st_gid
+        found += [os.path.join(folder, name) for name in files]
+        found.append(folder)
+    return [path for path in found if not os.path.islink(path)]
 
 
 def _umask() -> int:

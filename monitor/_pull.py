@@ -106,7 +106,7 @@ class Puller:
                 "pull", name, "it is empty, or no folder", "check --remote_model_name"
             )
         with self._here():
-            os.mkdir(self.tree_part)
+            os.makedirs(self.tree_part)
             for entry in entries:
                 parts = entry.path.split("/")
                 if any(part in ("", ".", "..") or "\0" in part for part in parts):

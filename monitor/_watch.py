@@ -256,8 +256,10 @@ class Watch:
             self._run_check(announced)
         self._puller.forget()
         logger.debug("remove packed file(%s).", self.options.remote_model_name)
-        # The long part of the flush, before the lock is taken; what SWAP adds is small.
-        _live.flush(self._staging, self._stop.check)
+        # All but the folder itself, which SWAP still writes into.
+        inside = _live.tree(self._staging)[:-1]
+        _live.dress(inside, self.folder.live)
+        _live.flush(inside, self._stop.check)
         return Event.STAGED
 
     def _swap(self) -> Event:
@@ -272,9 +274,9 @@ class Watch:
             now = self._clock()
             second = _live.choose_second(live, options.local_timestamp_file, now)
             installed = Installed(announced.identity, second, now)
-            _live.stamp(self._staging, options.local_timestamp_file, installed)
-            _live.dress(self._staging, live)
-            _live.flush(self._staging)
+            added = _live.stamp(self._staging, options.local_timestamp_file, installed)
+            _live.dress(added, live)
+            _live.flush(added)
             old = _live.swap(
                 self._staging, live, options.local_timestamp_file, alive=self._stop.check
             )

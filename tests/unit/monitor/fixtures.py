@@ -1,0 +1,273 @@
+"""What the monitor's tests stand on: releases, and real HTTP and FTP servers in threads."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Optional
+
+from monitor import _options
+
+TARBALL = "uci_housing.tar.gz"
+MODEL = "uci_housing_model"
+CONF = (
+    'feed_var {\n  name: "x"\n  alias_name: "x"\n  shape: 13\n}\n'
+    'fetch_var {\n  name: "save_infer_model/scale_0.tmp_0"\n  alias_name: "price"\n}\n'
+)
+
+
+def model_files(number: int, size: int = 1000) -> dict[str, bytes]:
+    """A model as the export writes it, as far as a monitor looks; differs by ``number``."""
+    return {
+        "model.pdmodel": b"graph",
+        "params.pdiparams": b"%09d" % number + os.urandom(size),
+        "serving_server_conf.prototxt": CONF.encode(),
+        "serving_server_conf.stream.prototxt": b"\x08\x01",
+    }
+
+
+def tarball(files: dict[str, bytes], top: str = MODEL, mode: str = "w:gz") -> bytes:
+    """A tarball of ``files`` in the folder ``top``."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as tar:  # type: ignore[call-overload]
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"{top}/{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def manifest_of(number: int, packed: bytes, **other: object) -> bytes:
+    """The manifest for a tarball, as the producer writes it."""
+    content: dict[str, object] = {
+        "format": 1,
+        "release": number,
+        "tarball": TARBALL,
+        "size": len(packed),
+        "sha256": hashlib.sha256(packed).hexdigest(),
+        **other,
+    }
+    return json.dumps(content).encode()
+
+
+class Place:
+    """A folder that releases are published to, by rename as the contract says."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+
+    def put(self, name: str, content: bytes) -> None:
+        target = self.root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.tmp")
+        beside.write_bytes(content)
+        beside.replace(target)
+
+    def publish(
+        self,
+        number: int,
+        packed: Optional[bytes] = None,
+        *,
+        donefile: Optional[bytes] = None,
+        size: int = 1000,
+    ) -> bytes:
+        """Publishes a release; with its manifest unless ``donefile`` says otherwise."""
+        packed = tarball(model_files(number, size)) if packed is None else packed
+        self.put(TARBALL, packed)
+        self.put("donefile", manifest_of(number, packed) if donefile is None else donefile)
+        return packed
+
+
+class Site(Place):
+    """A folder behind a real HTTP server: Last-Modified, ETag, ranges, index pages, faults."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.cut_after: Optional[int] = None
+        self.stall_after: Optional[int] = None
+        self.validators = True
+        self.status: Optional[int] = None
+        self.seen: list[tuple[str, dict[str, str]]] = []
+        self.during_get: Any = None
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None:
+                return
+
+            def do_GET(self) -> None:
+                site.seen.append((self.path, dict(self.headers.items())))
+                try:
+                    site.answer(self)
+                except OSError:
+                    self.close_connection = True
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                return
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        path = self.root / handler.path.strip("/").replace("%20", " ")
+        if self.status is not None:
+            self._send(handler, self.status, b"no", {})
+            return
+        if path.is_dir():
+            names = [p.name + ("/" if p.is_dir() else "") for p in sorted(path.iterdir())]
+            page = "".join(f'<a href="{name}">{name}</a>' for name in ["../", *names])
+            self._send(handler, 200, page.encode(), {"Content-Type": "text/html"})
+            return
+        if not path.is_file():
+            self._send(handler, 404, b"absent", {})
+            return
+        seen, content = path.stat(), path.read_bytes()
+        headers = {}
+        if self.validators:
+            headers["Last-Modified"] = formatdate(seen.st_mtime, usegmt=True)
+            headers["ETag"] = f'"{int(seen.st_mtime):x}-{seen.st_size:x}"'
+        code, start = 200, 0
+        wanted = handler.headers.get("Range", "")
+        if wanted and handler.headers.get("If-Range") in (None, *headers.values()):
+            start = int(wanted[len("bytes=") :].rstrip("-"))
+            code = 206
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self._send(handler, code, content[start:], headers, path.name == TARBALL)
+
+    def _send(
+        self,
+        handler: BaseHTTPRequestHandler,
+        code: int,
+        body: bytes,
+        headers: dict[str, str],
+        faulty: bool = False,
+    ) -> None:
+        handler.send_response(code)
+        for key, value in {**headers, "Content-Length": str(len(body))}.items():
+            handler.send_header(key, value)
+        handler.end_headers()
+        if faulty and self.during_get is not None:
+            half = len(body) // 2
+            handler.wfile.write(body[:half])
+            handler.wfile.flush()
+            self.during_get()
+            body = body[half:]
+        if faulty and self.cut_after is not None:
+            handler.wfile.write(body[: self.cut_after])
+            handler.close_connection = True
+            return
+        if faulty and self.stall_after is not None:
+            handler.wfile.write(body[: self.stall_after])
+            handler.wfile.flush()
+            deadline = time.monotonic() + 30
+            while self.stall_after is not None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            handler.close_connection = True
+            return
+        handler.wfile.write(body)
+
+
+class FtpSite(Place):
+    """A folder behind a real FTP server (pyftpdlib) with a user and a password."""
+
+    USER, PASSWORD = "monitor", "s3cret-pa55"
+
+    def __init__(self, root: Path, **settings: object) -> None:
+        super().__init__(root)
+        from pyftpdlib.authorizers import DummyAuthorizer
+        from pyftpdlib.handlers import FTPHandler
+        from pyftpdlib.ioloop import IOLoop
+        from pyftpdlib.servers import FTPServer
+
+        authorizer = DummyAuthorizer()
+        authorizer.add_user(self.USER, self.PASSWORD, str(root), perm="elr")
+        base = settings.pop("handler", FTPHandler)
+        self.commands: list[str] = []
+        site = self
+
+        def ftp_command(handler: Any, cmd: str, *args: Any, **kwargs: Any) -> Any:
+            site.commands.append(cmd)
+            return base.process_command(handler, cmd, *args, **kwargs)  # type: ignore[attr-defined]
+
+        handler = type(
+            "Handler",
+            (base,),  # type: ignore[arg-type]
+            {"authorizer": authorizer, "process_command": ftp_command, **settings},
+        )
+        self._loop = IOLoop()
+        self._server = FTPServer(("127.0.0.1", 0), handler, ioloop=self._loop)
+        self.port = self._server.socket.getsockname()[1]
+        self._ending = False
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._ending:
+            self._loop.loop(timeout=0.02, blocking=False)
+        self._server.close_all()
+
+    def drop_connections(self) -> None:
+        """Closes every control connection, as an idle time-out does."""
+        done = threading.Event()
+
+        def close() -> None:
+            for handler in list(self._loop.socket_map.values()):
+                if handler is not self._server:
+                    handler.close()
+            done.set()
+
+        self._loop.call_later(0, close)
+        assert done.wait(5)
+
+    def close(self) -> None:
+        self._ending = True
+        self._thread.join()
+        self._loop.close()
+
+
+def options_for(local: Path, **given: object) -> _options.Options:
+    """Options for a live directory in ``local``, everything else as the page's example."""
+    local.mkdir(exist_ok=True)
+    base: dict[str, object] = {
+        "remote_path": "/",
+        "remote_model_name": TARBALL,
+        "remote_donefile_name": "donefile",
+        "local_path": str(local),
+        "local_model_name": MODEL,
+        "unpacked_filename": MODEL,
+        "interval": "0.05",
+    }
+    return _options.from_mapping({**base, **given})
+
+
+@contextlib.contextmanager
+def closing_all(*things: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for thing in things:
+            thing.close()

@@ -1,0 +1,529 @@
+"""One watched model, stepped against a real HTTP server: what is promised in docs/monitor.md."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from monitor import _log, _remotes, _state
+from monitor._machine import Event, State
+from monitor._remotes.base import Stop
+from monitor._watch import Watch
+
+from .fixtures import MODEL, TARBALL, Site, manifest_of, model_files, options_for, tarball
+
+MakeWatch = Callable[..., Watch]
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    stream = io.StringIO()
+    _log.set_up(debug=False, as_json=False, stream=stream)
+    kept: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            kept.append(f"{record.levelname} {record.getMessage()}")
+
+    _log.logger.addHandler(Keep())
+    yield kept
+    _log.logger.handlers.clear()
+
+
+@pytest.fixture
+def watch(site: Site, tmp_path: Path, lines: list[str]) -> Iterator[MakeWatch]:
+    made: list[Watch] = []
+
+    def make(clock: Callable[[], float] = time.time, **given: object) -> Watch:
+        for one in made:
+            one.end()
+        options = options_for(tmp_path / "local", general_host=site.url, **given)
+        stop = Stop()
+        one = Watch(options, _remotes.create(options, stop), stop, clock=clock)
+        one.begin()
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        one.end()
+
+
+def poll(watch: Watch) -> Event:
+    """Steps to the end of one look at the donefile and what follows; gives how it ended."""
+    if watch.machine.state is State.IDLE:
+        watch.step()
+    while True:
+        row = watch.step()
+        if row.then in (State.IDLE, State.ENDED):
+            return row.event
+
+
+def live(tmp_path: Path) -> Path:
+    return tmp_path / "local" / MODEL
+
+
+def release_in(folder: Path) -> int:
+    return int((folder / "params.pdiparams").read_bytes()[:9])
+
+
+def second(folder: Path) -> int:
+    return int((folder / "fluid_time_file").stat().st_mtime)
+
+
+def nothing_left(tmp_path: Path) -> None:
+    """Only the live directory, the monitor's folder and an empty temporary folder are there."""
+    local = tmp_path / "local"
+    names = sorted(path.name for path in local.iterdir())
+    assert names == [f".{MODEL}.monitor", "_serving_monitor_tmp", MODEL]
+    assert list((local / "_serving_monitor_tmp").iterdir()) == []
+
+
+def test_a_release_is_installed_whole_with_state_and_time_file(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    assert poll(watch()) is Event.SWAPPED
+    assert sorted(p.name for p in live(tmp_path).iterdir()) == [
+        ".monitor-state.json", "fluid_time_file", "model.pdmodel", "params.pdiparams",
+        "serving_server_conf.prototxt", "serving_server_conf.stream.prototxt",
+    ]  # fmt: skip
+    assert release_in(live(tmp_path)) == 1
+    nothing_left(tmp_path)
+
+
+def test_the_info_messages_after_a_change_are_the_page_s_in_its_order(
+    watch: MakeWatch, site: Site, lines: list[str]
+) -> None:
+    site.publish(1)
+    one = watch(interval="10")
+    start = len(lines)
+    poll(one)
+    one._stop.set()
+    one.step()
+    assert [line for line in lines[start:] if line.startswith("INFO")] == [
+        "INFO doneilfe(donefile) changed.",
+        f"INFO pull remote model({TARBALL}).",
+        f"INFO unpack remote file({TARBALL}).",
+        f"INFO using unpacked filename: {MODEL}.",
+        f"INFO update local model({MODEL}).",
+        "INFO update model timestamp(fluid_time_file).",
+        "INFO sleep 10s.",
+    ]
+
+
+def test_what_is_installed_is_not_pulled_again_not_even_after_a_restart(
+    watch: MakeWatch, site: Site
+) -> None:
+    site.publish(1)
+    one = watch()
+    assert poll(one) is Event.SWAPPED
+    assert poll(one) is Event.INSTALLED
+    assert poll(watch()) is Event.INSTALLED
+    assert [path for path, _ in site.seen].count(f"/{TARBALL}") == 1
+
+
+def test_a_touch_of_a_donefile_with_a_manifest_pulls_nothing(watch: MakeWatch, site: Site) -> None:
+    site.publish(1)
+    one = watch()
+    poll(one)
+    os.utime(site.root / "donefile", (1, 1))
+    assert poll(one) is Event.INSTALLED
+
+
+def test_a_touch_of_a_donefile_without_a_manifest_is_a_new_release(
+    watch: MakeWatch, site: Site
+) -> None:
+    site.publish(1, donefile=b"")
+    one = watch()
+    assert poll(one) is Event.SWAPPED
+    assert poll(one) is Event.INSTALLED
+    os.utime(site.root / "donefile", (1, 1))
+    assert poll(one) is Event.SWAPPED
+
+
+def test_same_second_and_size_but_other_content_is_another_release(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    one = watch()
+    for number in (1, 2):
+        site.publish(number, donefile=b"%d" % number)
+        os.utime(site.root / "donefile", (1_700_000_000, 1_700_000_000))
+        assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 2
+
+
+def test_two_swaps_in_one_second_have_two_time_seconds(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    seen = []
+    one = watch(clock=lambda: 1_800_000_000.5)
+    for number in (1, 2, 3):
+        site.publish(number)
+        poll(one)
+        seen.append(second(live(tmp_path)))
+    assert seen == [1_800_000_000, 1_800_000_001, 1_800_000_002]
+
+
+def test_a_clock_set_back_does_not_bring_back_a_second_that_was_used(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    poll(watch(clock=lambda: 1_800_000_000.0))
+    site.publish(2)
+    poll(watch(clock=lambda: 1_000_000_000.0))
+    assert second(live(tmp_path)) == 1_800_000_001
+
+
+def test_a_time_file_that_the_launcher_touched_is_stepped_past(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    one = watch(clock=lambda: 1_800_000_000.0)
+    poll(one)
+    os.utime(live(tmp_path) / "fluid_time_file", (1_800_000_050, 1_800_000_050))
+    site.publish(2)
+    poll(one)
+    assert second(live(tmp_path)) == 1_800_000_051
+
+
+def test_a_donefile_that_comes_late_goes_and_comes_back_pulls_once(
+    watch: MakeWatch, site: Site, lines: list[str]
+) -> None:
+    one = watch()
+    assert poll(one) is Event.NO_DONEFILE
+    assert "INFO remote(/) has no donefile." in lines
+    site.publish(1)
+    assert poll(one) is Event.SWAPPED
+    content = (site.root / "donefile").read_bytes()
+    (site.root / "donefile").unlink()
+    assert poll(one) is Event.NO_DONEFILE
+    site.put("donefile", content)
+    assert poll(one) is Event.INSTALLED
+
+
+def test_a_tarball_that_is_not_there_yet_is_tried_until_it_is(watch: MakeWatch, site: Site) -> None:
+    packed = tarball(model_files(1))
+    site.put("donefile", manifest_of(1, packed))
+    one = watch()
+    assert poll(one) is Event.REMOTE_FAILED
+    site.put(TARBALL, packed)
+    assert _until(one, Event.SWAPPED)
+
+
+def test_bytes_that_do_not_match_the_manifest_are_never_installed_and_tried_again(
+    watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str]
+) -> None:
+    good = site.publish(1)
+    one = watch()
+    poll(one)
+    other = tarball(model_files(2))
+    site.put("donefile", manifest_of(2, other))
+    assert poll(one) is Event.REMOTE_FAILED
+    site.put(TARBALL, other[:-1] + bytes([other[-1] ^ 1]))
+    assert _until(one, Event.REMOTE_FAILED)
+    assert release_in(live(tmp_path)) == 1
+    assert any("sha256 is not the manifest's" in line for line in lines)
+    assert good != other
+    site.put(TARBALL, other)
+    assert _until(one, Event.SWAPPED)
+    assert release_in(live(tmp_path)) == 2
+
+
+def test_a_newer_release_does_not_wait_for_the_pause_of_one_that_failed(
+    watch: MakeWatch, site: Site
+) -> None:
+    one = watch(interval="100")
+    site.put("donefile", manifest_of(1, b"never there"))
+    assert poll(one) is Event.REMOTE_FAILED
+    site.publish(2)
+    one.machine.state = State.CHECK
+    assert poll(one) is Event.SWAPPED
+
+
+def test_a_donefile_that_changes_during_the_pull_starts_over_with_the_newer_release(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    one = watch()
+    done: list[int] = []
+
+    def publish_once() -> None:
+        if not done:
+            done.append(1)
+            site.publish(2)
+
+    site.during_get = publish_once
+    assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 2
+
+
+def test_a_bad_release_with_a_manifest_is_quarantined_until_the_donefile_changes(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    one = watch()
+    poll(one)
+    site.publish(2, b"<html>not a tarball</html>")
+    assert poll(one) is Event.BAD_RELEASE
+    pulls = len(site.seen)
+    assert poll(one) is Event.QUARANTINED
+    assert poll(watch()) is Event.QUARANTINED
+    assert [path for path, _ in site.seen[pulls:]] == ["/donefile", "/donefile"]
+    assert release_in(live(tmp_path)) == 1
+    nothing_left(tmp_path)
+    site.publish(3)
+    assert poll(watch()) is Event.SWAPPED
+
+
+def test_a_bad_release_without_a_manifest_is_tried_again_after_a_long_pause(
+    watch: MakeWatch, site: Site
+) -> None:
+    now = [1_800_000_000.0]
+    site.publish(1, b"", donefile=b"")
+    one = watch(clock=lambda: now[0], quarantine_retry="600")
+    assert poll(one) is Event.BAD_RELEASE
+    now[0] += 599
+    assert poll(one) is Event.QUARANTINED
+    now[0] += 2
+    site.put(TARBALL, tarball(model_files(1)))
+    assert poll(one) is Event.SWAPPED
+
+
+def test_other_rules_take_a_release_out_of_quarantine(watch: MakeWatch, site: Site) -> None:
+    site.publish(1)
+    poll(watch())
+    files = model_files(2)
+    files["serving_server_conf.prototxt"] = files["serving_server_conf.prototxt"].replace(
+        b'"price"', b'"cost"'
+    )
+    site.publish(2, tarball(files))
+    assert poll(watch()) is Event.BAD_RELEASE
+    assert poll(watch()) is Event.QUARANTINED
+    assert poll(watch(allow_signature_change=True)) is Event.SWAPPED
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("params.pdiparams", None, "no parameters"),
+        ("params.pdiparams", b"", "params.pdiparams is empty"),
+        ("model.pdmodel", None, "no graph"),
+        ("serving_server_conf.prototxt", None, "serving_server_conf.prototxt is missing"),
+        ("serving_server_conf.prototxt", b"nothing", "names no feed"),
+    ],
+)
+def test_a_folder_that_is_no_model_stays_out(
+    watch: MakeWatch, site: Site, name: str, content: Any, why: str
+) -> None:
+    files = model_files(1)
+    del files[name]
+    if content is not None:
+        files[name] = content
+    site.publish(1, tarball(files))
+    one = watch()
+    assert poll(one) is Event.BAD_RELEASE
+    assert why in str(one.error)
+
+
+def test_files_that_the_new_release_does_not_have_are_gone_after_the_swap(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1, tarball({**model_files(1), "sub/old": b"x"}))
+    one = watch()
+    poll(one)
+    assert (live(tmp_path) / "sub" / "old").exists()
+    site.publish(2)
+    poll(one)
+    assert not (live(tmp_path) / "sub").exists()
+
+
+def test_a_live_directory_that_was_put_there_by_hand_is_replaced(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    live(tmp_path).mkdir(parents=True)
+    (live(tmp_path) / "by-hand").write_bytes(b"x")
+    site.publish(1)
+    assert poll(watch()) is Event.SWAPPED
+    assert not (live(tmp_path) / "by-hand").exists()
+    assert release_in(live(tmp_path)) == 1
+
+
+def test_mode_and_owner_stay_those_of_the_directory_replaced(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    live(tmp_path).mkdir(parents=True)
+    live(tmp_path).chmod(0o750)
+    root = os.geteuid() == 0
+    if root:
+        os.chown(live(tmp_path), 1234, 4321)
+    site.publish(1)
+    poll(watch())
+    for path in (live(tmp_path), *live(tmp_path).iterdir()):
+        seen = path.stat()
+        assert oct(seen.st_mode & 0o7777) == oct(0o750 if path.is_dir() else 0o640), path
+        if root:
+            assert (seen.st_uid, seen.st_gid) == (1234, 4321), path
+
+
+def test_a_swap_waits_until_settle_is_over_and_then_the_newest_wins(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    now = [1_800_000_000.0]
+    one = watch(clock=lambda: now[0], settle="30")
+    site.publish(1)
+    assert poll(one) is Event.SWAPPED
+    site.publish(2)
+    assert poll(one) is Event.SETTLING
+    now[0] += 29
+    site.publish(3)
+    assert poll(one) is Event.SETTLING
+    now[0] += 2
+    assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 3
+
+
+def test_a_clock_set_back_does_not_make_settle_wait_for_years(watch: MakeWatch, site: Site) -> None:
+    site.publish(1)
+    poll(watch(clock=lambda: 1_800_000_000.0, settle="30"))
+    site.publish(2)
+    assert poll(watch(clock=lambda: 1_700_000_000.0, settle="30")) is Event.SWAPPED
+
+
+def test_a_dead_remote_is_asked_again_until_it_answers(watch: MakeWatch, site: Site) -> None:
+    site.status = 503
+    one = watch()
+    assert poll(one) is Event.REMOTE_FAILED
+    assert poll(one) is Event.REMOTE_FAILED
+    assert one.figures.failures_remote == 2
+    site.status = None
+    site.publish(1)
+    assert poll(one) is Event.SWAPPED
+
+
+def test_a_manifest_of_another_tarball_is_a_bad_release(
+    watch: MakeWatch, site: Site, lines: list[str]
+) -> None:
+    packed = tarball(model_files(1))
+    site.publish(1, packed, donefile=manifest_of(1, packed, tarball="other.tar.gz"))
+    assert poll(watch()) is Event.BAD_RELEASE
+    assert "the manifest is of 'other.tar.gz'" in lines[-1]
+
+
+def test_a_release_that_is_not_packed_is_pulled_file_by_file(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    for name, content in {**model_files(1), "sub/more": b"deep"}.items():
+        site.put(f"model_folder/{name}", content)
+    site.put("donefile", b"")
+    one = watch(remote_model_name="model_folder", unpacked_filename="")
+    assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 1
+    assert (live(tmp_path) / "sub" / "more").read_bytes() == b"deep"
+    nothing_left(tmp_path)
+
+
+def test_the_state_in_a_tarball_that_was_packed_from_a_live_directory_is_not_believed(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    one = watch()
+    poll(one)
+    stale = {name: (live(tmp_path) / name).read_bytes() for name in os.listdir(live(tmp_path))}
+    stale["params.pdiparams"] = b"%09d" % 2
+    site.publish(2, tarball(stale))
+    assert poll(one) is Event.SWAPPED
+    state = _state.read_installed(str(live(tmp_path)))
+    assert state.identity is not None
+    assert state.identity.release == 2
+    assert poll(one) is Event.INSTALLED
+
+
+def test_a_full_disk_is_said_and_the_old_release_stays(
+    watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str]
+) -> None:
+    site.publish(1)
+    poll(watch())
+    site.publish(2)
+    one = watch(local_tmp_path="/proc/nothing")
+    assert poll(one) is Event.MACHINE_FAILED
+    assert lines[-1].startswith("ERROR cannot write /proc/nothing/")
+    assert release_in(live(tmp_path)) == 1
+
+
+def test_a_check_command_sees_the_staged_release_and_may_refuse_it(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    check = tmp_path / "check"
+    check.write_text(
+        "#!/bin/sh\n"
+        'test -s "$1/model.pdmodel" && test -s "$SERVING_MONITOR_TARBALL" || exit 2\n'
+        'grep -q \'"release": 2\' "$SERVING_MONITOR_DONEFILE" && { echo no twos; exit 1; }\n'
+        "exit 0\n"
+    )
+    check.chmod(0o755)
+    one = watch(check_command=f"{check}")
+    site.publish(1)
+    assert poll(one) is Event.SWAPPED
+    site.publish(2)
+    assert poll(one) is Event.BAD_RELEASE
+    assert "no twos" in str(one.error)
+    assert release_in(live(tmp_path)) == 1
+    site.publish(3)
+    assert poll(one) is Event.SWAPPED
+    nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("command", "event"),
+    [
+        ("/no/such/program", Event.MACHINE_FAILED),
+        ("sh -c 'exit 2'", Event.MACHINE_FAILED),
+        ("sh -c 'kill -SEGV $$'", Event.BAD_RELEASE),
+        ("sh -c 'kill -KILL $$'", Event.MACHINE_FAILED),
+        ("sh -c 'sleep 60'", Event.MACHINE_FAILED),
+    ],
+)
+def test_how_a_check_command_ends_says_whose_fault_it_is(
+    watch: MakeWatch, site: Site, command: str, event: Event
+) -> None:
+    site.publish(1)
+    assert poll(watch(check_command=command, check_timeout="0.3")) is event
+
+
+def test_on_swap_runs_after_the_swap_and_its_failure_changes_nothing(
+    watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str]
+) -> None:
+    out = tmp_path / "out"
+    site.publish(7)
+    command = f"sh -c 'echo $SERVING_MONITOR_RELEASE $0 > {out}; exit 3'"
+    assert poll(watch(on_swap=command)) is Event.SWAPPED
+    assert out.read_text().split() == ["7", str(live(tmp_path))]
+    assert "ERROR --on_swap failed: exit code 3 (it said nothing)" in lines
+
+
+def test_old_releases_are_kept_as_many_as_asked_for(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    one = watch(keep="2")
+    for number in range(1, 6):
+        site.publish(number)
+        poll(one)
+    kept = sorted((tmp_path / "local" / f".{MODEL}.monitor" / "kept").iterdir())
+    assert [release_in(folder) for folder in kept] == [3, 4]
+
+
+def _until(watch: Watch, event: Event) -> bool:
+    """Polls until ``event``; pauses are those of the monitor, at most ten intervals of 0.05 s."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if poll(watch) is event:
+            return True
+    return False
