@@ -102,7 +102,17 @@ def main() -> int:
             _reap_adopted(child.pid)
             time.sleep(0.01)
     code = child.poll()
+    _reap_all(GRACE_S)
     return code if code is not None and code >= 0 else 128 - (code or 0)
+
+
+def _reap_all(at_most_s: float) -> None:
+    """Collects every dead child: not every init does it for the orphans it is left."""
+    deadline = time.monotonic() + at_most_s
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < deadline:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
 
 
 def _reap_adopted(own_child: int) -> None:

@@ -37,10 +37,13 @@ OPTIONS = (
 
 def messages(finished: Finished, level: str) -> list[str]:
     found = []
+    before = ""
     for line in finished.monitor_log.splitlines():
         match = LINE.match(line)
-        assert match, f"not in the page's format: {line!r}"
-        if match[2] == level:
+        # A traceback at DEBUG has lines of its own.
+        assert match or before == "DEBUG", f"not in the page's format: {line!r}"
+        before = match[2] if match else before
+        if match and match[2] == level:
             found.append(match[5])
     return found
 
