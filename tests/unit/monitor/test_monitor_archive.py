@@ -1,0 +1,543 @@
+"""The strict reader: what a release's tarball may be, and that anything else is refused whole."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import tarfile
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from monitor import _archive, _stream
+from monitor._archive import BLOCK, Limits, Member
+from monitor.errors import ReleaseError
+
+TOP = "model"
+LIMITS = Limits(members=100, size=10_000_000, expansion=200)
+
+
+def member(name: str, content: bytes = b"", **fields: Any) -> bytes:
+    """One member as ustar, with any field of its header set."""
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for key, value in fields.items():
+        setattr(info, key, value)
+    header = info.tobuf(tarfile.USTAR_FORMAT)
+    return header + content + bytes(-len(content) % BLOCK)
+
+
+def extension(kind: bytes, content: bytes) -> bytes:
+    return member("extension", content, type=kind)
+
+
+def pax(**records: str) -> bytes:
+    out = b""
+    for key, value in records.items():
+        rest = f" {key}={value}\n".encode()
+        length = len(rest) + 1
+        while len(str(length)) + len(rest) != length:
+            length += 1
+        out += str(length).encode() + rest
+    return out
+
+
+END = bytes(2 * BLOCK)
+
+
+def read(
+    path: Path, content: bytes, limits: Limits = LIMITS, seen: Optional[list[Member]] = None
+) -> dict[str, bytes]:
+    """Unpacks ``content`` and gives what lies in the folder then (folders as ``name/``)."""
+    archive, target = path / "archive", path / "target"
+    archive.write_bytes(content)
+    target.mkdir()
+    members: list[Member] = [] if seen is None else seen
+    _archive.unpack(
+        str(archive),
+        str(target),
+        top=TOP,
+        limits=limits,
+        before_file=members.append,
+        alive=lambda: None,
+    )
+    found = {}
+    for entry in target.rglob("*"):
+        name = str(entry.relative_to(target))
+        found[name + "/" * entry.is_dir()] = b"" if entry.is_dir() else entry.read_bytes()
+    return found
+
+
+def refused(path: Path, content: bytes, limits: Limits = LIMITS) -> str:
+    with pytest.raises(ReleaseError) as caught:
+        read(path, content, limits)
+    assert caught.value.path == str(path / "archive")
+    assert caught.value.operation == "unpack"
+    return caught.value.cause
+
+
+PLAIN = member("model/a", b"12345") + END
+WHOLE = {"a": b"12345"}
+
+
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, bz2.compress, lzma.compress], ids=["tar", "gz", "bz2", "xz"]
+)
+def test_a_whole_archive_is_unpacked_however_it_is_packed(tmp_path: Path, pack: Any) -> None:
+    assert read(tmp_path, pack(PLAIN)) == WHOLE
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 300_000, 1_000_000])
+def test_files_of_any_size_come_out_as_they_went_in(tmp_path: Path, size: int) -> None:
+    content = bytes(range(256)) * (size // 256 + 1)
+    content = content[:size]
+    seen: list[Member] = []
+    packed = gzip.compress(member("model/a", content) + member("model/b", b"after") + END)
+    assert read(tmp_path, packed, seen=seen) == {"a": content, "b": b"after"}
+    assert seen == [Member("a", size, False), Member("b", 5, False)]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_packed_file_of_several_pieces_comes_out_as_it_went_in(tmp_path: Path, pack: Any) -> None:
+    content = random.Random(1).randbytes(3 * _stream.CHUNK)
+    assert read(tmp_path, pack(member("model/a", content) + END)) == {"a": content}
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_what_python_s_tarfile_writes_is_read(tmp_path: Path, format: int) -> None:
+    long = "/".join(["d" * 60] * 4) if format != tarfile.USTAR_FORMAT else "d" * 60
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", format=format) as tar:
+        folder = tarfile.TarInfo("model")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+        info = tarfile.TarInfo(f"model/{long}")
+        info.size = 3
+        tar.addfile(info, io.BytesIO(b"abc"))
+        info = tarfile.TarInfo("model/größe")
+        tar.addfile(info)
+    found = read(tmp_path, out.getvalue())
+    assert found[long] == b"abc"
+    assert found["größe"] == b""
+
+
+def test_folders_come_once_each_whether_they_stand_there_or_are_implied(tmp_path: Path) -> None:
+    packed = (
+        member("model/", type=tarfile.DIRTYPE)
+        + member("model/sub/deep/a", b"1")
+        + member("model/sub", type=tarfile.DIRTYPE)
+        + member("model/empty/", type=tarfile.DIRTYPE)
+        + END
+    )
+    assert read(tmp_path, packed) == {
+        "sub/": b"", "sub/deep/": b"", "sub/deep/a": b"1", "empty/": b"",
+    }  # fmt: skip
+
+
+def test_one_leading_dot_is_what_tar_writes_and_fine(tmp_path: Path) -> None:
+    packed = (
+        member("./", type=tarfile.DIRTYPE)
+        + member(".", type=tarfile.DIRTYPE)
+        + member("./model/", type=tarfile.DIRTYPE)
+        + member("./model/a", b"12345")
+        + END
+    )
+    assert read(tmp_path, packed) == WHOLE
+
+
+def test_long_names_hold_for_one_member_only(tmp_path: Path) -> None:
+    packed = (
+        extension(tarfile.GNUTYPE_LONGNAME, b"model/long\0")
+        + member("cut", b"1")
+        + extension(tarfile.XHDTYPE, pax(path="model/pax", size="2", mtime="1.5"))
+        + member("cut", b"22")
+        + member("model/own", b"3")
+        + END
+    )
+    assert read(tmp_path, packed) == {"long": b"1", "pax": b"22", "own": b"3"}
+
+
+def test_the_size_in_a_pax_header_counts(tmp_path: Path) -> None:
+    content = b"x" * 700
+    header = member("model/a", type=tarfile.REGTYPE)
+    packed = extension(tarfile.XHDTYPE, pax(size="700")) + header + content + bytes(324) + END
+    assert read(tmp_path, packed) == {"a": content}
+
+
+def test_a_global_comment_is_read_over(tmp_path: Path) -> None:
+    assert read(tmp_path, extension(tarfile.XGLTYPE, pax(comment="abc")) + PLAIN) == WHOLE
+
+
+def test_an_old_archive_without_type_flags_is_read(tmp_path: Path) -> None:
+    old = member("model/a", b"12345", type=tarfile.AREGTYPE)
+    assert read(tmp_path, old + END) == WHOLE
+
+
+def test_two_gzip_streams_one_after_the_other_are_one(tmp_path: Path) -> None:
+    assert read(tmp_path, gzip.compress(PLAIN[:700]) + gzip.compress(PLAIN[700:])) == WHOLE
+
+
+def test_zeros_may_follow_archive_and_stream(tmp_path: Path) -> None:
+    packed = gzip.compress(PLAIN + bytes(700_000)) + bytes(600_000)
+    assert read(tmp_path, packed) == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("/model/a", "absolute"),
+        ("../a", "leads out"),
+        ("model/../../a", "leads out"),
+        ("model/..", "leads out"),
+        ("model//a", "no sane name"),
+        ("model/./a", "no sane name"),
+        ("././model/a", "no sane name"),
+        ("model/a\nb", "no sane name"),
+        ("model\\a", "no sane name"),
+        ("model/a\x07", "no sane name"),
+        ("other/a", "not in the folder 'model'"),
+        ("a", "not in the folder 'model'"),
+        ("model", "not in the folder 'model'"),
+        ("./a", "not in the folder 'model'"),
+        ("modelx/a", "not in the folder 'model'"),
+    ],
+)
+def test_a_member_in_the_wrong_place_refuses_the_whole_archive(
+    tmp_path: Path, name: str, why: str
+) -> None:
+    cause = refused(tmp_path, member("model/good", b"1") + member(name, b"2") + END)
+    assert why in cause
+    assert repr(name) in cause
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("length", "good"),
+    [(255, True), (256, False), (1018, False)],
+)
+def test_names_have_a_longest_part(tmp_path: Path, length: int, good: bool) -> None:
+    name = "model/" + "n" * length
+    packed = extension(tarfile.GNUTYPE_LONGNAME, name.encode()) + member("cut", b"1") + END
+    if good:
+        assert read(tmp_path, packed) == {"n" * length: b"1"}
+    else:
+        assert "no sane name" in refused(tmp_path, packed)
+
+
+def test_a_part_is_measured_in_bytes_as_the_filesystem_does(tmp_path: Path) -> None:
+    name = "model/" + "é" * 128
+    packed = extension(tarfile.GNUTYPE_LONGNAME, name.encode()) + member("cut", b"1") + END
+    assert "no sane name" in refused(tmp_path, packed)
+
+
+@pytest.mark.parametrize(("length", "good"), [(1024, True), (1025, False)])
+def test_paths_have_a_greatest_length(tmp_path: Path, length: int, good: bool) -> None:
+    name = "model/" + "/".join(["n" * 200] * 5)
+    name += "/" + "m" * (length - len(name) - 1)
+    packed = extension(tarfile.GNUTYPE_LONGNAME, name.encode()) + member("cut", b"1") + END
+    if good:
+        assert b"1" in read(tmp_path, packed).values()
+    else:
+        assert "no sane name" in refused(tmp_path, packed)
+
+
+@pytest.mark.parametrize(("depth", "good"), [(32, True), (33, False)])
+def test_folders_have_a_greatest_depth(tmp_path: Path, depth: int, good: bool) -> None:
+    packed = member("/".join(["model"] + ["d"] * (depth - 1)), b"1") + END
+    if good:
+        assert b"1" in read(tmp_path, packed).values()
+    else:
+        assert "no sane name" in refused(tmp_path, packed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        (tarfile.SYMTYPE, "a symbolic link"),
+        (tarfile.LNKTYPE, "a hard link"),
+        (tarfile.CHRTYPE, "a character device"),
+        (tarfile.BLKTYPE, "a block device"),
+        (tarfile.FIFOTYPE, "a pipe"),
+        (tarfile.GNUTYPE_SPARSE, "a sparse file"),
+        (tarfile.CONTTYPE, "unknown kind"),
+        (tarfile.GNUTYPE_LONGLINK, "unknown kind"),
+        (b"Z", "unknown kind"),
+    ],
+)
+def test_anything_but_files_and_folders_refuses_the_whole_archive(
+    tmp_path: Path, kind: bytes, what: str
+) -> None:
+    cause = refused(tmp_path, member("model/a", type=kind, linkname="/etc/passwd") + END)
+    assert what in cause
+    assert "only files and folders are allowed" in cause
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        member("model/a", b"1") + member("model/a", b"2"),
+        member("model/d/", type=tarfile.DIRTYPE) + member("model/d", type=tarfile.DIRTYPE),
+        member("model/a", b"1") + member("model/a", type=tarfile.DIRTYPE),
+        member("model/d/", type=tarfile.DIRTYPE) + member("model/d", b"1"),
+        member("model/d/a", b"1") + member("model/d", b"1"),
+        member("model/d/a", b"1") + member("./model/d/a", b"1"),
+    ],
+    ids=range(6),
+)
+def test_nothing_may_be_in_it_twice(tmp_path: Path, packed: bytes) -> None:
+    assert "in it twice" in refused(tmp_path, packed + END)
+
+
+def test_nothing_may_be_below_a_file(tmp_path: Path) -> None:
+    packed = member("model/a", b"1") + member("model/a/b", b"2") + END
+    assert "below something that is a file" in refused(tmp_path, packed)
+
+
+def test_a_folder_has_no_content(tmp_path: Path) -> None:
+    packed = member("model/d", type=tarfile.DIRTYPE, size=512) + bytes(512) + END
+    assert "has content" in refused(tmp_path, packed)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "it is empty"),
+        (b"short", "it ends without the end of a tar"),
+        (b"<html>" * 1000, "it is not a tar archive"),
+        (END, "it holds no file"),
+        (member("model/", type=tarfile.DIRTYPE) + END, "it holds no file"),
+        (gzip.compress(b""), "it is empty"),
+        (member("model/a", b"1") + b"x" * BLOCK + END, "a header in it is damaged"),
+        (member("model/a", b"1"), "it ends without the end of a tar"),
+        (member("model/a", b"1") + bytes(BLOCK), "it ends without the end of a tar"),
+        (member("model/a", b"1") + bytes(BLOCK) + PLAIN, "it ends without the end of a tar"),
+        (PLAIN + b"x", "something follows the end of the tar"),
+        (PLAIN + bytes(300_000) + b"x", "something follows the end of the tar"),
+        (member("model/a", b"12345")[:515], "it ends in the middle of a file"),
+        (member("model/a", b"12345")[:600], "it ends in the middle of a file"),
+        (extension(tarfile.GNUTYPE_LONGNAME, b"model/a") + END, "without the end of a tar"),
+        (extension(tarfile.XHDTYPE, pax(path="model/a")) + END, "without the end of a tar"),
+    ],
+    ids=range(16),
+)
+def test_an_archive_that_is_not_whole_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
+    assert why in refused(tmp_path, content)
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    plain = bytearray(member("model/a", b"1"))
+    plain[6] = 0xFF
+    plain[148:156] = b"%06o\0 " % (sum(plain[:148]) + 8 * 32 + sum(plain[156:512]))
+    assert "it is not a tar archive" in refused(tmp_path, bytes(plain) + END)
+
+
+def test_a_long_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    packed = extension(tarfile.GNUTYPE_LONGNAME, b"model/\xff") + member("cut", b"1") + END
+    assert "no UTF-8 name" in refused(tmp_path, packed)
+
+
+def test_a_negative_size_is_refused(tmp_path: Path) -> None:
+    header = bytearray(member("model/a"))
+    header[124:136] = b"\xff" * 12
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:512]))
+    assert "negative size" in refused(tmp_path, bytes(header) + END)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"nonsense", "pax header in it is damaged"),
+        (b"11 path=mod", "pax header in it is damaged"),
+        (b"99 path=model/a\n", "pax header in it is damaged"),
+        (b"123456 path=model/a\n", "pax header in it is damaged"),
+        (b"9 =model\n", "pax header in it is damaged"),
+        (b"8 path \n", "pax header in it is damaged"),
+        (b"0 path=a\n", "pax header in it is damaged"),
+        (b"9 size=-1\n", "pax header in it is damaged"),
+        (pax(size="x"), "pax header in it is damaged"),
+        (pax(size="٣"), "pax header in it is damaged"),
+        (pax(size="9" * 20), "pax header in it is damaged"),
+        (b"10 path=\xff\n", "no UTF-8 name"),
+        (pax(**{"GNU.sparse.major": "1"}), "'GNU.sparse.major'"),
+        (pax(linkpath="/etc/passwd"), "'linkpath'"),
+    ],
+    ids=range(14),
+)
+def test_a_damaged_or_unwanted_pax_header_is_refused(
+    tmp_path: Path, content: bytes, why: str
+) -> None:
+    packed = extension(tarfile.XHDTYPE, content) + member("model/a", b"1") + END
+    assert why in refused(tmp_path, packed)
+
+
+@pytest.mark.parametrize("key", ["path", "size"])
+def test_a_name_or_size_for_all_members_is_refused(tmp_path: Path, key: str) -> None:
+    packed = extension(tarfile.XGLTYPE, pax(**{key: "1"})) + PLAIN
+    assert f"'{key}', which no release needs" in refused(tmp_path, packed)
+
+
+@pytest.mark.parametrize(("size", "good"), [(64 * 1024, True), (64 * 1024 + 1, False)])
+def test_an_extended_header_has_a_greatest_size(tmp_path: Path, size: int, good: bool) -> None:
+    value = "x" * (size - len("65536 comment=\n"))
+    packed = extension(tarfile.XHDTYPE, pax(comment=value)) + PLAIN
+    if good:
+        assert read(tmp_path, packed) == WHOLE
+    else:
+        assert "more than 64 KiB" in refused(tmp_path, packed)
+
+
+@pytest.mark.parametrize(("most", "good"), [(3, True), (2, False)])
+def test_members_are_bounded_in_number(tmp_path: Path, most: int, good: bool) -> None:
+    limits = Limits(members=most, size=1000, expansion=200)
+    packed = member("model/a", b"1") + member("model/b", b"2") + END
+    if good:
+        assert set(read(tmp_path, packed, limits)) == {"a", "b"}
+    else:
+        assert "more than 2 members (--max_members)" in refused(tmp_path, packed, limits)
+
+
+@pytest.mark.parametrize(("most", "good"), [(10, True), (9, False)])
+def test_the_unpacked_size_is_bounded_before_anything_is_written(
+    tmp_path: Path, most: int, good: bool
+) -> None:
+    limits = Limits(members=10, size=most, expansion=200)
+    packed = member("model/a", b"12345") + member("model/b", b"12345") + END
+    if good:
+        assert set(read(tmp_path, packed, limits)) == {"a", "b"}
+    else:
+        assert "more than 9 bytes (--max_unpacked)" in refused(tmp_path, packed, limits)
+        assert not (tmp_path / "target" / "b").exists()
+
+
+BIG = Limits(members=10, size=2**40, expansion=200)
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bombs of 1 MiB instead of 64: the same code, sixty times faster."""
+    assert _archive._EXPANSION_FREE == 64 * MIB
+    monkeypatch.setattr(_archive, "_EXPANSION_FREE", MIB)
+
+
+@pytest.mark.usefixtures("small_scale")
+def test_a_bomb_is_refused_before_it_goes_off(tmp_path: Path) -> None:
+    size = 20 * MIB
+    packed = gzip.compress(member("model/a", size=size) + bytes(size) + END)
+    assert len(packed) < size / 900
+    assert "expands to more than 200 times" in refused(tmp_path, packed, BIG)
+    written = (tmp_path / "target" / "a").stat().st_size
+    # More than 200 times what was read of it, by less than one piece.
+    assert len(packed) * 200 - _stream.CHUNK < written <= len(packed) * 200 + _stream.CHUNK
+
+
+@pytest.mark.usefixtures("small_scale")
+def test_a_bomb_behind_the_end_of_the_tar_is_refused_too(tmp_path: Path) -> None:
+    packed = gzip.compress(PLAIN + bytes(20 * MIB))
+    assert "expands to more than 200 times" in refused(tmp_path, packed, BIG)
+
+
+@pytest.mark.usefixtures("small_scale")
+def test_a_small_model_of_zeros_may_expand_as_much_as_it_does(tmp_path: Path) -> None:
+    size = MIB - 4 * BLOCK
+    packed = gzip.compress(member("model/a", size=size) + bytes(size) + END)
+    assert len(read(tmp_path, packed, BIG)["a"]) == size
+
+
+@pytest.mark.parametrize("name", ["gzip", "bzip2", "xz"])
+class TestAPackedStream:
+    """Each kind of packing, damaged in each way."""
+
+    PACK: dict[str, Any] = {  # noqa: RUF012
+        "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress,
+    }  # fmt: skip
+
+    def packed(self, name: str) -> bytes:
+        packed: bytes = self.PACK[name](member("model/a", bytes(range(256)) * 2000) + END)
+        return packed
+
+    def test_cut_anywhere_is_refused(self, tmp_path: Path, name: str) -> None:
+        whole = self.packed(name)
+        cuts = [1, 2, 5, 8, 12, 40, len(whole) // 2, len(whole) - 1]
+        cuts = [length for length in (len(whole) - cut for cut in cuts) if length > 10]
+        for number, length in enumerate(cuts):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            cause = refused(folder, whole[:length])
+            assert f"its {name} stream ends before its trailer" in cause
+
+    def test_with_a_flipped_bit_anywhere_is_refused(self, tmp_path: Path, name: str) -> None:
+        whole = self.packed(name)
+        # Not in gzip's header, whose time and system may be anything.
+        for number, place in enumerate(range(10, len(whole), len(whole) // 25)):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            bad = bytearray(whole)
+            bad[place] ^= 0x10
+            refused(folder, bytes(bad))
+
+    def test_followed_by_anything_is_refused(self, tmp_path: Path, name: str) -> None:
+        cause = refused(tmp_path, self.packed(name) + b"x")
+        assert f"something follows its {name} stream" in cause
+
+    def test_followed_by_something_far_behind_is_refused(self, tmp_path: Path, name: str) -> None:
+        cause = refused(tmp_path, self.packed(name) + bytes(600_000) + b"x")
+        assert f"something follows its {name} stream" in cause
+
+
+def test_a_wrong_checksum_in_the_gzip_trailer_is_refused(tmp_path: Path) -> None:
+    whole = bytearray(gzip.compress(PLAIN))
+    whole[-8] ^= 1
+    assert "its gzip stream is damaged" in refused(tmp_path, bytes(whole))
+
+
+def test_a_wrong_length_in_the_gzip_trailer_is_refused(tmp_path: Path) -> None:
+    whole = bytearray(gzip.compress(PLAIN))
+    whole[-1] ^= 1
+    assert "its gzip stream is damaged" in refused(tmp_path, bytes(whole))
+
+
+def test_a_second_stream_that_is_cut_is_refused(tmp_path: Path) -> None:
+    packed = gzip.compress(PLAIN) + gzip.compress(bytes(1000))[:-4]
+    assert "ends before its trailer" in refused(tmp_path, packed)
+
+
+def test_an_xz_that_asks_for_much_memory_is_refused(tmp_path: Path) -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 512 * 1024 * 1024}]
+    packed = lzma.compress(PLAIN, format=lzma.FORMAT_XZ, filters=filters)
+    assert "its xz stream is damaged" in refused(tmp_path, packed)
+
+
+def test_every_piece_asks_whether_to_go_on(tmp_path: Path) -> None:
+    asked: list[int] = []
+    archive, target = tmp_path / "a", tmp_path / "t"
+    target.mkdir()
+    archive.write_bytes(member("model/a", bytes(3 * _stream.CHUNK)) + END)
+    _archive.unpack(
+        str(archive), str(target), top=TOP, limits=LIMITS,
+        before_file=lambda _: None, alive=lambda: asked.append(1),
+    )  # fmt: skip
+    assert len(asked) == 3
+
+
+def test_what_a_file_begins_with_says_how_it_is_packed() -> None:
+    assert _stream.packing(gzip.compress(b"x")) == "gzip"
+    assert _stream.packing(bz2.compress(b"x")) == "bzip2"
+    assert _stream.packing(lzma.compress(b"x")) == "xz"
+    assert _stream.packing(b"\x1f") is None
+
+
+def test_a_stream_counts_what_goes_in_and_out(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(gzip.compress(bytes(1000)))
+    with path.open("rb") as file:
+        stream = _stream.Unpacked(file, str(path))
+        assert len(stream.read(600)) == 600
+        assert len(stream.read(600)) == 400
+        assert stream.read(600) == b""
+        assert stream.given == 1000
+        assert stream.read_in == path.stat().st_size
