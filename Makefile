@@ -18,7 +18,7 @@ ENVIRONMENT := $(if $(filter gpu,$(DEVICE)),gpu,whole)
 PY := $(CURDIR)/$(VENV)/bin/python
 export PYTHON39
 
-.PHONY: help setup e2e test lint doctor clean
+.PHONY: help setup e2e test lint docker-ready test-docker conformance doctor clean
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
@@ -37,6 +37,18 @@ e2e:
 ## make test     every test that CI runs
 test: setup
 	@$(PY) -m pytest -n 2 --dist loadgroup $(PYTEST)
+
+## make docker-ready   a Docker engine, compose and base images, or what to type to get them
+docker-ready: setup
+	@$(PY) -m harness.containers ready
+
+## make test-docker    the tests in containers
+test-docker: docker-ready
+	@$(PY) -m pytest -m docker tests/docker $(PYTEST)
+
+## make conformance    the whole conformance suite against our monitor
+conformance: setup
+	@$(PY) -m harness conformance --monitor-cmd '$(PY) -m monitor'
 
 ## make lint     ruff and mypy --strict
 lint: setup
