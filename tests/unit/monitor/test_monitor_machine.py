@@ -1,0 +1,254 @@
+"""The state machine and the pure decisions beside it: every row, every case."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Optional
+
+import pytest
+
+from monitor import _machine, _schedule
+from monitor._machine import TABLE, Event, Identity, Machine, Row, State, Wait, identify, judge
+from monitor.manifest import Manifest
+
+ONE = Identity("one", 1)
+TWO = Identity("two", 2)
+
+
+def test_the_table_is_this_one_and_no_other() -> None:
+    s, e, w = State, Event, Wait
+    expected = {
+        (s.IDLE, e.POLL_DUE): (s.CHECK, w.NONE),
+        (s.CHECK, e.NO_DONEFILE): (s.IDLE, w.INTERVAL),
+        (s.CHECK, e.INSTALLED): (s.IDLE, w.INTERVAL),
+        (s.CHECK, e.HELD): (s.IDLE, w.INTERVAL),
+        (s.CHECK, e.QUARANTINED): (s.IDLE, w.INTERVAL),
+        (s.CHECK, e.BACKING_OFF): (s.IDLE, w.INTERVAL),
+        (s.CHECK, e.SETTLING): (s.IDLE, w.INTERVAL),
+        (s.CHECK, e.ANNOUNCED): (s.PULL, w.NONE),
+        (s.CHECK, e.REMOTE_FAILED): (s.IDLE, w.BACKOFF),
+        (s.CHECK, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
+        (s.PULL, e.PULLED): (s.VERIFY, w.NONE),
+        (s.PULL, e.MOVED): (s.CHECK, w.NONE),
+        (s.PULL, e.BAD_RELEASE): (s.IDLE, w.INTERVAL),
+        (s.PULL, e.REMOTE_FAILED): (s.IDLE, w.BACKOFF),
+        (s.PULL, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
+        (s.VERIFY, e.GOOD): (s.STAGE, w.NONE),
+        (s.VERIFY, e.BAD_RELEASE): (s.IDLE, w.INTERVAL),
+        (s.VERIFY, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
+        (s.STAGE, e.STAGED): (s.SWAP, w.NONE),
+        (s.STAGE, e.BAD_RELEASE): (s.IDLE, w.INTERVAL),
+        (s.STAGE, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
+        (s.SWAP, e.SWAPPED): (s.IDLE, w.INTERVAL),
+        (s.SWAP, e.HELD): (s.IDLE, w.INTERVAL),
+        (s.SWAP, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
+        **{(state, e.STOP): (s.ENDED, w.NONE) for state in s if state is not s.ENDED},
+    }
+    assert {(row.state, row.event): (row.then, row.wait) for row in TABLE} == expected
+    assert len(TABLE) == len(expected)
+
+
+def test_it_begins_with_a_look_at_the_donefile() -> None:
+    assert Machine().state is State.CHECK
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.state.name}-{row.event.name}")
+def test_every_row_is_taken_as_it_stands(row: Row) -> None:
+    machine = Machine()
+    machine.state = row.state
+    assert machine.take(row.event) == row
+    assert machine.state is row.then
+
+
+def test_an_event_that_a_state_does_not_know_is_a_mistake_and_changes_nothing() -> None:
+    known = {(row.state, row.event) for row in TABLE}
+    for state, event in itertools.product(State, Event):
+        if (state, event) not in known:
+            machine = Machine()
+            machine.state = state
+            with pytest.raises(KeyError):
+                machine.take(event)
+            assert machine.state is state
+
+
+def test_only_swap_comes_to_a_changed_live_directory_and_every_failure_to_idle() -> None:
+    for row in TABLE:
+        if row.event is Event.SWAPPED:
+            assert row.state is State.SWAP
+        if row.event in (Event.REMOTE_FAILED, Event.MACHINE_FAILED, Event.BAD_RELEASE):
+            assert row.then is State.IDLE
+            assert (row.wait is Wait.BACKOFF) == (row.event is not Event.BAD_RELEASE)
+        assert (row.then is State.IDLE) == (row.wait is not Wait.NONE)
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    reached = {State.CHECK}
+    for _ in State:
+        reached |= {row.then for row in TABLE if row.state in reached}
+    assert reached == set(State)
+    assert {row.state for row in TABLE} == set(State) - {State.ENDED}
+
+
+def verdict(
+    announced: Optional[Identity],
+    installed: Optional[Identity] = None,
+    held: Optional[Identity] = None,
+    *flags: str,
+) -> Event:
+    return judge(
+        announced,
+        installed=installed,
+        held=held,
+        quarantined="quarantined" in flags,
+        backing_off="backing_off" in flags,
+        settling="settling" in flags,
+    )
+
+
+def test_what_is_announced_and_not_installed_is_announced() -> None:
+    assert verdict(ONE) is Event.ANNOUNCED
+    assert verdict(ONE, TWO) is Event.ANNOUNCED
+    assert verdict(ONE, TWO, TWO) is Event.ANNOUNCED
+
+
+def test_an_older_number_installs_when_it_is_announced() -> None:
+    assert verdict(ONE, TWO) is Event.ANNOUNCED
+
+
+def test_without_a_donefile_nothing_else_counts() -> None:
+    assert verdict(None, None, None) is Event.NO_DONEFILE
+    every = ("quarantined", "backing_off", "settling")
+    assert verdict(None, ONE, ONE, *every) is Event.NO_DONEFILE
+
+
+def test_what_stands_in_the_way_of_a_release_has_an_order() -> None:
+    every = ("quarantined", "backing_off", "settling")
+    assert verdict(ONE, ONE, ONE, *every) is Event.HELD
+    assert verdict(ONE, TWO, ONE) is Event.HELD
+    assert verdict(ONE, ONE, None, *every) is Event.INSTALLED
+    assert verdict(ONE, ONE, TWO, *every) is Event.INSTALLED
+    assert verdict(ONE, TWO, None, *every) is Event.QUARANTINED
+    assert verdict(ONE, TWO, None, *every[1:]) is Event.BACKING_OFF
+    assert verdict(ONE, TWO, None, *every[2:]) is Event.SETTLING
+
+
+def test_with_a_manifest_number_and_digest_are_the_identity() -> None:
+    def of(
+        release: int, sha256: str, size: int = 1, content: bytes = b"", mark: str = ""
+    ) -> Identity:
+        return identify(content, mark, Manifest(release, "t", size, sha256, {}))
+
+    assert of(1, "a") == of(1, "a", 2, b"other", "other")
+    assert of(1, "a") != of(1, "b")
+    assert of(1, "a") != of(2, "a")
+    assert of(7, "a").release == 7
+    assert of(7, "a").key == "7-a"
+
+
+def test_without_a_manifest_content_and_mark_are_the_identity() -> None:
+    assert identify(b"", "m", None) == identify(b"", "m", None)
+    assert identify(b"", "m", None) != identify(b"", "n", None)
+    assert identify(b"x", "m", None) != identify(b"y", "m", None)
+    assert identify(b"xm", "", None) != identify(b"x", "m", None)
+    assert identify(b"", "\udcff", None).release is None
+
+
+def test_an_identity_has_a_short_name() -> None:
+    assert ONE.label == "release 1"
+    assert Identity("0123456789").label == "donefile 01234567"
+    assert Identity("k", 0).label == "release 0"
+
+
+def test_an_identity_survives_json() -> None:
+    for identity in (ONE, Identity("k")):
+        assert Identity.from_json(identity.to_json()) == identity
+    assert Identity.from_json({"key": "k", "release": "1"}) == Identity("k")
+    for nonsense in (None, [], "key", {}, {"key": 1}, {"release": 1}):
+        assert Identity.from_json(nonsense) is None
+
+
+def test_the_documentation_s_table_has_every_row_once() -> None:
+    lines = _machine.as_markdown().splitlines()
+    assert lines[0] == "| while it … | … and then | next | when |"
+    assert lines[1] == "| --- | --- | --- | --- |"
+    assert lines[2] == (
+        "| IDLE: sleeps until the next poll | the time for the next poll has come | CHECK "
+        "| at once |"
+    )
+    assert len(lines) == 2 + len(TABLE) == 2 + len(set(lines[2:]))
+
+
+class TestBackoff:
+    """Pauses after failures."""
+
+    def test_it_doubles_up_to_its_cap_and_no_pause_is_less_than_half(self) -> None:
+        backoff = _schedule.Backoff(1.0, 10.0, seed=1)
+        for full in (1.0, 2.0, 4.0, 8.0, 10.0, 10.0):
+            assert full / 2 < backoff.fail() <= full
+
+    def test_it_is_spread(self) -> None:
+        pauses = {_schedule.Backoff(1.0, 10.0, seed=seed).fail() for seed in range(200)}
+        assert len(pauses) == 200
+        assert min(pauses) < 0.55
+        assert max(pauses) > 0.95
+
+    def test_it_starts_anew_when_cleared(self) -> None:
+        backoff = _schedule.Backoff(1.0, 100.0)
+        for _ in range(5):
+            backoff.fail()
+        assert backoff.failures == 5
+        backoff.clear()
+        assert backoff.failures == 0
+        assert backoff.fail() <= 1.0
+
+    def test_a_cap_below_the_base_is_the_base(self) -> None:
+        assert _schedule.Backoff(5.0, 1.0).cap == 5.0
+
+    def test_a_remote_that_is_dead_for_years_overflows_nothing(self) -> None:
+        backoff = _schedule.Backoff(1.0, 60.0)
+        backoff.failures = 10**6
+        assert 30 <= backoff.fail() <= 60
+
+
+@pytest.mark.parametrize(
+    ("interval", "cap"), [(0.1, 1.0), (1.0, 10.0), (6.0, 60.0), (10.0, 60.0), (300.0, 300.0)]
+)
+def test_the_longest_pause_is_ten_intervals_at_most_a_minute_at_least_one(
+    interval: float, cap: float
+) -> None:
+    assert _schedule.default_cap(interval) == pytest.approx(cap)
+
+
+@pytest.mark.parametrize(
+    ("swapped", "now", "left"),
+    [
+        (None, 100.0, 0.0),
+        (100.0, 100.0, 30.0),
+        (100.0, 129.0, 1.0),
+        (100.0, 130.0, 0.0),
+        (100.0, 500.0, 0.0),
+        (100.0, 99.0, 0.0),
+    ],
+)
+def test_settle_counts_from_the_last_swap(
+    swapped: Optional[float], now: float, left: float
+) -> None:
+    assert _schedule.settle_left(30.0, swapped, now) == left
+
+
+@pytest.mark.parametrize(
+    ("now", "last", "current", "second"),
+    [
+        (100.9, None, None, 100),
+        (100.0, 99, 99, 100),
+        (100.0, 100, 50, 101),
+        (100.0, 50, 100, 101),
+        (100.0, 200, 150, 201),
+        (100.0, None, 300, 301),
+        (0.0, 0, None, 1),
+    ],
+)
+def test_the_second_is_now_or_one_more_than_any_that_was_used(
+    now: float, last: Optional[int], current: Optional[int], second: int
+) -> None:
+    assert _schedule.next_second(now, last, current) == second

@@ -1,0 +1,94 @@
+"""What counts as our manifest in a donefile, and that nothing else hurts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor import manifest
+from monitor.manifest import parse
+
+GOOD = {
+    "format": 1, "release": 7, "tarball": "m.tar.gz", "size": 10, "sha256": "ab" * 32,
+    "probe": {"feed": [1.0], "expected": [2.0]},
+}  # fmt: skip
+
+
+def test_a_manifest_is_read_with_everything_in_it() -> None:
+    found = parse(json.dumps(GOOD).encode())
+    assert found is not None
+    assert (found.release, found.tarball, found.size, found.sha256) == (
+        7, "m.tar.gz", 10, "ab" * 32,
+    )  # fmt: skip
+    assert found.content == GOOD
+
+
+def test_digests_are_compared_in_lower_case() -> None:
+    found = parse(json.dumps({**GOOD, "sha256": "AB" * 32}).encode())
+    assert found is not None
+    assert found.sha256 == "ab" * 32
+
+
+@pytest.mark.parametrize("release", [0, 1, 2**63])
+def test_any_number_from_zero_is_a_release(release: int) -> None:
+    found = parse(json.dumps({**GOOD, "release": release}).encode())
+    assert found is not None
+    assert found.release == release
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"\n", b"done", b"17", b"null", b"[]", b"\xff\xfe", b"{", b"{}", b"[" * 60000,
+        b'{"format": NaN}',
+    ],
+    ids=range(11),
+)  # fmt: skip
+def test_any_other_donefile_is_legal_and_has_none(content: bytes) -> None:
+    assert parse(content) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2}, {"format": "1"}, {"format": True}, {"format": None}, {"format": 1.0},
+        {"release": -1}, {"release": "7"}, {"release": True}, {"release": 1.5}, {"release": None},
+        {"size": -1}, {"size": "10"}, {"size": False}, {"tarball": ""}, {"tarball": 1},
+        {"sha256": "ab"}, {"sha256": "zz" * 32}, {"sha256": "ab" * 32 + "\n"}, {"sha256": 5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_manifest_with_a_wrong_field_is_none(change: dict[str, object]) -> None:
+    assert parse(json.dumps({**GOOD, **change}).encode()) is None
+
+
+@pytest.mark.parametrize("key", ["format", "release", "tarball", "size", "sha256"])
+def test_a_manifest_without_a_field_is_none(key: str) -> None:
+    assert parse(json.dumps({k: v for k, v in GOOD.items() if k != key}).encode()) is None
+
+
+def test_a_manifest_has_at_most_64_kib() -> None:
+    content = json.dumps(GOOD).encode()
+    assert parse(content + b" " * (64 * 1024 - len(content))) is not None
+    assert parse(content + b" " * (64 * 1024 + 1 - len(content))) is None
+    assert manifest.MAX_BYTES == 64 * 1024
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def test_no_bytes_whatever_raise(content: bytes) -> None:
+    parse(content)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(GOOD)),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.none()),
+    )
+)
+def test_no_json_object_whatever_raises(content: dict[str, object]) -> None:
+    parse(json.dumps({**GOOD, **content}).encode())
