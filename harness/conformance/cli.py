@@ -1,28 +1,38 @@
-"""The command line of the suite: ``python -m harness conformance --monitor-cmd '…'``.
-
-Exit codes: 0 every claim holds (or fails as expected), 1 a claim failed (or an expected failure
-did not), 2 bad input, 3 something is unknown.
-"""
+"""The command line of the suite: ``python -m harness conformance --monitor-cmd '…'``."""
 
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import sys
 import time
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NoReturn, Optional
+from typing import Any, NoReturn, Optional
 
 from ..errors import BadInput, HarnessError
+from . import report
 from .command import words_of
-from .judge import FAILED, UNKNOWN
 from .places import PLACES
 from .releases import trained_releases
+from .results import Expected, Result, against, as_json, exit_code, from_json, read_expected
 from .scenarios import all_scenarios
 from .scenarios.base import Scenario
 from .stage import Settings
-from .suite import Result, run_place
+from .suite import Stock, run_place
+
+_DESCRIPTION = """\
+Runs every scenario on every remote against a monitor, as a black box, by its command line.
+Without {places} upstream's options are appended to --monitor-cmd; with them it is a template:
+  --monitor-cmd 'python -m paddle_serving_server.monitor'
+  --monitor-cmd 'mymonitor --from={general_host}/{remote_path} --into={local_path}'
+"""
+_EPILOG = """\
+exit codes: 0 every claim holds, or fails as --expected says; 1 a claim failed, or an expected
+failure did not; 2 bad input; 3 something is unknown (it could not be run, or not to its end).
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,12 +40,13 @@ class _Parser(argparse.ArgumentParser):
         raise BadInput(f"{message}; see python -m harness conformance --help")
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the suite; gives the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(_parser().parse_args(argv))
+        return _run(_parser().parse_args(words))
     except HarnessError as error:
-        if "--debug" in argv:
+        if "--debug" in words:
             traceback.print_exc()
         print(f"conformance: {error}", file=sys.stderr)
         return error.exit_code
@@ -45,36 +56,199 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m harness conformance", description=__doc__)
-    parser.add_argument("--monitor-cmd", required=True)
-    parser.add_argument("--remotes", default="http")
-    parser.add_argument("--scenarios", default="")
-    parser.add_argument("--interval", type=float, default=1.0)
-    parser.add_argument("--run", type=Path, default=None)
-    parser.add_argument("--cache", type=Path, default=Path(".cache/conformance/releases"))
-    parser.add_argument("--debug", action="store_true")
+    parser = _Parser(
+        prog="python -m harness conformance",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--monitor-cmd", metavar="COMMAND", help="the monitor's command line, or a template of it")
+    add("--name", default="the monitor", help="what to call it in the report (%(default)s)")
+    add(
+        "--remotes",
+        default="http,ftp,hdfs",
+        help="which of http, ftp, hdfs (a hadoop command), webhdfs (only for a monitor that knows "
+        "--type webhdfs) (%(default)s)",
+    )
+    add(
+        "--scenarios",
+        default="*",
+        metavar="NAMES",
+        help="names or patterns, separated by commas; one with ! in front is left out (all)",
+    )
+    add("--list", action="store_true", help="say which scenarios there are, and end")
+    add("--short", action="store_true", help="a sample of the scenarios, drawn by --seed")
+    add("--seed", type=int, default=1, help="decides every sample and all noise (%(default)s)")
+    add(
+        "--interval",
+        type=_seconds,
+        default=1.0,
+        help="the monitor's polling interval in seconds; a fraction needs a monitor that takes one "
+        "(%(default)s)",
+    )
+    add(
+        "--patience",
+        type=_seconds,
+        default=15.0,
+        help="seconds a release may take to be live, beside two polls (%(default)s)",
+    )
+    add(
+        "--recovery",
+        type=_seconds,
+        default=45.0,
+        help="the same after a failure, where a monitor may back off (%(default)s)",
+    )
+    add(
+        "--silence",
+        type=_seconds,
+        default=90.0,
+        help="seconds after which a pull on which nothing comes must be given up (%(default)s)",
+    )
+    add("--count", type=_count, default=1000, help="releases of many-releases (%(default)s)")
+    add("--jobs", type=_count, default=1, help="remotes at a time (%(default)s)")
+    add("--expected", type=Path, metavar="FILE", help="failures that are expected, with reasons")
+    add("--json", type=Path, metavar="FILE", help="write the results there as well")
+    add("--junit", type=Path, metavar="FILE", help="write JUnit XML there as well")
+    add("--page", type=Path, metavar="FILE", help="write the documentation page there")
+    add(
+        "--beside",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="results (--json) of another monitor to stand beside on the page; may be repeated",
+    )
+    add("--run", type=Path, metavar="FOLDER", help="the run's folder (runs/<utc>-<seed>)")
+    add(
+        "--cache",
+        type=Path,
+        metavar="FOLDER",
+        default=Path(".cache/conformance/releases"),
+        help="where the trained releases are kept (%(default)s)",
+    )
+    add("--debug", action="store_true", help="tracebacks")
     return parser
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
 def _run(options: argparse.Namespace) -> int:
+    scenarios = pick(all_scenarios(), options.scenarios)
+    if options.list:
+        for scenario in scenarios:
+            print(f"{scenario.name}\n    {scenario.title}\n    Otherwise: {scenario.loss}")
+        return 0
+    if not options.monitor_cmd:
+        raise BadInput("--monitor-cmd is missing: give the monitor's command line")
     words_of(options.monitor_cmd)
-    settings = Settings(options.monitor_cmd, interval=options.interval)
-    scenarios: list[Scenario] = all_scenarios()
-    if options.scenarios:
-        wanted = options.scenarios.split(",")
-        scenarios = [s for s in scenarios if s.name in wanted]
-    releases = trained_releases(options.cache)
-    folder: Path = (options.run or Path("runs") / f"conformance-{int(time.time())}").resolve()
+    names = [name.strip() for name in options.remotes.split(",") if name.strip()]
+    for name in names:
+        if name not in PLACES:
+            raise BadInput(f"--remotes has {name!r}, which is none of {', '.join(PLACES)}")
+    expected = _expected(options.expected)
+    beside = [from_json(_text(path), str(path)) for path in options.beside]
+    settings = Settings(
+        options.monitor_cmd,
+        interval=options.interval,
+        patience=options.patience,
+        recovery=options.recovery,
+        silence=options.silence,
+        short=options.short,
+        seed=options.seed,
+        count=options.count,
+    )
+    date = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
+    folder: Path = (options.run or Path("runs") / f"{date}-{options.seed}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    results: list[Result] = []
-    for name in options.remotes.split(","):
+    print(f"conformance: {options.monitor_cmd}\nin {folder}", flush=True)
+    stock = Stock(trained_releases(options.cache), settings)
+
+    def tell(result: Result) -> Result:
+        result = against(result, expected)
+        print(report.line(result), flush=True)
+        return result
+
+    def one(name: str) -> list[Result]:
         with PLACES[name](folder / name) as place:
-            results += run_place(scenarios, place, releases, settings, folder, _tell)
-    if any(not r.fine and r.verdict.word == FAILED for r in results):
-        return 1
-    return 3 if any(r.verdict.word == UNKNOWN for r in results) else 0
+            # Scenarios of its own: they keep what they have to undo.
+            own = pick(all_scenarios(), options.scenarios)
+            return run_place(own, place, stock, folder, tell)
+
+    with ThreadPoolExecutor(max_workers=options.jobs) as pool:
+        results = [result for found in pool.map(one, names) for result in found]
+    about = {
+        "name": options.name,
+        "command": options.monitor_cmd,
+        "date": date[:10],
+        "seed": options.seed,
+        "interval": options.interval,
+        "short": options.short,
+    }
+    _write(folder, options, results, about, beside)
+    print(report.summary(results))
+    return exit_code(results)
 
 
-def _tell(result: Result) -> None:
-    print(f"{result.verdict.word:8} {result.place:8} {result.scenario:28} "
-          f"{result.seconds:5.1f} s  {result.verdict.evidence}", flush=True)
+def pick(scenarios: Sequence[Scenario], patterns: str) -> list[Scenario]:
+    """The scenarios that ``--scenarios`` names. Raises ``BadInput`` for a name of none."""
+    words = [word.strip() for word in patterns.split(",") if word.strip()]
+    for word in words:
+        if not fnmatch.filter([s.name for s in scenarios], word.lstrip("!")):
+            raise BadInput(f"--scenarios has {word!r}, which is no scenario: see --list")
+    wanted = [word for word in words if not word.startswith("!")] or ["*"]
+    unwanted = [word[1:] for word in words if word.startswith("!")]
+    return [
+        scenario
+        for scenario in scenarios
+        if any(fnmatch.fnmatch(scenario.name, word) for word in wanted)
+        and not any(fnmatch.fnmatch(scenario.name, word) for word in unwanted)
+    ]
+
+
+def _expected(path: Optional[Path]) -> list[Expected]:
+    if path is None:
+        return []
+    return read_expected(_text(path), (s.name for s in all_scenarios()), str(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise BadInput(f"{path} cannot be read: {reason}") from None
+
+
+def _write(
+    folder: Path,
+    options: argparse.Namespace,
+    results: Sequence[Result],
+    about: dict[str, Any],
+    beside: Sequence[tuple[dict[str, Any], list[Result]]],
+) -> None:
+    text = as_json(results, about)
+    xml = report.junit(results, options.name)
+    for path, content in (
+        (folder / "conformance.json", text),
+        (folder / "junit.xml", xml),
+        (options.json, text),
+        (options.junit, xml),
+    ):
+        if path is not None:
+            path.write_text(content, encoding="utf-8")
+    if options.page is not None:
+        options.page.write_text(report.page([(about, results), *beside]), encoding="utf-8")

@@ -50,7 +50,9 @@ def words_of(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise BadInput(f"--monitor-cmd {command!r} cannot be read ({error}): check its quotes")
+        raise BadInput(
+            f"--monitor-cmd {command!r} cannot be read ({error}): check its quotes"
+        ) from None
     if not words:
         raise BadInput("--monitor-cmd is empty: give the monitor's command line")
     for name in _PLACE.findall(command):

@@ -87,6 +87,34 @@ def settles_whole(observed: Observed) -> Optional[str]:
     return None
 
 
+def never_torn_by_a_bad_release(observed: Observed) -> Optional[str]:
+    """Nothing of a bad release ever was in the live directory: it held good releases only.
+
+    In-place copying of good ones is another scenario's matter: files of good releases count as
+    good even when they are mixed.
+    """
+    good = {path_digest for r in observed.known if r.good for path_digest in r.files.items()}
+    for look in observed.looks:
+        if look.content is None:
+            return "the live directory was gone"
+    last_before_good = observed.looks[-1].content if observed.looks else None
+    for content in (last_before_good, *_resting(observed)):
+        for path, digest in content.files.items() if content else ():
+            if (path, digest) not in good:
+                return f"the live directory got {path} of a bad release"
+    return None
+
+
+def _resting(observed: Observed) -> list[Content]:
+    """What the live directory held for half a second or longer."""
+    ends = [look.at for look in observed.looks[1:]] + [observed.end or float("inf")]
+    return [
+        look.content
+        for look, end in zip(observed.looks, ends)
+        if look.content is not None and end - look.at > _REST_S
+    ]
+
+
 def whole_once_installed(observed: Observed) -> Optional[str]:
     """As above, from the first moment on that the live directory was there."""
     names = _names(observed)
@@ -211,20 +239,17 @@ def nothing_outside(observed: Observed) -> Optional[str]:
     return f"written outside: {', '.join(observed.outside)}" if observed.outside else None
 
 
-def secret_stays_secret(secret: str) -> Claim:
-    """``secret`` is neither in what the monitor wrote nor in the process list of what it started.
-
-    The command line the suite itself gave it does not count.
-    """
-
-    def claim(observed: Observed) -> Optional[str]:
-        if secret in observed.log:
-            return "the password is in the log"
-        if any(secret in line for line in observed.processes):
-            return "the password is in the command line of a process that the monitor started"
+def secret_stays_secret(observed: Observed) -> Optional[str]:
+    """The scenario's secret (``facts["secret"]``) is neither in what the monitor wrote nor in the
+    process list of what it started. The command line the suite itself gave it does not count."""
+    secret = observed.facts.get("secret")
+    if secret is None:
         return None
-
-    return claim
+    if secret in observed.log:
+        return "the password is in the log"
+    if any(secret in line for line in observed.processes):
+        return "the password is in the command line of a process that the monitor started"
+    return None
 
 
 def no_traceback(observed: Observed) -> Optional[str]:
@@ -234,32 +259,26 @@ def no_traceback(observed: Observed) -> Optional[str]:
     return None
 
 
-def live_within(label: str, mark: str, limit_s: float) -> Claim:
-    """``label`` was live at most ``limit_s`` seconds after ``mark``."""
-
-    def claim(observed: Observed) -> Optional[str]:
-        since = observed.marks.get(mark)
-        if since is None:
-            return None  # the scenario did not get there; another claim or the wait says so
-        for look in observed.looks:
-            if look.at >= since and name_of(look.content, observed.known) == label:
-                late = look.at - since
-                return None if late <= limit_s else f"{label} live {late:.1f} s after {mark}"
-        return f"{label} not live within {limit_s:g} s after {mark}"
-
-    return claim
+def stopped_within_1_s(observed: Observed) -> Optional[str]:
+    """Every SIGTERM ended the monitor within a second, and half of one for a busy machine."""
+    for run in observed.runs:
+        if run.stop_s is not None and run.stop_s > 1.5:
+            return f"SIGTERM took {run.stop_s:.1f} s to end it"
+    return None
 
 
-def stopped_within(limit_s: float) -> Claim:
-    """Every SIGTERM ended the monitor within ``limit_s`` seconds."""
+def same_rights(observed: Observed) -> Optional[str]:
+    """Mode and owner of the live directory are what they were before."""
+    before, after = (observed.facts.get(f"rights {when}") for when in ("before", "after"))
+    if after is not None and after != before:
+        return f"mode and owner of the live directory were {before} and became {after}"
+    return None
 
-    def claim(observed: Observed) -> Optional[str]:
-        for run in observed.runs:
-            if run.stop_s is not None and run.stop_s > limit_s:
-                return f"SIGTERM took {run.stop_s:.1f} s to end it"
-        return None
 
-    return claim
+def all_of_many_were_live(observed: Observed) -> Optional[str]:
+    """As many releases were seen live as were published."""
+    wanted, seen = observed.facts.get("releases wanted"), observed.facts.get("releases", "0")
+    return None if wanted == seen else f"{seen} releases became live, then no more"
 
 
 def flat(figure: str, allowed: float) -> Claim:

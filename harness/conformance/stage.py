@@ -272,13 +272,17 @@ class Stage:
 
     def let_polls_pass(self, count: int = 3) -> None:
         """Watches for as long as ``count`` polls take: the claim is that nothing happens."""
-        until = time.monotonic() + count * self.poll_s + 0.5
+        self.let_time_pass(count * self.poll_s + 0.5, self.alive)
+
+    def let_time_pass(self, seconds: float, alive: Optional[Callable[[], None]] = None) -> None:
+        """Watches for so long, whether the monitor runs or not unless ``alive`` says so."""
+        until = time.monotonic() + seconds
         wait_for(
             lambda: time.monotonic() >= until,
-            f"{count} polls to pass",
-            count * self.poll_s + 5,
+            f"{seconds:g} s to pass",
+            seconds + 5,
             every_s=0.05,
-            alive=self.alive,
+            alive=alive,
         )
 
     def mark(self, name: str) -> None:

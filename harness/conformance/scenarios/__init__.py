@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from . import announcing, kills
+from . import announcing, bad_releases, endurance, kills, machine, outages, throughout
 from .base import Scenario
 
 FAMILIES: tuple[tuple[str, tuple[type[Scenario], ...]], ...] = (
     ("Announcements", announcing.SCENARIOS),
+    ("Outages", outages.SCENARIOS),
+    ("Bad releases", bad_releases.SCENARIOS),
+    ("The machine", machine.SCENARIOS),
+    ("Starts, stops, many releases", endurance.SCENARIOS),
     ("Kills", kills.SCENARIOS),
+    ("Over all", throughout.SCENARIOS),
 )
 
 

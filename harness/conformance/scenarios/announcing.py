@@ -108,6 +108,7 @@ class NoLiveDirectory(Scenario):
     name = "no-live-directory"
     title = "Where there is no live directory yet, the first release makes it, whole at once."
     loss = "A first model has to be put in place by hand, or a server starts on half of one."
+    whole_throughout = False
     claims = (judge.whole_once_installed, judge.ends_with("release 1"), judge.keeps_running)
 
     def prepare(self, stage: Stage) -> None:

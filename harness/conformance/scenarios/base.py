@@ -14,15 +14,16 @@ class Scenario(ABC):
     """One scenario.
 
     ``title``: one sentence, what a monitor does when it passes. ``loss``: one sentence, what a
-    user loses when it fails. ``claims``: what is judged, in the order of weight. ``sampled``:
-    part of ``--short``. ``places``: on which remotes it means something (all without it).
+    user loses when it fails. ``claims``: what is judged, in the order of weight. ``places``: on
+    which remotes it means something (all without it). ``whole_throughout``: whether the live
+    directory can be one whole release in every look.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     loss: ClassVar[str]
     claims: ClassVar[tuple[Claim, ...]]
-    sampled: ClassVar[bool] = True
+    whole_throughout: ClassVar[bool] = True
     places: ClassVar[Optional[frozenset[str]]] = None
 
     def applies(self, place: Place) -> bool:
@@ -41,5 +42,5 @@ class Scenario(ABC):
     def act(self, stage: Stage) -> None:
         """Does it. A wait that is not met raises ``stage.NotMet``; leave it alone."""
 
-    def clean(self, stage: Stage) -> None:
+    def clean(self, stage: Stage) -> None:  # noqa: B027 - most scenarios have nothing to undo
         """After the monitor and the watcher ended: undo what the scenario broke."""

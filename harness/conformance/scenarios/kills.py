@@ -20,9 +20,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from .. import interposer, judge
 from ...errors import Failed
 from ...waits import wait_for
+from .. import interposer, judge
 from ..judge import name_of
 from ..observed import Kill
 from ..places.base import Place
@@ -75,6 +75,7 @@ class KillAnywhere(Scenario):
         "live; a restart installs the new one and leaves nothing behind."
     )
     loss = "A crash at the wrong moment leaves a server that cannot start, or a full disk."
+    whole_throughout = False
     claims = (judge.every_kill_is_survived, judge.some_kills)
 
     def cannot(self, place: Place, settings: Settings) -> Optional[str]:
@@ -88,7 +89,9 @@ class KillAnywhere(Scenario):
     def prepare(self, stage: Stage) -> None:
         # Several files that all differ, so that every mixture shows.
         self.before, self.after = (
-            release.with_files({"a.txt": b"%d\n" % release.number, "z/z.txt": b"%d\n" % release.number})
+            release.with_files(
+                {"a.txt": b"%d\n" % release.number, "z/z.txt": b"%d\n" % release.number}
+            )
             for release in stage.releases[1:3]
         )
         stage.install(stage.releases[0])
@@ -108,7 +111,9 @@ class KillAnywhere(Scenario):
 
         record = stage.folder / "calls.jsonl"
         stage.start_monitor(wrap=_interposed(stage, record))
-        stage.expect(lambda: self._live(stage) == self.after.label, f"{self.after.label} to be live")
+        stage.expect(
+            lambda: self._live(stage) == self.after.label, f"{self.after.label} to be live"
+        )
         stage.let_polls_pass(1)
         stage.stop_monitor()
         clean = listing(stage.local)
@@ -124,9 +129,7 @@ class KillAnywhere(Scenario):
             self._kill(stage, number, f"{when} call {number} ({what})", when, clean)
         stage.observed.facts["kills"] = str(len(stage.observed.kills))
 
-    def _kill(
-        self, stage: Stage, number: int, point: str, when: str, clean: Counter[str]
-    ) -> None:
+    def _kill(self, stage: Stage, number: int, point: str, when: str, clean: Counter[str]) -> None:
         record = stage.folder / "killed.jsonl"
         wrap = [*_interposed(stage, record)[:-1], "--kill", when, "--at", str(number), "--"]
         snapshot = look_once(stage.live, TIME_FILE)

@@ -1,0 +1,68 @@
+"""FTP: uploads with ftplib, user and password, temporary name and rename."""
+
+from __future__ import annotations
+
+import ftplib
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Optional
+
+from ...remotes.ftp import LocalFtp
+from .base import Folder
+from .local import LocalPlace
+
+
+class FtpFolder(Folder):
+    """A folder of the user's; ``disk`` is where the server keeps it.
+
+    Times are set on the server's disk: the server does not let users change them.
+    """
+
+    def __init__(self, path: str, disk: Path, options: Mapping[str, str]) -> None:
+        self.path = path
+        self.disk = disk
+        self.options = options
+
+    def _connect(self) -> ftplib.FTP:
+        ftp = ftplib.FTP(timeout=10)
+        ftp.connect(self.options["ftp_host"], int(self.options["ftp_port"]))
+        ftp.login(self.options["ftp_username"], self.options["ftp_password"])
+        ftp.cwd(self.path)
+        return ftp
+
+    def put(self, name: str, data: bytes, *, second: Optional[int] = None) -> None:
+        with self._connect() as ftp:
+            ftp.storbinary(f"STOR .{name}.part", io.BytesIO(data))
+            if second is not None:
+                os.utime(self.disk / f".{name}.part", (second, second))
+            ftp.rename(f".{name}.part", name)
+
+    def remove(self, name: str) -> None:
+        with self._connect() as ftp:
+            ftp.delete(name)
+
+    def second(self, name: str) -> int:
+        return int((self.disk / name).stat().st_mtime)
+
+    def touch(self, name: str, second: int) -> None:
+        os.utime(self.disk / name, (second, second))
+
+
+class FtpPlace(LocalPlace):
+    """One FTP server with a user and a password."""
+
+    name = "ftp"
+
+    def __init__(self, folder: Path) -> None:
+        self._ftp = LocalFtp(folder)
+        super().__init__(self._ftp)
+
+    def _make_folder(self, name: str, options: Mapping[str, str]) -> FtpFolder:
+        disk = self._ftp.folder / "data" / name
+        disk.mkdir()
+        return FtpFolder(f"/{name}", disk, options)
+
+    def wrong_credentials(self) -> Optional[dict[str, str]]:
+        return {"ftp_password": f"wrong-{self._ftp.password}"}

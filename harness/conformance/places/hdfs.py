@@ -1,0 +1,61 @@
+"""HDFS: published through WebHDFS, read by the monitor through a hadoop command or WebHDFS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+from ...remotes.hdfs import LocalHdfs
+from .base import Folder
+from .local import LocalPlace
+
+
+class HdfsFolder(Folder):
+    """A folder of a real HDFS."""
+
+    def __init__(self, path: str, client: Any, options: Mapping[str, str]) -> None:
+        self.path = path
+        self.options = options
+        self._client = client
+
+    def put(self, name: str, data: bytes, *, second: Optional[int] = None) -> None:
+        beside, target = f"{self.path}/.{name}.part", f"{self.path}/{name}"
+        self._client.write(beside, data, overwrite=True)
+        if second is not None:
+            self._client.set_times(beside, second * 1000, second * 1000)
+        # The client's rename() knows no options, and without this one it does not overwrite.
+        self._client._rename(beside, destination=target, renameoptions="OVERWRITE")
+
+    def remove(self, name: str) -> None:
+        self._client.delete(f"{self.path}/{name}")
+
+    def second(self, name: str) -> int:
+        return int(self._client.status(f"{self.path}/{name}")["modificationTime"]) // 1000
+
+    def touch(self, name: str, second: int) -> None:
+        self._client.set_times(f"{self.path}/{name}", second * 1000, second * 1000)
+
+
+class HdfsPlace(LocalPlace):
+    """NameNode and DataNode; the monitor runs a hadoop command, one JVM a poll."""
+
+    name = "hdfs"
+    kind: Optional[str] = "hdfs"
+    poll_s = 6.0
+
+    def __init__(self, folder: Path) -> None:
+        self._hdfs = LocalHdfs(folder)
+        super().__init__(self._hdfs)
+
+    def _make_folder(self, name: str, options: Mapping[str, str]) -> HdfsFolder:
+        self._hdfs.client.makedirs(f"/{name}")
+        return HdfsFolder(f"/{name}", self._hdfs.client, options)
+
+
+class WebHdfsPlace(HdfsPlace):
+    """The same HDFS for a monitor that speaks WebHDFS."""
+
+    name = "webhdfs"
+    kind = "webhdfs"
+    poll_s = 0.5

@@ -1,0 +1,76 @@
+"""What the places on this machine have in common: a local remote behind stalling gates."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Optional
+
+from ...remotes.services import LocalRemote
+from .base import Folder, Place
+from .stall import StallingGate
+
+
+def as_mapping(options: list[str]) -> dict[str, str]:
+    """``["--type", "ftp", …]`` as a mapping, names without dashes."""
+    return {name[2:]: value for name, value in zip(options[::2], options[1::2])}
+
+
+class LocalPlace(Place):
+    """A place over a ``LocalRemote``; ``kind`` is the monitor's type for it."""
+
+    kind: Optional[str] = None
+
+    def __init__(self, remote: LocalRemote) -> None:
+        self._remote = remote
+        self._gates: list[StallingGate] = []
+
+    def start(self) -> None:
+        self._remote.start()
+        for service in self._remote.services:
+            (_, part), *_ = self._remote._chosen(service)
+            part.gate.close()
+            gate = StallingGate(part.gate.ports)
+            gate.open()
+            part.gate = gate
+            self._gates.append(gate)
+        self._remote.ready()
+
+    def stop(self) -> None:
+        self._remote.stop()
+
+    def folder(self, name: str) -> Folder:
+        self._remote.path = f"/{name}"
+        return self._make_folder(name, as_mapping(self._remote.monitor_options(self.kind)))
+
+    @abstractmethod
+    def _make_folder(self, name: str, options: Mapping[str, str]) -> Folder:
+        """An empty folder of this name at the remote's top."""
+
+    def down(self) -> None:
+        for gate in self._gates:
+            gate.close()
+
+    def up(self) -> None:
+        for gate in self._gates:
+            gate.heal()
+
+    def cut_after(self, size: int) -> None:
+        for gate in self._gates:
+            gate.stop_after(size, reset=True)
+
+    def silent_after(self, size: int) -> None:
+        for gate in self._gates:
+            gate.stop_after(size, reset=False)
+
+    def held(self) -> int:
+        return sum(gate.stopped for gate in self._gates)
+
+    def go_on(self) -> None:
+        for gate in self._gates:
+            gate.go_on()
+
+    @property
+    def logs(self) -> list[Path]:
+        return self._remote.logs

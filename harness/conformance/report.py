@@ -1,0 +1,141 @@
+"""What a run's results look like: lines, JUnit XML, and the page ``docs/conformance.md``.
+
+Text in, text out: the results of one monitor or of several become one text.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+from xml.etree import ElementTree
+
+from .judge import FAILED, PASSED, UNKNOWN
+from .results import Result
+from .scenarios import FAMILIES
+from .scenarios.base import Scenario
+
+_MARKS = {
+    PASSED: "passed",
+    FAILED: "**failed**",
+    UNKNOWN: "unknown",
+    "failed as expected": "fails",
+    "passed unexpectedly": "**passed unexpectedly**",
+}
+
+
+def line(result: Result) -> str:
+    """One result in one line."""
+    text = f"{result.outcome:18} {result.place:8} {result.scenario:32} {result.seconds:6.1f} s"
+    if result.outcome == "failed as expected" and result.expected is not None:
+        return f"{text}  {result.expected.reason}"
+    return f"{text}  {result.verdict.evidence}".rstrip()
+
+
+def summary(results: Sequence[Result]) -> str:
+    """One line over all."""
+    counts = {word: sum(1 for r in results if r.outcome == word) for word in _MARKS}
+    parts = [f"{count} {word}" for word, count in counts.items() if count]
+    return f"{len(results)} checks: {', '.join(parts) or 'nothing was run'}"
+
+
+def junit(results: Sequence[Result], name: str) -> str:
+    """JUnit XML: a test case a pair; unknown is an error, an expected failure is skipped."""
+    bad = (FAILED, "passed unexpectedly")
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"conformance of {name}",
+        tests=str(len(results)),
+        failures=str(sum(1 for r in results if r.outcome in bad)),
+        errors=str(sum(1 for r in results if r.outcome == UNKNOWN)),
+        skipped=str(sum(1 for r in results if r.outcome == "failed as expected")),
+    )
+    for result in results:
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname=f"conformance.{result.place}",
+            name=result.scenario,
+            time=f"{result.seconds:.2f}",
+        )
+        evidence = _xml_text(result.verdict.evidence)
+        if result.outcome in bad:
+            message = evidence or "it passed, and was expected to fail"
+            ElementTree.SubElement(case, "failure", message=message)
+        elif result.outcome == UNKNOWN:
+            ElementTree.SubElement(case, "error", message=evidence)
+        elif result.outcome == "failed as expected" and result.expected is not None:
+            ElementTree.SubElement(case, "skipped", message=result.expected.reason)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _xml_text(text: str) -> str:
+    """Without the control characters that XML does not allow."""
+    return "".join(char for char in text if char in "\n\t" or ord(char) >= 32)
+
+
+Run = tuple[Mapping[str, Any], Sequence[Result]]
+
+
+def page(runs: Sequence[Run]) -> str:
+    """The documentation page: each scenario × remote of every run, side by side."""
+    lines = [
+        "# Conformance of monitors",
+        "",
+        "Made by `python -m harness conformance … --page docs/conformance.md`; do not edit.",
+        "What each monitor does when it is run as a black box, by its command line, against real",
+        "remotes: a cell says what happened on that remote. *fails* is a failure that is known,",
+        "with its reason below; *–* means the scenario has no meaning on that remote or was not",
+        "run. What judges is in `harness/conformance/judge.py`.",
+        "",
+    ]
+    for about, results in runs:
+        lines += [
+            f"- **{about['name']}**: `{shlex.join(shlex.split(about['command']))}`, "
+            f"{summary(results)}; run on {about['date']}, seed {about['seed']}, interval "
+            f"{about['interval']} s{', sampled' if about.get('short') else ''}.",
+        ]
+    for family, scenarios in FAMILIES:
+        lines += ["", f"## {family}", ""]
+        lines += _table([scenario() for scenario in scenarios], runs)
+    lines += _reasons(runs)
+    return "\n".join(lines) + "\n"
+
+
+def _table(scenarios: Sequence[Scenario], runs: Sequence[Run]) -> list[str]:
+    names = [str(about["name"]) for about, _ in runs]
+    head = ["scenario", "what a user loses when it fails", *names]
+    lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
+    for scenario in scenarios:
+        cells = [f"`{scenario.name}` {scenario.title}", scenario.loss]
+        cells += [_cell(scenario.name, results) for _, results in runs]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(scenario: str, results: Sequence[Result]) -> str:
+    own = [result for result in results if result.scenario == scenario]
+    marks: dict[str, list[str]] = {}
+    for result in own:
+        marks.setdefault(_MARKS[result.outcome], []).append(result.place)
+    return "; ".join(f"{mark}: {', '.join(places)}" for mark, places in marks.items()) or "–"
+
+
+def _reasons(runs: Sequence[Run]) -> list[str]:
+    lines: list[str] = []
+    for about, results in runs:
+        wrong = [result for result in results if result.outcome not in (PASSED,)]
+        if not wrong:
+            continue
+        lines += ["", f"## Why: {about['name']}", ""]
+        lines += ["| scenario | remote | why | what was seen |", "| --- | --- | --- | --- |"]
+        for result in wrong:
+            reason = result.expected.reason if result.expected else ""
+            seen = _shorter(result.verdict.evidence)
+            lines.append(f"| `{result.scenario}` | {result.place} | {reason} | {seen} |")
+    return lines
+
+
+def _shorter(text: Optional[str], limit: int = 160) -> str:
+    plain = " ".join((text or "").replace("|", "\\|").split())
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"

@@ -1,0 +1,236 @@
+"""Releases that must not be installed: the old model serves on, and the next good one arrives."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from .. import damage, judge
+from ..judge import Claim
+from ..releases import MODEL_NAME, Release
+from ..stage import Stage
+from .base import Scenario
+
+_ESCAPED = "escaped.txt"
+
+
+class BadRelease(Scenario):
+    """A good release is live, a bad one is announced, then a good one again.
+
+    ``manifest``: whether the bad one is announced with a manifest that fits its bytes, so that
+    only what is in the archive can tell.
+    """
+
+    manifest: ClassVar[bool] = False
+    claims: ClassVar[tuple[Claim, ...]] = (
+        judge.nothing_outside,
+        judge.never_torn_by_a_bad_release,
+        judge.ends_with("release 2"),
+        judge.swaps_at_most(1),
+        judge.keeps_running,
+    )
+
+    @abstractmethod
+    def spoil(self, release: Release) -> Release:
+        """The bad release, made from a good one."""
+
+    def act(self, stage: Stage) -> None:
+        # Without a manifest there is no proof that the bytes are all; with one there is.
+        bad = self.spoil(stage.releases[1])
+        donefile = bad.donefile() if self.manifest else b""
+        stage.publish(bad, donefile)
+        stage.start_monitor()
+        try:
+            stage.let_polls_pass(3)
+        finally:
+            found = stage.strays(stage.folder, ("server_path",))
+            stage.observed.outside += [path for path in found if path.endswith(_ESCAPED)]
+        later = stage.remote.second(MODEL_NAME) + 120
+        stage.publish(stage.releases[2], second=later)
+        stage.expect_live(stage.releases[2], stage.settings.recovery)
+
+
+class Corrupt(BadRelease):
+    name = "corrupt-tarball"
+    title = "A tarball with a flipped bit is not installed."
+    loss = "The server aborts when it loads the damaged weights."
+
+    def spoil(self, release: Release) -> Release:
+        return damage.corrupt(release)
+
+
+class Truncated(BadRelease):
+    name = "truncated-tarball"
+    title = "A tarball that was cut short is not installed."
+    loss = "The server loads half of the weights and answers wrongly, without any error."
+
+    def spoil(self, release: Release) -> Release:
+        return damage.truncated(release)
+
+
+class WithoutTrailer(BadRelease):
+    name = "tarball-without-trailer"
+    title = "A tarball whose last 8 bytes are missing is not installed."
+    loss = "Damage that the checksum at the end would have shown is served."
+
+    def spoil(self, release: Release) -> Release:
+        return damage.without_trailer(release)
+
+
+class Empty(BadRelease):
+    name = "empty-tarball"
+    title = "An empty file is no release."
+    loss = "An upload that failed on the producer's side ends hot loading."
+
+    def spoil(self, release: Release) -> Release:
+        return damage.empty(release)
+
+
+class Html(BadRelease):
+    name = "html-instead-of-tarball"
+    title = "A web page with status 200 in place of the tarball is no release."
+    loss = "One answer of a proxy or a sign-in page ends hot loading."
+
+    def spoil(self, release: Release) -> Release:
+        return damage.html(release)
+
+
+class Bomb(BadRelease):
+    name = "bomb"
+    title = "An archive that unpacks to a thousand times its size is refused."
+    loss = "One small file fills the disk of every server."
+    manifest = True
+
+    def spoil(self, release: Release) -> Release:
+        return damage.bomb(release)
+
+
+class Traversal(BadRelease):
+    name = "traversal"
+    title = "A member with ../ in its name refuses the archive; nothing is written outside."
+    loss = "Whoever can write a tarball can overwrite any file of the server's user."
+    manifest = True
+
+    def spoil(self, release: Release) -> Release:
+        return damage.beside(release)
+
+
+class DeepTraversal(BadRelease):
+    name = "traversal-within"
+    title = "A ../ behind the top folder's name is refused just the same."
+    loss = Traversal.loss
+    manifest = True
+
+    def spoil(self, release: Release) -> Release:
+        return damage.traversal(release)
+
+
+class SymbolicLink(BadRelease):
+    name = "symbolic-link"
+    title = "A symbolic link refuses the archive; nothing is written through it."
+    loss = "Files outside are overwritten, or read out, through a link in a model."
+    manifest = True
+
+    def spoil(self, release: Release) -> Release:
+        return damage.symlink_out(release)
+
+
+class HardLink(BadRelease):
+    name = "hard-link"
+    title = "A hard link refuses the archive."
+    loss = "A file of the host becomes part of the model folder."
+    manifest = True
+
+    def spoil(self, release: Release) -> Release:
+        return damage.hard_link(release)
+
+
+class Device(BadRelease):
+    name = "device"
+    title = "A device node refuses the archive."
+    loss = "A monitor that runs as root makes devices out of a download."
+    manifest = True
+
+    def spoil(self, release: Release) -> Release:
+        return damage.device(release)
+
+
+class Fifo(BadRelease):
+    name = "named-pipe"
+    title = "A named pipe refuses the archive."
+    loss = "A server that opens it waits forever."
+    manifest = True
+
+    def spoil(self, release: Release) -> Release:
+        return damage.fifo(release)
+
+
+class WrongTop(BadRelease):
+    name = "wrong-top-folder"
+    title = "An archive with another top folder than configured is not installed."
+    loss = "The model of another service is served, or hot loading ends."
+    manifest = True
+
+    def spoil(self, release: Release) -> Release:
+        return damage.wrong_top(release)
+
+
+class NoParameters(BadRelease):
+    name = "missing-parameters"
+    title = "A release without the file of its weights is not installed."
+    loss = "The server aborts when it loads it."
+    manifest = True
+
+    def spoil(self, release: Release) -> Release:
+        return damage.no_parameters(release)
+
+
+class EmptyParameters(BadRelease):
+    name = "empty-parameters"
+    title = "A release whose weights are an empty file is not installed."
+    loss = "The server aborts when it loads it."
+    manifest = True
+
+    def spoil(self, release: Release) -> Release:
+        return damage.empty_parameters(release)
+
+
+class LateRepair(Scenario):
+    name = "bytes-do-not-match-manifest"
+    title = "Bytes that do not match the manifest are pulled again until they do."
+    loss = "A tarball that was read while it was written is lost, or served, for good."
+    claims = (
+        judge.never_torn_by_a_bad_release,
+        judge.ends_with("release 1"),
+        judge.swaps_at_most(1),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        good = stage.releases[1]
+        stage.upload(damage.corrupt(good))
+        stage.announce(good)
+        stage.start_monitor()
+        stage.let_polls_pass(3)
+        stage.upload(good)
+        stage.expect_live(good, stage.settings.recovery)
+
+
+SCENARIOS: tuple[type[Scenario], ...] = (
+    Corrupt,
+    Truncated,
+    WithoutTrailer,
+    Empty,
+    Html,
+    Bomb,
+    Traversal,
+    DeepTraversal,
+    SymbolicLink,
+    HardLink,
+    Device,
+    Fifo,
+    WrongTop,
+    NoParameters,
+    EmptyParameters,
+    LateRepair,
+)

@@ -1,0 +1,145 @@
+"""Starts, stops, and many releases in a row."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from .. import judge
+from ..releases import Release
+from ..stage import Stage
+from .base import Scenario
+
+_SHORT_COUNT = 60
+# What may grow: allocators keep some; a leak of one release is 16 KiB and more.
+_MEMORY_KIB = 8 * 1024
+_FILES = 3
+_DESCRIPTORS = 3
+
+
+class RestartRemembers(Scenario):
+    name = "restart-remembers"
+    title = "A restart pulls nothing that is already live, and misses nothing announced meanwhile."
+    loss = "Every restart makes the server reload, or a release published meanwhile is lost."
+    claims = (
+        judge.settles_whole,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.swaps_at_most(2),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.let_polls_pass(1)
+        stage.stop_monitor(term=True)
+        stage.start_monitor()
+        stage.let_polls_pass(2)
+        stage.stop_monitor(term=True)
+        stage.publish(stage.releases[2])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[2])
+        stage.let_polls_pass(1)
+
+
+class StopsAtOnce(Scenario):
+    name = "stops-in-a-pull"
+    title = "SIGTERM ends the monitor within a second also in the middle of a pull."
+    loss = "Every shutdown of a machine or a pod waits until the monitor is killed."
+    claims = (
+        judge.always_one_whole_release,
+        judge.ends_with("release 0"),
+        judge.stopped_within_1_s,
+    )
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1].padded(3 << 20, stage.settings.seed))
+        stage.place.silent_after(1 << 20)
+        stage.start_monitor()
+        stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
+        stage.stop_monitor(term=True)
+
+
+class WholeAtEveryInstant(Scenario):
+    name = "whole-at-every-instant"
+    title = "In thousands of looks at the live directory, each shows one whole release."
+    loss = "A server that loads at the wrong moment aborts on a half-copied model."
+    claims = (judge.always_one_whole_release, judge.ends_with("release 5"))
+
+    def prepare(self, stage: Stage) -> None:
+        stage.install(_many_files(stage.releases[0]))
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(_many_files(stage.releases[1]))
+        stage.start_monitor()
+        stage.expect_live(_many_files(stage.releases[1]))
+        second = stage.remote.second("donefile")
+        for release in stage.releases[2:6]:
+            second += 120
+            large = _many_files(release)
+            stage.publish(large, second=second)
+            stage.expect_live(large)
+
+
+def _many_files(release: Release) -> Release:
+    """Several files that all differ from release to release, as a model with shards has."""
+    shard = b"%d " % release.number * 40_000
+    return release.with_files({f"shard-{number:02}.bin": shard for number in range(24)})
+
+
+class ManyReleases(Scenario):
+    name = "many-releases"
+    title = "A thousand releases in a row leave no file, descriptor or memory behind."
+    loss = "After some weeks the monitor takes the machine's disk or memory, and the server down."
+    claims = (
+        judge.settles_whole,
+        judge.all_of_many_were_live,
+        judge.flat("files", _FILES),
+        judge.flat("descriptors", _DESCRIPTORS),
+        judge.flat("memory_kib", _MEMORY_KIB),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        count = _SHORT_COUNT if stage.settings.short else stage.settings.count
+        if stage.place.poll_s > 1:
+            count = min(count, _SHORT_COUNT)  # a JVM a poll: an hour for a thousand
+        figures = stage.observed.figures
+        for name in ("files", "descriptors", "memory_kib"):
+            figures[name] = []
+        second = 0
+        trained = stage.releases[1:]
+        for number in range(count):
+            # The trained ones in turn, announced under a new number each time.
+            release = trained[number % len(trained)].numbered(number + 1)
+            live = trained[number % len(trained)]
+            stage.publish(release.numbered(number + 1, live.label), second=second or None)
+            second = (second or stage.remote.second("donefile")) + 60
+            if number == 0:
+                stage.start_monitor()
+            stage.expect_live(live)
+            stage.observed.facts["releases"] = str(number + 1)
+            _measure(stage, figures)
+        stage.observed.facts["releases wanted"] = str(count)
+
+
+def _measure(stage: Stage, figures: dict[str, list[float]]) -> None:
+    """Files below the working directory; descriptors and memory of the monitor's processes."""
+    figures["files"].append(sum(len(names) for _, _, names in os.walk(stage.seen(stage.local))))
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        own = stage.monitor.pids[0]
+        figures["descriptors"].append(len(os.listdir(f"/proc/{own}/fd")))
+        status = Path(f"/proc/{own}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        figures["memory_kib"].append(float(line.split()[1]))
+
+
+SCENARIOS: tuple[type[Scenario], ...] = (
+    RestartRemembers,
+    StopsAtOnce,
+    WholeAtEveryInstant,
+    ManyReleases,
+)

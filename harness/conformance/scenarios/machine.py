@@ -1,0 +1,216 @@
+"""What is wrong with the machine itself: disk full, read-only, clock, mount point, link, rights."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Optional
+
+from .. import judge
+from ..namespace import Namespace, why_not
+from ..places.base import Place
+from ..releases import DONEFILE_NAME, Release
+from ..stage import TIME_FILE, Settings, Stage
+from .base import Scenario
+
+_KEPT = (judge.always_one_whole_release, judge.keeps_running)
+# A release of 2 MiB fits a disk of 16 MiB several times, until the filler takes the rest.
+_DISK = "16m"
+_RELEASE_SIZE = 2 << 20
+_LEFT_FREE = 1 << 20
+
+
+class InNamespace(Scenario):
+    """Runs the monitor in a mount namespace of its own, with its local path on a small tmpfs."""
+
+    def cannot(self, place: Place, settings: Settings) -> Optional[str]:
+        return why_not()
+
+    def prepare(self, stage: Stage) -> None:
+        stage.local.mkdir(parents=True)
+        self.namespace = Namespace(stage.folder / "namespace.log")
+        self.namespace.mount("-t", "tmpfs", "-o", f"size={_DISK}", "none", str(stage.local))
+        stage.set_namespace(self.namespace.prefix, self.namespace.seen)
+        stage.install(stage.releases[0])
+
+    def clean(self, stage: Stage) -> None:
+        namespace: Optional[Namespace] = getattr(self, "namespace", None)
+        if namespace is not None:
+            namespace.close()
+
+
+class DiskFull(InNamespace):
+    name = "disk-full"
+    title = "On a full disk the old release stays live and whole; with space again, the new comes."
+    loss = "A full disk leaves half a model live, or the release is never tried again."
+    claims = (*_KEPT, judge.ends_with("release 2"))
+
+    def act(self, stage: Stage) -> None:
+        first, second = (_sized(stage, number) for number in (1, 2))
+        stage.publish(first)
+        stage.start_monitor()
+        stage.expect_live(first)
+        filler = stage.seen(stage.local) / "filler"
+        _fill(filler)
+        later = stage.remote.second(DONEFILE_NAME) + 120
+        stage.publish(second, second=later)
+        stage.let_polls_pass(3)
+        filler.unlink()
+        stage.expect_live(second, stage.settings.recovery)
+
+
+def _sized(stage: Stage, number: int) -> Release:
+    return stage.releases[number].padded(_RELEASE_SIZE, stage.settings.seed)
+
+
+def _fill(filler: Path) -> None:
+    """Takes all space of the file system but a part of what a release needs."""
+    disk = os.statvfs(filler.parent)
+    with filler.open("wb") as file:
+        file.write(bytes(disk.f_bavail * disk.f_frsize - _LEFT_FREE))
+
+
+class ReadOnly(InNamespace):
+    name = "read-only-disk"
+    title = "While the live directory is read-only nothing breaks; writable again, the new comes."
+    loss = "A file system that went read-only for a minute ends hot loading."
+    claims = (*_KEPT, judge.ends_with("release 2"))
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.let_polls_pass(1)
+        self.namespace.make_read_only(stage.local)
+        later = stage.remote.second(DONEFILE_NAME) + 120
+        stage.publish(stage.releases[2], second=later)
+        stage.let_polls_pass(3)
+        self.namespace.make_writable(stage.local)
+        stage.expect_live(stage.releases[2], stage.settings.recovery)
+
+
+class MountPoint(InNamespace):
+    name = "live-directory-is-a-mount-point"
+    title = "A live directory that is a mount point gets new releases, its time file last."
+    loss = "In a container that mounts the model folder itself, no model ever arrives."
+    whole_throughout = False
+    claims = (
+        judge.time_file_moves_last,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.server_reloads_every_swap,
+        judge.keeps_running,
+    )
+
+    def prepare(self, stage: Stage) -> None:
+        super().prepare(stage)
+        self.namespace.mount("-t", "tmpfs", "-o", f"size={_DISK}", "none", str(stage.live))
+        stage.install(stage.releases[0])
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        later = stage.remote.second(DONEFILE_NAME) + 120
+        stage.publish(stage.releases[2], second=later)
+        stage.expect_live(stage.releases[2])
+        stage.let_polls_pass(1)
+
+
+class SymbolicLinkLive(Scenario):
+    name = "live-directory-is-a-link"
+    title = "A live directory that is a symbolic link gets new releases, whole at once."
+    loss = "Who keeps models in dated folders behind a link cannot hot load."
+    claims = (
+        judge.settles_whole,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.server_reloads_every_swap,
+        judge.keeps_running,
+    )
+
+    def prepare(self, stage: Stage) -> None:
+        real = stage.local / "models" / "first"
+        real.mkdir(parents=True)
+        stage.live.symlink_to(real)
+        stage.install(stage.releases[0])
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        later = stage.remote.second(DONEFILE_NAME) + 120
+        stage.publish(stage.releases[2], second=later)
+        stage.expect_live(stage.releases[2])
+
+
+class ClockSetBack(Scenario):
+    """The clock itself cannot be set back for one process without a library in its way (a time
+    namespace has no CLOCK_REALTIME), so what a monitor sees after it was is made: a time file
+    whose second lies an hour ahead of the clock."""
+
+    name = "clock-set-back"
+    title = "After the clock was set back, time files still move on from the last second used."
+    loss = "The server takes the new release's time for one it has seen, and does not load it."
+    claims = (
+        judge.settles_whole,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.server_reloads_every_swap,
+        judge.second_never_goes_back,
+        judge.keeps_running,
+    )
+
+    def prepare(self, stage: Stage) -> None:
+        super().prepare(stage)
+        ahead = time.time() + 3600
+        os.utime(stage.live / TIME_FILE, (ahead, ahead))
+
+    def act(self, stage: Stage) -> None:
+        for number in (1, 2):
+            second = None
+            if number > 1:
+                second = stage.remote.second(DONEFILE_NAME) + 120
+            stage.publish(stage.releases[number], second=second)
+            if number == 1:
+                stage.start_monitor()
+            stage.expect_live(stage.releases[number])
+
+
+class KeepsRights(Scenario):
+    name = "rights-stay"
+    title = "Owner and mode of the live directory stay what they were."
+    loss = "A server that runs as another user cannot read the new model."
+    claims = (judge.settles_whole, judge.ends_with("release 1"), judge.same_rights)
+
+    def cannot(self, place: Place, settings: Settings) -> Optional[str]:
+        return None if os.geteuid() == 0 else "needs root to give a directory to another user"
+
+    def prepare(self, stage: Stage) -> None:
+        super().prepare(stage)
+        os.chmod(stage.live, 0o2751)
+        os.chown(stage.live, 12345, 23456)
+        os.chmod(stage.live, 0o2751)  # chown takes the set-group-ID bit away
+        stage.observed.facts["rights before"] = _rights(stage.live)
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.observed.facts["rights after"] = _rights(stage.live)
+
+
+def _rights(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_mode & 0o7777:o} {status.st_uid}:{status.st_gid}"
+
+
+SCENARIOS: tuple[type[Scenario], ...] = (
+    DiskFull,
+    ReadOnly,
+    MountPoint,
+    SymbolicLinkLive,
+    ClockSetBack,
+    KeepsRights,
+)

@@ -1,0 +1,160 @@
+"""Remotes that are down, break, hang or refuse: nothing is lost, and the old model serves on."""
+
+from __future__ import annotations
+
+from .. import judge
+from ..places.base import Place
+from ..releases import DONEFILE_NAME, Release
+from ..stage import Stage
+from .base import Scenario
+
+# Large enough that no buffer between two programs holds a whole tarball, and that a connection
+# which only looks at the donefile never comes near the byte where a pull is stopped.
+_SIZE = 3 << 20
+_STOP_AT = 1 << 20
+
+_KEPT = (judge.always_one_whole_release, judge.keeps_running)
+
+
+def _large(stage: Stage, number: int) -> Release:
+    return stage.releases[number].padded(_SIZE, stage.settings.seed)
+
+
+class DownAtStart(Scenario):
+    name = "remote-down-at-start"
+    title = "A monitor that starts while the remote is down waits for it."
+    loss = "After a power cut every monitor has to be started by hand."
+    claims = (*_KEPT, judge.ends_with("release 1"))
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.place.down()
+        stage.start_monitor()
+        stage.let_polls_pass(3)
+        stage.place.up()
+        stage.expect_live(stage.releases[1], stage.settings.recovery)
+
+
+class DownBetweenPolls(Scenario):
+    name = "remote-down-between-polls"
+    title = "A remote that goes away between two polls and comes back is taken up again."
+    loss = "A restart of the remote, or an idle time-out, ends hot loading."
+    claims = (*_KEPT, judge.ends_with("release 2"))
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.let_polls_pass(1)
+        stage.place.down()
+        stage.let_polls_pass(3)
+        stage.place.up()
+        later = stage.remote.second(DONEFILE_NAME) + 120
+        stage.publish(stage.releases[2], second=later)
+        stage.expect_live(stage.releases[2], stage.settings.recovery)
+
+
+class CutInTransfer(Scenario):
+    name = "remote-cut-in-transfer"
+    title = "A pull that breaks in the middle is tried again, without a new announcement."
+    loss = "One broken connection loses a release, or ends the monitor."
+    claims = (*_KEPT, judge.ends_with("release 1"))
+
+    def act(self, stage: Stage) -> None:
+        large = _large(stage, 1)
+        stage.publish(large)
+        stage.place.cut_after(_STOP_AT)
+        stage.start_monitor()
+        stage.expect(lambda: stage.place.held() > 0, "a pull to be cut in the middle")
+        stage.let_polls_pass(2)
+        stage.place.up()
+        stage.expect_live(large, stage.settings.recovery)
+
+
+class SilentInTransfer(Scenario):
+    name = "remote-silent-in-transfer"
+    title = "A pull on which nothing comes any more is given up after a time, and tried again."
+    loss = "One lost packet of a firewall stops hot loading until somebody notices."
+    claims = (*_KEPT, judge.ends_with("release 1"))
+
+    def act(self, stage: Stage) -> None:
+        large = _large(stage, 1)
+        stage.publish(large)
+        stage.place.silent_after(_STOP_AT)
+        stage.start_monitor()
+        stage.expect(lambda: stage.place.held() > 0, "a pull to fall silent in the middle")
+        # New connections work again; only the one that hangs goes on hanging.
+        stage.place.silent_after(1 << 40)
+        stage.expect_live(large, stage.settings.silence + stage.settings.recovery)
+
+
+class ReplacedDuringPull(Scenario):
+    name = "replaced-during-pull"
+    title = "A release that is replaced while it is pulled is never mixed with the new one."
+    loss = "The server gets the head of one tarball and the tail of another."
+    claims = (*_KEPT, judge.ends_with("release 2"))
+
+    def act(self, stage: Stage) -> None:
+        first, second = _large(stage, 1), _large(stage, 2)
+        stage.publish(first)
+        stage.place.silent_after(_STOP_AT)
+        stage.start_monitor()
+        stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
+        later = stage.remote.second(DONEFILE_NAME) + 120
+        # Uploads go past the stopped pull: only what comes down is counted.
+        stage.publish(second, second=later)
+        stage.place.go_on()
+        stage.expect_live(second, stage.settings.recovery)
+
+
+class WrongCredentials(Scenario):
+    name = "wrong-credentials"
+    title = "A wrong password harms nothing, is said in plain words, and is never written out."
+    loss = "The password ends up in a log that many can read, or a traceback is all one gets."
+    places = frozenset({"ftp"})
+
+    def act(self, stage: Stage) -> None:
+        wrong = stage.place.wrong_credentials()
+        assert wrong is not None
+        stage.options.update(wrong)
+        stage.observed.facts["secret"] = wrong["ftp_password"]
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        # Whether it ends or goes on trying is the monitor's choice.
+        stage.let_time_pass(3 * stage.poll_s)
+        stage.note_processes()
+
+    claims = (
+        judge.ends_with("release 0"),
+        judge.secret_stays_secret,
+        judge.no_traceback,
+    )
+
+
+class PasswordInLog(Scenario):
+    name = "password-stays-secret"
+    title = "The password is in no log line and no command line of a process it starts."
+    loss = "Everybody who may read the log can write models to the remote."
+    places = frozenset({"ftp"})
+    claims = (judge.ends_with("release 1"), judge.secret_stays_secret)
+
+    def applies(self, place: Place) -> bool:
+        return place.wrong_credentials() is not None
+
+    def act(self, stage: Stage) -> None:
+        stage.observed.facts["secret"] = stage.remote.options["ftp_password"]
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.note_processes()
+
+
+SCENARIOS: tuple[type[Scenario], ...] = (
+    DownAtStart,
+    DownBetweenPolls,
+    CutInTransfer,
+    SilentInTransfer,
+    ReplacedDuringPull,
+    WrongCredentials,
+    PasswordInLog,
+)
