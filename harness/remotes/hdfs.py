@@ -174,7 +174,7 @@ class LocalHdfs(LocalRemote):
                 hadoop.keep_archive(process.argv)
             except Failed:
                 pass
-        process.stop()
+        part.stop()
 
     @property
     def url(self) -> str:

