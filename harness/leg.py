@@ -147,10 +147,9 @@ class Leg:
         self.serving_folder.mkdir(exist_ok=True)
         self.remote.start()
         self._stack.callback(self.remote.stop)
-        # At once: its import of Paddle takes as long as the remote does.
-        self.producer = self._start(self._producer())
         self.remote.ready()
         self.say(f"{self.remote.name}: up at {self.remote.url}")
+        self.producer = self._start(self._producer())
         self._record_settings()
         self.observer.start()
         self._stack.callback(self.observer.stop)
@@ -219,8 +218,10 @@ class Leg:
 
     def _publish_one(self) -> Event:
         begin = time.monotonic()
-        self.producer.stdin.write(b"\n")
-        self.producer.stdin.flush()
+        # When it is gone, alive= below says why.
+        with contextlib.suppress(BrokenPipeError):
+            self.producer.stdin.write(b"\n")
+            self.producer.stdin.flush()
         (line,) = wait_for(
             lambda: list(self._producer_events.new_lines()),
             f"the producer to publish release {len(self.published) + 1}",
