@@ -18,7 +18,6 @@ from ..errors import Failed
 from ..process import Process
 from ..waits import wait_for
 
-
 _HOLD = "mount --make-rshared / && exec sleep infinity"
 
 

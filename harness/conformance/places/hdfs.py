@@ -59,3 +59,10 @@ class WebHdfsPlace(HdfsPlace):
     name = "webhdfs"
     kind = "webhdfs"
     poll_s = 0.5
+
+    def through_hadoop(self) -> HdfsPlace:
+        """The same running HDFS for a monitor that runs a hadoop command; it is not to be
+        started or stopped by itself."""
+        other = HdfsPlace.__new__(HdfsPlace)
+        other.__dict__.update(self.__dict__)
+        return other

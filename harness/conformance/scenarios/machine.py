@@ -14,7 +14,7 @@ from ..releases import DONEFILE_NAME, Release
 from ..stage import TIME_FILE, Settings, Stage
 from .base import Scenario
 
-_KEPT = (judge.always_one_whole_release, judge.keeps_running)
+_KEPT = (judge.settles_whole, judge.keeps_running)
 # A release of 2 MiB fits a disk of 16 MiB several times, until the filler takes the rest.
 _DISK = "16m"
 _RELEASE_SIZE = 2 << 20

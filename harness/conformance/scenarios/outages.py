@@ -13,7 +13,7 @@ from .base import Scenario
 _SIZE = 3 << 20
 _STOP_AT = 1 << 20
 
-_KEPT = (judge.always_one_whole_release, judge.keeps_running)
+_KEPT = (judge.settles_whole, judge.keeps_running)
 
 
 def _large(stage: Stage, number: int) -> Release:

@@ -1,0 +1,117 @@
+"""Every scenario of the conformance suite against our monitor, by its command line.
+
+The default run takes all that ask about the monitor's own logic over HTTP, a part of them over
+FTP and a few over HDFS; the whole matrix is ``-m slow``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.conformance import judge
+from harness.conformance.places import PLACES
+from harness.conformance.places.base import Place
+from harness.conformance.places.hdfs import WebHdfsPlace
+from harness.conformance.scenarios import all_scenarios
+from harness.conformance.scenarios.base import Scenario
+from harness.conformance.suite import Stock, run_pair
+
+SCENARIOS = {s.name: s for s in all_scenarios() if s.name != "whole-throughout"}
+# Over FTP: what depends on the protocol. The rest happens after the pull, whatever the remote.
+SHORT_FTP = {
+    "happy-path",
+    "no-donefile-at-start",
+    "same-size-and-second",
+    "touched-without-change",
+    "remote-down-between-polls",
+    "remote-cut-in-transfer",
+    "remote-silent-in-transfer",
+    "replaced-during-pull",
+    "wrong-credentials",
+    "password-stays-secret",
+    "truncated-tarball",
+}
+# Each has a sibling in the default run that takes the same path through a monitor.
+SLOW_HTTP = {
+    "foreign-donefile",
+    "files-of-the-old-release-go",
+    "corrupt-tarball",
+    "html-instead-of-tarball",
+    "bomb",
+    "traversal-within",
+    "hard-link",
+    "named-pipe",
+    "empty-parameters",
+    "older-release-announced",
+    "two-in-one-second",
+    "donefile-gone-and-back",
+    "remote-down-at-start",
+}
+SHORT_HDFS = {
+    "webhdfs": ("happy-path", "same-size-and-second", "remote-cut-in-transfer"),
+    "hdfs": ("happy-path",),
+}
+
+
+def _pairs(place: str, slow: set[str]) -> list[object]:
+    """Every scenario that applies to the place; ``slow`` ones are left out by default."""
+    wanted = [s for s in SCENARIOS.values() if place == "http" or s.name != "many-releases"]
+    return [
+        pytest.param(s, id=s.name, marks=[pytest.mark.slow] if s.name in slow else [])
+        for s in wanted
+        if s.places is None or place in s.places
+        if s.name != "password-stays-secret" or place == "ftp"
+    ]
+
+
+def _run(scenario: Scenario, place: Place, stock: Stock, folder: Path) -> None:
+    """Fails with the sentence, what a user would lose, and the evidence."""
+    verdict, observed = run_pair(scenario, place, stock, folder)
+    if verdict.evidence.startswith("not run: "):
+        pytest.skip(verdict.evidence)
+    if verdict.word == judge.PASSED and scenario.whole_throughout and observed.looks:
+        torn = judge.always_one_whole_release(observed)
+        assert torn is None, f"{scenario.title} But {torn}; log:\n{observed.log[-3000:]}"
+    assert verdict.word == judge.PASSED, (
+        f"{scenario.title} {verdict.word}: {verdict.evidence}. Otherwise: {scenario.loss}\n"
+        f"the monitor's log:\n{observed.log[-3000:]}"
+    )
+
+
+@pytest.mark.parametrize("scenario", _pairs("http", SLOW_HTTP))
+def test_our_monitor_does_over_http_what_the_scenario_says(
+    scenario: Scenario, http: Place, stock: Stock, tmp_path: Path
+) -> None:
+    _run(scenario, http, stock, tmp_path / "stage")
+
+
+@pytest.mark.parametrize("scenario", _pairs("ftp", set(SCENARIOS) - SHORT_FTP))
+def test_our_monitor_does_over_ftp_what_the_scenario_says(
+    scenario: Scenario, ftp: Place, stock: Stock, tmp_path: Path
+) -> None:
+    _run(scenario, ftp, stock, tmp_path / "stage")
+
+
+def test_our_monitor_conforms_on_a_real_hdfs(stock: Stock, tmp_path: Path) -> None:
+    # One test for both types: a NameNode and a DataNode take longer to start than these to run.
+    with WebHdfsPlace(tmp_path / "hdfs") as webhdfs:
+        assert isinstance(webhdfs, WebHdfsPlace)
+        for name in SHORT_HDFS["webhdfs"]:
+            _run(SCENARIOS[name], webhdfs, stock, tmp_path / f"webhdfs-{name}")
+        hdfs = webhdfs.through_hadoop()
+        for name in SHORT_HDFS["hdfs"]:
+            _run(SCENARIOS[name], hdfs, stock, tmp_path / f"hdfs-{name}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["webhdfs", "hdfs"])
+def test_our_monitor_conforms_on_a_real_hdfs_in_every_scenario(
+    name: str, stock: Stock, tmp_path: Path
+) -> None:
+    with PLACES[name](tmp_path / "hdfs") as place:
+        for scenario in SCENARIOS.values():
+            if scenario.applies(place) and scenario.name != "many-releases":
+                _run(scenario, place, stock, tmp_path / scenario.name)
