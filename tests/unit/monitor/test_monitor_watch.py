@@ -23,6 +23,11 @@ MakeWatch = Callable[..., Watch]
 
 
 @pytest.fixture
+def tmp_path(in_memory: Path) -> Path:
+    return in_memory
+
+
+@pytest.fixture
 def lines() -> Iterator[list[str]]:
     stream = io.StringIO()
     _log.set_up(debug=False, as_json=False, stream=stream)

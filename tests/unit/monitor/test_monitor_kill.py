@@ -1,0 +1,168 @@
+"""SIGKILL before every call that changes a file, from the first byte pulled to the end of a swap.
+
+A child process carries out one release and kills itself before its Nth change; N counts up until
+the release goes through. After every kill the live directory is one whole release, a new start
+converges, and nothing is left. (The conformance suite does the same to any monitor from outside.)
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor import _live, _log, _remotes, _state
+from monitor._machine import Event, State
+from monitor._remotes.base import Stop
+from monitor._watch import Watch
+
+from .fixtures import MODEL, Site, options_for
+
+_CHANGES = {
+    "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.chown", "os.utime",
+    "os.truncate", "os.link", "os.symlink", "os.setxattr", "shutil.rmtree",
+}  # fmt: skip
+
+
+@pytest.fixture
+def tmp_path(in_memory: Path) -> Path:
+    return in_memory
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    _log.set_up(debug=False, as_json=False, stream=io.StringIO())
+    yield
+    _log.logger.handlers.clear()
+
+
+def one_poll(local: Path, site: Site, **given: object) -> Event:
+    stop = Stop()
+    options = options_for(local, general_host=site.url, **given)
+    watch = Watch(options, _remotes.create(options, stop), stop)
+    watch.begin()
+    try:
+        while True:
+            row = watch.step()
+            if row.then is State.IDLE:
+                return row.event
+    finally:
+        watch.end()
+
+
+class _Killer:
+    """Kills this process before its ``number``th change of a file."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def count(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def hook(self, event: str, args: tuple[Any, ...]) -> None:
+        if event in _CHANGES:
+            self.count()
+        elif event == "open":
+            # Path, mode as text (or None from os.open), flags.
+            flags = args[2] if isinstance(args[2], int) else 0
+            if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
+                self.count()
+
+    def arm(self) -> None:
+        sys.addaudithook(self.hook)
+        # The exchange goes through ctypes, which tells no audit hook.
+        renameat2 = _live._renameat2
+
+        def counted(source: str, target: str, flags: int) -> None:
+            self.count()
+            renameat2(source, target, flags)
+            self.count()
+
+        _live._renameat2 = counted
+
+
+def killed_before(number: int, local: Path, site: Site, **given: object) -> bool:
+    """Whether a child was killed before its ``number``th change (else it came to the end)."""
+    child = os.fork()
+    if child == 0:
+        code = 3
+        try:
+            _Killer(number).arm()
+            code = 0 if one_poll(local, site, **given) is Event.SWAPPED else 4
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0, f"the child ended with {os.WEXITSTATUS(status)}"
+    return False
+
+
+def whole_release(live: Path) -> int:
+    """The number of the release in the live directory, which all of its files agree on."""
+    names = sorted(path.name for path in live.iterdir())
+    assert names == [
+        ".monitor-state.json", "fluid_time_file", "model.pdmodel", "params.pdiparams",
+        "serving_server_conf.prototxt", "serving_server_conf.stream.prototxt",
+    ]  # fmt: skip
+    state = _state.read_installed(str(live))
+    assert state.identity is not None
+    number = int((live / "params.pdiparams").read_bytes()[:9])
+    assert state.identity.release == number
+    assert int((live / "fluid_time_file").stat().st_mtime) == state.second
+    return number
+
+
+@pytest.mark.parametrize(
+    ("first", "keep"),
+    [
+        pytest.param(False, "2", id="a later release, old ones kept"),
+        pytest.param(False, "0", id="a later release", marks=pytest.mark.slow),
+        pytest.param(True, "0", id="the first release"),
+        pytest.param(True, "2", id="the first release, old ones kept", marks=pytest.mark.slow),
+    ],
+)
+def test_a_kill_at_any_point_leaves_one_whole_release_and_a_restart_converges(
+    tmp_path: Path, site: Site, first: bool, keep: str
+) -> None:
+    local = tmp_path / "local"
+    live = local / MODEL
+    release = 1
+    if not first:
+        site.publish(release)
+        one_poll(local, site, keep=keep)
+    seconds = [0]
+    number, went_through = 0, False
+    while not went_through:
+        number += 1
+        release += 1
+        if first and live.exists():
+            site.publish(release)
+            for path in sorted(live.rglob("*"), reverse=True):
+                path.unlink()
+            live.rmdir()
+        site.publish(release)
+        went_through = not killed_before(number, local, site, keep=keep)
+        where = f"killed before change {number}"
+        if live.exists() or not first:
+            assert whole_release(live) in (release - 1, release), where
+        assert one_poll(local, site, keep=keep) in (Event.SWAPPED, Event.INSTALLED), where
+        assert whole_release(live) == release, where
+        second = _state.read_installed(str(live)).second
+        assert second is not None
+        if not first:
+            assert second > seconds[-1], where
+        seconds.append(second)
+        left = {path.name for path in local.iterdir()}
+        assert left == {MODEL, f".{MODEL}.monitor", "_serving_monitor_tmp"}, where
+        assert list((local / "_serving_monitor_tmp").iterdir()) == [], where
+    assert number > 20
