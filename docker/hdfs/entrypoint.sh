@@ -8,36 +8,32 @@
 # client is told (127.0.0.1 for clients on the host, `datanode` for clients in containers).
 set -eu
 role=${1:?namenode or datanode}
+: "${NAMENODE:=namenode}" "${DATA:=/data}"
 : "${DATANODE_HOSTNAME:=127.0.0.1}" "${DATANODE_PORT:=9866}" "${DATANODE_HTTP_PORT:=9864}"
-: "${JAVA_OPTIONS:=-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto}"
-conf=/tmp/hadoop-conf
-mkdir -p "$conf" /data/hdfs
-echo "$role" >"$conf/role"
+: "${JAVA_OPTIONS:=-Xmx256m}"
+home=/opt/hadoop
+conf=/tmp/hadoop-conf-$role
+mkdir -p "$conf" "$DATA/hdfs"
+echo "$role" >/tmp/hadoop-role
 
 property() { printf '<property><name>%s</name><value>%s</value></property>\n' "$1" "$2"; }
 
 {
     echo '<configuration>'
-    property fs.defaultFS hdfs://namenode:9000
-    property hadoop.tmp.dir /data/hdfs
+    property fs.defaultFS "hdfs://$NAMENODE:9000"
+    property hadoop.tmp.dir "$DATA/hdfs"
     property hadoop.http.staticuser.user hdfs
-    echo '</configuration>'
-} >"$conf/core-site.xml"
-
-{
-    echo '<configuration>'
     property dfs.replication 1
     property dfs.permissions.enabled false
-    property dfs.namenode.rpc-address namenode:9000
+    property dfs.namenode.rpc-address "$NAMENODE:9000"
     property dfs.namenode.rpc-bind-host 0.0.0.0
     property dfs.namenode.http-address 0.0.0.0:9870
-    property dfs.namenode.name.dir file:///data/hdfs/name
-    property dfs.datanode.data.dir file:///data/hdfs/data
+    property dfs.namenode.name.dir "file://$DATA/hdfs/name"
+    property dfs.datanode.data.dir "file://$DATA/hdfs/data"
     property dfs.datanode.address "0.0.0.0:$DATANODE_PORT"
     property dfs.datanode.http.address "0.0.0.0:$DATANODE_HTTP_PORT"
     property dfs.datanode.ipc.address 0.0.0.0:9867
     property dfs.datanode.hostname "$DATANODE_HOSTNAME"
-    property dfs.client.use.datanode.hostname true
     property dfs.namenode.datanode.registration.ip-hostname-check false
     property dfs.namenode.safemode.extension 0
     property dfs.namenode.fs-limits.min-block-size 4096
@@ -46,33 +42,50 @@ property() { printf '<property><name>%s</name><value>%s</value></property>\n' "$
     property dfs.heartbeat.interval 1
     property dfs.namenode.heartbeat.recheck-interval 500
     property dfs.namenode.redundancy.interval.seconds 1s
-    # A DataNode that starts first, or outlives the NameNode, must find it again soon.
-    property ipc.client.connect.max.retries.on.timeouts 3
-    property dfs.datanode.cached-dfsused.check.interval.ms 0
+    # A DataNode that starts first, or outlives the NameNode, finds it again soon.
+    property ipc.client.connect.retry.interval 200
+    property ipc.client.connect.max.retries 50
     echo '</configuration>'
-} >"$conf/hdfs-site.xml"
-
-hadoop() {
-    # Word splitting of JAVA_OPTIONS is wanted.
-    # shellcheck disable=SC2086
-    "$@" java $JAVA_OPTIONS -cp "$conf:/opt/hadoop:/opt/hadoop/lib/*" "$main" \
-        -conf "$conf/core-site.xml" -conf "$conf/hdfs-site.xml" $arguments
-}
+} >"$conf/site.xml"
 
 case $role in
-namenode)
-    main=org.apache.hadoop.hdfs.server.namenode.NameNode
-    if [ ! -e /data/hdfs/name/current/VERSION ]; then
-        arguments='-format -nonInteractive' hadoop env
-    fi
-    arguments='' hadoop exec
-    ;;
-datanode)
-    main=org.apache.hadoop.hdfs.server.datanode.DataNode
-    arguments='' hadoop exec
-    ;;
+namenode) main=org.apache.hadoop.hdfs.server.namenode.NameNode ;;
+datanode) main=org.apache.hadoop.hdfs.server.datanode.DataNode ;;
 *)
     echo "entrypoint.sh: '$role' is neither namenode nor datanode" >&2
     exit 2
     ;;
 esac
+
+# Classes mapped from an archive (train.sh) start the daemon in half the time. The class path may
+# hold no folder then, so what Hadoop wants on it lies in a jar.
+if [ -n "${RECORD:-}" ]; then
+    sharing="-XX:ArchiveClassesAtExit=$RECORD"
+elif [ -r "$home/$role.jsa" ]; then
+    sharing="-XX:SharedArchiveFile=$home/$role.jsa"
+else
+    sharing=
+fi
+path=$(printf '%s:' "$home"/lib/*.jar)
+
+java_main() {
+    # Word splitting of the options is wanted.
+    # shellcheck disable=SC2086
+    "$@" java $JAVA_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData \
+        -Xshare:auto -Xlog:disable -Xlog:all=error:stderr $sharing \
+        -cp "${path%:}" "$main" -conf "$conf/site.xml" $arguments
+}
+
+if [ "$role" = namenode ] && [ ! -e "$DATA/hdfs/name/current/VERSION" ]; then
+    if [ -d "$home/formatted" ]; then
+        # Under another name first: a kill in between must not leave half a name folder.
+        rm -rf "$DATA/hdfs/name.new" "$DATA/hdfs/name"
+        cp -r "$home/formatted" "$DATA/hdfs/name.new"
+        mv "$DATA/hdfs/name.new" "$DATA/hdfs/name"
+    else
+        (sharing='' arguments='-format -force -nonInteractive' && java_main env)
+        # While the image is built: as formatting leaves it, for every later first start.
+        if [ -n "${RECORD:-}" ]; then cp -r "$DATA/hdfs/name" "$DATA/formatted"; fi
+    fi
+fi
+arguments='' && java_main exec

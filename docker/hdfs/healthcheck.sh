@@ -6,7 +6,7 @@ web=http://namenode:9870/webhdfs/v1
 query='user.name=health'
 ask() { curl --silent --show-error --fail --max-time 8 --noproxy '*' "$@"; }
 
-case $(cat /tmp/hadoop-conf/role) in
+case $(cat /tmp/hadoop-role) in
 namenode)
     # Made and removed in one go: nobody who lists the root should meet a file of ours.
     folder=/.health-namenode

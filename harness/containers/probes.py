@@ -15,6 +15,16 @@ _TIMEOUT_S = 5.0
 _NAME = ".harness-ready"
 
 
+def namenode_answers(url: str) -> bool:
+    """Whether the NameNode at ``url`` lists its root (safe mode does not keep it from that)."""
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.get(f"{url}/webhdfs/v1/?op=LISTSTATUS", timeout=_TIMEOUT_S)
+        return answer.status_code == 200
+
+
 def webhdfs_works(url: str) -> bool:
     """Through the NameNode's HTTP port at ``url`` and the DataNode it leads to."""
     import requests

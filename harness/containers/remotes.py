@@ -126,6 +126,19 @@ class ContainerHdfs(_ContainerRemote):
         }
         super().__init__(folder, path=path, variables=variables)
 
+    def start(self, service: Optional[str] = None) -> None:
+        """Starts it; of the whole remote returns once the NameNode listens.
+
+        The engine accepts connections on a published port from the start and drops them until
+        something listens inside. A client would take that for a broken NameNode rather than for
+        one that is not up yet.
+        """
+        super().start(service)
+        if service is None:
+            self._stack.wait_ready(
+                lambda: probes.namenode_answers(self.web_url), "the NameNode to listen", 60
+            )
+
     def _works(self) -> bool:
         return probes.webhdfs_works(self.web_url)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 from ..hadoop import fetch_jars
@@ -24,6 +25,10 @@ def stage_jars(context: Path) -> None:
     target.mkdir()
     for jar in fetch_jars():
         link_or_copy(jar, target / jar.name)
+    # What Hadoop wants on its class path beside jars; a folder there would forbid class archives.
+    with zipfile.ZipFile(target / "configuration.jar", "w") as archive:
+        archive.writestr("core-site.xml", "<configuration/>\n")
+        archive.write(context / "log4j.properties", "log4j.properties")
 
 
 def link_or_copy(source: Path, target: Path) -> None:
