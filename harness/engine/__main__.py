@@ -18,11 +18,18 @@ from . import _gflags
 _FAILED = 255
 # Ours, for what the real binary could serve and this one cannot.
 _REFUSED = 2
+_STRICT = ("--strict-compat", "-strict-compat")
+
+
+def _says_yes(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("1", "true", "yes", "on")
 
 
 def main(words: Optional[Sequence[str]] = None) -> int:
     """Runs the engine; the result is the process's exit code."""
     words = sys.argv[1:] if words is None else words
+    strict = any(word in _STRICT for word in words) or _says_yes("ENGINE_STRICT_COMPAT")
+    words = [word for word in words if word not in _STRICT]
     try:
         flags = _gflags.parse(words)
     except _gflags.CommandLineEnd as end:
@@ -45,6 +52,8 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     except (_prototxt.Refused, _messages.MessagesMissing) as error:
         print(f"embedded-serving: {error}", file=sys.stderr)
         return _REFUSED
+    # One thread each: more would spin beside the event loop, and the nursery forks.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from . import _engine
 
     try:
@@ -57,7 +66,8 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         )
         return _REFUSED
     try:
-        engine = _engine.Engine(flags, serving, log, os.environ.get("ENGINE_HOST", "127.0.0.1"))
+        host = os.environ.get("ENGINE_HOST", "127.0.0.1")
+        engine = _engine.Engine(flags, serving, log, host=host, strict=strict)
         _engine.run(engine)
     except _engine.CannotServe as error:
         print(f"embedded-serving: {error}", file=sys.stderr)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 import numpy as np
 import orjson
 
 from ._query import (
-    ELEM_OF_DTYPE,
+    ELEM_OF_CODE,
     ELEM_TYPES,
     Answer,
     Array,
@@ -52,6 +51,7 @@ _REPEATED: dict[str, tuple[str, frozenset[type], Optional[tuple[int, int]]]] = {
     "shape": ("INT32", _INTS, _INT32),
     "lod": ("INT32", _INTS, _INT32),
 }
+_REPEATED_KEYS = _REPEATED.keys()
 
 
 def decode(body: bytes) -> Query:
@@ -89,49 +89,45 @@ def decode(body: bytes) -> Query:
 def _tensor(document: Any) -> Tensor:
     if type(document) is not dict:
         raise _wrong(document, f"{_REQUEST}.tensor", "OBJECT")
-    fields = {key: _repeated(key, value) for key, value in document.items() if key in _REPEATED}
-    name = _scalar(document, "name", str, "")
-    number = _scalar(document, "elem_type", int, 0)
+    for key in _REPEATED_KEYS & document.keys():
+        _check_repeated(key, document[key])
+    # json2pb passes over an optional field whose value has the wrong type.
+    name = document.get("name")
+    if type(name) is not str:
+        name = ""
+    number = document.get("elem_type")
+    if type(number) is not int or not _INT32[0] <= number <= _INT32[1]:
+        number = 0
     kind = elem_type_of(name, number)
     flat: Array
     if kind.field == "tensor_content":
         flat = from_bytes(name, kind, _base64(document.get("tensor_content")))
     elif kind.field == "data":
-        strings = fields.get("data", [])
+        strings: Any = document.get("data") or ()
         if len(strings) != 1:
             raise inference_failed(f"feed {name} has {len(strings)} strings, not one")
         flat = np.frombuffer(strings[0].encode(), np.uint8)
     else:
-        flat = np.array(fields.get(kind.field, []), kind.dtype)
-    array = shaped(name, number, flat, tuple(fields.get("shape", ())))
-    lod = tuple(fields.get("lod", ()))
+        flat = np.array(document.get(kind.field) or (), kind.dtype)
+    array = shaped(name, number, flat, tuple(document.get("shape") or ()))
+    lod = tuple(document.get("lod") or ())
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)
 
 
-def _repeated(key: str, value: Any) -> Sequence[Any]:
+def _check_repeated(key: str, value: Any) -> None:
     should_be, types, limits = _REPEATED[key]
     if value is None:
-        return ()
+        return
     if type(value) is not list:
         raise Unparsable(f"Invalid value for repeated field: {_TENSOR}.{key}")
-    # The set is built at C's speed; the slow look at each element only when something is wrong.
-    if not types.issuperset(map(type, value)) or (
+    # The types are compared at C's speed; the slow look at each only when something is wrong.
+    if types.issuperset(map(type, value)) and not (
         limits and value and not (limits[0] <= min(value) and max(value) <= limits[1])
     ):
-        for one in value:
-            if type(one) not in types or (limits and not limits[0] <= one <= limits[1]):
-                raise _wrong(one, f"{_TENSOR}.{key}", should_be)
-    return value
-
-
-def _scalar(document: dict[str, Any], key: str, kind: type, default: Any) -> Any:
-    # json2pb passes over an optional field whose value has the wrong type.
-    value = document.get(key)
-    if type(value) is not kind:
-        return default
-    if isinstance(value, int) and not _INT32[0] <= value <= _INT32[1]:
-        return default
-    return value
+        return
+    for one in value:
+        if type(one) not in types or (limits and not limits[0] <= one <= limits[1]):
+            raise _wrong(one, f"{_TENSOR}.{key}", should_be)
 
 
 def _base64(value: Any) -> bytes:
@@ -171,7 +167,7 @@ def encode(answer: Answer) -> bytes:
     """Fields in the order of their numbers, without those at their default."""
     tensors = []
     for variable, array, lod in answer.fetched:
-        number = ELEM_OF_DTYPE[array.dtype.name]
+        number = ELEM_OF_CODE[array.dtype.char]
         field = ELEM_TYPES[number].field
         tensor: dict[str, Any] = {}
         if field != "tensor_content" and array.size:

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _messages
 from ._query import (
-    ELEM_OF_DTYPE,
+    ELEM_OF_CODE,
     ELEM_TYPES,
     Answer,
     Array,
@@ -51,7 +51,7 @@ class ProtobufCodec:
         output = response.outputs.add()
         for variable, array, lod in answer.fetched:
             tensor = output.tensor.add()
-            number = ELEM_OF_DTYPE[array.dtype.name]
+            number = ELEM_OF_CODE[array.dtype.char]
             field = ELEM_TYPES[number].field
             if field == "tensor_content":
                 tensor.tensor_content = array.tobytes()

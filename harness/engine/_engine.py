@@ -32,6 +32,7 @@ from ._model_files import BadModel
 from ._prototxt import Serving
 from ._query import ServiceError
 from ._routes import FULL_SERVICE
+from ._trial import Nursery
 
 _BACKLOG = 1024
 # A thread that waits for the interpreter gets it after so many seconds (default 5 ms): the
@@ -47,10 +48,13 @@ class CannotServe(Exception):
 class Engine:
     """Everything that one run of the engine holds.
 
-    ``host`` is the address to bind. Raises ``CannotServe``.
+    ``host`` is the address to bind. With ``strict`` the process dies where the real server does.
+    Raises ``CannotServe``.
     """
 
-    def __init__(self, flags: Flags, serving: Serving, log: Log, host: str) -> None:
+    def __init__(
+        self, flags: Flags, serving: Serving, log: Log, *, host: str, strict: bool = False
+    ) -> None:
         self.flags = flags
         self.serving = serving
         self.log = log
@@ -68,7 +72,9 @@ class Engine:
             memory_optim=serving.memory_optim,
             precision=flags.text("precision"),
         )
-        self._loader = Loader(serving, device, log, self._threads)
+        self._strict = strict
+        nursery = None if strict else Nursery.start(serving.feeds, serving.fetches)
+        self._loader = Loader(serving, device, log, self._threads, nursery)
         self._core: Core = self._first_core()
         self.batcher: Batcher
         self._loop: asyncio.AbstractEventLoop
@@ -101,6 +107,7 @@ class Engine:
         try:
             core = self._loader.load()
         except BadModel as error:
+            self._die_if_strict(error.real_signal, str(error))
             self._loader.log_failure(error)
             raise CannotServe(f"cannot load the model in {serving.model_dir}: {error}") from None
         log.warning_line("infer.cpp:43", f"Succ load model:{serving.model_dir}")
@@ -175,6 +182,7 @@ class Engine:
         try:
             core = self._loader.load()
         except BadModel as error:
+            self._die_if_strict(error.real_signal, str(error))
             self._loader.log_failure(error)
             return False
         old = self._swap(core)
@@ -200,8 +208,24 @@ class Engine:
         done.wait()
         return before[0]
 
+    # --strict-compat
+
     def _query_failed(self, error: ServiceError) -> None:
-        """Nothing here: the engine lives on."""
+        if error.real_dies:
+            self._die_if_strict(signal.SIGABRT, error.text)
+
+    def _die_if_strict(self, signum: signal.Signals, reason: str) -> None:
+        if not self._strict:
+            return
+        self.log.flush()
+        if signum == signal.SIGABRT:
+            sys.stderr.write(
+                "terminate called after throwing an instance of 'phi::enforce::EnforceNotMet'\n"
+                f"  what():  {reason}\n"
+            )
+            sys.stderr.flush()
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
 
 
 def run(engine: Engine) -> None:

@@ -8,7 +8,7 @@ because on this port another protocol may follow right behind it.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import httptools
 
@@ -70,7 +70,7 @@ class _Collector:
         self.headers[key] = self.headers[key] + b"," + value if key in self.headers else value
 
 
-def looks_like_http(data: bytearray, at: int) -> bool:
+def looks_like_http(data: Union[bytes, bytearray], at: int) -> bool:
     """Whether bytes can be the start of a request line: a method, or the start of one."""
     word = data[at : at + 16].partition(b" ")[0]
     return bool(word) and len(word) < 16 and _METHOD_CHARACTERS.issuperset(word)

@@ -8,6 +8,7 @@ from ._glog import WARNING, Log
 from ._model import Core, Device
 from ._model_files import BadModel, check, opened
 from ._prototxt import Serving
+from ._trial import Nursery
 
 
 class Loader:
@@ -15,20 +16,34 @@ class Loader:
 
     The real server has a copy of the predictor for each worker and one more, and logs each; the
     engine's one core serves them all, but the lines are the same, because readers count them.
+
+    Without a ``nursery`` (``--strict-compat``) nothing is checked before Paddle has it, and what
+    Paddle refuses ends the process, as the real server ends.
     """
 
-    def __init__(self, serving: Serving, device: Device, log: Log, workers: int) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        device: Device,
+        log: Log,
+        workers: int,
+        nursery: Optional[Nursery],
+    ) -> None:
         self._serving = serving
         self._device = device
         self._log = log
         self._workers = workers
+        self._nursery = nursery
         self._index = 0
 
     def load(self) -> Core:
         """A new core. Raises ``BadModel``; nothing of the attempt is kept then."""
-        with opened(self._serving.model_dir) as files:
-            graph = check(files)
-            return Core(files, graph, self._serving.feeds, self._serving.fetches, self._device)
+        serving = self._serving
+        with opened(serving.model_dir) as files:
+            if self._nursery is not None:
+                self._nursery.try_out(files, self._device)
+            graph = check(files, whole=self._nursery is not None)
+            return Core(files, graph, serving.feeds, serving.fetches, self._device)
 
     def log_workers(self) -> None:
         """The lines of every worker that takes the new core."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -32,8 +32,16 @@ class Device:
     precision: str = "fp32"
 
 
-# What decides whether queries may run together: for each feed its name, type and row shape.
-Key = tuple[tuple[str, str, tuple[int, ...]], ...]
+# What decides whether queries may run together: for each feed its name and the shape of a row.
+Key = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class _Takes(NamedTuple):
+    """An input as it is compared with every query. ``row`` is None where rows may differ."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    row: Optional[tuple[int, ...]]
 
 
 class Core:
@@ -62,7 +70,8 @@ class Core:
             handles = [self._predictor.get_output_handle(name) for name in outputs]
         except Exception as error:
             raise BadModel(f"Paddle cannot name the model's inputs: {reason(error)}") from None
-        self._takes: dict[str, Input] = {one.name: one for one in graph.inputs}
+        self._graph = graph
+        self._takes = {one.name: _taken(one) for one in graph.inputs}
         for feed in feeds:
             if feed.name not in self._inputs:
                 raise BadModel(
@@ -98,7 +107,7 @@ class Core:
             raise inference_failed()
         key = []
         rows = -1
-        alone = not self.together or len(query.tensors) != len(self._takes)
+        alone = not self.together
         for name, array, lod in query.tensors:
             takes = self._takes.get(name)
             if takes is None:
@@ -106,23 +115,26 @@ class Core:
                     f"there is no feed {name or '(without a name)'}; "
                     f"the model has {', '.join(self._takes)}"
                 )
-            dtype, shape = array.dtype.name, array.shape
+            dtype, shape = array.dtype, array.shape
             if dtype != takes.dtype:
-                raise inference_failed(f"feed {name} is {dtype}, the model takes {takes.dtype}")
-            if not lod and not _fits(shape, takes.shape):
+                raise inference_failed(
+                    f"feed {name} is {dtype.name}, the model takes {takes.dtype.name}"
+                )
+            if shape[1:] != takes.row and not lod and not _fits(shape, takes.shape):
                 raise inference_failed(
                     f"feed {name} has the shape {list(shape)}, the model takes {list(takes.shape)}"
                 )
             if lod or shape[0] == 0 or (rows >= 0 and rows != shape[0]):
                 alone = True
             rows = shape[0]
-            key.append((name, dtype, shape[1:]))
-        if len({one[0] for one in key}) != len(self._takes):
-            missing = [name for name in self._takes if name not in {one[0] for one in key}]
+            key.append((name, shape[1:]))
+        if len(key) != len(self._takes) or (
+            len(key) > 1 and len({name for name, _ in key}) != len(key)
+        ):
+            given = [name for name, _ in key]
+            missing = [name for name in self._takes if name not in given]
             raise inference_failed(
-                f"feed {', '.join(missing)} is missing"
-                if missing
-                else f"feed {key[0][0]} is given twice"
+                f"feed {', '.join(missing)} is missing" if missing else "a feed is given twice"
             )
         return None if alone else tuple(key)
 
@@ -178,7 +190,7 @@ class Core:
         two random rows have to give the same apart and together.
         """
         random = np.random.default_rng(0)
-        feeds = [_trial_array(one, random) for one in self._takes.values()]
+        feeds = [_trial_array(one, random) for one in self._graph.inputs]
         if any(array is None for array in feeds):
             return
         tensors = [(name, array) for name, array in zip(self._takes, feeds) if array is not None]
@@ -206,6 +218,11 @@ class Core:
             self._inputs[name]._copy_from_cpu_bind(array)
         self._predictor.run()
         return [handle.copy_to_cpu() for _, handle in self._outputs]
+
+
+def _taken(one: Input) -> _Takes:
+    free_rows = one.shape[:1] == (-1,) and all(dim >= 0 for dim in one.shape[1:])
+    return _Takes(np.dtype(one.dtype), one.shape, one.shape[1:] if free_rows else None)
 
 
 def _fits(shape: tuple[int, ...], takes: tuple[int, ...]) -> bool:

@@ -50,28 +50,36 @@ ELEM_TYPES: dict[int, ElemType] = {
     9: ElemType("bool", "bool", "bool_data"),
     20: ElemType("string", "uint8", "data"),
 }
-ELEM_OF_DTYPE: dict[str, int] = {
-    kind.dtype: number for number, kind in ELEM_TYPES.items() if number != 20
+# By numpy's one-letter code, which costs nothing to ask for (``dtype.name`` is made up in Python).
+ELEM_OF_CODE: dict[str, int] = {
+    np.dtype(kind.dtype).char: number for number, kind in ELEM_TYPES.items() if number != 20
 }
 
 
 class ServiceError(Exception):
-    """A request that fails: ``code`` as above, ``text`` as the client reads it."""
+    """A request that fails: ``code`` as above, ``text`` as the client reads it.
 
-    def __init__(self, code: int, text: str) -> None:
+    ``real_dies`` says that the real server aborts on such a request (``--strict-compat``).
+    """
+
+    def __init__(self, code: int, text: str, real_dies: bool = False) -> None:
         super().__init__(text)
         self.code = code
         self.text = text
+        self.real_dies = real_dies
 
 
 class Unparsable(ValueError):
     """The body is no request in its encoding; the text says why (may be empty)."""
 
 
-def inference_failed(reason: str = "") -> ServiceError:
-    """E-5100, with the reason behind the real server's own text."""
+def inference_failed(reason: str = "", real_dies: bool = True) -> ServiceError:
+    """E-5100, with the reason behind the real server's own text.
+
+    With a reason it is one of the requests on which the real server aborts, unless told otherwise.
+    """
     text = f"{INFERENCE_FAILED_TEXT} {reason}" if reason else INFERENCE_FAILED_TEXT
-    return ServiceError(INFERENCE_FAILED, text)
+    return ServiceError(INFERENCE_FAILED, text, bool(reason) and real_dies)
 
 
 class Tensor(NamedTuple):
@@ -124,7 +132,8 @@ def shaped(name: str, elem_type: int, flat: Array, shape: tuple[int, ...]) -> Ar
     if count != flat.size:
         raise inference_failed(
             f"feed {name} has {flat.size} elements of {ELEM_TYPES[elem_type].name}, "
-            f"but its shape {list(shape)} takes {count}"
+            f"but its shape {list(shape)} takes {count}",
+            real_dies=False,
         )
     return flat.reshape(shape)
 

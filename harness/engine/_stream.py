@@ -74,6 +74,10 @@ class MessageReader:
         """
         if self._state == "HTTP2":
             return [data]
+        if not self._data and self._state == "START":
+            message = self._whole(data)
+            if message is not None:
+                return [message]
         self._data += data
         if len(self._data) < self._needed:
             return []
@@ -89,6 +93,32 @@ class MessageReader:
             del self._data[: self._at]
             self._at = 0
         return messages
+
+    def _whole(self, data: bytes) -> Optional[Message]:
+        """The usual case, quickly: one message, and nothing else, came at once.
+
+        Gives None in every other case, errors included: the machine below is for those.
+        """
+        if data.startswith(_baidu_std.MAGIC):
+            if len(data) < _baidu_std.HEADER.size or len(data) > self._limit:
+                return None
+            _, body, meta = _baidu_std.HEADER.unpack_from(data)
+            if len(data) != _baidu_std.HEADER.size + body or meta > body:
+                return None
+            try:
+                return _baidu_std.read_frame(data)
+            except _baidu_std.BrokenFrame:
+                return None
+        end = data.find(b"\r\n\r\n", 0, _http1.HEAD_LIMIT) + 4
+        if end < 4 or data.startswith(b"PRI ") or not _http1.looks_like_http(data, 0):
+            return None
+        try:
+            head = _http1.read_head(data[:end])
+        except _http1.BrokenRequest:
+            return None
+        if head.chunked or len(data) != end + head.length or head.length > self._limit:
+            return None
+        return _http1.HttpRequest(head, data[end:])
 
     def _protocol(self) -> str:
         return "baidu_std" if self._state == "FRAME" else "http"

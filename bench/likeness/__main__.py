@@ -1,0 +1,69 @@
+"""Holds a serving binary against what was measured on the real Paddle Serving 0.9.0.
+
+    python -m bench.likeness                       the embedded engine (or SERVING_BIN)
+    python -m bench.likeness --binary PATH         any other
+    python -m bench.likeness --only reload         facts whose group or text contains it
+
+Prints one table, a line for each fact: ``same``, ``better`` (the difference that the engine's
+README names), or DIFFERS with what was seen. Exit code 0 when no fact differs, 1 when one does,
+2 for bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections import Counter
+
+from harness.errors import HarnessError
+
+from . import server
+from .checks import Check, Differs, Subject, load_all
+
+
+def judge(one: Check, subject: Subject) -> tuple[str, str]:
+    """``same``, ``better`` or ``DIFFERS``, and what was seen."""
+    try:
+        better = one.function(subject)
+    except (Differs, HarnessError, OSError, EOFError) as error:
+        return "DIFFERS", f"{type(error).__name__}: {error}"
+    return ("better", one.wanted) if better else ("same", "")
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="python -m bench.likeness", description=__doc__)
+    options.formatter_class = argparse.RawDescriptionHelpFormatter
+    options.add_argument("--binary", help="serving binary (default: SERVING_BIN or the engine)")
+    options.add_argument("--only", default="", help="facts whose group or text contains this")
+    given = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    found: Counter[str] = Counter()
+    started = time.monotonic()
+    try:
+        subject = Subject(server.binary(given.binary))
+        chosen = [one for one in load_all() if given.only in f"{one.group}: {one.fact}"]
+        if not chosen:
+            print(f"bench.likeness: --only {given.only} fits no fact", file=sys.stderr)
+            return 2
+        print(f"binary: {subject.binary}\n")
+        try:
+            for one in chosen:
+                verdict, seen = judge(one, subject)
+                found[verdict] += 1
+                print(f"{verdict:8} {one.group:12} {one.fact}", flush=True)
+                if seen:
+                    print(f"{'':8} {'':12} -> {seen}", flush=True)
+        finally:
+            subject.close()
+    except HarnessError as error:
+        print(f"bench.likeness: {error}", file=sys.stderr)
+        return error.exit_code
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items()))
+    print(f"\n{sum(found.values())} facts: {counts}; {time.monotonic() - started:.0f} s")
+    return 1 if found["DIFFERS"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Asks a server with one of Paddle Serving's clients and prints what it said, as JSON.
+
+python bench/likeness/asking.py CLIENT_CONF HOST:PORT compiled | wrong shape | two | http MODE
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+ROW = np.ones(13, "float32")
+
+
+def _compiled(configuration: str, endpoint: str) -> Any:
+    from harness.clients.cure import client_class
+
+    client = client_class()()
+    client.load_client_config(configuration)
+    client.connect([endpoint])
+    return client
+
+
+def compiled(configuration: str, endpoint: str) -> Any:
+    client = _compiled(configuration, endpoint)
+    answers: dict[str, Any] = {
+        "row": client.predict(feed={"x": ROW}, fetch=["price"], batch=False)["price"].tolist(),
+        "batch": client.predict(feed={"x": np.stack([ROW] * 3)}, fetch=["price"], batch=True)[
+            "price"
+        ].tolist(),
+    }
+    try:
+        client.predict(feed={"y": ROW}, fetch=["price"], batch=False)
+    except ValueError as error:
+        answers["wrong name"] = f"ValueError: {error}"
+    return answers
+
+
+def wrong_shape(configuration: str, endpoint: str) -> Any:
+    client = _compiled(configuration, endpoint)
+    return client.predict(feed={"x": np.ones((1, 12), "float32")}, fetch=["price"], batch=True)
+
+
+def two(configuration: str, endpoint: str) -> Any:
+    """The model with two inputs of different types and two outputs."""
+    client = _compiled(configuration, endpoint)
+    answer = client.predict(
+        feed={
+            "l": np.array([[1, 2, 3], [4, 5, 6]], "float32"),
+            "r": np.array([[10, 20], [30, 2**40]], "int64"),
+        },
+        fetch=["mixed", "total"],
+        batch=True,
+    )
+    return {name: value.tolist() for name, value in answer.items()}
+
+
+def words(configuration: str, endpoint: str) -> Any:
+    """The model with a lod tensor: two sequences of 2 and 3 words."""
+    client = _compiled(configuration, endpoint)
+    answer = client.predict(
+        feed={"words": np.arange(1, 6, dtype="int64").reshape(5, 1), "words.lod": [0, 2, 5]},
+        fetch=["sums"],
+        batch=True,
+    )
+    return answer["sums"].tolist()
+
+
+def http(configuration: str, endpoint: str, mode: str) -> Any:
+    from paddle_serving_client import HttpClient
+
+    client = HttpClient()
+    client.load_client_config(configuration)
+    client.set_http_proto(mode != "JSON")
+    client.set_use_grpc_client(mode == "gRPC")
+    if mode == "gzip":
+        client.set_request_compress(True)
+        client.set_response_compress(True)
+    client.connect([endpoint])
+    rows = 200 if mode == "gzip" else 1
+    answer = client.predict(feed={"x": np.stack([ROW] * rows)}, fetch=["price"], batch=True)
+    if answer is None:
+        return None
+    if isinstance(answer, dict):
+        return answer["outputs"][0]["tensor"][0]["float_data"]
+    return list(answer.outputs[0].tensor[0].float_data)
+
+
+if __name__ == "__main__":
+    _configuration, _endpoint, _kind, *_rest = sys.argv[1:]
+    _function = globals()[_kind.replace(" ", "_")]
+    print()
+    print(json.dumps(_function(_configuration, _endpoint, *_rest)), flush=True)

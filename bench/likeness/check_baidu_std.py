@@ -1,0 +1,157 @@
+"""baidu_std, the compiled client's protocol, byte by byte."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from typing import Any
+
+import cramjam
+
+from harness.engine import _baidu_std
+from harness.engine._baidu_std import GZIP, NONE, SNAPPY, ZLIB
+
+from . import wire
+from .check_http import price as http_price
+from .checks import JSON_BODY, PRICE, Subject, check, holds, same
+from .wire import BaiduAnswer, Wire, baidu
+
+SERVICE = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
+
+
+def payload(**fields: Any) -> bytes:
+    data: bytes = wire.request_message(**fields).SerializeToString()
+    return data
+
+
+def frame(data: bytes, correlation_id: int = 7, **options: Any) -> bytes:
+    return _baidu_std.request(SERVICE, "inference", data, correlation_id, **options)
+
+
+def price(answer: BaiduAnswer) -> Any:
+    holds(answer.code == 0, f"error {answer.code}: {answer.text}")
+    return wire.response_message(gzip.decompress(answer.payload)).outputs[0].tensor[0].float_data[0]
+
+
+@check("baidu_std", "an answer echoes the correlation id and is gzip-compressed")
+def _(subject: Subject) -> None:
+    answer = baidu(subject.port, frame(payload(), 4711))
+    same(answer.correlation_id, 4711)
+    same(answer.compression, GZIP, "compress_type")
+    same(price(answer), PRICE)
+
+
+for _name, _kind, _packed in (
+    ("gzip", GZIP, gzip.compress(payload())),
+    ("zlib", ZLIB, zlib.compress(payload())),
+    ("snappy", SNAPPY, bytes(cramjam.snappy.compress_raw(payload()))),
+):
+
+    @check("baidu_std", f"a request compressed with {_name} is accepted, the answer is gzip")
+    def _(subject: Subject, _kind: int = _kind, _packed: bytes = _packed) -> None:
+        answer = baidu(subject.port, frame(_packed, compression=_kind))
+        same(price(answer), PRICE)
+        same(answer.compression, GZIP, "compress_type")
+
+
+@check("baidu_std", "an attachment and authentication data are accepted")
+def _(subject: Subject) -> None:
+    data = frame(payload(), attachment=b"attached", authentication=b"secret")
+    same(price(baidu(subject.port, data)), PRICE)
+
+
+@check("baidu_std", "the short name of the service works too")
+def _(subject: Subject) -> None:
+    data = _baidu_std.request("GeneralModelService", "inference", payload(), 1)
+    same(price(baidu(subject.port, data)), PRICE)
+
+
+@check("baidu_std", "many requests in flight on one connection are all answered")
+def _(subject: Subject) -> None:
+    with Wire(subject.port) as one:
+        one.send(b"".join(frame(payload(), number) for number in range(50)))
+        answers = [one.baidu_answer() for _ in range(50)]
+    same({answer.correlation_id for answer in answers}, set(range(50)))
+    same({price(answer) for answer in answers}, {PRICE})
+
+
+@check("baidu_std", "the method debug answers with a report as attachment")
+def _(subject: Subject) -> None:
+    answer = baidu(subject.port, _baidu_std.request(SERVICE, "debug", payload(), 1))
+    same(answer.code, 0)
+    holds(answer.attachment, "there is no attachment")
+
+
+@check("baidu_std", "the logged id is Request.log_id")
+def _(subject: Subject) -> None:
+    start = len(subject.server.log())
+    baidu(subject.port, frame(payload(log_id=123456), log_id=9))
+    subject.server.wait_for_log("[serving]logid=123456,cost=", start=start)
+
+
+@check("baidu_std", "an unknown service: 1001 `Fail to find service=X`")
+def _(subject: Subject) -> None:
+    answer = baidu(subject.port, _baidu_std.request("X", "inference", payload(), 1))
+    same(answer.code, 1001)
+    holds("Fail to find service=X" in answer.text, answer.text)
+
+
+@check("baidu_std", "an unknown method: 1002 `Fail to find method=SERVICE/METHOD`")
+def _(subject: Subject) -> None:
+    answer = baidu(subject.port, _baidu_std.request(SERVICE, "nope", payload(), 1))
+    same(answer.code, 1002)
+    holds(f"Fail to find method={SERVICE}/nope" in answer.text, answer.text)
+
+
+for _name, _kind in (("none", NONE), ("snappy", SNAPPY), ("unknown", 9)):
+
+    @check("baidu_std", f"garbage as {_name}: 1003 with CompressType={_name} and the size")
+    def _(subject: Subject, _name: str = _name, _kind: int = _kind) -> None:
+        answer = baidu(subject.port, frame(b"\xff" * 20, compression=_kind))
+        same(answer.code, 1003)
+        text = f"Fail to parse request message, CompressType={_name}, request_size=20"
+        holds(text in answer.text, answer.text)
+
+
+@check("baidu_std", "an empty request: -5100")
+def _(subject: Subject) -> None:
+    same(baidu(subject.port, frame(b"")).code, -5100)
+
+
+for _what, _data in (
+    ("a meta larger than the body", _baidu_std.HEADER.pack(b"PRPC", 10, 20) + b"x" * 20),
+    ("a meta that does not parse", _baidu_std.HEADER.pack(b"PRPC", 10, 10) + b"\xff" * 10),
+    ("a body over max_body_size", _baidu_std.HEADER.pack(b"PRPC", (64 << 20) + 1, 10) + b"x" * 99),
+    ("bytes in no protocol", b"\x00\x01\x02\x03" * 10),
+):
+
+    @check("baidu_std", f"{_what}: closed without an answer")
+    def _(subject: Subject, _data: bytes = _data) -> None:
+        with Wire(subject.port) as one:
+            one.send(_data)
+            holds(one.closed(), "it answered")
+
+
+@check("baidu_std", "HTTP and baidu_std may alternate on one connection")
+def _(subject: Subject) -> None:
+    request = b"POST /GeneralModelService/inference HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (
+        len(JSON_BODY),
+        JSON_BODY,
+    )
+    with Wire(subject.port) as one:
+        for _ in range(2):
+            one.send(frame(payload()))
+            same(price(one.baidu_answer()), PRICE)
+            one.send(request)
+            same(http_price(one.http_answer()), PRICE)
+
+
+@check("baidu_std", "half a frame is waited for")
+def _(subject: Subject) -> None:
+    data = frame(payload())
+    with Wire(subject.port) as one:
+        one.send(data[:30])
+        # Another client is answered meanwhile, which shows that the half is with the server.
+        same(price(baidu(subject.port, data)), PRICE)
+        one.send(data[30:])
+        same(price(one.baidu_answer()), PRICE)

@@ -1,0 +1,65 @@
+"""The clients that users have: the compiled one and each mode of HttpClient, in processes of
+their own (the compiled client reads the command line of its process, and is used from a file)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from .checks import PRICE, Subject, check, holds, same
+
+
+def ask(subject: Subject, *words: str, port: int = 0, model: str = "uci") -> tuple[Any, str]:
+    """Runs ``asking.py``; gives what it printed (JSON) and its standard error."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("asking.py")),
+            str(subject.client_configuration(model)),
+            f"127.0.0.1:{port or subject.port}",
+            *words,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+    lines = done.stdout.splitlines()
+    holds(done.returncode == 0 and bool(lines), f"{words}: {done.stderr[-600:]}")
+    return json.loads(lines[-1]), done.stderr
+
+
+@check("clients", "the compiled client: a row, a batch, a wrong feed name, a call that fails")
+def _(subject: Subject) -> None:
+    answers, errors = ask(subject, "compiled")
+    same(answers["row"], [[PRICE]], "a row")
+    same(answers["batch"], [[PRICE], [PRICE], [PRICE]], "a batch of three")
+    same(answers["wrong name"], "ValueError: Wrong feed name: y.", "a wrong feed name")
+    holds("client_cost=" in errors, errors[-300:])
+
+
+for _mode in ("JSON", "protobuf", "gzip", "gRPC"):
+
+    @check("clients", f"HttpClient with {_mode}")
+    def _(subject: Subject, _mode: str = _mode) -> None:
+        answers, _ = ask(subject, "http", _mode)
+        same(answers, [PRICE] * 200 if _mode == "gzip" else [PRICE])
+
+
+@check(
+    "clients",
+    "a feed of the wrong shape gives the compiled client nothing, and the server aborts",
+    wanted="E-5100 with the reason, and the server stays up",
+)
+def _(subject: Subject) -> bool:
+    with subject.launch() as server:
+        answers, errors = ask(subject, "wrong shape", port=server.port)
+        same(answers, None)
+        if not server.process.running or "[E-5100]" not in errors:
+            return False
+        holds("feed x has the shape [1, 12]" in errors, errors[-400:])
+        same(ask(subject, "http", "JSON", port=server.port)[0], [PRICE])
+        return True

@@ -1,0 +1,266 @@
+"""HTTP/1.1 on the port."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from typing import Any
+
+from . import wire
+from .checks import JSON_BODY, PRICE, Subject, check, holds, same
+from .wire import HttpAnswer, Wire, http
+
+JSON = {"Content-Type": "application/json"}
+REQUEST = "baidu.paddle_serving.predictor.general_model.Request"
+TENSOR = "baidu.paddle_serving.predictor.general_model.Tensor"
+FULL = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
+
+
+def price(answer: HttpAnswer) -> Any:
+    """The prediction in a JSON answer. Raises ``Differs`` when there is none."""
+    holds(answer.status == 200, f"{answer.status_line} {answer.body[:300]!r}")
+    return json.loads(answer.body)["outputs"][0]["tensor"][0]["float_data"][0]
+
+
+def error(answer: HttpAnswer, status_line: str, code: int, text: str, port: int) -> None:
+    """Compares one of the errors, headers included."""
+    same(answer.status_line, status_line)
+    same(answer.header("x-bd-error-code"), str(code), "x-bd-error-code")
+    same(answer.header("content-type"), "text/plain", "Content-Type")
+    same(answer.body.decode(), f"[127.0.0.1:{port}][E{code}]{text}")
+
+
+@check("HTTP/1", "an answer has Content-Length and Content-Type, in this order and no others")
+def _(subject: Subject) -> None:
+    answer = http(subject.port, JSON_BODY, headers=JSON)
+    same(answer.status_line, "HTTP/1.1 200 OK")
+    same([name for name, _ in answer.headers], ["Content-Length", "Content-Type"])
+    same(answer.header("content-type"), "application/json")
+
+
+@check("HTTP/1", "the JSON answer: fields by number, defaults left out, floats as doubles")
+def _(subject: Subject) -> None:
+    text = http(subject.port, JSON_BODY, headers=JSON).body.decode()
+    pattern = (
+        r'\{"outputs":\[\{"tensor":\[\{"float_data":\[92\.0\],"elem_type":1,"shape":\[1,1\],'
+        r'"name":"[^"]+","alias_name":"price"\}\],"engine_name":"GeneralInferOp_0"\}\],'
+        r'"profile_time":\[(\d+),(\d+)\]\}'
+    )
+    match = re.fullmatch(pattern, text)
+    holds(match is not None, text)
+    assert match is not None
+    holds(int(match[1]) <= int(match[2]), text)
+
+
+@check("HTTP/1", "profile_server puts six times before the two of profile_time")
+def _(subject: Subject) -> None:
+    body = json.dumps({**json.loads(JSON_BODY), "profile_server": True}).encode()
+    times = json.loads(http(subject.port, body, headers=JSON).body)["profile_time"]
+    same(len(times), 8, "times")
+
+
+for _type in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
+
+    @check("HTTP/1", f"Content-Type {_type} counts as JSON and is echoed")
+    def _(subject: Subject, _type: str = _type) -> None:
+        answer = http(subject.port, JSON_BODY, headers={"Content-Type": _type})
+        same(price(answer), PRICE)
+        same(answer.header("content-type"), _type)
+
+
+@check("HTTP/1", "no Content-Type counts as JSON")
+def _(subject: Subject) -> None:
+    same(price(http(subject.port, JSON_BODY)), PRICE)
+
+
+@check("HTTP/1", "application/octet-stream with JSON in it is a 400")
+def _(subject: Subject) -> None:
+    answer = http(subject.port, JSON_BODY, headers={"Content-Type": "application/octet-stream"})
+    same(answer.status, 400)
+
+
+for _type in ("application/proto", "application/x-protobuf"):
+
+    @check("HTTP/1", f"{_type} is protobuf both ways")
+    def _(subject: Subject, _type: str = _type) -> None:
+        body = wire.request_message().SerializeToString()
+        answer = http(subject.port, body, headers={"Content-Type": _type})
+        same(answer.header("content-type"), _type)
+        same(wire.response_message(answer.body).outputs[0].tensor[0].float_data[0], PRICE)
+
+
+for _what, _options in {
+    "the method PUT": {"method": "PUT"},
+    "the method GET, with a body": {"method": "GET"},
+    "a trailing slash": {"path": "/GeneralModelService/inference/"},
+    "a double slash": {"path": "/GeneralModelService//inference"},
+    "a query string": {"path": "/GeneralModelService/inference?a=b"},
+    "the full name of the service": {"path": f"/{FULL}/inference"},
+    "HTTP/1.0": {"version": "1.0"},
+}.items():
+
+    @check("HTTP/1", f"{_what} works")
+    def _(subject: Subject, _options: Any = _options) -> None:
+        same(price(http(subject.port, JSON_BODY, headers=JSON, **_options)), PRICE)
+
+
+@check("HTTP/1", "a chunked request works")
+def _(subject: Subject) -> None:
+    chunks = b"".join(
+        b"%x\r\n%s\r\n" % (len(part), part) for part in (JSON_BODY[:10], JSON_BODY[10:])
+    )
+    answer = http(
+        subject.port,
+        headers={**JSON, "Transfer-Encoding": "chunked"},
+        raw=chunks + b"0\r\n\r\n",
+    )
+    same(price(answer), PRICE)
+
+
+@check("HTTP/1", "Expect: 100-continue works, and no 100 is ever sent")
+def _(subject: Subject) -> None:
+    answer = http(subject.port, JSON_BODY, headers={**JSON, "Expect": "100-continue"})
+    same(answer.status_line, "HTTP/1.1 200 OK")
+    same(price(answer), PRICE)
+
+
+@check("HTTP/1", "Connection: close is echoed")
+def _(subject: Subject) -> None:
+    answer = http(subject.port, JSON_BODY, headers={**JSON, "Connection": "close"})
+    same((answer.header("connection") or "").lower(), "close")
+
+
+@check("HTTP/1", "a connection serves one request after another")
+def _(subject: Subject) -> None:
+    request = (
+        b"POST /GeneralModelService/inference HTTP/1.1\r\nHost: x\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(JSON_BODY)
+    ) + JSON_BODY
+    with Wire(subject.port) as one:
+        for _ in range(3):
+            one.send(request)
+            same(price(one.http_answer()), PRICE)
+
+
+@check("HTTP/1", "a gzip request works")
+def _(subject: Subject) -> None:
+    answer = http(
+        subject.port, gzip.compress(JSON_BODY), headers={**JSON, "Content-Encoding": "gzip"}
+    )
+    same(price(answer), PRICE)
+
+
+@check("HTTP/1", "answers are gzipped when that is accepted and they are large, not when small")
+def _(subject: Subject) -> None:
+    headers = {**JSON, "Accept-Encoding": "gzip"}
+    same(http(subject.port, JSON_BODY, headers=headers).header("content-encoding"), None, "small")
+    body = json.loads(JSON_BODY)
+    rows = 64
+    body["tensor"][0].update(float_data=[1] * 13 * rows, shape=[rows, 13])
+    answer = http(subject.port, json.dumps(body).encode(), headers=headers)
+    same(answer.header("content-encoding"), "gzip", "large")
+    same(price(answer._replace(body=gzip.decompress(answer.body))), PRICE)
+
+
+@check("HTTP/1", "malformed JSON: 400, E1003, `Invalid json format`")
+def _(subject: Subject) -> None:
+    error(
+        http(subject.port, b"{nonsense", headers=JSON),
+        "HTTP/1.1 400 Bad Request",
+        1003,
+        f"Fail to parse http body as {REQUEST}, Invalid json format",
+        subject.port,
+    )
+
+
+@check("HTTP/1", "float_data that is no list: 400, E1003, `Invalid value for repeated field`")
+def _(subject: Subject) -> None:
+    body = json.loads(JSON_BODY)
+    body["tensor"][0]["float_data"] = 1.0
+    error(
+        http(subject.port, json.dumps(body).encode(), headers=JSON),
+        "HTTP/1.1 400 Bad Request",
+        1003,
+        f"Fail to parse http body as {REQUEST}, "
+        f"Invalid value for repeated field: {TENSOR}.float_data",
+        subject.port,
+    )
+
+
+@check("HTTP/1", "a double in shape: 400, E1003, `which SHOULD be INT32`")
+def _(subject: Subject) -> None:
+    body = json.loads(JSON_BODY)
+    body["tensor"][0]["shape"] = [1.0, 13]
+    error(
+        http(subject.port, json.dumps(body).encode(), headers=JSON),
+        "HTTP/1.1 400 Bad Request",
+        1003,
+        f"Fail to parse http body as {REQUEST}, "
+        f"Invalid value `1.000000' for field `{TENSOR}.shape' which SHOULD be INT32",
+        subject.port,
+    )
+
+
+for _what, _body in {"{}": b"{}", "an empty body": b""}.items():
+
+    @check("HTTP/1", f"{_what}: 500, E-5100, `InferService inference failed!`")
+    def _(subject: Subject, _body: bytes = _body) -> None:
+        error(
+            http(subject.port, _body, headers=JSON),
+            "HTTP/1.1 500 Internal Server Error",
+            -5100,
+            "InferService inference failed!",
+            subject.port,
+        )
+
+
+@check("HTTP/1", "an unknown method: 404, E1002, the path in the text")
+def _(subject: Subject) -> None:
+    error(
+        http(subject.port, JSON_BODY, path="/GeneralModelService/nope", headers=JSON),
+        "HTTP/1.1 404 Not Found",
+        1002,
+        "Fail to find method on `/GeneralModelService/nope'",
+        subject.port,
+    )
+
+
+@check("HTTP/1", "the service without a method: 404, the methods are named")
+def _(subject: Subject) -> None:
+    answer = http(subject.port, JSON_BODY, path="/GeneralModelService", headers=JSON)
+    same(answer.status, 404)
+    text = answer.body.decode()
+    holds(
+        "Missing method name for service=GeneralModelService. Available methods are: " in text,
+        text,
+    )
+
+
+for _page in ("health", "status", "vars", "version", "flags", "connections", "index", ""):
+
+    @check("HTTP/1", f"the builtin page /{_page} is there")
+    def _(subject: Subject, _page: str = _page) -> None:
+        answer = http(subject.port, method="GET", path=f"/{_page}")
+        same(answer.status, 200)
+        if _page == "health":
+            same(answer.body.strip(), b"OK")
+
+
+for _page in ("metrics", "healthz"):
+
+    @check("HTTP/1", f"there is no page /{_page}")
+    def _(subject: Subject, _page: str = _page) -> None:
+        same(http(subject.port, method="GET", path=f"/{_page}").status, 404)
+
+
+@check("HTTP/1", "an unknown fetch name gives the first fetch")
+def _(subject: Subject) -> None:
+    body = json.dumps({**json.loads(JSON_BODY), "fetch_var_names": ["nonsense"]}).encode()
+    same(price(http(subject.port, body, headers=JSON)), PRICE)
+
+
+@check("HTTP/1", "no fetch names give every fetch")
+def _(subject: Subject) -> None:
+    body = json.dumps({**json.loads(JSON_BODY), "fetch_var_names": []}).encode()
+    same(price(http(subject.port, body, headers=JSON)), PRICE)

@@ -1,0 +1,93 @@
+"""HTTP/2 with prior knowledge: JSON, and gRPC with grpcio."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable
+
+import grpc
+
+from . import wire
+from .checks import JSON_BODY, PRICE, Differs, Subject, check, holds, same
+
+SERVICE = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
+
+
+def call(port: int, path: str, body: bytes, **options: Any) -> bytes:
+    """One gRPC call with raw bytes as message."""
+    nothing: Callable[[bytes], bytes] = bytes
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        method = channel.unary_unary(path, request_serializer=nothing, response_deserializer=bytes)
+        answer: bytes = method(body, timeout=20, **options)
+        return answer
+
+
+def status(port: int, path: str, body: bytes) -> tuple[Any, str]:
+    """Code and details of a call that fails."""
+    try:
+        call(port, path, body)
+    except grpc.RpcError as error:
+        return error.code(), str(error.details())
+    raise Differs("the call succeeded")
+
+
+for _name, _service in (("full", SERVICE), ("short", "GeneralModelService")):
+
+    @check("gRPC", f"the {_name} name of the service works")
+    def _(subject: Subject, _service: str = _service) -> None:
+        body = wire.request_message().SerializeToString()
+        answer = wire.response_message(call(subject.port, f"/{_service}/inference", body))
+        same(answer.outputs[0].tensor[0].float_data[0], PRICE)
+
+
+@check("gRPC", "a message compressed with gzip is understood")
+def _(subject: Subject) -> None:
+    body = wire.request_message(rows=20).SerializeToString()
+    path = f"/{SERVICE}/inference"
+    answer = call(subject.port, path, body, compression=grpc.Compression.Gzip)
+    same(len(wire.response_message(answer).outputs[0].tensor[0].float_data), 20, "rows")
+
+
+@check("gRPC", "an empty request: INTERNAL, E-5100")
+def _(subject: Subject) -> None:
+    code, text = status(subject.port, f"/{SERVICE}/inference", b"")
+    same(code, grpc.StatusCode.INTERNAL)
+    holds("[E-5100]" in text, text)
+
+
+@check("gRPC", "an unknown method: UNIMPLEMENTED, E1002")
+def _(subject: Subject) -> None:
+    code, text = status(subject.port, f"/{SERVICE}/nope", b"")
+    same(code, grpc.StatusCode.UNIMPLEMENTED)
+    holds("[E1002]" in text, text)
+
+
+@check("gRPC", "bytes that are no message: INVALID_ARGUMENT, E1003")
+def _(subject: Subject) -> None:
+    code, text = status(subject.port, f"/{SERVICE}/inference", b"\xff\xff\xff")
+    same(code, grpc.StatusCode.INVALID_ARGUMENT)
+    holds("[E1003]" in text, text)
+
+
+def _headers(port: int, path: str, content_type: str) -> list[tuple[str, str]]:
+    return [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", f"127.0.0.1:{port}"),
+        ("content-type", content_type),
+    ]
+
+
+@check("HTTP/2", "JSON over h2c")
+def _(subject: Subject) -> None:
+    headers = _headers(subject.port, "/GeneralModelService/inference", "application/json")
+    answer = wire.http2(subject.port, headers, JSON_BODY)
+    same(answer.headers[":status"], "200")
+    same(json.loads(answer.body)["outputs"][0]["tensor"][0]["float_data"], [PRICE])
+
+
+@check("HTTP/2", "an unknown path over h2c: 404")
+def _(subject: Subject) -> None:
+    answer = wire.http2(subject.port, _headers(subject.port, "/nope", "application/json"), b"{}")
+    same(answer.headers[":status"], "404")

@@ -1,0 +1,145 @@
+"""A model is loaded by somebody else first: what kills a process must not kill the engine's.
+
+Paddle ends the whole process on some damaged programs (one in seventy programs with a flipped
+byte, of those that still parse). So every model is tried out in a process of its own before the
+engine touches it:
+
+    engine ──"try this", both files' descriptors──▶ nursery ──fork──▶ child: check, load, run
+    engine ◀──────────── empty, or why not ──────── nursery ◀─exit── child
+
+The nursery is forked once, when the library is loaded and no thread runs yet, and shares its
+memory with the engine; a trial costs a fork and the load itself, at low priority, on another
+core. It ends with the engine, however that ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import NoReturn
+
+from ._inference import library
+from ._model import Core, Device
+from ._model_files import BadModel, ModelFiles, check
+from ._prototxt import Variable
+
+_PR_SET_PDEATHSIG = 1
+_NICE = 10
+_LONGEST_REASON = 4096
+# A load that takes longer than this hangs.
+_DEADLINE_S = 600.0
+
+
+class Nursery:
+    """The engine's handle on the process that tries models out."""
+
+    def __init__(self, ours: socket.socket, pid: int) -> None:
+        self._socket = ours
+        self.pid = pid
+
+    @classmethod
+    def start(cls, feeds: Sequence[Variable], fetches: Sequence[Variable]) -> Nursery:
+        """Forks it. Has to be called while the process has one thread."""
+        library()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        engine = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            _live(theirs, engine, feeds, fetches)
+        theirs.close()
+        return cls(ours, pid)
+
+    def try_out(self, files: ModelFiles, device: Device) -> None:
+        """Returns when the model loads and runs. Raises ``BadModel`` with the reason."""
+        # On a GPU the trial would need a second context; what is wrong with a file shows on a CPU.
+        settings = {**asdict(device), "use_gpu": False}
+        question = json.dumps({"directory": files.directory, "device": settings}).encode()
+        try:
+            socket.send_fds(self._socket, [question], [files.program, files.params])
+            reason = self._socket.recv(_LONGEST_REASON).decode(errors="replace")
+        except OSError as error:
+            raise BadModel(f"the model could not be tried out: {error.strerror}") from None
+        if not reason:
+            raise BadModel("the model could not be tried out: the process for it is gone")
+        if reason != "ok":
+            raise BadModel(reason)
+
+
+def _live(
+    theirs: socket.socket, engine: int, feeds: Sequence[Variable], fetches: Sequence[Variable]
+) -> NoReturn:
+    """The nursery's life; it does not return into the engine's code."""
+    code = 1
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        # The launcher's ``stop`` signals the whole group; the engine decides when to end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.nice(_NICE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(nothing, descriptor)
+        while os.getppid() == engine:
+            question, descriptors, _, _ = socket.recv_fds(theirs, 64 * 1024, 2)
+            if len(descriptors) != 2:
+                break
+            try:
+                theirs.send(_trial(question, descriptors, feeds, fetches).encode())
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _trial(
+    question: bytes,
+    descriptors: list[int],
+    feeds: Sequence[Variable],
+    fetches: Sequence[Variable],
+) -> str:
+    """Forks, loads in the child, and says how it went."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writing, _load(question, descriptors, feeds, fetches).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        if not select.select([answer], [], [], _DEADLINE_S)[0]:
+            os.kill(pid, signal.SIGKILL)
+        text = answer.read(_LONGEST_REASON).decode(errors="replace")
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
+        return f"loading it ended a process with {name}: the program is damaged"
+    return text or "loading it ended a process without a word"
+
+
+def _load(
+    question: bytes,
+    descriptors: list[int],
+    feeds: Sequence[Variable],
+    fetches: Sequence[Variable],
+) -> str:
+    asked = json.loads(question)
+    files = ModelFiles(asked["directory"], *descriptors)
+    try:
+        Core(files, check(files), feeds, fetches, Device(**asked["device"]))
+    except BadModel as error:
+        return str(error)[:_LONGEST_REASON]
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+    return "ok"
