@@ -17,7 +17,7 @@ from . import history as histories
 from .errors import BadInput, Failed, HarnessError
 from .history import History
 from .leg import Leg, LegSettings
-from .ports import free_port
+from .ports import free_port, is_listening
 from .remotes.base import Remote
 from .report import print_report, rows, write_report
 from .run_folder import new_run_folder
@@ -98,6 +98,8 @@ def _check(settings: RunSettings) -> None:
     ):
         if value not in known:
             raise BadInput(f"{option}={value} is not known; use one of {', '.join(known)}")
+    if settings.port is not None and is_listening(settings.port):
+        raise BadInput(f"port {settings.port} on 127.0.0.1 is in use; name another with --port")
     if settings.leg.releases < 2:
         raise BadInput(
             f"RELEASES={settings.leg.releases} shows no hot loading; publish at least 2 releases"
