@@ -271,8 +271,44 @@ class Stage:
             self._give_up(str(failed))
 
     def let_polls_pass(self, count: int = 3) -> None:
-        """Watches for as long as ``count`` polls take: the claim is that nothing happens."""
-        self.let_time_pass(count * self.poll_s + 0.5, self.alive)
+        """Watches until ``count`` polls have been seen on the wire: the claim is that nothing
+        happens. A poll is traffic and then half an interval without any."""
+        for _ in range(count):
+            before = self.place.traffic()
+            with contextlib.suppress(Failed):
+                # A monitor that backs off, or waits for something else, may well not poll.
+                wait_for(
+                    lambda before=before: self.place.traffic() > before,  # type: ignore[misc]
+                    "a poll",
+                    5 + self.poll_s,
+                    every_s=0.02,
+                    alive=self.alive,
+                )
+            self._let_traffic_end()
+
+    def _let_traffic_end(self) -> None:
+        seen, since = self.place.traffic(), time.monotonic()
+
+        def quiet() -> bool:
+            nonlocal seen, since
+            if self.place.traffic() != seen:
+                seen, since = self.place.traffic(), time.monotonic()
+            return time.monotonic() - since >= self.settings.interval / 2
+
+        with contextlib.suppress(Failed):
+            wait_for(quiet, "the end of a poll", 10, every_s=0.02, alive=self.alive)
+
+    def let_it_try(self, count: int = 3) -> None:
+        """The same while the remote is down and nothing can be seen on the wire: by time, from
+        the monitor's first sign of life on."""
+        with contextlib.suppress(Failed):
+            wait_for(lambda: self.monitor.log.stat().st_size, "a first line", 10, alive=self.alive)
+        self.let_time_pass(count * self.poll_s + 1.0, self.alive)
+
+    def expect_pull(self, release: Release, before: int) -> None:
+        """Waits until at least the release's bytes have come down since traffic was ``before``."""
+        wanted = before + max(1, len(release.tarball))
+        self.expect(lambda: self.place.traffic() >= wanted, f"{release.label} to be pulled")
 
     def let_time_pass(self, seconds: float, alive: Optional[Callable[[], None]] = None) -> None:
         """Watches for so long, whether the monitor runs or not unless ``alive`` says so."""

@@ -68,9 +68,31 @@ def run_pair(
             scenario.clean(stage)
     except Exception:
         broken = f"the suite itself failed: {traceback.format_exc(limit=-3)}"
+    (folder / "timeline.txt").write_text(timeline(observed), encoding="utf-8")
     if broken:
         return Verdict(UNKNOWN, broken), observed
     return judge.verdict(observed, scenario.claims), observed
+
+
+def timeline(observed: Observed) -> str:
+    """What happened, for a person: publications and states of the live directory, in order."""
+    lines = [
+        (
+            publication.at,
+            f"{'announced' if publication.announced else 'uploaded'} {publication.label}",
+        )
+        for publication in observed.published
+    ]
+    for look in observed.looks:
+        second = look.content.second if look.content else None
+        name = judge.name_of(look.content, observed.known)
+        lines.append((look.at, f"live: {name}, second {second}"))
+    for run in observed.runs:
+        lines.append((run.started, "monitor started"))
+        lines.append((run.ended or 0.0, f"monitor ended, code {run.code}"))
+    lines.sort(key=lambda line: line[0])
+    zero = lines[0][0] if lines else 0.0
+    return "".join(f"{at - zero:10.3f} s  {text}\n" for at, text in lines)
 
 
 def run_place(

@@ -85,6 +85,10 @@ class Place(ABC):
         """How many connections ``cut_after`` or ``silent_after`` have stopped since it was set."""
 
     @abstractmethod
+    def traffic(self) -> int:
+        """How many bytes have come down to clients so far: it grows with every poll."""
+
+    @abstractmethod
     def go_on(self) -> None:
         """As ``up``, but connections that were held silent go on where they stopped."""
 

@@ -67,6 +67,9 @@ class LocalPlace(Place):
     def held(self) -> int:
         return sum(gate.stopped for gate in self._gates)
 
+    def traffic(self) -> int:
+        return sum(gate.traffic for gate in self._gates)
+
     def go_on(self) -> None:
         for gate in self._gates:
             gate.go_on()

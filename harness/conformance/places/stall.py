@@ -18,11 +18,13 @@ T = TypeVar("T")
 
 
 class StallingGate(Gate):
-    """A gate with two more faults, each counted in ``stopped`` when it happens."""
+    """A gate with two more faults, each counted in ``stopped`` when it happens; ``traffic`` is the
+    number of bytes of answers that have passed."""
 
     def __init__(self, ports: tuple[int, ...]) -> None:
         super().__init__(ports)
         self.stopped = 0
+        self.traffic = 0
         self.limit_bytes: Optional[int] = None
         self.resets = False
         self._held: list[_StallingConnection] = []
@@ -107,6 +109,7 @@ class _StallingConnection(_Connection):
             limit = self._gate.limit_bytes
             if answers and limit is not None and self.passed + len(data) >= limit:
                 rest = max(0, limit - self.passed)
+                self._gate.traffic += rest
                 writer.write(data[:rest])
                 await writer.drain()
                 data = data[rest:]
@@ -117,6 +120,7 @@ class _StallingConnection(_Connection):
                 await self.freed.wait()
             if answers:
                 self.passed += len(data)
+                self._gate.traffic += len(data)
             writer.write(data)
             await writer.drain()
         with contextlib.suppress(OSError):

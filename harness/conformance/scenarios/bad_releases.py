@@ -39,9 +39,11 @@ class BadRelease(Scenario):
         bad = self.spoil(stage.releases[1])
         donefile = bad.donefile() if self.manifest else b""
         stage.publish(bad, donefile)
+        before = stage.place.traffic()
         stage.start_monitor()
         try:
-            stage.let_polls_pass(3)
+            stage.expect_pull(bad, before)
+            stage.let_polls_pass(2)
         finally:
             found = stage.strays(stage.folder, ("server_path",))
             stage.observed.outside += [path for path in found if path.endswith(_ESCAPED)]
@@ -50,13 +52,18 @@ class BadRelease(Scenario):
         stage.expect_live(stage.releases[2], stage.settings.recovery)
 
 
+def _large(release: Release) -> Release:
+    """Large enough that a part of it unpacks before the damage shows."""
+    return release.padded(1 << 18, release.number)
+
+
 class Corrupt(BadRelease):
     name = "corrupt-tarball"
     title = "A tarball with a flipped bit is not installed."
     loss = "The server aborts when it loads the damaged weights."
 
     def spoil(self, release: Release) -> Release:
-        return damage.corrupt(release)
+        return damage.corrupt(_large(release))
 
 
 class Truncated(BadRelease):
@@ -65,7 +72,7 @@ class Truncated(BadRelease):
     loss = "The server loads half of the weights and answers wrongly, without any error."
 
     def spoil(self, release: Release) -> Release:
-        return damage.truncated(release)
+        return damage.truncated(_large(release))
 
 
 class WithoutTrailer(BadRelease):
@@ -74,7 +81,7 @@ class WithoutTrailer(BadRelease):
     loss = "Damage that the checksum at the end would have shown is served."
 
     def spoil(self, release: Release) -> Release:
-        return damage.without_trailer(release)
+        return damage.without_trailer(_large(release))
 
 
 class Empty(BadRelease):
@@ -210,8 +217,10 @@ class LateRepair(Scenario):
         good = stage.releases[1]
         stage.upload(damage.corrupt(good))
         stage.announce(good)
+        before = stage.place.traffic()
         stage.start_monitor()
-        stage.let_polls_pass(3)
+        stage.expect_pull(good, before)
+        stage.let_polls_pass(1)
         stage.upload(good)
         stage.expect_live(good, stage.settings.recovery)
 

@@ -34,6 +34,10 @@ from .base import Scenario
 # Every point for the first remote of a full run; a sample where a run costs more.
 _SAMPLE = 12
 _SHORT_SAMPLE = 4
+# A restart has to come up first: it may be killed after the swap, with the new release live.
+_CLEANED_S = 10.0
+# How long an installation may take from the monitor's start (seconds, beside two polls).
+_INSTALLED_S = 8.0
 
 
 def points_of(record: Iterable[dict[str, Any]]) -> list[tuple[int, str]]:
@@ -136,7 +140,7 @@ class KillAnywhere(Scenario):
         stage.start_monitor(wrap=wrap)
         with contextlib.suppress(Failed):
             # Where the numbers of calls vary from run to run the point may not come.
-            stage.monitor.wait(stage.settings.patience + 2 * stage.poll_s)
+            stage.monitor.wait(_INSTALLED_S + 2 * stage.poll_s)
         killed = look_once(stage.live, TIME_FILE)
         stage.stop_monitor()
         stage.start_monitor()
@@ -146,13 +150,13 @@ class KillAnywhere(Scenario):
             wait_for(
                 lambda: self._live(stage) == self.after.label or not stage.monitor.running,
                 "the release after a restart",
-                stage.settings.patience + 2 * stage.poll_s,
+                _INSTALLED_S + 2 * stage.poll_s,
             )
         with contextlib.suppress(Failed):
             wait_for(
                 lambda: not (listing(stage.local) - clean) or not stage.monitor.running,
                 "the leftovers to be gone",
-                stage.poll_s + 1.0,
+                _CLEANED_S + 2 * stage.poll_s,
             )
         left = tuple(sorted((listing(stage.local) - clean).elements()))
         restarted = look_once(stage.live, TIME_FILE)
