@@ -42,15 +42,24 @@ class Process:
 
         Gives the exit code. Raises ``BadOption``.
         """
-        for signum in _SIGNALS:
-            signal.signal(signum, self._on_signal)
+        before = [signal.signal(signum, self._on_signal) for signum in _SIGNALS]
+        endpoint = None
         try:
+            first = self.watches[0].options
+            if first.metrics_port:
+                from ._metrics import Endpoint
+
+                endpoint = Endpoint(self.watches, first.metrics_host, first.metrics_port)
             for watch in self.watches:
                 watch.begin()
             return self._watch_all()
         finally:
+            if endpoint is not None:
+                endpoint.close()
             for watch in self.watches:
                 watch.end()
+            for signum, handler in zip(_SIGNALS, before):
+                signal.signal(signum, handler)
 
     def _watch_all(self) -> int:
         codes = [0] * len(self.watches)

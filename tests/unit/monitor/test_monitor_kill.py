@@ -123,16 +123,18 @@ def whole_release(live: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("first", "keep"),
+    ("first", "keep", "stride"),
     [
-        pytest.param(False, "2", id="a later release, old ones kept"),
-        pytest.param(False, "0", id="a later release", marks=pytest.mark.slow),
-        pytest.param(True, "0", id="the first release"),
-        pytest.param(True, "2", id="the first release, old ones kept", marks=pytest.mark.slow),
+        pytest.param(False, "2", 5, id="a later release, old ones kept, every fifth change"),
+        pytest.param(True, "0", 5, id="the first release, every fifth change"),
+        pytest.param(False, "0", 1, id="a later release", marks=pytest.mark.slow),
+        pytest.param(False, "2", 1, id="a later release, old ones kept", marks=pytest.mark.slow),
+        pytest.param(True, "0", 1, id="the first release", marks=pytest.mark.slow),
+        pytest.param(True, "2", 1, id="the first release, old kept", marks=pytest.mark.slow),
     ],
 )
 def test_a_kill_at_any_point_leaves_one_whole_release_and_a_restart_converges(
-    tmp_path: Path, site: Site, first: bool, keep: str
+    tmp_path: Path, site: Site, *, first: bool, keep: str, stride: int
 ) -> None:
     local = tmp_path / "local"
     live = local / MODEL
@@ -143,7 +145,7 @@ def test_a_kill_at_any_point_leaves_one_whole_release_and_a_restart_converges(
     seconds = [0]
     number, went_through = 0, False
     while not went_through:
-        number += 1
+        number += stride
         release += 1
         if first and live.exists():
             site.publish(release)

@@ -1,0 +1,427 @@
+"""``python -m monitor`` as a process: what its users see, type and send."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable, Optional
+from urllib.request import urlopen
+
+import pytest
+
+from harness.ports import free_port
+from harness.waits import wait_for
+
+from .fixtures import MODEL, TARBALL, FtpSite, Site
+
+ROOT = Path(__file__).parents[3]
+Start = Callable[..., "Running"]
+
+
+class Running:
+    """A monitor's process and what it has written so far."""
+
+    def __init__(self, words: list[str], log: Path, env: dict[str, str]) -> None:
+        self.log = log
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "monitor", *words],
+                stdout=subprocess.PIPE,
+                stderr=out,
+                cwd=ROOT,
+                env={**os.environ, **env},
+            )
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def saw(self, words: str, times: int = 1) -> None:
+        wait_for(
+            lambda: self.text.count(words) >= times,
+            f"{words!r} in the monitor's log",
+            20,
+            last_seen=lambda: self.text[-2000:],
+        )
+
+    def end(self, deadline_s: float = 20) -> int:
+        return self.process.wait(deadline_s)
+
+
+@pytest.fixture
+def tmp_path(in_memory: Path) -> Path:
+    return in_memory
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[Running] = []
+
+    def run(*words: str, env: Optional[dict[str, str]] = None) -> Running:
+        one = Running(list(words), tmp_path / f"monitor-{len(started)}.log", env or {})
+        started.append(one)
+        return one
+
+    yield run
+    for one in started:
+        one.process.kill()
+        one.process.communicate()
+
+
+def common(tmp_path: Path) -> list[str]:
+    (tmp_path / "local").mkdir(exist_ok=True)
+    return [
+        "--remote_path=/", f"--remote_model_name={TARBALL}", "--remote_donefile_name=donefile",
+        f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}",
+        f"--unpacked_filename={MODEL}",
+    ]  # fmt: skip
+
+
+def general(site: Site, tmp_path: Path) -> list[str]:
+    return [f"--general_host={site.url}", *common(tmp_path)]
+
+
+def test_the_page_s_command_line_gives_the_page_s_output(
+    start: Start, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1, donefile=b"")
+    words = general(site, tmp_path)
+    one = start(*words, "--local_timestamp_file=fluid_time_file", "--local_tmp_path=_tmp")
+    one.saw("sleep 10s.")
+    line = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d (.{8}) \[(\w+\.py):(\d+)\] (.*)")
+    found = [line.fullmatch(text) for text in one.text.splitlines()]
+    assert all(found), one.text
+    info = [match.group(4) for match in found if match and match.group(1) == "INFO    "]
+    assert info == [
+        f"_general_host: {site.url}",
+        "_remote_path: /",
+        f"_remote_model_name: {TARBALL}",
+        "_remote_donefile_name: donefile",
+        f"_local_model_name: {MODEL}",
+        f"_local_path: {tmp_path}/local",
+        "_local_timestamp_file: fluid_time_file",
+        "_local_tmp_path: _tmp",
+        "_interval: 10",
+        "doneilfe(donefile) changed.",
+        f"pull remote model({TARBALL}).",
+        f"unpack remote file({TARBALL}).",
+        f"using unpacked filename: {MODEL}.",
+        f"update local model({MODEL}).",
+        "update model timestamp(fluid_time_file).",
+        "sleep 10s.",
+    ]
+    for match in found:
+        assert match is not None
+        source = (ROOT / "monitor" / match.group(2)).read_text().splitlines()
+        assert "logger." in "".join(source[int(match.group(3)) - 4 : int(match.group(3))])
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("where", ["asleep", "in a silent transfer", "in a check"])
+def test_a_signal_ends_it_within_a_second_and_leaves_nothing(
+    start: Start, site: Site, tmp_path: Path, *, signum: int, where: str
+) -> None:
+    extra = []
+    site.publish(1, size=300_000)
+    if where == "in a silent transfer":
+        site.stall_after = 100_000
+    if where == "in a check":
+        extra = ["--check_command", "sh -c 'echo here >> $0.here; sleep 60'"]
+    one = start(*general(site, tmp_path), *extra)
+    local = tmp_path / "local"
+    if where == "asleep":
+        one.saw("sleep 10s.")
+    elif where == "in a check":
+        wait_for(lambda: list(local.glob(".*.here")), "the check to run", 20)
+        for path in local.glob(".*.here"):
+            path.unlink()
+    else:
+        tmp = local / "_serving_monitor_tmp"
+        wait_for(lambda: list(tmp.glob("*.part")), "the transfer to begin", 20)
+    begun = time.monotonic()
+    one.process.send_signal(signum)
+    assert one.end() == 0
+    assert time.monotonic() - begun < 1.0
+    assert list((local / "_serving_monitor_tmp").iterdir()) == []
+    assert {p.name for p in local.iterdir()} <= {
+        f".{MODEL}.monitor", "_serving_monitor_tmp", MODEL,
+    }  # fmt: skip
+    assert "Traceback" not in one.text
+
+
+def test_once_installs_what_is_announced_and_ends(start: Start, site: Site, tmp_path: Path) -> None:
+    site.publish(1)
+    words = [*general(site, tmp_path), "--once"]
+    first = start(*words)
+    assert first.end() == 0
+    assert (tmp_path / "local" / MODEL / "model.pdmodel").exists()
+    again = start(*words)
+    assert again.end() == 0
+    assert "changed" not in again.text
+
+
+@pytest.mark.parametrize(
+    ("break_it", "code", "sentence"),
+    [
+        ("absent", 1, "the remote has no donefile"),
+        ("bad", 1, "it is not a tar archive"),
+        ("dead", 2, "Connection refused"),
+    ],
+)
+def test_once_that_installs_nothing_says_why_in_one_sentence(
+    start: Start, site: Site, tmp_path: Path, *, break_it: str, code: int, sentence: str
+) -> None:
+    words = [*general(site, tmp_path), "--once"]
+    if break_it == "bad":
+        site.publish(1, b"<html>" * 1000)
+    if break_it == "dead":
+        words[0] = f"--general_host=http://127.0.0.1:{free_port()}"
+    one = start(*words)
+    assert one.end() == code
+    said = [line for line in one.text.splitlines() if " INFO " not in line]
+    assert len(said) == 1, one.text
+    assert sentence in said[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "--type general needs --remote_model_name"),
+        (["--type=gopher"], "invalid choice: 'gopher'"),
+        (["--interval=0"], "--interval is wrong"),
+        (["--interval=soon"], "--interval is wrong"),
+        (["--ftp_port=99999"], "--ftp_port is wrong"),
+        (["--keep=-1"], "--keep is wrong"),
+        (["--rate_limit=fast"], "--rate_limit is wrong"),
+        (["--no_such_option"], "unrecognized arguments"),
+        (["--local_path=/no/such"], "--local_path /no/such is no folder"),
+        (["--local_timestamp_file=a/b"], "--local_timestamp_file is a/b"),
+        (["--type=hdfs", "--hadoop_bin=/no/hadoop"], "--hadoop_bin /no/hadoop is not a program"),
+        (["--type=webhdfs", "--webhdfs_url=nn"], "--webhdfs_url nn is no address"),
+        (["--ca_file=/no/pem"], "--ca_file /no/pem is no file"),
+        (["--http_token_file=/no/token"], "cannot read --http_token_file /no/token"),
+        (["--config=/no/toml"], "cannot read --config /no/toml"),
+        (["--check_command="], ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    from monitor.__main__ import main
+
+    if not sentence:
+        return
+    given = [*common(tmp_path), "--general_host=http://127.0.0.1:1", *words] if words else []
+    assert main(given) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert sentence in err
+    assert [p.name for p in (tmp_path / "local").glob("*")] == []
+
+
+def test_a_second_monitor_on_the_same_directory_is_refused(
+    start: Start, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    one = start(*general(site, tmp_path))
+    one.saw("sleep 10s.")
+    two = start(*general(site, tmp_path))
+    assert two.end() == 2
+    assert f"another monitor (process {one.process.pid}) already watches" in two.text
+    one.process.kill()
+    one.end()
+    assert start(*general(site, tmp_path), "--once").end() == 0
+
+
+def test_rollback_brings_the_old_release_back_until_the_donefile_changes(
+    start: Start, site: Site, tmp_path: Path
+) -> None:
+    live = tmp_path / "local" / MODEL
+    where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
+
+    def release() -> int:
+        return int((live / "params.pdiparams").read_bytes()[:9])
+
+    site.publish(1)
+    one = start(*general(site, tmp_path), "--interval=0.1", "--keep=2")
+    one.saw("update model timestamp")
+    site.publish(2)
+    one.saw("update model timestamp", 2)
+    before = (live / "fluid_time_file").stat().st_mtime
+    assert start("rollback", *where).end() == 0
+    assert release() == 1
+    assert (live / "fluid_time_file").stat().st_mtime >= before + 1
+    one.saw("held back by a rollback")
+    status = start("status", "--json", *where)
+    assert status.end() == 0
+    assert status.process.stdout is not None
+    facts = json.loads(status.process.stdout.read())
+    assert facts["installed"] == "release 1"
+    assert facts["held"] == "release 2"
+    assert facts["kept"] == ["release 2 (rolled back)"]
+    assert facts["monitor_running"] is True
+    os.utime(site.root / "donefile", (1, 1))
+    assert release() == 1
+    site.publish(3)
+    one.saw("update model timestamp", 3)
+    assert release() == 3
+
+
+def test_a_rollback_with_nothing_kept_is_one_sentence(
+    start: Start, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    start(*general(site, tmp_path), "--once").end()
+    one = start("rollback", f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}")
+    assert one.end() == 2
+    assert one.text.strip().endswith("run the monitor with --keep N")
+
+
+def test_a_password_is_seen_nowhere(start: Start, ftp_site: FtpSite, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(f"{FtpSite.PASSWORD}\n")
+    ftp_site.publish(1)
+    ftp = [
+        "--type=ftp", "--ftp_host=127.0.0.1", f"--ftp_port={ftp_site.port}",
+        f"--ftp_username={FtpSite.USER}", *common(tmp_path), "--once", "--debug",
+    ]  # fmt: skip
+    environment = {"SERVING_MONITOR_FTP_PASSWORD": FtpSite.PASSWORD}
+    for words, env in (
+        ([f"--ftp_password={FtpSite.PASSWORD}"], {}),
+        ([f"--ftp_password_file={secret}"], {}),
+        ([], environment),
+    ):
+        one = start(*ftp, *words, env=env)
+        assert one.end() == 0, one.text
+        assert "_ftp_password: ***" in one.text
+        assert FtpSite.PASSWORD not in one.text
+    for words in (["--ftp_password=wrong-pa55word"], ["--ftp_port=1", "--ftp_password=x7-q9"]):
+        one = start(*ftp, *words)
+        assert one.end() == 2
+        assert words[-1].partition("=")[2] not in one.text
+
+
+def test_many_models_run_in_one_process_and_a_broken_remote_delays_no_other(
+    start: Start, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    (tmp_path / "local").mkdir()
+    config = tmp_path / "monitors.toml"
+    config.write_text(
+        f'general_host = "{site.url}"\nremote_path = "/"\nremote_model_name = "{TARBALL}"\n'
+        f'remote_donefile_name = "donefile"\nlocal_path = "{tmp_path}/local"\ninterval = 0.2\n'
+        f'unpacked_filename = "{MODEL}"\n'
+        '[[model]]\nlocal_model_name = "dead"\n'
+        f'general_host = "http://127.0.0.1:{free_port()}"\n'
+        '[[model]]\nlocal_model_name = "one"\n[[model]]\nlocal_model_name = "two"\n'
+    )
+    monitor = start(f"--config={config}")
+    monitor.saw("update model timestamp", 2)
+    monitor.saw("dead: cannot read")
+    site.publish(2)
+    monitor.saw("update model timestamp", 4)
+    for name in ("one", "two"):
+        assert (tmp_path / "local" / name / "params.pdiparams").read_bytes()[:9] == b"%09d" % 2
+    begun = time.monotonic()
+    monitor.process.terminate()
+    assert monitor.end() == 0
+    assert time.monotonic() - begun < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "names no model"),
+        ("model = 3", "names no model"),
+        ("[[model]]\nno_such = 1", "model 1: there is no option no_such"),
+        ("[[model]]\ninterval = 'x'", "model 1: --interval is wrong"),
+        ("[[model]]\nlocal_path = 5", "model 1: --local_path is wrong"),
+        ("[[model]]\ntype = 'gopher'", "choose one of"),
+        ("[[model]]\ndebug = 'yes'", "--debug is wrong"),
+        ("[[model", "is not TOML"),
+    ],
+    ids=range(8),
+)
+def test_a_wrong_config_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, sentence: str
+) -> None:
+    from monitor.__main__ import main
+
+    config = tmp_path / "monitors.toml"
+    config.write_text(text)
+    assert main([f"--config={config}"]) == 2
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert sentence in err
+
+
+def test_the_same_directory_twice_in_a_config_is_refused(
+    tmp_path: Path, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from monitor.__main__ import main
+
+    config = tmp_path / "monitors.toml"
+    table = '[[model]]\nremote_path = "/"\nremote_model_name = "m"\nlocal_model_name = "m"\n'
+    table += 'remote_donefile_name = "d"\n'
+    head = f'general_host = "{site.url}"\nlocal_path = "{tmp_path}"\n'
+    config.write_text(head + 2 * table)
+    assert main([f"--config={config}"]) == 2
+    assert "is watched twice" in capsys.readouterr().err
+
+
+def test_the_log_may_be_json_lines(start: Start, site: Site, tmp_path: Path) -> None:
+    site.publish(1)
+    one = start(*general(site, tmp_path), "--once", "--log_format=json")
+    assert one.end() == 0
+    lines = [json.loads(line) for line in one.text.splitlines()]
+    assert lines[-1]["message"] == "update model timestamp(fluid_time_file)."
+    assert lines[-1]["level"] == "INFO"
+    assert lines[-1]["model"] == MODEL
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", lines[-1]["time"])
+
+
+def test_metrics_and_health_are_served(start: Start, site: Site, tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client")
+    port = free_port()
+    site.publish(5)
+    one = start(*general(site, tmp_path), f"--metrics_port={port}", "--interval=0.2")
+    one.saw("update model timestamp")
+
+    def page(name: str) -> str:
+        with urlopen(f"http://127.0.0.1:{port}/{name}") as answer:
+            text: str = answer.read().decode()
+            return text
+
+    assert page("healthz") == "ok\n"
+    text = page("metrics")
+    assert f'serving_monitor_swaps_total{{model="{MODEL}"}} 1.0' in text
+    assert f'serving_monitor_release{{model="{MODEL}"}} 5.0' in text
+    site.status = 500
+    one.saw("the server answered 500")
+    assert re.search(
+        rf'serving_monitor_failures_total{{family="remote",model="{MODEL}"}} [1-9]',
+        page("metrics"),
+    )
+
+
+def test_help_and_status_import_nothing_heavy(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom monitor.__main__ import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        f"main(['status', '--local_path={tmp_path}', '--local_model_name=m'])\n"
+        "heavy = {'requests', 'hdfs', 'urllib3', 'fsspec', 'ftplib', 'paddle', 'numpy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
