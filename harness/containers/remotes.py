@@ -26,7 +26,7 @@ _PASSIVE_PORTS = 10
 Say = Callable[[str], None]
 
 
-class _ContainerRemote(Remote):
+class ContainerRemote(Remote):
     """What the three have in common: everything but how they are reached.
 
     ``folder`` takes data and logs. ``path`` is where releases go, as the remote counts paths; it
@@ -107,7 +107,7 @@ class _ContainerRemote(Remote):
         return chosen
 
 
-class ContainerHdfs(_ContainerRemote):
+class ContainerHdfs(ContainerRemote):
     """A NameNode and a DataNode; WebHDFS and RPC both published on 127.0.0.1."""
 
     name = "hdfs"
@@ -215,7 +215,7 @@ class ContainerHdfs(_ContainerRemote):
         return options if chosen == "hdfs" else [*options, "--fs_name", self.fs_url]
 
 
-class ContainerFtp(_ContainerRemote):
+class ContainerFtp(ContainerRemote):
     """pyftpdlib with one user and a password drawn for the run."""
 
     name = "ftp"
@@ -255,7 +255,7 @@ class ContainerFtp(_ContainerRemote):
         return [*options, "--ftp_username", USER, "--ftp_password", self.password]
 
 
-class ContainerHttp(_ContainerRemote):
+class ContainerHttp(ContainerRemote):
     """nginx over a folder of the run; the producer publishes into the folder."""
 
     name = "http"

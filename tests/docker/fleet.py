@@ -1,0 +1,64 @@
+"""The container remotes for tests, each started once in a test run and healed in between."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from harness import containers
+from harness.containers import engine
+from harness.containers.remotes import ContainerRemote
+
+_STARTED = pytest.StashKey[dict[str, ContainerRemote]]()
+NAMES = ("hdfs", "ftp", "http")
+
+
+def healthy(name: str, request: pytest.FixtureRequest) -> ContainerRemote:
+    """The remote ``name`` in containers, up and well whatever the test before did to it.
+
+    Its path is the asking test's own, so that it finds nothing of another test there.
+    """
+    session = request.session
+    started = session.stash.setdefault(_STARTED, {})
+    request.getfixturevalue("built")
+    if name not in started:
+        factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+        remote = containers.remote(name, factory.mktemp(name))
+        assert isinstance(remote, ContainerRemote)
+        started[name] = remote
+        session.addfinalizer(remote.stop)
+    remote = started[name]
+    remote.start()
+    remote.resume()
+    remote.ready(90)
+    remote.path = "/" + re.sub(r"[^a-z0-9]+", "-", request.node.nodeid.lower()).strip("-")
+    return remote
+
+
+def left_in_engine(project: str) -> list[str]:
+    """Containers, networks and volumes that carry a project's label."""
+    label = f"label={engine.PROJECT_LABEL}={project}"
+    found = []
+    for kind, listing in (
+        ("container", ("ps", "--all")),
+        ("network", ("network", "ls")),
+        ("volume", ("volume", "ls")),
+    ):
+        ids = engine.docker(*listing, "--quiet", "--filter", label).split()
+        found += [f"{kind} {one}" for one in ids]
+    return found
+
+
+def cli(*words: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs ``python -m harness.containers`` to its end with exactly this environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness.containers", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

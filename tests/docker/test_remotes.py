@@ -1,0 +1,220 @@
+"""The remotes in containers do what the local ones do: the same contract, the same faults."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from harness.containers import engine
+from harness.containers.remotes import ContainerHttp, ContainerRemote
+from harness.errors import BadInput
+from harness.ports import is_listening
+from harness.waits import wait_for
+from producer._publish import Access, Publisher, connect, parse, publish
+from tests.conftest import Releases
+from tests.docker.fleet import NAMES, healthy
+
+pytestmark = pytest.mark.docker
+
+MODEL, TARBALL, DONEFILE = "uci_housing_model", "uci_housing.tar.gz", "donefile"
+PARTS = [("hdfs", "namenode"), ("hdfs", "datanode"), ("ftp", "ftp"), ("http", "http")]
+WAYS = [("hdfs", "hdfs"), ("hdfs", "webhdfs"), ("ftp", "ftp"), ("http", "general")]
+
+
+def publisher(remote: ContainerRemote) -> Publisher:
+    options = remote.producer_options
+    access = Access(
+        hdfs_user=options[1] if options else None,
+        ftp_password=remote.producer_environment.get("PRODUCER_FTP_PASSWORD"),
+    )
+    made = connect(parse(remote.url), access)
+    made.prepare()
+    return made
+
+
+def put(remote: ContainerRemote, folder: Path, text: str) -> Publisher:
+    """Publishes one small file; gives the publisher, whose ``read`` gets it back."""
+    file = folder / "a-file"
+    file.write_text(text)
+    made = publisher(remote)
+    made.put(file, file.name)
+    return made
+
+
+@pytest.mark.parametrize(("name", "kind"), WAYS)
+def test_a_release_published_to_a_container_is_installed_by_the_monitor(
+    name: str, kind: str, request: pytest.FixtureRequest, releases: Releases, tmp_path: Path
+) -> None:
+    remote = healthy(name, request)
+    made = releases.folder / "releases" / "1"
+    publish(publisher(remote), made / TARBALL, made / DONEFILE)
+    argv = [sys.executable, "-m", "monitor", *remote.monitor_options(kind), "--once"]
+    argv += ["--remote_model_name", TARBALL, "--remote_donefile_name", DONEFILE]
+    argv += ["--local_path", str(tmp_path), "--local_model_name", MODEL]
+    argv += ["--local_tmp_path", "_tmp", "--unpacked_filename", MODEL]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for file in releases.model(1).iterdir():
+        assert (tmp_path / MODEL / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+@pytest.mark.parametrize(("name", "service"), PARTS)
+def test_a_killed_service_refuses_and_what_was_published_survives(
+    name: str, service: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    remote = healthy(name, request)
+    published = put(remote, tmp_path, "before the kill")
+    remote.kill(service)
+    assert remote.stack.identity(service) is None
+    remote.start(service)
+    remote.ready(90)
+    assert published.read("a-file") == b"before the kill"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stopped_remote_is_gone_from_the_engine_and_keeps_what_was_published(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    remote = healthy(name, request)
+    published = put(remote, tmp_path, "before the stop")
+    remote.stop()
+    assert engine.containers(remote.project) == []
+    remote.start()
+    remote.ready(90)
+    assert published.read("a-file") == b"before the stop"
+
+
+@pytest.mark.parametrize(("name", "service"), PARTS)
+def test_a_paused_service_keeps_its_port_and_answers_when_resumed(
+    name: str, service: str, request: pytest.FixtureRequest
+) -> None:
+    remote = healthy(name, request)
+    identity = remote.stack.identity(service)
+    port = published_port(remote, service)
+    remote.pause(service)
+    assert is_listening(port)
+    with pytest.raises(requests.exceptions.RequestException):
+        # To FTP this is no request, but a greeting would be an answer, and none comes.
+        requests.get(f"http://127.0.0.1:{port}/", timeout=0.7)
+    remote.resume(service)
+    remote.ready(90)
+    assert remote.stack.identity(service) == identity
+
+
+@pytest.mark.parametrize(("name", "service"), PARTS)
+def test_a_disconnected_service_refuses_connections_and_lives_on(
+    name: str, service: str, request: pytest.FixtureRequest
+) -> None:
+    remote = healthy(name, request)
+    identity = remote.stack.identity(service)
+    port = published_port(remote, service)
+    remote.disconnect(service)
+    assert not is_listening(port)
+    assert remote.stack.identity(service) == identity
+    remote.resume(service)
+    remote.ready(90)
+    assert remote.stack.identity(service) == identity
+
+
+def published_port(remote: ContainerRemote, service: str) -> int:
+    """The lowest port of 127.0.0.1 that leads to the service."""
+    (container,) = engine.containers(remote.project, service)
+    published = engine.inspect(container)["HostConfig"]["PortBindings"]
+    return min(int(one["HostPort"]) for bindings in published.values() for one in bindings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_containers_publish_on_loopback_run_as_nobody_and_write_nothing_but_data(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    remote = healthy(name, request)
+    for container in engine.containers(remote.project):
+        seen = engine.inspect(container)
+        for bindings in seen["NetworkSettings"]["Ports"].values():
+            assert {one["HostIp"] for one in bindings or []} <= {"127.0.0.1"}
+        assert seen["Config"]["User"].split(":")[0] != "0"
+        assert seen["HostConfig"]["ReadonlyRootfs"]
+        assert seen["HostConfig"]["CapDrop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_health_checks_of_all_services_succeed(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    remote = healthy(name, request)
+
+    def states() -> dict[str, str]:
+        return {
+            container: engine.inspect(container)["State"]["Health"]["Status"]
+            for container in engine.containers(remote.project)
+        }
+
+    wait_for(
+        lambda: set(states().values()) == {"healthy"},
+        f"{name} to be healthy by its own checks",
+        60,
+        every_s=0.5,
+        last_seen=states,
+    )
+
+
+def test_the_web_server_sends_what_a_monitor_tells_releases_apart_by(
+    request: pytest.FixtureRequest,
+) -> None:
+    remote = healthy("http", request)
+    assert isinstance(remote, ContainerHttp)
+    file = remote.data / "digits"
+    file.write_text("0123456789")
+    whole = requests.get(f"{remote.host}/digits", timeout=5)
+    assert whole.text == "0123456789"
+    assert "Last-Modified" in whole.headers
+    tag = whole.headers["ETag"]
+    part = requests.get(f"{remote.host}/digits", headers={"Range": "bytes=3-5"}, timeout=5)
+    assert (part.status_code, part.text) == (206, "345")
+    same = requests.get(f"{remote.host}/digits", headers={"If-None-Match": tag}, timeout=5)
+    assert same.status_code == 304
+    beside = file.with_name("other")
+    beside.write_text("9876543210")
+    beside.replace(file)
+    assert requests.get(f"{remote.host}/digits", timeout=5).text == "9876543210"
+
+
+def test_the_password_is_in_no_layer_and_in_no_file_that_others_can_read(
+    request: pytest.FixtureRequest,
+) -> None:
+    remote = healthy("ftp", request)
+    password = remote.producer_environment["PRODUCER_FTP_PASSWORD"]
+    image = remote.stack.variables["FTP_IMAGE"]
+    assert password not in engine.docker("history", "--no-trunc", image)
+    assert password not in engine.docker("image", "inspect", image)
+    assert remote.stack.settings_file.stat().st_mode & 0o077 == 0
+    assert all(password not in log.read_text() for log in remote.logs)
+
+
+def test_logs_of_every_container_are_kept_over_restarts(request: pytest.FixtureRequest) -> None:
+    remote = healthy("hdfs", request)
+    remote.kill("datanode")
+    remote.start("datanode")
+    remote.ready(90)
+    remote.stop()
+    names = {log.name.partition(".")[0] for log in remote.logs}
+    assert names == {"namenode", "datanode"}
+    assert all(log.stat().st_size > 0 for log in remote.logs)
+
+
+def test_an_unknown_remote_service_or_monitor_type_is_bad_input(
+    request: pytest.FixtureRequest,
+) -> None:
+    from harness import containers
+
+    with pytest.raises(BadInput, match="no remote 'gopher'"):
+        containers.remote("gopher", Path("/nonexistent"))
+    remote = healthy("http", request)
+    with pytest.raises(BadInput, match="namenode is not one of http"):
+        remote.kill("namenode")
+    with pytest.raises(BadInput, match="no monitor of type 'ftp' reaches http"):
+        remote.monitor_options("ftp")
