@@ -8,7 +8,6 @@ met ends the act and is recorded, that is all.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -99,6 +98,11 @@ class Stage:
     def live(self) -> Path:
         """The live directory, as the monitor names it."""
         return self.local / LIVE_NAME
+
+    @property
+    def tmp(self) -> Path:
+        """Where the monitor is told to put what it pulls."""
+        return self.local / TMP_NAME
 
     def seen(self, path: Path) -> Path:
         """``path`` as the suite reaches it (a scenario may run the monitor in a namespace)."""
@@ -348,13 +352,3 @@ class Stage:
         self.stop_monitor()
         self.unwatch()
         self.observed.end = time.monotonic()
-
-    def strays(self, root: Path, expected: Sequence[str]) -> list[str]:
-        """Files below ``root`` whose first path component is none of ``expected``."""
-        found = []
-        for folder, _, names in os.walk(root):
-            for name in names:
-                path = os.path.relpath(os.path.join(folder, name), root)
-                if path.split(os.sep)[0] not in expected:
-                    found.append(path)
-        return found

@@ -45,8 +45,18 @@ class HdfsPlace(LocalPlace):
     poll_s = 6.0
 
     def __init__(self, folder: Path) -> None:
-        self._hdfs = LocalHdfs(folder)
-        super().__init__(self._hdfs)
+        self._over(LocalHdfs(folder))
+
+    @classmethod
+    def over(cls, hdfs: LocalHdfs) -> HdfsPlace:
+        """A place over an HDFS that somebody else starts and stops; ``start`` takes it over."""
+        place = cls.__new__(cls)
+        place._over(hdfs)
+        return place
+
+    def _over(self, hdfs: LocalHdfs) -> None:
+        self._hdfs = hdfs
+        super().__init__(hdfs)
 
     def _make_folder(self, name: str, options: Mapping[str, str]) -> HdfsFolder:
         self._hdfs.client.makedirs(f"/{name}")
@@ -59,10 +69,3 @@ class WebHdfsPlace(HdfsPlace):
     name = "webhdfs"
     kind = "webhdfs"
     poll_s = 0.5
-
-    def through_hadoop(self) -> HdfsPlace:
-        """The same running HDFS for a monitor that runs a hadoop command; it is not to be
-        started or stopped by itself."""
-        other = HdfsPlace.__new__(HdfsPlace)
-        other.__dict__.update(self.__dict__)
-        return other

@@ -45,11 +45,17 @@ class BadRelease(Scenario):
             stage.expect_pull(bad, before)
             stage.let_polls_pass(2)
         finally:
-            found = stage.strays(stage.folder, ("server_path",))
-            stage.observed.outside += [path for path in found if path.endswith(_ESCAPED)]
+            stage.observed.outside += _escaped(stage)
         later = stage.remote.second(MODEL_NAME) + 120
         stage.publish(stage.releases[2], second=later)
         stage.expect_live(stage.releases[2], stage.settings.recovery)
+
+
+def _escaped(stage: Stage) -> list[str]:
+    """Where the member that wanted to leave its folder went, seen from the scenario's folder."""
+    found = [path.relative_to(stage.folder) for path in stage.folder.rglob(_ESCAPED)]
+    inside = (stage.tmp.relative_to(stage.folder), stage.live.relative_to(stage.folder))
+    return [str(path) for path in found if not any(folder in path.parents for folder in inside)]
 
 
 def _large(release: Release) -> Release:

@@ -13,10 +13,12 @@ import pytest
 from harness.conformance import judge
 from harness.conformance.places import PLACES
 from harness.conformance.places.base import Place
-from harness.conformance.places.hdfs import WebHdfsPlace
+from harness.conformance.places.hdfs import HdfsPlace, WebHdfsPlace
 from harness.conformance.scenarios import all_scenarios
 from harness.conformance.scenarios.base import Scenario
 from harness.conformance.suite import Stock, run_pair
+from harness.remotes.hdfs import LocalHdfs
+from tests.local_remotes import ONE_WORKER, healthy
 
 SCENARIOS = {s.name: s for s in all_scenarios() if s.name != "whole-throughout"}
 # Over FTP: what depends on the protocol. The rest happens after the pull, whatever the remote.
@@ -50,7 +52,7 @@ SLOW_HTTP = {
     "remote-down-at-start",
 }
 SHORT_HDFS = {
-    "webhdfs": ("happy-path", "same-size-and-second", "remote-cut-in-transfer"),
+    "webhdfs": ("happy-path", "remote-cut-in-transfer"),
     "hdfs": ("happy-path",),
 }
 
@@ -94,15 +96,18 @@ def test_our_monitor_does_over_ftp_what_the_scenario_says(
     _run(scenario, ftp, stock, tmp_path / "stage")
 
 
-def test_our_monitor_conforms_on_a_real_hdfs(stock: Stock, tmp_path: Path) -> None:
-    # One test for both types: a NameNode and a DataNode take longer to start than these to run.
-    with WebHdfsPlace(tmp_path / "hdfs") as webhdfs:
-        assert isinstance(webhdfs, WebHdfsPlace)
-        for name in SHORT_HDFS["webhdfs"]:
-            _run(SCENARIOS[name], webhdfs, stock, tmp_path / f"webhdfs-{name}")
-        hdfs = webhdfs.through_hadoop()
-        for name in SHORT_HDFS["hdfs"]:
-            _run(SCENARIOS[name], hdfs, stock, tmp_path / f"hdfs-{name}")
+@ONE_WORKER
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in SHORT_HDFS for name in SHORT_HDFS[kind]]
+)
+def test_our_monitor_does_on_a_real_hdfs_what_the_scenario_says(
+    kind: str, name: str, request: pytest.FixtureRequest, stock: Stock, tmp_path: Path
+) -> None:
+    remote = healthy("hdfs", request)
+    assert isinstance(remote, LocalHdfs)
+    place = WebHdfsPlace.over(remote) if kind == "webhdfs" else HdfsPlace.over(remote)
+    place.start()
+    _run(SCENARIOS[name], place, stock, tmp_path / "stage")
 
 
 @pytest.mark.slow

@@ -1,0 +1,162 @@
+"""The judge against observations that are wrong in each of the ways a monitor can be."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+
+from harness.conformance import judge
+from harness.conformance.observed import Content, Kill, Known, Look, MonitorRun, Observed
+
+OLD = Known("release 1", {"model": "a", "params": "b"})
+NEW = Known("release 2", {"model": "c", "params": "d"})
+BAD = Known("the bad one", {"model": "x"}, good=False)
+
+
+def seen(*contents: tuple[Optional[dict[str, str]], Optional[int]]) -> Observed:
+    """An observation with one look a second at these contents; it ends a minute later."""
+    looks = [
+        Look(float(at), None if files is None else Content(files, second))
+        for at, (files, second) in enumerate(contents)
+    ]
+    return Observed(known=[OLD, NEW, BAD], looks=looks, end=len(contents) + 60.0)
+
+
+GOOD_SWAP = seen((dict(OLD.files), 10), (dict(NEW.files), 11))
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        judge.always_one_whole_release,
+        judge.settles_whole,
+        judge.whole_once_installed,
+        judge.server_reloads_every_swap,
+        judge.second_never_goes_back,
+        judge.time_file_moves_last,
+        judge.swaps_at_most(1),
+        judge.ends_with("release 2"),
+        judge.each_was_live("release 1", "release 2"),
+        judge.never_torn_by_a_bad_release,
+        judge.keeps_running,
+        judge.nothing_outside,
+        judge.no_traceback,
+        judge.secret_stays_secret,
+    ],
+)
+def test_every_claim_holds_for_a_right_swap(claim: judge.Claim) -> None:
+    assert claim(GOOD_SWAP) is None
+
+
+@pytest.mark.parametrize(
+    ("claim", "wrong"),
+    [
+        # A mixture, a release with a file too many, a directory that was gone, a bad release.
+        (
+            judge.always_one_whole_release,
+            seen((dict(OLD.files), 10), ({"model": "c", "params": "b"}, 10), (dict(NEW.files), 11)),
+        ),
+        (judge.always_one_whole_release, seen(({**NEW.files, "old": "z"}, 11))),
+        (judge.always_one_whole_release, seen((dict(OLD.files), 10), (None, None))),
+        (judge.always_one_whole_release, seen((dict(BAD.files), 10))),
+        (judge.settles_whole, seen((dict(OLD.files), 10), ({"model": "c", "params": "b"}, 10))),
+        (judge.settles_whole, seen((dict(OLD.files), 10), (None, None))),
+        (judge.whole_once_installed, seen((None, None), ({"model": "c"}, None))),
+        # The same second, none at all, an older one, one moved before the files were whole.
+        (judge.server_reloads_every_swap, seen((dict(OLD.files), 10), (dict(NEW.files), 10))),
+        (judge.server_reloads_every_swap, seen((dict(OLD.files), 10), (dict(NEW.files), None))),
+        (judge.second_never_goes_back, seen((dict(OLD.files), 10), (dict(NEW.files), 9))),
+        (
+            judge.time_file_moves_last,
+            seen((dict(OLD.files), 10), ({"model": "c", "params": "b"}, 11)),
+        ),
+        (judge.swaps_at_most(1), seen((dict(OLD.files), 10), (dict(OLD.files), 11), ({}, 12))),
+        # Lost, out of order, overtaken, never there.
+        (judge.ends_with("release 2"), seen((dict(NEW.files), 11), (dict(OLD.files), 12))),
+        (judge.ends_with("release 2"), seen()),
+        (judge.each_was_live("release 1", "release 2"), seen((dict(NEW.files), 11))),
+        (
+            judge.each_was_live("release 1", "release 2"),
+            seen((dict(NEW.files), 11), (dict(OLD.files), 12)),
+        ),
+        (judge.never_torn_by_a_bad_release, seen((dict(OLD.files), 10), (dict(BAD.files), 11))),
+        (judge.never_torn_by_a_bad_release, seen((dict(OLD.files), 10), (None, None))),
+    ],
+)
+def test_a_claim_is_broken_by_what_it_is_about(claim: judge.Claim, wrong: Observed) -> None:
+    assert claim(wrong) is not None
+
+
+def test_a_mixture_for_a_moment_is_seen_by_the_strict_claim_only() -> None:
+    looks = [
+        Look(0.0, Content(OLD.files, 10)),
+        Look(1.0, Content({"model": "c", "params": "b"}, 10)),
+        Look(1.1, Content(NEW.files, 11)),
+    ]
+    passing = Observed(known=[OLD, NEW], looks=looks, end=5.0)
+    assert judge.settles_whole(passing) is None
+    assert judge.always_one_whole_release(passing) is not None
+
+
+def _run(log: str = "", ended_itself: bool = False, stop_s: Optional[float] = None) -> Observed:
+    return Observed(runs=[MonitorRun(0.0, 1.0, 1, ended_itself, log, stop_s)])
+
+
+def test_a_monitor_that_ended_is_told_from_one_that_was_ended() -> None:
+    assert judge.keeps_running(_run(ended_itself=False)) is None
+    evidence = judge.keeps_running(_run("a\nthe reason\n", ended_itself=True))
+    assert evidence is not None
+    assert "the reason" in evidence
+
+
+def test_a_traceback_a_slow_end_a_leak_and_a_file_outside_are_found() -> None:
+    assert judge.no_traceback(_run("x\nTraceback (most recent call last):\n")) is not None
+    assert judge.stopped_within_1_s(_run(stop_s=0.4)) is None
+    assert judge.stopped_within_1_s(_run(stop_s=9.0)) is not None
+    assert judge.nothing_outside(Observed(outside=["escaped.txt"])) is not None
+
+
+def test_a_secret_is_found_in_the_log_and_in_the_process_list() -> None:
+    in_log = _run("password: s3cret\n")
+    in_log.facts["secret"] = "s3cret"
+    in_list = Observed(facts={"secret": "s3cret"}, processes=["wget ftp://u:s3cret@h/"])
+    clean = Observed(facts={"secret": "s3cret"}, processes=["wget ftp://h/"])
+    assert judge.secret_stays_secret(in_log) is not None
+    assert judge.secret_stays_secret(in_list) is not None
+    assert judge.secret_stays_secret(clean) is None
+
+
+def test_growth_is_a_leak_and_a_level_is_none() -> None:
+    claim = judge.flat("files", 3)
+    assert claim(Observed(figures={"files": [float(n) for n in range(40)]})) is not None
+    assert claim(Observed(figures={"files": [1.0, 9.0] + [9.0, 10.0] * 20})) is None
+
+
+@pytest.mark.parametrize(
+    ("killed", "restarted", "left", "fine"),
+    [
+        (Content(OLD.files, 10), Content(NEW.files, 11), (), True),
+        (Content(NEW.files, 11), Content(NEW.files, 11), (), True),
+        ("mixture", Content(NEW.files, 11), (), False),
+        (None, Content(NEW.files, 11), (), False),
+        (Content(OLD.files, 10), Content(OLD.files, 10), (), False),
+        (Content(OLD.files, 10), Content(NEW.files, 10), (), False),
+        (Content(OLD.files, 10), Content(NEW.files, 11), (".staging-1",), False),
+    ],
+)
+def test_a_kill_is_survived_only_whole_installed_noticed_and_clean(
+    killed: object, restarted: Content, left: tuple[str, ...], fine: bool
+) -> None:
+    after = Content({"model": "c", "params": "b"}, 10) if killed == "mixture" else killed
+    assert after is None or isinstance(after, Content)
+    kill = Kill("before call 1", Content(OLD.files, 10), after, restarted, None, left)
+    observed = Observed(known=[OLD, NEW], kills=[kill])
+    assert (judge.every_kill_is_survived(observed) is None) is fine
+
+
+def test_claims_that_hold_do_not_pass_a_scenario_that_did_not_get_to_its_end() -> None:
+    cut_short = Observed(known=[OLD], unmet=["waited 15 s for a pull"])
+    assert judge.verdict(cut_short, ()).word == judge.UNKNOWN
+    assert judge.verdict(Observed(), ()).word == judge.PASSED
+    assert judge.verdict(cut_short, (judge.ends_with("x"),)).word == judge.FAILED

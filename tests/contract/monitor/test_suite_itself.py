@@ -1,0 +1,288 @@
+"""The suite's own parts: command templates, results, reports, the watcher, the interposer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from harness.conformance import cli, interposer, report
+from harness.conformance.command import command_line
+from harness.conformance.judge import FAILED, PASSED, UNKNOWN, Verdict
+from harness.conformance.places.base import Place
+from harness.conformance.results import (
+    Expected,
+    Result,
+    against,
+    as_json,
+    exit_code,
+    from_json,
+    read_expected,
+)
+from harness.conformance.scenarios import all_scenarios
+from harness.conformance.scenarios.kills import points_of
+from harness.conformance.stage import Settings
+from harness.conformance.suite import Stock, chosen, run_pair
+from harness.conformance.watch import Watcher, look_once
+from harness.errors import BadInput
+
+OPTIONS = {"type": "general", "general_host": "http://h", "remote_path": "a b", "interval": "1"}
+
+
+def test_options_are_appended_to_a_plain_command() -> None:
+    line = command_line("python -m m --debug", OPTIONS)
+    assert line == ["python", "-m", "m", "--debug"] + [f"--{k}={v}" for k, v in OPTIONS.items()]
+
+
+def test_a_template_gets_values_and_loses_words_that_have_none() -> None:
+    line = command_line(
+        "m --from={general_host}/{remote_path} --ftp={ftp_host} '{type} x'", OPTIONS
+    )
+    assert line == ["m", "--from=http://h/a b", "general x"]
+
+
+@pytest.mark.parametrize("command", ["", "m {nonsense}", "m 'unfinished"])
+def test_a_bad_command_is_bad_input(command: str) -> None:
+    with pytest.raises(BadInput):
+        command_line(command, OPTIONS)
+
+
+def _result(word: str, scenario: str = "happy-path", place: str = "http") -> Result:
+    return Result(scenario, place, Verdict(word, "because\x00 | of <this>"), 1.5, (("calls", "3"),))
+
+
+def _with(word: str, *, sometimes: bool = False) -> Result:
+    return against(_result(word), [Expected("happy-path", ("http",), "known", sometimes)])
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        (_result(PASSED), 0),
+        (_result(FAILED), 1),
+        (_result(UNKNOWN), 3),
+        (_with(FAILED), 0),
+        (_with(PASSED), 1),
+        (_with(PASSED, sometimes=True), 0),
+        (_with(FAILED, sometimes=True), 0),
+        (_with(UNKNOWN), 3),
+    ],
+)
+def test_exit_codes_follow_from_outcomes(result: Result, code: int) -> None:
+    assert exit_code([_result(PASSED), result]) == code
+
+
+def test_a_run_of_nothing_proves_nothing() -> None:
+    assert exit_code([]) == 3
+
+
+def test_an_expectation_for_one_remote_says_nothing_of_another() -> None:
+    expected = [Expected("happy-path", ("ftp",), "known")]
+    assert against(_result(FAILED), expected).outcome == "failed"
+
+
+def test_results_survive_being_written_and_read() -> None:
+    results = [_with(FAILED), _result(PASSED, "bomb", "ftp")]
+    about, back = from_json(as_json(results, {"name": "x", "seed": 1}), "file")
+    assert [(r.scenario, r.place, r.outcome) for r in back] == [
+        ("happy-path", "http", "failed as expected"),
+        ("bomb", "ftp", "passed"),
+    ]
+    assert about["name"] == "x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"failures": [{"scenario": "no-such", "reason": "x"}]}', '{"failures": [{}]}'],
+)
+def test_a_file_of_expected_failures_that_cannot_be_right_is_bad_input(text: str) -> None:
+    with pytest.raises(BadInput):
+        read_expected(text, ["happy-path"], "file")
+
+
+def test_junit_counts_failures_errors_and_expected_ones() -> None:
+    results = [_result(PASSED), _result(FAILED), _result(UNKNOWN), _with(FAILED), _with(PASSED)]
+    suite = ElementTree.fromstring(report.junit(results, "x"))
+    assert [suite.get(k) for k in ("tests", "failures", "errors", "skipped")] == [
+        "5",
+        "2",
+        "1",
+        "1",
+    ]
+
+
+def test_the_page_shows_every_scenario_and_each_monitor_beside_the_other() -> None:
+    about = {"name": "ours", "command": "m", "date": "d", "seed": 1, "interval": 1.0}
+    other = dict(about, name="stock")
+    text = report.page([(about, [_result(PASSED)]), (other, [_with(FAILED)])])
+    for scenario in all_scenarios():
+        assert f"`{scenario.name}`" in text
+    row = next(line for line in text.splitlines() if line.startswith("| `happy-path` R"))
+    assert row.endswith("| passed: http | fails: http |")
+    assert "known" in text
+
+
+def test_every_scenario_says_what_it_does_and_what_a_user_loses() -> None:
+    scenarios = all_scenarios()
+    assert len({scenario.name for scenario in scenarios}) == len(scenarios)
+    for scenario in scenarios:
+        assert scenario.title.endswith("."), scenario.name
+        assert scenario.loss.endswith("."), scenario.name
+
+
+def test_a_short_run_draws_the_same_sample_for_the_same_seed(http: Place) -> None:
+    def names(seed: int) -> list[str]:
+        drawn = chosen(all_scenarios(), http, Settings("m", short=True, seed=seed))
+        return [scenario.name for scenario in drawn]
+
+    assert names(1) == names(1)
+    assert names(1) != names(2)
+    assert names(1)[0] == "happy-path"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--monitor-cmd", "m", "--remotes", "gopher"],
+        ["--monitor-cmd", "m", "--scenarios", "no-such"],
+        ["--monitor-cmd", "m", "--interval", "-1"],
+        ["--monitor-cmd", "m", "--expected", "/nowhere/file"],
+        ["--monitor-cmd", "m", "--no-such-option"],
+        ["--monitor-cmd", "m {nonsense}"],
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("conformance: ")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_look_is_never_a_mixture_of_two_exchanged_directories(tmp_path: Path) -> None:
+    live, beside = tmp_path / "live", tmp_path / "beside"
+    for folder, text in ((live, "old"), (beside, "new")):
+        folder.mkdir()
+        for number in range(20):
+            (folder / f"{number}").write_text(text)
+    stop = threading.Event()
+
+    def exchange() -> None:
+        code = (
+            "import ctypes, sys, time\n"
+            "libc = ctypes.CDLL(None)\n"
+            "a, b = (word.encode() for word in sys.argv[1:3])\n"
+            "while True:\n"
+            "    assert libc.renameat2(-100, a, -100, b, 2) == 0\n"
+            "    time.sleep(0.0005)\n"
+        )
+        command = [sys.executable, "-c", code, str(live), str(beside)]
+        with subprocess.Popen(command) as process:
+            stop.wait(20)
+            process.kill()
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    try:
+        seen = set()
+        for _ in range(600):
+            content = look_once(live, "time")
+            assert content is not None
+            digests = frozenset(content.files.values())
+            assert len(digests) == 1, "a look mixed two directories"
+            assert len(content.files) == 20
+            seen.add(digests)
+    finally:
+        stop.set()
+        thread.join()
+    assert len(seen) == 2, "the directories were never exchanged while looking"
+
+
+def test_the_watcher_sees_a_file_that_is_replaced_in_place(tmp_path: Path) -> None:
+    (tmp_path / "params").write_text("old")
+    watcher = Watcher(tmp_path, "time")
+    watcher.start()
+    (tmp_path / "params").write_text("new")
+    watcher.stop()
+    assert len(watcher.looks) >= 2
+
+
+def _interpose(folder: Path, *options: str, script: str) -> tuple[int, list[dict[str, object]]]:
+    record = folder.parent / "record.jsonl"
+    command = [sys.executable, interposer.__file__, "--under", str(folder)]
+    command += ["--record", str(record), *options, "--", "sh", "-c", script]
+    done = subprocess.run(command, cwd=folder, check=False, timeout=60)
+    if done.returncode == 125:
+        pytest.skip("ptrace is not allowed here")
+    return done.returncode, [json.loads(line) for line in record.read_text().splitlines()]
+
+
+def test_the_interposer_lists_changes_of_children_too_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "under"
+    folder.mkdir()
+    script = f"cat /etc/hostname >/dev/null; mkdir a; (echo x >a/b); mv a c; touch {tmp_path}/d"
+    code, calls = _interpose(folder, script=script)
+    assert code == 0
+    assert [call["call"] for call in calls] == ["mkdir", "openat", "write", "renameat2"] or [
+        call["call"] for call in calls
+    ] == ["mkdir", "openat", "write", "rename"]
+    assert calls[-1]["paths"] == [str(folder / "a"), str(folder / "c")]
+
+
+@pytest.mark.parametrize(("when", "left"), [("before", []), ("after", ["a"])])
+def test_a_kill_comes_exactly_before_or_after_its_call(
+    when: str, left: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "under"
+    folder.mkdir()
+    code, calls = _interpose(folder, "--kill", when, "--at", "1", script="mkdir a; mkdir b")
+    assert code == 137
+    assert os.listdir(folder) == left
+    assert len(calls) == 1
+
+
+def test_points_begin_with_the_last_write_of_the_pull_and_leave_failed_calls_out() -> None:
+    def call(number: int, name: str, path: str, result: int) -> dict[str, object]:
+        return {"n": number, "call": name, "paths": [path], "result": result}
+
+    record = [
+        call(1, "write", "/t/uci_housing.tar.gz", 10),
+        call(2, "write", "/t/uci_housing.tar.gz", 10),
+        call(3, "mkdir", "/l/x", -17),
+        call(4, "rename", "/l/x", 0),
+    ]
+    assert [number for number, _ in points_of(record)] == [2, 4]
+
+
+def test_a_monitor_that_does_nothing_fails_and_one_that_ends_at_once_too(
+    http: Place, stock: Stock, tmp_path: Path
+) -> None:
+    happy = all_scenarios()[0]
+    for command, words in (("sleep 1000", "never live"), ("false", "ended by itself")):
+        settings = Settings(f"sh -c '{command}' x", interval=0.2, patience=1.0)
+        verdict, _ = run_pair(happy, http, Stock(stock.releases, settings), tmp_path / command)
+        assert verdict.word == FAILED
+        assert words in verdict.evidence
+
+
+def test_the_stock_monitor_is_found_out(ftp: Place, stock: Stock, tmp_path: Path) -> None:
+    command = f"{sys.executable} -W ignore -m paddle_serving_server.monitor"
+    settings = Settings(command, interval=1, patience=4.0, recovery=4.0)
+    scenarios = {scenario.name: scenario for scenario in all_scenarios()}
+    for name, words in (
+        ("traversal", "written outside"),
+        ("password-stays-secret", "the password is in the log"),
+    ):
+        verdict, _ = run_pair(
+            scenarios[name], ftp, Stock(stock.releases, settings), tmp_path / name
+        )
+        assert verdict.word == FAILED
+        assert words in verdict.evidence
