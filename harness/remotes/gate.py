@@ -155,7 +155,7 @@ class _Connection:
         """Until both directions have ended, or one of them broke."""
         try:
             await self._flowing.wait()
-            from_service, self._service = await asyncio.open_connection(INSIDE, self._port)
+            from_service, self._service = await asyncio.open_connection(sock=await self._connect())
             requests = asyncio.ensure_future(self._pump(self._reader, self._service, False))
             answers = asyncio.ensure_future(self._pump(from_service, self._client, True))
             await asyncio.gather(requests, answers)
@@ -166,6 +166,19 @@ class _Connection:
             for writer in (self._client, self._service):
                 if writer is not None:
                     writer.close()
+
+    async def _connect(self) -> socket.socket:
+        """To the service, with a small buffer: what a slow client has not read yet is to wait in
+        the service, where a fault can still meet it."""
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CHUNK)
+        try:
+            await asyncio.get_running_loop().sock_connect(made, (INSIDE, self._port))
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool

@@ -13,6 +13,7 @@ from harness import hadoop
 from harness.errors import BadInput
 from harness.hadoop import _jars, _java
 from harness.remotes.hdfs import LocalHdfs
+from tests.local_remotes import ONE_WORKER
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def run(command: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.xdist_group("local-hdfs")
+@ONE_WORKER
 def test_the_command_lists_puts_and_gets_as_the_page_shows(hdfs: LocalHdfs, tmp_path: Path) -> None:
     (tmp_path / "donefile").write_text("42")
     assert run(hdfs.hadoop_bin, "fs", "-mkdir", hdfs.path).returncode == 0
@@ -46,7 +47,7 @@ def test_the_command_lists_puts_and_gets_as_the_page_shows(hdfs: LocalHdfs, tmp_
     assert (tmp_path / "copy").read_text() == "42"
 
 
-@pytest.mark.xdist_group("local-hdfs")
+@ONE_WORKER
 def test_generic_options_go_over_the_commands_configuration(
     hdfs: LocalHdfs, tmp_path: Path
 ) -> None:

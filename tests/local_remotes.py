@@ -1,0 +1,39 @@
+"""The remotes of this machine for tests, each started once in a test run and healed in between.
+
+An HDFS takes seconds to start, so every test that uses one carries the mark ``ONE_WORKER``: under
+pytest-xdist all of them then run in the same worker, with the same HDFS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from harness.remotes import local
+from harness.remotes.services import LocalRemote
+
+ONE_WORKER = pytest.mark.xdist_group("local-hdfs")
+_STARTED = pytest.StashKey[dict[str, LocalRemote]]()
+
+
+def healthy(name: str, request: pytest.FixtureRequest) -> LocalRemote:
+    """The remote ``name``, up and well whatever the test before did to it.
+
+    Its path is the asking test's own, so that it finds nothing of another test there.
+    """
+    session = request.session
+    started = session.stash.setdefault(_STARTED, {})
+    if name not in started:
+        factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+        remote = local(name, factory.mktemp(name))
+        assert isinstance(remote, LocalRemote)
+        started[name] = remote
+        session.addfinalizer(remote.stop)
+    remote = started[name]
+    remote.path = "/"
+    remote.start()
+    remote.resume()
+    remote.ready(90)
+    remote.path = "/" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
+    return remote
