@@ -17,7 +17,16 @@ from . import report
 from .command import words_of
 from .places import PLACES
 from .releases import trained_releases
-from .results import Expected, Result, against, as_json, exit_code, from_json, read_expected
+from .results import (
+    Expected,
+    Result,
+    against,
+    as_json,
+    exit_code,
+    from_json,
+    merged,
+    read_expected,
+)
 from .scenarios import all_scenarios
 from .scenarios.base import Scenario
 from .stage import Settings
@@ -118,7 +127,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         action="append",
         default=[],
-        help="results (--json) of another monitor to stand beside on the page; may be repeated",
+        help="results (--json) of other runs to stand beside on the page, one column a name; "
+        "without --monitor-cmd the page is made of these alone",
     )
     add("--run", type=Path, metavar="FOLDER", help="the run's folder (runs/<utc>-<seed>)")
     add(
@@ -152,6 +162,10 @@ def _run(options: argparse.Namespace) -> int:
         for scenario in scenarios:
             print(f"{scenario.name}\n    {scenario.title}\n    Otherwise: {scenario.loss}")
         return 0
+    beside = [from_json(_text(path), str(path)) for path in options.beside]
+    if not options.monitor_cmd and options.page is not None and beside:
+        options.page.write_text(report.page(merged(beside)), encoding="utf-8")
+        return exit_code(result for _, results in beside for result in results)
     if not options.monitor_cmd:
         raise BadInput("--monitor-cmd is missing: give the monitor's command line")
     words_of(options.monitor_cmd)
@@ -160,7 +174,6 @@ def _run(options: argparse.Namespace) -> int:
         if name not in PLACES:
             raise BadInput(f"--remotes has {name!r}, which is none of {', '.join(PLACES)}")
     expected = _expected(options.expected)
-    beside = [from_json(_text(path), str(path)) for path in options.beside]
     settings = Settings(
         options.monitor_cmd,
         interval=options.interval,
@@ -251,4 +264,5 @@ def _write(
         if path is not None:
             path.write_text(content, encoding="utf-8")
     if options.page is not None:
-        options.page.write_text(report.page([(about, results), *beside]), encoding="utf-8")
+        runs = merged([(about, list(results)), *beside])
+        options.page.write_text(report.page(runs), encoding="utf-8")

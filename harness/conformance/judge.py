@@ -311,7 +311,7 @@ def every_kill_is_survived(observed: Observed) -> Optional[str]:
     for kill in observed.kills:
         at_kill = name_of(kill.after_kill, observed.known)
         restarted = name_of(kill.after_restart, observed.known)
-        if at_kill not in good:
+        if at_kill not in good and not (at_kill == "absent" and kill.before is None):
             broken.append(f"killed {kill.point}: the live directory was {at_kill}")
         elif restarted != target:
             broken.append(f"killed {kill.point}: after a restart it was {restarted}")

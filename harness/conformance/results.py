@@ -5,13 +5,14 @@ A file of expected failures is JSON:
     {"monitor": "what it is", "failures": [
         {"scenario": "happy-path", "remotes": ["http"], "reason": "why", "sometimes": false}]}
 
-``remotes`` left out means all. ``sometimes``: the failure depends on when something happens, so
-that either outcome is fine. Any other failure, and a pass where a failure was expected, fails
-the run.
+``scenario`` is a name or a pattern (``*``); the first entry that fits counts. ``remotes`` left out
+means all. ``sometimes``: the failure depends on when something happens, so that either outcome is
+fine. Any other failure, and a pass where a failure was expected, fails the run.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,7 +74,7 @@ def read_expected(text: str, known: Iterable[str], source: str) -> list[Expected
             '{"failures": [{"scenario": …, "remotes": […], "reason": …}]}'
         ) from None
     for one in expected:
-        if one.scenario not in scenarios:
+        if not fnmatch.filter(scenarios, one.scenario):
             raise BadInput(
                 f"{source} expects a failure of {one.scenario!r}, which is no scenario: see --list"
             )
@@ -83,9 +84,24 @@ def read_expected(text: str, known: Iterable[str], source: str) -> list[Expected
 def against(result: Result, expected: Sequence[Expected]) -> Result:
     """The result with the failure that was expected of it, if one was."""
     for one in expected:
-        if one.scenario == result.scenario and (one.remotes is None or result.place in one.remotes):
+        if fnmatch.fnmatch(result.scenario, one.scenario) and (
+            one.remotes is None or result.place in one.remotes
+        ):
             return replace(result, expected=one)
     return result
+
+
+def merged(
+    runs: Iterable[tuple[Mapping[str, Any], Sequence[Result]]],
+) -> list[tuple[Mapping[str, Any], list[Result]]]:
+    """Runs of the same monitor's name as one, in the order they come; of two results for one
+    pair the first stays."""
+    by_name: dict[str, tuple[Mapping[str, Any], dict[tuple[str, str], Result]]] = {}
+    for about, results in runs:
+        _, pairs = by_name.setdefault(str(about["name"]), (about, {}))
+        for result in results:
+            pairs.setdefault((result.scenario, result.place), result)
+    return [(about, list(pairs.values())) for about, pairs in by_name.values()]
 
 
 def exit_code(results: Iterable[Result]) -> int:

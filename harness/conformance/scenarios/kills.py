@@ -100,17 +100,22 @@ class KillAnywhere(Scenario):
         )
         stage.install(stage.releases[0])
 
-    def act(self, stage: Stage) -> None:
+    def begin(self, stage: Stage) -> Optional[int]:
+        """Brings about the state that every kill starts from; gives the second of the next
+        donefile, None for that of its upload."""
         stage.publish(self.before)
         stage.start_monitor()
         stage.expect_live(self.before)
         stage.let_polls_pass(1)
         stage.stop_monitor(term=True)
+        return stage.remote.second(MODEL_NAME) + 120
+
+    def act(self, stage: Stage) -> None:
+        second = self.begin(stage)
         stage.unwatch()
         stage.observed.runs.clear()
         snapshot = stage.folder / "snapshot"
         _copy(stage.local, snapshot)
-        second = stage.remote.second(MODEL_NAME) + 120
         stage.publish(self.after, second=second)
 
         record = stage.folder / "calls.jsonl"
@@ -182,4 +187,21 @@ def _copy(source: Path, target: Path) -> None:
     subprocess.run(["cp", "-a", str(source), str(target)], check=True)
 
 
-SCENARIOS: tuple[type[Scenario], ...] = (KillAnywhere,)
+class KillFirstInstall(KillAnywhere):
+    name = "kill-in-first-install"
+    title = (
+        "The same where there was no live directory yet: after a kill there is none or a whole "
+        "one, and a restart finishes the work."
+    )
+    loss = "A crash while the first model arrives leaves something that must be removed by hand."
+
+    def prepare(self, stage: Stage) -> None:
+        super().prepare(stage)
+        shutil.rmtree(stage.live)
+
+    def begin(self, stage: Stage) -> Optional[int]:
+        stage.know(self.before)
+        return None
+
+
+SCENARIOS: tuple[type[Scenario], ...] = (KillAnywhere, KillFirstInstall)

@@ -38,6 +38,7 @@ SHORT_FTP = {
 # Each has a sibling in the default run that takes the same path through a monitor.
 SLOW_HTTP = {
     "foreign-donefile",
+    "kill-in-first-install",
     "files-of-the-old-release-go",
     "corrupt-tarball",
     "html-instead-of-tarball",
