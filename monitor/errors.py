@@ -24,7 +24,7 @@ class MonitorError(Exception):
     def __init__(self, operation: str, path: object, cause: object, hint: str = "") -> None:
         self.operation = operation
         self.path = str(path)
-        self.cause = _reason(cause)
+        self.cause = reason(cause)
         self.hint = hint
         super().__init__(operation, self.path, self.cause, hint)
 
@@ -65,9 +65,11 @@ class MachineError(MonitorError):
     """This machine is in the way: space, permissions, a program. Worth a retry, loudly."""
 
 
-def _reason(cause: object) -> str:
+def reason(cause: object) -> str:
     """One line for any cause; an OSError without its path, which the sentence has already."""
-    if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
+    # The errno of ssl.SSLError is one of OpenSSL's.
+    ours = isinstance(cause, OSError) and not type(cause).__name__.startswith("SSL")
+    if ours and isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
         return os.strerror(cause.errno) if cause.errno > 0 else cause.strerror
     if isinstance(cause, BaseException):
         return " ".join(str(cause).split()) or type(cause).__name__

@@ -117,6 +117,8 @@ class FtpRemote(Remote):
             facts = self._facts(ftp, path)
             size = self._size(ftp, path)
             start = offset if offset and mark and facts == mark else 0
+            # ftplib's listings leave the connection in ASCII mode, which would change the bytes.
+            ftp.voidcmd("TYPE I")
             try:
                 socket, _ = ftp.ntransfercmd(f"RETR {path}", rest=start or None)
             except ftplib.error_perm as error:
@@ -234,6 +236,10 @@ class FtpRemote(Remote):
         for command in ("MDTM", "SIZE"):
             with contextlib.suppress(ftplib.error_perm):
                 parts.append(command + ftp.sendcmd(f"{command} {path}")[3:].strip())
+        if not parts:
+            # Only minutes, but better than nothing (RFC 959 has no more).
+            with contextlib.suppress(ftplib.error_perm, ftplib.error_temp):
+                ftp.retrlines(f"LIST {path}", parts.append)
         return ";".join(parts)
 
     @staticmethod

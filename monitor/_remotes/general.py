@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
-import os
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -20,8 +19,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 import requests
 import urllib3
 
-from ..errors import RemoteError
+from ..errors import RemoteError, reason
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
+from .session import Session
 
 if TYPE_CHECKING:
     from .._options import Options
@@ -115,7 +115,7 @@ class HttpRemote(Remote):
     def _connected(self) -> requests.Session:
         if self._session is None:
             options = self._options
-            session = requests.Session()
+            session = Session(options.ca_file)
             for line in options.http_header:
                 key, _, value = line.reveal().partition(":")
                 session.headers[key.strip()] = value.strip()
@@ -124,9 +124,6 @@ class HttpRemote(Remote):
                 session.headers["Authorization"] = f"Bearer {token}"
             # The file itself is wanted, as wget would store it, not a decoded form of it.
             session.headers["Accept-Encoding"] = "identity"
-            session.headers["User-Agent"] = "serving-monitor"
-            if options.ca_file:
-                session.verify = options.ca_file
             self._session = session
         return self._session
 
@@ -196,17 +193,14 @@ def _cause(error: BaseException) -> str:
     for _ in range(12):
         if seen is None:
             break
-        if (
-            isinstance(seen, OSError)
-            and seen.errno
-            and not isinstance(seen, requests.RequestException)
-        ):
-            return os.strerror(seen.errno) if seen.errno > 0 else str(seen.strerror)
+        system = isinstance(seen, OSError) and not isinstance(seen, requests.RequestException)
+        if system and getattr(seen, "errno", None):
+            return reason(seen)
         inner = seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else None
-        reason = getattr(seen, "reason", None)
+        why = getattr(seen, "reason", None)
         seen = (
             inner
-            or (reason if isinstance(reason, BaseException) else None)
+            or (why if isinstance(why, BaseException) else None)
             or seen.__cause__
             or seen.__context__
         )

@@ -13,6 +13,7 @@ import urllib3
 from .._secrets import without_password
 from ..errors import RemoteError
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
+from .session import Session
 
 if TYPE_CHECKING:
     from .._options import Options
@@ -85,14 +86,11 @@ class WebHdfsRemote(Remote):
         self._stop.check()
         if self._client is None:
             options = self._options
-            session = requests.Session()
-            if options.ca_file:
-                session.verify = options.ca_file
             self._client = hdfs.InsecureClient(
                 options.webhdfs_url,
                 user=options.hdfs_user or None,
                 timeout=options.timeout,
-                session=session,
+                session=Session(options.ca_file),
             )
         return self._client
 

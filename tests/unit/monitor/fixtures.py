@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import ssl
 import tarfile
 import threading
 import time
@@ -127,6 +128,11 @@ class Site(Place):
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 
+    def serve_tls(self, context: ssl.SSLContext) -> None:
+        """From now on HTTPS."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = self.url.replace("http:", "https:")
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -216,7 +222,13 @@ class FtpSite(Place):
         handler = type(
             "Handler",
             (base,),  # type: ignore[arg-type]
-            {"authorizer": authorizer, "process_command": ftp_command, **settings},
+            {
+                "authorizer": authorizer,
+                "process_command": ftp_command,
+                # Three seconds, as a server in the world has it, would only be waited for.
+                "auth_failed_timeout": 0.05,
+                **settings,
+            },
         )
         self._loop = IOLoop()
         self._server = FTPServer(("127.0.0.1", 0), handler, ioloop=self._loop)

@@ -1,0 +1,530 @@
+"""One contract for every remote that can be had in a test, against real servers; and the pull."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from harness.ports import free_port
+from monitor import _log, _remotes
+from monitor._machine import Identity
+from monitor._pull import Puller, Throttle
+from monitor._remotes.base import Remote, Stop, Stopped, join
+from monitor.errors import BadOption, MachineError, Mismatch, RemoteError
+from monitor.manifest import Manifest
+
+from .fixtures import TARBALL, FtpSite, Place, Site, closing_all, options_for
+
+ONE = Identity("1-a", 1)
+BIG = random.Random(5).randbytes(700_000)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
+    yield
+    _log.logger.handlers.clear()
+
+
+def ftp_options(site: FtpSite) -> dict[str, str]:
+    return {
+        "type": "ftp",
+        "ftp_host": "127.0.0.1",
+        "ftp_port": str(site.port),
+        "ftp_username": site.USER,
+        "ftp_password": site.PASSWORD,
+    }
+
+
+class Kind:
+    """A place to publish to, and how the monitor is pointed at it."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.closing: Callable[[], None] = lambda: None
+        if name == "http":
+            site = Site(folder)
+            self.place: Place = site
+            self.options: dict[str, str] = {"general_host": site.url}
+            self.closing = site.close
+        elif name in ("ftp", "ftp-url", "ftp-old"):
+            settings: dict[str, Any] = {}
+            if name == "ftp-old":
+                settings["handler"] = _without_rfc_3659()
+            ftp = FtpSite(folder, **settings)
+            self.place = ftp
+            self.options = ftp_options(ftp)
+            if name == "ftp-url":
+                login = f"{ftp.USER}:{ftp.PASSWORD}@127.0.0.1:{ftp.port}"
+                self.options = {"general_host": f"ftp://{login}"}
+            self.closing = ftp.close
+        else:
+            self.place = Place(folder)
+            self.options = {"type": "fsspec", "remote_url": f"file://{folder}"}
+
+
+def _without_rfc_3659() -> Any:
+    """A server that knows neither MLST nor MLSD, MDTM nor SIZE."""
+    from pyftpdlib.handlers import FTPHandler
+
+    commands = FTPHandler.proto_cmds
+    known = {k: v for k, v in commands.items() if k not in ("MLST", "MLSD", "MDTM", "SIZE")}
+
+    class Old(FTPHandler):  # type: ignore[misc]
+        proto_cmds = known
+
+    return Old
+
+
+@pytest.fixture(params=["http", "ftp", "ftp-url", "ftp-old", "fsspec"])
+def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
+    if request.param == "fsspec":
+        pytest.importorskip("fsspec")
+    made = Kind(request.param, tmp_path / "remote")
+    yield made
+    made.closing()
+
+
+@pytest.fixture
+def remote(kind: Kind, tmp_path: Path) -> Iterator[Remote]:
+    with _remotes.create(options_for(tmp_path / "local", **kind.options), Stop()) as made:
+        yield made
+
+
+class TestARemote:
+    """What every kind does."""
+
+    def test_sees_a_donefile_come_change_and_go(self, kind: Kind, remote: Remote) -> None:
+        assert remote.look("donefile") is None
+        kind.place.put("donefile", b"one")
+        first = remote.look("donefile")
+        assert first is not None
+        assert first.content == b"one"
+        assert remote.look("donefile") == first
+        kind.place.put("donefile", b"two")
+        second = remote.look("donefile")
+        assert second is not None
+        assert second.content == b"two"
+        (kind.place.root / "donefile").unlink()
+        assert remote.look("donefile") is None
+
+    def test_sees_a_touch(self, kind: Kind, remote: Remote) -> None:
+        # A server that has only listings tells minutes.
+        later = 60 if kind.name == "ftp-old" else 1
+        now = int(time.time()) - 7200
+        kind.place.put("donefile", b"")
+        os.utime(kind.place.root / "donefile", (now, now))
+        first = remote.look("donefile")
+        os.utime(kind.place.root / "donefile", (now + later, now + later))
+        second = remote.look("donefile")
+        assert first is not None
+        assert second is not None
+        assert first.mark != second.mark
+
+    def test_reads_no_more_of_a_donefile_than_can_matter(self, kind: Kind, remote: Remote) -> None:
+        kind.place.put("donefile", bytes(300_000))
+        seen = remote.look("donefile")
+        assert seen is not None
+        assert len(seen.content) == 64 * 1024 + 1
+        kind.place.put("other", b"the connection is still usable")
+        other = remote.look("other")
+        assert other is not None
+        assert other.content == b"the connection is still usable"
+
+    def test_pulls_a_file_whole(self, kind: Kind, remote: Remote) -> None:
+        kind.place.put(TARBALL, BIG)
+        download = remote.open(TARBALL)
+        assert download.offset == 0
+        assert download.size == (None if kind.name == "ftp-old" else len(BIG))
+        assert b"".join(download.chunks) == BIG
+
+    def test_resumes_only_what_is_still_the_same(self, kind: Kind, remote: Remote) -> None:
+        kind.place.put(TARBALL, BIG)
+        os.utime(kind.place.root / TARBALL, (1_700_000_000, 1_700_000_000))
+        download = remote.open(TARBALL)
+        b"".join(download.chunks)
+        again = remote.open(TARBALL, 400_000, download.mark)
+        rest = b"".join(again.chunks)
+        if kind.name == "ftp-old":
+            assert download.mark == ""
+            assert (again.offset, rest) == (0, BIG)
+            return
+        assert (again.offset, rest) == (400_000, BIG[400_000:])
+        os.utime(kind.place.root / TARBALL, (1_700_000_009, 1_700_000_009))
+        other = remote.open(TARBALL, 400_000, download.mark)
+        assert other.offset == 0
+        assert b"".join(other.chunks) == BIG
+
+    def test_says_that_a_file_is_not_there(self, kind: Kind, remote: Remote) -> None:
+        with pytest.raises(RemoteError, match="no such file"):
+            b"".join(remote.open(TARBALL).chunks)
+
+    def test_lists_a_folder_with_all_below_it(self, kind: Kind, remote: Remote) -> None:
+        for name in ("m/a", "m/sub/b", "m/sub/deep/c d"):
+            kind.place.put(name, b"1\n2\r\n3")
+        found = remote.tree("m")
+        assert sorted(entry.path for entry in found) == ["a", "sub/b", "sub/deep/c d"]
+        assert b"".join(remote.open("m/sub/deep/c d").chunks) == b"1\n2\r\n3"
+
+    def test_is_usable_after_a_transfer_that_was_given_up(self, kind: Kind, remote: Remote) -> None:
+        kind.place.put(TARBALL, BIG)
+        chunks = remote.open(TARBALL).chunks
+        next(chunks)
+        chunks.close()  # type: ignore[attr-defined]
+        assert b"".join(remote.open(TARBALL).chunks) == BIG
+
+    def test_is_usable_after_it_was_closed(self, kind: Kind, remote: Remote) -> None:
+        kind.place.put("donefile", b"x")
+        assert remote.look("donefile") is not None
+        remote.close()
+        remote.close()
+        assert remote.look("donefile") is not None
+
+    def test_tells_its_options_for_the_log_without_a_secret(
+        self, kind: Kind, remote: Remote
+    ) -> None:
+        from monitor._secrets import mask
+
+        text = mask(str(remote.describe()))
+        assert FtpSite.PASSWORD not in text
+        assert remote.describe()[0][0] in ("_general_host", "_ftp_host", "_remote_url")
+
+
+# --- single kinds ----------------------------------------------------------------------------
+
+
+def make(local: Path, **options: object) -> Remote:
+    return _remotes.create(options_for(local, **options), Stop())
+
+
+def test_an_ftp_connection_that_the_server_ended_is_opened_again(
+    ftp_site: FtpSite, tmp_path: Path
+) -> None:
+    ftp_site.put("donefile", b"x")
+    with make(tmp_path / "local", **ftp_options(ftp_site)) as remote:
+        assert remote.look("donefile") is not None
+        assert remote.look("donefile") is not None
+        assert ftp_site.commands.count("PASS") == 1
+        ftp_site.drop_connections()
+        assert remote.look("donefile") is not None
+        assert ftp_site.commands.count("PASS") == 2
+
+
+def test_a_donefile_that_may_not_be_read_is_not_an_absent_one(
+    ftp_site: FtpSite, tmp_path: Path
+) -> None:
+    if os.geteuid() == 0:
+        # As root no file is unreadable; a folder of that name cannot be read by anybody.
+        (ftp_site.root / "donefile").mkdir()
+    else:
+        ftp_site.put("donefile", b"x")
+        (ftp_site.root / "donefile").chmod(0)
+    with make(tmp_path / "local", **ftp_options(ftp_site)) as remote:  # noqa: SIM117
+        with pytest.raises(RemoteError, match="550"):
+            remote.look("donefile")
+
+
+def test_wrong_credentials_are_named_as_such(ftp_site: FtpSite, tmp_path: Path) -> None:
+    options = {**ftp_options(ftp_site), "ftp_password": "another-one"}
+    with pytest.raises(RemoteError, match=r"530.*check --ftp_username") as caught:
+        make(tmp_path / "local", **options).look("donefile")
+    assert "another-one" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+def test_a_server_that_says_nothing_fails_after_the_time_out(scheme: str, tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        host = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
+        remote = make(tmp_path / "local", general_host=host, timeout="0.2")
+        begun = time.monotonic()
+        with pytest.raises(RemoteError, match="nothing came within the time-out"):
+            remote.look("donefile")
+        assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(401, "http_token_file"), (403, "http_token_file"), (500, "")]
+)
+def test_what_an_http_server_refuses_is_no_absent_donefile(
+    site: Site, tmp_path: Path, status: int, hint: str
+) -> None:
+    site.status = status
+    with pytest.raises(RemoteError, match=str(status)) as caught:
+        make(tmp_path / "local", general_host=site.url).look("donefile")
+    assert hint in caught.value.hint
+
+
+def test_gone_is_absent(site: Site, tmp_path: Path) -> None:
+    site.status = 410
+    assert make(tmp_path / "local", general_host=site.url).look("donefile") is None
+
+
+def test_headers_and_token_go_with_every_request_and_nothing_is_decoded(
+    site: Site, tmp_path: Path
+) -> None:
+    site.put("donefile", b"x")
+    token = tmp_path / "token"
+    token.write_text("t0ken-value\n")
+    options = {"http_header": ["X-One: 1", "X-Two:2"], "http_token_file": str(token)}
+    make(tmp_path / "local", general_host=site.url, **options).look("donefile")
+    headers = site.seen[-1][1]
+    assert (headers["X-One"], headers["X-Two"]) == ("1", "2")
+    assert headers["Authorization"] == "Bearer t0ken-value"
+    assert headers["Accept-Encoding"] == "identity"
+
+
+def test_a_host_without_a_scheme_and_with_a_path_is_what_wget_takes(
+    site: Site, tmp_path: Path
+) -> None:
+    site.put("base/models/donefile", b"x")
+    host = site.url.partition("//")[2] + "/base/"
+    remote = make(tmp_path / "local", general_host=host, remote_path="/models/")
+    assert remote.look("donefile") is not None
+    assert site.seen[-1][0] == "/base/models/donefile"
+
+
+def test_without_validators_content_is_all_there_is(site: Site, tmp_path: Path) -> None:
+    site.validators = False
+    site.put("donefile", b"12")
+    remote = make(tmp_path / "local", general_host=site.url)
+    first = remote.look("donefile")
+    assert remote.look("donefile") == first
+    site.put("donefile", b"34")
+    assert remote.look("donefile") != first
+    site.put(TARBALL, BIG)
+    assert remote.open(TARBALL).mark == ""
+
+
+def test_a_young_file_s_validator_is_not_trusted_for_a_resume(site: Site, tmp_path: Path) -> None:
+    site.put(TARBALL, BIG)
+    assert make(tmp_path / "local", general_host=site.url).open(TARBALL).mark == ""
+
+
+def test_a_proxy_from_the_environment_is_used(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put("http:/far.away.invalid/donefile", b"through the proxy")
+    monkeypatch.setenv("http_proxy", site.url)
+    remote = make(tmp_path / "local", general_host="http://far.away.invalid")
+    remote.look("donefile")
+    assert site.seen[-1][0] == "http://far.away.invalid/donefile"
+
+
+def test_ipv6_addresses_work(tmp_path: Path) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    port = free_port()
+    for host in (f"http://[::1]:{port}", f"ftp://[::1]:{port}"):
+        with pytest.raises(RemoteError, match="Connection refused"):
+            make(tmp_path / "local", general_host=host).look("donefile")
+
+
+def test_the_certificate_of_an_https_server_is_checked(site: Site, tmp_path: Path) -> None:
+    host = site.url.replace("http", "https")
+    with pytest.raises(RemoteError, match=r"(?i)ssl"):
+        make(tmp_path / "local", general_host=host).look("donefile")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificate and key for 127.0.0.1 in one PEM file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl here to make a certificate with")
+    folder = tmp_path_factory.mktemp("certificate")
+    pem, key = folder / "both.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+         "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(pem)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    pem.write_text(pem.read_text() + key.read_text())
+    return pem
+
+
+def test_an_https_server_is_trusted_by_its_ca_file_and_only_by_it(
+    site: Site, tmp_path: Path, certificate: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(str(certificate))
+    site.serve_tls(context)
+    site.put("donefile", b"x")
+    trusting = {"general_host": site.url, "ca_file": str(certificate)}
+    assert make(tmp_path / "local", **trusting).look("donefile") is not None
+    with pytest.raises(RemoteError, match="CERTIFICATE_VERIFY_FAILED"):
+        make(tmp_path / "local", general_host=site.url).look("donefile")
+
+
+def test_ftp_over_tls_encrypts_both_connections_and_checks_the_certificate(
+    tmp_path: Path, certificate: Path
+) -> None:
+    pytest.importorskip("OpenSSL", reason="pyftpdlib needs pyOpenSSL for TLS")
+    from pyftpdlib.handlers import TLS_FTPHandler
+
+    site = FtpSite(
+        tmp_path / "remote", handler=TLS_FTPHandler, certfile=str(certificate),
+        tls_control_required=True, tls_data_required=True,
+    )  # fmt: skip
+    with closing_all(site):
+        site.put(TARBALL, BIG)
+        options = {**ftp_options(site), "ftp_tls": True}
+        with make(tmp_path / "local", **options, ca_file=str(certificate)) as remote:
+            assert b"".join(remote.open(TARBALL).chunks) == BIG
+            assert remote.look("donefile") is None
+        with make(tmp_path / "local", **options) as remote:  # noqa: SIM117
+            with pytest.raises(RemoteError, match="CERTIFICATE_VERIFY_FAILED"):
+                remote.look("donefile")
+
+
+def test_fsspec_without_the_package_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(BadOption, match="needs fsspec"):
+        make(tmp_path / "local", type="fsspec", remote_url="file:///tmp")
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "path"),
+    [("/", "a", "/a"), ("", "a", "a"), ("/x//y/", "a", "/x/y/a"), ("x", "a/b", "x/a/b")],
+)
+def test_paths_are_joined_without_doubled_slashes(base: str, name: str, path: str) -> None:
+    assert join(base, name) == path
+
+
+# --- the pull --------------------------------------------------------------------------------
+
+
+def manifest(content: bytes) -> Manifest:
+    return Manifest(1, TARBALL, len(content), hashlib.sha256(content).hexdigest(), {})
+
+
+def puller(site: Site, folder: Path, stop: Stop, rate: int = 0, **options: object) -> Puller:
+    made = options_for(folder / "local", general_host=site.url, **options)
+    return Puller(_remotes.create(made, stop), str(folder / "tmp" / "part"), rate, stop)
+
+
+def put_old(site: Site, content: bytes) -> None:
+    site.put(TARBALL, content)
+    os.utime(site.root / TARBALL, (1_700_000_000, 1_700_000_000))
+
+
+def part(folder: Path) -> bytes:
+    return (folder / "tmp" / "part").read_bytes()
+
+
+def test_a_broken_transfer_goes_on_where_it_broke(site: Site, tmp_path: Path) -> None:
+    put_old(site, BIG)
+    one = puller(site, tmp_path, Stop())
+    site.cut_after = 300_000
+    for _ in range(2):
+        with pytest.raises(RemoteError, match="broke"):
+            one.pull_file(TARBALL, ONE, manifest(BIG))
+    assert part(tmp_path) == BIG[:600_000]
+    site.cut_after = None
+    one.pull_file(TARBALL, ONE, manifest(BIG))
+    assert part(tmp_path) == BIG
+    assert one.bytes_pulled == len(BIG)
+    assert [headers.get("Range") for _, headers in site.seen] == [
+        None, "bytes=300000-", "bytes=600000-",
+    ]  # fmt: skip
+
+
+def test_another_release_or_another_file_begins_at_zero(site: Site, tmp_path: Path) -> None:
+    put_old(site, BIG)
+    one = puller(site, tmp_path, Stop())
+    site.cut_after = 300_000
+    with pytest.raises(RemoteError):
+        one.pull_file(TARBALL, ONE, None)
+    with pytest.raises(RemoteError):
+        one.pull_file(TARBALL, Identity("2-b", 2), None)
+    other = BIG[::-1]
+    site.put(TARBALL, other)
+    site.cut_after = None
+    one.pull_file(TARBALL, Identity("2-b", 2), None)
+    assert part(tmp_path) == other
+
+
+def test_bytes_that_turn_out_wrong_are_thrown_away_with_their_offset(
+    site: Site, tmp_path: Path
+) -> None:
+    put_old(site, BIG)
+    one = puller(site, tmp_path, Stop())
+    promised = manifest(BIG[:-1] + b"\0")
+    with pytest.raises(Mismatch, match="sha256"):
+        one.pull_file(TARBALL, ONE, promised)
+    assert not (tmp_path / "tmp" / "part").exists()
+    with pytest.raises(Mismatch):
+        one.pull_file(TARBALL, ONE, promised)
+    assert [headers.get("Range") for _, headers in site.seen] == [None, None]
+
+
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_a_size_that_is_not_the_manifest_s_is_not_even_pulled(
+    site: Site, tmp_path: Path, difference: int
+) -> None:
+    put_old(site, BIG)
+    promised = Manifest(1, TARBALL, len(BIG) + difference, "0" * 64, {})
+    one = puller(site, tmp_path, Stop())
+    with pytest.raises(Mismatch, match="the manifest says"):
+        one.pull_file(TARBALL, ONE, promised)
+    assert one.bytes_pulled == 0
+
+
+def test_silence_in_the_middle_of_a_transfer_ends_it(site: Site, tmp_path: Path) -> None:
+    put_old(site, BIG)
+    site.stall_after = 100_000
+    with pytest.raises(RemoteError, match="nothing came within the time-out"):
+        puller(site, tmp_path, Stop(), timeout="0.3").pull_file(TARBALL, ONE, None)
+
+
+def test_a_pull_keeps_to_its_rate(site: Site, tmp_path: Path) -> None:
+    put_old(site, BIG)
+    begun = time.monotonic()
+    puller(site, tmp_path, Stop(), rate=1_400_000).pull_file(TARBALL, ONE, None)
+    assert time.monotonic() - begun > len(BIG) / 1_400_000 * 0.9
+
+
+def test_a_pull_that_waits_for_its_rate_ends_at_once_when_asked_to() -> None:
+    stop = Stop()
+    threading.Timer(0.1, stop.set).start()
+    begun = time.monotonic()
+    with pytest.raises(Stopped):
+        Throttle(1, stop).pay(1000)
+    assert time.monotonic() - begun < 5
+
+
+def test_without_room_nothing_is_pulled(site: Site, tmp_path: Path) -> None:
+    put_old(site, BIG)
+    promised = Manifest(1, TARBALL, 2**62, "0" * 64, {})
+    site.validators = False
+    one = puller(site, tmp_path, Stop())
+    one._check_announced = lambda *_: None  # type: ignore[method-assign,assignment]
+    with pytest.raises(MachineError, match="bytes are needed and"):
+        one.pull_file(TARBALL, ONE, promised)
+
+
+def test_an_empty_folder_is_no_release(site: Site, tmp_path: Path) -> None:
+    (site.root / "folder").mkdir()
+    with pytest.raises(RemoteError, match="it is empty"):
+        puller(site, tmp_path, Stop()).pull_tree("folder")
