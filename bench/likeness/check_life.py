@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -209,6 +210,13 @@ def _no_program(live: Path) -> None:
     (live / "model.pdmodel").unlink()
 
 
+def _reload_ended(server: Launched, start: int) -> bool:
+    if not server.process.running:
+        return True
+    text = server.log()[start:]
+    return "Failed reload resource!" in text or "Succ load engine" in text
+
+
 @check(
     "reload",
     "a bad model at a reload (corrupt, garbage, missing) kills the server",
@@ -218,7 +226,7 @@ def _(subject: Subject) -> bool:
     damages: list[tuple[Callable[[Path], None], str]] = [
         (_truncated, "truncated"),
         (_corrupt, "no tensor"),
-        (_garbage, "not a ProgramDesc"),
+        (_garbage, "the program "),
         (_no_params, "has no parameters"),
         (_no_program, "has no program"),
     ]
@@ -228,11 +236,7 @@ def _(subject: Subject) -> bool:
             damage(server.live)
             server.touch()
             waits.wait_for(
-                lambda start=start: (
-                    not server.process.running  # type: ignore[misc]
-                    or "Failed reload resource!" in server.log()[start:]
-                    or "Succ load engine" in server.log()[start:]
-                ),
+                functools.partial(_reload_ended, server, start),
                 "the reload of a bad model to end",
                 20,
             )

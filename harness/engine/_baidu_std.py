@@ -8,25 +8,31 @@ docs/cn/baidu_std.md.
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from typing import Any, NamedTuple, Optional
 
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import DecodeError
 
+# protobuf's C++ code warns where it should refuse (bytes behind a stray end-group tag); turned
+# into an error, the warning comes out of its C code as SystemError.
+warnings.filterwarnings("error", message="Unexpected end-group tag", category=RuntimeWarning)
+
 MAGIC = b"PRPC"
 HEADER = struct.Struct(">4sII")
 NONE, SNAPPY, GZIP, ZLIB = range(4)
 COMPRESSIONS = {NONE: "none", SNAPPY: "snappy", GZIP: "gzip", ZLIB: "zlib"}
 
-_INT32, _INT64, _STRING, _BYTES, _MESSAGE = 5, 3, 9, 12, 11
+_INT32, _INT64, _BYTES, _MESSAGE = 5, 3, 12, 11
 _FIELDS: dict[str, tuple[tuple[str, int, int, str], ...]] = {
     "RpcRequestMeta": (
-        ("service_name", 1, _STRING, ""),
-        ("method_name", 2, _STRING, ""),
+        # Strings in brpc; as bytes they may hold anything, and protobuf does not complain.
+        ("service_name", 1, _BYTES, ""),
+        ("method_name", 2, _BYTES, ""),
         ("log_id", 3, _INT64, ""),
     ),
-    "RpcResponseMeta": (("error_code", 1, _INT32, ""), ("error_text", 2, _STRING, "")),
+    "RpcResponseMeta": (("error_code", 1, _INT32, ""), ("error_text", 2, _BYTES, "")),
     "RpcMeta": (
         ("request", 1, _MESSAGE, "RpcRequestMeta"),
         ("response", 2, _MESSAGE, "RpcResponseMeta"),
@@ -101,7 +107,7 @@ def read_frame(data: bytes) -> Frame:
     meta = _Meta()
     try:
         meta.ParseFromString(data[HEADER.size : start])
-    except DecodeError as error:
+    except (DecodeError, SystemError) as error:
         raise BrokenFrame(f"the meta does not parse: {error}") from None
     if not meta.HasField("request"):
         raise BrokenFrame("the frame is no request")
@@ -110,8 +116,8 @@ def read_frame(data: bytes) -> Frame:
         raise BrokenFrame(f"the attachment ({attached} bytes) is larger than the frame")
     end = HEADER.size + body - attached
     return Frame(
-        meta.request.service_name,
-        meta.request.method_name,
+        meta.request.service_name.decode(errors="replace"),
+        meta.request.method_name.decode(errors="replace"),
         meta.request.log_id,
         meta.compress_type,
         meta.correlation_id,
@@ -143,7 +149,7 @@ def failure(correlation_id: int, code: int, text: str) -> bytes:
     """The frame of an answer that carries an error and no payload."""
     meta = _Meta(correlation_id=correlation_id)
     meta.response.error_code = code
-    meta.response.error_text = text
+    meta.response.error_text = text.encode()
     head: bytes = meta.SerializeToString()
     return HEADER.pack(MAGIC, len(head), len(head)) + head
 
@@ -161,8 +167,8 @@ def request(
 ) -> bytes:
     """The frame of a request, as a client sends it (for tests and benchmarks)."""
     meta = _Meta(correlation_id=correlation_id)
-    meta.request.service_name = service
-    meta.request.method_name = method
+    meta.request.service_name = service.encode()
+    meta.request.method_name = method.encode()
     if log_id is not None:
         meta.request.log_id = log_id
     if compression:
@@ -185,7 +191,7 @@ def read_answer(data: bytes) -> tuple[int, int, str, int, bytes, bytes]:
     return (
         meta.correlation_id,
         meta.response.error_code,
-        meta.response.error_text,
+        meta.response.error_text.decode(errors="replace"),
         meta.compress_type,
         data[start:end],
         data[end : HEADER.size + body],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ from ._query import (
     shaped,
 )
 
+# protobuf's C++ code warns where it should refuse (bytes behind a stray end-group tag); turned
+# into an error, the warning comes out of its C code as SystemError.
+warnings.filterwarnings("error", message="Unexpected end-group tag", category=RuntimeWarning)
+
 
 class ProtobufCodec:
     """Decodes and encodes. Uses protobuf's C++ implementation, which the wheel brings."""
@@ -37,7 +42,7 @@ class ProtobufCodec:
         """Raises ``Unparsable``, or ``ServiceError`` for a feed that cannot be."""
         try:
             request = self._request.FromString(body)
-        except self._error as error:
+        except (self._error, SystemError) as error:
             raise Unparsable(str(error)) from None
         return Query(
             tuple(_tensor(one) for one in request.tensor),

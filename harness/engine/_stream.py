@@ -150,8 +150,6 @@ class MessageReader:
         if start[:1] in (b"\r", b"\n"):
             self._at += 1
             return self._go("START")
-        if not _http1.looks_like_http(self._data, self._at):
-            raise _http1.BrokenRequest("the bytes are in no known protocol")
         self._searched = 0
         return self._go("HEAD")
 
@@ -168,12 +166,16 @@ class MessageReader:
         end = self._data.find(b"\r\n\r\n", self._at + self._searched)
         if end < 0 or end - self._at > _http1.HEAD_LIMIT:
             have = len(self._data) - self._at
+            if self._searched < 32 and not _http1.looks_like_http(self._data, self._at):
+                raise _http1.BrokenRequest("the bytes are in no known protocol")
             if have > _http1.HEAD_LIMIT:
                 raise _http1.BrokenRequest(f"the head is larger than {_http1.HEAD_LIMIT} bytes")
             self._searched = max(0, have - 3)
             self._needed = have + 1
             return False
         end += 4
+        if not _http1.looks_like_http(self._data, self._at):
+            raise _http1.BrokenRequest("the bytes are in no known protocol")
         self._head = _http1.read_head(bytes(self._data[self._at : end]))
         self._at = end
         if self._head.chunked:

@@ -1,0 +1,1 @@
+"""Benchmarks and comparisons, each printing one table."""

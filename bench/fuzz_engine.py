@@ -1,0 +1,321 @@
+"""Fuzzes the engine's parsers: baidu_std, HTTP/1 and HTTP/2 framing, and the two codecs.
+
+    python -m bench.fuzz_engine                   100,000 inputs for each
+    python -m bench.fuzz_engine --inputs 5000 --seed 7
+
+The inputs are valid messages that were damaged (bytes flipped, cut out, doubled, lengths changed)
+and plain noise, and they come in pieces of any size. What has to hold of every one:
+
+- nothing is raised but the parser's own error;
+- no input takes longer than a second;
+- what is kept of an unfinished message stays below ``max_body_size`` and a head;
+- however the bytes are cut, the same messages come out.
+
+The tests run the same properties on a smaller, seeded number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gzip
+import sys
+import time
+import zlib
+from random import Random
+from typing import Any, Callable
+
+import h2.config
+import h2.connection
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from harness.engine import (
+    _baidu_std,
+    _codec_json,
+    _codec_protobuf,
+    _compression,
+    _http1,
+    _http2,
+    _messages,
+    _stream,
+)
+from harness.engine._query import ServiceError, Unparsable
+
+LIMIT = 4096
+# A head, and the bytes that tell one protocol from another.
+MOST_KEPT = LIMIT + _http1.HEAD_LIMIT + 64
+SLOWEST_S = 1.0
+LENGTHS = [b"\xff" * 4, b"\0" * 4, b"9999", b"-1\r\n"]
+SERVICE = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
+JSON_BODY = (
+    b'{"tensor":[{"float_data":[1,2.5,-3e2],"elem_type":1,"name":"x","alias_name":"x",'
+    b'"shape":[1,3],"lod":[0,1]},{"int64_data":[7],"shape":[1],"name":"y"},'
+    b'{"tensor_content":"AAAAAA==","elem_type":5,"shape":[2],"name":"z"}],'
+    b'"fetch_var_names":["price"],"log_id":9,"profile_server":true}'
+)
+
+
+def protobuf_body() -> bytes:
+    """A request with several kinds of feeds."""
+    message = _messages.request_class()()
+    one = message.tensor.add(elem_type=1, name="x")
+    one.float_data.extend([1.0, 2.0, 3.0])
+    one.shape.extend([1, 3])
+    two = message.tensor.add(elem_type=7, name="y", tensor_content=b"abcd")
+    two.shape.extend([4, 1])
+    two.lod.extend([0, 2, 4])
+    message.fetch_var_names.append("price")
+    data: bytes = message.SerializeToString()
+    return data
+
+
+def valid_messages() -> list[bytes]:
+    """One of each kind that MessageReader knows."""
+    body = protobuf_body()
+    head = b"POST /GeneralModelService/inference HTTP/1.1\r\nHost: a\r\n"
+    chunked = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:9], body[9:]))
+    return [
+        _baidu_std.request(SERVICE, "inference", body, 1),
+        _baidu_std.request(SERVICE, "debug", gzip.compress(body), 2, compression=2),
+        _baidu_std.request("X", "y", body, 3, attachment=b"abc", authentication=b"d", log_id=4),
+        head + b"Content-Length: %d\r\n\r\n%s" % (len(JSON_BODY), JSON_BODY),
+        head + b"Transfer-Encoding: chunked\r\n\r\n" + chunked + b"0\r\nTrailer: 1\r\n\r\n",
+        b"GET /health HTTP/1.0\r\nConnection: close\r\n\r\n",
+    ]
+
+
+def http2_bytes() -> bytes:
+    """What a gRPC client sends in two calls."""
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.initiate_connection()
+    for stream in (1, 3):
+        client.send_headers(
+            stream,
+            [
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":path", f"/{SERVICE}/inference"),
+                (":authority", "a"),
+                ("content-type", "application/grpc"),
+                ("te", "trailers"),
+            ],
+        )
+        client.send_data(stream, _http2.wrap(protobuf_body()), end_stream=True)
+    data: bytes = client.data_to_send()
+    return data
+
+
+@st.composite
+def damaged(draw: Any, messages: list[bytes]) -> bytes:
+    """One or two messages, damaged in up to six places; now and then noise alone."""
+    if draw(st.integers(0, 9)) == 0:
+        return bytes(draw(st.binary(max_size=400)))
+    data = bytearray(b"".join(draw(st.lists(st.sampled_from(messages), min_size=1, max_size=2))))
+    for _ in range(draw(st.integers(0, 6))):
+        if not data:
+            break
+        at = draw(st.integers(0, len(data) - 1))
+        kind = draw(st.integers(0, 4))
+        if kind == 0:
+            data[at] = draw(st.integers(0, 255))
+        elif kind == 1:
+            del data[at : at + draw(st.integers(1, 40))]
+        elif kind == 2:
+            data[at:at] = draw(st.binary(max_size=20))
+        elif kind == 3:
+            data[at:at] = data[at : at + draw(st.integers(1, 60))]
+        else:
+            # Lengths are big-endian words and decimal digits.
+            data[at : at + 4] = draw(st.sampled_from(LENGTHS))
+    return bytes(data)
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    """The bytes, cut after each of the given distances and then no more."""
+    parts = []
+    at = 0
+    for cut in cuts:
+        parts.append(data[at : at + cut])
+        at += cut
+    parts.append(data[at:])
+    return [part for part in parts if part]
+
+
+def read_stream(parts: list[bytes]) -> tuple[list[Any], str]:
+    """Everything that MessageReader gives, and its protocol error, if any."""
+    reader = _stream.MessageReader(LIMIT)
+    messages: list[Any] = []
+    for part in parts:
+        try:
+            for message in reader.receive(part):
+                messages.append(message)
+                if isinstance(message, _stream.Http2Start):
+                    return messages, "HTTP/2"
+        except _stream.Unanswerable as error:
+            return messages, error.protocol
+        assert reader.waiting <= MOST_KEPT, f"{reader.waiting} bytes are kept"
+    return messages, ""
+
+
+CUTS = st.lists(st.integers(1, 60), max_size=8)
+
+
+def check_stream(data: bytes, cuts: list[int]) -> None:
+    """baidu_std and HTTP/1, alternating, in pieces and at once."""
+    in_pieces, error_in_pieces = read_stream(pieces(data, cuts))
+    at_once, error_at_once = read_stream(pieces(data, []))
+    assert error_in_pieces == error_at_once, (error_in_pieces, error_at_once)
+    if error_at_once != "HTTP/2":
+        # Behind an error, what had come before it in the same piece is given up.
+        shorter = min(len(in_pieces), len(at_once))
+        assert in_pieces[:shorter] == at_once[:shorter]
+        assert error_at_once or len(in_pieces) == len(at_once)
+    for message in in_pieces:
+        if isinstance(message, _baidu_std.Frame):
+            try:
+                body = _compression.unpack(message.compression, message.payload, LIMIT)
+                assert len(body) <= LIMIT
+            except (KeyError, _compression.BadCompression):
+                pass
+
+
+def check_http2(data: bytes, cuts: list[int]) -> None:
+    """HTTP/2 framing and the gRPC message in each body."""
+    session = _http2.Http2Session(LIMIT)
+    for part in pieces(data, cuts):
+        try:
+            requests = session.receive(part)
+        except _http2.Broken:
+            return
+        for request in requests:
+            with contextlib.suppress(_http2.BadMessage):
+                _http2.unwrap(request.body, request.grpc_encoding, LIMIT)
+            session.answer(request.stream, [(":status", "200")], b"x" * 100, [("a", "b")])
+        session.to_send()
+        assert session.waiting <= MOST_KEPT + 100_000, f"{session.waiting} bytes are kept"
+
+
+def check_json(data: bytes, _cuts: list[int]) -> None:
+    with contextlib.suppress(Unparsable, ServiceError):
+        _codec_json.decode(data)
+
+
+def check_protobuf(data: bytes, _cuts: list[int]) -> None:
+    with contextlib.suppress(Unparsable, ServiceError):
+        _codec_protobuf.ProtobufCodec().decode(data)
+
+
+def check_compression(data: bytes, _cuts: list[int]) -> None:
+    for kind in _baidu_std.COMPRESSIONS:
+        with contextlib.suppress(_compression.BadCompression):
+            assert len(_compression.unpack(kind, data[:LIMIT], LIMIT)) <= LIMIT
+
+
+def packed() -> list[bytes]:
+    body = protobuf_body() * 20
+    import cramjam
+
+    return [
+        gzip.compress(body),
+        zlib.compress(body),
+        bytes(cramjam.snappy.compress_raw(body)),
+        gzip.compress(b"\0" * (LIMIT * 100)),
+    ]
+
+
+TARGETS: dict[str, tuple[Callable[[], list[bytes]], Callable[[bytes, list[int]], None]]] = {
+    "stream": (valid_messages, check_stream),
+    "http2": (lambda: [http2_bytes()], check_http2),
+    "json": (lambda: [JSON_BODY], check_json),
+    "protobuf": (lambda: [protobuf_body()], check_protobuf),
+    "compression": (packed, check_compression),
+}
+
+
+def damage(messages: list[bytes], random: Random) -> tuple[bytes, list[int]]:
+    """The same damages as ``damaged`` draws, without Hypothesis: a hundred times as fast."""
+    if random.random() < 0.1:
+        data = bytearray(random.randbytes(random.randrange(400)))
+    else:
+        data = bytearray(b"".join(random.choices(messages, k=random.choice((1, 2)))))
+    for _ in range(random.randrange(7)):
+        if not data:
+            break
+        at = random.randrange(len(data))
+        kind = random.randrange(5)
+        if kind == 0:
+            data[at] = random.randrange(256)
+        elif kind == 1:
+            del data[at : at + random.randrange(1, 40)]
+        elif kind == 2:
+            data[at:at] = random.randbytes(random.randrange(20))
+        elif kind == 3:
+            data[at:at] = data[at : at + random.randrange(1, 60)]
+        else:
+            data[at : at + 4] = random.choice(LENGTHS)
+    return bytes(data), [random.randrange(1, 60) for _ in range(random.randrange(8))]
+
+
+def fuzz(target: str, inputs: int, number: int) -> float:
+    """Runs one target; gives the seconds of the slowest input.
+
+    Raises ``AssertionError`` with the input when a property does not hold.
+    """
+    messages, check = TARGETS[target]
+    known = messages()
+    random = Random(number)
+    slowest = 0.0
+    for _ in range(inputs):
+        data, cuts = damage(known, random)
+        start = time.thread_time()
+        try:
+            check(data, cuts)
+        except Exception as error:
+            raise AssertionError(f"{target}: {error!r} on {data!r} cut at {cuts}") from error
+        took = time.thread_time() - start
+        assert took < SLOWEST_S, f"{target}: {took:.1f} s for {data!r} cut at {cuts}"
+        slowest = max(slowest, took)
+    return slowest
+
+
+def properties(target: str, inputs: int, number: int) -> Callable[[], None]:
+    """The same as a property-based test, which finds the smallest input that fails."""
+    messages, check = TARGETS[target]
+
+    @seed(number)
+    @settings(
+        max_examples=inputs,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(damaged(messages()), CUTS)
+    def run(data: bytes, cuts: list[int]) -> None:
+        check(data, cuts)
+
+    whole: Callable[[], None] = run
+    return whole
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="python -m bench.fuzz_engine", description=__doc__)
+    options.formatter_class = argparse.RawDescriptionHelpFormatter
+    options.add_argument("--inputs", type=int, default=100_000, help="inputs for each (100000)")
+    options.add_argument("--seed", type=int, default=1, help="of the inputs (1)")
+    options.add_argument("--only", choices=sorted(TARGETS), help="one parser alone")
+    given_options = options.parse_args()
+    print(f"{'parser':12} {'inputs':>8} {'slowest ms':>11} {'s':>7}")
+    for target in [given_options.only] if given_options.only else list(TARGETS):
+        start = time.monotonic()
+        slowest = fuzz(target, given_options.inputs, given_options.seed)
+        took = time.monotonic() - start
+        print(
+            f"{target:12} {given_options.inputs:8d} {slowest * 1e3:11.2f} {took:7.1f}", flush=True
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
