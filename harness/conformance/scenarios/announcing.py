@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
+from ...ports import free_port, is_listening
+from ...process import Process
+from ...waits import wait_for
 from .. import judge
+from ..places import bare_http
+from ..places.http import HttpFolder
 from ..releases import DONEFILE_NAME, MODEL_NAME
 from ..stage import Stage
 from .base import Scenario
@@ -248,6 +255,38 @@ class FilesGone(Scenario):
         stage.expect_live(second)
 
 
+class BareServer(Scenario):
+    """The files that the place publishes, served once more by a server that tells nothing."""
+
+    name = "server-without-dates-or-tags"
+    title = "With an HTTP server that sends no date and no tag the content tells what is new."
+    loss = "Every poll makes all servers reload, or a new release is never seen."
+    places = frozenset({"http"})
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.swaps_at_most(2),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        assert isinstance(stage.remote, HttpFolder)
+        port = free_port()
+        argv = [sys.executable, "-m", bare_http.__name__, "--port", str(port)]
+        argv += ["--folder", str(stage.remote.path.parent)]
+        stage.options["general_host"] = f"http://127.0.0.1:{port}"
+        with Process("the bare HTTP server", argv, log=stage.folder / "bare-http.log") as server:
+            wait_for(lambda: is_listening(port), "the bare server", 20, alive=server.check)
+            stage.publish(stage.releases[1])
+            stage.start_monitor()
+            stage.expect_live(stage.releases[1])
+            stage.let_time_pass(4 * stage.poll_s)
+            stage.publish(stage.releases[2])
+            stage.expect_live(stage.releases[2])
+            stage.let_time_pass(2 * stage.poll_s)
+
+
 SCENARIOS: tuple[type[Scenario], ...] = (
     HappyPath,
     EmptyDonefile,
@@ -261,4 +300,5 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     DonefileGoneAndBack,
     OlderNumber,
     FilesGone,
+    BareServer,
 )

@@ -6,6 +6,7 @@ FTP and a few over HDFS; the whole matrix is ``-m slow``.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,13 @@ def test_our_monitor_conforms_on_a_real_hdfs_in_every_scenario(
         for scenario in SCENARIOS.values():
             if scenario.applies(place) and scenario.name != "many-releases":
                 _run(scenario, place, stock, tmp_path / scenario.name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["kill-anywhere", "kill-in-first-install", "many-releases"])
+def test_our_monitor_survives_every_kill_and_a_thousand_releases(
+    name: str, http: Place, stock: Stock, tmp_path: Path
+) -> None:
+    whole = Stock(stock.releases, dataclasses.replace(stock.settings, short=False))
+    _run(SCENARIOS[name], http, whole, tmp_path / "stage")
