@@ -8,6 +8,7 @@ program also gets, in its environment:
     SERVING_MONITOR_LIVE       path of the live directory
     SERVING_MONITOR_TARBALL    path of the tarball as it was pulled (check only)
     SERVING_MONITOR_DONEFILE   path of a copy of the donefile (check only)
+    MONITOR_MANIFEST           the manifest itself, as JSON, when there is one (check only)
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import time
 from dataclasses import dataclass
@@ -362,6 +363,8 @@ class Watch:
         environment = self._environment(announced.identity)
         environment["SERVING_MONITOR_DONEFILE"] = donefile
         environment["SERVING_MONITOR_TARBALL"] = self._puller.part
+        if announced.manifest is not None:
+            environment["MONITOR_MANIFEST"] = json.dumps(announced.manifest.content)
         argv = [*_hook.words(options.check_command, "--check_command"), self._staging]
         try:
             ended = _hook.run(argv, environment, options.check_timeout, self._stop)

@@ -1,0 +1,197 @@
+"""HDFS as the monitor sees it: a real NameNode and DataNode, WebHDFS and ``hadoop fs``.
+
+Slow: two JVMs are started, and every poll of ``--type hdfs`` is one more.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.waits import wait_for
+from monitor import _log, _remotes
+from monitor._machine import Identity
+from monitor._pull import Puller
+from monitor._remotes.base import Remote, Stop
+from monitor.errors import RemoteError
+
+from .fixtures import TARBALL, manifest_of, options_for
+
+pytestmark = pytest.mark.slow
+BIG = random.Random(5).randbytes(3_000_000)
+ONE = Identity("1-a", 1)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
+    yield
+    _log.logger.handlers.clear()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from harness.remotes import local
+
+    hdfs = local("hdfs", tmp_path_factory.mktemp("hdfs"))
+    try:
+        hdfs.start()
+        hdfs.ready(90)
+    except HarnessError as error:
+        hdfs.stop()
+        pytest.skip(f"no HDFS here: {error}")
+    yield hdfs
+    hdfs.stop()
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Any) -> Any:
+    import hdfs
+
+    given = given_options(cluster, "webhdfs")
+    return hdfs.InsecureClient(given["webhdfs_url"], user=given["hdfs_user"])
+
+
+def given_options(cluster: Any, kind: str) -> dict[str, str]:
+    words = cluster.monitor_options(kind)
+    return {name.lstrip("-"): value for name, value in zip(words[::2], words[1::2])}
+
+
+@pytest.fixture(params=["webhdfs", "hdfs"])
+def remote(request: pytest.FixtureRequest, cluster: Any, tmp_path: Path) -> Iterator[Remote]:
+    options = options_for(tmp_path / "local", **given_options(cluster, request.param))
+    with _remotes.create(options, Stop()) as made:
+        yield made
+
+
+@pytest.fixture
+def base(cluster: Any) -> str:
+    return given_options(cluster, "webhdfs").get("remote_path", "/").rstrip("/")
+
+
+def put(client: Any, path: str, content: bytes) -> None:
+    client.write(path, data=content, overwrite=True)
+
+
+def test_a_donefile_comes_changes_is_touched_and_goes(
+    remote: Remote, client: Any, base: str
+) -> None:
+    client.delete(f"{base}/donefile")
+    assert remote.look("donefile") is None
+    put(client, f"{base}/donefile", b"")
+    first = remote.look("donefile")
+    assert first is not None
+    assert first.content == b""
+    assert remote.look("donefile") == first
+    client.set_times(f"{base}/donefile", modification_time=1_700_000_000_001)
+    second = remote.look("donefile")
+    assert second is not None
+    assert second.mark != first.mark
+    put(client, f"{base}/donefile", manifest_of(1, b"x"))
+    third = remote.look("donefile")
+    assert third is not None
+    assert json.loads(third.content)["release"] == 1
+    put(client, f"{base}/donefile", manifest_of(2, b"y"))
+    fourth = remote.look("donefile")
+    assert fourth is not None
+    assert json.loads(fourth.content)["release"] == 2
+    put(client, f"{base}/donefile", b"plain")
+    fifth = remote.look("donefile")
+    assert fifth is not None
+    assert fifth.content == b"plain"
+    client.delete(f"{base}/donefile")
+    assert remote.look("donefile") is None
+
+
+def test_a_file_is_pulled_whole_and_an_absent_one_is_said(
+    remote: Remote, client: Any, base: str
+) -> None:
+    put(client, f"{base}/{TARBALL}", BIG)
+    assert b"".join(remote.open(TARBALL).chunks) == BIG
+    with pytest.raises(RemoteError, match="no such file"):
+        b"".join(remote.open("absent").chunks)
+
+
+def test_a_folder_is_listed_with_all_below_it(remote: Remote, client: Any, base: str) -> None:
+    for name in ("a", "sub/b", "sub/deep/c d"):
+        put(client, f"{base}/folder/{name}", b"123")
+    found = {entry.path: entry.size for entry in remote.tree("folder")}
+    assert found == {"a": 3, "sub/b": 3, "sub/deep/c d": 3}
+    assert b"".join(remote.open("folder/sub/deep/c d").chunks) == b"123"
+
+
+def test_webhdfs_goes_on_at_an_offset_while_the_file_is_the_same(
+    cluster: Any, client: Any, base: str, tmp_path: Path
+) -> None:
+    put(client, f"{base}/{TARBALL}", BIG)
+    options = options_for(tmp_path / "local", **given_options(cluster, "webhdfs"))
+    with _remotes.create(options, Stop()) as remote:
+        mark = remote.open(TARBALL).mark
+        again = remote.open(TARBALL, 2_000_000, mark)
+        assert again.offset == 2_000_000
+        assert b"".join(again.chunks) == BIG[2_000_000:]
+        put(client, f"{base}/{TARBALL}", BIG)
+        assert remote.open(TARBALL, 2_000_000, mark).offset == 0
+
+
+def test_a_namenode_that_is_gone_is_a_remote_error_within_the_time_out_and_comes_back(
+    cluster: Any, client: Any, base: str, tmp_path: Path
+) -> None:
+    put(client, f"{base}/donefile", b"x")
+    options = options_for(tmp_path / "local", timeout="3", **given_options(cluster, "webhdfs"))
+    with _remotes.create(options, Stop()) as remote:
+        assert remote.look("donefile") is not None
+        cluster.pause("namenode")
+        try:
+            begun = time.monotonic()
+            with pytest.raises(RemoteError, match="time-out"):
+                remote.look("donefile")
+            assert time.monotonic() - begun < 8
+        finally:
+            cluster.resume("namenode")
+        cluster.kill("namenode")
+        with pytest.raises(RemoteError):
+            remote.look("donefile")
+        cluster.start("namenode")
+        wait_for(lambda: remote.look("donefile"), "the donefile", 60, retry_on=(RemoteError,))
+
+
+def test_a_datanode_that_dies_in_the_middle_breaks_the_pull_and_its_return_mends_it(
+    cluster: Any, client: Any, base: str, tmp_path: Path
+) -> None:
+    put(client, f"{base}/{TARBALL}", BIG)
+    options = options_for(tmp_path / "local", timeout="5", **given_options(cluster, "webhdfs"))
+    with _remotes.create(options, Stop()) as remote:
+        puller = Puller(remote, str(tmp_path / "tmp" / "part"), 0, Stop())
+        cluster.kill("datanode")
+        with pytest.raises(RemoteError):
+            puller.pull_file(TARBALL, ONE, None)
+        cluster.start("datanode")
+
+        def pulled() -> bool:
+            puller.pull_file(TARBALL, ONE, None)
+            return True
+
+        wait_for(pulled, "the pull", 60, retry_on=(RemoteError,))
+        assert (tmp_path / "tmp" / "part").read_bytes() == BIG
+
+
+def test_hadoop_is_told_a_password_in_a_file_and_not_in_the_process_list(
+    cluster: Any, client: Any, base: str, tmp_path: Path
+) -> None:
+    put(client, f"{base}/donefile", b"x")
+    given = {**given_options(cluster, "hdfs"), "fs_ugi": "demo,pa55-in-ugi"}
+    options = options_for(tmp_path / "local", **given)
+    with _remotes.create(options, Stop()) as remote:
+        assert remote.look("donefile") is not None
+        assert "pa55-in-ugi" not in " ".join(remote._argv(["-ls"]))  # type: ignore[attr-defined]
+        assert "pa55-in-ugi" not in str(remote.describe())
+        assert ("_fs_ugi", "demo,***") in remote.describe()
