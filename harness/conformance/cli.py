@@ -205,7 +205,8 @@ def _run(options: argparse.Namespace) -> int:
         results = [result for found in pool.map(one, names) for result in found]
     about = {
         "name": options.name,
-        "command": options.monitor_cmd,
+        # As a person would type it here, not as it is on this machine.
+        "command": options.monitor_cmd.replace(f"{Path.cwd()}/", ""),
         "date": date[:10],
         "seed": options.seed,
         "interval": options.interval,

@@ -314,7 +314,8 @@ def every_kill_is_survived(observed: Observed) -> Optional[str]:
         if at_kill not in good and not (at_kill == "absent" and kill.before is None):
             broken.append(f"killed {kill.point}: the live directory was {at_kill}")
         elif restarted != target:
-            broken.append(f"killed {kill.point}: after a restart it was {restarted}")
+            last = _last_line(kill.log)
+            broken.append(f"killed {kill.point}: after a restart it was {restarted} ({last})")
         elif _same_second(kill):
             broken.append(f"killed {kill.point}: the time file never moved, no reload")
         elif kill.left_over:
