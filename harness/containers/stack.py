@@ -127,6 +127,10 @@ class Stack:
         ) as file:
             file.write(text)
 
+    def set(self, variable: str, value: str) -> None:
+        """Changes a variable; it counts from the next ``up`` on."""
+        self._variables[variable] = value
+
     @property
     def variables(self) -> dict[str, str]:
         """What fills the ``${…}``: those given, the folder, and who the services run as."""

@@ -11,6 +11,7 @@ import pytest
 from harness import containers
 from harness.containers import engine
 from harness.containers.remotes import ContainerRemote
+from producer._publish import Access, Publisher, connect, parse
 
 _STARTED = pytest.StashKey[dict[str, ContainerRemote]]()
 NAMES = ("hdfs", "ftp", "http")
@@ -36,6 +37,18 @@ def healthy(name: str, request: pytest.FixtureRequest) -> ContainerRemote:
     remote.ready(90)
     remote.path = "/" + re.sub(r"[^a-z0-9]+", "-", request.node.nodeid.lower()).strip("-")
     return remote
+
+
+def publisher(remote: ContainerRemote) -> Publisher:
+    """What the producer publishes with, its folder made."""
+    options = remote.producer_options
+    access = Access(
+        hdfs_user=options[1] if options else None,
+        ftp_password=remote.producer_environment.get("PRODUCER_FTP_PASSWORD"),
+    )
+    made = connect(parse(remote.url), access)
+    made.prepare()
+    return made
 
 
 def left_in_engine(project: str) -> list[str]:
