@@ -6,10 +6,16 @@ failed with evidence, or unknown with why.
 
     scenarios/   what is done to a monitor, one family a file
     places/      the remotes as the suite needs them: publish bytes, break at an exact moment
-    releases     the real releases that are published, and what can be wrong with one
+    releases     the real releases that are published
+    damage       bad releases, made from real ones
+    command      the monitor's command line, from the user's
     stage        one scenario on one remote: folders, monitor, watcher; records, decides nothing
+    namespace    a mount namespace for a monitor: a small disk, a read-only one
     watch        looks at the live directory all the time
     interposer   kills a monitor before or after its n-th change of a file
+    observed     what was seen, as values
     judge        claims: pure functions of what was observed
-    suite        runs the pairs; expected failures; report and page are made from its results
+    suite        runs the pairs
+    results      against what was expected; exit code; JSON
+    report       lines, JUnit XML and the page docs/conformance.md
 """

@@ -32,6 +32,8 @@ from harness.conformance.suite import Stock, chosen, run_pair
 from harness.conformance.watch import Watcher, look_once
 from harness.errors import BadInput
 
+CACHE = Path(__file__).resolve().parents[3] / ".cache" / "conformance" / "releases"
+
 OPTIONS = {"type": "general", "general_host": "http://h", "remote_path": "a b", "interval": "1"}
 
 
@@ -286,3 +288,29 @@ def test_the_stock_monitor_is_found_out(ftp: Place, stock: Stock, tmp_path: Path
         )
         assert verdict.word == FAILED
         assert words in verdict.evidence
+
+
+def test_a_run_writes_results_junit_and_the_page(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--monitor-cmd", settings.command, "--remotes", "http", "--interval", "0.2"]
+    words += ["--scenarios", "happy-path", "--run", str(tmp_path / "run"), "--cache", str(CACHE)]
+    words += ["--page", str(tmp_path / "page.md")]
+    assert cli.main(words) == 0, capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 checks: 1 passed" in said
+    rows = json.loads((tmp_path / "run" / "conformance.json").read_text())["results"]
+    assert [(row["scenario"], row["outcome"]) for row in rows] == [("happy-path", "passed")]
+    assert ElementTree.parse(tmp_path / "run" / "junit.xml").getroot().get("failures") == "0"
+    assert "| passed: http |" in (tmp_path / "page.md").read_text()
+    assert "live: release 3" in (tmp_path / "run/happy-path-http/timeline.txt").read_text()
+
+
+def test_an_expected_failure_that_passes_fails_the_run(tmp_path: Path, settings: Settings) -> None:
+    expected = tmp_path / "expected.json"
+    failure = {"scenario": "no-donefile-at-start", "reason": "it was so once"}
+    expected.write_text(json.dumps({"failures": [failure]}))
+    words = ["--monitor-cmd", settings.command, "--remotes", "http", "--interval", "0.2"]
+    words += ["--scenarios", "no-donefile-at-start", "--expected", str(expected)]
+    words += ["--run", str(tmp_path / "run"), "--cache", str(CACHE)]
+    assert cli.main(words) == 1
