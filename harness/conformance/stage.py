@@ -85,6 +85,7 @@ class Stage:
         self.local = folder / "server_path"
         self.unpacked = releases[0].top
         self.options: dict[str, str] = {}
+        self.left_out: set[str] = set()
         self.prefix: list[str] = []
         self._watcher: Optional[Watcher] = None
         self._monitor: Optional[Process] = None
@@ -174,7 +175,8 @@ class Stage:
 
     @property
     def all_options(self) -> dict[str, str]:
-        """Upstream's options for this stage; ``self.options`` replace or add."""
+        """Upstream's options for this stage; ``self.options`` replace or add,
+        ``self.left_out`` are not given."""
         options = {
             **self.remote.options,
             "remote_model_name": MODEL_NAME,
@@ -187,7 +189,7 @@ class Stage:
             "unpacked_filename": self.unpacked,
         }
         options.update(self.options)
-        return options
+        return {name: value for name, value in options.items() if name not in self.left_out}
 
     @property
     def argv(self) -> list[str]:

@@ -30,6 +30,10 @@ class Folder(ABC):
         for releases that have to look alike.
         """
 
+    def put_folder(self, name: str, members: Mapping[str, bytes]) -> None:
+        """Uploads a folder of files under a temporary name, then moves it into place."""
+        raise NotImplementedError(f"{type(self).__name__} publishes no folders")
+
     @abstractmethod
     def remove(self, name: str) -> None:
         """Deletes the file; it must be there."""

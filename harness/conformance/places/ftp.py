@@ -39,6 +39,19 @@ class FtpFolder(Folder):
                 os.utime(self.disk / f".{name}.part", (second, second))
             ftp.rename(f".{name}.part", name)
 
+    def put_folder(self, name: str, members: Mapping[str, bytes]) -> None:
+        with self._connect() as ftp:
+            beside = f".{name}.part"
+            ftp.mkd(beside)
+            for path, data in members.items():
+                ftp.storbinary(f"STOR {beside}/{path}", io.BytesIO(data))
+            # FTP has no rename over a folder: it is gone for a moment.
+            if name in ftp.nlst():
+                for path in ftp.nlst(name):
+                    ftp.delete(f"{name}/{path.rpartition('/')[2]}")
+                ftp.rmd(name)
+            ftp.rename(beside, name)
+
     def remove(self, name: str) -> None:
         with self._connect() as ftp:
             ftp.delete(name)

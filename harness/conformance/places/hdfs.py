@@ -27,6 +27,13 @@ class HdfsFolder(Folder):
         # The client's rename() knows no options, and without this one it does not overwrite.
         self._client._rename(beside, destination=target, renameoptions="OVERWRITE")
 
+    def put_folder(self, name: str, members: Mapping[str, bytes]) -> None:
+        beside, target = f"{self.path}/.{name}.part", f"{self.path}/{name}"
+        for path, data in members.items():
+            self._client.write(f"{beside}/{path}", data, overwrite=True)
+        self._client.delete(target, recursive=True)
+        self._client.rename(beside, target)
+
     def remove(self, name: str) -> None:
         self._client.delete(f"{self.path}/{name}")
 

@@ -287,6 +287,35 @@ class BareServer(Scenario):
             stage.let_time_pass(2 * stage.poll_s)
 
 
+class FolderRelease(Scenario):
+    name = "folder-release"
+    title = "A release that is a folder at the remote, not a tarball, arrives."
+    loss = "A producer that uploads the model as it is cannot be used."
+    places = frozenset({"ftp", "hdfs", "webhdfs"})
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.server_reloads_every_swap,
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        stage.options.update(remote_model_name=stage.unpacked)
+        stage.left_out.add("unpacked_filename")
+        for number in (1, 2):
+            release = stage.releases[number]
+            stage.know(release)
+            stage.remote.put_folder(stage.unpacked, release.members)
+            second = None
+            if number > 1:
+                second = stage.remote.second(DONEFILE_NAME) + 120
+            stage.announce(release, b"", second)
+            if number == 1:
+                stage.start_monitor()
+            stage.expect_live(release)
+
+
 SCENARIOS: tuple[type[Scenario], ...] = (
     HappyPath,
     EmptyDonefile,
@@ -301,4 +330,5 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     OlderNumber,
     FilesGone,
     BareServer,
+    FolderRelease,
 )

@@ -6,8 +6,10 @@ import contextlib
 import os
 from pathlib import Path
 
+from ...errors import Failed
+from ...process import Process
 from .. import judge
-from ..releases import Release
+from ..releases import DONEFILE_NAME, Release
 from ..stage import Stage
 from .base import Scenario
 
@@ -45,6 +47,34 @@ class RestartRemembers(Scenario):
         stage.let_polls_pass(1)
 
 
+class SecondMonitor(Scenario):
+    name = "second-monitor"
+    title = "A second monitor started by mistake on the same directory makes no second swap."
+    loss = "Every release is loaded twice, or two monitors write into one model at a time."
+    claims = (
+        judge.settles_whole,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.swaps_at_most(2),
+    )
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        log = stage.folder / "second-monitor.log"
+        environment = stage.settings.environment
+        second = Process("the second", stage.argv, log=log, cwd=stage.folder, env=environment)
+        with second:
+            # Whether it ends, or waits for its turn, is the monitor's choice.
+            with contextlib.suppress(Failed):
+                second.wait(3 * stage.poll_s)
+            later = stage.remote.second(DONEFILE_NAME) + 120
+            stage.publish(stage.releases[2], second=later)
+            stage.expect_live(stage.releases[2])
+            stage.let_polls_pass(3)
+
+
 class StopsAtOnce(Scenario):
     name = "stops-in-a-pull"
     title = "SIGTERM ends the monitor within a second also in the middle of a pull."
@@ -76,7 +106,7 @@ class WholeAtEveryInstant(Scenario):
         stage.publish(_many_files(stage.releases[1]))
         stage.start_monitor()
         stage.expect_live(_many_files(stage.releases[1]))
-        second = stage.remote.second("donefile")
+        second = stage.remote.second(DONEFILE_NAME)
         for release in stage.releases[2:6]:
             second += 120
             large = _many_files(release)
@@ -117,7 +147,7 @@ class ManyReleases(Scenario):
             release = trained[number % len(trained)].numbered(number + 1)
             live = trained[number % len(trained)]
             stage.publish(release.numbered(number + 1, live.label), second=second or None)
-            second = (second or stage.remote.second("donefile")) + 60
+            second = (second or stage.remote.second(DONEFILE_NAME)) + 60
             if number == 0:
                 stage.start_monitor()
             stage.expect_live(live)
@@ -139,6 +169,7 @@ def _measure(stage: Stage, figures: dict[str, list[float]]) -> None:
 
 SCENARIOS: tuple[type[Scenario], ...] = (
     RestartRemembers,
+    SecondMonitor,
     StopsAtOnce,
     WholeAtEveryInstant,
     ManyReleases,
