@@ -507,7 +507,15 @@ def test_a_second_stream_that_is_cut_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_xz_that_asks_for_much_memory_is_refused(tmp_path: Path) -> None:
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 512 * 1024 * 1024}]
+    filters = [
+        {
+            "id": lzma.FILTER_LZMA2,
+            "preset": 6,
+            "dict_size": 130 * 1024 * 1024,
+            "mode": lzma.MODE_FAST,
+            "mf": lzma.MF_HC3,
+        }
+    ]
     packed = lzma.compress(PLAIN, format=lzma.FORMAT_XZ, filters=filters)
     assert "its xz stream is damaged" in refused(tmp_path, packed)
 

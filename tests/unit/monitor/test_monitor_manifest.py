@@ -77,13 +77,13 @@ def test_a_manifest_has_at_most_64_kib() -> None:
     assert manifest.MAX_BYTES == 64 * 1024
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_no_bytes_whatever_raise(content: bytes) -> None:
     parse(content)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.dictionaries(
         st.sampled_from(sorted(GOOD)),
