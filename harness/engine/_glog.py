@@ -51,7 +51,7 @@ class Stamps:
         if second != self._second:
             self._text = time.strftime("%m%d %H:%M:%S.", time.localtime(second))
             self._second = second
-        return f"{self._text}{int((now - second) * 1e6):06d}"
+        return f"{self._text}{min(999_999, round((now - second) * 1e6)):06d}"
 
 
 class Log:

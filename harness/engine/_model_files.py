@@ -157,15 +157,11 @@ def read_graph(program: bytes) -> Graph:
 
     Raises ``BadModel``.
     """
-    from google.protobuf.message import DecodeError
-
     if not program:
         raise BadModel("the program is an empty file", signal.SIGSEGV)
     desc: Any = _framework().ProgramDesc()
-    try:
-        desc.ParseFromString(program)
-    except DecodeError as error:
-        raise BadModel(f"the program is not a ProgramDesc: {error}", signal.SIGSEGV) from None
+    if not _parsed(desc, program):
+        raise BadModel("the program is not a ProgramDesc", signal.SIGSEGV)
     if not desc.blocks or not desc.blocks[0].ops:
         raise BadModel("the program has no operators", signal.SIGSEGV)
     variables = {var.name: var for block in desc.blocks for var in block.vars}
@@ -212,8 +208,6 @@ def check_parameters(data: Buffer, graph: Graph) -> None:
 
 
 def _check_tensor(data: Buffer, at: int, name: str, number: int, dims: tuple[int, ...]) -> int:
-    from google.protobuf.message import DecodeError
-
     version, levels = _unpack("<IQ", data, at, name)
     at += 12
     if version != 0 or levels > 8:
@@ -228,10 +222,8 @@ def _check_tensor(data: Buffer, at: int, name: str, number: int, dims: tuple[int
     if at + length > len(data):
         raise BadModel(f"the parameters end inside {name}: the file is truncated")
     desc: Any = _framework().VarType.TensorDesc()
-    try:
-        desc.ParseFromString(bytes(data[at : at + length]))
-    except DecodeError as error:
-        raise BadModel(f"the parameter {name} has no description: {error}") from None
+    if not _parsed(desc, bytes(data[at : at + length])):
+        raise BadModel(f"the parameter {name} has no description")
     at += length
     shape = tuple(desc.dims)
     # Older exporters write a scalar's shape as [1] into one file and [] into the other.
@@ -247,6 +239,17 @@ def _check_tensor(data: Buffer, at: int, name: str, number: int, dims: tuple[int
             f"the parameters end {end - len(data)} bytes inside {name}: the file is truncated"
         )
     return end
+
+
+def _parsed(message: Any, data: bytes) -> bool:
+    from google.protobuf.message import DecodeError
+
+    try:
+        message.ParseFromString(data)
+    except (DecodeError, SystemError):
+        # The latter is protobuf's C++ code with its warning turned into an error (_baidu_std).
+        return False
+    return True
 
 
 def _unpack(layout: str, data: Buffer, at: int, name: str) -> tuple[Any, ...]:

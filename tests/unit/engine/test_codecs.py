@@ -1,0 +1,142 @@
+"""Queries in, answers out: JSON by json2pb's rules, and protobuf."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.engine import _codec_json, _messages
+from harness.engine._codec_protobuf import ProtobufCodec
+from harness.engine._prototxt import Variable
+from harness.engine._query import Answer, Fetched, Query, ServiceError, Unparsable
+
+TENSOR = "baidu.paddle_serving.predictor.general_model.Tensor"
+CASES = [
+    ("float32", 1, "float_data", [1.5, -2.0]),
+    ("int64", 0, "int64_data", [2**60, -1]),
+    ("int32", 2, "int_data", [2**31 - 1, -(2**31)]),
+    ("float64", 3, "float64_data", [0.1, 1e300]),
+    ("bool", 9, "bool_data", [True, False]),
+]
+
+
+def both(name: str, number: int, field: str, values: list[Any]) -> list[Query]:
+    """One query, read from JSON and from protobuf."""
+    tensor = {"name": name, "elem_type": number, field: values, "shape": [2]}
+    text = json.dumps({"tensor": [tensor], "fetch_var_names": ["a"], "log_id": 2**63}).encode()
+    message = _messages.request_class()(log_id=2**63, fetch_var_names=["a"])
+    message.tensor.add(name=name, elem_type=number, shape=[2], **{field: values})
+    return [_codec_json.decode(text), ProtobufCodec().decode(message.SerializeToString())]
+
+
+@pytest.mark.parametrize(("dtype", "number", "field", "values"), CASES)
+def test_every_type_of_element_is_read_alike_from_json_and_protobuf(
+    dtype: str, number: int, field: str, values: list[Any]
+) -> None:
+    for query in both("x", number, field, values):
+        ((name, array, lod),) = query.tensors
+        assert (name, array.dtype.name, array.tolist(), lod) == ("x", dtype, values, ())
+        assert (query.fetch, query.log_id, query.profile) == (("a",), 2**63, False)
+
+
+@pytest.mark.parametrize(("dtype", "number"), [("float16", 5), ("uint8", 7), ("int8", 8)])
+def test_raw_elements_come_in_tensor_content(dtype: str, number: int) -> None:
+    message = _messages.request_class()()
+    content = np.array([1, 2, 3], dtype).tobytes()
+    message.tensor.add(name="x", elem_type=number, shape=[3, 1], tensor_content=content)
+    ((_, array, _),) = ProtobufCodec().decode(message.SerializeToString()).tensors
+    assert array.dtype.name == dtype
+    assert array.tolist() == [[1], [2], [3]]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"float_data": 1}, f"Invalid value for repeated field: {TENSOR}.float_data"),
+        (
+            {"shape": [1.0, 2]},
+            f"Invalid value `1.000000' for field `{TENSOR}.shape' which SHOULD be INT32",
+        ),
+        (
+            {"float_data": ["a", 2]},
+            f"Invalid value `a' for field `{TENSOR}.float_data' which SHOULD be FLOAT",
+        ),
+        (
+            {"int64_data": [2**63]},
+            f"Invalid value `{2**63}' for field `{TENSOR}.int64_data' which SHOULD be INT64",
+        ),
+        (
+            {"float_data": [True, 1]},
+            f"Invalid value `true' for field `{TENSOR}.float_data' which SHOULD be FLOAT",
+        ),
+    ],
+)
+def test_a_field_of_the_wrong_type_is_named_as_json2pb_names_it(
+    change: dict[str, Any], text: str
+) -> None:
+    tensor = {"name": "x", "elem_type": 1, "float_data": [1, 2], "shape": [1, 2], **change}
+    with pytest.raises(Unparsable) as error:
+        _codec_json.decode(json.dumps({"tensor": [tensor]}).encode())
+    assert str(error.value) == text
+
+
+def test_null_and_unknown_fields_are_passed_over() -> None:
+    tensor = {"name": "x", "elem_type": 1, "float_data": [1], "shape": [1], "lod": None, "q": 1}
+    body = {"tensor": [tensor], "fetch_var_names": None, "what": {}, "log_id": "a"}
+    query = _codec_json.decode(json.dumps(body).encode())
+    assert query.tensors[0].array.tolist() == [1.0]
+    assert query.log_id == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"shape": [3]}, "feed x has 2 elements of float32, but its shape [3] takes 3"),
+        ({"shape": []}, "feed x has no shape"),
+        ({"shape": [-1, 2]}, "the negative dimension -1"),
+        ({"elem_type": 99}, "the unknown elem_type 99"),
+        ({"lod": [0, 3, 1]}, "the lod [0, 3, 1], which does not rise from 0 to its 2 rows"),
+        ({"lod": [1, 2]}, "does not rise from 0"),
+    ],
+)
+def test_a_feed_that_cannot_be_is_refused_with_the_reason(
+    change: dict[str, Any], reason: str
+) -> None:
+    tensor = {"name": "x", "elem_type": 1, "float_data": [1, 2], "shape": [2, 1], **change}
+    with pytest.raises(ServiceError) as error:
+        _codec_json.decode(json.dumps({"tensor": [tensor]}).encode())
+    assert error.value.code == -5100
+    assert reason in error.value.text
+
+
+def test_an_answer_is_written_alike_in_json_and_protobuf() -> None:
+    arrays = [
+        np.array([[0.5, 2.0]], "float32"),
+        np.array([[2**40]], "int64"),
+        np.array([7], "int32"),
+        np.array([1.5], "float16"),
+    ]
+    fetched = tuple(
+        Fetched(Variable(f"name{n}", f"alias{n}", 0, (), False), array, (0, 1) if n == 1 else ())
+        for n, array in enumerate(arrays)
+    )
+    answer = Answer("GeneralInferOp_0", fetched, (10, 20))
+    in_json = json.loads(_codec_json.encode(answer))
+    message = _messages.response_class().FromString(ProtobufCodec().encode(answer))
+    from google.protobuf import json_format
+
+    as_json = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    # protobuf's own JSON writes 64-bit numbers as text.
+    as_json["outputs"][0]["tensor"][1]["int64_data"] = [2**40]
+    as_json["profile_time"] = [int(one) for one in as_json["profile_time"]]
+    assert as_json == in_json
+    assert list(in_json["outputs"][0]["tensor"][0]) == [
+        "float_data",
+        "elem_type",
+        "shape",
+        "name",
+        "alias_name",
+    ]

@@ -1,0 +1,99 @@
+"""When the engine reloads: a table, and the thread that follows it, stepped tick by tick."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Optional
+
+import pytest
+
+from harness.engine._glog import Log
+from harness.engine._reload import Decision, ReloadThread, Tick, decide, look
+
+
+@pytest.mark.parametrize(
+    ("seen", "last_seen", "tick", "remembered"),
+    [
+        (100, 100, Tick.IDLE, 100),
+        (101, 100, Tick.RELOAD, 101),
+        (99, 100, Tick.RELOAD, 99),
+        (None, 100, Tick.STAT_FAILED, 100),
+        (100, None, Tick.RELOAD, 100),
+        (None, None, Tick.STAT_FAILED, None),
+    ],
+)
+def test_another_second_reloads_whether_newer_or_older(
+    seen: Optional[int], last_seen: Optional[int], tick: Tick, remembered: Optional[int]
+) -> None:
+    assert decide(seen, last_seen) == Decision(tick, remembered)
+
+
+def test_the_time_file_is_read_in_whole_seconds(tmp_path: Path) -> None:
+    tag = tmp_path / "fluid_time_file"
+    assert look(str(tag)) is None
+    tag.touch()
+    os.utime(tag, (5.9, 5.9))
+    assert look(str(tag)) == 5
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path / "log")
+
+
+def messages(tmp_path: Path) -> list[str]:
+    lines = (tmp_path / "log" / "serving.INFO").read_text().splitlines()[3:]
+    return [line.partition("] ")[2] for line in lines]
+
+
+def test_a_failed_reload_is_not_tried_again_before_the_second_changes(
+    tmp_path: Path, log: Log
+) -> None:
+    tag = tmp_path / "tag"
+    tag.touch()
+    os.utime(tag, (10, 10))
+    results = [False, True]
+    loads: list[bool] = []
+
+    def load() -> bool:
+        loads.append(results[len(loads)])
+        return loads[-1]
+
+    thread = ReloadThread(log, str(tag), 1, 10, load)
+    thread.tick()
+    assert loads == []
+    os.utime(tag, (11, 11))
+    thread.tick()
+    thread.tick()
+    thread.tick()
+    assert loads == [False]
+    os.utime(tag, (10, 10))
+    thread.tick()
+    thread.tick()
+    assert loads == [False, True]
+    failed = messages(tmp_path).index("Failed reload resource!")
+    assert messages(tmp_path)[failed - 1].startswith("Failed reload version engine: ")
+    # A tick that failed is not said to be finished.
+    assert messages(tmp_path)[failed + 1] == "Begin reload framework..."
+
+
+def test_a_time_file_that_is_gone_and_back_with_its_second_causes_no_reload(
+    tmp_path: Path, log: Log
+) -> None:
+    tag = tmp_path / "tag"
+    tag.touch()
+    os.utime(tag, (10, 10))
+    loads: list[None] = []
+
+    def load() -> bool:
+        loads.append(None)
+        return True
+
+    thread = ReloadThread(log, str(tag), 1, 10, load)
+    tag.rename(tmp_path / "away")
+    thread.tick()
+    (tmp_path / "away").rename(tag)
+    thread.tick()
+    assert loads == []
+    assert messages(tmp_path).count(f"Failed stat config file:{tag}") == 1
