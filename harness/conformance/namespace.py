@@ -68,9 +68,14 @@ class Namespace:
         """A read-only view of ``path`` on top of it.
 
         Not a remount of what is there: that is refused while a monitor holds a lock file open.
+        And made read-only elsewhere first: namespaces below this one are given new mounts as they
+        are, but not a later change of them.
         """
-        self.mount("--bind", str(path), str(path))
-        self.mount("-o", "remount,bind,ro", str(path))
+        beside = path.with_name(path.name + "-read-only")
+        self.seen(beside).mkdir(exist_ok=True)
+        self.mount("--bind", str(path), str(beside))
+        self.mount("-o", "remount,bind,ro", str(beside))
+        self.mount("--bind", str(beside), str(path))
 
     def make_writable(self, path: Path) -> None:
         """Ends ``make_read_only``."""
