@@ -108,6 +108,13 @@ def test_a_file_of_expected_failures_that_cannot_be_right_is_bad_input(text: str
         read_expected(text, ["happy-path"], "file")
 
 
+@pytest.mark.parametrize("name", ["stock.json", "stock-dash.json"])
+def test_the_expected_failures_of_the_stock_monitor_name_scenarios_and_reasons(name: str) -> None:
+    path = Path(cli.__file__).parent / "expected" / name
+    expected = read_expected(path.read_text(), [s.name for s in all_scenarios()], name)
+    assert all(one.reason.endswith(".") for one in expected)
+
+
 def test_junit_counts_failures_errors_and_expected_ones() -> None:
     results = [_result(PASSED), _result(FAILED), _result(UNKNOWN), _with(FAILED), _with(PASSED)]
     suite = ElementTree.fromstring(report.junit(results, "x"))
