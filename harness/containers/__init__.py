@@ -12,6 +12,6 @@ the ones that run as local processes; ``serving_binary`` gives the image to serv
 from __future__ import annotations
 
 from .remotes import remote
-from .serving import serving, serving_binary
+from .server import serving, serving_binary
 
 __all__ = ["remote", "serving", "serving_binary"]

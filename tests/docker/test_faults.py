@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -105,11 +106,12 @@ class Watched:
             every_s=0.01,
         )
 
-    def wait_for_a_failure(self, what: str) -> None:
-        """Until the monitor has logged that it could not do ``what``."""
+    def wait_for_a_failure(self, file: str) -> None:
+        """Until the monitor has logged that it could not read ``file``, whatever its words."""
+        failed = re.compile(rf"WARNING .* cannot \w+ \S*{re.escape(file)}")
         wait_for(
-            lambda: f"cannot {what} " in self.monitor.log.read_text(),
-            f"the monitor to log that it cannot {what}",
+            lambda: failed.search(self.monitor.log.read_text()),
+            f"the monitor to log that it cannot read {file}",
             DEADLINE_S,
             alive=self.monitor.check,
             log=self.monitor.log,
@@ -140,7 +142,7 @@ def test_a_datanode_killed_during_a_pull_delays_the_release_and_does_not_lose_it
     watched.publish(2)
     watched.wait_for_a_pull_under_way()
     watched.remote.kill("datanode")
-    watched.wait_for_a_failure("pull")
+    watched.wait_for_a_failure(TARBALL)
     assert watched.installed() == 1
     watched.remote.start("datanode")
     watched.wait_for_release(2)
@@ -149,7 +151,7 @@ def test_a_datanode_killed_during_a_pull_delays_the_release_and_does_not_lose_it
 @with_remote("hdfs", "webhdfs")
 def test_a_namenode_started_again_finds_the_monitor_waiting(watched: Watched) -> None:
     watched.remote.kill("namenode")
-    watched.wait_for_a_failure("read")
+    watched.wait_for_a_failure(DONEFILE)
     watched.remote.start("namenode")
     watched.remote.ready(DEADLINE_S)
     watched.publish(2, extra_bytes=10)
@@ -163,7 +165,7 @@ def test_an_ftp_server_paused_during_a_pull_delays_the_release_and_does_not_lose
     watched.publish(2)
     watched.wait_for_a_pull_under_way()
     watched.remote.pause()
-    watched.wait_for_a_failure("pull")
+    watched.wait_for_a_failure(TARBALL)
     assert watched.installed() == 1
     watched.remote.resume()
     watched.wait_for_release(2)
@@ -176,7 +178,7 @@ def test_an_http_server_disconnected_during_a_pull_delays_the_release_and_does_n
     watched.publish(2)
     watched.wait_for_a_pull_under_way()
     watched.remote.disconnect()
-    watched.wait_for_a_failure("pull")
+    watched.wait_for_a_failure(TARBALL)
     assert watched.installed() == 1
     watched.remote.resume()
     watched.wait_for_release(2)
