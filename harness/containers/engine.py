@@ -39,7 +39,6 @@ def docker(
     *arguments: str,
     deadline_s: float = 60.0,
     check: bool = True,
-    stdin: Optional[bytes] = None,
     environment: Optional[dict[str, str]] = None,
 ) -> str:
     """Runs ``docker ARGUMENTS`` and gives its standard output, stripped.
@@ -47,22 +46,24 @@ def docker(
     Raises ``Failed`` with the engine's own words when it does not succeed (unless ``check`` is
     false) or takes longer than ``deadline_s`` seconds.
     """
-    return command([client(), *arguments], deadline_s, check, stdin, environment)
+    return command([client(), *arguments], deadline_s, check, environment)
 
 
 def command(
     argv: Sequence[str],
     deadline_s: float,
     check: bool = True,
-    stdin: Optional[bytes] = None,
     environment: Optional[dict[str, str]] = None,
+    both: bool = False,
 ) -> str:
-    """Runs one program to its end; like ``docker`` for any command."""
+    """Runs one program to its end; like ``docker`` for any command.
+
+    ``both`` gives standard output and error together.
+    """
     try:
         done = subprocess.run(
             list(argv),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=deadline_s,
             env=None if environment is None else {**os.environ, **environment},
@@ -78,7 +79,7 @@ def command(
             f"`{_shown(argv)}` ended with exit code {done.returncode}: "
             + "\n".join(words[-8:] or ["(it said nothing)"])
         )
-    return done.stdout.decode(errors="replace").strip()
+    return (done.stdout + (done.stderr if both else b"")).decode(errors="replace").strip()
 
 
 def _shown(argv: Sequence[str]) -> str:

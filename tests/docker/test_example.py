@@ -1,0 +1,152 @@
+"""The adopters' compose file, brought up as they would: by Compose alone, through pytest-docker.
+
+pytest-docker fits here: one plain compose file, up for the module and down after it. The harness's
+own remotes are not brought up by it: they live and break by the test, keep their logs, and have a
+sweeper for a test run that is killed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+
+import pytest
+import requests
+from pytest_docker.plugin import Services
+
+from harness.containers import compose, engine
+from harness.paths import repository_root
+from harness.ports import free_port
+from harness.waits import wait_for
+
+pytestmark = pytest.mark.docker
+
+POLL_S, TICK_S, INTERVAL_S = 1, 1, 4
+
+
+@pytest.fixture(scope="session")
+def docker_compose_file() -> str:
+    return str(repository_root() / "docker" / "example" / "compose.yaml")
+
+
+@pytest.fixture(scope="session")
+def docker_compose_project_name() -> str:
+    return f"{engine.PROJECT_PREFIX}example-{secrets.token_hex(3)}"
+
+
+@pytest.fixture(scope="session")
+def docker_compose_command(built: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    settings = tmp_path_factory.mktemp("example") / "settings.env"
+    values = {
+        "HDFS_IMAGE": built["hdfs"],
+        "SERVING_IMAGE": built["serving"],
+        "MONITOR_IMAGE": built["monitor"],
+        "SERVING_PORT": free_port(),
+        "HDFS_WEB_PORT": free_port(),
+        "POLL": POLL_S,
+        "RELOAD_INTERVAL_S": TICK_S,
+        "INTERVAL": INTERVAL_S,
+        "RESTART": "no",
+    }
+    settings.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
+    return shlex.join([*compose.command(), "--env-file", str(settings)])
+
+
+@pytest.fixture(scope="session")
+def docker_setup() -> list[str]:
+    return ["up --detach"]
+
+
+@pytest.fixture(scope="session")
+def docker_cleanup() -> list[str]:
+    return ["down --volumes --timeout 2"]
+
+
+@pytest.fixture(scope="module")
+def example(docker_services: Services, docker_compose_project_name: str) -> str:
+    """The project, once the server answers for the first release."""
+    port = docker_services.port_for("serving", 9292)
+    url = f"http://127.0.0.1:{port}/health"
+
+    def responsive() -> bool:
+        try:
+            return requests.get(url, timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+    docker_services.wait_until_responsive(check=responsive, timeout=120, pause=0.5)
+    return docker_compose_project_name
+
+
+def said(project: str, service: str) -> str:
+    (container,) = engine.containers(project, service)
+    return engine.command(["docker", "logs", container], 60, both=True)
+
+
+def test_releases_arrive_in_the_server_without_anybody_doing_anything(example: str) -> None:
+    wait_for(
+        lambda: said(example, "monitor").count("update local model(uci_housing_model).") >= 3,
+        "the sidecar to have installed three releases",
+        120,
+        every_s=1,
+        last_seen=lambda: said(example, "monitor")[-400:],
+    )
+    (server,) = engine.containers(example, "serving")
+    log = ["exec", server, "cat", "/serving/log/serving.INFO"]
+    wait_for(
+        lambda: engine.docker(*log).count("begin reload model[uci_housing_model]") >= 2,
+        "the server to have reloaded twice",
+        60,
+        every_s=1,
+        last_seen=lambda: engine.docker(*log)[-400:],
+    )
+
+
+def test_every_service_of_the_example_is_healthy(example: str) -> None:
+    def states() -> dict[str, str]:
+        found = {}
+        for service in ("namenode", "datanode", "serving", "monitor"):
+            (container,) = engine.containers(example, service)
+            found[service] = engine.inspect(container)["State"]["Health"]["Status"]
+        return found
+
+    wait_for(
+        lambda: set(states().values()) == {"healthy"},
+        "all services of the example to be healthy by their own checks",
+        60,
+        every_s=1,
+        last_seen=states,
+    )
+
+
+def test_the_sidecar_is_nobody_and_can_write_to_the_models_volume_only(example: str) -> None:
+    (monitor,) = engine.containers(example, "monitor")
+    seen = engine.inspect(monitor)
+    assert seen["Config"]["User"] == "10001:10001"
+    assert seen["HostConfig"]["ReadonlyRootfs"]
+    assert {mount["Destination"] for mount in seen["Mounts"] if mount["RW"]} == {"/serving"}
+    refusal = engine.docker(
+        *("exec", monitor, "sh", "-c", "touch /opt/monitor/x 2>&1 || true"), deadline_s=30
+    )
+    assert "Read-only file system" in refusal
+
+
+def test_the_sidecars_status_and_rollback_are_there(example: str) -> None:
+    (monitor,) = engine.containers(example, "monitor")
+    where = ["--local_path", "/serving", "--local_model_name", "uci_housing_model"]
+    status = engine.docker("exec", monitor, "/opt/monitor/bin/entrypoint.sh", "status", *where)
+    assert "uci_housing_model" in status
+
+
+def test_nothing_but_the_server_and_the_web_page_is_published(example: str) -> None:
+    published = {}
+    for container in engine.containers(example):
+        seen = engine.inspect(container)
+        service = seen["Config"]["Labels"][engine.SERVICE_LABEL]
+        for port, bindings in seen["NetworkSettings"]["Ports"].items():
+            for binding in bindings or []:
+                published[service, port] = binding["HostIp"]
+    assert published == {
+        ("serving", "9292/tcp"): "127.0.0.1",
+        ("namenode", "9870/tcp"): "127.0.0.1",
+    }
