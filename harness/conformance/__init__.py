@@ -7,6 +7,7 @@ failed with evidence, or unknown with why.
     scenarios/   what is done to a monitor, one family a file
     places/      the remotes as the suite needs them: publish bytes, break at an exact moment
     releases     the real releases that are published
+    packing      good ones, packed as other producers do
     damage       bad releases, made from real ones
     command      the monitor's command line, from the user's
     stage        one scenario on one remote: folders, monitor, watcher; records, decides nothing

@@ -27,15 +27,23 @@ class LocalPlace(Place):
         self._gates: list[StallingGate] = []
 
     def start(self) -> None:
-        self._remote.start()
-        for service in self._remote.services:
-            (_, part), *_ = self._remote._chosen(service)
-            part.gate.close()
-            gate = StallingGate(part.gate.ports)
-            gate.open()
-            part.gate = gate
-            self._gates.append(gate)
-        self._remote.ready()
+        try:
+            self._remote.start()
+            for service in self._remote.services:
+                self._gates.append(self._replace_gate(service))
+            self._remote.ready()
+        except BaseException:
+            # Nobody else would: a context manager that fails to enter is not left.
+            self._remote.stop()
+            raise
+
+    def _replace_gate(self, service: str) -> StallingGate:
+        ((_, part),) = self._remote._chosen(service)
+        part.gate.close()
+        gate = StallingGate(part.gate.ports)
+        gate.open()
+        part.gate = gate
+        return gate
 
     def stop(self) -> None:
         self._remote.stop()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 from ...ports import free_port, is_listening
 from ...process import Process
 from ...waits import wait_for
-from .. import judge
+from .. import judge, packing
 from ..places import bare_http
 from ..places.http import HttpFolder
 from ..releases import DONEFILE_NAME, MODEL_NAME
@@ -255,6 +256,29 @@ class FilesGone(Scenario):
         stage.expect_live(second)
 
 
+class OtherPackers(Scenario):
+    name = "tarballs-of-other-packers"
+    title = "Tarballs as upstream's example, GNU tar and others make them are releases."
+    loss = "Only one producer's tarballs are accepted."
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2", "release 3", "release 4"),
+        judge.ends_with("release 4"),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        second = 0
+        packers = (packing.as_upstream, packing.as_gnu_tar, packing.without_folders, packing.plain)
+        for release, pack in zip(stage.releases[1:], packers):
+            packed = replace(release, tarball=pack(release.members, release.top))
+            stage.publish(packed, second=second or None)
+            second = (second or stage.remote.second(DONEFILE_NAME)) + 120
+            if release.number == 1:
+                stage.start_monitor()
+            stage.expect_live(packed)
+
+
 class BareServer(Scenario):
     """The files that the place publishes, served once more by a server that tells nothing."""
 
@@ -329,6 +353,7 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     DonefileGoneAndBack,
     OlderNumber,
     FilesGone,
+    OtherPackers,
     BareServer,
     FolderRelease,
 )

@@ -127,6 +127,8 @@ class ManyReleases(Scenario):
     claims = (
         judge.settles_whole,
         judge.all_of_many_were_live,
+        judge.server_reloads_every_swap,
+        judge.second_never_goes_back,
         judge.flat("files", _FILES),
         judge.flat("descriptors", _DESCRIPTORS),
         judge.flat("memory_kib", _MEMORY_KIB),

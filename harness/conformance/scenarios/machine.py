@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Optional
@@ -118,6 +119,78 @@ class MountPoint(InNamespace):
         stage.let_polls_pass(1)
 
 
+class LowerLayer(InNamespace):
+    """What a container sees whose image holds the first model."""
+
+    name = "live-directory-in-an-image"
+    title = "A live directory that comes from a container image's layer gets new releases."
+    loss = "In a container that was built with a model in it, no newer model ever arrives."
+    claims = (
+        judge.settles_whole,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.server_reloads_every_swap,
+        judge.keeps_running,
+    )
+
+    def prepare(self, stage: Stage) -> None:
+        super().prepare(stage)
+        # On a tmpfs: an overlay on an overlay (this program may run in a container) is refused.
+        layers = stage.folder / "layers"
+        layers.mkdir()
+        self.namespace.mount("-t", "tmpfs", "-o", f"size={_DISK}", "none", str(layers))
+        lower, upper, work = (layers / name for name in ("lower", "upper", "work"))
+        for folder in (lower, upper, work):
+            stage.seen(folder).mkdir()
+        model = stage.seen(lower) / stage.live.name
+        model.mkdir()
+        stage.releases[0].write_to(model)
+        (model / TIME_FILE).touch()
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        self.namespace.mount("-t", "overlay", "-o", options, "none", str(stage.local))
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        later = stage.remote.second(DONEFILE_NAME) + 120
+        stage.publish(stage.releases[2], second=later)
+        stage.expect_live(stage.releases[2])
+
+
+class TmpElsewhere(InNamespace):
+    name = "temporary-path-on-another-disk"
+    title = "The folder for temporary files may be on another disk than the model."
+    loss = "A large disk for downloads cannot be used, or the swap is a slow copy."
+    claims = (judge.settles_whole, judge.ends_with("release 1"), judge.keeps_running)
+
+    def act(self, stage: Stage) -> None:
+        stage.seen(stage.tmp).mkdir()
+        self.namespace.mount("-t", "tmpfs", "-o", f"size={_DISK}", "none", str(stage.tmp))
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+
+
+class LiveDeleted(Scenario):
+    name = "live-directory-deleted"
+    title = "A live directory that somebody deleted is installed again from what is announced."
+    loss = "After an accident the server cannot start until the next release is published."
+    whole_throughout = False
+    claims = (judge.ends_with("release 1"), judge.keeps_running)
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.let_polls_pass(1)
+        stage.stop_monitor(term=True)
+        shutil.rmtree(stage.live)
+        stage.expect(lambda: stage.now_live == "absent", "the live directory to be gone")
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+
+
 class SymbolicLinkLive(Scenario):
     name = "live-directory-is-a-link"
     title = "A live directory that is a symbolic link gets new releases, whole at once."
@@ -210,6 +283,9 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     DiskFull,
     ReadOnly,
     MountPoint,
+    LowerLayer,
+    TmpElsewhere,
+    LiveDeleted,
     SymbolicLinkLive,
     ClockSetBack,
     KeepsRights,
