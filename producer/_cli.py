@@ -49,6 +49,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             traceback.print_exc()
         print(f"producer: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        # The work folder or the events file: remotes have errors of their own.
+        if debug:
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"producer: cannot write {where}{error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("producer: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

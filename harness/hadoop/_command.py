@@ -22,8 +22,8 @@ case "$1" in
   *) echo "hadoop: only 'hadoop fs' is here, not 'hadoop $1'" >&2; exit 1 ;;
 esac
 sharing=
-[ -r {archive} ] && sharing=-XX:SharedArchiveFile={archive}
-exec {java} -Xmx256m {flags} $sharing $HADOOP_OPTS \\
+[ -r {archive} ] && sharing=-XX:SharedArchiveFile={archives}
+exec {java} -Xmx256m {flags} ${{sharing:+"$sharing"}} $HADOOP_OPTS \\
   -Dhadoop.root.logger=${{HADOOP_ROOT_LOGGER:-WARN,console}} \\
   -cp {class_path} org.apache.hadoop.fs.FsShell {configuration}"$@"
 """
@@ -40,10 +40,12 @@ def hadoop_command(folder: Optional[Path] = None, *, configuration: Optional[Pat
     folder = folder or cache_dir("hadoop", "bin")
     folder.mkdir(parents=True, exist_ok=True)
     script = folder / "hadoop"
+    archive = _archive()
     text = _SCRIPT.format(
         version=HADOOP_VERSION,
         java=quote(str(java())),
-        archive=quote(str(_archive())),
+        archive=quote(str(archive)),
+        archives=quote(_cds.joined(archive, java())),
         flags=" ".join(_cds.FLAGS),
         class_path=quote(_class_path()),
         configuration=f"-conf {quote(str(configuration))} " if configuration else "",
@@ -61,7 +63,7 @@ def train_shell(configuration: Path, path: str) -> bool:
     archive = _archive()
     if archive.is_file():
         return False
-    sharing = _cds.recording(archive)
+    sharing = _cds.recording(archive, java())
     argv = [str(java()), "-Xmx256m", *_cds.FLAGS, *sharing]
     argv += ["-Dhadoop.root.logger=WARN,console", "-cp", _class_path()]
     argv += ["org.apache.hadoop.fs.FsShell", "-conf", str(configuration), "-cat", path]

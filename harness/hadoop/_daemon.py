@@ -31,9 +31,9 @@ def daemon_argv(daemon: str, configuration: Path, scratch: Path, *arguments: str
     program = java()
     jars = [*fetch_jars(), _cds.configuration_jar()]
     archive = _cds.folder(program, jars) / f"{daemon}.jsa"
-    sharing = _cds.flags(archive)
+    sharing = _cds.flags(archive, program)
     if not sharing and not arguments:
-        sharing = _cds.recording(archive)
+        sharing = _cds.recording(archive, program)
     return [
         str(program),
         "-Xmx256m",

@@ -51,6 +51,9 @@ class Remote(ABC):
     def disconnect(self, service: Optional[str] = None) -> None:
         """Connections break and new ones fail, while the service itself lives on."""
 
+    def check(self) -> None:  # noqa: B027: a remote that cannot tell is asked nothing
+        """Raises ``Failed`` when a service that was started has ended by itself."""
+
     @property
     @abstractmethod
     def url(self) -> str:

@@ -83,10 +83,15 @@ class LocalRemote(Remote):
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self._parts:
             self._parts = self._make()
-        for _, part in self._chosen(service):
-            part.gate.open()
-            if not part.process.running:
-                part.process.start()
+        try:
+            for _, part in self._chosen(service):
+                part.gate.open()
+                if not part.process.running:
+                    part.process.start()
+        except BaseException:
+            # Nobody would stop the half of it that runs: a context manager is not entered yet.
+            self.stop(service)
+            raise
 
     def ready(self, deadline_s: float = 60.0) -> None:
         running = [part.process for _, part in self._chosen(None)]
@@ -111,6 +116,12 @@ class LocalRemote(Remote):
         except Failed as error:
             logs = [f"\n--- last lines of {log}\n{tail(log)}" for log in self.logs]
             raise Failed(str(error) + "".join(logs)) from None
+
+    def check(self) -> None:
+        for part in self._parts.values():
+            # A service that was stopped or killed on purpose has its gate closed.
+            if part.gate.is_open:
+                part.process.check()
 
     def stop(self, service: Optional[str] = None) -> None:
         if not self._parts:

@@ -61,6 +61,8 @@ def parse(url: str) -> Address:
     path = unquote(parts.path)
     if not path.startswith("/"):
         raise BadInput(f"--remote has no absolute path: {form}")
+    if any(ord(character) < 32 for character in unquote(url)):
+        raise BadInput(f"--remote has a control character in it: {form}")
     path = path.rstrip("/") or "/"
     if parts.scheme == "file":
         if parts.hostname not in (None, "localhost"):

@@ -36,6 +36,7 @@ def test_a_url_is_taken_apart(url: str, address: Address) -> None:
         ("ftp://h:port/x", "not a URL"),
         ("webhdfs://h/x?op=DELETE", "a query"),
         ("file://elsewhere/x", "names the host elsewhere"),
+        ("ftp://h/x%0d%0aDELE y", "a control character"),
     ],
 )
 def test_a_wrong_url_gives_one_sentence(url: str, complaint: str) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import pytest
 
@@ -262,45 +261,19 @@ def test_a_lost_remote_is_asked_again_until_it_takes_the_release(tmp_path: Path)
             assert producer.log.read_text().splitlines()[-1] == "producer: terminated"
 
 
-def trial_load(folder: Path, **environment: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "producer.trial_load", str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **environment},
-        check=False,
+def test_a_work_folder_that_cannot_be_written_gives_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "work").write_text("a file")
+    done = produce(f"file://{tmp_path}/www", tmp_path / "work", "--passes", "1")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"producer: --work {tmp_path}/work cannot be used: Not a directory; give a folder that "
+        "can be written\n"
     )
-
-
-def test_a_trial_load_accepts_a_release_with_its_manifest(releases: Releases) -> None:
-    manifest = json.dumps(releases.published[2]["manifest"])
-    done = trial_load(releases.model(3), MONITOR_MANIFEST=manifest)
-    assert done.returncode == 0, done.stderr
-    assert "loads and predicts what release 3 promises" in done.stdout
-
-
-def test_a_trial_load_refuses_another_releases_weights(releases: Releases) -> None:
-    manifest = json.dumps(releases.published[2]["manifest"])
-    done = trial_load(releases.model(2), MONITOR_MANIFEST=manifest)
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1
-    assert "the manifest promises" in done.stderr
-
-
-def test_a_trial_load_refuses_a_damaged_model(releases: Releases, tmp_path: Path) -> None:
-    damaged = tmp_path / "damaged"
-    shutil.copytree(releases.model(1), damaged)
-    with (damaged / "params.pdiparams").open("r+b") as file:
-        file.write(b"\xff" * 40)
-    done = trial_load(damaged)
-    assert done.returncode not in (0, 2), done.stdout
-
-
-def test_a_trial_load_without_a_model_says_so_at_once(tmp_path: Path) -> None:
-    done = trial_load(tmp_path)
+    (tmp_path / "work").unlink()
+    (tmp_path / "work" / "releases" / "1").mkdir(parents=True)
+    (tmp_path / "work" / "releases" / "1" / "uci_housing_model").write_text("a file")
+    done = produce(f"file://{tmp_path}/www", tmp_path / "work", "--passes", "1")
     assert done.returncode == 1
     assert done.stderr == (
-        f"trial load: {tmp_path} has no serving_server_conf.prototxt, without which nothing "
-        "serves it\n"
+        f"producer: cannot write {tmp_path}/work/releases/1/uci_housing_model: File exists\n"
     )

