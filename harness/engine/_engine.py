@@ -27,6 +27,7 @@ from ._connection import Connection
 from ._gflags import Flags
 from ._glog import Log
 from ._loading import Loader
+from ._metrics import MetricsPort
 from ._model import Core, Device
 from ._model_files import BadModel
 from ._prototxt import Serving
@@ -136,6 +137,7 @@ class Engine:
             engine_name=self.serving.engine_name,
             nodes=self.serving.nodes,
             on_failure=self._query_failed,
+            cache_size=self.flags.number("request_cache_size"),
         )
         interval = self.flags.number("reload_interval_s")
         reload = _reload.ReloadThread(
@@ -157,6 +159,7 @@ class Engine:
                     else "ENGINE_HOST has to be an address of this machine"
                 )
             ) from None
+        metrics = self._metrics()
         self.log.info_line("server.cpp:152", f"Entrence reload worker, interval_s: {interval}")
         self._loader.log_workers()
         self.log.info_line(
@@ -170,8 +173,22 @@ class Engine:
         reload.stop()
         # What is under way is answered while the reload thread sleeps out its turn.
         await self._loop.run_in_executor(None, reload.join)
+        if metrics is not None:
+            metrics.close()
         self.log.info_line("server.cpp:167", "Exit reload worker!")
         self.log.flush()
+
+    def _metrics(self) -> Optional[MetricsPort]:
+        if not self.flags.on("enable_prometheus"):
+            return None
+        port = self.flags.number("prometheus_port")
+        try:
+            return MetricsPort(self._host, port, self.counters)
+        except OSError as error:
+            raise CannotServe(
+                f"cannot serve metrics on {self._host}:{port}: {error.strerror}; "
+                "choose another --prometheus_port"
+            ) from None
 
     # reload
 
@@ -185,28 +202,35 @@ class Engine:
             self._die_if_strict(error.real_signal, str(error))
             self._loader.log_failure(error)
             return False
-        old = self._swap(core)
+        except Exception as error:
+            # Whatever a model brings about: this thread has to live on.
+            self._loader.log_failure(BadModel(f"{type(error).__name__}: {error}"))
+            return False
+        old, cleared = self._swap(core)
         self._loader.log_workers()
         self.log.warning_line("infer.h:239", f"Succ load engine, path: {model_dir}")
-        self.log.info_line("request_cache.cpp:230", "Clear 0 key!")
+        self.log.info_line("request_cache.cpp:230", f"Clear {cleared} key!")
         self.reloads += 1
         # Here, in this thread, the last reference goes and with it the predictor.
         del old
         return True
 
-    def _swap(self, core: Core) -> Optional[Core]:
-        """Gives the core to the loop and waits until it has it; returns the one before."""
+    def _swap(self, core: Core) -> tuple[Core, int]:
+        """Gives the core to the loop and waits until it has it.
+
+        Returns the core before, and how many kept answers went with it.
+        """
         done = threading.Event()
-        before: list[Core] = []
+        before: list[tuple[Core, int]] = []
 
         def take() -> None:
-            before.append(self._core)
+            before.append((self._core, self.batcher.cache.clear()))
             self._core = core
             done.set()
 
         self._loop.call_soon_threadsafe(take)
         done.wait()
-        return before[0]
+        return before.pop()
 
     # --strict-compat
 
@@ -224,8 +248,8 @@ class Engine:
                 f"  what():  {reason}\n"
             )
             sys.stderr.flush()
-        signal.signal(signum, signal.SIG_DFL)
-        os.kill(os.getpid(), signum)
+        # To this very thread, so that it does not run on meanwhile.
+        signal.pthread_kill(threading.get_ident(), signum)
 
 
 def run(engine: Engine) -> None:

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from bench.likeness import server
 from bench.likeness.__main__ import judge
 from bench.likeness.checks import Check, Subject, load_all
 
 # Those that only ask the shared server something stay on one worker, so that it starts once.
 _OF_THEIR_OWN = ("reload", "signals", "launcher", "requests", "start")
-
-
-@pytest.fixture(scope="session")
-def subject() -> Iterator[Subject]:
-    one = Subject(server.binary(str(Path(sys.prefix, "bin/embedded-serving"))))
-    yield one
-    one.close()
 
 
 def _parameters() -> list[object]:

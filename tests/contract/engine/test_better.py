@@ -1,0 +1,158 @@
+"""What the embedded engine does better than the real server, on purpose, and its strict mode."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from bench.likeness.check_clients import ask
+from bench.likeness.check_http import JSON, price
+from bench.likeness.checks import JSON_BODY, PRICE, Subject
+from bench.likeness.server import Launched
+from bench.likeness.wire import http
+from harness import waits
+from harness.ports import free_port
+
+STRICT = {"ENGINE_STRICT_COMPAT": "1"}
+
+
+def damage_so_that_loading_crashes(live: Path) -> None:
+    """Renames a declared variable: the program parses, and Paddle follows a null pointer."""
+    program = live / "model.pdmodel"
+    program.write_bytes(program.read_bytes().replace(b"matmul_v2_0", b"matmun_v2_0", 1))
+
+
+def truncate(live: Path) -> None:
+    params = live / "params.pdiparams"
+    params.write_bytes(params.read_bytes()[:-2])
+
+
+def ended(server: Launched) -> None:
+    waits.wait_for(
+        lambda: not server.process.running, "the server to die", 15, log=server.log_file()
+    )
+
+
+def test_a_model_that_crashes_paddle_does_not_crash_the_engine(subject: Subject) -> None:
+    with subject.launch() as server:
+        damage_so_that_loading_crashes(server.live)
+        server.touch()
+        text = server.wait_for_log("Failed reload resource!")
+        assert "loading it ended a process with SIGSEGV: the program is damaged" in text
+        assert price(http(server.port, JSON_BODY, headers=JSON)) == PRICE
+        server.reload(subject.models / "uci_2")
+        assert price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE
+
+
+def test_strict_compat_dies_on_a_bad_model_as_the_real_server_does(subject: Subject) -> None:
+    with subject.launch(env=STRICT) as server:
+        (server.live / "params.pdiparams").unlink()
+        server.touch()
+        ended(server)
+        said = (server.folder / "launcher.log").read_text()
+        assert "terminate called after throwing an instance of 'phi::enforce::EnforceN" in said
+        assert "Failed reload" not in server.log()
+
+
+def test_strict_compat_dies_on_a_wrong_feed_and_takes_truncated_parameters(
+    subject: Subject,
+) -> None:
+    with subject.launch(env=STRICT) as server:
+        truncate(server.live)
+        server.reload()
+        # The bias is cut in half: what is answered is not the released model's price.
+        http(server.port, JSON_BODY, headers=JSON)
+        with pytest.raises((EOFError, OSError)):
+            http(server.port, JSON_BODY.replace(b'"name":"x"', b'"name":"y"', 1), headers=JSON)
+        ended(server)
+
+
+def test_a_second_model_with_two_inputs_and_two_outputs_works(subject: Subject) -> None:
+    with subject.launch("two") as server:
+        answer, _ = ask(subject, "two", port=server.port, model="two")
+        assert answer == {
+            # float32 keeps 24 bits of 15 + 2**40, int64 all of its.
+            "mixed": [[16.0, 26.0], [45.0, float(2**40)]],
+            "total": [[30], [30 + 2**40]],
+        }
+        body = {
+            "tensor": [
+                {"name": "right", "elem_type": 0, "int64_data": [1, 2], "shape": [1, 2]},
+                {"name": "left", "elem_type": 1, "float_data": [1, 1, 1], "shape": [1, 3]},
+            ],
+            "fetch_var_names": ["total"],
+        }
+        text = json.dumps(body).encode()
+        tensors = json.loads(http(server.port, text, headers=JSON).body)["outputs"][0]["tensor"]
+        assert tensors == [
+            {
+                "int64_data": [3],
+                "shape": [1, 1],
+                "name": tensors[0]["name"],
+                "alias_name": "total",
+            }
+        ]
+        body["tensor"].pop()
+        answer_text = http(server.port, json.dumps(body).encode(), headers=JSON).body.decode()
+        assert "feed left is missing" in answer_text
+
+
+def test_sequences_are_told_apart_by_their_lod(subject: Subject) -> None:
+    with subject.launch("words") as server:
+        answer, _ = ask(subject, "words", port=server.port, model="words")
+        assert answer == [[3.0], [12.0]]
+
+
+def test_metrics_are_served_and_equal_requests_are_kept_when_asked_for(subject: Subject) -> None:
+    port = free_port()
+    options = ["--enable_prometheus", "--prometheus_port", str(port)]
+    options += ["--request_cache_size", "100000"]
+    with subject.launch(options=options) as server:
+        for _ in range(3):
+            assert price(http(server.port, JSON_BODY, headers=JSON)) == PRICE
+        http(server.port, b"{}", headers=JSON)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            metrics = page.read().decode()
+        assert "\npd_query_request_success_total 3.0\n" in metrics
+        assert "\npd_query_request_failure_total 1.0\n" in metrics
+        # Two of the three answers came from the cache.
+        assert "\npd_inference_count_total 1.0\n" in metrics
+        server.reload(subject.models / "uci_2")
+        assert "request_cache.cpp:230] Clear 1 key!" in server.log()
+        assert price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE
+
+
+def test_two_models_are_refused_with_a_sentence_and_exit_code_2(subject: Subject) -> None:
+    with subject.folder() as folder:
+        (folder / "second").symlink_to(subject.models / "uci_2")
+        server = Launched(subject.binary, subject.models / "uci", folder=folder)
+        # The option's value is a list, so a second directory goes behind the first.
+        at = server.process.argv.index("--model") + 2
+        server.process.argv.insert(at, "second")
+        server.process.start()
+        try:
+            server.process.wait(60)
+        finally:
+            server.stop()
+        said = (folder / "launcher.log").read_text()
+        assert (
+            "embedded-serving: 2 models in sequence (uci_housing_model, second) are asked for"
+            in said
+        )
+
+
+def test_a_signal_before_the_server_is_up_ends_it_without_a_traceback(subject: Subject) -> None:
+    server = Launched(subject.binary, subject.models / "uci")
+    server.process.start()
+    try:
+        waits.wait_for(server.log, "the binary to open its log", 30, every_s=0.002)
+        os.kill(server.pid, signal.SIGINT)
+        waits.wait_for(lambda: not server.process.running, "it to end", 20)
+        assert "Traceback" not in (server.folder / "launcher.log").read_text()
+    finally:
+        server.stop()

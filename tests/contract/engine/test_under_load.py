@@ -1,0 +1,146 @@
+"""Many clients, slow clients, many reloads: nobody waits for somebody else's sake."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from bench.engine import http_load
+from bench.likeness.check_http import JSON, price
+from bench.likeness.checks import JSON_BODY, PRICE, Subject
+from bench.likeness.server import Launched
+from bench.likeness.wire import Wire, http
+from harness.engine import _baidu_std
+
+pytestmark = pytest.mark.xdist_group("likeness")
+
+
+def resident_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError(f"process {pid} shows no VmRSS")
+
+
+def test_64_clients_at_work_lose_no_request(subject: Subject) -> None:
+    request = http_load.request_bytes("127.0.0.1", JSON_BODY)
+    loaded = http_load.run(
+        ("127.0.0.1", subject.port),
+        request,
+        connections=64,
+        seconds=1.0,
+        expected=b'"float_data":[92.0]',
+    )
+    assert loaded.failed == 0, loaded.first_failure
+    assert len(loaded.latencies) > 64
+
+
+def test_500_idle_connections_cost_next_to_nothing(subject: Subject) -> None:
+    pid = subject.server.pid
+    before = resident_kib(pid)
+    idle = [Wire(subject.port) for _ in range(500)]
+    try:
+        assert price(http(subject.port, JSON_BODY, headers=JSON)) == PRICE
+        assert resident_kib(pid) - before < 10_000
+    finally:
+        for one in idle:
+            one.socket.close()
+
+
+def test_half_sent_requests_hold_up_nobody(subject: Subject) -> None:
+    halves = [
+        b"POST /GeneralModelService/inf",
+        b"POST /GeneralModelService/inference HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{",
+        _baidu_std.HEADER.pack(b"PRPC", 1000, 20),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ]
+    held = []
+    for half in halves:
+        one = Wire(subject.port)
+        one.send(half)
+        held.append(one)
+    for _ in range(5):
+        assert price(http(subject.port, JSON_BODY, headers=JSON)) == PRICE
+    for one in held:
+        one.socket.close()
+
+
+def send_until_refused(one: Wire, data: bytes) -> None:
+    """Sends without reading an answer, until the server takes no more."""
+    one.socket.settimeout(2.0)
+    for _ in range(400):
+        one.send(data)
+
+
+def test_a_client_that_never_reads_is_not_read_from_for_ever(subject: Subject) -> None:
+    pid = subject.server.pid
+    # Small requests with answers a hundred times as large: 1 GB of answers, if all were taken.
+    many = b"GET /flags HTTP/1.1\r\n\r\n" * 1500
+    before = resident_kib(pid)
+    with Wire(subject.port) as one:
+        with pytest.raises(socket.timeout):
+            send_until_refused(one, many)
+        assert price(http(subject.port, JSON_BODY, headers=JSON)) == PRICE
+        assert resident_kib(pid) - before < 60_000
+
+
+def test_a_body_over_max_body_size_is_refused_before_it_is_in_memory(subject: Subject) -> None:
+    pid = subject.server.pid
+    before = resident_kib(pid)
+    limit = 64 * 1024 * 1024
+    start = len(subject.server.log())
+    with Wire(subject.port) as one:
+        one.send(b"POST /GeneralModelService/inference HTTP/1.1\r\n")
+        one.send(b"Content-Length: %d\r\n\r\n" % (limit + 1))
+        assert one.closed()
+    text = subject.server.wait_for_log("the connection will be closed", start=start)
+    assert f"(protocol=http) is bigger than {limit} bytes" in text
+    assert resident_kib(pid) - before < 10_000
+
+
+def reload_under_load(server: Launched, models: list[Path], reloads: int) -> None:
+    """Alternates the models while a client asks; every answer has to be one of theirs."""
+    answers: set[float] = set()
+    failures: list[str] = []
+    stop = threading.Event()
+
+    def client() -> None:
+        while not stop.is_set():
+            try:
+                answers.add(price(http(server.port, JSON_BODY, headers=JSON)))
+            except (AssertionError, OSError, EOFError) as error:
+                failures.append(repr(error))
+
+    thread = threading.Thread(target=client)
+    thread.start()
+    try:
+        for number in range(reloads):
+            server.reload(models[number % 2])
+    finally:
+        stop.set()
+        thread.join()
+    assert not failures, failures[0]
+    assert answers <= {PRICE, 2 * PRICE}
+
+
+def test_reloads_lose_no_request_and_keep_no_memory(subject: Subject) -> None:
+    models = [subject.models / "uci_2", subject.models / "uci"]
+    with subject.launch() as server:
+        reload_under_load(server, models, 2)
+        before = resident_kib(server.pid)
+        reload_under_load(server, models, 4)
+        assert resident_kib(server.pid) - before < 4_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_memory_is_flat_over_many_reloads(subject: Subject) -> None:
+    models = [subject.models / "uci_2", subject.models / "uci"]
+    with subject.launch() as server:
+        reload_under_load(server, models, 20)
+        before = resident_kib(server.pid)
+        reload_under_load(server, models, 400)
+        assert resident_kib(server.pid) - before < 8_000
