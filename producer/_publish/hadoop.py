@@ -1,4 +1,8 @@
-"""HDFS or AFS through the ``hadoop`` command, without a shell."""
+"""HDFS or AFS through the ``hadoop`` command, without a shell.
+
+The one remote on which a name is not replaced in one step (``put`` says why); where WebHDFS is to
+be had, it is the better way.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +52,10 @@ class HadoopCommand(Publisher):
         raise RemoteError("read", self.where(name), _complaint(done.stderr))
 
     def put(self, local: Path, name: str) -> None:
-        # FsShell's own "-put -f" writes NAME._COPYING_, closes it and renames it over NAME within
-        # one process; a -put, -rm, -mv of ours would leave seconds without a file in between.
+        # The shell has no rename that replaces. Its own "-put -f" writes NAME._COPYING_, closes it,
+        # removes NAME and renames, all in one process: for some milliseconds there is no NAME (a
+        # watcher that asked as fast as it could saw that in 2 % of its looks), which a monitor
+        # takes for "not there yet". A -put, -rm and -mv of ours would make seconds of them.
         target = self.address.of(name)
         self._fs("upload", self.where(name), "-put", "-f", str(local.resolve()), target)
 
