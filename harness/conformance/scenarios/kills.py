@@ -80,7 +80,8 @@ class KillAnywhere(Scenario):
     )
     loss = "A crash at the wrong moment leaves a server that cannot start, or a full disk."
     whole_throughout = False
-    claims = (judge.every_kill_is_survived, judge.some_kills)
+    # Of the runs only those that nobody killed are kept.
+    claims = (judge.every_kill_is_survived, judge.some_kills, judge.keeps_running)
 
     def cannot(self, place: Place, settings: Settings) -> Optional[str]:
         if sys.platform != "linux" or platform.machine() != "x86_64":
