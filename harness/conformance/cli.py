@@ -116,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds after which a pull on which nothing comes must be given up (%(default)s)",
     )
     add("--count", type=_count, default=1000, help="releases of many-releases (%(default)s)")
+    add(
+        "--every-kill",
+        metavar="REMOTES",
+        default="http",
+        help="remotes on which every system call is killed at, a sample elsewhere (%(default)s)",
+    )
     add("--jobs", type=_count, default=1, help="remotes at a time (%(default)s)")
     add("--expected", type=Path, metavar="FILE", help="failures that are expected, with reasons")
     add("--json", type=Path, metavar="FILE", help="write the results there as well")
@@ -183,6 +189,7 @@ def _run(options: argparse.Namespace) -> int:
         short=options.short,
         seed=options.seed,
         count=options.count,
+        every_kill_on=frozenset(options.every_kill.split(",")),
     )
     date = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
     folder: Path = (options.run or Path("runs") / f"{date}-{options.seed}").resolve()
