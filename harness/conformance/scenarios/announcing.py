@@ -242,8 +242,8 @@ class OlderNumber(Scenario):
 
 class FilesGone(Scenario):
     name = "files-of-the-old-release-go"
-    title = "Files that the new release does not have are gone after the swap, hidden ones come."
-    loss = "A new model is served with an old vocabulary, or without a file it needs."
+    title = "Files that the new release does not have are gone after the swap."
+    loss = "A new model is served with an old vocabulary."
     claims = (_WHOLE, judge.ends_with("release 2"), judge.keeps_running)
 
     def act(self, stage: Stage) -> None:
