@@ -1,7 +1,7 @@
 # `make e2e` and `make test` set up what they need. Variables:
 #   REMOTES=hdfs,ftp,http   which remotes              ON=local|docker     where they run
 #   SERVING=auto|embedded|official|docker|official-docker                 DEVICE=cpu|gpu
-#   RELEASES=3              releases of each remote    SEED=1              of the training
+#   RELEASES=4              releases of each remote    SEED=1              of the training
 #   PYTEST='-k ftp -x'      more options for pytest
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,7 +16,8 @@ BOOT ?= python3
 VENV := $(if $(filter gpu,$(DEVICE)),.venv-gpu,.venv)
 ENVIRONMENT := $(if $(filter gpu,$(DEVICE)),gpu,whole)
 PY := $(CURDIR)/$(VENV)/bin/python
-export PYTHON39
+# Through the environment, so that no value is read by the shell.
+export PYTHON39 REMOTES ON SERVING DEVICE RELEASES SEED
 
 .PHONY: help setup e2e test lint docker-ready test-docker conformance doctor clean
 
@@ -31,8 +32,8 @@ setup:
 ## make e2e      the main job on HDFS, FTP and HTTP, one table and a verdict at the end
 e2e:
 	@begin=$$(date +%s.%N); $(MAKE) -s setup && HARNESS_STARTED=$$begin $(PY) -m harness e2e \
-	  --remotes '$(REMOTES)' --on '$(ON)' --serving '$(SERVING)' --device '$(DEVICE)' \
-	  --releases '$(RELEASES)' --seed '$(SEED)'
+	  --remotes="$$REMOTES" --on="$$ON" --serving="$$SERVING" --device="$$DEVICE" \
+	  --releases="$$RELEASES" --seed="$$SEED"
 
 ## make test     every test that CI runs
 test: setup

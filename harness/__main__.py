@@ -64,6 +64,12 @@ def main(argv: Optional[list[str]] = None) -> int:
             traceback.print_exc()
         print(f"harness: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        # A full disk, a folder that cannot be read: what failed, without a traceback.
+        if "--debug" in words:
+            traceback.print_exc()
+        print(f"harness: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("harness: interrupted; everything it started is stopped", file=sys.stderr)
         return 130
@@ -85,7 +91,7 @@ def _run(words: list[str]) -> int:
             releases=args.releases, seed=args.seed, device=args.device, poll_s=args.poll
         )
         settings = RunSettings(
-            remotes=tuple(filter(None, args.remotes.split(","))),
+            remotes=tuple(filter(None, (name.strip() for name in args.remotes.split(",")))),
             on=args.on,
             serving=args.serving,
             device=args.device,

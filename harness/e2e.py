@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Callable, Optional
 from rich.console import Console
 
 from . import history as histories
-from .errors import BadInput, Failed, HarnessError
+from .errors import BadInput, HarnessError
 from .history import History
 from .leg import Leg, LegSettings
 from .ports import free_port, is_listening
@@ -70,15 +71,17 @@ def run(settings: RunSettings, console: Console) -> int:
         serving=str(binary),
         device=settings.device,
     )
-    failure: Optional[Exception] = None
+    failure: Optional[HarnessError] = None
     try:
         _all_legs(settings, binary, folder, history, say)
-    except (HarnessError, KeyboardInterrupt) as error:
-        if isinstance(error, KeyboardInterrupt) or not _has_predictions(history.path):
-            raise
-        failure = error
-    finally:
         history.record("end")
+    except HarnessError as error:
+        failure = error
+        with contextlib.suppress(HarnessError):  # a full disk: the first error is the one to tell
+            history.record("cut_short", why=str(error).splitlines()[0])
+        if not _has_predictions(history.path):
+            raise
+    finally:
         history.close()
     return _finish(settings, folder, binary=binary, console=console, begin=begin, failure=failure)
 
@@ -98,6 +101,12 @@ def _check(settings: RunSettings) -> None:
     ):
         if value not in known:
             raise BadInput(f"{option}={value} is not known; use one of {', '.join(known)}")
+    if settings.port is not None and not 1 <= settings.port <= 65535:
+        raise BadInput(f"--port {settings.port} is no TCP port; use 1 to 65535")
+    if not 0 < settings.leg.poll_s <= 3600:
+        raise BadInput(f"--poll {settings.leg.poll_s:g} is no interval; use seconds up to 3600")
+    if not 0 <= settings.leg.seed < 2**31:
+        raise BadInput(f"SEED={settings.leg.seed} is no seed; use 0 to {2**31 - 1}")
     if settings.port is not None and is_listening(settings.port):
         raise BadInput(f"port {settings.port} on 127.0.0.1 is in use; name another with --port")
     if settings.leg.releases < 2:
@@ -168,7 +177,6 @@ def _all_legs(
         with leg:
             for _ in range(settings.leg.releases - 1):
                 leg.publish()
-        say(f"{name}: everything stopped, nothing left running")
         history.record("leg_ended", remote=name, seconds=time.monotonic() - began)
 
 
@@ -183,7 +191,7 @@ def _finish(
     binary: ServingBinary,
     console: Console,
     begin: float,
-    failure: Optional[Exception],
+    failure: Optional[HarnessError],
 ) -> int:
     events = list(histories.read(folder / "history.jsonl"))
     table = rows(events)
@@ -205,5 +213,5 @@ def _finish(
     times = ", ".join(f"{name} {facts[name]}" for name in ("set-up", "run") if name in facts)
     console.print(f"{times}; report: {folder / 'report.md'}", markup=False, highlight=False)
     if failure is not None:
-        raise Failed(f"the run was cut short: {failure}")
+        raise failure
     return verdict.exit_code

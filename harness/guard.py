@@ -1,6 +1,6 @@
 """Runs one command so that nothing of it outlives the harness, whatever ends the harness.
 
-    python guard.py LIFELINE_FD -- COMMAND [ARG ...]
+    python guard.py LIFELINE_FD GRACE_S COMMAND [ARG ...]
 
 ``LIFELINE_FD`` is the reading end of a pipe whose writing end only the harness holds: it comes
 to its end when the harness exits, is killed, or lets go. The guard is the subreaper of all that
@@ -8,8 +8,8 @@ the command starts (prctl(2) PR_SET_CHILD_SUBREAPER), so that daemons which leav
 group are found as well: Paddle Serving's launcher starts its binary through a shell, and both
 would otherwise survive the launcher.
 
-On SIGTERM, or when the lifeline ends, every descendant gets SIGTERM and, two seconds later,
-SIGKILL. The guard's exit code is the command's (128 + n for signal n).
+On SIGTERM, or when the lifeline ends, every descendant gets SIGTERM and, ``GRACE_S`` seconds
+later, SIGKILL. The guard's exit code is the command's (128 + n for signal n).
 Standard library only and no import from the project: it starts in 20 ms.
 """
 
@@ -26,7 +26,8 @@ import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-GRACE_S = 2.0
+# How long SIGKILL may take; a process in an uninterruptible wait takes longer.
+KILL_S = 5.0
 
 
 def descendants(root: int) -> list[int]:
@@ -61,6 +62,7 @@ def _signal_all(signum: int) -> list[int]:
 
 def main() -> int:
     lifeline = int(sys.argv[1])
+    grace = float(sys.argv[2])
     command = sys.argv[3:]
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -92,17 +94,21 @@ def main() -> int:
             break
         _reap_adopted(child.pid)
     # The command may be gone while what it started lives on.
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        for pid in _signal_all(signum):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-        deadline = time.monotonic() + GRACE_S
-        while descendants(os.getpid()) and time.monotonic() < deadline:
-            child.poll()
-            _reap_adopted(child.pid)
-            time.sleep(0.01)
+    _signal_all(signal.SIGTERM)
+    _signal_all(signal.SIGCONT)
+    end = time.monotonic() + grace
+    while descendants(os.getpid()) and time.monotonic() < end:
+        child.poll()
+        _reap_adopted(child.pid)
+        time.sleep(0.01)
+    end = time.monotonic() + KILL_S
+    # Anew each time: something may have forked on meanwhile.
+    while _signal_all(signal.SIGKILL) and time.monotonic() < end:
+        child.poll()
+        _reap_adopted(child.pid)
+        time.sleep(0.01)
     code = child.poll()
-    _reap_all(GRACE_S)
+    _reap_all(KILL_S)
     return code if code is not None and code >= 0 else 128 - (code or 0)
 
 

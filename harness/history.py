@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .errors import Failed
+
 SCHEMA = 1
 
 Event = dict[str, Any]
@@ -29,9 +31,15 @@ class History:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def record(self, event: str, **fields: object) -> None:
-        """Adds one event; ``t`` is now unless it is given."""
+        """Adds one event; ``t`` is now unless it is given. Raises ``Failed`` on a full disk."""
         line = {"event": event, "t": time.monotonic(), **fields}
-        os.write(self._fd, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        text = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        try:
+            written = os.write(self._fd, text)
+        except OSError as error:
+            raise Failed(f"cannot write {self.path}: {error.strerror}") from error
+        if written != len(text):
+            raise Failed(f"cannot write {self.path}: the disk is full")
 
     def close(self) -> None:
         os.close(self._fd)

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,14 @@ from typing import Any, Callable, Optional
 from .clients import probe
 from .errors import Failed
 from .history import Event, History
+from .leg_history import same
 from .observe import Observer, Tail, digest_of
-from .process import Process
+from .process import Process, marked
 from .remotes.base import Remote
 from .serving.base import Serving
 from .waits import wait_for
 
+_MARK = "HARNESS_LEG"
 Say = Callable[[str], None]
 ServingFactory = Callable[[Path, str], Serving]
 
@@ -39,9 +42,9 @@ class LegSettings:
     """How one leg is run. Times are seconds.
 
     ``releases`` are published in all, ``poll_s`` is the monitor's ``--interval``, ``tick_s`` the
-    server's reload interval, ``bound_s`` what a release may take from its publishing to being
-    served (poll + pull + settle + tick + load + margin), ``switch_window_s`` the time in which
-    the server's threads may swap one after another, ``rtol`` float32 rounding.
+    server's reload interval, ``margin_s`` what pull, settling and loading may take beside these
+    two on a busy machine, ``latency_bound_s`` what one request may take, ``switch_window_s`` the
+    time in which the server's threads may swap one after another, ``rtol`` float32 rounding.
     """
 
     releases: int = 4
@@ -52,11 +55,18 @@ class LegSettings:
     monitor_kind: Optional[str] = None
     poll_s: float = 1.0
     tick_s: int = 1
-    bound_s: float = 60.0
+    margin_s: float = 30.0
+    latency_bound_s: float = 10.0
     switch_window_s: float = 0.5
     rtol: float = 1e-5
     client_pause_s: float = 0.02
-    step_deadline_s: float = 120.0
+    train_deadline_s: float = 120.0
+
+    @property
+    def bound_s(self) -> float:
+        """From the end of a release's publishing to its being served; twice two polls, because
+        the monitor reads the donefile before and after its pull."""
+        return 2 * self.poll_s + 2 * self.tick_s + self.margin_s
 
 
 class Leg:
@@ -97,6 +107,9 @@ class Leg:
         self.monitor: Process
         self.clients: dict[str, Process] = {}
         self._started: list[Process] = []
+        self._serving = False
+        # In the environment of every process of this leg.
+        self.mark = uuid.uuid4().hex
         self._client_answers = Tail(history.path)
         self._answers: list[Event] = []
 
@@ -145,8 +158,10 @@ class Leg:
         """Everything up to the clients being served release 1. Raises ``Failed``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.serving_folder.mkdir(exist_ok=True)
-        self.remote.start()
+        # Whatever this leg starts carries the mark: stop() looks for what is left.
+        os.environ[_MARK] = self.mark
         self._stack.callback(self.remote.stop)
+        self.remote.start()
         self.remote.ready()
         self.say(f"{self.remote.name}: up at {self.remote.url}")
         self.producer = self._start(self._producer())
@@ -155,9 +170,10 @@ class Leg:
         self._stack.callback(self.observer.stop)
         self._publish_one()
         self._install_first()
-        self.serving.start()
         self._stack.callback(self.serving.stop)
+        self.serving.start()
         self.serving.ready()
+        self._serving = True
         self.say(f"{self.remote.name}: server ready on port {self.serving.port}")
         self.record_server()
         self.monitor = self._start(self._monitor(self.monitor_log))
@@ -167,7 +183,7 @@ class Leg:
     def _install_first(self) -> None:
         once = self._monitor(self.folder / "monitor-once.log", "--once")
         with once:
-            if once.wait(self.settings.step_deadline_s) != 0:
+            if once.wait(self.settings.bound_s) != 0:
                 once.check()
         self.say(f"{self.remote.name}: release 1 installed with --once")
 
@@ -177,7 +193,9 @@ class Leg:
             "settings",
             remote=self.remote.name,
             clients=list(probe.KINDS),
+            releases=s.releases,
             paced=True,
+            latency_bound_s=s.latency_bound_s,
             poll_s=s.poll_s,
             tick_s=s.tick_s,
             bound_s=s.bound_s,
@@ -207,7 +225,13 @@ class Leg:
             argv += ["--fetch", manifest["fetches"][0]["alias"]]
             argv += ["--history", str(self.history.path), "--remote", self.remote.name]
             argv += ["--pause", str(self.settings.client_pause_s)]
-            client = Process(f"the {kind} client", argv, log=self.folder / f"client-{kind}.log")
+            argv += ["--timeout", str(self.settings.latency_bound_s)]
+            client = Process(
+                f"the {kind} client",
+                argv,
+                log=self.folder / f"client-{kind}.log",
+                grace_s=self.settings.latency_bound_s + 5,  # for the answer under way
+            )
             self.clients[kind] = self._start(client)
 
     def publish(self) -> Event:
@@ -225,8 +249,8 @@ class Leg:
         (line,) = wait_for(
             lambda: list(self._producer_events.new_lines()),
             f"the producer to publish release {len(self.published) + 1}",
-            self.settings.step_deadline_s,
-            alive=self.producer.check,
+            self.settings.train_deadline_s,
+            alive=self._check,
             log=self.producer.log,
         )
         raw: dict[str, Any] = json.loads(line)
@@ -262,31 +286,34 @@ class Leg:
                 event["client"]
                 for event in self._answers
                 if event["answered"] >= release["t_begin"]
-                and _close(event.get("value"), release["expected"], self.settings.rtol)
+                and same(event.get("value", []), release["expected"], self.settings.rtol)
             }
             return sorted(set(self.clients) - served)
-
-        def alive() -> None:
-            for process in self._started:
-                # After its last pass the producer has done what it was asked for.
-                if process is not self.producer or process.returncode != 0:
-                    process.check()
-            self.serving.check()
 
         wait_for(
             lambda: not lacking(),
             f"every client of {name} to be served release {release['release']} "
             f"(price {release['expected']})",
-            self.settings.step_deadline_s,
-            alive=alive,
+            self.settings.bound_s,
+            alive=self._check,
             last_seen=lambda: f"not by {lacking()}; last answer {self._answers[-1:]}",
             log=self.monitor_log,
         )
         self.say(f"{name}: release {release['release']} served to all clients")
 
+    def _check(self) -> None:
+        """Raises ``Failed`` with the end of its log when any part is gone."""
+        for process in self._started:
+            # After its last pass the producer has done what it was asked for.
+            if process is not self.producer or process.returncode != 0:
+                process.check()
+        self.remote.check()
+        self.observer.check()
+        if self._serving:
+            self.serving.check()
+
     def stop(self) -> None:
-        """Ends everything in order and checks that nothing of it is left."""
-        pids = [pid for process in self._started for pid in process.pids]
+        """Ends everything in order. Raises ``Failed`` when anything of it is left running."""
         try:
             for client in self.clients.values():
                 client.stop()
@@ -294,9 +321,11 @@ class Leg:
                 self.record_server()
         finally:
             self._stack.close()
-        left = [pid for pid in pids if _alive(pid)]
+            os.environ.pop(_MARK, None)
+        left = marked(self.mark)
         if left:
             raise Failed(f"processes {left} of the {self.remote.name} leg are still running")
+        self.say(f"{self.remote.name}: everything stopped, nothing left running")
 
     def __enter__(self) -> Leg:
         try:
@@ -310,23 +339,9 @@ class Leg:
         self.stop()
 
 
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
 def _flat(value: Any) -> Iterator[float]:
     if isinstance(value, list):
         for item in value:
             yield from _flat(item)
     else:
         yield float(value)
-
-
-def _close(value: Optional[list[float]], expected: list[float], rtol: float) -> bool:
-    return value is not None and all(
-        abs(a - b) <= rtol * max(abs(a), abs(b)) for a, b in zip(value, expected)
-    )

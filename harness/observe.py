@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
+from .errors import Failed
 from .history import History
 
 LOOK_S = 0.01
@@ -46,6 +47,16 @@ def model_digest(folder: int) -> str:
     return total.hexdigest()
 
 
+def _files(folder: int) -> tuple[tuple[str, int, int, int], ...]:
+    """What changes when a model file is replaced or written over: cheap, for every look."""
+    found = []
+    for name in sorted(os.listdir(folder)):
+        if not name.startswith(".") and name != "fluid_time_file":
+            file = os.stat(name, dir_fd=folder)
+            found.append((name, file.st_ino, file.st_size, file.st_mtime_ns))
+    return tuple(found)
+
+
 def digest_of(folder: Path) -> str:
     """``model_digest`` of a path. The folder is resolved once, so an exchange cannot mix two."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -62,10 +73,15 @@ class Tail:
         self.path = path
         self._offset = 0
         self._rest = b""
+        self._file: Optional[tuple[int, int]] = None
 
     def new_lines(self) -> Iterator[str]:
         try:
             with self.path.open("rb") as file:
+                now = os.fstat(file.fileno())
+                # serving.INFO is a link, and points at another file after a restart.
+                if (now.st_dev, now.st_ino) != self._file or now.st_size < self._offset:
+                    self._file, self._offset, self._rest = (now.st_dev, now.st_ino), 0, b""
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:
@@ -80,7 +96,8 @@ class Observer:
     """Watches one remote's leg of a run until ``stop``.
 
     Events: ``monitor_log`` (every line), ``server_log`` (the lines that tell a reload, and every
-    error), ``swapped`` (``digest`` of the model files, ``second`` of the time file).
+    error), ``swapped`` (``digest`` of the model files, ``second`` of the time file, ``moved`` when
+    the folder was exchanged away while it was read).
     """
 
     def __init__(
@@ -91,7 +108,7 @@ class Observer:
         self._live_dir = live_dir
         self._monitor = Tail(monitor_log)
         self._server = Tail(server_log)
-        self._seen: Optional[tuple[int, int]] = None
+        self._seen: object = None
         self._reloading = False
         self._done = threading.Event()
         self._broken: Optional[BaseException] = None
@@ -100,13 +117,18 @@ class Observer:
     def start(self) -> None:
         self._thread.start()
 
+    def check(self) -> None:
+        """Raises ``Failed`` when watching has come to an end by itself."""
+        if self._broken is not None:
+            error = f"{type(self._broken).__name__}: {self._broken}"
+            raise Failed(f"the observer of {self._remote} failed: {error}") from self._broken
+
     def stop(self) -> None:
-        """Looks a last time and ends. Raises what ended the thread, if anything did."""
+        """Looks a last time and ends. Raises ``Failed`` when it had ended before."""
         self._done.set()
         if self._thread.ident is not None:
             self._thread.join()
-        if self._broken is not None:
-            raise self._broken
+        self.check()
 
     def _run(self) -> None:
         try:
@@ -139,11 +161,13 @@ class Observer:
             descriptor = os.open(self._live_dir, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 tag = os.stat("fluid_time_file", dir_fd=descriptor)
-                now = (os.fstat(descriptor).st_ino, int(tag.st_mtime))
+                now = (os.fstat(descriptor).st_ino, int(tag.st_mtime), _files(descriptor))
                 if now == self._seen:
                     return
                 digest = model_digest(descriptor)
+                moved = os.stat(self._live_dir).st_ino != now[0]
             finally:
                 os.close(descriptor)
             self._seen = now
-            self._history.record("swapped", remote=self._remote, digest=digest, second=now[1])
+            found = {"digest": digest, "second": now[1], "moved": moved}
+            self._history.record("swapped", remote=self._remote, **found)

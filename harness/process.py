@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,11 +26,24 @@ from .waits import tail, wait_for
 _GUARD = Path(guard.__file__)
 
 
+def marked(mark: str) -> list[int]:
+    """Living processes of ours whose environment at their start held ``mark``."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            # Another user's, gone meanwhile, or a zombie without an environment.
+            with contextlib.suppress(OSError):
+                if mark.encode() in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+    return found
+
+
 class Process:
     """One command under a guard.
 
     ``name`` stands in messages; ``log`` receives standard output and error (appended, so that a
-    restart keeps what was there); ``env`` replaces the environment when given.
+    restart keeps what was there); ``env`` replaces the environment when given. ``grace_s`` lies
+    between SIGTERM and SIGKILL at the end.
     """
 
     def __init__(
@@ -41,6 +55,7 @@ class Process:
         cwd: Optional[Path] = None,
         env: Optional[Mapping[str, str]] = None,
         stdin: Optional[int] = subprocess.DEVNULL,
+        grace_s: float = 2.0,
     ) -> None:
         self.name = name
         self.argv = [str(word) for word in argv]
@@ -48,6 +63,9 @@ class Process:
         self._cwd = cwd
         self._env = env
         self._stdin = stdin
+        self._grace_s = grace_s
+        # In the environment of all it starts: finds what is left when the guard itself is killed.
+        self._mark = f"HARNESS_PROCESS_{uuid.uuid4().hex}"
         self._guard: Optional[subprocess.Popen[bytes]] = None
         self._lifeline: Optional[int] = None
 
@@ -57,16 +75,17 @@ class Process:
             raise Failed(f"{self.name} is already running (pid {self.pids})")
         self._let_go()
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        guarded = [sys.executable, "-S", "-E", str(_GUARD)]
         reading, writing = os.pipe()
         try:
             with self.log.open("ab") as log:
                 self._guard = subprocess.Popen(
-                    [sys.executable, "-S", "-E", str(_GUARD), str(reading), "--", *self.argv],
+                    [*guarded, str(reading), str(self._grace_s), *self.argv],
                     stdin=self._stdin,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=self._cwd,
-                    env=None if self._env is None else dict(self._env),
+                    env={**(os.environ if self._env is None else self._env), self._mark: "1"},
                     pass_fds=[reading],
                     start_new_session=True,
                 )
@@ -122,7 +141,7 @@ class Process:
         for pid in self.pids[:1]:
             os.kill(pid, signum)
 
-    def stop(self, grace_s: float = 6.0) -> None:
+    def stop(self) -> None:
         """Ends the command and everything it started: SIGTERM, then SIGKILL. Safe to repeat."""
         if self._guard is None:
             return
@@ -130,10 +149,20 @@ class Process:
         if self.running:
             self._guard.terminate()
             try:
-                self._guard.wait(grace_s)
+                self._guard.wait(self._grace_s + guard.KILL_S + 5)
             except subprocess.TimeoutExpired:
                 self.kill()
+        self._sweep()
         self._let_go()
+
+    def _sweep(self) -> None:
+        """SIGKILL to what outlived a guard that was killed itself."""
+        if self._guard is not None and self._guard.returncode is not None:
+            if self._guard.returncode >= 0:
+                return
+            for pid in marked(self._mark):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def kill(self) -> None:
         """SIGKILL to the command and to everything it started, at once."""
@@ -143,6 +172,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not self.running, f"{self.name} to be gone after SIGKILL", 10)
+        self._sweep()
         self._let_go()
 
     def pause(self) -> None:

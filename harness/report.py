@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Optional
 from xml.etree import ElementTree
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from .claims import Outcome
 from .history import Event
-from .observe import LOOK_S
-from .verdict import Leg, Outcome, Verdict, legs
+from .leg_history import SEEN_LATE_S, LegHistory, sort
+from .verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,12 @@ def rows(events: Sequence[Event]) -> list[Row]:
     begin = min(float(event["t"]) for event in events)
     return [
         _row(leg, index, begin)
-        for leg in legs(events).values()
+        for leg in sort(events).values()
         for index in range(len(leg.published))
     ]
 
 
-def _row(leg: Leg, index: int, begin: float) -> Row:
+def _row(leg: LegHistory, index: int, begin: float) -> Row:
     release = leg.published[index]
     done = float(release["t_end"])
     following = leg.published[index + 1 :]
@@ -63,16 +66,16 @@ def _row(leg: Leg, index: int, begin: float) -> Row:
         (t for later in range(index + 1, len(leg.published)) for t in leg.swaps(later)),
         default=float("inf"),
     )
-    # The pull that led to the swap is the last one before it; both are seen up to LOOK_S late.
+    # The pull that led to the swap is the last one before it; both are seen a little late.
     pulls = [
         event["t"]
         for event in leg.pulls
-        if swap is not None and release["t_begin"] <= event["t"] <= swap + 2 * LOOK_S
+        if swap is not None and release["t_begin"] <= event["t"] <= swap + SEEN_LATE_S
     ]
     reload = [
         event["t"]
         for event in leg.reloads
-        if swap is not None and swap - 2 * LOOK_S <= event["t"] < next_swap
+        if swap is not None and swap - SEEN_LATE_S <= event["t"] < next_swap
     ]
     started = leg.servers[0]["t"] if leg.servers else float("inf")
     mine = [p for p in leg.predictions if done <= p["sent"] < until]
@@ -81,16 +84,7 @@ def _row(leg: Leg, index: int, begin: float) -> Row:
         return round(times[0] - done, 3) if times else None
 
     first = {
-        client: after(
-            [
-                p["answered"]
-                for p in leg.predictions
-                if p["client"] == client
-                and "value" in p
-                and p["answered"] >= release["t_begin"]
-                and index in leg.releases_of(p["value"])
-            ][:1]
-        )
+        client: after([t for t in [leg.first_served(index, client)] if t is not None])
         for client in leg.settings.get("clients", [])
     }
     return Row(
@@ -107,39 +101,33 @@ def _row(leg: Leg, index: int, begin: float) -> Row:
     )
 
 
-_AFTER = "+{:.2f}"
-
-
 def _cells(row: Row, clients: Sequence[str]) -> list[str]:
     def cell(value: Optional[float]) -> str:
-        return "–" if value is None else _AFTER.format(value)
+        return "–" if value is None else f"{value:+.2f}" if value < 10 else f"{value:+.1f}"
 
     return [
         row.remote,
         str(row.release),
-        f"{row.published:.1f} s",
+        f"{row.published:.1f}",
         "--once" if row.at_start else cell(row.pulled),
         cell(row.swapped),
-        "at start" if row.at_start else cell(row.reloaded),
+        "start" if row.at_start else cell(row.reloaded),
         *(cell(row.first_served.get(client)) for client in clients),
         str(row.sent),
         str(row.failed),
     ]
 
 
+# Short, so that the table fits 80 columns; the caption says what each is.
+_CAPTION = (
+    "published: seconds from the start of the run; then seconds from there to the pull, the swap, "
+    "the reload and the first answer to each client; requests sent until the next release, and "
+    "how many of them failed"
+)
+
+
 def _heads(clients: Sequence[str]) -> list[str]:
-    served = [f"served {client}" for client in clients]
-    return [
-        "remote",
-        "release",
-        "published",
-        "pulled",
-        "swapped",
-        "reloaded",
-        *served,
-        "sent",
-        "failed",
-    ]
+    return ["remote", "rel", "publ.", "pull", "swap", "reload", *clients, "sent", "failed"]
 
 
 def _clients(table: Sequence[Row]) -> list[str]:
@@ -159,7 +147,12 @@ def verdict_line(verdict: Verdict) -> str:
 def print_report(console: Console, table: Sequence[Row], verdict: Verdict, serving: str) -> None:
     """The table, the binary that served, and the verdict, to a terminal."""
     clients = _clients(table)
-    sheet = Table(title=f"served by {serving}", title_justify="left")
+    # Text: a path may hold what rich takes for markup.
+    title = Text(f"served by {serving}", overflow="fold")
+    sheet = Table(
+        title=title, caption=_CAPTION, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    sheet.title_justify = sheet.caption_justify = "left"
     for number, head in enumerate(_heads(clients)):
         sheet.add_column(head, justify="left" if number == 0 else "right", no_wrap=True)
     for before, row in zip([None, *table], table):
@@ -184,7 +177,14 @@ def write_report(
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     lines += ["", "| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     lines += ["| " + " | ".join(_cells(row, clients)) + " |" for row in table]
-    lines += ["", f"**{verdict_line(verdict)}**", "", "| remote | claim | outcome |"]
+    lines += [
+        "",
+        f"({_CAPTION})",
+        "",
+        f"**{verdict_line(verdict)}**",
+        "",
+        "| remote | claim | outcome |",
+    ]
     lines += ["| --- | --- | --- |"]
     lines += [f"| {c.remote} | {c.name} | {c.outcome.value} {c.why} |" for c in verdict.claims]
     (folder / "report.md").write_text("\n".join(lines) + "\n")

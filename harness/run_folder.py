@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import os
-import re
 from datetime import datetime, timezone
 from pathlib import Path
 
+from .errors import BadInput
+
 
 def new_run_folder(runs: Path, seed: int) -> Path:
-    """Creates the folder and points ``latest`` at it; a second run in one second gets a suffix."""
+    """Creates the folder and points ``latest`` at it; a second run in one second gets a suffix.
+
+    Raises ``BadInput`` when ``runs`` cannot be written.
+    """
+    try:
+        return _new(runs, seed)
+    except OSError as error:
+        raise BadInput(
+            f"no run folder can be made in {runs} ({error.strerror}: {error.filename}); "
+            "name another with --runs, or mend it"
+        ) from error
+
+
+def _new(runs: Path, seed: int) -> Path:
+    if (runs / "latest").exists() and not (runs / "latest").is_symlink():
+        raise FileExistsError(17, "latest is there and no link", str(runs / "latest"))
     runs.mkdir(parents=True, exist_ok=True)
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     for attempt in range(1000):
@@ -25,10 +41,3 @@ def new_run_folder(runs: Path, seed: int) -> Path:
     link.symlink_to(folder.name)
     link.replace(runs / "latest")
     return folder
-
-
-def mask(text: str, secrets: list[str]) -> str:
-    """``text`` with every secret replaced, for logs that are kept."""
-    for secret in filter(None, secrets):
-        text = re.sub(re.escape(secret), "********", text)
-    return text

@@ -31,17 +31,18 @@ def wait_for(
 ) -> T:
     """The first true value of ``check()``.
 
-    ``alive`` is called before each try and raises when waiting on is pointless (the process is
-    gone). ``last_seen`` gives what to quote when time runs out; without it the last value or
-    exception is quoted. ``log`` is a file whose tail is quoted.
+    ``alive`` is called before each try and raises ``Failed`` when waiting on is pointless (the
+    process is gone); the try after it is the last one then. ``last_seen`` gives what to quote when
+    time runs out; without it the last value or exception is quoted. ``log`` is a file whose tail
+    is quoted.
 
     Raises ``Failed`` after ``deadline_s`` seconds.
     """
     start = time.monotonic()
     seen: object = "nothing yet"
     while True:
-        if alive is not None:
-            alive()
+        # Before the check: what ended may have done its work just before.
+        gone = _gone(alive)
         try:
             value = check()
             if value:
@@ -49,6 +50,8 @@ def wait_for(
             seen = value
         except retry_on as error:
             seen = f"{type(error).__name__}: {error}"
+        if gone is not None:
+            raise gone
         waited = time.monotonic() - start
         if waited >= deadline_s:
             break
@@ -61,6 +64,15 @@ def wait_for(
     if log is not None:
         text += f"\n--- last lines of {log}\n{tail(log)}"
     raise Failed(text)
+
+
+def _gone(alive: Optional[Callable[[], None]]) -> Optional[Failed]:
+    try:
+        if alive is not None:
+            alive()
+    except Failed as error:
+        return error
+    return None
 
 
 def tail(path: Path, lines: int = 15) -> str:

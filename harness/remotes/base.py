@@ -51,8 +51,11 @@ class Remote(ABC):
     def disconnect(self, service: Optional[str] = None) -> None:
         """Connections break and new ones fail, while the service itself lives on."""
 
-    def check(self) -> None:  # noqa: B027: a remote that cannot tell is asked nothing
-        """Raises ``Failed`` when a service that was started has ended by itself."""
+    def check(self) -> None:  # noqa: B027
+        """Raises ``Failed`` when a service that was started has ended by itself.
+
+        Not abstract: a remote that cannot tell says nothing.
+        """
 
     @property
     @abstractmethod

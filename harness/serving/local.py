@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,18 @@ from ..process import Process
 from ..waits import wait_for
 from .base import Serving
 from .binary import ServingBinary
+
+
+def _listening_inodes(port: int) -> set[str]:
+    """Sockets that listen on a TCP port, as links in /proc/PID/fd name them (proc(5))."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                    found.add(f"socket:[{fields[9]}]")
+    return found
 
 
 class LocalServing(Serving):
@@ -97,18 +110,19 @@ class LocalServing(Serving):
     def check(self) -> None:
         self._process.check()
         if self.identity() is None:
-            raise Failed(f"nothing of the server on port {self.port} runs any more")
+            raise Failed(f"nothing listens on the server's port {self.port} any more")
 
     def identity(self) -> Optional[str]:
-        running = []
-        for pid in self._process.pids:
-            try:
-                stat = Path(f"/proc/{pid}/stat").read_text()
-            except OSError:
-                continue
-            # Field 22 is the start time in ticks (proc(5)): a reused process id would differ.
-            running.append(f"{pid}@{stat.rpartition(')')[2].split()[19]}")
-        return " ".join(sorted(running)) or None
+        # The one that listens, not all: the embedded engine loads each release in a child.
+        listening = _listening_inodes(self.port)
+        for pid in sorted(self._process.pids):
+            with contextlib.suppress(OSError):
+                open_files = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+                if open_files & listening:
+                    # Field 22 is the start in ticks (proc(5)): a reused process id would differ.
+                    stat = Path(f"/proc/{pid}/stat").read_text()
+                    return f"{pid}@{stat.rpartition(')')[2].split()[19]}"
+        return None
 
     @property
     def logs(self) -> list[Path]:

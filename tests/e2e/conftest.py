@@ -12,12 +12,14 @@ from harness import history as histories
 from harness.history import SCHEMA, Event, History
 from harness.leg import Leg as RunningLeg
 from harness.leg import LegSettings
+from harness.leg_history import LegHistory, sort
 from harness.ports import free_port
+from harness.process import marked
 from harness.remotes import local
 from harness.serving.base import Serving
 from harness.serving.binary import choose
 from harness.serving.local import LocalServing
-from harness.verdict import Leg, Verdict, judge, legs
+from harness.verdict import Verdict, judge
 from harness.waits import wait_for
 
 RELEASES = 3
@@ -35,7 +37,7 @@ class Finished:
     folder: Path
     published: list[Event]
     events: list[Event]
-    leg: Leg
+    leg: LegHistory
     verdict: Verdict
     monitor_log: str
     server_log: str
@@ -61,7 +63,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     name, kind = request.param
     folder = tmp_path_factory.mktemp(f"{name}-{kind}")
     history = History(folder / "history.jsonl")
-    history.record("run", schema=SCHEMA, seed=1)
+    history.record("run", schema=SCHEMA, seed=1, remotes=[name])
 
     def serving(where: Path, model: str) -> Serving:
         return LocalServing(where, binary=choose("embedded"), port=free_port(), model=model)
@@ -82,13 +84,11 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             alive=running.monitor.check,
             log=running.monitor_log,
         )
-        pids = [
-            pid
-            for process in (running.monitor, running.producer, *running.clients.values())
-            for pid in process.pids
-        ]
-        pids += [int(part.split("@")[0]) for part in (running.serving.identity() or "").split()]
-    history.record("end")
+        # The producer has done its last pass and is gone.
+        own = (running.monitor, *running.clients.values())
+        pids = {pid for process in own for pid in process.pids}
+        pids |= set(marked(running.mark))
+    history.record("leg_ended", remote=name)
     history.close()
     events = list(histories.read(history.path))
     return Finished(
@@ -97,12 +97,12 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         folder=folder,
         published=running.published,
         events=events,
-        leg=legs(events)[name],
+        leg=sort(events)[name],
         verdict=judge(events),
         monitor_log=running.monitor_log.read_text(),
         server_log=running.serving.log_file.read_text(),
         pulls_before_idle=pulls,
-        pids=pids,
+        pids=sorted(pids),
         options=remote.monitor_options(kind),
     )
 

@@ -62,6 +62,17 @@ def test_the_digest_leaves_out_what_says_which_release_it_is(tmp_path: Path) -> 
     assert digest_of(one) != digest_of(two)
 
 
+def test_a_model_that_is_written_over_in_place_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    live = make_release(tmp_path / "live", b"one", 1000)
+    watching = observer(tmp_path)
+    watching.start()
+    wait_for(lambda: len(events(path, "swapped")) == 1, "the first state", 10)
+    (live / "params.pdiparams").write_bytes(b"two")
+    wait_for(lambda: len(events(path, "swapped")) == 2, "the second state", 10)
+    watching.stop()
+
+
 def test_of_the_servers_log_only_reloads_and_errors_are_kept(tmp_path: Path) -> None:
     (tmp_path / "serving.INFO").write_text(
         "I… Begin reload framework...\nW… Succ reload version engine: 1\nI… Finish reload 1\n"
@@ -89,6 +100,18 @@ def test_half_a_line_is_kept_back_until_it_is_whole(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write("o\n")
     assert list(tail.new_lines()) == ["two"]
+
+
+def test_a_log_that_is_another_file_now_is_read_from_its_start(tmp_path: Path) -> None:
+    for name, text in (("first", "a long line\n"), ("second", "new\n")):
+        (tmp_path / name).write_text(text)
+    link = tmp_path / "serving.INFO"
+    link.symlink_to("first")
+    tail = Tail(link)
+    assert list(tail.new_lines()) == ["a long line"]
+    link.unlink()
+    link.symlink_to("second")
+    assert list(tail.new_lines()) == ["new"]
 
 
 def test_a_history_cut_in_the_middle_of_a_line_is_read_up_to_there(tmp_path: Path) -> None:

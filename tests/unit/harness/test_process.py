@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import Failed
-from harness.process import Process
+from harness.process import Process, marked
 from harness.waits import wait_for
 
 # A command that hands a daemon of its own to init, as a careless launcher would.
@@ -103,6 +103,35 @@ time.sleep(300)
         10,
         last_seen=lambda: [pid for pid in pids if alive(pid)],
     )
+
+
+def test_nothing_is_left_when_the_guard_itself_is_killed(tmp_path: Path) -> None:
+    process = command(tmp_path)
+    pids = started(process)
+    (guard,) = {int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1])}
+    os.kill(guard, signal.SIGKILL)
+    wait_for(lambda: not process.running, "the guard to be gone", 10)
+    assert alive(pids[1]), "the daemon outlives the guard"
+    process.stop()
+    wait_for(lambda: not alive(pids[1]), "the daemon to be swept up", 10)
+
+
+def test_what_forks_on_while_it_is_killed_is_killed_too(tmp_path: Path) -> None:
+    forks = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("up", flush=True)
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    if os.fork():
+        os._exit(0)
+"""
+    process = Process("forks", [sys.executable, "-c", forks], log=tmp_path / "log", grace_s=0.3)
+    process.start()
+    wait_for(lambda: "up" in process.log.read_text(), "the command to print", 20)
+    mark = process._mark
+    process.stop()
+    wait_for(lambda: not marked(mark), "all of it to be gone", 10)
 
 
 def test_the_exit_code_is_the_commands(tmp_path: Path) -> None:

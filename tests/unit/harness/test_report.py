@@ -45,7 +45,7 @@ def test_the_files_say_what_the_verdict_says(tmp_path: Path) -> None:
     assert report["verdict"] == "invalid"
     assert verdict_line(verdict) in (tmp_path / "report.md").read_text()
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("8", "1", "0")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("11", "1", "0")
     (failure,) = suite.iter("failure")
     assert "7@1" in (failure.get("message") or "")
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from harness.claims import Outcome
 from harness.history import SCHEMA, Event
-from harness.verdict import Outcome, judge
+from harness.verdict import judge
 
 CLIENTS = ("brpc", "http", "grpc")
 PRICES = {1: 14.0, 2: 15.5, 3: 17.25}
@@ -22,7 +23,9 @@ class Story:
             "t": 0.0,
             "remote": "ftp",
             "clients": list(CLIENTS),
+            "releases": 3,
             "paced": True,
+            "latency_bound_s": 1.0,
             "bound_s": 5.0,
             "switch_window_s": 0.5,
             "rtol": 1e-5,
@@ -76,9 +79,10 @@ class Story:
             self._at(9, "client_ended", client=client, asked=len(self.answers(client)))
             for client in CLIENTS
         ]
-        run = {"event": "run", "t": 0.0, "schema": SCHEMA}
+        run = {"event": "run", "t": 0.0, "schema": SCHEMA, "remotes": ["ftp"]}
         everything = [self.settings, *self.published, *self.swapped, *self.reloads, *self.servers]
-        return [run, *everything, *self.predictions, *ended]
+        leg_ended = self._at(9.1, "leg_ended", seconds=9.0)
+        return [run, *everything, *self.predictions, *ended, leg_ended]
 
 
 def broken(story: Story) -> list[str]:
@@ -90,7 +94,7 @@ def test_a_run_as_it_should_be_is_valid() -> None:
     verdict = judge(Story().events())
     assert verdict.outcome is Outcome.VALID, verdict.broken
     assert verdict.exit_code == 0
-    assert len(verdict.claims) == 8
+    assert len(verdict.claims) == 11
 
 
 def test_a_single_failed_request_is_seen_and_quoted() -> None:
@@ -160,6 +164,7 @@ def test_threads_that_swap_one_after_another_are_no_step_back() -> None:
 def test_a_rollback_is_no_step_back() -> None:
     story = Story()
     story.swapped.append(story._at(7.5, "swapped", digest="model-2"))
+    story.reloads.append(story._at(7.9, "server_log", line="W… begin reload model[m]."))
     for answer in story.predictions:
         if answer["answered"] > 8.0:
             answer["value"] = [PRICES[2]]
@@ -173,7 +178,20 @@ def test_a_release_that_is_never_served_is_lost() -> None:
         if answer["value"] == [PRICES[3]]:
             answer["value"] = [PRICES[2]]
     del story.swapped[2]
+    story.settings["bound_s"] = 1.5
     assert broken(story) == ["nothing lost", "last one serves"]
+
+
+def test_a_release_still_within_its_bound_at_the_end_is_neither_lost_nor_served() -> None:
+    story = Story()
+    for answer in story.predictions:
+        if answer["value"] == [PRICES[3]]:
+            answer["value"] = [PRICES[2]]
+    del story.swapped[2]
+    verdict = judge(story.events())
+    (unknown,) = [claim for claim in verdict.broken if claim.outcome is Outcome.UNKNOWN]
+    assert unknown.name == "nothing lost"
+    assert "release 3 was still within its bound" in unknown.why
 
 
 def test_a_release_that_comes_too_late_is_lost() -> None:
@@ -199,6 +217,56 @@ def test_a_release_that_a_newer_one_supersedes_too_late_is_lost() -> None:
     assert broken(story) == ["nothing lost"]
 
 
+def test_a_bad_release_supersedes_nothing() -> None:
+    story = Story()
+    story.settings["bound_s"] = 2.5
+    story.published[2]["good"] = False
+    for answer in story.predictions:
+        if answer["value"] == [PRICES[2]]:
+            answer["value"] = [PRICES[1]]
+    assert "nothing lost" in broken(story)
+
+
+def test_an_outage_lengthens_the_bound_by_what_it_took_of_it() -> None:
+    story = Story()
+    story.settings["bound_s"] = 0.5
+    outage = {"event": "outage", "t": 0.0, "remote": "ftp"}
+    during = [{**outage, "since": 2.0 * n, "until": 2.0 * n + 0.5} for n in PRICES]
+    assert judge([*story.events(), *during]).outcome is Outcome.VALID
+    before = [{**outage, "since": 2.0 * n - 0.5, "until": 2.0 * n} for n in PRICES]
+    assert judge([*story.events(), *before]).outcome is Outcome.INVALID
+
+
+def test_a_live_directory_that_is_no_release_is_seen() -> None:
+    story = Story()
+    story.swapped.insert(1, story._at(3.5, "swapped", digest="half of 1 and half of 2"))
+    assert broken(story) == ["live directory is whole"]
+    story.swapped[1]["moved"] = True
+    assert broken(story) == []
+
+
+def test_a_release_that_is_served_without_a_swap_is_seen() -> None:
+    story = Story()
+    del story.swapped[2]
+    assert broken(story) == ["served is swapped"]
+
+
+def test_swaps_that_are_all_unknown_hide_nothing() -> None:
+    story = Story()
+    for swap in story.swapped:
+        swap["digest"] = "?" + swap["digest"]
+    story.reloads.clear()
+    found = broken(story)
+    assert {"live directory is whole", "served is swapped", "reload in the log"} <= set(found)
+
+
+def test_a_request_that_took_too_long_counts_as_failed() -> None:
+    story = Story()
+    request = story.answers("http")[30]
+    request["sent"] = request["answered"] - 1.1
+    assert broken(story) == ["no request failed"]
+
+
 def test_a_bad_release_need_not_be_served() -> None:
     story = Story()
     for answer in story.predictions:
@@ -221,6 +289,19 @@ def test_a_server_that_was_restarted_is_seen() -> None:
     assert broken(story) == ["same server"]
 
 
+def test_a_server_that_was_another_one_in_between_is_seen() -> None:
+    story = Story()
+    story.servers.insert(1, story._at(5, "server", identity="8@2"))
+    assert broken(story) == ["same server"]
+
+
+@pytest.mark.parametrize(("which", "t"), [(0, 3.0), (1, 6.0)])
+def test_a_server_recorded_too_late_or_too_early_is_unknown(which: int, t: float) -> None:
+    story = Story()
+    story.servers[which]["t"] = t
+    assert judge(story.events()).outcome is Outcome.UNKNOWN
+
+
 def test_a_server_that_is_gone_at_the_end_is_seen() -> None:
     story = Story()
     story.servers[1]["identity"] = None
@@ -231,6 +312,13 @@ def test_a_reload_that_the_log_does_not_tell_is_seen() -> None:
     story = Story()
     del story.reloads[1]
     assert broken(story) == ["reload in the log"]
+
+
+def test_a_reload_that_failed_is_seen() -> None:
+    story = Story()
+    line = "E0101 10:00:00.1 7 infer.cpp:283] Failed reload version engine: 1"
+    error = story._at(4.5, "server_log", line=line)
+    assert [c.name for c in judge([*story.events(), error]).broken] == ["reload in the log"]
 
 
 def test_a_release_that_one_client_never_saw_is_seen() -> None:
@@ -244,6 +332,8 @@ def test_a_release_that_one_client_never_saw_is_seen() -> None:
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
+        ("run", "0 records of a run"),
+        ("leg_ended", "no end, is recorded of ftp"),
         ("settings", "no settings"),
         ("published", "no release"),
         ("swapped", "no swap"),
@@ -258,6 +348,33 @@ def test_a_history_with_something_missing_is_unknown(kind: str, why: str) -> Non
     assert verdict.outcome is Outcome.UNKNOWN
     assert verdict.exit_code == 3
     assert why in verdict.broken[0].why
+
+
+def test_a_run_that_was_cut_short_is_unknown() -> None:
+    cut = {"event": "cut_short", "t": 9.0, "why": "the producer ended"}
+    verdict = judge([*Story().events(), cut])
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "cut short: the producer ended" in verdict.broken[0].why
+
+
+def test_a_remote_that_was_to_be_run_and_was_not_is_unknown() -> None:
+    events = Story().events()
+    events[0]["remotes"] = ["ftp", "http"]
+    verdict = judge(events)
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "http" in verdict.broken[0].why
+
+
+def test_fewer_releases_than_planned_is_unknown() -> None:
+    story = Story()
+    story.settings["releases"] = 4
+    assert judge(story.events()).outcome is Outcome.UNKNOWN
+
+
+def test_settings_without_clients_are_unknown() -> None:
+    story = Story()
+    story.settings["clients"] = []
+    assert judge(story.events()).outcome is Outcome.UNKNOWN
 
 
 def test_an_answer_missing_from_the_history_is_unknown() -> None:

@@ -41,6 +41,17 @@ def test_another_error_is_not_swallowed() -> None:
         wait_for(crash, "an answer", 5, retry_on=(OSError,))
 
 
+def test_what_ended_may_have_done_its_work_just_before() -> None:
+    done = False
+
+    def gone() -> None:
+        nonlocal done
+        done = True  # it writes its last line and ends between two looks
+        raise Failed("the producer ended")
+
+    assert wait_for(lambda: done, "its last line", 5, alive=gone)
+
+
 def test_it_fails_at_once_when_waiting_on_is_pointless() -> None:
     def gone() -> None:
         raise Failed("the server ended with exit code 3")

@@ -1,0 +1,126 @@
+"""The part of a history that belongs to one remote, sorted by kind, with the questions that the
+claims and the report ask of it. No claim is judged here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Optional
+
+from .history import SCHEMA, Event
+
+# A file's change is seen up to this much late, and a line of a log as well (harness.observe).
+SEEN_LATE_S = 0.05
+_RELOAD_ERROR = re.compile(
+    r"^E.*(Failed (reload|stat config|create model|load)|create paddle predictor failed)"
+)
+
+
+def same(value: list[float], expected: list[float], rtol: float) -> bool:
+    """Whether two predictions are equal within float32 rounding (``rtol``, relative)."""
+    return len(value) == len(expected) > 0 and all(
+        math.isclose(a, b, rel_tol=rtol, abs_tol=rtol * 1e-2) for a, b in zip(value, expected)
+    )
+
+
+@dataclass
+class LegHistory:
+    """Events of one remote. Lists are in the order of the file, predictions in that of answers."""
+
+    remote: str
+    published: list[Event] = field(default_factory=list)
+    swapped: list[Event] = field(default_factory=list)
+    predictions: list[Event] = field(default_factory=list)
+    reloads: list[Event] = field(default_factory=list)
+    reload_errors: list[Event] = field(default_factory=list)
+    pulls: list[Event] = field(default_factory=list)
+    servers: list[Event] = field(default_factory=list)
+    ended_clients: list[Event] = field(default_factory=list)
+    outages: list[Event] = field(default_factory=list)
+    settings: Event = field(default_factory=dict)
+    ended: bool = False
+    # A run has many answers and few different ones.
+    _known: dict[tuple[float, ...], set[int]] = field(default_factory=dict)
+
+    @property
+    def answers(self) -> list[Event]:
+        """The predictions that were answered."""
+        return [p for p in self.predictions if "value" in p]
+
+    def excused(self, begin: float, end: float) -> bool:
+        """Whether a declared outage overlaps the time from ``begin`` to ``end``."""
+        return any(begin < outage["until"] and end > outage["since"] for outage in self.outages)
+
+    def releases_of(self, value: list[float]) -> set[int]:
+        """Indices into ``published`` of the releases that give this prediction."""
+        key = tuple(value)
+        if key not in self._known:
+            rtol = float(self.settings["rtol"])
+            self._known[key] = {
+                index
+                for index, release in enumerate(self.published)
+                if same(value, release["expected"], rtol)
+            }
+        return self._known[key]
+
+    def swaps(self, index: int) -> list[float]:
+        """The times at which the release became the live directory (rollbacks included)."""
+        digest = self.published[index]["digest"]
+        return [swap["t"] for swap in self.swapped if swap["digest"] == digest]
+
+    def first_served(self, index: int, client: Optional[str] = None) -> Optional[float]:
+        """When anybody (or one client) was first answered with the release's prediction."""
+        begin = self.published[index]["t_begin"]
+        for p in self.answers:
+            mine = client in (None, p["client"]) and p["answered"] >= begin
+            if mine and index in self.releases_of(p["value"]):
+                return float(p["answered"])
+        return None
+
+    def live_at(self, t: float) -> Optional[int]:
+        """The release in the live directory at a time, None when it is no published one."""
+        before = [swap for swap in self.swapped if swap["t"] <= t]
+        if not before:
+            return None
+        for index, release in enumerate(self.published):
+            if release["digest"] == before[-1]["digest"]:
+                return index
+        return None
+
+
+def sort(events: Iterable[Event]) -> dict[str, LegHistory]:
+    """Sorts a history by remote and kind. Raises ``ValueError`` for another schema."""
+    found: dict[str, LegHistory] = {}
+    kinds = {
+        "published": "published",
+        "swapped": "swapped",
+        "prediction": "predictions",
+        "server": "servers",
+        "client_ended": "ended_clients",
+        "outage": "outages",
+    }
+    for event in events:
+        kind = event["event"]
+        if kind == "run" and event["schema"] != SCHEMA:
+            raise ValueError(f"the history has schema {event['schema']}, this checker {SCHEMA}")
+        if "remote" not in event:
+            continue
+        leg = found.setdefault(event["remote"], LegHistory(event["remote"]))
+        if kind in kinds:
+            getattr(leg, kinds[kind]).append(event)
+        elif kind == "settings":
+            leg.settings = event
+        elif kind == "leg_ended":
+            leg.ended = True
+        elif kind == "server_log" and "begin reload model[" in event["line"]:
+            leg.reloads.append(event)
+        elif kind == "server_log" and _RELOAD_ERROR.match(event["line"]):
+            leg.reload_errors.append(event)
+        elif kind == "monitor_log" and "pull remote model(" in event["line"]:
+            leg.pulls.append(event)
+    for leg in found.values():
+        leg.predictions.sort(key=lambda event: float(event["answered"]))
+    return found
