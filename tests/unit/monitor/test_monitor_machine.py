@@ -115,6 +115,12 @@ def test_an_older_number_installs_when_it_is_announced() -> None:
     assert verdict(ONE, TWO) is Event.ANNOUNCED
 
 
+def test_identities_are_compared_by_what_they_say() -> None:
+    assert verdict(Identity("one", 1), Identity("one", 1)) is Event.INSTALLED
+    assert verdict(Identity("one", 1), None, Identity("one", 1)) is Event.HELD
+    assert verdict(Identity("one", 1), Identity("one", 2)) is Event.ANNOUNCED
+
+
 def test_without_a_donefile_nothing_else_counts() -> None:
     assert verdict(None, None, None) is Event.NO_DONEFILE
     every = ("quarantined", "backing_off", "settling")
