@@ -21,6 +21,10 @@ from tests.local_remotes import ONE_WORKER
 
 from .reading import Client, publisher, put
 
+# The producer for HTTP writes into the served folder itself: there is no transfer to break.
+OVER_THE_NETWORK = pytest.mark.parametrize(
+    "remote", ["ftp", pytest.param("hdfs", marks=ONE_WORKER)], indirect=True
+)
 TARBALL, DONEFILE = "uci_housing.tar.gz", "donefile"
 
 
@@ -89,11 +93,10 @@ def test_a_watcher_sees_a_whole_tarball_and_never_a_donefile_before_its_tarball(
     assert [number for _, number in seen] == sorted(number for _, number in seen)
 
 
+@OVER_THE_NETWORK
 def test_an_upload_that_breaks_leaves_the_old_file_and_the_next_one_succeeds(
     remote: LocalRemote, tmp_path: Path
 ) -> None:
-    if remote.name == "http":
-        return  # its producer writes into the folder itself: there is no transfer to break
     put(remote, tmp_path, TARBALL, b"the old release")
     tarball, donefile = make_release(tmp_path / "new", 2, 3_000_000)
     gates = [remote.gate(service) for service in remote.services]
@@ -174,3 +177,36 @@ def test_hadoops_own_command_says_in_one_sentence_that_nobody_is_there(
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"cannot reach {hdfs.fs_url}{hdfs.path}: mkdir: ")
     assert "Connection refused" in str(caught.value)
+
+
+@ONE_WORKER
+def test_a_ugi_with_a_password_stands_in_no_process_list(hdfs: LocalHdfs) -> None:
+    access = Access(hadoop_bin=str(hdfs.hadoop_bin), fs_ugi="demo,s3cret")
+    target = connect(parse(hdfs.fs_url + hdfs.path), access)
+    thread = threading.Thread(target=target.prepare)
+    seen: set[str] = set()
+    thread.start()
+    while thread.is_alive():
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                seen.add(entry.read_text(errors="replace"))
+    assert any("FsShell" in line and hdfs.path in line for line in seen), "the command never showed"
+    assert not [line for line in seen if "s3cret" in line]
+    assert hdfs.client.status(hdfs.path)["type"] == "DIRECTORY"
+
+
+@OVER_THE_NETWORK
+def test_a_remote_that_stays_silent_is_given_up_with_one_sentence(
+    remote: LocalRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = publisher(remote)
+    monkeypatch.setattr("producer._publish.ftp._TIMEOUT_S", 1.0)
+    monkeypatch.setattr("producer._publish.webhdfs._TIMEOUT_S", (1.0, 1.0))
+    impatient = connect(target.address, Access(ftp_password="x"))
+    for service in remote.services:
+        remote.gate(service).silence()
+    with pytest.raises(RemoteError) as caught:
+        impatient.prepare()
+    assert str(caught.value).startswith(f"cannot reach {target.address}: ")
+    assert "no answer in time" in str(caught.value) or "timed out" in str(caught.value)
+    assert "\n" not in str(caught.value)

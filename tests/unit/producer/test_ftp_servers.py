@@ -1,0 +1,103 @@
+"""Publishing to FTP servers that are more particular than the one the harness starts."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.filesystems import AbstractedFS
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import FTPServer
+
+from harness.ports import free_port
+from producer._errors import RemoteError
+from producer._publish import Access, Publisher, connect, parse
+
+
+class NoReplacing(AbstractedFS):  # type: ignore[misc]  # pyftpdlib is not typed
+    """A filesystem that does not rename onto a file, as IIS has it."""
+
+    def rename(self, source: str, target: str) -> None:
+        if os.path.exists(target):
+            raise FileExistsError(17, "File exists", target)
+        os.rename(source, target)
+
+
+@contextmanager
+def served(folder: Path, **settings: Any) -> Iterator[Publisher]:
+    """A publisher to a server with these handler settings, serving ``folder``."""
+    folder.mkdir(exist_ok=True)
+    rights = settings.pop("rights", "elradfmw")
+    authorizer = DummyAuthorizer()
+    authorizer.add_user("user", "s3cret", str(folder), perm=rights)
+    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer, **settings})
+    port = free_port()
+    server = FTPServer(("127.0.0.1", port), handler)
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            server.serve_forever(timeout=0.05, blocking=False)
+        server.close_all()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield connect(parse(f"ftp://user@127.0.0.1:{port}/models"), Access(ftp_password="s3cret"))
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def put(remote: Publisher, folder: Path, content: bytes) -> None:
+    local = folder / "model"
+    local.write_bytes(content)
+    remote.prepare()
+    remote.put(local, "model")
+
+
+def test_a_server_that_does_not_rename_onto_a_file_is_published_to_all_the_same(
+    tmp_path: Path,
+) -> None:
+    with served(tmp_path / "ftp", abstracted_fs=NoReplacing) as remote:
+        put(remote, tmp_path, b"old")
+        put(remote, tmp_path, b"new")
+        assert remote.read("model") == b"new"
+    assert os.listdir(tmp_path / "ftp" / "models") == ["model"]
+
+
+def test_a_server_without_the_size_command_is_published_to_all_the_same(tmp_path: Path) -> None:
+    known = {name: what for name, what in FTPHandler.proto_cmds.items() if name != "SIZE"}
+    with served(tmp_path / "ftp", proto_cmds=known) as remote:
+        put(remote, tmp_path, b"content")
+        assert remote.read("model") == b"content"
+
+
+def test_a_folder_that_the_user_may_not_write_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ftp" / "models").mkdir(parents=True)
+    with served(tmp_path / "ftp", rights="elr") as remote:
+        assert remote.read("nothing") is None
+        with pytest.raises(RemoteError, match=r"cannot upload ftp://user@.*/models/model: 550"):
+            put(remote, tmp_path, b"content")
+
+
+def test_a_file_that_the_user_may_not_read_is_not_taken_for_absent(tmp_path: Path) -> None:
+    (tmp_path / "ftp" / "models").mkdir(parents=True)
+    (tmp_path / "ftp" / "models" / "model").write_text("there")
+    with served(tmp_path / "ftp", rights="el") as remote, pytest.raises(RemoteError) as caught:
+        remote.read("model")
+    assert "cannot read" in str(caught.value)
+
+
+def test_a_wrong_password_says_where_the_right_one_goes(tmp_path: Path) -> None:
+    with served(tmp_path / "ftp", auth_failed_timeout=0) as remote:
+        wrong = connect(remote.address, Access(ftp_password="guess"))
+        with pytest.raises(RemoteError, match="the password in PRODUCER_FTP_PASSWORD") as caught:
+            wrong.prepare()
+    assert "guess" not in str(caught.value)
