@@ -185,10 +185,14 @@ def _no_step_back(leg: LegHistory) -> Claim:
 
 
 def deadline_of(leg: LegHistory, release: Event) -> float:
-    """Until when a release has to be served or superseded: the bound, longer by each outage."""
-    deadline = float(release["t_end"]) + float(leg.settings["bound_s"])
+    """Until when a release has to be served or superseded: the bound, longer by each outage.
+
+    It counts from the first request on: before, nobody could be served.
+    """
+    begin = max(float(release["t_end"]), min(float(p["sent"]) for p in leg.predictions))
+    deadline = begin + float(leg.settings["bound_s"])
     for outage in sorted(leg.outages, key=lambda event: float(event["since"])):
-        overlap_begin = max(outage["since"], release["t_end"])
+        overlap_begin = max(outage["since"], begin)
         if overlap_begin < deadline:
             deadline += max(0.0, outage["until"] - overlap_begin)
     return deadline

@@ -217,6 +217,14 @@ def test_a_release_that_a_newer_one_supersedes_too_late_is_lost() -> None:
     assert broken(story) == ["nothing lost"]
 
 
+def test_a_server_that_takes_long_to_start_loses_no_release() -> None:
+    story = Story()
+    for event in (story.published[0], story.swapped[0]):
+        for key in {"t", "t_begin", "t_end"} & set(event):
+            event[key] -= 100
+    assert broken(story) == []
+
+
 def test_a_bad_release_supersedes_nothing() -> None:
     story = Story()
     story.settings["bound_s"] = 2.5
