@@ -55,11 +55,11 @@ for _mode in ("JSON", "protobuf", "gzip", "gRPC"):
     wanted="E-5100 with the reason, and the server stays up",
 )
 def _(subject: Subject) -> bool:
-    with subject.launch() as server:
-        answers, errors = ask(subject, "wrong shape", port=server.port)
-        same(answers, None)
-        if not server.process.running or "[E-5100]" not in errors:
-            return False
-        holds("feed x has the shape [1, 12]" in errors, errors[-400:])
-        same(ask(subject, "http", "JSON", port=server.port)[0], [PRICE])
-        return True
+    server = subject.server
+    answers, errors = ask(subject, "wrong shape")
+    same(answers, None)
+    if not server.process.running or "[E-5100]" not in errors:
+        return False
+    holds("feed x has the shape [1, 12]" in errors, errors[-400:])
+    same(ask(subject, "http", "JSON")[0], [PRICE])
+    return True

@@ -45,6 +45,7 @@ def ticks(server: Launched, count: int) -> str:
     "reload",
     "another second in the time file loads the model; the lines, in order; the index "
     "alternates from reload to reload",
+    own=True,
 )
 def _(subject: Subject) -> None:
     with subject.launch() as server:
@@ -81,16 +82,16 @@ def _(subject: Subject) -> None:
     "a server is never restarted for it",
 )
 def _(subject: Subject) -> None:
-    with subject.launch() as server:
-        pid = server.pid
-        before = server.reloads()
-        set_second(server, 1_000_000_000.0)
-        server.wait_for_log("infer.h:239] Succ load engine")
-        same(server.reloads(), before + 1, "reloads for an older second")
-        set_second(server, 1_000_000_000.7)
-        ticks(server, 2)
-        same(server.reloads(), before + 1, "reloads for another fraction")
-        same(server.pid, pid, "the pid")
+    server = subject.server
+    pid = server.pid
+    before = server.reloads()
+    set_second(server, 1_000_000_000.0)
+    waits.wait_for(lambda: server.reloads() > before, "a reload", 15, log=server.log_file())
+    same(server.reloads(), before + 1, "reloads for an older second")
+    set_second(server, 1_000_000_000.7)
+    ticks(server, 2)
+    same(server.reloads(), before + 1, "reloads for another fraction")
+    same(server.pid, pid, "the pid")
 
 
 @check(
@@ -99,20 +100,21 @@ def _(subject: Subject) -> None:
     "back with the same second: no reload",
 )
 def _(subject: Subject) -> None:
-    with subject.launch() as server:
-        away = server.live.with_name("away")
-        server.live.rename(away)
-        start = len(server.log())
-        server.wait_for_log(STAT_FAILED, start=start)
-        text = ticks(server, 1)
-        holds(STAT_FAILED in text, "not on every tick")
-        holds(STAT_FAILED in server.log("ERROR"), "it is not in serving.ERROR")
-        same(predicted(server), PRICE, "while it is gone")
-        away.rename(server.live)
-        ticks(server, 1)
-        text = ticks(server, 1)
-        holds(STAT_FAILED not in text, text[-300:])
-        same(server.reloads(), 0, "reloads")
+    server = subject.server
+    before = server.reloads()
+    away = server.live.with_name("away")
+    server.live.rename(away)
+    start = len(server.log())
+    server.wait_for_log(STAT_FAILED, start=start)
+    text = ticks(server, 1)
+    holds(STAT_FAILED in text, "not on every tick")
+    holds(STAT_FAILED in server.log("ERROR"), "it is not in serving.ERROR")
+    same(predicted(server), PRICE, "while it is gone")
+    away.rename(server.live)
+    ticks(server, 1)
+    text = ticks(server, 1)
+    holds(STAT_FAILED not in text, text[-300:])
+    same(server.reloads(), before, "reloads")
 
 
 @check("start", "the time file absent at start: it ends at once with `Failed load model_data_path`")
@@ -144,7 +146,11 @@ def _(subject: Subject) -> None:
         holds("infer.cpp:34] Failed load model_data_path" in log, log)
 
 
-@check("signals", "SIGINT: `is going to quit`, waits out the sleep, `Exit reload worker!`")
+@check(
+    "signals",
+    "SIGINT: `is going to quit`, waits out the sleep, `Exit reload worker!`",
+    own=True,
+)
 def _(subject: Subject) -> None:
     with subject.launch() as server:
         server.interrupt()
@@ -160,7 +166,7 @@ def _(subject: Subject) -> None:
         )
 
 
-@check("signals", "SIGTERM ends it at once, without a line")
+@check("signals", "SIGTERM ends it at once, without a line", own=True)
 def _(subject: Subject) -> None:
     with subject.launch(tick_s=60) as server:
         os.kill(server.pid, signal.SIGTERM)
@@ -170,7 +176,7 @@ def _(subject: Subject) -> None:
         holds("going to quit" not in server.log(), "it logged that it quits")
 
 
-@check("launcher", "`serve stop` ends it and takes ProcessInfo.json away")
+@check("launcher", "`serve stop` ends it and takes ProcessInfo.json away", own=True)
 def _(subject: Subject) -> None:
     with subject.launch() as server:
         holds((server.folder / "ProcessInfo.json").is_file(), "no ProcessInfo.json")
@@ -230,32 +236,33 @@ def _(subject: Subject) -> bool:
         (_no_params, "has no parameters"),
         (_no_program, "has no program"),
     ]
-    with subject.launch() as server:
-        for damage, reason in damages:
-            start = len(server.log())
-            damage(server.live)
-            server.touch()
-            waits.wait_for(
-                functools.partial(_reload_ended, server, start),
-                "the reload of a bad model to end",
-                20,
-            )
-            if not server.process.running:
-                return False
-            text = server.log()[start:]
-            lines_in_order(
-                text,
-                [
-                    r"W infer\.cpp:134\] begin reload model\[uci_housing_model\]\.",
-                    rf"E paddle_engine\.h:167\] create paddle predictor failed, .*{reason}.*",
-                    r"E infer\.h:438\] Failed create model, path: uci_housing_model",
-                    r"E infer\.cpp:283\] Failed reload version engine: 18446744073709551615",
-                    r"E server\.cpp:157\] Failed reload resource!",
-                ],
-            )
-            same(predicted(server), PRICE, f"with {damage.__name__} in the live directory")
-        server.reload(subject.models / "uci_2")
-        same(predicted(server), PRICE_2, "after the next good model")
+    server = subject.server
+    for damage, reason in damages:
+        start = len(server.log())
+        damage(server.live)
+        server.touch()
+        waits.wait_for(
+            functools.partial(_reload_ended, server, start),
+            "the reload of a bad model to end",
+            20,
+        )
+        if not server.process.running:
+            return False
+        text = server.log()[start:]
+        lines_in_order(
+            text,
+            [
+                r"W infer\.cpp:134\] begin reload model\[uci_housing_model\]\.",
+                rf"E paddle_engine\.h:167\] create paddle predictor failed, .*{reason}.*",
+                r"E infer\.h:438\] Failed create model, path: uci_housing_model",
+                r"E infer\.cpp:283\] Failed reload version engine: 18446744073709551615",
+                r"E server\.cpp:157\] Failed reload resource!",
+            ],
+        )
+        same(predicted(server), PRICE, f"with {damage.__name__} in the live directory")
+    server.reload(subject.models / "uci_2")
+    same(predicted(server), PRICE_2, "after the next good model")
+    server.reload(subject.models / "uci")
     return True
 
 
@@ -273,16 +280,16 @@ def _(subject: Subject) -> bool:
         "the model takes [-1, 13]": body.replace('"shape":[1,13]', '"shape":[13,1]'),
         "but its shape [1, 14] takes 14": body.replace('"shape":[1,13]', '"shape":[1,14]'),
     }
-    with subject.launch() as server:
-        for reason, text in wrong.items():
-            try:
-                answer = http(server.port, text.encode(), headers=JSON)
-            except (EOFError, OSError):
-                return False
-            same(answer.status_line, "HTTP/1.1 500 Internal Server Error")
-            shown = answer.body.decode()
-            holds("[E-5100]InferService inference failed! " in shown and reason in shown, shown)
-        same(predicted(server), PRICE, "afterwards")
+    server = subject.server
+    for reason, text in wrong.items():
+        try:
+            answer = http(server.port, text.encode(), headers=JSON)
+        except (EOFError, OSError):
+            return False
+        same(answer.status_line, "HTTP/1.1 500 Internal Server Error")
+        shown = answer.body.decode()
+        holds("[E-5100]InferService inference failed! " in shown and reason in shown, shown)
+    same(predicted(server), PRICE, "afterwards")
     return True
 
 
@@ -290,6 +297,7 @@ def _(subject: Subject) -> bool:
     "start",
     "it listens on every address",
     wanted="on 127.0.0.1 unless ENGINE_HOST says otherwise",
+    own=True,
 )
 def _(subject: Subject) -> bool:
     def listening(server: Launched) -> set[str]:

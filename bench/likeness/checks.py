@@ -50,7 +50,12 @@ class Subject:
 
     @property
     def server(self) -> Launched:
-        """One server for all the checks that only ask it something; started when first used."""
+        """One server for all the checks that leave it as it was.
+
+        Started when first used, and again when a check has been the end of it.
+        """
+        if self._server is not None and not self._server.process.running:
+            self.close()
         if self._server is None:
             self._server = self._stack.enter_context(
                 Launched(
@@ -90,24 +95,26 @@ class Subject:
 
 
 class Check(NamedTuple):
-    """One fact. ``wanted`` is the sentence on what a stand-in may do better."""
+    """One fact. ``wanted`` is the sentence on what a stand-in may do better; ``own`` says that
+    the check starts servers of its own."""
 
     group: str
     fact: str
     function: Callable[[Subject], Optional[bool]]
     wanted: str
+    own: bool
 
 
 CHECKS: list[Check] = []
 
 
 def check(
-    group: str, fact: str, wanted: str = ""
+    group: str, fact: str, wanted: str = "", *, own: bool = False
 ) -> Callable[[Callable[[Subject], Optional[bool]]], Callable[[Subject], Optional[bool]]]:
     """Registers a function as the check of a fact."""
 
     def register(function: Callable[[Subject], Optional[bool]]) -> Any:
-        CHECKS.append(Check(group, fact, function, wanted))
+        CHECKS.append(Check(group, fact, function, wanted, own))
         return function
 
     return register

@@ -7,14 +7,12 @@ import pytest
 from bench.likeness.__main__ import judge
 from bench.likeness.checks import Check, Subject, load_all
 
-# Those that only ask the shared server something stay on one worker, so that it starts once.
-_OF_THEIR_OWN = ("reload", "signals", "launcher", "requests", "start")
-
 
 def _parameters() -> list[object]:
     parameters = []
     for one in load_all():
-        marks = [] if one.group in _OF_THEIR_OWN else [pytest.mark.xdist_group("likeness")]
+        # Those that share a server stay on one worker, so that it starts once.
+        marks = [] if one.own else [pytest.mark.xdist_group("likeness")]
         parameters.append(pytest.param(one, id=f"{one.group}: {one.fact}", marks=marks))
     return parameters
 

@@ -128,11 +128,11 @@ def reload_under_load(server: Launched, models: list[Path], reloads: int) -> Non
 
 def test_reloads_lose_no_request_and_keep_no_memory(subject: Subject) -> None:
     models = [subject.models / "uci_2", subject.models / "uci"]
-    with subject.launch() as server:
-        reload_under_load(server, models, 2)
-        before = resident_kib(server.pid)
-        reload_under_load(server, models, 4)
-        assert resident_kib(server.pid) - before < 4_000
+    server = subject.server
+    reload_under_load(server, models, 2)
+    before = resident_kib(server.pid)
+    reload_under_load(server, models, 4)
+    assert resident_kib(server.pid) - before < 4_000
 
 
 @pytest.mark.slow

@@ -60,6 +60,7 @@ def test_parameters_of_another_model_are_refused(model: Path) -> None:
         check(model)
 
 
+@pytest.mark.filterwarnings("ignore:Unexpected end-group")
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
