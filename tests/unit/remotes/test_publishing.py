@@ -153,9 +153,9 @@ def test_hadoops_own_command_publishes_and_reads_as_well(hdfs: LocalHdfs, tmp_pa
     target = connect(parse(hdfs.fs_url + hdfs.path), access)
     target.prepare()
     assert target.read(DONEFILE) is None
-    for number in (1, 2):
-        tarball, donefile = make_release(tmp_path / str(number), number, 1000 + number)
-        publish(target, tarball, donefile)
+    publish(publisher(hdfs), *make_release(tmp_path / "1", 1, 1001))
+    tarball, donefile = make_release(tmp_path / "2", 2, 1002)
+    publish(target, tarball, donefile)
     client = Client(hdfs)
     assert client.read(TARBALL) == tarball.read_bytes()
     assert _manifest.next_release(target.read(DONEFILE)) == 3
