@@ -197,9 +197,23 @@ def _run(options: argparse.Namespace) -> int:
     print(f"conformance: {options.monitor_cmd}\nin {folder}", flush=True)
     stock = Stock(trained_releases(options.cache), settings)
 
+    about = {
+        "name": options.name,
+        # As a person would type it here, not as it is on this machine.
+        "command": options.monitor_cmd.replace(f"{Path.cwd()}/", ""),
+        "date": date[:10],
+        "seed": options.seed,
+        "interval": options.interval,
+        "short": options.short,
+    }
+    told: list[Result] = []
+
     def tell(result: Result) -> Result:
         result = against(result, expected)
         print(report.line(result), flush=True)
+        told.append(result)
+        # After each one: hours of a run that is interrupted are not lost.
+        (folder / "conformance.json").write_text(as_json(told, about), encoding="utf-8")
         return result
 
     def one(name: str) -> list[Result]:
@@ -210,15 +224,6 @@ def _run(options: argparse.Namespace) -> int:
 
     with ThreadPoolExecutor(max_workers=options.jobs) as pool:
         results = [result for found in pool.map(one, names) for result in found]
-    about = {
-        "name": options.name,
-        # As a person would type it here, not as it is on this machine.
-        "command": options.monitor_cmd.replace(f"{Path.cwd()}/", ""),
-        "date": date[:10],
-        "seed": options.seed,
-        "interval": options.interval,
-        "short": options.short,
-    }
     _write(folder, options, results, about, beside)
     print(report.summary(results))
     return exit_code(results)

@@ -284,7 +284,7 @@ def test_a_monitor_that_does_nothing_fails_and_one_that_ends_at_once_too(
 
 def test_the_stock_monitor_is_found_out(ftp: Place, stock: Stock, tmp_path: Path) -> None:
     command = f"{sys.executable} -W ignore -m paddle_serving_server.monitor"
-    settings = Settings(command, interval=1, patience=4.0, recovery=4.0)
+    settings = Settings(command, interval=1, patience=30.0, recovery=30.0)
     scenarios = {scenario.name: scenario for scenario in all_scenarios()}
     for name, words in (
         ("traversal", "written outside"),
