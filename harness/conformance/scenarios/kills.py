@@ -33,7 +33,7 @@ from .base import Scenario
 
 # Every point for the first remote of a full run; a sample where a run costs more.
 _SAMPLE = 12
-_SHORT_SAMPLE = 4
+_SHORT_SAMPLE = 3
 # A restart has to come up first: it may be killed after the swap, with the new release live.
 _CLEANED_S = 10.0
 # How long an installation may take from the monitor's start (seconds, beside two polls).

@@ -25,8 +25,6 @@ SCENARIOS = {s.name: s for s in all_scenarios() if s.name != "whole-throughout"}
 # Over FTP: what depends on the protocol. The rest happens after the pull, whatever the remote.
 SHORT_FTP = {
     "happy-path",
-    "no-donefile-at-start",
-    "same-size-and-second",
     "touched-without-change",
     "remote-down-between-polls",
     "remote-cut-in-transfer",
@@ -34,7 +32,6 @@ SHORT_FTP = {
     "replaced-during-pull",
     "wrong-credentials",
     "password-stays-secret",
-    "truncated-tarball",
 }
 # Each has a sibling in the default run that takes the same path through a monitor.
 SLOW_HTTP = {
@@ -52,11 +49,18 @@ SLOW_HTTP = {
     "two-in-one-second",
     "donefile-gone-and-back",
     "remote-down-at-start",
+    "tarball-without-trailer",
+    "empty-tarball",
+    "device",
+    "wrong-top-folder",
+    "temporary-path-on-another-disk",
 }
-SHORT_HDFS = {
-    "webhdfs": ("happy-path", "remote-cut-in-transfer"),
-    "hdfs": ("happy-path",),
-}
+# The happy path on HDFS is tests/e2e's; a poll of the hdfs type is a JVM of seconds.
+SHORT_HDFS = [
+    pytest.param("webhdfs", "remote-cut-in-transfer"),
+    pytest.param("webhdfs", "same-size-and-second", marks=pytest.mark.slow),
+    pytest.param("hdfs", "happy-path", marks=pytest.mark.slow),
+]
 
 
 def _pairs(place: str, slow: set[str]) -> list[object]:
@@ -99,9 +103,7 @@ def test_our_monitor_does_over_ftp_what_the_scenario_says(
 
 
 @ONE_WORKER
-@pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in SHORT_HDFS for name in SHORT_HDFS[kind]]
-)
+@pytest.mark.parametrize(("kind", "name"), SHORT_HDFS)
 def test_our_monitor_does_on_a_real_hdfs_what_the_scenario_says(
     kind: str, name: str, request: pytest.FixtureRequest, stock: Stock, tmp_path: Path
 ) -> None:
