@@ -188,6 +188,8 @@ class Launched:
     def install(self, model: Path) -> None:
         """Copies a model's files over the live ones, each by rename, and moves the time file."""
         for source in model.iterdir():
+            if source.name == TIME_FILE:
+                continue
             beside = self.live / f".{source.name}.new"
             shutil.copyfile(source, beside)
             beside.rename(self.live / source.name)

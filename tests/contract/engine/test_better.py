@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import urllib.request
 from pathlib import Path
@@ -129,7 +130,7 @@ def test_metrics_are_served_and_equal_requests_are_kept_when_asked_for(subject: 
 
 def test_two_models_are_refused_with_a_sentence_and_exit_code_2(subject: Subject) -> None:
     with subject.folder() as folder:
-        (folder / "second").symlink_to(subject.models / "uci_2")
+        shutil.copytree(subject.models / "uci_2", folder / "second")
         server = Launched(subject.binary, subject.models / "uci", folder=folder)
         # The option's value is a list, so a second directory goes behind the first.
         at = server.process.argv.index("--model") + 2
