@@ -8,7 +8,7 @@ their files: with one more file beside, with a big one, or packed wrongly on pur
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import gzip
 import hashlib
 import io
@@ -118,14 +118,17 @@ def trained_releases(cache: Path, count: int = TRAINED) -> list[Release]:
 
     Takes about 15 s the first time. Raises ``BadInput`` when the producer fails.
     """
-    if not all((cache / str(number + 1) / DONEFILE_NAME).exists() for number in range(count)):
-        _train(cache, count)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with (cache.parent / f"{cache.name}.lock").open("w") as lock:
+        # Test workers ask at the same time; one trains, the others wait for it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not all((cache / str(number + 1) / DONEFILE_NAME).exists() for number in range(count)):
+            _train(cache, count)
     return [_read(cache, number) for number in range(count)]
 
 
 def _train(cache: Path, count: int) -> None:
     """``count`` releases by the producer's command line, moved into the cache in one step."""
-    cache.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".training-", dir=cache.parent.resolve()) as scratch:
         remote, work = Path(scratch) / "remote", Path(scratch) / "work"
         remote.mkdir()
@@ -141,9 +144,7 @@ def _train(cache: Path, count: int) -> None:
             )
         if cache.exists():
             shutil.rmtree(cache)
-        # Another test worker may have been faster: its releases are the same bytes.
-        with contextlib.suppress(OSError):
-            os.rename(made, cache)
+        os.rename(made, cache)
 
 
 def _read(cache: Path, number: int) -> Release:
