@@ -64,6 +64,13 @@ def test_the_archive_has_one_top_folder_with_the_files_and_nobody_as_owner(tmp_p
     assert [m.mode for m in members] == [0o755, 0o644, 0o644]
 
 
+def test_members_are_in_the_order_of_their_names_whatever_the_folders(tmp_path: Path) -> None:
+    names = tuple(f"file-{number * 7919 % 100:02}" for number in range(60))
+    packed = pack(a_model(tmp_path / "a", names), "top", tmp_path / "model.tar.gz")
+    with tarfile.open(packed.path) as archive:
+        assert archive.getnames()[1:] == [f"top/{name}" for name in sorted(names)]
+
+
 def test_gzips_header_carries_neither_time_nor_name(tmp_path: Path) -> None:
     packed = pack(a_model(tmp_path / "a"), "top", tmp_path / "model.tar.gz")
     header = packed.path.read_bytes()[:10]
