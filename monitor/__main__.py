@@ -7,6 +7,7 @@ prerequisite, an unreachable remote (``--once``). One sentence each, no tracebac
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Optional
 
@@ -27,6 +28,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             return _commands.main(words)
         return _monitor(words)
     except MonitorError as error:
+        if "--debug" in words:
+            print(mask(traceback.format_exc()), end="", file=sys.stderr)
         print(f"serving-monitor: {mask(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:

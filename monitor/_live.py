@@ -62,9 +62,16 @@ def time_second(live: str, timestamp_file: str) -> Optional[int]:
         return None
 
 
-def choose_second(live: str, timestamp_file: str, now: float) -> int:
-    """The whole second for the next swap (see ``_schedule.next_second``)."""
-    return next_second(now, read_installed(live).second, time_second(live, timestamp_file))
+def choose_second(
+    live: str, timestamp_file: str, now: float, remembered: Optional[int] = None
+) -> int:
+    """The whole second for the next swap (see ``_schedule.next_second``).
+
+    ``remembered`` is the last one that this process used; it counts where the live directory,
+    which says it too, was deleted.
+    """
+    used = [one for one in (read_installed(live).second, remembered) if one is not None]
+    return next_second(now, max(used, default=None), time_second(live, timestamp_file))
 
 
 def dress(paths: Iterable[str], live: str) -> None:

@@ -100,6 +100,10 @@ class Puller:
     def pull_tree(self, name: str) -> None:
         """Brings the folder ``name`` to ``tree_part``, whole."""
         self.forget()
+        with self._here():
+            os.makedirs(os.path.dirname(self.tree_part), exist_ok=True)
+        if self._remote.fetch_tree(name, self.tree_part):
+            return
         entries = self._remote.tree(name)
         if not entries:
             raise RemoteError(

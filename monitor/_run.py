@@ -124,6 +124,9 @@ def once(watch: Watch) -> int:
     """Installs what is announced, if anything; gives the exit code, says why when not 0."""
     while True:
         row = watch.step()
+        if row.event is Event.SETTLING:
+            # Nothing is wrong, it only is too early; the next steps sleep and look again.
+            continue
         if row.then is State.IDLE or row.then is State.ENDED:
             break
     if row.event in (Event.SWAPPED, Event.INSTALLED):

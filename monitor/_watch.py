@@ -87,6 +87,7 @@ class Watch:
         self._said: Optional[Identity] = None
         self._warned_no_manifest = False
         self._staging = ""
+        self._last_second: Optional[int] = None
         self._said_once: set[str] = set()
 
     def begin(self) -> None:
@@ -273,7 +274,7 @@ class Watch:
                 return Event.HELD
             self._recover()
             now = self._clock()
-            second = _live.choose_second(live, options.local_timestamp_file, now)
+            second = _live.choose_second(live, options.local_timestamp_file, now, self._last_second)
             installed = Installed(announced.identity, second, now)
             added = _live.stamp(self._staging, options.local_timestamp_file, installed)
             _live.dress(added, live)
@@ -282,6 +283,7 @@ class Watch:
                 self._staging, live, options.local_timestamp_file, alive=self._stop.check
             )
             self._staging = ""
+            self._last_second = second
             self._put_away(old)
         logger.info("update local model(%s).", options.local_model_name)
         logger.info("update model timestamp(%s).", options.local_timestamp_file)

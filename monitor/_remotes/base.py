@@ -98,6 +98,10 @@ class Remote(ABC):
     def tree(self, name: str) -> list[Entry]:
         """The files below a remote folder (a release that is not packed)."""
 
+    def fetch_tree(self, name: str, target: str) -> bool:
+        """Brings a remote folder to ``target`` in one go; False where file by file is the way."""
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Lets go of connections and processes. Safe to repeat; the next use opens them again."""

@@ -108,6 +108,16 @@ class HadoopRemote(Remote):
                 found.append(Entry(below, int(fields[4]) if fields[4].isdigit() else None))
         return found
 
+    def fetch_tree(self, name: str, target: str) -> bool:
+        """One JVM for the whole folder instead of one for each file."""
+        path = join(self._base, name)
+        code, _, err = self._run("pull", path, ["-get", path, target])
+        if code != 0:
+            if _ABSENT.search(err.decode("utf-8", "replace")):
+                raise self._missing(path)
+            raise RemoteError("pull", path, _why(err, code), _HINT)
+        return True
+
     def close(self) -> None:
         self.interrupt()
         self._process = None

@@ -120,12 +120,18 @@ def test_a_file_is_pulled_whole_and_an_absent_one_is_said(
         b"".join(remote.open("absent").chunks)
 
 
-def test_a_folder_is_listed_with_all_below_it(remote: Remote, client: Any, base: str) -> None:
+def test_a_folder_is_listed_and_pulled_with_all_below_it(
+    remote: Remote, client: Any, base: str, tmp_path: Path
+) -> None:
     for name in ("a", "sub/b", "sub/deep/c d"):
         put(client, f"{base}/folder/{name}", b"123")
     found = {entry.path: entry.size for entry in remote.tree("folder")}
     assert found == {"a": 3, "sub/b": 3, "sub/deep/c d": 3}
     assert b"".join(remote.open("folder/sub/deep/c d").chunks) == b"123"
+    puller = Puller(remote, str(tmp_path / "tmp" / "part"), 0, Stop())
+    puller.pull_tree("folder")
+    pulled = {str(p.relative_to(puller.tree_part)) for p in Path(puller.tree_part).rglob("*")}
+    assert pulled == {"a", "sub", "sub/b", "sub/deep", "sub/deep/c d"}
 
 
 def test_webhdfs_goes_on_at_an_offset_while_the_file_is_the_same(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from monitor import _log, _remotes, _state
 from monitor._machine import Event, State
 from monitor._remotes.base import Stop
+from monitor._run import once
 from monitor._watch import Watch
 
 from .fixtures import MODEL, TARBALL, Site, manifest_of, model_files, options_for, tarball
@@ -400,6 +402,27 @@ def test_a_clock_set_back_does_not_make_settle_wait_for_years(watch: MakeWatch, 
     poll(watch(clock=lambda: 1_800_000_000.0, settle="30"))
     site.publish(2)
     assert poll(watch(clock=lambda: 1_700_000_000.0, settle="30")) is Event.SWAPPED
+
+
+def test_a_live_directory_that_was_deleted_comes_back_with_another_second(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    one = watch(clock=lambda: 1_800_000_000.0)
+    poll(one)
+    shutil.rmtree(live(tmp_path))
+    assert poll(one) is Event.SWAPPED
+    assert second(live(tmp_path)) == 1_800_000_001
+
+
+def test_once_waits_until_settle_is_over(watch: MakeWatch, site: Site, tmp_path: Path) -> None:
+    site.publish(1)
+    assert poll(watch()) is Event.SWAPPED
+    site.publish(2)
+    begun = time.monotonic()
+    assert once(watch(settle="1.2")) == 0
+    assert time.monotonic() - begun < 10
+    assert release_in(live(tmp_path)) == 2
 
 
 def test_a_dead_remote_is_asked_again_until_it_answers(watch: MakeWatch, site: Site) -> None:
