@@ -93,6 +93,21 @@ def test_a_watcher_sees_a_whole_tarball_and_never_a_donefile_before_its_tarball(
     assert [number for _, number in seen] == sorted(number for _, number in seen)
 
 
+def test_a_tarball_that_does_not_get_there_is_not_announced(
+    remote: LocalRemote, tmp_path: Path
+) -> None:
+    put(remote, tmp_path, DONEFILE, b"the old one")
+    path = remote.path
+    remote.path = f"{path}/{TARBALL}"
+    put(remote, tmp_path, "in the way", b"a folder of the tarball's name, not empty")
+    remote.path = path
+    with pytest.raises(RemoteError):
+        publish(publisher(remote), *make_release(tmp_path / "new", 1, 1000))
+    client = Client(remote)
+    assert client.read(DONEFILE) == b"the old one"
+    client.close()
+
+
 @OVER_THE_NETWORK
 def test_an_upload_that_breaks_leaves_the_old_file_and_the_next_one_succeeds(
     remote: LocalRemote, tmp_path: Path
