@@ -34,7 +34,7 @@ def healthy(name: str, request: pytest.FixtureRequest) -> ContainerRemote:
     remote = started[name]
     remote.start()
     remote.resume()
-    remote.ready(90)
+    remote.ready(150)
     remote.path = "/" + re.sub(r"[^a-z0-9]+", "-", request.node.nodeid.lower()).strip("-")
     return remote
 

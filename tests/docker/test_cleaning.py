@@ -142,11 +142,14 @@ def test_a_folder_that_compose_would_misread_is_refused(tmp_path: Path) -> None:
         remote.start()
 
 
-def test_images_are_found_again_when_nothing_changed(built: dict[str, str]) -> None:
+def test_images_are_found_again_when_nothing_changed() -> None:
     said: list[str] = []
-    assert {name: images.ensure(name, said.append) for name in built} == built
+    # Those that hold no sources of other folders, which somebody may be editing meanwhile.
+    names = [name for name, image in images.IMAGES.items() if not image.sources]
+    first = {name: images.ensure(name, lambda _: None) for name in names}
+    assert {name: images.ensure(name, said.append) for name in names} == first
     assert said == []
-    for name, tag in built.items():
+    for name, tag in first.items():
         assert re.fullmatch(rf"hot-loading/{name}:[0-9a-f]{{12}}", tag)
 
 

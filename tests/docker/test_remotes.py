@@ -61,7 +61,7 @@ def test_a_killed_service_refuses_and_what_was_published_survives(
     remote.kill(service)
     assert remote.stack.identity(service) is None
     remote.start(service)
-    remote.ready(90)
+    remote.ready(150)
     assert published.read("a-file") == b"before the kill"
 
 
@@ -74,7 +74,7 @@ def test_a_stopped_remote_is_gone_from_the_engine_and_keeps_what_was_published(
     remote.stop()
     assert engine.containers(remote.project) == []
     remote.start()
-    remote.ready(90)
+    remote.ready(150)
     assert published.read("a-file") == b"before the stop"
 
 
@@ -91,7 +91,7 @@ def test_a_paused_service_keeps_its_port_and_answers_when_resumed(
         # To FTP this is no request, but a greeting would be an answer, and none comes.
         requests.get(f"http://127.0.0.1:{port}/", timeout=0.7)
     remote.resume(service)
-    remote.ready(90)
+    remote.ready(150)
     assert remote.stack.identity(service) == identity
 
 
@@ -106,7 +106,7 @@ def test_a_disconnected_service_refuses_connections_and_lives_on(
     assert not is_listening(port)
     assert remote.stack.identity(service) == identity
     remote.resume(service)
-    remote.ready(90)
+    remote.ready(150)
     assert remote.stack.identity(service) == identity
 
 
@@ -191,7 +191,7 @@ def test_logs_of_every_container_are_kept_over_restarts(request: pytest.FixtureR
     assert before.count("starting FTP server") >= 1
     remote.kill()
     remote.start()
-    remote.ready(90)
+    remote.ready(150)
     remote.stop()
     after = remote.logs[-1].read_text()
     assert after.startswith(before)

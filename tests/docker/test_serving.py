@@ -118,7 +118,7 @@ def test_the_main_job_holds_with_remote_and_server_in_containers(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     history = History(tmp_path / "history.jsonl")
-    history.record("run", schema=SCHEMA, seed=1)
+    history.record("run", schema=SCHEMA, seed=1, remotes=["http"])
     image = containers.serving_binary("docker")
 
     def serving(folder: Path, model: str) -> Serving:
@@ -129,6 +129,7 @@ def test_the_main_job_holds_with_remote_and_server_in_containers(
     with leg:
         leg.publish()
         leg.publish()
+    history.record("leg_ended", remote="http")
     history.record("end")
     history.close()
     verdict = judge(list(read_history(history.path)))
