@@ -35,6 +35,7 @@ from harness.engine import (
     _codec_json,
     _codec_protobuf,
     _compression,
+    _grpc,
     _http1,
     _http2,
     _messages,
@@ -101,7 +102,7 @@ def http2_bytes() -> bytes:
                 ("te", "trailers"),
             ],
         )
-        client.send_data(stream, _http2.wrap(protobuf_body()), end_stream=True)
+        client.send_data(stream, _grpc.wrap(protobuf_body()), end_stream=True)
     data: bytes = client.data_to_send()
     return data
 
@@ -189,8 +190,8 @@ def check_http2(data: bytes, cuts: list[int]) -> None:
         except _http2.Broken:
             return
         for request in requests:
-            with contextlib.suppress(_http2.BadMessage):
-                _http2.unwrap(request.body, request.grpc_encoding, LIMIT)
+            with contextlib.suppress(_grpc.BadMessage):
+                _grpc.unwrap(request.body, request.grpc_encoding, LIMIT)
             session.answer(request.stream, [(":status", "200")], b"x" * 100, [("a", "b")])
         session.to_send()
         assert session.waiting <= MOST_KEPT + 100_000, f"{session.waiting} bytes are kept"

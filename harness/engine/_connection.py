@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import Any, Optional, Protocol, cast
 
-from . import _baidu_std, _codec_json, _compression, _http1, _http2, _routes
+from . import _baidu_std, _codec_json, _compression, _grpc, _http1, _http2, _routes
 from ._baidu_std import Frame
 from ._batcher import Batcher, Call
 from ._codec_protobuf import ProtobufCodec
@@ -36,9 +36,9 @@ _GZIP_FROM = 512
 # An answer that a slow reader leaves lying; above it nothing more is read from that client.
 _UNSENT_LIMIT = 1 << 20
 _GRPC_STATUS = {
-    ENOSERVICE: _http2.GRPC_UNIMPLEMENTED,
-    ENOMETHOD: _http2.GRPC_UNIMPLEMENTED,
-    EREQUEST: _http2.GRPC_INVALID_ARGUMENT,
+    ENOSERVICE: _grpc.UNIMPLEMENTED,
+    ENOMETHOD: _grpc.UNIMPLEMENTED,
+    EREQUEST: _grpc.INVALID_ARGUMENT,
 }
 _HTTP_STATUS = {ENOSERVICE: 404, ENOMETHOD: 404, EREQUEST: 400}
 
@@ -231,11 +231,11 @@ class Connection(asyncio.Protocol):
             return
         try:
             if request.is_grpc:
-                body = _http2.unwrap(request.body, request.grpc_encoding, self._host.limit)
+                body = _grpc.unwrap(request.body, request.grpc_encoding, self._host.limit)
                 query = self._host.protobuf.decode(body)
             else:
                 query = self._decode(request.body, request.content_type, request.gzip_body)
-        except (Unparsable, _http2.BadMessage):
+        except (Unparsable, _grpc.BadMessage):
             reply.fail(ServiceError(EREQUEST, f"Fail to parse http body as {_REQUEST}"))
             return
         except ServiceError as error:
@@ -345,8 +345,8 @@ class _Http2Reply:
             self._session.answer(
                 request.stream,
                 [(":status", "200"), ("content-type", request.content_type)],
-                _http2.wrap(self._connection.encode_protobuf(answer)),
-                [("grpc-status", "0")],
+                _grpc.wrap(self._connection.encode_protobuf(answer)),
+                [("grpc-status", str(_grpc.OK))],
             )
         else:
             body = self._connection.encode(answer, request.content_type)
@@ -369,8 +369,8 @@ class _Http2Reply:
                 [
                     (":status", "200"),
                     ("content-type", request.content_type),
-                    ("grpc-status", str(_GRPC_STATUS.get(error.code, _http2.GRPC_INTERNAL))),
-                    ("grpc-message", _http2.percent_encoded(text)),
+                    ("grpc-status", str(_GRPC_STATUS.get(error.code, _grpc.INTERNAL))),
+                    ("grpc-message", _grpc.percent_encoded(text)),
                 ],
                 b"",
             )

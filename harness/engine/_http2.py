@@ -1,32 +1,34 @@
-"""HTTP/2 with prior knowledge on one connection: gRPC, and the JSON and protobuf of HTTP/1.
+"""The server's side of one HTTP/2 connection (RFC 9113): bytes in, requests out; answers in,
+bytes out. No I/O. hpack reads the header blocks.
 
-The framing is h2's; this module keeps the bodies that come in and the answers that have to wait
-for the peer's window. No I/O: bytes in, requests out; answers in, bytes out.
+What a client's stream goes through:
+
+state       on                          to         what is done
+(none)      HEADERS                     OPEN       a new stream, above all before it
+(none)      HEADERS with END_STREAM     ASKED      the request is whole
+OPEN        DATA                        OPEN       joins the body, within the window and the limit
+OPEN        DATA with END_STREAM        ASKED      the request is whole
+OPEN        HEADERS with END_STREAM     ASKED      trailers, read and dropped
+ASKED       an answer                   (none)     sent as far as the windows let it
+any         RST_STREAM                  (none)     request and answer are dropped
+
+A frame that fits no row breaks the stream (RST_STREAM) or the connection (``Broken``, after
+GOAWAY), as the RFC says. The limit on bodies holds for all streams of a connection together.
 """
 
 from __future__ import annotations
 
-import zlib
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, NoReturn, Optional
 
-import h2.config
-import h2.connection
-import h2.errors
-import h2.events
-import h2.exceptions
-import h2.settings
+import hpack
+
+from . import _http2_frames as frames
 
 _MOST_STREAMS = 128
 _WINDOW = 1 << 20
-# Seconds of idleness or pings are the client's affair; frames larger than this are not announced.
-_LARGEST_FRAME = 1 << 16
+_HEADERS_LIMIT = 64 * 1024
 
-# gRPC's status numbers (grpc/status.h)
-GRPC_OK = 0
-GRPC_INVALID_ARGUMENT = 3
-GRPC_RESOURCE_EXHAUSTED = 8
-GRPC_UNIMPLEMENTED = 12
-GRPC_INTERNAL = 13
+Headers = list[tuple[str, str]]
 
 
 class Broken(Exception):
@@ -35,10 +37,6 @@ class Broken(Exception):
     def __init__(self, reason: str, farewell: bytes) -> None:
         super().__init__(reason)
         self.farewell = farewell
-
-
-class BadMessage(ValueError):
-    """The body is no gRPC message; the text says why."""
 
 
 class H2Request(NamedTuple):
@@ -58,202 +56,351 @@ class H2Request(NamedTuple):
         return self.content_type.startswith("application/grpc")
 
 
-class _Incoming:
-    def __init__(self, headers: dict[bytes, bytes]) -> None:
+class _Stream:
+    """``asked``: the request is whole. ``window`` is the peer's, ``room`` what it may send."""
+
+    __slots__ = ("asked", "body", "headers", "out", "room", "trailers", "window")
+
+    def __init__(self, headers: dict[bytes, bytes], window: int) -> None:
         self.headers = headers
         self.body = bytearray()
-        self.refused = False
-
-
-class _Outgoing(NamedTuple):
-    data: bytes
-    trailers: Optional[list[tuple[str, str]]]
+        self.asked = False
+        self.window = window
+        self.room = _WINDOW
+        self.out = b""
+        self.trailers: Optional[bytes] = None
 
 
 class Http2Session:
-    """One connection. ``limit`` is ``max_body_size``, for all its streams together."""
+    """One connection. ``limit`` is ``max_body_size``."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._data = bytearray()
+        self._preface_seen = False
+        self._decoder = hpack.Decoder(max_header_list_size=_HEADERS_LIMIT)
+        self._streams: dict[int, _Stream] = {}
+        self._last = 0
         self._kept = 0
-        self._incoming: dict[int, _Incoming] = {}
-        self._outgoing: dict[int, _Outgoing] = {}
-        self._h2 = h2.connection.H2Connection(
-            h2.config.H2Configuration(
-                client_side=False,
-                header_encoding=False,
-                validate_inbound_headers=True,
-                normalize_outbound_headers=False,
-                validate_outbound_headers=False,
-            )
-        )
-        self._h2.local_settings.update(
-            {
-                h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: _MOST_STREAMS,
-                h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW,
-                h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: 64 * 1024,
-            }
-        )
-        self._h2.initiate_connection()
-        self._h2.increment_flow_control_window(_WINDOW)
+        # Between HEADERS without END_HEADERS and the last CONTINUATION: stream, flags, block.
+        self._block: Optional[tuple[int, int, bytearray]] = None
+        self._window = frames.DEFAULT_WINDOW
+        self._room = _WINDOW
+        self._peer_initial = frames.DEFAULT_WINDOW
+        self._peer_frame = frames.DEFAULT_FRAME_SIZE
+        self._requests: list[H2Request] = []
+        self._handlers: dict[int, Callable[[int, int, bytes], None]] = {
+            frames.DATA: self._on_data,
+            frames.HEADERS: self._on_headers,
+            frames.PRIORITY: self._on_priority,
+            frames.RST_STREAM: self._on_rst_stream,
+            frames.SETTINGS: self._on_settings,
+            frames.PUSH_PROMISE: self._on_push_promise,
+            frames.PING: self._on_ping,
+            frames.GOAWAY: self._on_goaway,
+            frames.WINDOW_UPDATE: self._on_window_update,
+            frames.CONTINUATION: self._on_continuation,
+        }
+        self._out = [
+            frames.settings(
+                {
+                    frames.MAX_CONCURRENT_STREAMS: _MOST_STREAMS,
+                    frames.INITIAL_WINDOW_SIZE: _WINDOW,
+                    frames.MAX_HEADER_LIST_SIZE: _HEADERS_LIMIT,
+                }
+            ),
+            frames.window_update(0, _WINDOW - frames.DEFAULT_WINDOW),
+        ]
 
     @property
     def waiting(self) -> int:
         """Bytes kept: of requests that are not whole, and of answers that have to wait."""
-        return self._kept + sum(len(one.data) for one in self._outgoing.values())
+        unsent = sum(len(stream.out) for stream in self._streams.values())
+        return len(self._data) + self._kept + unsent
 
     def to_send(self) -> bytes:
         """What has to go out now."""
-        data: bytes = self._h2.data_to_send()
+        data = b"".join(self._out)
+        self._out.clear()
         return data
 
     def receive(self, data: bytes) -> list[H2Request]:
         """Takes what came in; gives the requests that are whole now. Raises ``Broken``."""
-        try:
-            events = self._h2.receive_data(data)
-        except h2.exceptions.ProtocolError as error:
-            raise Broken(str(error), self.to_send()) from None
-        except (ValueError, IndexError, KeyError) as error:
-            # hpack and hyperframe let some of theirs through.
-            raise Broken(f"{type(error).__name__}: {error}", b"") from None
-        requests: list[H2Request] = []
-        for event in events:
-            if isinstance(event, h2.events.RequestReceived):
-                self._incoming[event.stream_id] = _Incoming(dict(event.headers))
-            elif isinstance(event, h2.events.DataReceived):
-                self._data(event)
-            elif isinstance(event, h2.events.StreamEnded):
-                whole = self._ended(event.stream_id)
-                if whole is not None:
-                    requests.append(whole)
-            elif isinstance(event, h2.events.StreamReset):
-                self._forget(event.stream_id)
-            elif isinstance(event, h2.events.WindowUpdated):
-                self._pump(event.stream_id)
-            elif isinstance(event, h2.events.RemoteSettingsChanged):
-                self._pump(0)
-            elif isinstance(event, h2.events.ConnectionTerminated):
-                raise Broken("the peer said goodbye", self.to_send())
-        return requests
+        self._data += data
+        at = 0
+        if not self._preface_seen:
+            start = bytes(self._data[: len(frames.PREFACE)])
+            if not frames.PREFACE.startswith(start):
+                self._break(frames.PROTOCOL_ERROR, "the preface is wrong")
+            if len(start) < len(frames.PREFACE):
+                return []
+            self._preface_seen = True
+            at = len(frames.PREFACE)
+        while len(self._data) - at >= frames.FRAME_HEAD:
+            size, kind, flags, stream = frames.frame_head(self._data, at)
+            if size > frames.DEFAULT_FRAME_SIZE:
+                self._break(frames.FRAME_SIZE_ERROR, f"a frame of {size} bytes")
+            end = at + frames.FRAME_HEAD + size
+            if end > len(self._data):
+                break
+            payload = bytes(self._data[at + frames.FRAME_HEAD : end])
+            at = end
+            if self._block is not None and kind != frames.CONTINUATION:
+                self._break(frames.PROTOCOL_ERROR, "a header block is not continued")
+            handler = self._handlers.get(kind)
+            # Unknown types are to be passed over (RFC 9113, 5.5).
+            if handler is not None:
+                handler(flags, stream, payload)
+        del self._data[:at]
+        whole, self._requests = self._requests, []
+        return whole
 
-    def _data(self, event: h2.events.DataReceived) -> None:
-        stream = self._incoming.get(event.stream_id)
-        self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        if stream is None or stream.refused:
-            return
-        self._kept += len(event.data)
-        stream.body += event.data
-        if self._kept > self._limit:
-            self._forget(event.stream_id)
-            self._reset(event.stream_id, h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+    # what the peer sends
 
-    def _ended(self, stream_id: int) -> Optional[H2Request]:
-        stream = self._incoming.pop(stream_id, None)
+    def _on_data(self, flags: int, number: int, payload: bytes) -> None:
+        self._known(number)
+        size = len(payload)
+        self._room -= size
+        if self._room < 0:
+            self._break(frames.FLOW_CONTROL_ERROR, "more data than the connection's window")
+        if self._room < _WINDOW // 2:
+            self._out.append(frames.window_update(0, _WINDOW - self._room))
+            self._room = _WINDOW
+        data = self._unpadded(flags, payload)
+        stream = self._streams.get(number)
         if stream is None:
-            return None
+            # It was reset or answered; what is still on its way is dropped.
+            return
+        if stream.asked:
+            self._reset(number, frames.STREAM_CLOSED)
+            return
+        stream.room -= size
+        if stream.room < 0:
+            self._reset(number, frames.FLOW_CONTROL_ERROR)
+            return
+        stream.body += data
+        self._kept += len(data)
+        if self._kept > self._limit:
+            self._reset(number, frames.ENHANCE_YOUR_CALM)
+        elif flags & frames.END_STREAM:
+            self._whole(number, stream)
+        elif stream.room < _WINDOW // 2:
+            self._out.append(frames.window_update(number, _WINDOW - stream.room))
+            stream.room = _WINDOW
+
+    def _on_headers(self, flags: int, number: int, payload: bytes) -> None:
+        block = self._unpadded(flags, payload)
+        if flags & frames.HAS_PRIORITY:
+            if len(block) < 5:
+                self._break(frames.FRAME_SIZE_ERROR, "HEADERS without its priority")
+            block = block[5:]
+        if not number & 1:
+            self._break(frames.PROTOCOL_ERROR, f"HEADERS on stream {number}")
+        if flags & frames.END_HEADERS:
+            self._header_block(number, flags, block)
+        else:
+            self._block = (number, flags, bytearray(block))
+
+    def _on_continuation(self, flags: int, number: int, payload: bytes) -> None:
+        if self._block is None or self._block[0] != number:
+            self._break(frames.PROTOCOL_ERROR, "CONTINUATION of nothing")
+        assert self._block is not None
+        _, first_flags, block = self._block
+        block += payload
+        # Empty ones could go on for ever.
+        if len(block) > _HEADERS_LIMIT or (not payload and not flags & frames.END_HEADERS):
+            self._break(frames.ENHANCE_YOUR_CALM, "the header block does not end")
+        if flags & frames.END_HEADERS:
+            self._block = None
+            self._header_block(number, first_flags, bytes(block))
+
+    def _header_block(self, number: int, flags: int, block: bytes) -> None:
+        try:
+            headers = dict(self._decoder.decode(block, raw=True))
+        except (hpack.HPACKError, ValueError, IndexError) as error:
+            self._break(frames.COMPRESSION_ERROR, f"{type(error).__name__}: {error}")
+        stream = self._streams.get(number)
+        if stream is not None:
+            # Trailers end the request; what they say is of no use here.
+            if stream.asked or not flags & frames.END_STREAM:
+                self._reset(number, frames.PROTOCOL_ERROR)
+            else:
+                self._whole(number, stream)
+            return
+        if number <= self._last:
+            # Trailers of a stream that was reset, or the second life of an old one.
+            return
+        self._last = number
+        if len(self._streams) >= _MOST_STREAMS:
+            self._out.append(frames.rst_stream(number, frames.REFUSED_STREAM))
+            return
+        if b":method" not in headers or b":path" not in headers:
+            self._out.append(frames.rst_stream(number, frames.PROTOCOL_ERROR))
+            return
+        stream = self._streams[number] = _Stream(headers, self._peer_initial)
+        if flags & frames.END_STREAM:
+            self._whole(number, stream)
+
+    def _on_priority(self, _flags: int, number: int, payload: bytes) -> None:
+        if number == 0 or len(payload) != 5:
+            self._break(frames.PROTOCOL_ERROR, "a wrong PRIORITY")
+
+    def _on_rst_stream(self, _flags: int, number: int, payload: bytes) -> None:
+        self._known(number)
+        if len(payload) != 4:
+            self._break(frames.FRAME_SIZE_ERROR, "a wrong RST_STREAM")
+        self._forget(number)
+
+    def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
+        if number != 0:
+            self._break(frames.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if flags & frames.ACK:
+            if payload:
+                self._break(frames.FRAME_SIZE_ERROR, "an acknowledgement with settings")
+            return
+        if len(payload) % 6:
+            self._break(frames.FRAME_SIZE_ERROR, "half a setting")
+        for name, value in frames.read_settings(payload):
+            if name == frames.INITIAL_WINDOW_SIZE:
+                if value > frames.LARGEST_WINDOW:
+                    self._break(frames.FLOW_CONTROL_ERROR, f"a window of {value}")
+                for stream in self._streams.values():
+                    stream.window += value - self._peer_initial
+                self._peer_initial = value
+            elif name == frames.MAX_FRAME_SIZE:
+                if not frames.DEFAULT_FRAME_SIZE <= value < 1 << 24:
+                    self._break(frames.PROTOCOL_ERROR, f"frames of {value}")
+                self._peer_frame = value
+            elif name == frames.ENABLE_PUSH and value > 1:
+                self._break(frames.PROTOCOL_ERROR, f"ENABLE_PUSH {value}")
+        self._out.append(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        self._pump()
+
+    def _on_push_promise(self, _flags: int, _number: int, _payload: bytes) -> None:
+        self._break(frames.PROTOCOL_ERROR, "a client that pushes")
+
+    def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
+        if number != 0 or len(payload) != 8:
+            self._break(frames.FRAME_SIZE_ERROR, "a wrong PING")
+        if not flags & frames.ACK:
+            self._out.append(frames.frame(frames.PING, frames.ACK, 0, payload))
+
+    def _on_goaway(self, _flags: int, _number: int, _payload: bytes) -> None:
+        self._break(frames.NO_ERROR, "the peer said goodbye")
+
+    def _on_window_update(self, _flags: int, number: int, payload: bytes) -> None:
+        self._known(number, or_connection=True)
+        if len(payload) != 4:
+            self._break(frames.FRAME_SIZE_ERROR, "a wrong WINDOW_UPDATE")
+        more = frames.word(payload)
+        if number == 0:
+            self._window += more
+            if more == 0 or self._window > frames.LARGEST_WINDOW:
+                self._break(frames.FLOW_CONTROL_ERROR, f"a window of {self._window}")
+            self._pump()
+            return
+        stream = self._streams.get(number)
+        if stream is None:
+            return
+        stream.window += more
+        if more == 0 or stream.window > frames.LARGEST_WINDOW:
+            self._reset(number, frames.FLOW_CONTROL_ERROR)
+        else:
+            self._send(number, stream)
+
+    # what comes of it
+
+    def _known(self, number: int, or_connection: bool = False) -> None:
+        """Breaks the connection over a frame on a stream that there cannot have been."""
+        if (
+            number > self._last
+            or (number == 0 and not or_connection)
+            or (number and not number & 1)
+        ):
+            self._break(frames.PROTOCOL_ERROR, f"a frame on stream {number}")
+
+    def _unpadded(self, flags: int, payload: bytes) -> bytes:
+        if not flags & frames.PADDED:
+            return payload
+        if not payload or payload[0] >= len(payload):
+            self._break(frames.PROTOCOL_ERROR, "more padding than frame")
+        return payload[1 : len(payload) - payload[0]]
+
+    def _whole(self, number: int, stream: _Stream) -> None:
+        stream.asked = True
         self._kept -= len(stream.body)
         headers = stream.headers
-        return H2Request(
-            stream_id,
-            _text(headers, b":method"),
-            _text(headers, b":path").partition("?")[0],
-            _text(headers, b"content-type"),
-            _text(headers, b"content-encoding") == "gzip",
-            "gzip" in _text(headers, b"accept-encoding"),
-            _text(headers, b"grpc-encoding"),
-            bytes(stream.body),
+        self._requests.append(
+            H2Request(
+                number,
+                _text(headers, b":method"),
+                _text(headers, b":path").partition("?")[0],
+                _text(headers, b"content-type"),
+                _text(headers, b"content-encoding") == "gzip",
+                "gzip" in _text(headers, b"accept-encoding"),
+                _text(headers, b"grpc-encoding"),
+                bytes(stream.body),
+            )
         )
+        stream.body = bytearray()
 
-    def _forget(self, stream_id: int) -> None:
-        stream = self._incoming.pop(stream_id, None)
-        if stream is not None:
+    def _forget(self, number: int) -> None:
+        stream = self._streams.pop(number, None)
+        if stream is not None and not stream.asked:
             self._kept -= len(stream.body)
-        self._outgoing.pop(stream_id, None)
 
-    def _reset(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
-        try:
-            self._h2.reset_stream(stream_id, code)
-        except h2.exceptions.ProtocolError:
-            return
+    def _reset(self, number: int, code: int) -> None:
+        self._forget(number)
+        self._out.append(frames.rst_stream(number, code))
+
+    def _break(self, code: int, reason: str) -> NoReturn:
+        self._out.append(frames.goaway(self._last, code))
+        raise Broken(reason, self.to_send())
+
+    # answers
 
     def answer(
-        self,
-        stream_id: int,
-        headers: list[tuple[str, str]],
-        data: bytes,
-        trailers: Optional[list[tuple[str, str]]] = None,
+        self, number: int, headers: Headers, data: bytes, trailers: Optional[Headers] = None
     ) -> None:
-        """Answers one request; what the peer's window does not take now goes later."""
-        try:
-            self._h2.send_headers(stream_id, headers, end_stream=not data and trailers is None)
-        except h2.exceptions.ProtocolError:
+        """Answers one request; what the peer's windows do not take now goes later."""
+        stream = self._streams.get(number)
+        if stream is None:
             # The peer has taken its request back meanwhile.
             return
-        if data or trailers is not None:
-            self._outgoing[stream_id] = _Outgoing(data, trailers)
-            self._send(stream_id)
-
-    def _pump(self, stream_id: int) -> None:
-        for one in list(self._outgoing) if stream_id == 0 else [stream_id]:
-            self._send(one)
-
-    def _send(self, stream_id: int) -> None:
-        outgoing = self._outgoing.get(stream_id)
-        if outgoing is None:
+        block = frames.header_block(tuple(headers))
+        last = not data and trailers is None
+        flags = frames.END_HEADERS | (frames.END_STREAM if last else 0)
+        self._out.append(frames.frame(frames.HEADERS, flags, number, block))
+        if last:
+            del self._streams[number]
             return
-        data, trailers = outgoing
-        try:
-            while data:
-                window = self._h2.local_flow_control_window(stream_id)
-                part = min(window, self._h2.max_outbound_frame_size, len(data))
-                if part <= 0:
-                    self._outgoing[stream_id] = _Outgoing(data, trailers)
-                    return
-                last = part == len(data)
-                self._h2.send_data(stream_id, data[:part], end_stream=last and trailers is None)
-                data = data[part:]
-            if trailers is not None:
-                self._h2.send_headers(stream_id, trailers, end_stream=True)
-        except h2.exceptions.ProtocolError:
-            pass
-        self._outgoing.pop(stream_id, None)
+        stream.out = data
+        stream.trailers = None if trailers is None else frames.header_block(tuple(trailers))
+        self._send(number, stream)
+
+    def _pump(self) -> None:
+        for number, stream in list(self._streams.items()):
+            self._send(number, stream)
+
+    def _send(self, number: int, stream: _Stream) -> None:
+        while stream.out:
+            size = min(len(stream.out), self._peer_frame, self._window, stream.window)
+            if size <= 0:
+                return
+            part, stream.out = stream.out[:size], stream.out[size:]
+            self._window -= size
+            stream.window -= size
+            last = not stream.out and stream.trailers is None
+            flags = frames.END_STREAM if last else 0
+            self._out.append(frames.frame(frames.DATA, flags, number, part))
+            if last:
+                del self._streams[number]
+                return
+        if stream.trailers is not None:
+            flags = frames.END_HEADERS | frames.END_STREAM
+            self._out.append(frames.frame(frames.HEADERS, flags, number, stream.trailers))
+            del self._streams[number]
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str:
     return headers.get(name, b"").decode("latin-1")
-
-
-def unwrap(body: bytes, encoding: str, limit: int) -> bytes:
-    """The message in a gRPC body: a flag, four bytes of length, the message.
-
-    Raises ``BadMessage``. gRPC's message encodings are gzip, deflate (zlib's format) and identity.
-    """
-    if len(body) < 5 or int.from_bytes(body[1:5], "big") != len(body) - 5:
-        raise BadMessage("the body is not one gRPC message")
-    message = body[5:]
-    if body[0] == 0:
-        return message
-    window = {"gzip": 31, "deflate": 15}.get(encoding)
-    if body[0] != 1 or window is None:
-        raise BadMessage(f"the message is compressed with {encoding or 'nothing named'}")
-    unpacker = zlib.decompressobj(window)
-    try:
-        whole = unpacker.decompress(message, limit + 1)
-    except zlib.error as error:
-        raise BadMessage(str(error)) from None
-    if not unpacker.eof or len(whole) > limit:
-        raise BadMessage("the compressed message is cut off or too large")
-    return whole
-
-
-def wrap(message: bytes) -> bytes:
-    """A gRPC body with one message, not compressed."""
-    return b"\x00" + len(message).to_bytes(4, "big") + message
-
-
-def percent_encoded(text: str) -> str:
-    """A text as ``grpc-message`` carries it (gRPC over HTTP/2, "Status-Message")."""
-    return "".join(
-        chr(byte) if 0x20 <= byte <= 0x7E and byte != 0x25 else f"%{byte:02X}"
-        for byte in text.encode()
-    )

@@ -22,7 +22,6 @@ from typing import NamedTuple, Optional, Union
 
 from . import _baidu_std, _http1
 
-HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 # Up to here the preface cannot be an HTTP/1 request of interest.
 _PREFACE_START = b"PRI * HTTP/2.0\r\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench import fuzz_engine
-from harness.engine import _baidu_std, _http2, _routes, _stream
+from harness.engine import _baidu_std, _grpc, _http2, _routes, _stream
 from harness.engine._http1 import HttpRequest, answer
 from harness.engine._query import ServiceError
 
@@ -92,10 +92,10 @@ def test_an_answer_has_the_real_servers_headers_in_its_order() -> None:
 
 
 def test_a_grpc_message_is_unwrapped_and_a_bad_one_refused() -> None:
-    assert _http2.unwrap(_http2.wrap(b"abc"), "", 100) == b"abc"
+    assert _grpc.unwrap(_grpc.wrap(b"abc"), "", 100) == b"abc"
     for body in (b"", b"\0\0\0\0", b"\0\0\0\0\2a", b"\1\0\0\0\1a", b"\2\0\0\0\1a"):
-        with pytest.raises(_http2.BadMessage):
-            _http2.unwrap(body, "", 100)
+        with pytest.raises(_grpc.BadMessage):
+            _grpc.unwrap(body, "", 100)
 
 
 def test_http2_bodies_over_the_limit_are_reset_and_forgotten() -> None:
