@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
+from ...ports import free_port, is_listening
+from ...process import Process
 from ...remotes.http import LocalHttp
+from ...waits import wait_for
+from . import bare_http
 from .base import Folder
 from .local import LocalPlace
+
+if TYPE_CHECKING:
+    from ..stage import Stage
 
 
 class HttpFolder(Folder):
@@ -49,3 +58,19 @@ class HttpPlace(LocalPlace):
         path = self._http.data / name
         path.mkdir()
         return HttpFolder(path, options)
+
+
+@contextlib.contextmanager
+def bare_server(stage: Stage, status_file: Optional[Path] = None) -> Iterator[None]:
+    """The stage's folder served once more, by a server that tells nothing about a file; the
+    monitor will be pointed there. While ``status_file`` exists it answers with an error."""
+    assert isinstance(stage.remote, HttpFolder)
+    port = free_port()
+    argv = [sys.executable, "-m", bare_http.__name__, "--port", str(port)]
+    argv += ["--folder", str(stage.remote.path.parent)]
+    if status_file is not None:
+        argv += ["--status_file", str(status_file)]
+    stage.options["general_host"] = f"http://127.0.0.1:{port}"
+    with Process("the bare HTTP server", argv, log=stage.folder / "bare-http.log") as server:
+        wait_for(lambda: is_listening(port), "the bare server", 20, alive=server.check)
+        yield

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
-from ...ports import free_port, is_listening
-from ...process import Process
-from ...waits import wait_for
 from .. import judge, packing
-from ..places import bare_http
-from ..places.http import HttpFolder
+from ..places.http import bare_server
 from ..releases import DONEFILE_NAME, MODEL_NAME
 from ..stage import Stage
 from .base import Scenario
@@ -295,13 +290,7 @@ class BareServer(Scenario):
     )
 
     def act(self, stage: Stage) -> None:
-        assert isinstance(stage.remote, HttpFolder)
-        port = free_port()
-        argv = [sys.executable, "-m", bare_http.__name__, "--port", str(port)]
-        argv += ["--folder", str(stage.remote.path.parent)]
-        stage.options["general_host"] = f"http://127.0.0.1:{port}"
-        with Process("the bare HTTP server", argv, log=stage.folder / "bare-http.log") as server:
-            wait_for(lambda: is_listening(port), "the bare server", 20, alive=server.check)
+        with bare_server(stage):
             stage.publish(stage.releases[1])
             stage.start_monitor()
             stage.expect_live(stage.releases[1])

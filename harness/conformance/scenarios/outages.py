@@ -6,6 +6,7 @@ import contextlib
 
 from .. import judge
 from ..places.base import Place
+from ..places.http import bare_server
 from ..releases import DONEFILE_NAME, Release
 from ..stage import NotMet, Stage
 from .base import Scenario
@@ -109,6 +110,29 @@ class ReplacedDuringPull(Scenario):
         stage.expect_live(second, stage.settings.recovery)
 
 
+class Refuses(Scenario):
+    name = "remote-refuses"
+    title = "A remote that answers 401, then 503, for a while is taken up again."
+    loss = "A token that expired for an hour, or an overloaded server, ends hot loading."
+    places = frozenset({"http"})
+    claims = (*_KEPT, judge.each_was_live("release 1", "release 2"), judge.ends_with("release 2"))
+
+    def act(self, stage: Stage) -> None:
+        status = stage.folder / "status"
+        with bare_server(stage, status):
+            stage.publish(stage.releases[1])
+            status.write_text("401")
+            stage.start_monitor()
+            stage.let_it_try()
+            status.unlink()
+            stage.expect_live(stage.releases[1], stage.settings.recovery)
+            status.write_text("503")
+            stage.publish(stage.releases[2])
+            stage.let_it_try()
+            status.unlink()
+            stage.expect_live(stage.releases[2], stage.settings.recovery)
+
+
 class WrongCredentials(Scenario):
     name = "wrong-credentials"
     title = "A wrong password harms nothing, is said in plain words, and is never written out."
@@ -159,6 +183,7 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     CutInTransfer,
     SilentInTransfer,
     ReplacedDuringPull,
+    Refuses,
     WrongCredentials,
     PasswordInLog,
 )

@@ -35,6 +35,7 @@ SHORT_FTP = {
 }
 # Each has a sibling in the default run that takes the same path through a monitor.
 SLOW_HTTP = {
+    "remote-refuses",
     "foreign-donefile",
     "kill-in-first-install",
     "files-of-the-old-release-go",
