@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Optional
 
@@ -157,6 +158,13 @@ def test_without_a_manifest_content_and_mark_are_the_identity() -> None:
     assert identify(b"x", "m", None) != identify(b"y", "m", None)
     assert identify(b"xm", "", None) != identify(b"x", "m", None)
     assert identify(b"", "\udcff", None).release is None
+
+
+def test_rows_and_identities_are_values_that_nobody_can_change() -> None:
+    for value, name in ((ONE, "key"), (TABLE[0], "then")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, name, None)
+    assert len({ONE, Identity("one", 1), TWO}) == 2
 
 
 def test_an_identity_has_a_short_name() -> None:
