@@ -19,7 +19,7 @@ PY := $(CURDIR)/$(VENV)/bin/python
 # Through the environment, so that no value is read by the shell.
 export PYTHON39 REMOTES ON SERVING DEVICE RELEASES SEED
 
-.PHONY: help setup e2e test lint docker-ready test-docker conformance doctor clean
+.PHONY: help setup e2e test test-monitor lint docker-ready test-docker conformance doctor clean
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
@@ -38,6 +38,16 @@ e2e:
 ## make test     every test that CI runs
 test: setup
 	@$(PY) -m pytest -n 2 --dist loadgroup $(PYTEST)
+
+# pyenv's own interpreters, because its shims only start the versions that are switched on.
+PYENVS := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin)
+MONITORS ?= monitor-py39,monitor-py310,monitor-py311,monitor-py312,monitor-py313
+empty :=
+space := $(empty) $(empty)
+## make test-monitor   the monitor alone, without Paddle, on each of CPython 3.9 to 3.13 found here
+test-monitor: setup
+	@PATH="$(subst $(space),:,$(PYENVS)):$$PATH" $(PY) -m tox run --skip-missing-interpreters true \
+	  -e $(MONITORS)
 
 ## make docker-ready   a Docker engine, compose and base images, or what to type to get them
 docker-ready: setup

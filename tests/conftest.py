@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+# Last, so that the monitor tested is the installed one where it is installed alone; the harness's
+# own parts (ports, processes) are always taken from here.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 
 @dataclass(frozen=True)
 class Releases:
