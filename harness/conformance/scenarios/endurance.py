@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...errors import Failed
 from ...process import Process
+from ...waits import wait_for
 from .. import judge
 from ..releases import DONEFILE_NAME, Release
 from ..stage import Stage
@@ -67,6 +68,8 @@ class SecondMonitor(Scenario):
         second = Process("the second", stage.argv, log=log, cwd=stage.folder, env=environment)
         with second:
             # Whether it ends, or waits for its turn, is the monitor's choice.
+            with contextlib.suppress(Failed):
+                wait_for(lambda: log.stat().st_size or not second.running, "its first line", 20)
             with contextlib.suppress(Failed):
                 second.wait(3 * stage.poll_s)
             later = stage.remote.second(DONEFILE_NAME) + 120
