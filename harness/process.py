@@ -16,11 +16,11 @@ import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Optional
 
 from . import guard
 from .errors import Failed
+from .startable import Startable
 from .waits import tail, wait_for
 
 _GUARD = Path(guard.__file__)
@@ -38,7 +38,7 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-class Process:
+class Process(Startable):
     """One command under a guard.
 
     ``name`` stands in messages; ``log`` receives standard output and error (appended, so that a
@@ -193,15 +193,3 @@ class Process:
         if self._guard is not None and self._guard.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._guard.stdin.close()
-
-    def __enter__(self) -> Process:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.stop()

@@ -6,13 +6,14 @@ A remote is a place where releases are published. It knows how it is reached by 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
-from types import TracebackType
 from typing import Optional
 
+from ..startable import Startable
 
-class Remote(ABC):
+
+class Remote(Startable):
     """One remote of a run.
 
     ``name`` is ``hdfs``, ``ftp`` or ``http``. ``services`` are the parts that can be broken one
@@ -51,7 +52,7 @@ class Remote(ABC):
     def disconnect(self, service: Optional[str] = None) -> None:
         """Connections break and new ones fail, while the service itself lives on."""
 
-    def check(self) -> None:  # noqa: B027
+    def check(self) -> None:
         """Raises ``Failed`` when a service that was started has ended by itself.
 
         Not abstract: a remote that cannot tell says nothing.
@@ -88,15 +89,3 @@ class Remote(ABC):
     @abstractmethod
     def logs(self) -> list[Path]:
         """The log files of its services."""
-
-    def __enter__(self) -> Remote:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.stop()

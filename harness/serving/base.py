@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
-from types import TracebackType
 from typing import Optional
 
+from ..startable import Startable
 from .binary import ServingBinary
 
 
-class Serving(ABC):
+class Serving(Startable):
     """One Paddle Serving server over one live directory.
 
     ``live_dir`` is the folder the server loads from and the monitor swaps; ``log_file`` is
@@ -58,15 +58,3 @@ class Serving(ABC):
     @abstractmethod
     def logs(self) -> list[Path]:
         """The launcher's output and the server's own log."""
-
-    def __enter__(self) -> Serving:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.stop()
