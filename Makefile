@@ -19,7 +19,7 @@ PY := $(CURDIR)/$(VENV)/bin/python
 # Through the environment, so that no value is read by the shell.
 export PYTHON39 REMOTES ON SERVING DEVICE RELEASES SEED
 
-.PHONY: help setup e2e test test-monitor lint docker-ready test-docker conformance doctor clean
+.PHONY: help setup e2e test test-monitor lint docker-ready test-docker conformance bench doctor clean
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ test-docker: docker-ready
 ## make conformance    the whole conformance suite against our monitor
 conformance: setup
 	@$(PY) -m harness conformance --monitor-cmd '$(PY) -m monitor'
+
+BENCHES ?= likeness engine engine_reloads fuzz_engine monitor_publish
+## make bench    the benchmarks, a table each (BENCHES=engine: one of them)
+bench: setup
+	@for name in $(BENCHES); do echo "--- bench.$$name"; $(PY) -m bench.$$name || exit; done
 
 ## make lint     ruff and mypy --strict
 lint: setup
