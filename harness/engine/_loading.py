@@ -40,10 +40,13 @@ class Loader:
         """A new core. Raises ``BadModel``; nothing of the attempt is kept then."""
         serving = self._serving
         with opened(serving.model_dir) as files:
-            if self._nursery is not None:
-                self._nursery.try_out(files, self._device)
-            graph = check(files, whole=self._nursery is not None)
-            return Core(files, graph, serving.feeds, serving.fetches, self._device)
+            if self._nursery is None:
+                graph, together = check(files, whole=False), None
+            else:
+                graph, together = self._nursery.try_out(files, self._device)
+            return Core(
+                files, graph, serving.feeds, serving.fetches, self._device, together=together
+            )
 
     def log_workers(self) -> None:
         """The lines of every worker that takes the new core."""

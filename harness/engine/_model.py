@@ -48,8 +48,8 @@ class Core:
     """One model in memory.
 
     ``files`` are open and were checked (``graph``); ``feeds`` and ``fetches`` come from the
-    launcher's prototxt. Raises ``BadModel`` when the predictor cannot be made, or does not fit
-    the prototxt.
+    launcher's prototxt; ``together`` is known from a trial, or found out here. Raises
+    ``BadModel`` when the predictor cannot be made, or does not fit the prototxt.
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class Core:
         feeds: Sequence[Variable],
         fetches: Sequence[Variable],
         device: Device,
+        *,
+        together: Optional[bool] = None,
     ) -> None:
         self._predictor: Any = _create(files, device)
         try:
@@ -89,8 +91,11 @@ class Core:
                     f"the prototxt has the fetch {fetch.name}, the model has {', '.join(outputs)}"
                 )
         self._places = {fetch.alias: place for place, (fetch, _) in enumerate(self._outputs)}
-        self.together = False
-        self._try_out()
+        self.together = bool(together)
+        if together is None:
+            self._try_out()
+        elif together:
+            self._warm_up()
 
     def wanted(self, aliases: Sequence[str]) -> list[int]:
         """Places of the fetches asked for; none asked: all; an unknown alias: the first one."""
@@ -184,7 +189,7 @@ class Core:
             raise inference_failed(f"Paddle refuses the feed: {reason(error)}") from None
 
     def _try_out(self) -> None:
-        """A first run, which allocates what Paddle allocates late, and finds out ``together``.
+        """Finds out ``together``.
 
         Queries may share a run when the rows of a batch do not see each other. That is tried:
         two random rows have to give the same apart and together.
@@ -212,6 +217,12 @@ class Core:
             )
             for whole, parts in zip(together, zip(*apart))
         )
+
+    def _warm_up(self) -> None:
+        """A first run, which allocates what Paddle allocates late."""
+        random = np.random.default_rng(0)
+        arrays = [(one.name, _trial_array(one, random)) for one in self._graph.inputs]
+        self._trial([(name, array) for name, array in arrays if array is not None])
 
     def _trial(self, tensors: list[tuple[str, Array]]) -> list[Array]:
         for name, array in tensors:

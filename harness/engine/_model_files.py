@@ -26,7 +26,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from ._inference import package_folder
 
@@ -63,8 +63,7 @@ class BadModel(Exception):
         self.real_signal = real_signal
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """A feed of the program: numpy's name of its type, its shape with -1 for what is free."""
 
     name: str
@@ -72,8 +71,7 @@ class Input:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(NamedTuple):
     """What the engine needs to know of a program."""
 
     inputs: tuple[Input, ...]
@@ -194,6 +192,16 @@ def _input(name: str, variables: dict[str, Any]) -> Input:
     if number not in _NAMES:
         raise BadModel(f"the program's feed {name} has the unknown type {number}")
     return Input(name, _NAMES[number], tuple(tensor.dims))
+
+
+def graph_of(values: Any) -> Graph:
+    """A ``Graph`` that has been JSON meanwhile; its parameters are not in it any more."""
+    inputs, outputs = values[0], values[1]
+    return Graph(
+        tuple(Input(name, dtype, tuple(shape)) for name, dtype, shape in inputs),
+        tuple(outputs),
+        (),
+    )
 
 
 def check_parameters(data: Buffer, graph: Graph) -> None:

@@ -5,7 +5,10 @@ byte, of those that still parse). So every model is tried out in a process of it
 engine touches it:
 
     engine ──"try this", both files' descriptors──▶ nursery ──fork──▶ child: check, load, run
-    engine ◀──────────── empty, or why not ──────── nursery ◀─exit── child
+    engine ◀───── what was found out, or why not ── nursery ◀─pipe── child
+
+What the child finds out (the graph, and whether queries may share a run) the engine need not find
+out again while its clients wait.
 
 The nursery is forked once, when the library is loaded and no thread runs yet, and shares its
 memory with the engine; a trial costs a fork and the load itself, at low priority, on another
@@ -23,18 +26,27 @@ import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from ._inference import library
 from ._model import Core, Device
-from ._model_files import BadModel, ModelFiles, check
+from ._model_files import BadModel, Graph, ModelFiles, check, graph_of
 from ._prototxt import Variable
 
 _PR_SET_PDEATHSIG = 1
 _NICE = 10
 _LONGEST_REASON = 4096
+# Names, types and shapes of feeds and fetches; a socket message takes some 200 KB.
+_LONGEST_ANSWER = 128 * 1024
 # A load that takes longer than this hangs.
 _DEADLINE_S = 600.0
+
+
+class Found(NamedTuple):
+    """What a trial found out about a good model."""
+
+    graph: Graph
+    together: bool
 
 
 class Nursery:
@@ -57,20 +69,23 @@ class Nursery:
         theirs.close()
         return cls(ours, pid)
 
-    def try_out(self, files: ModelFiles, device: Device) -> None:
-        """Returns when the model loads and runs. Raises ``BadModel`` with the reason."""
+    def try_out(self, files: ModelFiles, device: Device) -> Found:
+        """Returns when the model has loaded and run. Raises ``BadModel`` with the reason."""
         # On a GPU the trial would need a second context; what is wrong with a file shows on a CPU.
         settings = {**asdict(device), "use_gpu": False}
         question = json.dumps({"directory": files.directory, "device": settings}).encode()
         try:
             socket.send_fds(self._socket, [question], [files.program, files.params])
-            reason = self._socket.recv(_LONGEST_REASON).decode(errors="replace")
+            answer = self._socket.recv(_LONGEST_ANSWER).decode(errors="replace")
         except OSError as error:
             raise BadModel(f"the model could not be tried out: {error.strerror}") from None
-        if not reason:
+        if not answer:
             raise BadModel("the model could not be tried out: the process for it is gone")
-        if reason != "ok":
-            raise BadModel(reason)
+        try:
+            found = json.loads(answer)
+        except ValueError:
+            raise BadModel(answer) from None
+        return Found(graph_of(found["graph"]), bool(found["together"]))
 
 
 def _live(
@@ -120,7 +135,7 @@ def _trial(
     with os.fdopen(reading, "rb") as answer:
         if not select.select([answer], [], [], _DEADLINE_S)[0]:
             os.kill(pid, signal.SIGKILL)
-        text = answer.read(_LONGEST_REASON).decode(errors="replace")
+        text = answer.read(_LONGEST_ANSWER).decode(errors="replace")
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
@@ -137,9 +152,10 @@ def _load(
     asked = json.loads(question)
     files = ModelFiles(asked["directory"], *descriptors)
     try:
-        Core(files, check(files), feeds, fetches, Device(**asked["device"]))
+        graph = check(files)
+        core = Core(files, graph, feeds, fetches, Device(**asked["device"]))
     except BadModel as error:
         return str(error)[:_LONGEST_REASON]
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
-    return "ok"
+    return json.dumps({"graph": graph[:2], "together": core.together})

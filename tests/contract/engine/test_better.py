@@ -15,7 +15,7 @@ from bench.likeness.check_clients import ask
 from bench.likeness.check_http import JSON, price
 from bench.likeness.checks import JSON_BODY, PRICE, Subject
 from bench.likeness.server import Launched
-from bench.likeness.wire import http
+from bench.likeness.wire import Wire, http
 from harness import waits
 from harness.ports import free_port
 
@@ -107,6 +107,22 @@ def test_sequences_are_told_apart_by_their_lod(subject: Subject) -> None:
     with subject.launch("words") as server:
         answer, _ = ask(subject, "words", port=server.port, model="words")
         assert answer == [[3.0], [12.0]]
+
+
+def test_rows_that_see_each_other_are_never_run_together(subject: Subject) -> None:
+    def request(value: int) -> bytes:
+        body = JSON_BODY.replace(
+            b"[1,1,1,1,1,1,1,1,1,1,1,1,1]", b"[%s]" % b",".join([b"%d" % value] * 13)
+        )
+        body = body.replace(b'"price"', b'"shifted"')
+        head = b"POST /GeneralModelService/inference HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
+        return head % len(body) + body
+
+    with subject.launch("mean") as server, Wire(server.port) as one:
+        # In one piece, so that they are there together.
+        one.send(b"".join(request(value) for value in range(20)))
+        # The model adds the mean over the batch: alone, a row is doubled.
+        assert [price(one.http_answer()) for _ in range(20)] == [2.0 * n for n in range(20)]
 
 
 def test_metrics_are_served_and_equal_requests_are_kept_when_asked_for(subject: Subject) -> None:
