@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from . import _data, _manifest
 from ._errors import BadInput, ProducerError, RemoteError
 from ._files import replace
 from ._pack import Packed, pack
+from ._paddle import require_paddle
 from ._publish import Access, Address, Publisher, connect, publish
 
 if TYPE_CHECKING:
@@ -67,9 +67,8 @@ def run(settings: Settings) -> None:
         _prepare_work(settings.work)
 
         say(f"publishing to {remote.address}, from release {first} on; loading Paddle …")
-        # Paddle's executor greets on stderr otherwise; warnings and errors stay.
-        os.environ.setdefault("GLOG_minloglevel", "1")
         # Late: importing paddle takes seconds, and everything above should fail at once.
+        require_paddle()
         from ._train import Trainer, give_back_sigterm
 
         give_back_sigterm()

@@ -24,6 +24,7 @@ import numpy as np
 
 from . import _manifest
 from ._errors import BadInput, ProducerError
+from ._paddle import require_paddle
 
 VARIABLE = "MONITOR_MANIFEST"
 _CONFIGURATION = "serving_server_conf.prototxt"
@@ -51,8 +52,8 @@ def check(folder: Path, manifest: Optional[dict[str, Any]]) -> str:
         raise ProducerError(f"{folder} is not a folder")
     if not (folder / _CONFIGURATION).is_file():
         raise ProducerError(f"{folder} has no {_CONFIGURATION}, without which nothing serves it")
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    from ._predict import Predictor  # imports paddle
+    require_paddle()
+    from ._predict import Predictor
 
     try:
         predictor = Predictor(folder)

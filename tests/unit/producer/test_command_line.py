@@ -108,3 +108,32 @@ def test_a_gpu_that_is_not_there_gives_one_sentence(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
     assert "--device cpu" in done.stderr
     assert not (tmp_path / "www" / "donefile").exists()
+
+
+_WITHOUT_PADDLE = """
+import sys
+sys.modules["paddle"] = None  # as on a machine that does not have it
+from {module} import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("module", ["producer._cli", "producer.trial_load"])
+def test_an_environment_without_paddle_gives_one_sentence(module: str, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "serving_server_conf.prototxt").write_text("")
+    words = [str(model)]
+    if module == "producer._cli":
+        words = ["--remote", f"file://{tmp_path}/www", "--work", str(tmp_path / "work")]
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_PADDLE.format(module=module), *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Paddle cannot be imported here" in done.stderr
+    assert "make setup" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
