@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, Optional
 
@@ -134,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         help="results (--json) of other runs to stand beside on the page, one column a name; "
-        "without --monitor-cmd the page is made of these alone",
+        "without --monitor-cmd nothing is run, and the page is made of these alone",
     )
     add("--run", type=Path, metavar="FOLDER", help="the run's folder (runs/<utc>-<seed>)")
     add(
@@ -169,9 +170,9 @@ def _run(options: argparse.Namespace) -> int:
             print(f"{scenario.name}\n    {scenario.title}\n    Otherwise: {scenario.loss}")
         return 0
     beside = [from_json(_text(path), str(path)) for path in options.beside]
-    if not options.monitor_cmd and options.page is not None and beside:
-        options.page.write_text(report.page(merged(beside)), encoding="utf-8")
-        return exit_code(result for _, results in beside for result in results)
+    expected = _expected(options.expected)
+    if not options.monitor_cmd and beside:
+        return _report_only(options, beside, expected)
     if not options.monitor_cmd:
         raise BadInput("--monitor-cmd is missing: give the monitor's command line")
     words_of(options.monitor_cmd)
@@ -179,7 +180,6 @@ def _run(options: argparse.Namespace) -> int:
     for name in names:
         if name not in PLACES:
             raise BadInput(f"--remotes has {name!r}, which is none of {', '.join(PLACES)}")
-    expected = _expected(options.expected)
     settings = Settings(
         options.monitor_cmd,
         interval=options.interval,
@@ -227,6 +227,28 @@ def _run(options: argparse.Namespace) -> int:
     _write(folder, options, results, about, beside)
     print(report.summary(results))
     return exit_code(results)
+
+
+def _report_only(
+    options: argparse.Namespace,
+    beside: Sequence[tuple[dict[str, Any], list[Result]]],
+    expected: Sequence[Expected],
+) -> int:
+    """Results of earlier runs put together: ``--page`` of all, ``--json`` of those that have
+    ``--name``, to which ``--expected`` applies."""
+    runs = []
+    for about, results in merged(beside):
+        own = about["name"] == options.name
+        if own and expected:
+            # What was expected when they ran may have been learnt better since.
+            results = [against(replace(r, expected=None), expected) for r in results]
+        runs.append((about, results))
+        if own and options.json is not None:
+            options.json.write_text(as_json(results, about), encoding="utf-8")
+        print(f"{about['name']}: {report.summary(results)}")
+    if options.page is not None:
+        options.page.write_text(report.page(runs), encoding="utf-8")
+    return exit_code(result for _, results in runs for result in results)
 
 
 def pick(scenarios: Sequence[Scenario], patterns: str) -> list[Scenario]:

@@ -128,11 +128,17 @@ def _table(scenarios: Sequence[Scenario], runs: Sequence[Run]) -> list[str]:
     return lines
 
 
+# What a scenario counted, worth saying beside the remote's name.
+_COUNTED = ("kills", "releases", "scenarios watched")
+
+
 def _cell(scenario: str, results: Sequence[Result]) -> str:
     own = [result for result in results if result.scenario == scenario]
     marks: dict[str, list[str]] = {}
     for result in own:
-        marks.setdefault(_MARKS[result.outcome], []).append(result.place)
+        counted = [f"{value} {name}" for name, value in result.facts if name in _COUNTED]
+        place = f"{result.place} ({', '.join(counted)})" if counted else result.place
+        marks.setdefault(_MARKS[result.outcome], []).append(place)
     return "; ".join(f"{mark}: {', '.join(places)}" for mark, places in marks.items()) or "–"
 
 

@@ -92,11 +92,11 @@ def against(result: Result, expected: Sequence[Expected]) -> Result:
 
 
 def merged(
-    runs: Iterable[tuple[Mapping[str, Any], Sequence[Result]]],
-) -> list[tuple[Mapping[str, Any], list[Result]]]:
+    runs: Iterable[tuple[dict[str, Any], list[Result]]],
+) -> list[tuple[dict[str, Any], list[Result]]]:
     """Runs of the same monitor's name as one, in the order they come; of two results for one
     pair the first stays."""
-    by_name: dict[str, tuple[Mapping[str, Any], dict[tuple[str, str], Result]]] = {}
+    by_name: dict[str, tuple[dict[str, Any], dict[tuple[str, str], Result]]] = {}
     for about, results in runs:
         _, pairs = by_name.setdefault(str(about["name"]), (about, {}))
         for result in results:

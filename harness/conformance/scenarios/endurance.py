@@ -125,7 +125,7 @@ def _many_files(release: Release) -> Release:
 
 class ManyReleases(Scenario):
     name = "many-releases"
-    title = "A thousand releases in a row leave no file, descriptor or memory behind."
+    title = "Many releases in a row (a thousand, unless fewer are asked for) leave nothing behind."
     loss = "After some weeks the monitor takes the machine's disk or memory, and the server down."
     claims = (
         judge.settles_whole,

@@ -321,3 +321,23 @@ def test_an_expected_failure_that_passes_fails_the_run(tmp_path: Path, settings:
     words += ["--scenarios", "no-donefile-at-start", "--expected", str(expected)]
     words += ["--run", str(tmp_path / "run"), "--cache", str(CACHE)]
     assert cli.main(words) == 1
+
+
+def test_results_of_earlier_runs_become_a_page_without_running_anything(tmp_path: Path) -> None:
+    about = {"name": "x", "command": "m", "date": "d", "seed": 1, "interval": 1.0}
+    first, second, expected = (tmp_path / name for name in ("1.json", "2.json", "expected.json"))
+    first.write_text(as_json([_result(FAILED)], about))
+    second.write_text(as_json([_result(PASSED), _result(PASSED, "bomb")], about))
+    expected.write_text(
+        json.dumps({"failures": [{"scenario": "happy-path", "reason": "Because."}]})
+    )
+    words = ["--name", "x", "--beside", str(first), "--beside", str(second)]
+    words += ["--page", str(tmp_path / "page.md")]
+    assert cli.main(words) == 1
+    assert cli.main([*words, "--expected", str(expected), "--json", str(tmp_path / "all")]) == 0
+    rows = json.loads((tmp_path / "all").read_text())["results"]
+    assert [(row["scenario"], row["outcome"]) for row in rows] == [
+        ("happy-path", "failed as expected"),
+        ("bomb", "passed"),
+    ]
+    assert "fails: http" in (tmp_path / "page.md").read_text()
