@@ -69,6 +69,9 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         host = os.environ.get("ENGINE_HOST", "127.0.0.1")
         engine = _engine.Engine(flags, serving, log, host=host, strict=strict)
         _engine.run(engine)
+    except _prototxt.Refused as error:
+        print(f"embedded-serving: {error}", file=sys.stderr)
+        return _REFUSED
     except _engine.CannotServe as error:
         print(f"embedded-serving: {error}", file=sys.stderr)
         return _FAILED

@@ -17,7 +17,7 @@ from typing import Callable, Protocol
 
 from ._glog import Log
 from ._model import Core, Key
-from ._query import Answer, Fetched, Query, ServiceError
+from ._query import Answer, Fetched, Query, ServiceError, inference_failed
 from ._request_cache import RequestCache, key_of
 
 # Rows of one run; more gain nothing and hold up the others.
@@ -60,6 +60,13 @@ class Counters:
         self.inference_seconds = 0.0
 
 
+def _as_service_error(error: Exception) -> ServiceError:
+    """Whatever one query brings about must not keep the others from their answers."""
+    if isinstance(error, ServiceError):
+        return error
+    return inference_failed(f"{type(error).__name__}: {error}")
+
+
 class Batcher:
     """Runs calls on ``core()``. ``on_failure`` sees every failed query before its answer goes."""
 
@@ -97,8 +104,8 @@ class Batcher:
         for call in calls:
             try:
                 key = core.check(call.query)
-            except ServiceError as error:
-                self._failed([call], error)
+            except Exception as error:
+                self._failed([call], _as_service_error(error))
                 continue
             if self.cache and self._answer_from_cache(core, call):
                 continue
@@ -117,9 +124,9 @@ class Batcher:
         started = time.time()
         try:
             results = core.run_together([call.query for call in calls])
-        except ServiceError as error:
+        except Exception as error:
             if len(calls) == 1:
-                self._failed(calls, error)
+                self._failed(calls, _as_service_error(error))
             else:
                 # One of them spoils it for all: find out which.
                 for call in calls:
@@ -132,7 +139,11 @@ class Batcher:
         for call, fetched in zip(calls, results):
             if self.cache:
                 self.cache.put(key_of(call.query), fetched)
-            self._answer(core, call, fetched, started, ended)
+            try:
+                self._answer(core, call, fetched, started, ended)
+            except Exception as error:
+                # An output that no field of the answer can carry, for one.
+                self._failed([call], _as_service_error(error))
 
     def _answer_from_cache(self, core: Core, call: Call) -> bool:
         fetched = self.cache.get(key_of(call.query))

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from . import _pages, _reload
+from . import _inference, _pages, _reload
 from ._batcher import Batcher, Counters
 from ._codec_protobuf import ProtobufCodec
 from ._connection import Connection
@@ -30,7 +30,7 @@ from ._loading import Loader
 from ._metrics import MetricsPort
 from ._model import Core, Device
 from ._model_files import BadModel
-from ._prototxt import Serving
+from ._prototxt import Refused, Serving
 from ._query import ServiceError
 from ._routes import FULL_SERVICE
 from ._trial import Nursery
@@ -50,7 +50,7 @@ class Engine:
     """Everything that one run of the engine holds.
 
     ``host`` is the address to bind. With ``strict`` the process dies where the real server does.
-    Raises ``CannotServe``.
+    Raises ``CannotServe``, and ``Refused`` for what only this engine cannot serve.
     """
 
     def __init__(
@@ -73,6 +73,11 @@ class Engine:
             memory_optim=serving.memory_optim,
             precision=flags.text("precision"),
         )
+        if device.use_gpu and not _inference.library().is_compiled_with_cuda():
+            raise Refused(
+                "--gpu_ids asks for a GPU, but the paddlepaddle beside the engine is built for "
+                "the CPU; install the GPU packages, or leave --gpu_ids out"
+            )
         self._strict = strict
         nursery = None if strict else Nursery.start(serving.feeds, serving.fetches)
         self._loader = Loader(serving, device, log, self._threads, nursery)

@@ -144,23 +144,30 @@ def test_metrics_are_served_and_equal_requests_are_kept_when_asked_for(subject: 
         assert price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE
 
 
-def test_two_models_are_refused_with_a_sentence_and_exit_code_2(subject: Subject) -> None:
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["second"], "2 models in sequence (uci_housing_model, second) are asked for, but"),
+        (["--gpu_ids", "0"], "--gpu_ids asks for a GPU, but the paddlepaddle beside the engine"),
+    ],
+)
+def test_what_the_engine_cannot_serve_is_refused_with_a_sentence(
+    subject: Subject, words: list[str], sentence: str
+) -> None:
     with subject.folder() as folder:
         shutil.copytree(subject.models / "uci_2", folder / "second")
         server = Launched(subject.binary, subject.models / "uci", folder=folder)
-        # The option's value is a list, so a second directory goes behind the first.
+        # The value of --model is a list, so a second directory goes behind the first.
         at = server.process.argv.index("--model") + 2
-        server.process.argv.insert(at, "second")
+        server.process.argv[at:at] = words
         server.process.start()
         try:
             server.process.wait(60)
         finally:
             server.stop()
         said = (folder / "launcher.log").read_text()
-        assert (
-            "embedded-serving: 2 models in sequence (uci_housing_model, second) are asked for"
-            in said
-        )
+        assert f"embedded-serving: {sentence}" in said, said
+        assert "Traceback" not in said
 
 
 def test_a_signal_before_the_server_is_up_ends_it_without_a_traceback(subject: Subject) -> None:
