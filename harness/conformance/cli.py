@@ -237,11 +237,12 @@ def _report_only(
     """Results of earlier runs put together: ``--page`` of all, ``--json`` of those that have
     ``--name``, to which ``--expected`` applies."""
     runs = []
-    for about, results in merged(beside):
+    for about, found in merged(beside):
+        results = found
         own = about["name"] == options.name
         if own and expected:
             # What was expected when they ran may have been learnt better since.
-            results = [against(replace(r, expected=None), expected) for r in results]
+            results = [against(replace(r, expected=None), expected) for r in found]
         runs.append((about, results))
         if own and options.json is not None:
             options.json.write_text(as_json(results, about), encoding="utf-8")
