@@ -414,5 +414,10 @@ def _check(options: Options, lead: str) -> None:
         raise BadOption(f"{lead}--local_path {parent} is no folder; make it, or start where it is")
     if os.path.lexists(options.live) and not os.path.isdir(options.live):
         raise BadOption(f"{lead}{options.live} is no folder; name the model's folder")
+    for name in ("check_command", "on_swap"):
+        if getattr(options, name):
+            from ._hook import words
+
+            words(getattr(options, name), f"{lead}--{name}")
     if options.ca_file and not os.path.isfile(options.ca_file):
         raise BadOption(f"{lead}--ca_file {options.ca_file} is no file; give a PEM file")

@@ -31,7 +31,7 @@ from ._state import (
     read_quarantine,
     write_quarantine,
 )
-from .errors import MachineError, MonitorError, ReleaseError, RemoteError
+from .errors import BadOption, MachineError, MonitorError, ReleaseError, RemoteError
 from .manifest import Manifest
 
 
@@ -147,7 +147,8 @@ class Watch:
             event = self._note(Event.REMOTE_FAILED, error)
         except ReleaseError as error:
             event = self._condemn(error)
-        except MachineError as error:
+        except (MachineError, BadOption) as error:
+            # A BadOption here is a package that turned out to be missing.
             event = self._note(Event.MACHINE_FAILED, error)
         except OSError as error:
             wrong = MachineError(

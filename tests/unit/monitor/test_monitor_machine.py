@@ -260,6 +260,8 @@ def test_settle_counts_from_the_last_swap(
         (100.0, 200, 150, 201),
         (100.0, None, 300, 301),
         (0.0, 0, None, 1),
+        (0.0, 101, None, 102),
+        (0.0, None, 103, 104),
     ],
 )
 def test_the_second_is_now_or_one_more_than_any_that_was_used(
