@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from pathlib import Path
 from typing import Any, Optional
 
@@ -163,17 +165,23 @@ class LocalHdfs(LocalRemote):
         hadoop.train_shell(self._client_configuration, path)
         self.client.delete(path)
 
+    def stop(self, service: Optional[str] = None) -> None:
+        if self._parts:
+            # Both at once: each writes its archive for seconds.
+            for _, part in self._chosen(service):
+                if part.process.running and hadoop.records_archive(part.process.argv):
+                    part.process.resume()
+                    part.process.signal(signal.SIGTERM)
+        super().stop(service)
+
     def _stop_service(self, name: str, part: Service) -> None:
         process = part.process
-        if process.running and hadoop.records_archive(process.argv):
+        if hadoop.records_archive(process.argv) and (process.running or process.returncode):
             # Not through the guard, whose patience is shorter than an archive takes.
-            process.resume()
-            process.signal(15)
-            try:
-                process.wait(_ARCHIVE_S)
-                hadoop.keep_archive(process.argv)
-            except Failed:
-                pass
+            with contextlib.suppress(Failed):
+                # Ended in order it has written its archive whole, killed it may not have.
+                if process.wait(_ARCHIVE_S) == 128 + signal.SIGTERM:
+                    hadoop.keep_archive(process.argv)
         part.stop()
 
     @property
