@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-from ..errors import BadInput
+from ..errors import BadInput, Failed
 from . import engine, images, sweep
 
 
@@ -38,9 +38,23 @@ def down(projects: Optional[Sequence[str]]) -> str:
 
 
 def remove_images() -> str:
-    """Removes every image that ``images`` built; bases stay. Gives a sentence on what was done."""
-    label = f"label={images.LABEL}"
-    ids = sorted(set(engine.docker("image", "ls", "--quiet", "--filter", label).split()))
-    if ids:
-        engine.docker("image", "rm", "--force", *ids, deadline_s=120)
-    return f"removed {len(ids)} images"
+    """Removes every image that ``images`` built; bases stay. Gives a sentence on what was done.
+
+    Raises ``Failed`` when some are left, because a container of somebody else uses them.
+    """
+    before = built_images()
+    # Newest first, one by one: an image goes only after those that stand on it. A second time,
+    # because two of them may have been made within one second.
+    for _ in range(2):
+        for image in built_images():
+            engine.docker("image", "rm", "--force", image, deadline_s=120, check=False)
+    left = built_images()
+    if left:
+        raise Failed(f"{len(left)} images could not be removed: {', '.join(left)}")
+    return f"removed {len(before)} images"
+
+
+def built_images() -> list[str]:
+    """Ids of the images that ``images`` built, each once, newest first."""
+    found = engine.docker("image", "ls", "--quiet", "--filter", f"label={images.LABEL}").split()
+    return list(dict.fromkeys(found))
