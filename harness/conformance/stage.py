@@ -260,6 +260,7 @@ class Stage:
     def expect_live(self, release: Release, within: Optional[float] = None) -> None:
         """Waits until ``release`` is live; ends the act when it does not become so in time."""
         limit = (self.settings.patience if within is None else within) + 2 * self.poll_s
+        limit += self.place.install_s
         try:
             wait_for(
                 lambda: self.now_live == release.label,

@@ -50,11 +50,13 @@ class Folder(ABC):
 class Place(ABC):
     """One remote of a run: ``name`` is the column of the report.
 
-    ``poll_s``: what one poll of a monitor costs here beside its interval, in seconds (a JVM).
+    ``poll_s``: what one poll of a monitor costs here beside its interval, in seconds (a JVM);
+    ``install_s``: the same for a whole installation, which takes several.
     """
 
     name: str
     poll_s: float = 0.0
+    install_s: float = 0.0
 
     @abstractmethod
     def start(self) -> None:

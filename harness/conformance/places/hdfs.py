@@ -50,6 +50,8 @@ class HdfsPlace(LocalPlace):
     name = "hdfs"
     kind: Optional[str] = "hdfs"
     poll_s = 6.0
+    # Look, read, pull, look again: four JVMs and more, on a machine that has other work, too.
+    install_s = 40.0
 
     def __init__(self, folder: Path) -> None:
         self._over(LocalHdfs(folder))
@@ -76,3 +78,4 @@ class WebHdfsPlace(HdfsPlace):
     name = "webhdfs"
     kind = "webhdfs"
     poll_s = 0.5
+    install_s = 0.0

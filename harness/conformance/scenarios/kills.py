@@ -146,7 +146,7 @@ class KillAnywhere(Scenario):
         stage.start_monitor(wrap=wrap)
         with contextlib.suppress(Failed):
             # Where the numbers of calls vary from run to run the point may not come.
-            stage.monitor.wait(_INSTALLED_S + 2 * stage.poll_s)
+            stage.monitor.wait(_INSTALLED_S + 2 * stage.poll_s + stage.place.install_s)
         killed = look_once(stage.live, TIME_FILE)
         stage.stop_monitor()
         stage.start_monitor()
@@ -156,7 +156,7 @@ class KillAnywhere(Scenario):
             wait_for(
                 lambda: self._live(stage) == self.after.label or not stage.monitor.running,
                 "the release after a restart",
-                _INSTALLED_S + 2 * stage.poll_s,
+                _INSTALLED_S + 2 * stage.poll_s + stage.place.install_s,
             )
         with contextlib.suppress(Failed):
             wait_for(
