@@ -44,7 +44,7 @@ BODY = (
 
 
 class Row(NamedTuple):
-    """One line of the table. ``real_rps`` and ``real_p50_ms`` were measured on the real server."""
+    """One line of the table; what begins with ``real_`` was measured on the real server."""
 
     name: str
     kind: str
@@ -183,7 +183,7 @@ def table(rows: list[tuple[Row, list[Figures]]], calibration: float) -> str:
     """The text that is printed at the end."""
     head = (
         f"{'client':34} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'p99.9 ms':>9} {'failed':>7}"
-        f" {'real req/s':>11} {'ratio':>6}"
+        f" {'real req/s':>11} {'ratio':>6} {'real p50':>9} {'real p99':>9}"
     )
     lines = [head, "-" * len(head)]
     for row, rounds in rows:
@@ -192,6 +192,8 @@ def table(rows: list[tuple[Row, list[Figures]]], calibration: float) -> str:
             for name in ("rps", "p50", "p99", "p999")
         )
         real = f"{row.real_rps:11.0f} {rps / row.real_rps:6.2f}" if row.real_rps else ""
+        for figure in (row.real_p50_ms, row.real_p99_ms):
+            real += f" {figure:9.2f}" if figure else f" {'-' if real else '':>9}"
         failed = sum(one.failed for one in rounds)
         lines.append(
             f"{row.name:34} {rps:8.0f} {p50:8.3f} {p99:8.2f} {p999:9.2f} {failed:7d} {real}"

@@ -109,6 +109,14 @@ def test_sequences_are_told_apart_by_their_lod(subject: Subject) -> None:
         assert answer == [[3.0], [12.0]]
 
 
+def test_the_launchers_options_for_the_graph_and_precision_are_taken(subject: Subject) -> None:
+    options = ["--ir_optim", "--use_mkl", "--precision", "bf16", "--mem_optim_off"]
+    with subject.launch(options=options) as server:
+        assert price(http(server.port, JSON_BODY, headers=JSON)) == PRICE
+        server.reload(subject.models / "uci_2")
+        assert price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE
+
+
 def test_rows_that_see_each_other_are_never_run_together(subject: Subject) -> None:
     def request(value: int) -> bytes:
         body = JSON_BODY.replace(
