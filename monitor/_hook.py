@@ -14,6 +14,7 @@ program also gets, in its environment:
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -21,11 +22,16 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from ._log import logger
 from ._remotes.base import Stop
-from .errors import BadOption
+from .errors import BadOption, MachineError, ReleaseError
+
+if TYPE_CHECKING:
+    from ._machine import Identity
+    from ._options import Options
+    from .manifest import Manifest
 
 _KEPT = 8 * 1024
 
@@ -96,3 +102,60 @@ def why(ended: Ended, timeout: float) -> str:
     if ended.code < 0:
         return f"signal {-ended.code} ended it ({last})"
     return f"exit code {ended.code} ({last})"
+
+
+def check(
+    options: Options,
+    identity: Identity,
+    manifest: Optional[Manifest],
+    *,
+    staging: str,
+    tarball: str,
+    donefile: bytes,
+    stop: Stop,
+) -> None:
+    """Runs ``--check_command`` on a staged release.
+
+    Raises ``ReleaseError`` when it refuses the release, ``MachineError`` when it cannot tell.
+    """
+    copy = tarball + ".donefile"
+    with open(copy, "wb") as file:
+        file.write(donefile)
+    environment = _environment(options, identity)
+    environment["SERVING_MONITOR_DONEFILE"] = copy
+    environment["SERVING_MONITOR_TARBALL"] = tarball
+    if manifest is not None:
+        environment["MONITOR_MANIFEST"] = json.dumps(manifest.content)
+    argv = [*words(options.check_command, "--check_command"), staging]
+    try:
+        ended = run(argv, environment, options.check_timeout, stop)
+    except OSError as error:
+        raise MachineError("run", argv[0], error, "check --check_command") from error
+    finally:
+        os.unlink(copy)
+    if ended.code == 0:
+        return
+    name, reason = options.remote_model_name, why(ended, options.check_timeout)
+    if refuses(ended):
+        raise ReleaseError("use", name, f"--check_command refused it: {reason}")
+    raise MachineError("check", name, f"--check_command failed: {reason}")
+
+
+def on_swap(options: Options, identity: Identity, stop: Stop) -> None:
+    """Runs ``--on_swap``; its failure is said in the log and changes nothing."""
+    argv = [*words(options.on_swap, "--on_swap"), options.live]
+    try:
+        ended = run(argv, _environment(options, identity), options.on_swap_timeout, stop)
+    except OSError as error:
+        logger.error("cannot run --on_swap %s: %s", argv[0], error.strerror)
+        return
+    if ended.code != 0:
+        logger.error("--on_swap failed: %s", why(ended, options.on_swap_timeout))
+
+
+def _environment(options: Options, identity: Identity) -> dict[str, str]:
+    return {
+        "SERVING_MONITOR_MODEL": options.local_model_name,
+        "SERVING_MONITOR_LIVE": options.live,
+        "SERVING_MONITOR_RELEASE": "" if identity.release is None else str(identity.release),
+    }

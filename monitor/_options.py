@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Callable, NoReturn, Optional
 
+from . import _values
 from ._schedule import default_cap
 from ._secrets import Secret, from_environment, from_file, ugi
 from .errors import BadOption
@@ -22,51 +22,6 @@ from .errors import BadOption
 UPSTREAM, OURS = "upstream", "ours"
 TYPES = ("general", "hdfs", "afs", "ftp", "webhdfs", "fsspec")
 ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar")
-
-
-def _seconds(text: object) -> float:
-    value = float(str(text))
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{text} is not a number of seconds")
-    return value
-
-
-def _interval(text: object) -> float:
-    value = _seconds(text)
-    if not 0 < value <= 31_536_000:
-        raise ValueError(f"{text} is not more than 0 s and at most a year")
-    return value
-
-
-def _port(text: object) -> int:
-    value = int(str(text))
-    if not 1 <= value <= 65535:
-        raise ValueError(f"{text} is not a port (1 to 65535)")
-    return value
-
-
-def _count(text: object) -> int:
-    value = int(str(text))
-    if value < 0:
-        raise ValueError(f"{text} is negative")
-    return value
-
-
-def _bytes(text: object) -> int:
-    """``500``, ``64K``, ``20M``, ``2G``, ``1T``: bytes, in powers of 1024."""
-    word = str(text).strip().upper()
-    word = word[:-1] if word.endswith("B") else word
-    scale = {"K": 1, "M": 2, "G": 3, "T": 4}.get(word[-1:], 0)
-    value = float(word[:-1] if scale else word)
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{text} is not a number of bytes")
-    return int(value * 1024**scale)
-
-
-def _switch(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false is expected")
-    return value
 
 
 def _opt(
@@ -124,7 +79,7 @@ class Options:
         10.0,
         "seconds between two looks at the donefile; fractions are allowed",
         origin=UPSTREAM,
-        parse=_interval,
+        parse=_values.interval,
         shown="10",
     )
     unpacked_filename: str = _opt(
@@ -133,7 +88,7 @@ class Options:
         origin=UPSTREAM,
         shown="None",
     )
-    debug: bool = _opt(False, "log in detail what is done", origin=UPSTREAM, parse=_switch)
+    debug: bool = _opt(False, "log in detail what is done", origin=UPSTREAM, parse=_values.switch)
 
     general_host: str = _opt(
         "", "general: http://, https:// or ftp:// address of the remote", origin=UPSTREAM
@@ -150,7 +105,7 @@ class Options:
         parse=ugi,
     )
     ftp_host: str = _opt("", "ftp: host name or address", origin=UPSTREAM)
-    ftp_port: int = _opt(21, "ftp: port", origin=UPSTREAM, parse=_port)
+    ftp_port: int = _opt(21, "ftp: port", origin=UPSTREAM, parse=_values.port)
     ftp_username: str = _opt("", "ftp: user; none for anonymous access", origin=UPSTREAM)
     ftp_password: Secret = _opt(
         Secret(),
@@ -162,7 +117,7 @@ class Options:
     ftp_password_file: str = _opt(
         "", "ftp: file whose first line is the password; also from SERVING_MONITOR_FTP_PASSWORD"
     )
-    ftp_tls: bool = _opt(False, "ftp: explicit TLS, certificate checked", parse=_switch)
+    ftp_tls: bool = _opt(False, "ftp: explicit TLS, certificate checked", parse=_values.switch)
     webhdfs_url: str = _opt(
         "", "webhdfs: http://namenode:9870; several separated by ; for high availability"
     )
@@ -180,57 +135,59 @@ class Options:
     )
     ca_file: str = _opt("", "certificate authorities (PEM) for https, webhdfs and --ftp_tls")
     timeout: float = _opt(
-        30.0, "seconds of silence after which a remote counts as failed", parse=_interval,
+        30.0, "seconds of silence after which a remote counts as failed", parse=_values.interval,
         shown="30",
     )  # fmt: skip
     rate_limit: int = _opt(
-        0, "bytes a second that a pull may take (64K, 20M); 0 for no limit", parse=_bytes
+        0, "bytes a second that a pull may take (64K, 20M); 0 for no limit", parse=_values.size
     )
     backoff_max: float = _opt(
         0.0,
         "longest pause, in seconds, before something that failed is tried again",
-        parse=_seconds,
+        parse=_values.seconds,
         shown="ten intervals, at most 60",
     )
 
-    once: bool = _opt(False, "install what is announced, then end", parse=_switch)
+    once: bool = _opt(False, "install what is announced, then end", parse=_values.switch)
     settle: float = _opt(
         0.0,
         "least seconds between two swaps; newest wins (a server's tick plus its load time)",
-        parse=_seconds,
+        parse=_values.seconds,
         shown="0",
     )
-    keep: int = _opt(0, "how many old releases to keep for a rollback", parse=_count)
+    keep: int = _opt(0, "how many old releases to keep for a rollback", parse=_values.count)
     check_command: str = _opt(
         "", "program run on the staged release, its folder appended; exit code 1 refuses it"
     )
     check_timeout: float = _opt(
-        300.0, "seconds that --check_command may take", parse=_interval, shown="300"
+        300.0, "seconds that --check_command may take", parse=_values.interval, shown="300"
     )
     on_swap: str = _opt("", "program run after a swap, the live directory appended")
     on_swap_timeout: float = _opt(
-        60.0, "seconds that --on_swap may take", parse=_interval, shown="60"
+        60.0, "seconds that --on_swap may take", parse=_values.interval, shown="60"
     )
     allow_signature_change: bool = _opt(
         False, "install releases whose feeds or fetches are not those of the running model",
-        parse=_switch,
+        parse=_values.switch,
     )  # fmt: skip
     quarantine_retry: float = _opt(
         600.0,
         "seconds after which a bad release without a manifest is pulled again",
-        parse=_interval,
+        parse=_values.interval,
         shown="600",
     )
-    max_members: int = _opt(10000, "most files and folders in a release", parse=_count)
+    max_members: int = _opt(10000, "most files and folders in a release", parse=_values.count)
     max_unpacked: int = _opt(
-        64 * 1024**3, "most bytes that a release may unpack to", parse=_bytes, shown="64G"
+        64 * 1024**3, "most bytes that a release may unpack to", parse=_values.size, shown="64G"
     )
     max_expansion: int = _opt(
-        200, "most times that a tarball over 64 MiB unpacked may expand", parse=_count
+        200, "most times that a tarball over 64 MiB unpacked may expand", parse=_values.count
     )
     log_format: str = _opt("text", "the log's format", choices=("text", "json"))
     metrics_port: int = _opt(
-        0, "port for /metrics and /healthz (needs prometheus_client); 0 for none", parse=_count
+        0,
+        "port for /metrics and /healthz (needs prometheus_client); 0 for none",
+        parse=_values.count,
     )
     metrics_host: str = _opt("127.0.0.1", "address that --metrics_port listens on")
 
@@ -305,7 +262,7 @@ def build_parser() -> argparse.ArgumentParser:
             if option.metadata["origin"] != origin:
                 continue
             flag, meta = f"--{option.name}", option.metadata
-            if meta["parse"] is _switch:
+            if meta["parse"] is _values.switch:
                 group.add_argument(
                     flag, action="store_true", default=None, help=meta["help"].replace("%", "%%")
                 )
@@ -329,7 +286,7 @@ def shown_default(option: Field[Any]) -> str:
         return "/"
     if option.default is False:
         return "off"
-    return str(option.default) if option.default not in ("", ()) else "none"
+    return str(option.default) if option.default not in ("", (), Secret()) else "none"
 
 
 def from_mapping(given: Mapping[str, Any], where: str = "") -> Options:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -256,7 +255,15 @@ class Watch:
     def _stage(self) -> Event:
         announced = self._now_announced()
         if self.options.check_command:
-            self._run_check(announced)
+            _hook.check(
+                self.options,
+                announced.identity,
+                announced.manifest,
+                staging=self._staging,
+                tarball=self._puller.part,
+                donefile=announced.sighting.content,
+                stop=self._stop,
+            )
         self._puller.forget()
         logger.debug("remove packed file(%s).", self.options.remote_model_name)
         # All but the folder itself, which SWAP still writes into.
@@ -295,7 +302,7 @@ class Watch:
             self.figures.release = announced.identity.release
         remove(self.folder.quarantine)
         if options.on_swap:
-            self._run_on_swap(announced)
+            _hook.on_swap(options, announced.identity, self._stop)
         return Event.SWAPPED
 
     # --- parts of them ----------------------------------------------------------------------
@@ -357,51 +364,6 @@ class Watch:
         ready = [path for path in self.folder.stagings() if path.endswith(READY)]
         if recover(self.folder.live, ready):
             logger.warning("finished a swap that was cut off: %s", self.folder.live)
-
-    def _run_check(self, announced: _Announced) -> None:
-        options = self.options
-        donefile = self._puller.part + ".donefile"
-        with open(donefile, "wb") as file:
-            file.write(announced.sighting.content)
-        environment = self._environment(announced.identity)
-        environment["SERVING_MONITOR_DONEFILE"] = donefile
-        environment["SERVING_MONITOR_TARBALL"] = self._puller.part
-        if announced.manifest is not None:
-            environment["MONITOR_MANIFEST"] = json.dumps(announced.manifest.content)
-        argv = [*_hook.words(options.check_command, "--check_command"), self._staging]
-        try:
-            ended = _hook.run(argv, environment, options.check_timeout, self._stop)
-        except OSError as error:
-            raise MachineError("run", argv[0], error, "check --check_command") from error
-        finally:
-            remove(donefile)
-        if ended.code == 0:
-            return
-        why = _hook.why(ended, options.check_timeout)
-        if _hook.refuses(ended):
-            raise ReleaseError(
-                "use", options.remote_model_name, f"--check_command refused it: {why}"
-            )
-        raise MachineError("check", options.remote_model_name, f"--check_command failed: {why}")
-
-    def _run_on_swap(self, announced: _Announced) -> None:
-        options = self.options
-        argv = [*_hook.words(options.on_swap, "--on_swap"), self.folder.live]
-        try:
-            environment = self._environment(announced.identity)
-            ended = _hook.run(argv, environment, options.on_swap_timeout, self._stop)
-        except OSError as error:
-            logger.error("cannot run --on_swap %s: %s", argv[0], error.strerror)
-            return
-        if ended.code != 0:
-            logger.error("--on_swap failed: %s", _hook.why(ended, options.on_swap_timeout))
-
-    def _environment(self, identity: Identity) -> dict[str, str]:
-        return {
-            "SERVING_MONITOR_MODEL": self.options.local_model_name,
-            "SERVING_MONITOR_LIVE": self.folder.live,
-            "SERVING_MONITOR_RELEASE": "" if identity.release is None else str(identity.release),
-        }
 
     def _put_away(self, old: Optional[str]) -> None:
         """The release that was replaced is kept, or goes."""

@@ -1,0 +1,53 @@
+"""How the values of options are read: text or a TOML value in, a checked value out.
+
+Each raises ``ValueError`` with the reason; a float or int that is too large, ``OverflowError``.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+def seconds(text: object) -> float:
+    value = float(str(text))
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{text} is not a number of seconds")
+    return value
+
+
+def interval(text: object) -> float:
+    value = seconds(text)
+    if not 0 < value <= 31_536_000:
+        raise ValueError(f"{text} is not more than 0 s and at most a year")
+    return value
+
+
+def port(text: object) -> int:
+    value = int(str(text))
+    if not 1 <= value <= 65535:
+        raise ValueError(f"{text} is not a port (1 to 65535)")
+    return value
+
+
+def count(text: object) -> int:
+    value = int(str(text))
+    if value < 0:
+        raise ValueError(f"{text} is negative")
+    return value
+
+
+def size(text: object) -> int:
+    """``500``, ``64K``, ``20M``, ``2G``, ``1T``: bytes, in powers of 1024."""
+    word = str(text).strip().upper()
+    word = word[:-1] if word.endswith("B") else word
+    scale = {"K": 1, "M": 2, "G": 3, "T": 4}.get(word[-1:], 0)
+    value = float(word[:-1] if scale else word)
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{text} is not a number of bytes")
+    return int(value * 1024**scale)
+
+
+def switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false is expected")
+    return value
