@@ -107,7 +107,10 @@ def main() -> int:
         child.poll()
         _reap_adopted(child.pid)
         time.sleep(0.01)
-    code = child.poll()
+    # A JVM's first thread is a zombie before its others have ended: its status comes later.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(KILL_S)
+    code = child.returncode
     _reap_all(KILL_S)
     return code if code is not None and code >= 0 else 128 - (code or 0)
 
