@@ -156,9 +156,12 @@ def test_long_names_hold_for_one_member_only(tmp_path: Path) -> None:
         + extension(tarfile.XHDTYPE, pax(path="model/pax", size="2", mtime="1.5"))
         + member("cut", b"22")
         + member("model/own", b"3")
+        + extension(tarfile.GNUTYPE_LONGNAME, b"model/folder/\0")
+        + member("cut", type=tarfile.DIRTYPE)
         + END
     )
-    assert read(tmp_path, packed) == {"long": b"1", "pax": b"22", "own": b"3"}
+    found = read(tmp_path, packed)
+    assert found == {"long": b"1", "pax": b"22", "own": b"3", "folder/": b""}
 
 
 def test_the_size_in_a_pax_header_counts(tmp_path: Path) -> None:
