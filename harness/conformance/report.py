@@ -108,13 +108,18 @@ def page(runs: Sequence[Run]) -> str:
         lines += [
             f"- **{about['name']}**: `{shlex.join(shlex.split(about['command']))}`, "
             f"{summary(results)}; run on {about['date']}, seed {about['seed']}, interval "
-            f"{about['interval']} s{', sampled' if about.get('short') else ''}.",
+            f"{about['interval']} s{', sampled' if about.get('short') else ''}"
+            f"{_in_runs(about.get('runs', 1))}.",
         ]
     for family, scenarios in FAMILIES:
         lines += ["", f"## {family}", ""]
         lines += _table([scenario() for scenario in scenarios], runs)
     lines += _reasons(runs)
     return "\n".join(lines) + "\n"
+
+
+def _in_runs(count: int) -> str:
+    return f", put together from {count} runs (the first one's options are shown)" * (count > 1)
 
 
 def _table(scenarios: Sequence[Scenario], runs: Sequence[Run]) -> list[str]:

@@ -95,10 +95,11 @@ def merged(
     runs: Iterable[tuple[dict[str, Any], list[Result]]],
 ) -> list[tuple[dict[str, Any], list[Result]]]:
     """Runs of the same monitor's name as one, in the order they come; of two results for one
-    pair the first stays."""
+    pair the first stays. ``runs`` in what is said about them counts them."""
     by_name: dict[str, tuple[dict[str, Any], dict[tuple[str, str], Result]]] = {}
     for about, results in runs:
-        _, pairs = by_name.setdefault(str(about["name"]), (about, {}))
+        whole, pairs = by_name.setdefault(str(about["name"]), ({**about, "runs": 0}, {}))
+        whole["runs"] += about.get("runs", 1)
         for result in results:
             pairs.setdefault((result.scenario, result.place), result)
     return [(about, list(pairs.values())) for about, pairs in by_name.values()]
