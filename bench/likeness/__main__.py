@@ -5,8 +5,8 @@
     python -m bench.likeness --only reload         facts whose group or text contains it
 
 Prints one table, a line for each fact: ``same``, ``better`` (the difference that the engine's
-README names), or DIFFERS with what was seen. Exit code 0 when no fact differs, 1 when one does,
-2 for bad input.
+README names), ``unknown`` with what is missing to tell, or DIFFERS with what was seen. Exit code
+0 when no fact differs, 1 when one does, 2 for bad input.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from collections import Counter
 from harness.errors import HarnessError
 
 from . import server
-from .checks import Check, Differs, Subject, load_all
+from .checks import Check, Differs, Missing, Subject, load_all
 
 
 def judge(one: Check, subject: Subject) -> tuple[str, str]:
-    """``same``, ``better`` or ``DIFFERS``, and what was seen."""
+    """``same``, ``better``, ``unknown`` or ``DIFFERS``, and what was seen."""
     try:
         better = one.function(subject)
+    except Missing as error:
+        return "unknown", str(error)
     except (Differs, HarnessError, OSError, EOFError) as error:
         return "DIFFERS", f"{type(error).__name__}: {error}"
     return ("better", one.wanted) if better else ("same", "")

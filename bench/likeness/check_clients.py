@@ -4,12 +4,13 @@ their own (the compiled client reads the command line of its process, and is use
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from .checks import PRICE, Subject, check, holds, same
+from .checks import JSON_BODY, PRICE, Missing, Subject, check, holds, same
 
 
 def ask(subject: Subject, *words: str, port: int = 0, model: str = "uci") -> tuple[Any, str]:
@@ -47,6 +48,24 @@ for _mode in ("JSON", "protobuf", "gzip", "gRPC"):
     def _(subject: Subject, _mode: str = _mode) -> None:
         answers, _ = ask(subject, "http", _mode)
         same(answers, [PRICE] * 200 if _mode == "gzip" else [PRICE])
+
+
+for _name, _option in (("HTTP/1.1", "--http1.1"), ("h2c", "--http2-prior-knowledge")):
+
+    @check("clients", f"curl over {_name}")
+    def _(subject: Subject, _option: str = _option) -> None:
+        curl = shutil.which("curl")
+        if curl is None:
+            raise Missing("curl is not installed")
+        url = f"http://127.0.0.1:{subject.port}/GeneralModelService/inference"
+        done = subprocess.run(
+            [curl, "-sS", "--max-time", "20", _option, "-d", "@-", url],
+            input=JSON_BODY,
+            capture_output=True,
+            check=False,
+        )
+        holds(done.returncode == 0, done.stderr.decode())
+        same(json.loads(done.stdout)["outputs"][0]["tensor"][0]["float_data"], [PRICE])
 
 
 @check(

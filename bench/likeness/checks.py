@@ -28,6 +28,10 @@ class Differs(AssertionError):
     """The fact does not hold; the text says what was seen instead."""
 
 
+class Missing(Exception):
+    """The fact cannot be looked at on this machine; the text says what is missing."""
+
+
 def same(seen: Any, expected: Any, what: str = "") -> None:
     """Raises ``Differs`` unless both are equal."""
     if seen != expected:

@@ -102,7 +102,10 @@ def opened(directory: str) -> Iterator[ModelFiles]:
     try:
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise BadModel(f"cannot open the model directory {directory}: {error.strerror}") from None
+        # The first words are the real server's, spelling included: people look for them.
+        raise BadModel(
+            f"path not exits: {directory} (cannot open the model directory: {error.strerror})"
+        ) from None
     descriptors: list[int] = []
     try:
         names = sorted(os.listdir(folder))

@@ -20,4 +20,6 @@ def _parameters() -> list[object]:
 @pytest.mark.parametrize("fact", _parameters())
 def test_the_engine_is_as_measured(fact: Check, subject: Subject) -> None:
     verdict, seen = judge(fact, subject)
+    if verdict == "unknown":
+        pytest.skip(seen)
     assert verdict == ("better" if fact.wanted else "same"), seen
