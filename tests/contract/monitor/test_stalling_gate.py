@@ -1,0 +1,93 @@
+"""The gate that stops a connection at an exact byte."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from harness.conformance.places.stall import StallingGate
+from harness.ports import free_port
+from harness.remotes.gate import INSIDE, OUTSIDE
+from harness.waits import wait_for
+
+ANSWER = bytes(range(256)) * 400
+
+
+@pytest.fixture
+def gate() -> Iterator[StallingGate]:
+    """A gate before a service that sends ``ANSWER`` to whoever connects."""
+    port = free_port()
+    with socket.create_server((INSIDE, port)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.sendall(ANSWER)
+
+        threading.Thread(target=serve, daemon=True).start()
+        with StallingGate((port,)) as opened:
+            yield opened
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def _received(connection: socket.socket, size: int) -> bytes:
+    """Up to ``size`` bytes: fewer when the connection ends."""
+    data = b""
+    while len(data) < size and (chunk := connection.recv(size - len(data))):
+        data += chunk
+    return data
+
+
+def _connect(gate: StallingGate) -> socket.socket:
+    return socket.create_connection((OUTSIDE, gate.ports[0]), timeout=10)
+
+
+def test_an_open_gate_passes_everything_and_counts_it(gate: StallingGate) -> None:
+    with _connect(gate) as connection:
+        assert _received(connection, len(ANSWER) + 1) == ANSWER
+    assert gate.traffic == len(ANSWER)
+    assert gate.stopped == 0
+
+
+def test_a_silent_connection_stops_at_the_byte_and_goes_on_where_it_stopped(
+    gate: StallingGate,
+) -> None:
+    gate.stop_after(1000, reset=False)
+    with _connect(gate) as connection:
+        assert _received(connection, 1000) == ANSWER[:1000]
+        wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
+        connection.settimeout(0.3)
+        with pytest.raises(socket.timeout):
+            connection.recv(1)
+        connection.settimeout(10)
+        gate.go_on()
+        assert _received(connection, len(ANSWER)) == ANSWER[1000:]
+
+
+def test_a_healed_gate_lets_new_connections_pass_and_the_held_one_break(
+    gate: StallingGate,
+) -> None:
+    gate.stop_after(1000, reset=False)
+    with _connect(gate) as held:
+        assert len(_received(held, 1000)) == 1000
+        wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
+        gate.heal()
+        with pytest.raises(ConnectionResetError):
+            held.recv(1)
+    with _connect(gate) as connection:
+        assert _received(connection, len(ANSWER)) == ANSWER
+
+
+def test_a_cut_connection_is_reset_at_the_byte(gate: StallingGate) -> None:
+    gate.stop_after(1000, reset=True)
+    with _connect(gate) as connection, pytest.raises(ConnectionResetError):
+        _received(connection, len(ANSWER))
+    assert gate.stopped == 1
+    assert gate.traffic == 1000
