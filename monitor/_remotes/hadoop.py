@@ -1,8 +1,9 @@
 """HDFS and AFS through ``hadoop fs`` (``--type hdfs`` and ``afs``), never through a shell.
 
-A JVM starts in 1 to 5 seconds, so a poll takes one. The last donefile decides which: when it had
-a manifest, ``-cat`` (its content says everything); otherwise ``-stat`` (time in milliseconds and
-length), and ``-cat`` only when that has changed. Upstream reads ``-ls``, which shows minutes.
+A JVM starts in 1 to 5 seconds, so a poll should take one. The last donefile decides which: when
+it had a manifest, ``-cat`` (its content says everything); otherwise ``-stat`` (time in
+milliseconds and length), and a second one for ``-cat`` unless the file is empty. Upstream reads
+``-ls``, which shows minutes.
 """
 
 from __future__ import annotations
@@ -71,17 +72,11 @@ class HadoopRemote(Remote):
                 self._seen = None
                 return None
         mark = self._stat("read", path)
-        if mark is None:
-            self._seen = None
-            return None
-        if seen is None or seen.mark != mark:
-            content = self._cat(path)
-            if content is None:
-                self._seen = None
-                return None
-            seen = Sighting(content, mark)
-        self._seen = seen
-        return seen
+        # Of an empty file there is nothing to read. Any other is read at every poll: its time can
+        # be set, and a file moved over it brings its own.
+        content = b"" if mark is None or mark.endswith(" 0") else self._cat(path)
+        self._seen = None if mark is None or content is None else Sighting(content, mark)
+        return self._seen
 
     def open(self, name: str, offset: int = 0, mark: str = "") -> Download:
         path = join(self._base, name)

@@ -107,6 +107,12 @@ def test_a_donefile_comes_changes_is_touched_and_goes(
     fifth = remote.look("donefile")
     assert fifth is not None
     assert fifth.content == b"plain"
+    for content in (b"one", b"two"):
+        put(client, f"{base}/donefile", content)
+        client.set_times(f"{base}/donefile", modification_time=1_700_000_000_001)
+        sixth = remote.look("donefile")
+        assert sixth is not None
+        assert sixth.content == content
     client.delete(f"{base}/donefile")
     assert remote.look("donefile") is None
 
