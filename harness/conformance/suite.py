@@ -115,6 +115,8 @@ def run_place(
         verdict, observed = run_pair(
             scenario, place, stock, folder / f"{scenario.name}-{place.name}"
         )
+        # Where it happened is the run's folder; evidence is read elsewhere, too.
+        verdict = Verdict(verdict.word, verdict.evidence.replace(f"{folder}/", ""))
         facts = tuple(sorted((k, v) for k, v in observed.facts.items() if k != "secret"))
         took = time.monotonic() - began
         results.append(tell(Result(scenario.name, place.name, verdict, took, facts)))
