@@ -10,9 +10,9 @@ engine touches it:
 What the child finds out (the graph, and whether queries may share a run) the engine need not find
 out again while its clients wait.
 
-The nursery is forked once, when the library is loaded and no thread runs yet, and shares its
-memory with the engine; a trial costs a fork and the load itself, at low priority, on another
-core. It ends with the engine, however that ends.
+The nursery is forked once, when the library is loaded and no thread of the engine's runs yet (the
+library has one, which sleeps), and shares its memory with the engine; a trial costs a fork and the
+load itself, at low priority, on another core. It ends with the engine, however that ends.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Nursery:
 
     @classmethod
     def start(cls, feeds: Sequence[Variable], fetches: Sequence[Variable]) -> Nursery:
-        """Forks it. Has to be called while the process has one thread."""
+        """Forks it. Has to be called before the engine starts a thread."""
         library()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         engine = os.getpid()
