@@ -360,6 +360,7 @@ def test_a_negative_size_is_refused(tmp_path: Path) -> None:
         (b"9 =model\n", "pax header in it is damaged"),
         (b"8 path \n", "pax header in it is damaged"),
         (b"0 path=a\n", "pax header in it is damaged"),
+        (b"9" * 5000 + b" path=a\n", "pax header in it is damaged"),
         (b"9 size=-1\n", "pax header in it is damaged"),
         (pax(size="x"), "pax header in it is damaged"),
         (pax(size="٣"), "pax header in it is damaged"),
@@ -368,7 +369,7 @@ def test_a_negative_size_is_refused(tmp_path: Path) -> None:
         (pax(**{"GNU.sparse.major": "1"}), "'GNU.sparse.major'"),
         (pax(linkpath="/etc/passwd"), "'linkpath'"),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_a_damaged_or_unwanted_pax_header_is_refused(
     tmp_path: Path, content: bytes, why: str
