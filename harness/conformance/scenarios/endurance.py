@@ -159,6 +159,10 @@ class ManyReleases(Scenario):
             stage.observed.facts["releases"] = str(number + 1)
             _measure(stage, figures)
         stage.observed.facts["releases wanted"] = str(count)
+        for name, series in figures.items():
+            if series:
+                middle = series[len(series) // 2]
+                stage.observed.facts[f"{name} at half, at end"] = f"{middle:g}, {series[-1]:g}"
 
 
 def _measure(stage: Stage, figures: dict[str, list[float]]) -> None:
