@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import containers
-from harness.containers import cleaning, engine, images
+from harness.containers import bases, cleaning, engine, images
 from harness.containers.remotes import ContainerFtp, ContainerRemote
 from harness.errors import BadInput, Failed
 from harness.waits import wait_for
@@ -171,3 +172,21 @@ def test_a_changed_file_makes_another_tag(tmp_path: Path, monkeypatch: pytest.Mo
 def test_only_projects_of_the_harness_are_taken_down() -> None:
     with pytest.raises(BadInput, match="is no project of the harness"):
         cleaning.down(["somebody-elses"])
+
+
+def test_cleaning_removes_images_that_stand_on_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Under a label of its own, so that nobody has to build the real ones anew.
+    label = f"org.hot-loading.test-{secrets.token_hex(4)}"
+    monkeypatch.setattr(images, "LABEL", label)
+    base = bases.ensure("bullseye", lambda _: None, False)
+    for name in ("lower", "upper"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "Dockerfile").write_text(f"FROM {base}\nRUN echo {label} > /{name}\n")
+        base = f"hot-loading/test-{name}:{label[-8:]}"
+        engine.docker("build", "--quiet", "--tag", base, "--label", f"{label}={name}", str(folder))
+    assert len(cleaning.built_images()) == 2
+    assert cleaning.remove_images() == "removed 2 images"
+    assert cleaning.built_images() == []
