@@ -365,11 +365,12 @@ def test_a_negative_size_is_refused(tmp_path: Path) -> None:
         (pax(size="x"), "pax header in it is damaged"),
         (pax(size="٣"), "pax header in it is damaged"),
         (pax(size="9" * 20), "pax header in it is damaged"),
+        (pax(size="9" * 21), "pax header in it is damaged"),
         (b"10 path=\xff\n", "no UTF-8 name"),
         (pax(**{"GNU.sparse.major": "1"}), "'GNU.sparse.major'"),
         (pax(linkpath="/etc/passwd"), "'linkpath'"),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_a_damaged_or_unwanted_pax_header_is_refused(
     tmp_path: Path, content: bytes, why: str
