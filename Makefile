@@ -57,9 +57,12 @@ docker-ready: setup
 test-docker: docker-ready
 	@$(PY) -m pytest -m docker tests/docker $(PYTEST)
 
-## make conformance    the whole conformance suite against our monitor
+KNOWN := harness/conformance/expected
+## make conformance    the whole conformance suite against our monitor (hours); makes its page
 conformance: setup
-	@$(PY) -m harness conformance --monitor-cmd '$(PY) -m monitor'
+	@$(PY) -m harness conformance --name ours --monitor-cmd '$(PY) -m monitor' --interval 0.3 \
+	  --remotes http,ftp,hdfs,webhdfs --page docs/conformance.md \
+	  --beside $(KNOWN)/stock-results.json --beside $(KNOWN)/stock-dash-results.json
 
 BENCHES ?= likeness engine engine_reloads fuzz_engine monitor_publish
 ## make bench    the benchmarks, a table each (BENCHES=engine: one of them)
