@@ -55,6 +55,7 @@ docker-ready: setup
 
 ## make test-docker    the tests in containers
 test-docker: docker-ready
+	@$(PY) -m harness.containers build
 	@$(PY) -m pytest -m docker tests/docker $(PYTEST)
 
 KNOWN := harness/conformance/expected

@@ -27,12 +27,11 @@ from .errors import Failed
 from .history import Event, History
 from .leg_history import same
 from .observe import Observer, Tail, digest_of
-from .process import Process, marked
+from .process import LEG_MARK, Process, marked
 from .remotes.base import Remote
 from .serving.base import Serving
 from .waits import wait_for
 
-_MARK = "HARNESS_LEG"
 Say = Callable[[str], None]
 ServingFactory = Callable[[Path, str], Serving]
 
@@ -159,7 +158,7 @@ class Leg:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.serving_folder.mkdir(exist_ok=True)
         # Whatever this leg starts carries the mark: stop() looks for what is left.
-        os.environ[_MARK] = self.mark
+        os.environ[LEG_MARK] = self.mark
         self._stack.callback(self.remote.stop)
         self.remote.start()
         self.remote.ready()
@@ -321,7 +320,7 @@ class Leg:
                 self.record_server()
         finally:
             self._stack.close()
-            os.environ.pop(_MARK, None)
+            os.environ.pop(LEG_MARK, None)
         left = marked(self.mark)
         if left:
             raise Failed(f"processes {left} of the {self.remote.name} leg are still running")

@@ -24,6 +24,9 @@ from .startable import Startable
 from .waits import tail, wait_for
 
 _GUARD = Path(guard.__file__)
+# A leg of a run puts its own mark here; every process started meanwhile inherits it, whatever
+# other environment it is given.
+LEG_MARK = "HARNESS_LEG"
 
 
 def marked(mark: str) -> list[int]:
@@ -85,7 +88,7 @@ class Process(Startable):
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=self._cwd,
-                    env={**(os.environ if self._env is None else self._env), self._mark: "1"},
+                    env=self._environment(),
                     pass_fds=[reading],
                     start_new_session=True,
                 )
@@ -95,6 +98,12 @@ class Process(Startable):
         finally:
             os.close(reading)
         self._lifeline = writing
+
+    def _environment(self) -> dict[str, str]:
+        environment = dict(os.environ if self._env is None else self._env)
+        if LEG_MARK in os.environ:
+            environment[LEG_MARK] = os.environ[LEG_MARK]
+        return {**environment, self._mark: "1"}
 
     @property
     def stdin(self) -> IO[bytes]:

@@ -56,5 +56,7 @@ def remove_images() -> str:
 
 def built_images() -> list[str]:
     """Ids of the images that ``images`` built, each once, newest first."""
-    found = engine.docker("image", "ls", "--quiet", "--filter", f"label={images.LABEL}").split()
+    # By name too: what somebody built on one of them has inherited the label.
+    filters = ["--filter", f"label={images.LABEL}", "--filter", "reference=hot-loading/*"]
+    found = engine.docker("image", "ls", "--quiet", *filters).split()
     return list(dict.fromkeys(found))

@@ -6,9 +6,11 @@ names, because Compose 1.29 and 2 name containers differently.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -60,26 +62,43 @@ def command(
 
     ``both`` gives standard output and error together.
     """
+    process = subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=None if environment is None else {**os.environ, **environment},
+        # Ctrl-C is the harness's to handle: it takes the containers down in order.
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=deadline_s,
-            env=None if environment is None else {**os.environ, **environment},
-            # Ctrl-C is the harness's to handle: it takes the containers down in order.
-            start_new_session=True,
-            check=False,
-        )
+        output, error = process.communicate(timeout=deadline_s)
     except subprocess.TimeoutExpired:
+        _end(process)
         raise Failed(f"`{_shown(argv)}` did not end within {deadline_s:g} s") from None
-    if check and done.returncode:
-        words = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+    except BaseException:
+        _end(process)
+        raise
+    if check and process.returncode:
+        words = (error or output).decode(errors="replace").strip().splitlines()
         raise Failed(
-            f"`{_shown(argv)}` ended with exit code {done.returncode}: "
+            f"`{_shown(argv)}` ended with exit code {process.returncode}: "
             + "\n".join(words[-8:] or ["(it said nothing)"])
         )
-    return (done.stdout + (done.stderr if both else b"")).decode(errors="replace").strip()
+    return (output + (error if both else b"")).decode(errors="replace").strip()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a command and what it started: Compose is a plugin, a child of the docker command, and
+    would go on making containers that nobody takes down."""
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signum)
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            continue
+        return
 
 
 def _shown(argv: Sequence[str]) -> str:

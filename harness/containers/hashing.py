@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 
-_IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+# What building and testing leave in a source folder; neither hashed nor copied into an image.
+IGNORED = ("__pycache__", ".*_cache", "build", "dist", "*.egg-info", "*.pyc")
 
 
 def files_under(path: Path) -> list[Path]:
     """The files of a folder, sorted, without caches; of a file, the file."""
     if path.is_file():
         return [path]
-    found = (file for file in path.rglob("*") if file.is_file() and file.suffix != ".pyc")
-    return sorted(file for file in found if not _IGNORED.intersection(file.parts))
+    return sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file()
+        and not any(
+            fnmatch(part, pattern)
+            # Only below the folder: the checkout itself may lie in one called "build".
+            for part in file.relative_to(path).parts
+            for pattern in IGNORED
+        )
+    )
 
 
 def content_hash(inputs: Iterable[tuple[str, Path]], words: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from typing import Optional
 from ..errors import BadInput
 from ..paths import cache_dir, repository_root
 from . import bases, engine, staging
-from .hashing import content_hash
+from .hashing import IGNORED, content_hash
 from .packages import Selection
 
 _BUILD_DEADLINE_S = 900.0
@@ -163,7 +163,7 @@ def _build(image: Image, base: str, wanted: str, say: Callable[[str], None]) -> 
 
 def fill_context(image: Image, context: Path) -> None:
     """Puts together the build context: the image's folder, sources, what is staged, the CA."""
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    ignored = shutil.ignore_patterns(*IGNORED)
     shutil.copytree(image.folder, context, dirs_exist_ok=True, ignore=ignored)
     for name, path in image.sources:
         source, target = repository_root() / path, context / name
@@ -178,3 +178,8 @@ def fill_context(image: Image, context: Path) -> None:
         shutil.copy(authorities, context / "ca" / "bundle.crt")
     if image.stage is not None:
         image.stage(context)
+    # The services do not run as root: a checkout made with umask 077 must be readable all the same.
+    for item in context.rglob("*"):
+        if not item.is_symlink():
+            mode = item.stat().st_mode
+            item.chmod(mode | 0o444 | (0o111 if item.is_dir() or mode & 0o100 else 0))

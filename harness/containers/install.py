@@ -70,6 +70,7 @@ def ready(say: Callable[[str], None], allow_install: bool) -> None:
         compose.forget()
         needs = missing()
         if not needs:
+            _try_a_container()
             return
         need = needs[0]
         if need.what.startswith("base image"):
@@ -94,6 +95,19 @@ def ready(say: Callable[[str], None], allow_install: bool) -> None:
         say(f"{need.what}: {need.why}")
         need.do(say)
     raise Failed(f"still missing after installing it: {'; '.join(n.what for n in missing())}")
+
+
+def _try_a_container() -> None:
+    """Raises ``BadInput`` where an engine answers and yet runs nothing (a sandbox)."""
+    base = bases.find("bookworm")
+    assert base is not None, "missing() found all base images"
+    words = ("run", "--rm", "--network", "none", base, "true")
+    try:
+        engine.docker(*words, deadline_s=120)
+    except Failed as error:
+        raise BadInput(
+            f"the Docker engine answers, but cannot run a container here: {error}; use ON=local"
+        ) from error
 
 
 # -- the engine -----------------------------------------------------------------------------------

@@ -86,22 +86,30 @@ class Stack:
         """Stops and removes containers, networks and volumes, keeps the logs. Safe to repeat."""
         if not self.is_up:
             return
+        word = b""
         try:
             with contextlib.suppress(Failed):
                 # A paused container cannot be stopped.
                 self._each(None, self._unpause)
                 self.compose("stop", "--timeout", str(self._stop_grace_s), deadline_s=60)
-            self.keep_logs()
+            # A full disk must not leave the containers standing.
+            with contextlib.suppress(OSError):
+                self.keep_logs()
             with contextlib.suppress(Failed):
                 self.compose("down", "--volumes", "--timeout", "1", deadline_s=_DOWN_DEADLINE_S)
             # Compose leaves what it cannot account for (a network somebody disconnected).
             sweep.remove(engine.client(), self.project)
+            # Only when nothing is found any more is there nothing left for the sweeper to do.
+            if not sweep.remove(engine.client(), self.project):
+                word = b"done"
         finally:
-            self._let_go(b"" if engine.containers(self.project) else b"done")
+            self._let_go(word)
 
     def compose(self, *arguments: str, deadline_s: float = 60.0) -> str:
         """Runs a Compose command on this project."""
-        return engine.command([*self.compose_words(), *arguments], deadline_s)
+        # Compose lets the environment win over --env-file: a user's own HTTP_PORT must not.
+        words = [*self.compose_words(), *arguments]
+        return engine.command(words, deadline_s, environment=self.variables)
 
     def compose_words(self) -> list[str]:
         """The Compose command with this project's name, settings and files."""
@@ -148,9 +156,9 @@ class Stack:
         return (os.getuid(), os.getgid()) if os.getuid() else (SERVICE_UID, SERVICE_UID)
 
     def _prepare_folder(self) -> None:
-        if any(character in str(self.folder) for character in ":$\"'\n"):
+        if any(character in str(self.folder) for character in ":$\"'\n#\\"):
             raise BadInput(
-                f"{self.folder} cannot be shared with a container: Compose gives ':', '$' and "
+                f"{self.folder} cannot be shared with a container: Compose gives ':', '$', '#' and "
                 "quotes in a path a meaning of their own; use another folder"
             )
         self.write_settings()

@@ -12,6 +12,7 @@ Standard library only and no import from the project: it starts in 20 ms.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -85,8 +86,10 @@ def main() -> int:
         said += block
     if said.endswith(b"done"):
         return 0
-    if os.path.isdir(folder):
-        keep_logs(docker, project, folder, life)
+    # A full disk must not leave the containers standing.
+    with contextlib.suppress(OSError):
+        if os.path.isdir(folder):
+            keep_logs(docker, project, folder, life)
     # A `compose up` that was under way when the harness died may still be making things.
     quiet = 0
     deadline = time.monotonic() + 60

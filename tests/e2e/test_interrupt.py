@@ -49,6 +49,8 @@ def test_nothing_is_left_after(tmp_path: Path, moment: str, signum: int, code: i
             command,
             cwd=tmp_path,
             env={**os.environ, name: value, "PYTHONUNBUFFERED": "1"},
+            # A shell's background job has it ignored, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
             stdout=output,
             stderr=subprocess.STDOUT,
         ) as run,
