@@ -56,6 +56,7 @@ def run(settings: RunSettings, console: Console) -> int:
     def say(text: str) -> None:
         console.print(f"[{time.monotonic() - begin:6.1f} s] {text}", markup=False, highlight=False)
 
+    _check_prerequisites(settings, say)
     binary = _binary(settings, say)
     console.print(f"serving binary: {binary}", markup=False, highlight=False, soft_wrap=True)
     folder = new_run_folder(settings.runs, settings.leg.seed)
@@ -119,11 +120,24 @@ def _check(settings: RunSettings) -> None:
         )
 
 
+def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> None:
+    """Raises ``BadInput`` for what a later leg would miss, before the first one is started."""
+    if settings.on == "local" and "hdfs" in settings.remotes:
+        from .hadoop import java
+
+        java()
+    if settings.on == "docker" or settings.serving in ("docker", "official-docker"):
+        from .containers.bases import installing_allowed
+        from .containers.install import ready
+
+        ready(say, installing_allowed())
+
+
 def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
     if settings.serving in ("docker", "official-docker"):
-        from .containers import serving_binary  # type: ignore[attr-defined,unused-ignore]
+        from .containers import serving_binary
 
-        return serving_binary(settings.serving, settings.device)  # type: ignore[no-any-return,unused-ignore]
+        return serving_binary(settings.serving, settings.device)
     return choose(settings.serving, settings.device, say)
 
 
@@ -145,7 +159,8 @@ def _serving_factory(
         if settings.serving in ("docker", "official-docker"):
             from .containers import serving
 
-            return serving(folder, model=model, binary=binary, port=port)  # type: ignore[no-any-return,unused-ignore]
+            tick = settings.leg.tick_s
+            return serving(folder, model=model, binary=binary, port=port, reload_interval_s=tick)
         from .serving.local import LocalServing
 
         return LocalServing(

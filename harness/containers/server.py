@@ -215,6 +215,10 @@ class ContainerServing(Serving):
         return [*self._stack.logs, self.log_file]
 
 
-def serving(folder: Path, *, model: str, binary: ServingBinary, port: int) -> ContainerServing:
+def serving(
+    folder: Path, *, model: str, binary: ServingBinary, port: int, reload_interval_s: int = 1
+) -> ContainerServing:
     """The server in a container over ``folder``, not started; ``binary`` is the image."""
-    return ContainerServing(folder, binary=binary, port=port, model=model)
+    return ContainerServing(
+        folder, binary=binary, port=port, model=model, reload_interval_s=reload_interval_s
+    )
