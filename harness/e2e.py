@@ -52,6 +52,9 @@ def run(settings: RunSettings, console: Console) -> int:
     """
     begin = time.monotonic()
     _check(settings)
+    # All of it is on this machine, where a proxy of the user's would lead nowhere.
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
 
     def say(text: str) -> None:
         console.print(f"[{time.monotonic() - begin:6.1f} s] {text}", markup=False, highlight=False)

@@ -169,17 +169,8 @@ class ContainerServing(Serving):
             os.chown(path, SERVICE_UID, SERVICE_UID, follow_symlinks=False)
 
     def ready(self, deadline_s: float = 90.0) -> None:
-        import requests
-
-        def healthy() -> bool:
-            with requests.Session() as session:
-                session.trust_env = False
-                answer = session.get(f"http://127.0.0.1:{self.port}/health", timeout=2)
-            return answer.status_code == 200 and self.log_file.exists()
-
-        self._stack.wait_ready(
-            healthy, f"the server in a container on port {self.port} to answer /health", deadline_s
-        )
+        what = f"the server in a container on port {self.port} to answer /health"
+        self._stack.wait_ready(self.healthy, what, deadline_s)
 
     def stop(self) -> None:
         self._stack.down()

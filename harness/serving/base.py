@@ -30,6 +30,16 @@ class Serving(Startable):
     def ready(self, deadline_s: float = 90.0) -> None:
         """Returns once the server says it is healthy; else raises ``Failed``."""
 
+    def healthy(self) -> bool:
+        """Whether the server answers its health page and has its log. Raises what requests does."""
+        import requests
+
+        with requests.Session() as session:
+            # It is on this machine: a proxy of the user's could not reach it.
+            session.trust_env = False
+            answer = session.get(f"http://127.0.0.1:{self.port}/health", timeout=2)
+        return answer.status_code == requests.codes.ok and self.log_file.exists()
+
     @abstractmethod
     def stop(self) -> None:
         """Ends it in order. Safe to repeat."""

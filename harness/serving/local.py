@@ -82,12 +82,8 @@ class LocalServing(Serving):
     def ready(self, deadline_s: float = 90.0) -> None:
         import requests
 
-        def healthy() -> bool:
-            answer = requests.get(f"http://127.0.0.1:{self.port}/health", timeout=2)
-            return answer.status_code == 200 and self.log_file.exists()
-
         wait_for(
-            healthy,
+            self.healthy,
             f"the server on port {self.port} to answer /health",
             deadline_s,
             retry_on=(requests.RequestException,),
