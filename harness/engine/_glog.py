@@ -57,7 +57,8 @@ class Stamps:
 class Log:
     """The log of one process. All methods may be called from any thread.
 
-    ``folder`` is made when it is missing. Raises ``OSError`` when no file can be made there.
+    ``folder`` is made when it is missing. Making the log raises ``OSError`` when no file can be
+    made there; after that a line that cannot be written is dropped, and nothing raises.
     """
 
     def __init__(
@@ -98,7 +99,11 @@ class Log:
         descriptor = os.open(
             self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o664
         )
-        os.write(descriptor, header(self._host, now).encode())
+        try:
+            os.write(descriptor, header(self._host, now).encode())
+        except OSError:
+            os.close(descriptor)
+            raise
         link = self._folder / f"{self._program}.{_NAMES[severity]}"
         # glog removes and links anew; it never follows what stands there.
         with contextlib.suppress(FileNotFoundError):
@@ -133,8 +138,7 @@ class Log:
                     self._put(level, text.encode())
         shown = "".join(line for severity, line in lines if severity >= self._stderr_from)
         if shown:
-            sys.stderr.write(shown)
-            sys.stderr.flush()
+            _show(shown)
 
     def info_line(self, where: str, message: str, tid: Optional[int] = None) -> None:
         self.write(INFO, where, message, tid)
@@ -160,14 +164,22 @@ class Log:
             text, self._pending = "".join(self._pending), []
             self._put(INFO, text.encode())
             if self._stderr_from == INFO:
-                sys.stderr.write(text)
+                _show(text)
 
     def _put(self, severity: int, data: bytes) -> None:
         if self._only_stderr:
             return
-        descriptor = self._files[severity]
-        if descriptor is None:
-            descriptor = self._open(severity)
-        # A full disk must not end the service; glog drops the line as well.
+        # A full disk, a folder that is gone and too many open files must not end the service;
+        # glog drops the line as well.
         with contextlib.suppress(OSError):
+            descriptor = self._files[severity]
+            if descriptor is None:
+                descriptor = self._open(severity)
             os.write(descriptor, data)
+
+
+def _show(text: str) -> None:
+    """To stderr, whose reader may be gone (OSError) and which may be closed (ValueError)."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

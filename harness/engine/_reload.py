@@ -82,8 +82,13 @@ class ReloadThread(threading.Thread):
     def run(self) -> None:
         while not self._stopping:
             self._sleep.wait(self._interval_s)
-            if not self._stopping:
+            if self._stopping:
+                return
+            try:
                 self.tick()
+            except Exception as error:
+                # Without this thread there is no reload any more, and nobody would see why.
+                self._log.error_line("server.cpp:157", f"{type(error).__name__}: {error}")
 
     def stop(self) -> None:
         self._stopping = True

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import shutil
+import signal
+import sys
 from pathlib import Path
+
+import pytest
 
 from harness.engine._glog import ERROR, INFO, WARNING, Log, Stamps, file_name
 
@@ -71,3 +77,35 @@ def test_lines_below_the_lowest_level_are_left_out(tmp_path: Path) -> None:
     assert "quiet" not in text
     assert "loud" in text
     assert not log.requests_logged
+
+
+def test_a_log_that_cannot_be_written_raises_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log(tmp_path / "log", also_to_stderr=True)
+    shutil.rmtree(tmp_path / "log")
+    gone = open(os.devnull, "w")  # noqa: SIM115
+    gone.close()
+    monkeypatch.setattr(sys, "stderr", gone)
+    log.collect("line\n")
+    log.error_line("a.cpp:1", "no folder, no stderr")
+    # As soon as it can be written again, it is.
+    (tmp_path / "log").mkdir()
+    log.error_line("a.cpp:1", "back")
+    assert "back" in (tmp_path / "log" / "serving.ERROR").read_text()
+
+
+def test_a_file_whose_header_cannot_be_written_is_closed(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log", stderr_threshold=ERROR + 1)
+    before = len(os.listdir("/proc/self/fd"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Every write that would make a file larger fails with EFBIG, once its signal is ignored.
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        for _ in range(3):
+            log.error_line("a.cpp:1", "no room")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert len(os.listdir("/proc/self/fd")) == before

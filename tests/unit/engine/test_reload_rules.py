@@ -10,6 +10,7 @@ import pytest
 
 from harness.engine._glog import Log
 from harness.engine._reload import Decision, ReloadThread, Tick, decide, look
+from harness.waits import wait_for
 
 
 @pytest.mark.parametrize(
@@ -97,3 +98,24 @@ def test_a_time_file_that_is_gone_and_back_with_its_second_causes_no_reload(
     thread.tick()
     assert loads == []
     assert messages(tmp_path).count(f"Failed stat config file:{tag}") == 1
+
+
+def test_a_tick_that_raises_does_not_end_the_thread(tmp_path: Path, log: Log) -> None:
+    tag = tmp_path / "tag"
+    tag.touch()
+    os.utime(tag, (10, 10))
+    loads: list[None] = []
+
+    def load() -> bool:
+        loads.append(None)
+        os.utime(tag, (10 + len(loads), 10 + len(loads)))
+        raise RuntimeError("what nobody thought of")
+
+    thread = ReloadThread(log, str(tag), 0, None, load)
+    thread.start()
+    try:
+        wait_for(lambda: len(loads) >= 2, "a second load", 5)
+    finally:
+        thread.stop()
+        thread.join()
+    assert any("RuntimeError: what nobody thought of" in one for one in messages(tmp_path))
