@@ -72,7 +72,7 @@ class Puller:
         ``MachineError``.
         """
         partial = self._partial
-        if partial is None or partial.identity != identity or not partial.mark:
+        if partial is None or partial.identity != identity or not self._can_resume(partial):
             self.forget()
             partial = None
         download = (
@@ -96,6 +96,8 @@ class Puller:
             )
         if manifest is not None:
             self._compare(name, partial, manifest)
+        # Nothing is left to go on with: a resume would ask for bytes behind the end.
+        self._partial = None
 
     def pull_tree(self, name: str) -> None:
         """Brings the folder ``name`` to ``tree_part``, whole."""
@@ -127,6 +129,13 @@ class Puller:
                         self._throttle.pay(len(chunk))
                 if download.size is not None and size != download.size:
                     raise RemoteError("pull", f"{name}/{entry.path}", "it came only in part")
+
+    def _can_resume(self, partial: _Partial) -> bool:
+        """Whether the remote promises it and the file is still here (a cleaner may have come)."""
+        try:
+            return bool(partial.mark) and os.path.getsize(self.part) >= partial.size
+        except OSError:
+            return False
 
     def _store(
         self,

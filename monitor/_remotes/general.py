@@ -61,6 +61,10 @@ class HttpRemote(Remote):
         if offset and mark:
             headers = {"Range": f"bytes={offset}-", "If-Range": mark}
         answer = self._get(url, "pull", headers)
+        if headers and answer.status_code == 416:
+            # Nothing is there at the offset (the file is shorter, or was here whole already).
+            answer.close()
+            return self.open(name)
         try:
             if answer.status_code in (404, 410):
                 raise RemoteError("pull", url, "the server has no such file", _NAME_HINT)

@@ -63,8 +63,9 @@ class WebHdfsRemote(Remote):
                 "check --remote_path and --remote_model_name",
             )
         now = _mark(status)
-        start = offset if offset and mark == now else 0
-        return Download(start, int(status["length"]), now, self._read("pull", path, start, None))
+        length = int(status["length"])
+        start = offset if offset < length and mark == now else 0
+        return Download(start, length, now, self._read("pull", path, start, None))
 
     def tree(self, name: str) -> list[Entry]:
         top = join(self._base, name)
@@ -118,7 +119,18 @@ class WebHdfsRemote(Remote):
 
     def _status(self, operation: str, path: str) -> Optional[dict[str, Any]]:
         with self._guard(operation, path):
-            status: Optional[dict[str, Any]] = self._connected().status(path, strict=False)
+            try:
+                status: Optional[dict[str, Any]] = self._connected().status(path, strict=False)
+                if status is not None:
+                    int(status["length"])
+            except (KeyError, TypeError, ValueError) as error:
+                # A proxy's page, or another service.
+                raise RemoteError(
+                    operation,
+                    self._where(path),
+                    "the answer is not WebHDFS's",
+                    "check --webhdfs_url",
+                ) from error
         if status is not None and status.get("type") == "DIRECTORY":
             raise RemoteError(operation, self._where(path), "it is a folder")
         return status

@@ -16,6 +16,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Optional
+from urllib.parse import unquote, urlsplit
 
 from monitor import _options
 
@@ -139,7 +140,7 @@ class Site(Place):
         self._thread.join()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        path = self.root / handler.path.strip("/").replace("%20", " ")
+        path = self.root / unquote(urlsplit(handler.path).path.strip("/"))
         if self.status is not None:
             self._send(handler, self.status, b"no", {})
             return
@@ -160,6 +161,11 @@ class Site(Place):
         wanted = handler.headers.get("Range", "")
         if wanted and handler.headers.get("If-Range") in (None, *headers.values()):
             start = int(wanted[len("bytes=") :].rstrip("-"))
+            if start >= len(content):
+                # As nginx does; RFC 9110, 15.5.17.
+                span = {"Content-Range": f"bytes */{len(content)}"}
+                self._send(handler, 416, b"no such range", {**headers, **span})
+                return
             code = 206
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         self._send(handler, code, content[start:], headers, path.name == TARBALL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import random
 import shutil
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -448,6 +449,65 @@ def test_a_broken_transfer_goes_on_where_it_broke(site: Site, tmp_path: Path) ->
     assert [headers.get("Range") for _, headers in site.seen] == [
         None, "bytes=300000-", "bytes=600000-",
     ]  # fmt: skip
+
+
+def test_what_came_whole_is_not_asked_for_again_behind_its_end(site: Site, tmp_path: Path) -> None:
+    put_old(site, BIG)
+    one = puller(site, tmp_path, Stop())
+    for _ in range(2):
+        one.pull_file(TARBALL, ONE, manifest(BIG))
+        assert part(tmp_path) == BIG
+    assert [headers.get("Range") for _, headers in site.seen] == [None, None]
+
+
+def test_a_transfer_that_broke_after_its_last_byte_begins_at_zero(
+    site: Site, tmp_path: Path
+) -> None:
+    put_old(site, BIG)
+    with make(tmp_path / "local", general_host=site.url) as remote:
+        mark = remote.open(TARBALL).mark
+        again = remote.open(TARBALL, len(BIG), mark)
+        assert again.offset == 0
+        assert b"".join(again.chunks) == BIG
+
+
+@pytest.mark.parametrize("left", [0, 1000, None])
+def test_a_part_file_that_a_cleaner_took_or_cut_is_pulled_from_zero(
+    site: Site, tmp_path: Path, left: Optional[int]
+) -> None:
+    put_old(site, BIG)
+    one = puller(site, tmp_path, Stop())
+    site.cut_after = 300_000
+    with pytest.raises(RemoteError, match="broke"):
+        one.pull_file(TARBALL, ONE, manifest(BIG))
+    if left is None:
+        (tmp_path / "tmp" / "part").unlink()
+    else:
+        os.truncate(tmp_path / "tmp" / "part", left)
+    site.cut_after = None
+    one.pull_file(TARBALL, ONE, manifest(BIG))
+    assert part(tmp_path) == BIG
+
+
+def test_webhdfs_does_not_resume_behind_the_end(site: Site, tmp_path: Path) -> None:
+    status = {"type": "FILE", "fileId": 7, "modificationTime": 1, "length": 5}
+    site.put(f"webhdfs/v1/{TARBALL}", json.dumps({"FileStatus": status}).encode())
+    with make(tmp_path / "local", type="webhdfs", webhdfs_url=site.url) as remote:
+        mark = remote.open(TARBALL).mark
+        assert remote.open(TARBALL, 4, mark).offset == 4
+        assert remote.open(TARBALL, 5, mark).offset == 0
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b"<html>", b'{"FileStatus": {}}', b"null"])
+def test_an_answer_that_is_not_webhdfs_s_is_the_remote_s_trouble(
+    site: Site, tmp_path: Path, answer: bytes
+) -> None:
+    site.put("webhdfs/v1/donefile", answer)
+    with make(tmp_path / "local", type="webhdfs", webhdfs_url=site.url) as remote:
+        with pytest.raises(RemoteError):
+            remote.look("donefile")
+        with pytest.raises(RemoteError):
+            remote.open("donefile")
 
 
 def test_another_release_or_another_file_begins_at_zero(site: Site, tmp_path: Path) -> None:
