@@ -18,9 +18,9 @@ from typing import Callable, Optional
 
 from . import _state
 from ._folder import remove
-from ._live import UNKNOWN, rename_new
+from ._live import UNKNOWN, dress, rename_new, tree
 from ._log import logger
-from ._state import flush_folder
+from ._state import Installed, flush_folder
 
 # The end of the name of a staging folder that is complete while the live directory is not there.
 READY = ".ready"
@@ -80,11 +80,14 @@ def _make_ready(staging: str) -> str:
 def _two_renames(staging: str, live: str) -> str:
     old = f"{staging}.old"
     ready = _make_ready(staging)
-    os.rename(live, old)
     try:
-        rename_new(ready, live)
+        os.rename(live, old)
+        try:
+            rename_new(ready, live)
+        except OSError:
+            os.rename(old, live)
+            raise
     except OSError:
-        os.rename(old, live)
         os.rename(ready, staging)
         raise
     return old
@@ -93,14 +96,24 @@ def _two_renames(staging: str, live: str) -> str:
 def _out_of_lower_layer(staging: str, live: str, timestamp_file: str) -> Optional[str]:
     # A copy of the old release, because what follows eats it (and --keep may want it).
     old = f"{staging}.old"
-    shutil.copytree(live, old, symlinks=True)
-    ready = _make_ready(staging)
-    _state.write_json(_torn(ready), {"live": live})
-    # First the time file: a server that finds none loads nothing and serves on.
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(live, timestamp_file))
-    shutil.rmtree(live)
-    os.rename(ready, live)
+    ready = staging + READY
+    try:
+        shutil.copytree(live, old, symlinks=True)
+        _make_ready(staging)
+        _state.write_json(_torn(ready), {"live": live})
+        # First the time file: a server that finds none loads nothing and serves on.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(live, timestamp_file))
+        shutil.rmtree(live)
+        os.rename(ready, live)
+    except OSError:
+        # On a disk that is full a copy at every try would make it worse.
+        remove(old)
+        if os.path.lexists(ready) and _state.read_json(_torn(ready)) is None:
+            os.rename(ready, staging)
+            remove(f"{_torn(ready)}.new")
+        # Else the live directory may be torn, and ``recover`` needs what is ready.
+        raise
     remove(_torn(ready))
     return old
 
@@ -115,6 +128,8 @@ def _file_by_file(staging: str, live: str, timestamp_file: str, alive: Callable[
     remove(inside)
     try:
         shutil.copytree(staging, inside)
+        # The mount has an owner and labels of its own, which a copy does not.
+        dress(tree(inside), live)
         for folder, _, files in os.walk(inside):
             for name in files:
                 alive()
@@ -130,6 +145,8 @@ def _move_in(inside: str, live: str, timestamp_file: str) -> None:
     wanted = {os.path.relpath(path, inside) for path in _files(inside)}
     # Time file after all that a server reads; state after it, so that a cut is done over.
     last = [timestamp_file, _state.NAME]
+    # Cut off from here on it is neither release, and has to be done over whichever is announced.
+    _state.write_installed(live, Installed(None, _state.read_installed(live).second))
     for name in sorted(wanted - set(last)):
         target = os.path.join(live, name)
         _make_way(live, name)
@@ -156,7 +173,9 @@ def _make_way(live: str, name: str) -> None:
         above = os.path.join(live, *parts[:depth])
         if os.path.lexists(above) and (os.path.islink(above) or not os.path.isdir(above)):
             os.unlink(above)
-        os.makedirs(above, exist_ok=True)
+        if not os.path.isdir(above):
+            os.mkdir(above)
+            dress([above], live)
     target = os.path.join(live, name)
     if os.path.isdir(target) and not os.path.islink(target):
         aside = os.path.join(live, _INSIDE, f".aside-{secrets.token_hex(4)}")

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterable
 from typing import Callable, Optional
 
+from ._log import logger
 from ._schedule import next_second
 from ._state import NAME as STATE_FILE
 from ._state import Installed, flush_folder, read_installed, write_installed
@@ -126,13 +127,14 @@ def swap(
     """Makes ``staging`` the live directory.
 
     Gives the path under which the old one lies now, None when there was none (or when it was
-    replaced file by file). Raises ``OSError``; the live directory is then what it was.
+    replaced file by file). Raises ``OSError``; the live directory is then what it was, or says
+    that it is no release. What fails after the swap is only logged.
     """
     try:
         os.lstat(live)
     except FileNotFoundError:
         rename_new(staging, live)
-        flush_folder(os.path.dirname(live) or ".")
+        _finish(live, None, timestamp_file)
         return None
     try:
         exchange(staging, live)
@@ -142,10 +144,18 @@ def swap(
         old = _fallback.swap(staging, live, timestamp_file, error, alive)
     else:
         old = staging
-    flush_folder(os.path.dirname(live) or ".")
-    if old is not None:
-        _step_past_touch(live, old, timestamp_file)
+    _finish(live, old, timestamp_file)
     return old
+
+
+def _finish(live: str, old: Optional[str], timestamp_file: str) -> None:
+    """What is left when the new release is live; whoever swapped must not take it for failed."""
+    try:
+        if old is not None:
+            _step_past_touch(live, old, timestamp_file)
+        flush_folder(os.path.dirname(live) or ".")
+    except OSError as error:
+        logger.warning("%s is swapped, but not all was done after it: %s", live, error)
 
 
 def _step_past_touch(live: str, old: str, timestamp_file: str) -> None:

@@ -269,6 +269,113 @@ def test_a_mount_point_is_replaced_file_by_file_time_file_after_all_else(tmp_pat
     )
 
 
+def test_a_kill_between_the_files_of_a_mount_leaves_no_claim_to_be_the_old_release(
+    tmp_path: Path,
+) -> None:
+    _mounted(
+        """
+        import signal, subprocess
+        from monitor import _state
+        live.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "none", str(live)], check=True)
+        _live.swap(str(staged(tmp, 1)), str(live), TIME)
+        new = str(staged(tmp, 2, 2_000_000_001))
+        child = os.fork()
+        if child == 0:
+            sys.addaudithook(
+                lambda event, args: os.kill(os.getpid(), signal.SIGKILL)
+                if event == "os.rename" and str(args[1]) == str(live / "b") else None
+            )
+            _live.swap(new, str(live), TIME)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        assert ((live / "a").read_text(), (live / "b").read_text()) == ("2", "1")
+        state = _state.read_installed(str(live))
+        assert state.identity is None, state
+        assert state.second == 2_000_000_000, state
+        _live.swap(new, str(live), TIME)
+        assert content(live) == {"2"}, content(live)
+        """,
+        tmp_path,
+    )
+
+
+def test_files_on_a_mount_get_its_owner_and_mode(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give files away")
+    _mounted(
+        """
+        import subprocess
+        live.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "none", str(live)], check=True)
+        os.chown(live, 1234, 4321)
+        os.chmod(live, 0o750)
+        _live.swap(str(staged(tmp, 1)), str(live), TIME)
+        for path in live.rglob("*"):
+            seen = path.stat()
+            assert (seen.st_uid, seen.st_gid) == (1234, 4321), path
+            assert seen.st_mode & 0o777 == (0o750 if path.is_dir() else 0o640), path
+        assert _live.time_second(str(live), TIME) == 2_000_000_000
+        """,
+        tmp_path,
+    )
+
+
+def test_a_live_directory_that_will_not_move_leaves_no_copies_behind(tmp_path: Path) -> None:
+    _no_exchange(
+        """
+        from monitor import _fallback
+        def refuse(event, args):
+            if event == "os.rename" and str(args[0]) == str(live):
+                raise OSError(13, "refused")
+        _live.swap(str(staged(tmp, 1)), str(live), TIME)
+        new = staged(tmp, 2, 2_000_000_001)
+        sys.addaudithook(refuse)
+        try:
+            _live.swap(str(new), str(live), TIME)
+        except OSError:
+            pass
+        else:
+            raise AssertionError("moved")
+        assert content(live) == {"1"}
+        assert sorted(p.name for p in tmp.iterdir()) == [new.name, "m"]
+        """,
+        tmp_path,
+    )
+
+
+def test_a_copy_that_does_not_fit_out_of_a_lower_layer_is_removed(tmp_path: Path) -> None:
+    _mounted(
+        """
+        import subprocess
+        subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp)], check=True)
+        for name in ("lower", "upper", "merged"):
+            (tmp / name).mkdir()
+        _live.swap(str(staged(tmp / "lower", 1)), str(tmp / "lower" / "m"), TIME)
+        (tmp / "lower" / "m" / "b").write_bytes(bytes(500_000))
+        small = ["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(tmp / "upper")]
+        subprocess.run(small, check=True)
+        for name in ("up", "work"):
+            (tmp / "upper" / name).mkdir()
+        layers = f"lowerdir={tmp}/lower,upperdir={tmp}/upper/up,workdir={tmp}/upper/work"
+        merged = tmp / "merged"
+        options = layers + ",redirect_dir=off"
+        if subprocess.run(["mount", "-t", "overlay", "none", "-o", options, merged]).returncode:
+            sys.exit(77)
+        new = staged(merged, 2)
+        try:
+            _live.swap(str(new), str(merged / "m"), TIME)
+        except OSError:
+            pass
+        else:
+            raise AssertionError("it fitted")
+        assert (merged / "m" / "a").read_text() == "1"
+        assert sorted(p.name for p in merged.iterdir()) == [new.name, "m"]
+        """,
+        tmp_path,
+    )
+
+
 def test_a_mount_that_is_full_keeps_the_old_release_whole(tmp_path: Path) -> None:
     _mounted(
         """
