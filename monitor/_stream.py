@@ -53,6 +53,7 @@ class _Gzip:
 
 
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"))
+_LONGEST_MAGIC = max(len(magic) for magic, _ in _MAGIC)
 
 
 def packing(start: bytes) -> Optional[str]:
@@ -124,7 +125,13 @@ class Unpacked:
 
     def _next_stream(self) -> None:
         assert self._inner is not None
-        rest = self._inner.unused_data or self._take()
+        rest = self._inner.unused_data
+        # The next stream's first bytes may lie on both sides of a chunk's end.
+        while len(rest) < _LONGEST_MAGIC:
+            more = self._take()
+            if not more:
+                break
+            rest += more
         # Two streams one after the other are legal (pigz, cat a.gz b.gz).
         if self._packing is not None and packing(rest) == self._packing:
             self._inner = _inflater(self._packing)

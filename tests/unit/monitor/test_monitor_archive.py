@@ -180,6 +180,16 @@ def test_an_old_archive_without_type_flags_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, old + END) == WHOLE
 
 
+@pytest.mark.parametrize("left", [1, 2, 5])
+def test_a_stream_that_begins_at_the_end_of_a_chunk_is_seen(tmp_path: Path, left: int) -> None:
+    first = bytearray(gzip.compress(PLAIN[:700]))
+    # A file name in the header makes it as long as is wanted (RFC 1952, 2.3).
+    first[3] |= 0x08
+    first[10:10] = b"n" * (_stream.CHUNK - left - len(first) - 1) + bytes(1)
+    assert len(first) == _stream.CHUNK - left
+    assert read(tmp_path, bytes(first) + gzip.compress(PLAIN[700:])) == WHOLE
+
+
 def test_two_gzip_streams_one_after_the_other_are_one(tmp_path: Path) -> None:
     assert read(tmp_path, gzip.compress(PLAIN[:700]) + gzip.compress(PLAIN[700:])) == WHOLE
 
