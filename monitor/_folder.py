@@ -89,10 +89,17 @@ class Folder:
             raise BadOption(
                 f"another monitor (process {owner}) already watches {self.live}; end that one first"
             ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
         self._lock = file
+        # The number is for people; a full disk must not keep a model from being watched.
+        with contextlib.suppress(OSError):
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+
+    @property
+    def locked(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._lock is not None
 
     def unlock(self) -> None:
         if self._lock is not None:

@@ -72,11 +72,15 @@ class Quarantine:
     until: Optional[float]
     rules: str
 
-    def covers(self, identity: Optional[Identity], rules: str, now: float) -> bool:
-        """Whether ``identity`` is still not to be tried at the time ``now``."""
+    def covers(self, identity: Optional[Identity], rules: str, now: float, longest: float) -> bool:
+        """Whether ``identity`` is still not to be tried at the time ``now``.
+
+        ``longest`` (seconds) is how far ``until`` may lie ahead; farther off, the clock was set
+        back, or the option is another.
+        """
         if identity != self.identity or rules != self.rules:
             return False
-        return self.until is None or now < self.until
+        return self.until is None or now < self.until <= now + longest
 
 
 def read_quarantine(path: str) -> Optional[Quarantine]:

@@ -22,6 +22,7 @@ from ._options import Options
 from ._pull import Puller
 from ._remotes.base import Remote, Sighting, Stop, Stopped
 from ._schedule import Backoff, settle_left
+from ._state import NAME as STATE_FILE
 from ._state import (
     Installed,
     Quarantine,
@@ -88,6 +89,7 @@ class Watch:
         self._staging = ""
         self._last_second: Optional[int] = None
         self._said_once: set[str] = set()
+        self._cleared = False
 
     def begin(self) -> None:
         """Takes the lock, says what is watched, finishes and clears what a killed run left.
@@ -103,22 +105,23 @@ class Watch:
             logger.info("_%s: %s", name, getattr(options, name))
         logger.info("_interval: %s", _number(options.interval))
         self.folder.lock()
-        self._recover()
-        for path in self.folder.clean(options.tmp, options.remote_model_name):
-            logger.debug("removed what an earlier run left: %s", path)
+        self._clear()
 
     def end(self) -> None:
         """Removes what is unfinished and lets go of everything. Safe to repeat."""
-        self._drop_staging()
-        self._puller.forget()
+        if self.folder.locked:
+            # Without the lock the files are those of the monitor that has it.
+            self._drop_staging()
+            self._puller.forget()
         self._remote.close()
         self.folder.unlock()
 
     def abandon(self) -> None:
         """As much of ``end`` as is safe while another thread is still in the middle of it."""
         self._remote.interrupt()
-        with contextlib.suppress(OSError):
-            os.unlink(self._puller.part)
+        if self.folder.locked:
+            with contextlib.suppress(OSError):
+                os.unlink(self._puller.part)
 
     def start_over(self) -> None:
         """After something unforeseen: lets go of everything, and goes to IDLE with a pause."""
@@ -174,6 +177,8 @@ class Watch:
         self._stop.check()
         self.error = None
         self.figures.polls += 1
+        if not self._cleared:
+            self._clear()
         found = self._look()
         self.figures.last_poll = self._clock()
         self._announced = found
@@ -193,7 +198,9 @@ class Watch:
             installed=installed.identity,
             held=read_hold(self.folder.hold),
             quarantined=quarantine is not None
-            and quarantine.covers(identity, self._rules(), self._clock()),
+            and quarantine.covers(
+                identity, self._rules(), self._clock(), self.options.quarantine_retry
+            ),
             backing_off=self._failed is not None and time.monotonic() < self._retry_at,
             settling=settle_left(self.options.settle, installed.swapped, self._clock()) > 0,
         )
@@ -241,6 +248,9 @@ class Watch:
             self._unpack()
         else:
             self._move_tree()
+        for ours in (options.local_timestamp_file, STATE_FILE, f"{STATE_FILE}.new"):
+            if os.path.isdir(os.path.join(self._staging, ours)):
+                raise ReleaseError("use", options.remote_model_name, f"{ours} in it is a folder")
         sizes = _model.sizes(self._staging)
         # A time file in the release is replaced by ours.
         sizes.pop(options.local_timestamp_file, None)
@@ -300,7 +310,11 @@ class Watch:
         self.figures.last_swap = now
         if announced.identity.release is not None:
             self.figures.release = announced.identity.release
-        remove(self.folder.quarantine)
+        try:
+            remove(self.folder.quarantine)
+        except OSError as error:
+            # It is of another release, and stops nothing.
+            logger.warning("cannot remove %s: %s", self.folder.quarantine, error.strerror)
         if options.on_swap:
             _hook.on_swap(options, announced.identity, self._stop)
         return Event.SWAPPED
@@ -360,6 +374,24 @@ class Watch:
 
                 shutil.move(source, target)
 
+    def _clear(self) -> None:
+        """Finishes and removes what a killed run left; what cannot be done is tried later."""
+        options = self.options
+        try:
+            # Not beside a rollback, whose staging folder would go.
+            with self.folder.swapping():
+                self._recover()
+                for path in self.folder.clean(options.tmp, options.remote_model_name):
+                    logger.debug("removed what an earlier run left: %s", path)
+        except OSError as error:
+            self._once(
+                "left",
+                f"cannot clear what an earlier run left ({error.filename or self.folder.parent}: "
+                f"{error.strerror}); it is tried again at every poll",
+            )
+        else:
+            self._cleared = True
+
     def _recover(self) -> None:
         ready = [path for path in self.folder.stagings() if path.endswith(READY)]
         if recover(self.folder.live, ready):
@@ -409,7 +441,8 @@ class Watch:
         self.figures.last_error = str(error)
         self.figures.failures_release += 1
         announced = self._now_announced()
-        proven = announced.manifest is not None
+        # A manifest has the digest of a tarball; of a folder it proves nothing.
+        proven = announced.manifest is not None and self.options.packed
         until = None if proven else self._clock() + self.options.quarantine_retry
         then = (
             "until the donefile changes"

@@ -18,6 +18,7 @@ from monitor._machine import Event, State
 from monitor._remotes.base import Stop
 from monitor._run import once
 from monitor._watch import Watch
+from monitor.errors import BadOption
 
 from .fixtures import MODEL, TARBALL, Site, manifest_of, model_files, options_for, tarball
 
@@ -395,6 +396,75 @@ def test_a_swap_waits_until_settle_is_over_and_then_the_newest_wins(
     now[0] += 2
     assert poll(one) is Event.SWAPPED
     assert release_in(live(tmp_path)) == 3
+
+
+def test_a_clock_set_back_does_not_quarantine_for_years(watch: MakeWatch, site: Site) -> None:
+    site.publish(1, b"", donefile=b"")
+    assert poll(watch(clock=lambda: 1_800_000_000.0)) is Event.BAD_RELEASE
+    site.put(TARBALL, tarball(model_files(1)))
+    assert poll(watch(clock=lambda: 1_700_000_000.0)) is Event.SWAPPED
+
+
+def test_a_second_monitor_that_is_refused_leaves_the_first_one_s_files(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1, size=300_000)
+    os.utime(site.root / TARBALL, (1_700_000_000, 1_700_000_000))
+    site.cut_after = 100_000
+    first = watch()
+    assert poll(first) is Event.REMOTE_FAILED
+    stop = Stop()
+    second = Watch(first.options, _remotes.create(first.options, stop), stop)
+    with pytest.raises(BadOption, match="another monitor"):
+        second.begin()
+    second.abandon()
+    second.end()
+    (part,) = (tmp_path / "local" / "_serving_monitor_tmp").iterdir()
+    assert part.stat().st_size == 100_000
+    site.cut_after = None
+    assert _until(first, Event.SWAPPED)
+    assert site.seen[-2][1].get("Range") == "bytes=100000-"
+
+
+@pytest.mark.parametrize("name", ["fluid_time_file", _state.NAME, f"{_state.NAME}.new"])
+def test_a_folder_in_the_place_of_a_file_of_ours_is_a_bad_release(
+    watch: MakeWatch, site: Site, name: str
+) -> None:
+    site.publish(1, tarball({**model_files(1), f"{name}/x": b"x"}))
+    one = watch()
+    assert poll(one) is Event.BAD_RELEASE
+    assert f"{name} in it is a folder" in str(one.error)
+
+
+def test_a_manifest_proves_nothing_of_a_release_that_is_not_packed(
+    watch: MakeWatch, site: Site
+) -> None:
+    now = [1_800_000_000.0]
+    site.put("folder/model.pdmodel", b"half published")
+    site.put("donefile", manifest_of(1, b"", tarball="folder"))
+    one = watch(clock=lambda: now[0], remote_model_name="folder", unpacked_filename="")
+    assert poll(one) is Event.BAD_RELEASE
+    for name, content in model_files(1).items():
+        site.put(f"folder/{name}", content)
+    assert poll(one) is Event.QUARANTINED
+    now[0] += 601
+    assert poll(one) is Event.SWAPPED
+
+
+def test_what_cannot_be_cleared_at_the_start_is_said_and_cleared_later(
+    watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str]
+) -> None:
+    site.publish(1)
+    local = tmp_path / "local"
+    lock = local / f".{MODEL}.monitor" / "swap.lock"
+    lock.mkdir(parents=True)
+    left = local / f".{MODEL}.staging-left"
+    left.mkdir()
+    one = watch()
+    assert any(line.startswith("WARNING cannot clear what an earlier run left") for line in lines)
+    lock.rmdir()
+    assert poll(one) is Event.SWAPPED
+    assert not left.exists()
 
 
 def test_a_clock_set_back_does_not_make_settle_wait_for_years(watch: MakeWatch, site: Site) -> None:
