@@ -1,7 +1,8 @@
 """What judges: claims about what was observed, each a pure function.
 
-A claim returns None when it holds and one sentence of evidence when it does not. A scenario
-names the claims it makes; the verdict follows from them and from the waits that were not met.
+A claim returns None when it holds, one sentence of evidence when it does not, and that sentence
+as ``Unjudged`` when what was observed is too little to tell. A scenario names the claims it makes;
+the verdict follows from them and from the waits that were not met.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from .observed import Content, Kill, Known, Observed
+from .observed import KILLED, Content, Kill, Known, Observed
 
 Claim = Callable[[Observed], Optional[str]]
+
+
+class Unjudged(str):
+    """Why a claim can be neither upheld nor refuted: it makes the verdict unknown."""
+
 
 PASSED = "passed"
 FAILED = "failed"
@@ -28,13 +34,14 @@ class Verdict:
 
 
 def verdict(observed: Observed, claims: Iterable[Claim]) -> Verdict:
-    """Failed with the first broken claim's evidence; unknown when all hold but a wait was not
-    met, because then the scenario did not get as far as its claims reach."""
-    broken = [evidence for claim in claims if (evidence := claim(observed)) is not None]
+    """Failed with the broken claims' evidence; unknown when none is broken but one could not be
+    judged, or a wait was not met: the scenario did not get as far as its claims reach."""
+    found = [evidence for claim in claims if (evidence := claim(observed)) is not None]
+    broken = [evidence for evidence in found if not isinstance(evidence, Unjudged)]
     if broken:
         return Verdict(FAILED, "; ".join(broken))
-    if observed.unmet:
-        return Verdict(UNKNOWN, "; ".join(observed.unmet))
+    if observed.unmet or found:
+        return Verdict(UNKNOWN, "; ".join([*observed.unmet, *found]))
     return Verdict(PASSED)
 
 
@@ -162,23 +169,26 @@ def server_reloads_every_swap(observed: Observed) -> Optional[str]:
     """A server that compares the time file's whole second loads each release that came to stay.
 
     The second must differ from the one that the release before ended with, or the server does
-    not notice (it compares for inequality), and must have been moved after the files were whole.
+    not notice (it compares for inequality), and from every one that was seen beside a mixture of
+    files since: a server that looked then has loaded the mixture, and does not load again.
     """
     stays = _stays(observed)
-    for (_, before), (label, after) in zip(stays, stays[1:]):
-        if after is None:
-            return f"{label} is live without a time file"
-        if before is not None and after == before:
-            return f"{label} has the same second as the release before: no reload"
+    for before, after in zip(stays, stays[1:]):
+        if after.second is None:
+            return f"{after.label} is live without a time file"
+        if after.second == before.second:
+            return f"{after.label} has the same second as the release before: no reload"
+        if after.second in after.mixed:
+            return f"the time file of {after.label} moved before its files were whole"
     return None
 
 
 def second_never_goes_back(observed: Observed) -> Optional[str]:
     """The time file's second only moves forward from swap to swap."""
     stays = _stays(observed)
-    for (_, before), (label, after) in zip(stays, stays[1:]):
-        if before is not None and after is not None and after < before:
-            return f"the time file went back by {before - after} s with {label}"
+    for one, after in zip(stays, stays[1:]):
+        if one.second is not None and after.second is not None and after.second < one.second:
+            return f"the time file went back by {one.second - after.second} s with {after.label}"
     return None
 
 
@@ -198,18 +208,33 @@ def time_file_moves_last(observed: Observed) -> Optional[str]:
     return None
 
 
-def _stays(observed: Observed) -> list[tuple[str, Optional[int]]]:
-    """Whole releases in the order they were live, each with the last second it had."""
+@dataclass(frozen=True)
+class _Stay:
+    """A whole release while it was live: the last second it had, and the seconds to which the
+    time file had moved while a mixture was live, since the release before."""
+
+    label: str
+    second: Optional[int]
+    mixed: frozenset[int]
+
+
+def _stays(observed: Observed) -> list[_Stay]:
+    """Whole releases in the order they were live."""
     labels = {release.label for release in observed.known}
-    stays: list[tuple[str, Optional[int]]] = []
+    stays: list[_Stay] = []
+    mixed: frozenset[int] = frozenset()
     for look in observed.looks:
-        name = name_of(look.content, observed.known)
-        if name not in labels or look.content is None:
+        if look.content is None:
             continue
-        if stays and stays[-1][0] == name:
-            stays[-1] = (name, look.content.second)
-        else:
-            stays.append((name, look.content.second))
+        name, second = name_of(look.content, observed.known), look.content.second
+        if name not in labels:
+            if second is not None and not (stays and second == stays[-1].second):
+                mixed |= {second}
+            continue
+        if stays and stays[-1].label == name:
+            mixed |= stays.pop().mixed
+        stays.append(_Stay(name, second, mixed))
+        mixed = frozenset()
     return stays
 
 
@@ -260,10 +285,39 @@ def no_traceback(observed: Observed) -> Optional[str]:
 
 
 def stopped_within_1_s(observed: Observed) -> Optional[str]:
-    """Every SIGTERM ended the monitor within a second, and half of one for a busy machine."""
-    for run in observed.runs:
-        if run.stop_s is not None and run.stop_s > 1.5:
-            return f"SIGTERM took {run.stop_s:.1f} s to end it"
+    """Every SIGTERM ended the monitor within a second, and what this machine takes beside that.
+
+    The allowance is measured (``figures["bare_stop_s"]``): how long it was until a program that
+    does nothing but end at SIGTERM was seen to have ended, right after.
+    """
+    allowance = max(observed.figures.get("bare_stop_s", []), default=0.0)
+    stops = [run.stop_s for run in observed.runs if run.stop_s is not None]
+    if not stops:
+        return Unjudged("no SIGTERM was sent to a running monitor")
+    if max(stops) > 1.0 + allowance:
+        return (
+            f"SIGTERM took {max(stops):.2f} s to end it "
+            f"({allowance:.2f} s to end a program that does nothing)"
+        )
+    return None
+
+
+def refusal_was_met_and_said(observed: Observed) -> Optional[str]:
+    """The remote refused at least one login (``figures["logins refused"]``), and the monitor
+    wrote something. What it says is its own choice: any output counts."""
+    if not sum(observed.figures.get("logins refused", [])):
+        return "it never tried to log in"
+    return None if observed.log.strip() else "nothing in its log says that it was refused"
+
+
+def goes_on_with_its_pull(observed: Observed) -> Optional[str]:
+    """The pull that was under way was brought to its end, not begun anew: after the disturbance
+    fewer bytes came down (``figures["bytes after"]``) than the tarball has (``["size"]``)."""
+    sizes, after = (observed.figures.get(name, []) for name in ("size", "bytes after"))
+    if not sizes or not after:
+        return Unjudged("the pull did not come to its end")
+    if after[-1] >= sizes[-1]:
+        return f"{after[-1]:g} bytes came down for the rest of a tarball of {sizes[-1]:g}"
     return None
 
 
@@ -281,17 +335,20 @@ def all_of_many_were_live(observed: Observed) -> Optional[str]:
     return None if wanted == seen else f"{seen} releases became live, then no more"
 
 
+_FEWEST = 8
+
+
 def flat(figure: str, allowed: float) -> Claim:
     """The second half of a series of measurements is at most ``allowed`` above the first.
 
     Medians of the first and last quarter are compared: one collection of garbage more or less
-    is not a leak.
+    is not a leak. Fewer than eight measurements (or none: no /proc) show nothing.
     """
 
     def claim(observed: Observed) -> Optional[str]:
         series = observed.figures.get(figure, [])
-        if len(series) < 8:
-            return None
+        if len(series) < _FEWEST:
+            return Unjudged(f"{figure} was measured {len(series)} times: no growth can be told")
         quarter = len(series) // 4
         # The very first quarter holds start-up; growth is judged from the second one on.
         early = sorted(series[quarter : 2 * quarter])[quarter // 2]
@@ -304,11 +361,17 @@ def flat(figure: str, allowed: float) -> Claim:
 
 
 def every_kill_is_survived(observed: Observed) -> Optional[str]:
-    """After each kill a whole release is live; a restart converges and leaves nothing behind."""
+    """After each kill a whole release is live; a restart converges and leaves nothing behind.
+
+    A kill that did not come proves nothing, whatever was seen around it.
+    """
     good = {release.label for release in observed.known if release.good}
     target = observed.known[-1].label
     broken: list[str] = []
+    missed = [kill for kill in observed.kills if kill.code != KILLED]
     for kill in observed.kills:
+        if kill.code != KILLED:
+            continue
         at_kill = name_of(kill.after_kill, observed.known)
         restarted = name_of(kill.after_restart, observed.known)
         if at_kill not in good and not (at_kill == "absent" and kill.before is None):
@@ -322,6 +385,11 @@ def every_kill_is_survived(observed: Observed) -> Optional[str]:
             broken.append(f"killed {kill.point}: left over {', '.join(kill.left_over)}")
     if broken:
         return f"{len(broken)} of {len(observed.kills)} kills: {broken[0]}"
+    if missed:
+        return Unjudged(
+            f"{len(missed)} of {len(observed.kills)} kills did not come (exit code "
+            f"{missed[0].code}): {missed[0].point}"
+        )
     return None
 
 

@@ -61,11 +61,19 @@ class MonitorRun:
     stop_s: Optional[float] = None
 
 
+# The interposer's exit code when it has killed.
+KILLED = 137
+
+
 @dataclass(frozen=True)
 class Kill:
-    """One kill at one system call: what was live before, right after, and after a restart."""
+    """One kill at one system call: what was live before, right after, and after a restart.
+
+    ``code``: the interposer's exit code, ``KILLED`` when the kill came; None: it was still running.
+    """
 
     point: str
+    code: Optional[int]
     before: Optional[Content]
     after_kill: Optional[Content]
     after_restart: Optional[Content]

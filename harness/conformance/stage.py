@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ from .watch import Watcher
 LIVE_NAME = "uci_housing_model"
 TIME_FILE = "fluid_time_file"
 TMP_NAME = "_tmp"
+# Ends at SIGTERM, as an orderly program does, and has nothing to end.
+_BARE = (
+    "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); "
+    "print('up', flush=True); signal.pause()"
+)
 
 
 class NotMet(Exception):
@@ -244,6 +250,18 @@ class Stage:
         self.observed.runs.append(
             MonitorRun(self._started, time.monotonic(), code, ended_itself, log, stop_s)
         )
+
+    def measure_bare_stop(self) -> None:
+        """Records in ``figures["bare_stop_s"]`` what SIGTERM takes here to end a program that has
+        nothing to do for it, by the same means as ``stop_monitor``."""
+        log = self.folder / "bare.log"
+        with Process("a bare program", [sys.executable, "-c", _BARE], log=log) as bare:
+            wait_for(lambda: log.stat().st_size, "a bare program", 20, alive=bare.check)
+            asked = time.monotonic()
+            bare.signal(signal.SIGTERM)
+            bare.wait(10)
+            taken = time.monotonic() - asked
+        self.observed.figures.setdefault("bare_stop_s", []).append(taken)
 
     def alive(self) -> None:
         """Raises ``NotMet`` when the monitor has ended by itself."""

@@ -37,10 +37,11 @@ def look_once(
             return None
         try:
             files: dict[str, str] = {}
-            _read_folder(folder, "", files, hidden)
             second: Optional[int] = None
+            # Before the files: a mixture in a look was there after its second was, then.
             with contextlib.suppress(OSError):
                 second = int(os.stat(time_file, dir_fd=folder).st_mtime)
+            _read_folder(folder, "", files, hidden)
             files.pop(time_file, None)
             before = os.fstat(folder)
             try:

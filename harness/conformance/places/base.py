@@ -108,6 +108,10 @@ class Place(ABC):
         wrong. The secret among them is the value of ``ftp_password``."""
         return None
 
+    def logins_refused(self) -> int:
+        """How many logins the remote has refused so far, by its own log."""
+        raise NotImplementedError(f"{type(self).__name__} knows no logins")
+
     def __enter__(self) -> Place:
         self.start()
         return self

@@ -77,5 +77,9 @@ class FtpPlace(LocalPlace):
         disk.mkdir()
         return FtpFolder(f"/{name}", disk, options)
 
+    def logins_refused(self) -> int:
+        # pyftpdlib: [demo] USER 'demo' failed login.
+        return sum(log.read_text(errors="replace").count("failed login") for log in self.logs)
+
     def wrong_credentials(self) -> Optional[dict[str, str]]:
         return {"ftp_password": f"wrong-{self._ftp.password}"}

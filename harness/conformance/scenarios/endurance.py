@@ -94,6 +94,7 @@ class StopsAtOnce(Scenario):
         stage.start_monitor()
         stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
         stage.stop_monitor(term=True)
+        stage.measure_bare_stop()
 
 
 class WholeAtEveryInstant(Scenario):

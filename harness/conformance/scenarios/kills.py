@@ -24,7 +24,7 @@ from ...errors import Failed
 from ...waits import wait_for
 from .. import interposer, judge
 from ..judge import name_of
-from ..observed import Kill
+from ..observed import KILLED, Kill
 from ..places.base import Place
 from ..releases import MODEL_NAME
 from ..stage import LIVE_NAME, TIME_FILE, Settings, Stage
@@ -34,6 +34,8 @@ from .base import Scenario
 # Every point for the first remote of a full run; a sample where a run costs more.
 _SAMPLE = 12
 _SHORT_SAMPLE = 3
+# How often a point that did not come is tried: numbers of calls may vary from run to run.
+_TRIES = 3
 # A restart has to come up first: it may be killed after the swap, with the new release live.
 _CLEANED_S = 10.0
 # How long an installation may take from the monitor's start (seconds, beside two polls).
@@ -135,20 +137,28 @@ class KillAnywhere(Scenario):
             size = _SHORT_SAMPLE if stage.settings.short else _SAMPLE
             chosen = random.Random(stage.settings.seed).sample(chosen, min(size, len(chosen)))
         for number, what, when in chosen:
-            _copy(snapshot, stage.local)
-            self._kill(stage, number, f"{when} call {number} ({what})", when, clean)
+            point = f"{when} call {number} ({what})"
+            for _ in range(_TRIES):
+                _copy(snapshot, stage.local)
+                kill = self._kill(stage, number, point, when, clean)
+                if kill.code == KILLED:
+                    break
+            stage.observed.kills.append(kill)
         stage.observed.facts["kills"] = str(len(stage.observed.kills))
 
-    def _kill(self, stage: Stage, number: int, point: str, when: str, clean: Counter[str]) -> None:
+    def _kill(self, stage: Stage, number: int, point: str, when: str, clean: Counter[str]) -> Kill:
         record = stage.folder / "killed.jsonl"
         wrap = [*_interposed(stage, record)[:-1], "--kill", when, "--at", str(number), "--"]
         snapshot = look_once(stage.live, TIME_FILE)
         stage.start_monitor(wrap=wrap)
+        code: Optional[int] = None
         with contextlib.suppress(Failed):
-            # Where the numbers of calls vary from run to run the point may not come.
-            stage.monitor.wait(_INSTALLED_S + 2 * stage.poll_s + stage.place.install_s)
+            code = stage.monitor.wait(_INSTALLED_S + 2 * stage.poll_s + stage.place.install_s)
         killed = look_once(stage.live, TIME_FILE)
         stage.stop_monitor()
+        if code != KILLED:
+            log = stage.observed.runs.pop().log
+            return Kill(point, code, snapshot, killed, None, None, (), log)
         stage.start_monitor()
         settled: Optional[float] = None
         left: tuple[str, ...] = ()
@@ -169,7 +179,7 @@ class KillAnywhere(Scenario):
         stage.stop_monitor(term=True)
         log = stage.observed.runs[-1].log
         stage.observed.runs.clear()
-        stage.observed.kills.append(Kill(point, snapshot, killed, restarted, settled, left, log))
+        return Kill(point, code, snapshot, killed, restarted, settled, left, log)
 
     @staticmethod
     def _live(stage: Stage) -> str:

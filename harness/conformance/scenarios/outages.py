@@ -145,15 +145,20 @@ class WrongCredentials(Scenario):
         stage.options.update(wrong)
         stage.observed.facts["secret"] = wrong["ftp_password"]
         stage.publish(stage.releases[1])
+        before = stage.place.logins_refused()
         stage.start_monitor()
         # Whether it ends or goes on trying is the monitor's choice.
         with contextlib.suppress(NotMet):
-            stage.let_polls_pass(3)
+            stage.expect(lambda: stage.place.logins_refused() > before, "a login to be refused")
+            stage.let_polls_pass(2)
+        refused = stage.place.logins_refused() - before
+        stage.observed.figures["logins refused"] = [float(refused)]
         stage.observed.unmet.clear()
         stage.note_processes()
 
     claims = (
         judge.ends_with("release 0"),
+        judge.refusal_was_met_and_said,
         judge.secret_stays_secret,
         judge.no_traceback,
     )

@@ -7,7 +7,7 @@ from typing import Optional
 import pytest
 
 from harness.conformance import judge
-from harness.conformance.observed import Content, Kill, Known, Look, MonitorRun, Observed
+from harness.conformance.observed import KILLED, Content, Kill, Known, Look, MonitorRun, Observed
 
 OLD = Known("release 1", {"model": "a", "params": "b"})
 NEW = Known("release 2", {"model": "c", "params": "d"})
@@ -66,6 +66,10 @@ def test_every_claim_holds_for_a_right_swap(claim: judge.Claim) -> None:
         # The same second, none at all, an older one, one moved before the files were whole.
         (judge.server_reloads_every_swap, seen((dict(OLD.files), 10), (dict(NEW.files), 10))),
         (judge.server_reloads_every_swap, seen((dict(OLD.files), 10), (dict(NEW.files), None))),
+        (
+            judge.server_reloads_every_swap,
+            seen((dict(OLD.files), 10), ({"model": "c", "params": "b"}, 11), (dict(NEW.files), 11)),
+        ),
         (judge.second_never_goes_back, seen((dict(OLD.files), 10), (dict(NEW.files), 9))),
         (
             judge.time_file_moves_last,
@@ -110,10 +114,8 @@ def test_a_monitor_that_ended_is_told_from_one_that_was_ended() -> None:
     assert "the reason" in evidence
 
 
-def test_a_traceback_a_slow_end_a_leak_and_a_file_outside_are_found() -> None:
+def test_a_traceback_and_a_file_outside_are_found() -> None:
     assert judge.no_traceback(_run("x\nTraceback (most recent call last):\n")) is not None
-    assert judge.stopped_within_1_s(_run(stop_s=0.4)) is None
-    assert judge.stopped_within_1_s(_run(stop_s=9.0)) is not None
     assert judge.nothing_outside(Observed(outside=["escaped.txt"])) is not None
 
 
@@ -150,9 +152,60 @@ def test_a_kill_is_survived_only_whole_installed_noticed_and_clean(
 ) -> None:
     after = Content({"model": "c", "params": "b"}, 10) if killed == "mixture" else killed
     assert after is None or isinstance(after, Content)
-    kill = Kill("before call 1", Content(OLD.files, 10), after, restarted, None, left)
+    kill = Kill("before call 1", KILLED, Content(OLD.files, 10), after, restarted, None, left)
     observed = Observed(known=[OLD, NEW], kills=[kill])
     assert (judge.every_kill_is_survived(observed) is None) is fine
+
+
+def _word(observed: Observed, claim: judge.Claim) -> str:
+    return judge.verdict(observed, [claim]).word
+
+
+@pytest.mark.parametrize("code", [None, 0, 125])
+def test_a_kill_that_did_not_come_was_not_survived(code: Optional[int]) -> None:
+    old, new = Content(OLD.files, 10), Content(NEW.files, 11)
+    came = Kill("before call 1", KILLED, old, old, new, None, ())
+    missed = Kill("before call 2", code, old, new, None, None, ())
+    torn = Kill("before call 3", KILLED, old, None, new, None, ())
+    claim = judge.every_kill_is_survived
+    assert _word(Observed(known=[OLD, NEW], kills=[came]), claim) == judge.PASSED
+    assert _word(Observed(known=[OLD, NEW], kills=[came, missed]), claim) == judge.UNKNOWN
+    assert _word(Observed(known=[OLD, NEW], kills=[torn, missed]), claim) == judge.FAILED
+
+
+@pytest.mark.parametrize("count", [0, 7])
+def test_too_few_measurements_show_no_growth_and_no_level(count: int) -> None:
+    series = Observed(figures={"files": [1.0] * count})
+    assert _word(series, judge.flat("files", 3)) == judge.UNKNOWN
+    assert _word(Observed(), judge.flat("files", 3)) == judge.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("stop_s", "bare_s", "word"),
+    [
+        (0.9, 0.0, judge.PASSED),
+        (1.4, 0.1, judge.FAILED),
+        (1.4, 0.5, judge.PASSED),
+        (None, 0.1, judge.UNKNOWN),
+    ],
+)
+def test_a_second_is_a_second_and_what_the_machine_takes(
+    stop_s: Optional[float], bare_s: float, word: str
+) -> None:
+    observed = _run(stop_s=stop_s)
+    observed.figures["bare_stop_s"] = [bare_s]
+    assert _word(observed, judge.stopped_within_1_s) == word
+
+
+def test_a_refusal_must_have_been_met_and_said() -> None:
+    for refused, log, word in (
+        (1.0, "login refused\n", judge.PASSED),
+        (0.0, "login refused\n", judge.FAILED),
+        (1.0, "\n", judge.FAILED),
+    ):
+        observed = _run(log)
+        observed.figures["logins refused"] = [refused]
+        assert _word(observed, judge.refusal_was_met_and_said) == word
 
 
 def test_claims_that_hold_do_not_pass_a_scenario_that_did_not_get_to_its_end() -> None:

@@ -32,8 +32,9 @@ def gate() -> Iterator[StallingGate]:
                     connection.sendall(ANSWER)
 
         threading.Thread(target=serve, daemon=True).start()
-        with StallingGate((port,)) as opened:
-            yield opened
+        stalling = StallingGate((port,))
+        with stalling:
+            yield stalling
         listening.shutdown(socket.SHUT_RDWR)
 
 

@@ -202,7 +202,7 @@ def test_a_look_is_never_a_mixture_of_two_exchanged_directories(tmp_path: Path) 
     thread = threading.Thread(target=exchange)
     thread.start()
     try:
-        seen = set()
+        seen: set[frozenset[str]] = set()
         deadline = time.monotonic() + 15
         looks = 0
         while looks < 600 or (len(seen) < 2 and time.monotonic() < deadline):
@@ -284,6 +284,16 @@ def test_a_monitor_that_does_nothing_fails_and_one_that_ends_at_once_too(
         verdict, _ = run_pair(happy, http, Stock(stock.releases, settings), tmp_path / command)
         assert verdict.word == FAILED
         assert words in verdict.evidence
+
+
+def test_a_monitor_that_never_logs_in_does_not_pass_for_one_that_was_refused(
+    ftp: Place, stock: Stock, tmp_path: Path
+) -> None:
+    scenario = next(s for s in all_scenarios() if s.name == "wrong-credentials")
+    settings = Settings("false", interval=0.2, patience=1.0)
+    verdict, _ = run_pair(scenario, ftp, Stock(stock.releases, settings), tmp_path / "stage")
+    assert verdict.word == FAILED
+    assert "never tried to log in" in verdict.evidence
 
 
 @pytest.mark.parametrize(
