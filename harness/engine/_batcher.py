@@ -22,6 +22,8 @@ from ._request_cache import RequestCache, key_of
 
 # Rows of one run; more gain nothing and hold up the others.
 _MOST_ROWS = 1024
+# Decoded feeds that may wait; packed requests can be a thousand times smaller.
+_MOST_BYTES = 4 << 20
 
 
 class Reply(Protocol):
@@ -60,8 +62,8 @@ class Counters:
         self.inference_seconds = 0.0
 
 
-def _as_service_error(error: Exception) -> ServiceError:
-    """Whatever one query brings about must not keep the others from their answers."""
+def as_service_error(error: Exception) -> ServiceError:
+    """E-5100 for whatever one query brings about: the others must have their answers."""
     if isinstance(error, ServiceError):
         return error
     return inference_failed(f"{type(error).__name__}: {error}")
@@ -88,6 +90,7 @@ class Batcher:
         self._nodes = nodes
         self._on_failure = on_failure
         self._waiting: list[Call] = []
+        self._waiting_bytes = 0
         self.cache = RequestCache(cache_size)
         self.counters = Counters()
 
@@ -96,18 +99,23 @@ class Batcher:
         if not self._waiting:
             self._loop.call_soon(self._flush)
         self._waiting.append(call)
+        for _, array, _ in call.query.tensors:
+            self._waiting_bytes += array.nbytes
+        if self._waiting_bytes > _MOST_BYTES:
+            self._flush()
 
     def _flush(self) -> None:
         calls, self._waiting = self._waiting, []
+        self._waiting_bytes = 0
         core = self._core()
         groups: dict[Key, list[Call]] = {}
         for call in calls:
             try:
                 key = core.check(call.query)
+                if self.cache and self._answer_from_cache(core, call):
+                    continue
             except Exception as error:
-                self._failed([call], _as_service_error(error))
-                continue
-            if self.cache and self._answer_from_cache(core, call):
+                self._failed([call], as_service_error(error))
                 continue
             if key is None:
                 self._run(core, [call])
@@ -126,7 +134,7 @@ class Batcher:
             results = core.run_together([call.query for call in calls])
         except Exception as error:
             if len(calls) == 1:
-                self._failed(calls, _as_service_error(error))
+                self._failed(calls, as_service_error(error))
             else:
                 # One of them spoils it for all: find out which.
                 for call in calls:
@@ -137,13 +145,13 @@ class Batcher:
         self.counters.inferences += len(calls)
         self.counters.inference_seconds += (ended - started) * len(calls)
         for call, fetched in zip(calls, results):
-            if self.cache:
-                self.cache.put(key_of(call.query), fetched)
             try:
+                if self.cache:
+                    self.cache.put(key_of(call.query), fetched)
                 self._answer(core, call, fetched, started, ended)
             except Exception as error:
                 # An output that no field of the answer can carry, for one.
-                self._failed([call], _as_service_error(error))
+                self._failed([call], as_service_error(error))
 
     def _answer_from_cache(self, core: Core, call: Call) -> bool:
         fetched = self.cache.get(key_of(call.query))
@@ -193,7 +201,11 @@ class Batcher:
 
     def _failed(self, calls: list[Call], error: ServiceError) -> None:
         for call in calls:
-            self.fail(call.reply, error, call.query.log_id, call.began)
+            try:
+                self.fail(call.reply, error, call.query.log_id, call.began)
+            except Exception as raised:
+                # This one has no answer; the others must have theirs.
+                self._log.error_line("service.cpp:251", f"{type(raised).__name__}: {raised}")
 
     def fail(self, reply: Reply, error: ServiceError, log_id: int, began: float) -> None:
         """Answers a query that failed, and logs it as the real server does."""

@@ -145,23 +145,25 @@ class Core:
 
     def run(self, query: Query) -> list[Fetched]:
         """Every fetch of the model for one query. Raises ``ServiceError`` when Paddle refuses."""
-        for name, array, lod in query.tensors:
-            handle = self._inputs[name]
-            handle._copy_from_cpu_bind(array)
-            if lod:
-                handle.set_lod([list(lod)])
-        self._run()
-        fetched = []
-        for variable, handle in self._outputs:
-            levels = handle.lod()
-            fetched.append(
-                Fetched(variable, handle.copy_to_cpu(), tuple(levels[0]) if levels else ())
-            )
-        if any(lod for _, _, lod in query.tensors):
-            # A lod stays with the input until it is set anew.
-            for name, _, _ in query.tensors:
-                self._inputs[name].set_lod([])
-        return fetched
+        try:
+            for name, array, lod in query.tensors:
+                handle = self._inputs[name]
+                handle._copy_from_cpu_bind(array)
+                if lod:
+                    handle.set_lod([list(lod)])
+            self._run()
+            fetched = []
+            for variable, handle in self._outputs:
+                levels = handle.lod()
+                fetched.append(
+                    Fetched(variable, handle.copy_to_cpu(), tuple(levels[0]) if levels else ())
+                )
+            return fetched
+        finally:
+            # A lod stays with the input until it is set anew, whatever became of the query.
+            for name, _, lod in query.tensors:
+                if lod:
+                    self._inputs[name].set_lod([])
 
     def run_together(self, queries: Sequence[Query]) -> list[list[Fetched]]:
         """One run for queries of one key. Raises ``ServiceError`` for all of them."""
