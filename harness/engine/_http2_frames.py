@@ -40,6 +40,8 @@ MAX_HEADER_LIST_SIZE = 0x6
 LARGEST_WINDOW = 2**31 - 1
 DEFAULT_WINDOW = 65535
 DEFAULT_FRAME_SIZE = 16384
+# Headers that echo what a client sent can be of any size; those are not kept.
+_LONGEST_KEPT = 256
 
 _HEAD = struct.Struct(">HBBBI")
 _WORD = struct.Struct(">I")
@@ -89,9 +91,19 @@ def goaway(last_stream: int, code: int) -> bytes:
     return frame(GOAWAY, 0, 0, _WORD.pack(last_stream) + _WORD.pack(code))
 
 
-@functools.lru_cache(maxsize=256)
 def header_block(headers: tuple[tuple[str, str], ...]) -> bytes:
     """A header block that leaves the peer's table as it is."""
+    if sum(len(name) + len(value) for name, value in headers) <= _LONGEST_KEPT:
+        return _kept_block(headers)
+    return _block(headers)
+
+
+@functools.lru_cache(maxsize=256)
+def _kept_block(headers: tuple[tuple[str, str], ...]) -> bytes:
+    return _block(headers)
+
+
+def _block(headers: tuple[tuple[str, str], ...]) -> bytes:
     parts = []
     for name, value in headers:
         pair = _STATIC_PAIRS.get((name, value))
