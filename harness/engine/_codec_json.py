@@ -23,6 +23,7 @@ from ._query import (
     Tensor,
     Unparsable,
     elem_type_of,
+    elements,
     from_bytes,
     inference_failed,
     lod_of,
@@ -108,7 +109,7 @@ def _tensor(document: Any) -> Tensor:
             raise inference_failed(f"feed {name} has {len(strings)} strings, not one")
         flat = np.frombuffer(strings[0].encode(), np.uint8)
     else:
-        flat = np.array(document.get(kind.field) or (), kind.dtype)
+        flat = elements(kind, document.get(kind.field) or ())
     array = shaped(name, number, flat, tuple(document.get("shape") or ()))
     lod = tuple(document.get("lod") or ())
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)

@@ -86,7 +86,8 @@ def _tensor(tensor: Any) -> Tensor:
             raise inference_failed(f"feed {name} has {len(tensor.data)} strings, not one")
         flat = np.frombuffer(tensor.data[0].encode(), np.uint8)
     else:
-        flat = np.fromiter(getattr(tensor, kind.field), kind.dtype)
+        carried = "int32" if kind.field == "int_data" else kind.dtype
+        flat = np.fromiter(getattr(tensor, kind.field), carried).astype(kind.dtype, copy=False)
     array = shaped(name, tensor.elem_type, flat, tuple(tensor.shape))
     lod = tuple(tensor.lod)
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)

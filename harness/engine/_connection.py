@@ -14,7 +14,7 @@ from typing import Any, Optional, Protocol, cast
 
 from . import _baidu_std, _codec_json, _compression, _grpc, _http1, _http2, _routes
 from ._baidu_std import Frame
-from ._batcher import Batcher, Call
+from ._batcher import Batcher, Call, Reply, as_service_error
 from ._codec_protobuf import ProtobufCodec
 from ._glog import Log
 from ._http1 import Head, HttpRequest
@@ -138,9 +138,6 @@ class Connection(asyncio.Protocol):
         try:
             body = _compression.unpack(frame.compression, frame.payload, self._host.limit)
             query = self._host.protobuf.decode(body)
-        except ServiceError as error:
-            self._host.batcher.fail(reply, error, 0, began)
-            return
         except (Unparsable, KeyError, _compression.BadCompression):
             name = _baidu_std.COMPRESSIONS.get(frame.compression, "unknown")
             reply.fail(
@@ -150,6 +147,9 @@ class Connection(asyncio.Protocol):
                     f"request_size={len(frame.payload)}",
                 )
             )
+            return
+        except Exception as error:
+            self._host.batcher.fail(reply, as_service_error(error), 0, began)
             return
         self._host.batcher.submit(Call(query, reply, began, time.time()))
 
@@ -168,11 +168,8 @@ class Connection(asyncio.Protocol):
         else:
             try:
                 query = self._decode(request.body, head.content_type, head.gzip_body)
-            except ServiceError as error:
-                if error.code == EREQUEST:
-                    reply.fail(error)
-                else:
-                    self._host.batcher.fail(reply, error, 0, began)
+            except Exception as error:
+                self._undecoded(reply, as_service_error(error), began)
                 return
             self._host.batcher.submit(Call(query, reply, began, time.time()))
 
@@ -190,6 +187,13 @@ class Connection(asyncio.Protocol):
         except Unparsable as error:
             reason = "" if _is_protobuf(content_type) else f", {error}"
             raise ServiceError(EREQUEST, f"Fail to parse http body as {_REQUEST}{reason}") from None
+
+    def _undecoded(self, reply: Reply, error: ServiceError, began: float) -> None:
+        """Fails one request, which the service saw unless it was no request at all."""
+        if error.code == EREQUEST:
+            reply.fail(error)
+        else:
+            self._host.batcher.fail(reply, error, 0, began)
 
     def ready(self) -> None:
         """Sends the HTTP/1 answers whose turn it is."""
@@ -238,11 +242,8 @@ class Connection(asyncio.Protocol):
         except (Unparsable, _grpc.BadMessage):
             reply.fail(ServiceError(EREQUEST, f"Fail to parse http body as {_REQUEST}"))
             return
-        except ServiceError as error:
-            if error.code == EREQUEST:
-                reply.fail(error)
-            else:
-                self._host.batcher.fail(reply, error, 0, began)
+        except Exception as error:
+            self._undecoded(reply, as_service_error(error), began)
             return
         self._host.batcher.submit(Call(query, reply, began, time.time()))
 

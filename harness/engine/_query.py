@@ -8,6 +8,7 @@ the model gave. Both are free of I/O.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
@@ -23,6 +24,7 @@ ENOMETHOD = 1002
 EREQUEST = 1003
 INFERENCE_FAILED = -5100
 INFERENCE_FAILED_TEXT = "InferService inference failed!"
+_SHOWN_DIMS = 8
 
 
 class ElemType(NamedTuple):
@@ -135,7 +137,19 @@ def shaped(name: str, elem_type: int, flat: Array, shape: tuple[int, ...]) -> Ar
             f"but its shape {list(shape)} takes {count}",
             real_dies=False,
         )
-    return flat.reshape(shape)
+    try:
+        return flat.reshape(shape)
+    except ValueError as error:
+        # More dimensions than numpy has, or sizes whose product it cannot hold.
+        raise inference_failed(
+            f"feed {name} has the shape {list(shape)[:_SHOWN_DIMS]}: {error}"
+        ) from None
+
+
+def elements(kind: ElemType, values: Sequence[Any]) -> Array:
+    """A repeated field's values as elements; what int16 cannot hold wraps round, as in C."""
+    carried = "int32" if kind.field == "int_data" else kind.dtype
+    return np.array(values, carried).astype(kind.dtype, copy=False)
 
 
 def elem_type_of(name: str, number: int) -> ElemType:

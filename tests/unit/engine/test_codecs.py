@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given, seed, settings
+from hypothesis import strategies as st
 
 from harness.engine import _codec_json, _messages
 from harness.engine._codec_protobuf import ProtobufCodec
@@ -140,3 +142,40 @@ def test_an_answer_is_written_alike_in_json_and_protobuf() -> None:
         "name",
         "alias_name",
     ]
+
+
+SHAPES = st.lists(st.sampled_from([0, 1, 2, 3, -1, 2**31 - 1]), max_size=40)
+FIELDS = st.sampled_from(["float_data", "int64_data", "int_data", "float64_data", "bool_data"])
+NUMBERS = st.sampled_from([0, 1, 2, -1, 40000, 2**31 - 1, -(2**31)])
+
+
+@seed(5)
+@settings(max_examples=300, deadline=None, database=None)
+@example([1] * 33, [], 1, "float_data", [1])
+@example([0, 2**31 - 1, 2**31 - 1, 2**31 - 1], [], 1, "float_data", [])
+@example([1], [], 4, "int_data", [40000])
+@given(
+    SHAPES,
+    st.lists(st.integers(-1, 4), max_size=4),
+    st.one_of(st.integers(-1, 21), st.sampled_from([2**31 - 1, -(2**31)])),
+    FIELDS,
+    st.lists(NUMBERS, max_size=6),
+)
+def test_any_shape_lod_and_type_gives_a_query_or_the_services_own_error(
+    shape: list[int], lod: list[int], number: int, field: str, values: list[int]
+) -> None:
+    elements: list[Any] = [bool(one) for one in values] if field == "bool_data" else values
+    tensor = {"name": "x", "elem_type": number, "shape": shape, "lod": lod, field: elements}
+    message = _messages.request_class()()
+    message.tensor.add(**tensor)
+    sent = message.SerializeToString()
+    text = json.dumps({"tensor": [tensor]}).encode()
+    got: list[Any] = []
+    for read in (lambda: _codec_json.decode(text), lambda: ProtobufCodec().decode(sent)):
+        try:
+            ((_, array, offsets),) = read().tensors
+            got.append((array.dtype, array.shape, array.tobytes(), offsets))
+        except ServiceError as error:
+            got.append((error.code == -5100, error.text))
+    assert got[0] == got[1]
+    assert got[0][0] is not False

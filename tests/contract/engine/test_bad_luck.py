@@ -1,0 +1,82 @@
+"""Requests and surroundings that go wrong: the clients beside them must not notice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from bench.likeness.check_http import JSON, price
+from bench.likeness.checks import JSON_BODY, PRICE, Subject
+from bench.likeness.wire import Wire, http
+from harness import waits
+
+pytestmark = pytest.mark.xdist_group("likeness")
+
+
+def feed(**fields: Any) -> bytes:
+    """A request for the price, with fields of its one tensor exchanged."""
+    tensor = {"float_data": [1] * 13, "elem_type": 1, "name": "x", "shape": [1, 13], **fields}
+    return json.dumps({"tensor": [tensor], "fetch_var_names": ["price"]}).encode()
+
+
+def pipelined(*bodies: bytes) -> bytes:
+    head = b"POST /GeneralModelService/inference HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
+    return b"".join(head % len(body) + body for body in bodies)
+
+
+def test_a_refused_query_with_a_lod_leaves_nothing_behind_for_the_next(subject: Subject) -> None:
+    def words(numbers: list[int], **fields: Any) -> bytes:
+        tensor = {"int64_data": numbers, "elem_type": 0, "name": "words", **fields}
+        return json.dumps({"tensor": [{"shape": [len(numbers), 1], **tensor}]}).encode()
+
+    with subject.launch("words") as server:
+
+        def ask(body: bytes) -> tuple[int, bytes]:
+            answer = http(server.port, body, headers=JSON)
+            return answer.status, answer.body.partition(b'"profile_time"')[0]
+
+        fresh = ask(words([1, 2, 3]))
+        # Rows without elements: Paddle refuses them in the middle of the run.
+        status, text = ask(words([], shape=[3, 0], lod=[0, 1, 3]))
+        assert status == 500
+        assert b"E-5100" in text
+        assert ask(words([1, 2, 3])) == fresh
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"shape": [1] * 33, "float_data": [1]},
+        {"shape": [0, 2**31 - 1, 2**31 - 1, 2**31 - 1], "float_data": []},
+        {"elem_type": 4, "float_data": [], "int_data": [40000] * 13},
+    ],
+)
+def test_what_numpy_refuses_is_answered_and_so_is_the_request_behind_it(
+    subject: Subject, fields: dict[str, Any]
+) -> None:
+    with Wire(subject.port) as one:
+        one.send(pipelined(JSON_BODY, feed(**fields), JSON_BODY))
+        assert price(one.http_answer()) == PRICE
+        refused = one.http_answer()
+        assert refused.status == 500
+        assert b"E-5100" in refused.body
+        assert price(one.http_answer()) == PRICE
+
+
+def test_without_its_log_folder_the_engine_answers_and_reloads(subject: Subject) -> None:
+    with subject.launch() as server:
+        shutil.rmtree(server.folder / "log")
+        with Wire(server.port) as one:
+            # The refused one wants an ERROR file, which cannot be made any more.
+            one.send(pipelined(feed(name="y"), JSON_BODY))
+            assert one.http_answer().status == 500
+            assert price(one.http_answer()) == PRICE
+        server.install(subject.models / "uci_2")
+
+        def new() -> bool:
+            return price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE
+
+        waits.wait_for(new, "the new model", 15)
