@@ -12,6 +12,8 @@ from ._query import Fetched, Query
 
 # What a kept answer costs besides its elements: key, tuples and array objects.
 _OVERHEAD = 1024
+# An offset of a lod: an int object and the tuple's pointer to it.
+_OFFSET = 36
 
 Key = tuple[Any, ...]
 
@@ -47,8 +49,8 @@ class RequestCache:
 
     def put(self, key: Key, fetched: list[Fetched]) -> None:
         """Keeps an answer, if it is not larger than the whole cache."""
-        cost = _OVERHEAD + sum(len(part[3]) for part in key)
-        cost += sum(one.array.nbytes for one in fetched)
+        cost = _OVERHEAD + sum(len(part[3]) + _OFFSET * len(part[4]) for part in key)
+        cost += sum(one.array.nbytes + _OFFSET * len(one.lod) for one in fetched)
         if cost > self._size or key in self._kept:
             return
         # A slice of a batch would keep the whole batch in memory.

@@ -56,3 +56,13 @@ def test_a_kept_answer_does_not_keep_the_batch_it_came_in() -> None:
     assert kept is not None
     assert kept[0].array.base is None
     assert kept[0].array.tolist() == [[3.0]]
+
+
+def test_a_lod_costs_what_it_takes() -> None:
+    cache = RequestCache(100_000)
+    for value in range(20):
+        array = np.full((1, 13), value, "float32")
+        asked = Query((Tensor("x", array, (0,) * 2000 + (1,)),), (), False, 0)
+        cache.put(key_of(asked), fetched(1.0))
+    # 2,000 pointers alone are 16,000 bytes.
+    assert 0 < len(cache) <= 6
