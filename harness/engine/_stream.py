@@ -18,12 +18,14 @@ HTTP2     any bytes                        HTTP2     bytes, as they are
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple, Optional, Union
 
 from . import _baidu_std, _http1
 
 # Up to here the preface cannot be an HTTP/1 request of interest.
 _PREFACE_START = b"PRI * HTTP/2.0\r\n"
+_EMPTY_LINES = re.compile(rb"[\r\n]+")
 
 
 class Unanswerable(Exception):
@@ -146,8 +148,9 @@ class MessageReader:
             self._needed = len(start) + 1
             return False
         # Empty lines before a request line are to be passed over (RFC 9112, 2.2).
-        if start[:1] in (b"\r", b"\n"):
-            self._at += 1
+        empty = _EMPTY_LINES.match(self._data, self._at)
+        if empty:
+            self._at = empty.end()
             return self._go("START")
         self._searched = 0
         return self._go("HEAD")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+
 import pytest
 
 from bench import fuzz_engine
 from harness.engine import _baidu_std, _grpc, _http2, _routes, _stream
+from harness.engine import _http2_frames as frames
 from harness.engine._http1 import HttpRequest, answer
 from harness.engine._query import ServiceError
 
@@ -136,3 +140,35 @@ def test_any_other_path_is_an_error_that_names_it(path: str) -> None:
     error = _routes.of_path(path)
     assert isinstance(error, ServiceError)
     assert error.text == f"Fail to find method on `{path}'"
+
+
+def test_a_name_that_a_client_made_long_is_neither_kept_nor_echoed_whole() -> None:
+    path = "/" + "x" * 10_000
+    for meaning in (
+        _routes.of_path(path),
+        _routes.of_names(path, "inference"),
+        _routes.of_names("GeneralModelService", path),
+    ):
+        assert isinstance(meaning, ServiceError)
+        assert "/xxx" in meaning.text
+        assert len(meaning.text) < 400
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            _routes.of_path(f"/{number}" + "x" * 10_000)
+            _routes.of_names(f"{number}" + "x" * 10_000, "inference")
+            frames.header_block((("content-type", f"{number}" + "x" * 10_000),))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 200_000
+
+
+def test_a_run_of_empty_lines_costs_one_step() -> None:
+    reader = _stream.MessageReader(1 << 20)
+    lines = b"\r\n" * (1 << 19)
+    began = time.process_time()
+    assert reader.receive(lines) == []
+    # One step for each of the million bytes takes more than a second.
+    assert time.process_time() - began < 0.3
+    assert reader.waiting == 0
