@@ -31,6 +31,8 @@ from .watch import Watcher
 LIVE_NAME = "uci_housing_model"
 TIME_FILE = "fluid_time_file"
 TMP_NAME = "_tmp"
+# Of a tarball's end, enough to be found nowhere else (bytes).
+_TAIL = 64
 # Ends at SIGTERM, as an orderly program does, and has nothing to end.
 _BARE = (
     "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); "
@@ -98,6 +100,8 @@ class Stage:
         self._monitor: Optional[Process] = None
         self._started = 0.0
         self._runs = 0
+        self._before_pull = 0
+        self._pull_end = b""
         self._look_through: Callable[[Path], Path] = lambda path: path
 
     # --- the live side -------------------------------------------------------------------
@@ -336,10 +340,25 @@ class Stage:
             wait_for(lambda: self.monitor.log.stat().st_size, "a first line", 10, alive=self.alive)
         self.let_time_pass(count * self.poll_s + 1.0, self.alive)
 
-    def expect_pull(self, release: Release, before: int) -> None:
-        """Waits until at least the release's bytes have come down since traffic was ``before``."""
-        wanted = before + max(1, len(release.tarball))
-        self.expect(lambda: self.place.traffic() >= wanted, f"{release.label} to be pulled")
+    def watch_pull(self, release: Release) -> None:
+        """Before the monitor starts: ``expect_pull`` will wait for this release.
+
+        The end of the tarball is looked for on the wire: what polls of the donefile bring adds up
+        to any size. Of an empty tarball nothing can be seen but that there is traffic.
+        """
+        self._before_pull = self.place.traffic()
+        self._pull_end = release.tarball[-_TAIL:]
+        self.place.seek(self._pull_end)
+
+    def expect_pull(self) -> None:
+        """Waits until the release of ``watch_pull`` has come down to its end."""
+
+        def pulled() -> bool:
+            if self._pull_end:
+                return self.place.found()
+            return self.place.traffic() > self._before_pull
+
+        self.expect(pulled, "the tarball to be pulled")
 
     def let_time_pass(self, seconds: float, alive: Optional[Callable[[], None]] = None) -> None:
         """Watches for so long, whether the monitor runs or not unless ``alive`` says so."""

@@ -95,6 +95,14 @@ class Place(ABC):
         """How many bytes have come down to clients so far: it grows with every poll."""
 
     @abstractmethod
+    def seek(self, data: bytes) -> None:
+        """``found`` says from now on whether these bytes have come down to a client."""
+
+    @abstractmethod
+    def found(self) -> bool:
+        """Whether the bytes of ``seek`` have come down since, on one connection."""
+
+    @abstractmethod
     def go_on(self) -> None:
         """As ``up``, but connections that were held silent go on where they stopped."""
 

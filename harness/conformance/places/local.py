@@ -78,6 +78,13 @@ class LocalPlace(Place):
     def traffic(self) -> int:
         return sum(gate.traffic for gate in self._gates)
 
+    def seek(self, data: bytes) -> None:
+        for gate in self._gates:
+            gate.seek(data)
+
+    def found(self) -> bool:
+        return any(gate.found for gate in self._gates)
+
     def go_on(self) -> None:
         for gate in self._gates:
             gate.go_on()

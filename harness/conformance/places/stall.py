@@ -26,6 +26,8 @@ class StallingGate(Gate):
         self.stopped = 0
         self.traffic = 0
         self.limit_bytes: Optional[int] = None
+        self.sought = b""
+        self.found = False
         self.resets = False
         self._held: list[_StallingConnection] = []
 
@@ -38,6 +40,12 @@ class StallingGate(Gate):
         for connection in list(self._connections):
             if isinstance(connection, _StallingConnection):
                 connection.passed = 0
+
+    def seek(self, data: bytes) -> None:
+        """``found`` says from now on whether these bytes, at least one, have come down on one
+        connection."""
+        self.found = False
+        self.sought = data
 
     def heal(self) -> None:
         """No further faults; connections that were stopped stay so, and break."""
@@ -97,6 +105,15 @@ class _StallingConnection(_Connection):
         self.passed = 0
         self.freed = asyncio.Event()
         self._gate = gate
+        self._tail = b""
+
+    def _count(self, data: bytes) -> None:
+        self._gate.traffic += len(data)
+        sought = self._gate.sought
+        if sought:
+            recent = self._tail + data
+            self._gate.found = self._gate.found or sought in recent
+            self._tail = recent[-len(sought) :]
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool
@@ -109,7 +126,7 @@ class _StallingConnection(_Connection):
             limit = self._gate.limit_bytes
             if answers and limit is not None and self.passed + len(data) >= limit:
                 rest = max(0, limit - self.passed)
-                self._gate.traffic += rest
+                self._count(data[:rest])
                 writer.write(data[:rest])
                 await writer.drain()
                 data = data[rest:]
@@ -120,7 +137,7 @@ class _StallingConnection(_Connection):
                 await self.freed.wait()
             if answers:
                 self.passed += len(data)
-                self._gate.traffic += len(data)
+                self._count(data)
             writer.write(data)
             await writer.drain()
         with contextlib.suppress(OSError):

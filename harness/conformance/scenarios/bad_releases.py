@@ -39,10 +39,10 @@ class BadRelease(Scenario):
         bad = self.spoil(stage.releases[1])
         donefile = bad.donefile() if self.manifest else b""
         stage.publish(bad, donefile)
-        before = stage.place.traffic()
+        stage.watch_pull(bad)
         stage.start_monitor()
         try:
-            stage.expect_pull(bad, before)
+            stage.expect_pull()
             stage.let_polls_pass(2)
         finally:
             stage.observed.outside += _escaped(stage)
@@ -221,11 +221,12 @@ class LateRepair(Scenario):
 
     def act(self, stage: Stage) -> None:
         good = stage.releases[1]
-        stage.upload(damage.corrupt(good))
+        corrupt = damage.corrupt(good)
+        stage.upload(corrupt)
         stage.announce(good)
-        before = stage.place.traffic()
+        stage.watch_pull(corrupt)
         stage.start_monitor()
-        stage.expect_pull(good, before)
+        stage.expect_pull()
         stage.let_polls_pass(1)
         stage.upload(good)
         stage.expect_live(good, stage.settings.recovery)

@@ -57,6 +57,36 @@ def test_an_open_gate_passes_everything_and_counts_it(gate: StallingGate) -> Non
     assert gate.stopped == 0
 
 
+def test_bytes_that_are_sought_are_found_across_two_writes_and_others_are_not(
+    gate: StallingGate,
+) -> None:
+    gate.seek(ANSWER[-300:] + b"!")
+    with _connect(gate) as connection:
+        assert _received(connection, len(ANSWER)) == ANSWER
+    assert not gate.found
+    # The first part ends at the thousandth byte, in the middle of what is sought: ANSWER repeats
+    # itself every 256 bytes, so only its very beginning is too short to hold this before.
+    gate.seek(ANSWER[:1200])
+    gate.stop_after(1000, reset=False)
+    with _connect(gate) as connection:
+        assert len(_received(connection, 1000)) == 1000
+        wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
+        assert not gate.found
+        gate.go_on()
+        assert len(_received(connection, len(ANSWER) - 1000)) == len(ANSWER) - 1000
+    assert gate.found
+
+
+def test_polls_that_bring_more_bytes_than_the_tarball_has_are_no_pull(gate: StallingGate) -> None:
+    tarball = b"a tarball, smaller than what a poll brings"
+    gate.seek(tarball)
+    for _ in range(3):
+        with _connect(gate) as connection:
+            assert _received(connection, len(ANSWER)) == ANSWER
+    assert gate.traffic > len(tarball)
+    assert not gate.found
+
+
 def test_a_silent_connection_stops_at_the_byte_and_goes_on_where_it_stopped(
     gate: StallingGate,
 ) -> None:

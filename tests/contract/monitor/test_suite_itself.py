@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -294,6 +295,21 @@ def test_a_monitor_that_never_logs_in_does_not_pass_for_one_that_was_refused(
     verdict, _ = run_pair(scenario, ftp, Stock(stock.releases, settings), tmp_path / "stage")
     assert verdict.word == FAILED
     assert "never tried to log in" in verdict.evidence
+
+
+def test_a_monitor_that_only_polls_is_not_taken_for_one_that_pulled(
+    http: Place, stock: Stock, tmp_path: Path
+) -> None:
+    code = (
+        "import sys, urllib.request as r\n"
+        "while True: r.urlopen(sys.argv[1]).read() and print('polled', flush=True)"
+    )
+    url = "{general_host}{remote_path}/{remote_donefile_name}"
+    settings = Settings(shlex.join([sys.executable, "-c", code, url]), interval=0.2, patience=1.0)
+    scenario = next(s for s in all_scenarios() if s.name == "named-pipe")
+    _, observed = run_pair(scenario, http, Stock(stock.releases, settings), tmp_path / "stage")
+    assert observed.log.count("polled") > 10, "its polls brought less than the tarball has"
+    assert any("the tarball to be pulled" in unmet for unmet in observed.unmet)
 
 
 @pytest.mark.parametrize(
