@@ -214,7 +214,10 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         for request in requests:
-            self._h2_request(request)
+            if session.full:
+                session.refuse(request.stream)
+            else:
+                self._h2_request(request)
         self.flush_http2()
 
     def flush_http2(self) -> None:

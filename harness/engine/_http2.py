@@ -27,6 +27,8 @@ from . import _http2_frames as frames
 _MOST_STREAMS = 128
 _WINDOW = 1 << 20
 _HEADERS_LIMIT = 64 * 1024
+# Bytes of answers, of all streams together, that the peer's windows hold back.
+_MOST_UNSENT = 8 << 20
 
 Headers = list[tuple[str, str]]
 
@@ -67,7 +69,8 @@ class _Stream:
         self.asked = False
         self.window = window
         self.room = _WINDOW
-        self.out = b""
+        # What is still to go; a view, because cutting bytes copies the rest each time.
+        self.out = memoryview(b"")
         self.trailers: Optional[bytes] = None
 
 
@@ -82,6 +85,7 @@ class Http2Session:
         self._streams: dict[int, _Stream] = {}
         self._last = 0
         self._kept = 0
+        self._unsent = 0
         # Between HEADERS without END_HEADERS and the last CONTINUATION: stream, flags, block.
         self._block: Optional[tuple[int, int, bytearray]] = None
         self._window = frames.DEFAULT_WINDOW
@@ -115,8 +119,16 @@ class Http2Session:
     @property
     def waiting(self) -> int:
         """Bytes kept: of requests that are not whole, and of answers that have to wait."""
-        unsent = sum(len(stream.out) for stream in self._streams.values())
-        return len(self._data) + self._kept + unsent
+        return len(self._data) + self._kept + self._unsent
+
+    @property
+    def full(self) -> bool:
+        """Whether the peer has left so much of its answers lying that it gets no more."""
+        return self._unsent > _MOST_UNSENT
+
+    def refuse(self, number: int) -> None:
+        """Gives a request back undone: the peer may send it again (RFC 9113, 8.7)."""
+        self._reset(number, frames.REFUSED_STREAM)
 
     def to_send(self) -> bytes:
         """What has to go out now."""
@@ -260,19 +272,23 @@ class Http2Session:
             return
         if len(payload) % 6:
             self._break(frames.FRAME_SIZE_ERROR, "half a setting")
+        initial = self._peer_initial
         for name, value in frames.read_settings(payload):
             if name == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.LARGEST_WINDOW:
                     self._break(frames.FLOW_CONTROL_ERROR, f"a window of {value}")
-                for stream in self._streams.values():
-                    stream.window += value - self._peer_initial
-                self._peer_initial = value
+                initial = value
             elif name == frames.MAX_FRAME_SIZE:
                 if not frames.DEFAULT_FRAME_SIZE <= value < 1 << 24:
                     self._break(frames.PROTOCOL_ERROR, f"frames of {value}")
                 self._peer_frame = value
             elif name == frames.ENABLE_PUSH and value > 1:
                 self._break(frames.PROTOCOL_ERROR, f"ENABLE_PUSH {value}")
+        # The last value counts; to go through all streams for each would cost the square.
+        if initial != self._peer_initial:
+            for stream in self._streams.values():
+                stream.window += initial - self._peer_initial
+            self._peer_initial = initial
         self._out.append(frames.frame(frames.SETTINGS, frames.ACK, 0))
         self._pump()
 
@@ -285,8 +301,13 @@ class Http2Session:
         if not flags & frames.ACK:
             self._out.append(frames.frame(frames.PING, frames.ACK, 0, payload))
 
-    def _on_goaway(self, _flags: int, _number: int, _payload: bytes) -> None:
-        self._break(frames.NO_ERROR, "the peer said goodbye")
+    def _on_goaway(self, _flags: int, number: int, payload: bytes) -> None:
+        if number != 0:
+            self._break(frames.PROTOCOL_ERROR, "GOAWAY on a stream")
+        if len(payload) < 8:
+            self._break(frames.FRAME_SIZE_ERROR, "a wrong GOAWAY")
+        # It is about streams that this side would open. The peer's own go on to their end, and
+        # the peer closes the connection then.
 
     def _on_window_update(self, _flags: int, number: int, payload: bytes) -> None:
         self._known(number, or_connection=True)
@@ -346,7 +367,10 @@ class Http2Session:
 
     def _forget(self, number: int) -> None:
         stream = self._streams.pop(number, None)
-        if stream is not None and not stream.asked:
+        if stream is None:
+            return
+        self._unsent -= len(stream.out)
+        if not stream.asked:
             self._kept -= len(stream.body)
 
     def _reset(self, number: int, code: int) -> None:
@@ -374,7 +398,8 @@ class Http2Session:
         if last:
             del self._streams[number]
             return
-        stream.out = data
+        stream.out = memoryview(data)
+        self._unsent += len(data)
         stream.trailers = None if trailers is None else frames.header_block(tuple(trailers))
         self._send(number, stream)
 
@@ -388,6 +413,7 @@ class Http2Session:
             if size <= 0:
                 return
             part, stream.out = stream.out[:size], stream.out[size:]
+            self._unsent -= size
             self._window -= size
             stream.window -= size
             last = not stream.out and stream.trailers is None

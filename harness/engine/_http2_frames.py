@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import struct
+from typing import Union
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME_HEAD = 9
@@ -52,7 +53,7 @@ _STATIC_PAIRS[":status", "500"] = 14
 _STATIC_NAMES = {":status": 8, "content-type": 31, "content-encoding": 26}
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: Union[bytes, memoryview] = b"") -> bytes:
     """One frame."""
     size = len(payload)
     return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload

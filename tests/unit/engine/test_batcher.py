@@ -82,7 +82,7 @@ def test_large_queries_are_answered_before_they_pile_up(
 ) -> None:
     one = batcher(loop, tmp_path)
     replies = [Kept() for _ in range(40)]
-    unanswered = []
+    unanswered: list[int] = []
     for reply in replies:
         # One megabyte each, all in one look at the sockets.
         one.submit(call(reply, np.zeros((1, 1 << 17))))

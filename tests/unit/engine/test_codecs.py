@@ -171,9 +171,9 @@ def test_any_shape_lod_and_type_gives_a_query_or_the_services_own_error(
     sent = message.SerializeToString()
     text = json.dumps({"tensor": [tensor]}).encode()
     got: list[Any] = []
-    for read in (lambda: _codec_json.decode(text), lambda: ProtobufCodec().decode(sent)):
+    for decode, body in ((_codec_json.decode, text), (ProtobufCodec().decode, sent)):
         try:
-            ((_, array, offsets),) = read().tensors
+            ((_, array, offsets),) = decode(body).tensors
             got.append((array.dtype, array.shape, array.tobytes(), offsets))
         except ServiceError as error:
             got.append((error.code == -5100, error.text))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import time
 from typing import Any
 
 import h2.config
@@ -206,3 +208,63 @@ def test_more_streams_than_allowed_are_refused_one_by_one() -> None:
         sent += frames.frame(frames.HEADERS, frames.END_HEADERS, number, block)
     session.receive(sent)
     assert session.to_send().endswith(frames.rst_stream(257, frames.REFUSED_STREAM))
+
+
+def unread(size: int, streams: int = 1) -> _http2.Http2Session:
+    """A session whose peer lets nothing of its answers out, ``size`` bytes for each stream."""
+    session = _http2.Http2Session(1000)
+    session.receive(frames.PREFACE + frames.settings({frames.INITIAL_WINDOW_SIZE: 0}))
+    block = frames.header_block(((":method", "POST"), (":path", "/")))
+    flags = frames.END_HEADERS | frames.END_STREAM
+    for number in range(1, 2 * streams, 2):
+        session.receive(frames.frame(frames.HEADERS, flags, number, block))
+        session.answer(number, OK, b"x" * size)
+    session.to_send()
+    return session
+
+
+def test_a_window_opened_byte_by_byte_costs_no_copy_of_the_rest() -> None:
+    session = unread(20_000_000)
+    session.receive(frames.window_update(0, 2**30))
+    began = time.process_time()
+    session.receive(frames.window_update(1, 1) * 2000)
+    # 2,000 copies of 20 MB take seconds.
+    assert time.process_time() - began < 0.5
+    assert len(session.to_send()) == 2000 * (frames.FRAME_HEAD + 1)
+    assert session.waiting == 20_000_000 - 2000
+
+
+def test_a_peer_that_leaves_its_answers_lying_is_full_until_it_takes_them() -> None:
+    session = unread(3 << 20, streams=3)
+    assert session.full
+    session.refuse(7)
+    assert session.to_send() == frames.rst_stream(7, frames.REFUSED_STREAM)
+    session.receive(frames.rst_stream(1, 8))
+    assert not session.full
+    assert session.waiting == 6 << 20
+    opened = frames.window_update(0, 2**30) + frames.settings({frames.INITIAL_WINDOW_SIZE: 2**24})
+    session.receive(opened)
+    assert session.waiting == 0
+
+
+def test_of_many_windows_in_one_settings_frame_the_last_counts() -> None:
+    session = unread(100, streams=128)
+    settings = struct.pack(">HI", frames.INITIAL_WINDOW_SIZE, 200) * 2729
+    settings += struct.pack(">HI", frames.INITIAL_WINDOW_SIZE, 40)
+    began = time.process_time()
+    for _ in range(16):
+        session.receive(frames.frame(frames.SETTINGS, 0, 0, settings))
+    # 16 x 2,730 settings, each for 128 streams, take the better part of a second.
+    assert time.process_time() - began < 0.2
+    assert session.waiting == 128 * 60
+
+
+def test_requests_under_way_are_answered_after_the_peer_said_goodbye() -> None:
+    session = _http2.Http2Session(1000)
+    sent = frames.PREFACE + frames.settings({}) + HEAD + frames.goaway(0, frames.NO_ERROR)
+    sent += frames.frame(frames.DATA, frames.END_STREAM, 1, b"body")
+    (request,) = session.receive(sent)
+    assert request.body == b"body"
+    session.to_send()
+    session.answer(1, OK, b"answer")
+    assert session.to_send().endswith(frames.frame(frames.DATA, frames.END_STREAM, 1, b"answer"))
