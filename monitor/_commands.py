@@ -6,12 +6,13 @@ import argparse
 import fcntl
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any, Optional
 
 from . import _kept, _live
-from ._folder import Folder, remove
+from ._folder import ROLLBACK, Folder, remove
 from ._options import _Parser
 from ._state import Installed, read_hold, read_installed, read_quarantine, write_hold
 from .errors import BadOption, MachineError
@@ -80,13 +81,15 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
                 f"{wanted} is not kept beside {folder.live}; run the monitor with --keep N"
             )
         before = read_installed(folder.live)
+        staging, held = "", False
         try:
             if before.identity is not None and read_hold(folder.hold) is None:
                 # First the hold: cut off here, nothing has changed but that no pull happens.
                 write_hold(folder.hold, before.identity)
+                held = True
             now = time.time()
             second = _live.choose_second(folder.live, given.local_timestamp_file, now)
-            staging = folder.new_staging()
+            staging = folder.new_staging(ROLLBACK)
             os.rmdir(staging)
             os.rename(chosen.path, staging)
             state = Installed(chosen.installed.identity, second, now)
@@ -95,15 +98,33 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
             _live.dress(everything, folder.live)
             _live.flush(everything)
             old = _live.swap(staging, folder.live, given.local_timestamp_file)
+        except OSError as error:
+            _undo(folder, chosen, staging, held)
+            raise MachineError(
+                "roll back", folder.live, error, "mend that and try again"
+            ) from error
+        try:
             if old is not None and not os.path.islink(old):
                 _kept.add(folder, old, max(1, len(kept)), rolled_back=True)
             elif old is not None:
                 remove(old)
         except OSError as error:
-            raise MachineError("roll back", folder.live, error, "see the monitor's log") from error
+            # The rollback is done; a monitor that starts keeps what lies there.
+            print(f"cannot put away {old}: {error.strerror}", file=sys.stderr)
     print(f"{folder.live} is {_label(state)} again, in place of {_label(before)}.")
     print("What the donefile announces is held back until the donefile changes.")
     return 0
+
+
+def _undo(folder: Folder, chosen: _kept.Kept, staging: str, held: bool) -> None:
+    """After a rollback that failed: the release is kept again, and what was announced not held."""
+    try:
+        if staging and os.path.lexists(staging) and not os.path.lexists(chosen.path):
+            os.rename(staging, chosen.path)
+        if held and os.path.lexists(chosen.path):
+            remove(folder.hold)
+    except OSError as error:
+        print(f"cannot undo the rollback: {error}; {staging} is kept", file=sys.stderr)
 
 
 def _choose(kept: list[_kept.Kept], release: Optional[int]) -> Optional[_kept.Kept]:

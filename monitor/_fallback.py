@@ -36,7 +36,9 @@ def swap(
             "%s is a mount point: replaced file by file, not in one step; mount its parent", live
         )
         _file_by_file(staging, live, timestamp_file, alive)
-        remove(staging)
+        # Under another name: half removed it must not pass for a release that was kept.
+        os.rename(staging, f"{staging}.old")
+        remove(f"{staging}.old")
         return None
     if error.errno in UNKNOWN:
         logger.warning("no exchange on this filesystem: %s is absent for a moment", live)
@@ -61,6 +63,9 @@ def recover(live: str, ready: list[str]) -> Optional[str]:
             os.rename(path, live)
             flush_folder(os.path.dirname(live) or ".")
             finished = path
+        elif os.path.lexists(path):
+            # The live directory was not touched; what it is called again says whose it is.
+            os.rename(path, path[: -len(READY)])
         remove(_torn(path))
     return finished
 

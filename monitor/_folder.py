@@ -4,7 +4,7 @@ local_path/MODEL                      the live directory
 local_path/.MODEL.staging-ID          a release being completed (same filesystem)
 local_path/.MODEL.monitor/lock        held while a monitor runs
 local_path/.MODEL.monitor/swap.lock   held for a swap, by a monitor or a rollback
-local_path/.MODEL.monitor/…           quarantine.json, hold.json, kept/
+local_path/.MODEL.monitor/…           quarantine.json, hold.json, kept/, ugi-….xml
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import os
 import secrets
@@ -21,6 +22,11 @@ from collections.abc import Iterator
 from typing import IO, Optional
 
 from .errors import BadOption, MachineError
+
+# The end of the name of a staging folder that holds a kept release, or the one that it replaces.
+ROLLBACK = ".rollback"
+# Files in the monitor's own folder that hold a secret while a program needs it.
+SECRET_PREFIX = "ugi-"
 
 
 class Folder:
@@ -40,9 +46,9 @@ class Folder:
     def _staging_prefix(self) -> str:
         return f".{self.name}.staging-"
 
-    def new_staging(self) -> str:
+    def new_staging(self, end: str = "") -> str:
         """Makes an empty staging folder, for this user only until it is complete."""
-        path = os.path.join(self.parent, f"{self._staging_prefix}{secrets.token_hex(4)}")
+        path = os.path.join(self.parent, f"{self._staging_prefix}{secrets.token_hex(4)}{end}")
         os.mkdir(path, 0o700)
         return path
 
@@ -114,10 +120,15 @@ class Folder:
             yield
 
     def clean(self, tmp: str, remote_model_name: str) -> list[str]:
-        """Removes what a killed run left, and gives the names. Only with the lock held."""
-        left = self.stagings()
+        """Removes what a killed run left, and gives the names. Only with the lock held.
+
+        What a rollback took out of ``kept`` stays, for ``_kept.rescue``.
+        """
+        left = [path for path in self.stagings() if not path.endswith(ROLLBACK)]
         part = self.part(tmp, remote_model_name)
-        left += [path for path in (part, part + ".tree") if os.path.lexists(path)]
+        ours = [part, part + ".tree", part + ".donefile"]
+        ours += glob.glob(os.path.join(glob.escape(self.control), f"{SECRET_PREFIX}*"))
+        left += [path for path in ours if os.path.lexists(path)]
         for path in left:
             remove(path)
         return left

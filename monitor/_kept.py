@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 
-from ._folder import Folder, remove
-from ._state import Installed, read_installed
+from ._folder import ROLLBACK, Folder, remove
+from ._state import Installed, read_hold, read_installed
 
 ROLLED_BACK = ".rolledback"
 
@@ -39,6 +40,23 @@ def listed(folder: Folder) -> list[Kept]:
             rolled_back = name != digits
             found.append(Kept(path, int(digits), rolled_back, read_installed(path)))
     return sorted(found, key=lambda kept: kept.number)
+
+
+def rescue(folder: Folder) -> list[str]:
+    """Keeps what a rollback that was killed had in its hands; gives the paths it was found at.
+
+    Only with the swap lock held. Raises ``OSError``.
+    """
+    hold = read_hold(folder.hold)
+    found = [path for path in folder.stagings() if path.endswith(ROLLBACK)]
+    for path in found:
+        if os.path.islink(path):
+            remove(path)
+            continue
+        identity = read_installed(path).identity
+        rolled_back = identity is not None and identity == hold
+        add(folder, path, sys.maxsize, rolled_back=rolled_back)
+    return found
 
 
 def add(folder: Folder, old: str, keep: int, *, rolled_back: bool = False) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -16,7 +17,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 from . import _values
 from ._schedule import default_cap
-from ._secrets import Secret, from_environment, from_file, ugi
+from ._secrets import STARS, Secret, from_environment, from_file, header, ugi
 from .errors import BadOption
 
 UPSTREAM, OURS = "upstream", "ours"
@@ -125,7 +126,7 @@ class Options:
     remote_url: str = _opt("", "fsspec: any URL that fsspec reads, such as s3://bucket/folder")
     http_header: tuple[Secret, ...] = _opt(
         (), "general: 'Name: value' sent with every request; may be repeated", many=True,
-        parse=Secret,
+        parse=header,
     )  # fmt: skip
     http_token: Secret = _opt(
         Secret(), "general: bearer token (prefer --http_token_file)", parse=Secret
@@ -187,7 +188,7 @@ class Options:
     metrics_port: int = _opt(
         0,
         "port for /metrics and /healthz (needs prometheus_client); 0 for none",
-        parse=_values.count,
+        parse=_values.port_or_none,
     )
     metrics_host: str = _opt("127.0.0.1", "address that --metrics_port listens on")
 
@@ -234,10 +235,25 @@ _SECRETS = {
 }
 
 
+# argparse's sentences that repeat a value which was not meant for the option.
+_AMBIGUOUS = re.compile(r"(ambiguous option: -[^=\s]*)=.* could match", re.DOTALL)
+_EXPLICIT = re.compile(r"(ignored explicit argument ).*", re.DOTALL)
+
+
 class _Parser(argparse.ArgumentParser):
     """One sentence and exit code 2, without the usage of fifty options."""
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        given, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            # What stands with a misspelt option may be a password.
+            names = [word.partition("=")[0] if word.startswith("--") else STARS for word in unknown]
+            self.error(f"unrecognized arguments: {' '.join(names)}")
+        return given
+
     def error(self, message: str) -> NoReturn:
+        message = _AMBIGUOUS.sub(rf"\1={STARS} could match", message)
+        message = _EXPLICIT.sub(rf"\1{STARS}", message)
         raise BadOption(f"{message}; see --help")
 
 

@@ -68,13 +68,20 @@ class Process:
                 os._exit(self._code_after_signal())
 
     def _watch_all(self) -> int:
-        # Until a thread says otherwise it has failed; what it dies of is in its traceback.
+        # Until a thread says otherwise it has failed.
         codes = [1] * len(self.watches)
 
         def work(index: int, watch: Watch) -> None:
             name_model(watch.options.local_model_name)
             try:
                 codes[index] = once(watch) if watch.options.once else _forever(watch)
+            except Exception as error:
+                logger.error(
+                    "unexpected %s: %s; a mistake of the monitor, --debug shows where",
+                    type(error).__name__,
+                    " ".join(str(error).split()),
+                )
+                logger.debug("traceback", exc_info=True)
             finally:
                 self._woken.set()
 

@@ -14,7 +14,8 @@ from urllib.parse import quote
 from .errors import BadOption
 
 STARS = "***"
-_USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@]*):[^\s/@]+@")
+# All of it: a token may stand where a user's name stands, and a password may hold ":" or "@".
+_USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/]*@")
 _known: set[str] = set()
 # Shorter ones would turn ordinary words into stars.
 _SHORTEST = 4
@@ -60,6 +61,15 @@ def ugi(value: str) -> Secret:
     return secret
 
 
+def header(line: str) -> Secret:
+    """``Name: value``; the value is a secret by itself too, and so are credentials in it."""
+    name, _, value = (part.strip() for part in line.partition(":"))
+    Secret(value)
+    if name.lower().endswith("authorization"):
+        Secret(value.rpartition(" ")[2])
+    return Secret(line)
+
+
 def from_file(path: str, option: str) -> Secret:
     """The first line of a file. Raises ``BadOption`` when it cannot be read or is empty."""
     try:
@@ -79,8 +89,8 @@ def from_environment(name: str) -> Secret:
 
 
 def without_password(url: str) -> str:
-    """A URL, or several, with ``user:***@`` where a password stood."""
-    return _USERINFO.sub(rf"\1:{STARS}@", url)
+    """A URL, or several, with ``***@`` where a user or a password stood."""
+    return _USERINFO.sub(rf"\1{STARS}@", url)
 
 
 def mask(text: str) -> str:

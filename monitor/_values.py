@@ -29,6 +29,11 @@ def port(text: object) -> int:
     return value
 
 
+def port_or_none(text: object) -> int:
+    value = int(str(text))
+    return port(value) if value else 0
+
+
 def count(text: object) -> int:
     value = int(str(text))
     if value < 0:

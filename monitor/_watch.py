@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from . import _archive, _hook, _live, _model, manifest
+from . import _archive, _hook, _kept, _live, _model, manifest
 from ._fallback import READY, recover
 from ._folder import Folder, check_space, remove
 from ._log import logger
@@ -381,6 +381,8 @@ class Watch:
             # Not beside a rollback, whose staging folder would go.
             with self.folder.swapping():
                 self._recover()
+                for path in _kept.rescue(self.folder):
+                    logger.warning("kept what a rollback that was cut off left: %s", path)
                 for path in self.folder.clean(options.tmp, options.remote_model_name):
                     logger.debug("removed what an earlier run left: %s", path)
         except OSError as error:
@@ -401,8 +403,6 @@ class Watch:
         """The release that was replaced is kept, or goes."""
         if old is None:
             return
-        from . import _kept
-
         try:
             if self.options.keep and not os.path.islink(old):
                 _kept.add(self.folder, old, self.options.keep)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Optional
 from xml.sax.saxutils import escape
 
 from .. import manifest
+from .._folder import SECRET_PREFIX, Folder
 from .._log import logger
 from ..errors import RemoteError
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
@@ -139,7 +140,10 @@ class HadoopRemote(Remote):
 
     def _ugi_file(self) -> str:
         if self._conf is None:
-            handle, self._conf = tempfile.mkstemp(prefix="serving-monitor-", suffix=".xml")
+            # In the monitor's own folder, where the next start finds what a kill left.
+            control = Folder(self._options.live).control
+            os.makedirs(control, exist_ok=True)
+            handle, self._conf = tempfile.mkstemp(".xml", SECRET_PREFIX, control)
             value = escape(self._options.fs_ugi.reveal())
             with os.fdopen(handle, "w") as conf:
                 conf.write(

@@ -154,8 +154,13 @@ def test_leftovers_of_this_model_go_and_those_of_others_stay(tmp_path: Path) -> 
         (tmp_path / name / "deep").mkdir(parents=True)
         (tmp_path / name / "deep").chmod(0o500)
     part.write_text("half")
-    assert len(folder.clean(str(tmp_path), "t.tar.gz")) == 3
-    assert [p.name for p in tmp_path.iterdir()] == [".other.staging-1"]
+    part.with_name(part.name + ".donefile").write_text("a copy for the check")
+    folder.prepare()
+    ugi = Path(folder.control) / "ugi-0.xml"
+    ugi.write_text("a password")
+    assert len(folder.clean(str(tmp_path), "t.tar.gz")) == 5
+    assert not ugi.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".m.monitor", ".other.staging-1"]
 
 
 # --- filesystems without an exchange ---------------------------------------------------------
@@ -371,6 +376,37 @@ def test_a_copy_that_does_not_fit_out_of_a_lower_layer_is_removed(tmp_path: Path
             raise AssertionError("it fitted")
         assert (merged / "m" / "a").read_text() == "1"
         assert sorted(p.name for p in merged.iterdir()) == [new.name, "m"]
+        """,
+        tmp_path,
+    )
+
+
+def test_a_file_that_cannot_be_removed_after_the_swap_does_not_stop_on_swap(
+    tmp_path: Path,
+) -> None:
+    _mounted(
+        """
+        import subprocess
+        from monitor import _remotes
+        from monitor._machine import Event, State
+        from monitor._remotes.base import Stop
+        from monitor._watch import Watch
+        from tests.unit.monitor.fixtures import Site, closing_all, options_for
+        site, stop = Site(tmp / "remote"), Stop()
+        with closing_all(site):
+            site.publish(1)
+            given = {"general_host": site.url, "on_swap": f"touch {tmp}/ran"}
+            options = options_for(tmp / "local", **given)
+            watch = Watch(options, _remotes.create(options, stop), stop)
+            watch.begin()
+            bad = watch.folder.quarantine
+            Path(bad).write_text("{}")
+            subprocess.run(["mount", "--bind", bad, bad], check=True)
+            watch.step()
+            while watch.machine.state is not State.IDLE:
+                event = watch.step().event
+            assert event is Event.SWAPPED, event
+            assert (tmp / "ran").exists()
         """,
         tmp_path,
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from monitor import _hook, _options, _secrets
+from monitor._remotes.base import Stop
+from monitor._remotes.hadoop import HadoopRemote
 from monitor.errors import BadOption, MachineError, MonitorError
 
-from .fixtures import options_for
+from .fixtures import MODEL, options_for
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_of_an_ugi_only_the_user_is_shown(value: str, shown: str) -> None:
 def test_passwords_in_addresses_are_masked() -> None:
     text = "see ftp://me:secret@h/x and http://h:80/y and https://u:p@[::1]:5/"
     masked = _secrets.without_password(text)
-    assert masked == "see ftp://me:***@h/x and http://h:80/y and https://u:***@[::1]:5/"
+    assert masked == "see ftp://***@h/x and http://h:80/y and https://***@[::1]:5/"
 
 
 @pytest.mark.parametrize("command", ["", "  ", "'open"])
@@ -137,3 +139,39 @@ def test_the_options_of_a_mapping_are_checked_like_those_of_a_command_line(tmp_p
         _options.from_mapping({"interval": -1}, "there")
     with pytest.raises(BadOption, match="a list of texts is expected"):
         options_for(tmp_path, general_host="http://h", http_header="X: 1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://pa55-token@host", "http://user:pa55@x@host", "http://:pa55@host/a",
+        "http://user:pa55:more@host;http://b:pa55@host",
+    ],
+)  # fmt: skip
+def test_what_stands_before_the_host_of_a_url_is_not_seen(text: str) -> None:
+    shown = _secrets.mask(f"cannot read {text}/donefile")
+    assert "pa55" not in shown
+    assert "http://***@host/" in shown
+
+
+def test_a_header_s_value_is_a_secret_wherever_it_turns_up(tmp_path: Path) -> None:
+    options_for(
+        tmp_path / "local",
+        general_host="http://h",
+        http_header=["X-Key: k3y-9fj2", "Authorization: Basic dXNlcjpwYTU1"],
+    )
+    shown = _secrets.mask("bad value 'k3y-9fj2', or dXNlcjpwYTU1")
+    assert shown == "bad value '***', or ***"
+
+
+def test_hadoop_s_secret_lies_in_the_monitor_s_own_folder(tmp_path: Path) -> None:
+    options = options_for(
+        tmp_path / "local", type="hdfs", hadoop_bin="/bin/true", fs_ugi="user,pa55word"
+    )
+    remote = HadoopRemote(options, Stop())
+    path = Path(remote._ugi_file())
+    assert path.parent == tmp_path / "local" / f".{MODEL}.monitor"
+    assert path.name.startswith("ugi-")
+    assert path.stat().st_mode & 0o777 == 0o600
+    remote.close()
+    assert not path.exists()
