@@ -6,7 +6,9 @@ files have been read: ``-V`` and every refusal come at once.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -23,6 +25,13 @@ _STRICT = ("--strict-compat", "-strict-compat")
 
 def _says_yes(variable: str) -> bool:
     return os.environ.get(variable, "").lower() in ("1", "true", "yes", "on")
+
+
+def _take_all_descriptors() -> None:
+    """Each client costs a descriptor, and a reload needs some too; 1024 are soon gone."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main(words: Optional[Sequence[str]] = None) -> int:
@@ -54,6 +63,7 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         return _REFUSED
     # One thread each: more would spin beside the event loop, and the nursery forks.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _take_all_descriptors()
     from . import _engine
 
     try:

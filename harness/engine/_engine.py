@@ -198,7 +198,7 @@ class Engine:
     # reload
 
     def _reload(self) -> bool:
-        """Runs in the reload thread."""
+        """Runs in the reload thread. Raises ``NotNow``."""
         model_dir = self.serving.model_dir
         self.log.warning_line("infer.cpp:134", f"begin reload model[{model_dir}].")
         try:
@@ -206,6 +206,8 @@ class Engine:
         except BadModel as error:
             self._die_if_strict(error.real_signal, str(error))
             self._loader.log_failure(error)
+            if error.passing:
+                raise _reload.NotNow from None
             return False
         except Exception as error:
             # Whatever a model brings about: this thread has to live on.

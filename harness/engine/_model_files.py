@@ -1,4 +1,4 @@
-"""A model's two files: found by suffix, opened together, and checked before anything runs them.
+"""A model's two files: found by suffix, copied together, and checked before anything runs them.
 
 The checks are those that Paddle Inference does not make: it takes truncated parameters without a
 word, and a program that is not one can end the process. What is checked:
@@ -16,6 +16,7 @@ int32 length of a ``TensorDesc`` message, the message, the elements.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib.util
 import math
@@ -47,6 +48,8 @@ _NAMES = {
     21: "int8",
 }
 _LARGEST_DESC = 1 << 20
+# memfd_create takes 249 bytes, and a character may be four.
+_LONGEST_NAME = 60
 
 Buffer = Union[bytes, mmap.mmap]
 
@@ -55,12 +58,30 @@ class BadModel(Exception):
     """The files are no model; the text says which file and why.
 
     ``real_signal`` is what the real server dies of, measured: SIGSEGV when the program is
-    garbage, SIGABRT otherwise (``--strict-compat``).
+    garbage, SIGABRT otherwise (``--strict-compat``). ``passing`` says that not the files are to
+    blame but this machine just now: it is worth trying them again.
     """
 
-    def __init__(self, text: str, real_signal: signal.Signals = signal.SIGABRT) -> None:
+    def __init__(
+        self,
+        text: str,
+        real_signal: signal.Signals = signal.SIGABRT,
+        *,
+        passing: bool = False,
+    ) -> None:
         super().__init__(text)
         self.real_signal = real_signal
+        self.passing = passing
+
+
+# Too many open files, here or on the whole machine, and no memory.
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+def unavailable(what: str, error: OSError) -> BadModel:
+    """``what`` could not be done, and why."""
+    reason = error.strerror or type(error).__name__
+    return BadModel(f"{what}: {reason}", passing=error.errno in _PASSING)
 
 
 class Input(NamedTuple):
@@ -81,7 +102,7 @@ class Graph(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Both files, open. The paths stay good when the directory is exchanged meanwhile."""
+    """Both files, as copies in memory: whatever is done to the originals, these stay."""
 
     directory: str
     program: int
@@ -98,31 +119,86 @@ class ModelFiles:
 
 @contextlib.contextmanager
 def opened(directory: str) -> Iterator[ModelFiles]:
-    """Opens both files of one and the same directory. Raises ``BadModel``."""
+    """Copies both files of one and the same directory into memory. Raises ``BadModel``.
+
+    What is checked and tried out has to be what is loaded, and a file may be written over in
+    place at any time. The copies are gone with the block.
+    """
     try:
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         # The first words are the real server's, spelling included: people look for them.
-        raise BadModel(
-            f"path not exits: {directory} (cannot open the model directory: {error.strerror})"
+        raise unavailable(
+            f"path not exits: {directory} (cannot open the model directory)", error
         ) from None
-    descriptors: list[int] = []
+    copies: list[int] = []
+    try:
+        try:
+            for name in _found(directory, folder):
+                copies.append(_copied(f"{directory}/{name}", folder))
+        finally:
+            os.close(folder)
+        yield ModelFiles(directory, *copies)
+    finally:
+        for descriptor in copies:
+            os.close(descriptor)
+
+
+def _found(directory: str, folder: int) -> list[str]:
+    """The names of the program and the parameters."""
+    found = []
     try:
         names = sorted(os.listdir(folder))
-        for what, suffixes in (("program", _PROGRAM_SUFFIXES), ("parameters", _PARAMS_SUFFIXES)):
-            name = _first(names, suffixes)
-            if name is None:
-                raise BadModel(
-                    f"{directory} has no {what}: no file ends in {' or '.join(suffixes)}"
-                )
-            try:
-                descriptors.append(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder))
-            except OSError as error:
-                raise BadModel(f"cannot open {directory}/{name}: {error.strerror}") from None
-        yield ModelFiles(directory, *descriptors)
+    except OSError as error:
+        raise unavailable(f"cannot list {directory}", error) from None
+    for what, suffixes in (("program", _PROGRAM_SUFFIXES), ("parameters", _PARAMS_SUFFIXES)):
+        name = _first(names, suffixes)
+        if name is None:
+            raise BadModel(f"{directory} has no {what}: no file ends in {' or '.join(suffixes)}")
+        found.append(name)
+    return found
+
+
+def _copied(path: str, folder: int) -> int:
+    """The descriptor of a copy in memory of the file of that name in ``folder``."""
+    name = os.path.basename(path)
+    try:
+        original = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    except OSError as error:
+        raise unavailable(f"cannot open {path}", error) from None
+    try:
+        return snapshot(original, path)
+    except OSError as error:
+        raise unavailable(f"cannot read {path}", error) from None
     finally:
-        for descriptor in (*descriptors, folder):
-            os.close(descriptor)
+        os.close(original)
+
+
+def snapshot(original: int, path: str) -> int:
+    """Copies an open file into memory; gives the copy's descriptor.
+
+    Raises ``BadModel`` when the file changed meanwhile, and ``OSError``.
+    """
+    before = os.fstat(original)
+    copy = os.memfd_create(os.path.basename(path)[:_LONGEST_NAME], os.MFD_CLOEXEC)
+    try:
+        at = 0
+        while at < before.st_size:
+            done = os.sendfile(copy, original, at, before.st_size - at)
+            if not done:
+                break
+            at += done
+        after = os.fstat(original)
+        if at != before.st_size or _version(before) != _version(after):
+            raise BadModel(f"{path} changed while it was read")
+    except BaseException:
+        os.close(copy)
+        raise
+    return copy
+
+
+def _version(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _first(names: list[str], suffixes: tuple[str, ...]) -> Union[str, None]:

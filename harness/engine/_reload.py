@@ -9,7 +9,9 @@ the same second     the same    nothing                               unchanged
 another second      any         remembered first, then reloaded       the new second
 
 "Another" is inequality: an older time file reloads too. A reload that fails is not tried again
-before the second changes once more, because the second was remembered before.
+before the second changes once more, because the second was remembered before. Unlike the real
+server's, a reload for which this machine had no descriptor or memory left (``NotNow``) is tried
+again at the next look: the new model may be a good one.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ class Tick(enum.Enum):
     STAT_FAILED = "the time file cannot be read"
     IDLE = "nothing has changed"
     RELOAD = "the time file carries another second"
+
+
+class NotNow(Exception):
+    """The load failed, and was logged, for a reason that passes: it is to be tried again."""
 
 
 class Decision(NamedTuple):
@@ -56,7 +62,8 @@ def look(time_file: str) -> Optional[int]:
 
 
 class ReloadThread(threading.Thread):
-    """The reload worker. ``load`` loads and swaps; it gives False when it failed and logged why.
+    """The reload worker. ``load`` loads and swaps; it gives False when it failed and logged why,
+    and raises ``NotNow`` when it is to be called again at the next look.
 
     ``last_seen`` is the second that the first load has consumed. ``stop`` ends the thread after
     the sleep it is in, as the real server does.
@@ -93,14 +100,22 @@ class ReloadThread(threading.Thread):
     def stop(self) -> None:
         self._stopping = True
 
+    def _loaded(self, before: Optional[int]) -> bool:
+        try:
+            return self._load()
+        except NotNow:
+            self._last_seen = before
+            return False
+
     def tick(self) -> None:
         """One turn: look, decide, load."""
         log = self._log
         log.info_line("server.cpp:155", "Begin reload framework...")
-        tick, self._last_seen = decide(look(self._time_file), self._last_seen)
+        before = self._last_seen
+        tick, self._last_seen = decide(look(self._time_file), before)
         if tick is Tick.STAT_FAILED:
             log.error_line("infer.cpp:166", f"Failed stat config file:{self._time_file}")
-        elif tick is Tick.RELOAD and not self._load():
+        elif tick is Tick.RELOAD and not self._loaded(before):
             log.error_line("infer.cpp:283", f"Failed reload version engine: {NO_VERSION}")
             log.error_line("server.cpp:157", "Failed reload resource!")
             return

@@ -30,7 +30,7 @@ from typing import NamedTuple, NoReturn
 
 from ._inference import library
 from ._model import Core, Device
-from ._model_files import BadModel, Graph, ModelFiles, check, graph_of
+from ._model_files import BadModel, Graph, ModelFiles, check, graph_of, unavailable
 from ._prototxt import Variable
 
 _PR_SET_PDEATHSIG = 1
@@ -40,6 +40,7 @@ _LONGEST_REASON = 4096
 _LONGEST_ANSWER = 128 * 1024
 # A load that takes longer than this hangs.
 _DEADLINE_S = 600.0
+_NOT_TRIED = "the model could not be tried out"
 
 
 class Found(NamedTuple):
@@ -78,13 +79,16 @@ class Nursery:
             socket.send_fds(self._socket, [question], [files.program, files.params])
             answer = self._socket.recv(_LONGEST_ANSWER).decode(errors="replace")
         except OSError as error:
-            raise BadModel(f"the model could not be tried out: {error.strerror}") from None
+            raise unavailable(_NOT_TRIED, error) from None
         if not answer:
-            raise BadModel("the model could not be tried out: the process for it is gone")
+            raise BadModel(f"{_NOT_TRIED}: the process for it is gone")
         try:
             found = json.loads(answer)
         except ValueError:
             raise BadModel(answer) from None
+        if "errno" in found:
+            number = int(found["errno"])
+            raise unavailable(_NOT_TRIED, OSError(number, os.strerror(number)))
         return Found(graph_of(found["graph"]), bool(found["together"]))
 
 
@@ -108,7 +112,12 @@ def _live(
             if len(descriptors) != 2:
                 break
             try:
-                theirs.send(_trial(question, descriptors, feeds, fetches).encode())
+                answer = _trial(question, descriptors, feeds, fetches)
+            except OSError as error:
+                # No process or no pipe to be had just now: the next trial may find one.
+                answer = json.dumps({"errno": error.errno or 0})
+            try:
+                theirs.send(answer.encode())
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,7 +97,7 @@ def test_a_second_model_with_two_inputs_and_two_outputs_works(subject: Subject) 
             "mixed": [[16.0, 26.0], [45.0, float(2**40)]],
             "total": [[30], [30 + 2**40]],
         }
-        body = {
+        body: dict[str, Any] = {
             "tensor": [
                 {"name": "right", "elem_type": 0, "int64_data": [1, 2], "shape": [1, 2]},
                 {"name": "left", "elem_type": 1, "float_data": [1, 1, 1], "shape": [1, 3]},

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bench.likeness.__main__ import judge
 from bench.likeness.checks import Check, Subject, load_all
 
 
-def _parameters() -> list[object]:
+def _parameters() -> list[Any]:
     parameters = []
     for one in load_all():
         # Those that share a server stay on one worker, so that it starts once.

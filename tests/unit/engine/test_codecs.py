@@ -87,7 +87,7 @@ def test_a_field_of_the_wrong_type_is_named_as_json2pb_names_it(
 
 def test_null_and_unknown_fields_are_passed_over() -> None:
     tensor = {"name": "x", "elem_type": 1, "float_data": [1], "shape": [1], "lod": None, "q": 1}
-    body = {"tensor": [tensor], "fetch_var_names": None, "what": {}, "log_id": "a"}
+    body: dict[str, Any] = {"tensor": [tensor], "fetch_var_names": None, "what": {}, "log_id": "a"}
     query = _codec_json.decode(json.dumps(body).encode())
     assert query.tensors[0].array.tolist() == [1.0]
     assert query.log_id == 0

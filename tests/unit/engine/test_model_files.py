@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,39 @@ def test_both_files_are_of_one_directory_when_it_is_exchanged_meanwhile(
         model.rename(tmp_path / "old")
         shutil.copytree(server.models() / "uci", model)
         assert {one.name for one in _model_files.check(files).inputs} == {"left", "right"}
+
+
+def test_what_was_opened_stays_whatever_is_written_over_the_files(model: Path) -> None:
+    program = (model / "model.pdmodel").read_bytes()
+    params = (model / "params.pdiparams").read_bytes()
+    with _model_files.opened(str(model)) as files:
+        (model / "model.pdmodel").write_bytes(b"half a")
+        (model / "params.pdiparams").write_bytes(params[:10])
+        assert Path(files.program_path).read_bytes() == program
+        assert Path(files.params_path).read_bytes() == params
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "params"
+    with path.open("wb") as out:
+        # A hole: it costs no disk, and copying it takes some milliseconds.
+        out.truncate(64 << 20)
+    stop = threading.Event()
+
+    def write() -> None:
+        second = 0
+        while not stop.is_set():
+            second += 1
+            os.utime(path, (second, second))
+
+    before = len(os.listdir("/proc/self/fd"))
+    writer = threading.Thread(target=write)
+    with path.open("rb") as original:
+        writer.start()
+        try:
+            with pytest.raises(BadModel, match="params changed while it was read"):
+                _model_files.snapshot(original.fileno(), str(path))
+        finally:
+            stop.set()
+            writer.join()
+    assert len(os.listdir("/proc/self/fd")) == before

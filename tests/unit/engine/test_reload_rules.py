@@ -9,7 +9,7 @@ from typing import Optional
 import pytest
 
 from harness.engine._glog import Log
-from harness.engine._reload import Decision, ReloadThread, Tick, decide, look
+from harness.engine._reload import Decision, NotNow, ReloadThread, Tick, decide, look
 from harness.waits import wait_for
 
 
@@ -119,3 +119,22 @@ def test_a_tick_that_raises_does_not_end_the_thread(tmp_path: Path, log: Log) ->
         thread.stop()
         thread.join()
     assert any("RuntimeError: what nobody thought of" in one for one in messages(tmp_path))
+
+
+def test_a_load_for_which_there_was_no_room_is_tried_again(tmp_path: Path, log: Log) -> None:
+    tag = tmp_path / "tag"
+    tag.touch()
+    os.utime(tag, (11, 11))
+    loads: list[None] = []
+
+    def load() -> bool:
+        loads.append(None)
+        if len(loads) == 1:
+            raise NotNow
+        return True
+
+    thread = ReloadThread(log, str(tag), 1, 10, load)
+    for _ in range(3):
+        thread.tick()
+    assert len(loads) == 2
+    assert messages(tmp_path).count("Failed reload resource!") == 1
