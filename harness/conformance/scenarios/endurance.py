@@ -15,6 +15,9 @@ from ..stage import Stage
 from .base import Scenario
 
 _SHORT_COUNT = 60
+# A pull that is stopped in its middle (bytes): no buffer between two programs holds the rest.
+_PULL_SIZE = 3 << 20
+_STOP_AT = 1 << 20
 # What may grow: allocators keep some; a leak of one release is 16 KiB and more.
 _MEMORY_KIB = 8 * 1024
 _FILES = 3
@@ -78,6 +81,46 @@ class SecondMonitor(Scenario):
             stage.let_polls_pass(3)
 
 
+class SecondMonitorInPull(Scenario):
+    name = "second-monitor-in-a-pull"
+    title = "A second monitor started by mistake during a pull leaves the first one's work alone."
+    loss = "A mistaken start throws away hours of a large pull, or makes it fail."
+    claims = (
+        judge.settles_whole,
+        judge.ends_with("release 1"),
+        judge.goes_on_with_its_pull,
+        judge.swaps_at_most(1),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        release = stage.releases[1].padded(_PULL_SIZE, stage.settings.seed)
+        stage.publish(release)
+        stage.place.silent_after(_STOP_AT)
+        stage.start_monitor()
+        stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
+        # It stands still as well: that its time-outs run out meanwhile is another scenario.
+        stage.monitor.pause()
+        log = stage.folder / "second-monitor.log"
+        environment = stage.settings.environment
+        second = Process("the second", stage.argv, log=log, cwd=stage.folder, env=environment)
+        with second:
+            # Whether it ends, or waits for its turn, is the monitor's choice.
+            with contextlib.suppress(Failed):
+                wait_for(lambda: log.stat().st_size or not second.running, "its first line", 20)
+            with contextlib.suppress(Failed):
+                second.wait(3 * stage.poll_s)
+            before = stage.place.traffic()
+            stage.place.go_on()
+            # First something to read: a time-out that ran out meanwhile must not be what it sees.
+            stage.expect(lambda: stage.place.traffic() > before, "the pull to go on")
+            stage.monitor.resume()
+            stage.expect_live(release, stage.settings.recovery)
+        figures = stage.observed.figures
+        figures["size"] = [float(len(release.tarball))]
+        figures["bytes after"] = [float(stage.place.traffic() - before)]
+
+
 class StopsAtOnce(Scenario):
     name = "stops-in-a-pull"
     title = "SIGTERM ends the monitor within a second also in the middle of a pull."
@@ -89,8 +132,8 @@ class StopsAtOnce(Scenario):
     )
 
     def act(self, stage: Stage) -> None:
-        stage.publish(stage.releases[1].padded(3 << 20, stage.settings.seed))
-        stage.place.silent_after(1 << 20)
+        stage.publish(stage.releases[1].padded(_PULL_SIZE, stage.settings.seed))
+        stage.place.silent_after(_STOP_AT)
         stage.start_monitor()
         stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
         stage.stop_monitor(term=True)
@@ -180,6 +223,7 @@ def _measure(stage: Stage, figures: dict[str, list[float]]) -> None:
 SCENARIOS: tuple[type[Scenario], ...] = (
     RestartRemembers,
     SecondMonitor,
+    SecondMonitorInPull,
     StopsAtOnce,
     WholeAtEveryInstant,
     ManyReleases,

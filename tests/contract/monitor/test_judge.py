@@ -197,6 +197,13 @@ def test_a_second_is_a_second_and_what_the_machine_takes(
     assert _word(observed, judge.stopped_within_1_s) == word
 
 
+@pytest.mark.parametrize(("after", "word"), [(2.0, judge.PASSED), (3.0, judge.FAILED)])
+def test_a_pull_that_was_begun_anew_brings_more_than_the_rest(after: float, word: str) -> None:
+    observed = Observed(figures={"size": [3.0], "bytes after": [after]})
+    assert _word(observed, judge.goes_on_with_its_pull) == word
+    assert _word(Observed(), judge.goes_on_with_its_pull) == judge.UNKNOWN
+
+
 def test_a_refusal_must_have_been_met_and_said() -> None:
     for refused, log, word in (
         (1.0, "login refused\n", judge.PASSED),

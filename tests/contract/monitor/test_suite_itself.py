@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -15,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.conformance import cli, interposer, report
+from harness.conformance.command import OPTIONS as OPTIONS_OF_A_MONITOR
 from harness.conformance.command import command_line
 from harness.conformance.judge import FAILED, PASSED, UNKNOWN, Verdict
 from harness.conformance.places.base import Place
@@ -310,6 +312,20 @@ def test_a_monitor_that_only_polls_is_not_taken_for_one_that_pulled(
     _, observed = run_pair(scenario, http, Stock(stock.releases, settings), tmp_path / "stage")
     assert observed.log.count("polled") > 10, "its polls brought less than the tarball has"
     assert any("the tarball to be pulled" in unmet for unmet in observed.unmet)
+
+
+def test_a_second_monitor_that_clears_the_first_ones_pull_is_found_out(
+    http: Place, stock: Stock, tmp_path: Path
+) -> None:
+    # What is under way is cleared away at the start, and by then belongs to somebody else.
+    wipe = """rm -rf "$0"; exec "$@" """
+    options = [f"--{name}={{{name}}}" for name in OPTIONS_OF_A_MONITOR]
+    command = ["sh", "-c", wipe, "{local_path}/{local_tmp_path}", *stock.settings.command.split()]
+    settings = dataclasses.replace(stock.settings, command=shlex.join([*command, *options]))
+    scenario = next(s for s in all_scenarios() if s.name == "second-monitor-in-a-pull")
+    verdict, _ = run_pair(scenario, http, Stock(stock.releases, settings), tmp_path / "stage")
+    assert verdict.word == FAILED
+    assert "came down for the rest" in verdict.evidence
 
 
 @pytest.mark.parametrize(
