@@ -33,6 +33,8 @@ def up(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
+            # A shell's background job has it ignored, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
         )
     yield process
     process.kill()
