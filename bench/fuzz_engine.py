@@ -154,7 +154,7 @@ def read_stream(parts: list[bytes]) -> tuple[list[Any], str]:
                 if isinstance(message, _stream.Http2Start):
                     return messages, "HTTP/2"
         except _stream.Unanswerable as error:
-            return messages, error.protocol
+            return [*messages, *error.messages], error.protocol
         assert reader.waiting <= MOST_KEPT, f"{reader.waiting} bytes are kept"
     return messages, ""
 

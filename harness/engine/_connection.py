@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Optional, Protocol, cast
 
 from . import _baidu_std, _codec_json, _compression, _grpc, _http1, _http2, _routes
@@ -28,7 +29,7 @@ from ._query import (
     ServiceError,
     Unparsable,
 )
-from ._stream import Http2Start, MessageReader, Unanswerable
+from ._stream import Http2Start, Message, MessageReader, Unanswerable
 
 _REQUEST = f"{_routes.FULL_SERVICE.rpartition('.')[0]}.Request"
 # brpc's FLAGS_http_body_compress_threshold: smaller answers are not worth packing.
@@ -65,6 +66,8 @@ class Connection(asyncio.Protocol):
         self._http2: Optional[Http2Session] = None
         self._slots: deque[_HttpReply] = deque()
         self._closed = False
+        # Nothing more is read; what was asked is still answered.
+        self._ending = False
         self.remote = self.local = ""
 
     # asyncio's side
@@ -90,8 +93,9 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        if self._closed:
+        if self._closed or self._ending:
             return
+        messages: Sequence[Message]
         try:
             messages = self._reader.receive(data)
         except Unanswerable as error:
@@ -102,8 +106,8 @@ class Connection(asyncio.Protocol):
                     f"{self._host.limit} bytes, the connection will be closed. "
                     "Set max_body_size to allow bigger messages",
                 )
-            self.close()
-            return
+            messages = error.messages
+            self._ending = True
         for message in messages:
             if isinstance(message, Frame):
                 self._frame(message)
@@ -116,6 +120,9 @@ class Connection(asyncio.Protocol):
                 self._http2_data(message)
             if self._closed:
                 return
+        if self._ending:
+            # Behind the batcher's turn, so that what came whole has its answers.
+            asyncio.get_running_loop().call_soon(self.close)
 
     def write(self, data: bytes) -> None:
         if not self._closed:

@@ -19,6 +19,7 @@ from ._query import Array, Fetched, Query, ServiceError, inference_failed
 
 # Free dimensions get this size when the core is tried out.
 _TRIAL_DIM = 2
+_LONGEST_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class _Takes(NamedTuple):
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     row: Optional[tuple[int, ...]]
+    is_lod: bool
 
 
 class Core:
@@ -73,7 +75,8 @@ class Core:
         except Exception as error:
             raise BadModel(f"Paddle cannot name the model's inputs: {reason(error)}") from None
         self._graph = graph
-        self._takes = {one.name: _taken(one) for one in graph.inputs}
+        sequences = {feed.name for feed in feeds if feed.is_lod}
+        self._takes = {one.name: _taken(one, one.name in sequences) for one in graph.inputs}
         for feed in feeds:
             if feed.name not in self._inputs:
                 raise BadModel(
@@ -125,7 +128,9 @@ class Core:
                 raise inference_failed(
                     f"feed {name} is {dtype.name}, the model takes {takes.dtype.name}"
                 )
-            if shape[1:] != takes.row and not lod and not _fits(shape, takes.shape):
+            # The rows of a sequence are what its lod makes of them; its rank is fixed all the same.
+            sequence = lod and takes.is_lod and len(shape) == len(takes.shape)
+            if shape[1:] != takes.row and not sequence and not _fits(shape, takes.shape):
                 raise inference_failed(
                     f"feed {name} has the shape {list(shape)}, the model takes {list(takes.shape)}"
                 )
@@ -233,9 +238,10 @@ class Core:
         return [handle.copy_to_cpu() for _, handle in self._outputs]
 
 
-def _taken(one: Input) -> _Takes:
+def _taken(one: Input, is_lod: bool) -> _Takes:
     free_rows = one.shape[:1] == (-1,) and all(dim >= 0 for dim in one.shape[1:])
-    return _Takes(np.dtype(one.dtype), one.shape, one.shape[1:] if free_rows else None)
+    row = one.shape[1:] if free_rows else None
+    return _Takes(np.dtype(one.dtype), one.shape, row, is_lod)
 
 
 def _fits(shape: tuple[int, ...], takes: tuple[int, ...]) -> bool:
@@ -281,7 +287,8 @@ def reason(error: BaseException) -> str:
     for place, line in enumerate(lines):
         if line.startswith("Error Message Summary") and place + 2 < len(lines):
             return " ".join(lines[place + 2 : place + 4])
-    return lines[-1] if lines else type(error).__name__
+    # Without that header the reason comes first, and last only where in the model it was.
+    return " ".join(lines[:3])[:_LONGEST_REASON] if lines else type(error).__name__
 
 
 __all__ = ["BadModel", "Core", "Device", "Key", "ServiceError", "reason"]

@@ -19,6 +19,7 @@ HTTP2     any bytes                        HTTP2     bytes, as they are
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple, Optional, Union
 
 from . import _baidu_std, _http1
@@ -32,12 +33,20 @@ class Unanswerable(Exception):
     """Bytes after which the connection has to be closed without an answer.
 
     ``protocol`` is brpc's name of it; ``too_big`` says that ``max_body_size`` was the reason.
+    ``messages`` came whole before them, and are to be answered first.
     """
 
-    def __init__(self, protocol: str, reason: str, too_big: bool = False) -> None:
+    def __init__(
+        self,
+        protocol: str,
+        reason: str,
+        too_big: bool = False,
+        messages: Sequence[Message] = (),
+    ) -> None:
         super().__init__(reason)
         self.protocol = protocol
         self.too_big = too_big
+        self.messages = messages
 
 
 class Http2Start(NamedTuple):
@@ -87,9 +96,9 @@ class MessageReader:
             while self._step(messages):
                 pass
         except (_baidu_std.TooBig, _http1.TooBig) as error:
-            raise Unanswerable(self._protocol(), str(error), too_big=True) from None
+            raise Unanswerable(self._protocol(), str(error), True, messages) from None
         except (_baidu_std.BrokenFrame, _http1.BrokenRequest) as error:
-            raise Unanswerable(self._protocol(), str(error)) from None
+            raise Unanswerable(self._protocol(), str(error), False, messages) from None
         finally:
             del self._data[: self._at]
             self._at = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 from typing import Any
@@ -45,6 +46,10 @@ def test_a_refused_query_with_a_lod_leaves_nothing_behind_for_the_next(subject: 
         status, text = ask(words([], shape=[3, 0], lod=[0, 1, 3]))
         assert status == 500
         assert b"E-5100" in text
+        # Paddle's own reason, not only the place of the failure.
+        assert re.search(rb"Paddle refuses the feed: \(\w+\) ", text), text
+        # Out of rank, Paddle would read past the elements.
+        assert b"[3], the model takes [-1, 1]" in ask(words([1, 2, 3], shape=[3], lod=[0, 3]))[1]
         assert ask(words([1, 2, 3])) == fresh
 
 
@@ -98,3 +103,21 @@ def test_a_reload_that_lacked_descriptors_is_made_up_for(subject: Subject) -> No
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (hard, hard))
         server.wait_for_log("Succ load engine, path:", start=start)
         assert price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE
+
+
+def test_a_whole_request_is_answered_though_garbage_follows_in_the_same_read(
+    subject: Subject,
+) -> None:
+    with Wire(subject.port) as one:
+        one.send(pipelined(JSON_BODY) + b"\0garbage\r\n\r\n")
+        assert price(one.http_answer()) == PRICE
+        assert one.closed()
+
+
+@pytest.mark.parametrize("shape", [[1, 7], [7], [1, 1, 7]])
+def test_a_lod_for_a_dense_feed_does_not_switch_its_check_off(
+    subject: Subject, shape: list[int]
+) -> None:
+    body = feed(shape=shape, float_data=[1] * 7, lod=[0, shape[0]])
+    answer = http(subject.port, body, headers=JSON)
+    assert f"feed x has the shape {shape}, the model takes [-1, 13]" in answer.body.decode()
