@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -14,6 +16,8 @@ from bench.likeness.checks import JSON_BODY, PRICE, Subject
 from bench.likeness.server import Launched
 from bench.likeness.wire import Wire, http
 from harness.engine import _baidu_std
+
+CLIENTS = 4
 
 pytestmark = pytest.mark.xdist_group("likeness")
 
@@ -101,29 +105,51 @@ def test_a_body_over_max_body_size_is_refused_before_it_is_in_memory(subject: Su
     assert resident_kib(pid) - before < 10_000
 
 
+class Asked(NamedTuple):
+    """One request: when it was sent and answered (monotonic), and the price."""
+
+    sent: float
+    answered: float
+    price: float
+
+
 def reload_under_load(server: Launched, models: list[Path], reloads: int) -> None:
-    """Alternates the models while a client asks; every answer has to be one of theirs."""
-    answers: set[float] = set()
+    """Alternates the models while clients ask: each answer is one of theirs, in one order."""
+    asked: list[Asked] = []
     failures: list[str] = []
     stop = threading.Event()
 
     def client() -> None:
         while not stop.is_set():
+            sent = time.monotonic()
             try:
-                answers.add(price(http(server.port, JSON_BODY, headers=JSON)))
+                value = price(http(server.port, JSON_BODY, headers=JSON))
             except (AssertionError, OSError, EOFError) as error:
                 failures.append(repr(error))
+            else:
+                asked.append(Asked(sent, time.monotonic(), value))
 
-    thread = threading.Thread(target=client)
-    thread.start()
+    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    starts = []
     try:
         for number in range(reloads):
+            starts.append(time.monotonic())
             server.reload(models[number % 2])
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
     assert not failures, failures[0]
-    assert answers <= {PRICE, 2 * PRICE}
+    assert {one.price for one in asked} == {PRICE, 2 * PRICE}
+    for number, (start, end) in enumerate(zip(starts, [*starts[1:], float("inf")])):
+        new = (2 - number % 2) * PRICE
+        during = [one for one in asked if start <= one.sent < end]
+        # Whoever asks after anybody has had an answer of the new model gets the new one.
+        first = min((one.answered for one in during if one.price == new), default=end)
+        back = [one for one in during if one.sent > first and one.price != new]
+        assert not back, f"reload {number}: back to the old model {back[0].sent - first} s later"
 
 
 def test_reloads_lose_no_request_and_keep_no_memory(subject: Subject) -> None:
