@@ -311,14 +311,12 @@ def refusal_was_met_and_said(observed: Observed) -> Optional[str]:
 
 
 def goes_on_with_its_pull(observed: Observed) -> Optional[str]:
-    """The pull that was under way was brought to its end, not begun anew: after the disturbance
-    fewer bytes came down (``figures["bytes after"]``) than the tarball has (``["size"]``)."""
-    sizes, after = (observed.figures.get(name, []) for name in ("size", "bytes after"))
-    if not sizes or not after:
+    """The pull that was under way was brought to its end: after the disturbance the tarball's
+    beginning (``facts["beginning came again"]``) came down to nobody."""
+    again = observed.facts.get("beginning came again")
+    if again is None:
         return Unjudged("the pull did not come to its end")
-    if after[-1] >= sizes[-1]:
-        return f"{after[-1]:g} bytes came down for the rest of a tarball of {sizes[-1]:g}"
-    return None
+    return "the tarball was pulled from its beginning again" if again == "yes" else None
 
 
 def same_rights(observed: Observed) -> Optional[str]:

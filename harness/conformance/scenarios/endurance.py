@@ -18,6 +18,8 @@ _SHORT_COUNT = 60
 # A pull that is stopped in its middle (bytes): no buffer between two programs holds the rest.
 _PULL_SIZE = 3 << 20
 _STOP_AT = 1 << 20
+# Of a tarball, enough to be found nowhere else (bytes).
+_BEGINNING = 64
 # What may grow: allocators keep some; a leak of one release is 16 KiB and more.
 _MEMORY_KIB = 8 * 1024
 _FILES = 3
@@ -101,6 +103,8 @@ class SecondMonitorInPull(Scenario):
         stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
         # It stands still as well: that its time-outs run out meanwhile is another scenario.
         stage.monitor.pause()
+        # Bytes cannot be counted: on WebHDFS those of one pull pass the gates twice.
+        stage.place.seek(release.tarball[:_BEGINNING])
         log = stage.folder / "second-monitor.log"
         environment = stage.settings.environment
         second = Process("the second", stage.argv, log=log, cwd=stage.folder, env=environment)
@@ -116,9 +120,8 @@ class SecondMonitorInPull(Scenario):
             stage.expect(lambda: stage.place.traffic() > before, "the pull to go on")
             stage.monitor.resume()
             stage.expect_live(release, stage.settings.recovery)
-        figures = stage.observed.figures
-        figures["size"] = [float(len(release.tarball))]
-        figures["bytes after"] = [float(stage.place.traffic() - before)]
+        again = "yes" if stage.place.found() else "no"
+        stage.observed.facts["beginning came again"] = again
 
 
 class StopsAtOnce(Scenario):

@@ -325,7 +325,7 @@ def test_a_second_monitor_that_clears_the_first_ones_pull_is_found_out(
     scenario = next(s for s in all_scenarios() if s.name == "second-monitor-in-a-pull")
     verdict, _ = run_pair(scenario, http, Stock(stock.releases, settings), tmp_path / "stage")
     assert verdict.word == FAILED
-    assert "came down for the rest" in verdict.evidence
+    assert "from its beginning again" in verdict.evidence
 
 
 @pytest.mark.parametrize(
