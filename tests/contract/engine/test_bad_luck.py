@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from bench.likeness.check_http import JSON, price
 from bench.likeness.checks import JSON_BODY, PRICE, Subject
 from bench.likeness.wire import Wire, http
 from harness import waits
+from harness.engine import _http2_frames as frames
 
 pytestmark = pytest.mark.xdist_group("likeness")
 
@@ -121,3 +123,37 @@ def test_a_lod_for_a_dense_feed_does_not_switch_its_check_off(
     body = feed(shape=shape, float_data=[1] * 7, lod=[0, shape[0]])
     answer = http(subject.port, body, headers=JSON)
     assert f"feed x has the shape {shape}, the model takes [-1, 13]" in answer.body.decode()
+
+
+def test_an_http2_client_that_takes_no_answers_gets_its_requests_back(subject: Subject) -> None:
+    rows = 100_000
+    numbers = b",".join([b"1"] * 13 * rows)
+    body = b'{"tensor":[{"float_data":[%s],"elem_type":1,"name":"x","shape":[%d,13]}]}'
+    packed = gzip.compress(body % (numbers, rows))
+    assert len(packed) <= frames.DEFAULT_FRAME_SIZE
+    block = frames.header_block(
+        (
+            (":method", "POST"),
+            (":path", "/GeneralModelService/inference"),
+            ("content-type", "application/json"),
+            ("content-encoding", "gzip"),
+        )
+    )
+    with Wire(subject.port) as one:
+        # Nothing of an answer's body may go out.
+        one.send(frames.PREFACE + frames.settings({frames.INITIAL_WINDOW_SIZE: 0}))
+        # Each answer is half a megabyte.
+        last = 2 * 30 + 1
+        for number in range(1, last + 1, 2):
+            one.send(
+                frames.frame(frames.HEADERS, frames.END_HEADERS, number, block)
+                + frames.frame(frames.DATA, frames.END_STREAM, number, packed)
+            )
+        refused = frames.rst_stream(last, frames.REFUSED_STREAM)
+        got = b""
+        while refused not in got:
+            part = one.socket.recv(65536)
+            assert part, "the connection ended"
+            got += part
+        assert frames.rst_stream(1, frames.REFUSED_STREAM) not in got
+    assert price(http(subject.port, JSON_BODY, headers=JSON)) == PRICE
