@@ -22,6 +22,7 @@ from harness.process import Process
 from harness.remotes.services import LocalRemote
 from harness.waits import wait_for
 from producer import _manifest
+from producer._errors import RemoteError
 from producer._pack import pack
 from producer._publish import Access, connect, parse, publish
 from tests.conftest import Releases
@@ -71,7 +72,13 @@ class Watched:
         packed = pack(staged / MODEL, MODEL, staged / TARBALL)
         manifest = {**event["manifest"], "size": packed.size, "sha256": packed.sha256}
         (staged / DONEFILE).write_bytes(_manifest.encode(manifest))
-        publish(self._publisher, staged / TARBALL, staged / DONEFILE)
+
+        def published() -> bool:
+            publish(self._publisher, staged / TARBALL, staged / DONEFILE)
+            return True
+
+        # Like the producer, again: a DataNode's first call to a restarted NameNode fails.
+        wait_for(published, f"release {number} to be published", 60, retry_on=(RemoteError,))
 
     def installed(self) -> Optional[int]:
         """The number of the release in the live directory, by the monitor's own record."""
