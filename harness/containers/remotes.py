@@ -223,7 +223,7 @@ class ContainerFtp(ContainerRemote):
 
     def __init__(self, folder: Path, *, path: str = "/", say: Say = print) -> None:
         self.port = free_port()
-        self.password = secrets.token_urlsafe(12)
+        self.password = secrets.token_hex(12)
         first, last = free_range(_PASSIVE_PORTS)
         variables = {
             "FTP_IMAGE": images.ensure("ftp", say),

@@ -28,7 +28,7 @@ class LocalFtp(LocalRemote):
     def __init__(self, folder: Path, *, path: str = "/") -> None:
         super().__init__(folder, path=path)
         self.port = 0
-        self.password = secrets.token_urlsafe(12)
+        self.password = secrets.token_hex(12)
 
     def _make(self) -> dict[str, Service]:
         self.port = free_port()
