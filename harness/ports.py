@@ -1,15 +1,21 @@
 """Free TCP ports on the loopback address.
 
-They are drawn at random from below the kernel's ephemeral range, so that neither an outgoing
-connection nor another run (test workers, a second ``make e2e``) is likely to take one between the
-draw and the service's own bind. A service that finds its port taken all the same reports it.
+They are drawn at random from below the kernel's ephemeral range, so that no outgoing connection
+takes one between the draw and the service's own bind. Runs at once (test workers, a second
+``make e2e``) do not draw the same ones: each port given is locked, a byte of a file that all runs
+of a user share, until the process ends. A service that finds its port taken all the same reports
+it.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
 import socket
+from functools import cache
 from pathlib import Path
+from typing import Optional
 
 _LOWEST = 15000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -26,27 +32,73 @@ def _highest() -> int:
     return first_ephemeral - 1 if first_ephemeral > _LOWEST + 1000 else 60000
 
 
+@cache
+def _registry(_pid: int) -> Optional[int]:
+    """The shared file's descriptor; None where there can be none, and luck must do.
+
+    Not under TMPDIR, which may be a run's own. A forked process has none of its parent's locks
+    (fcntl(2)) and opens the file anew.
+    """
+    path = f"/tmp/.hot-loading-ports-{os.getuid()}"
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
+
+
+def _take(port: int) -> bool:
+    """Takes a port for this process: false when it, another run or a service has it already."""
+    if port in _given:
+        return False
+    registry = _registry(os.getpid())
+    if registry is not None:
+        try:
+            # One byte, at the port's number; the file stays empty (a lock may lie past its end).
+            fcntl.lockf(registry, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            return False
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            # Every address, because a remote may listen on 127.0.0.2 behind its gate.
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            _let_go(port)
+            return False
+    _given.add(port)
+    return True
+
+
+def _let_go(port: int) -> None:
+    _given.discard(port)
+    registry = _registry(os.getpid())
+    if registry is not None:
+        fcntl.lockf(registry, fcntl.LOCK_UN, 1, port)
+
+
 def free_port() -> int:
-    """A TCP port that is free on every loopback address and that this process has not given yet."""
-    highest = _highest()
-    for _ in range(500):
-        port = _random.randint(_LOWEST, highest)
-        if port in _given:
-            continue
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            try:
-                # Every address, because a remote may listen on 127.0.0.2 behind its gate.
-                probe.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-        _given.add(port)
-        return port
-    raise RuntimeError("no free TCP port on the loopback addresses after 500 tries")
+    """A TCP port, free on every loopback address, that no run of this user was given."""
+    return free_range(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
     """``count`` different free ports."""
     return [free_port() for _ in range(count)]
+
+
+def free_range(count: int) -> tuple[int, int]:
+    """The first and the last of ``count`` consecutive free ports (for FTP's passive ones)."""
+    for _ in range(500):
+        first = _random.randint(_LOWEST, _highest() - count + 1)
+        taken = []
+        for port in range(first, first + count):
+            if not _take(port):
+                break
+            taken.append(port)
+        if len(taken) == count:
+            return first, taken[-1]
+        for port in taken:
+            _let_go(port)
+    raise RuntimeError(f"no {count} free TCP ports in a row on the loopback addresses in 500 tries")
 
 
 def is_listening(port: int, timeout_s: float = 0.5) -> bool:

@@ -13,11 +13,10 @@ from typing import Any, Optional
 
 from .. import hadoop
 from ..errors import BadInput
-from ..ports import free_port, free_ports
+from ..ports import free_port, free_ports, free_range
 from ..remotes import REMOTES
 from ..remotes.base import Remote
 from . import images, probes
-from .portrange import free_range
 from .stack import Stack
 
 USER = "demo"
