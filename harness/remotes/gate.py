@@ -8,7 +8,12 @@ inside a protocol (the redirect of WebHDFS, the reply to FTP's PASV) lead throug
         gate.open()                       # heals, and takes back every other fault
         gate.silence()                    # accepts, keeps connections, passes nothing on
         gate.cut_after(1000)              # each connection: RST after 1,000 bytes of answers
+        gate.stop_after(1000)             # each connection: silent after 1,000 bytes of answers
         gate.limit(64_000)                # bytes a second, each connection and direction
+
+A fault at an exact byte, rather than after some time, is the same on a slow machine and on a fast
+one; connections that bring less than that pass unharmed. The gate counts what it did (``stopped``)
+and what passed (``traffic``), so that a test can wait for it.
 
 The gate is an asyncio loop in a thread of the harness; the methods may be called from any thread
 and return when the change is in effect.
@@ -22,6 +27,7 @@ import socket
 import struct
 import threading
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Optional, TypeVar
 
@@ -36,6 +42,17 @@ _CHUNK = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
 
 
+@dataclass(frozen=True)
+class Faults:
+    """What is wrong with a gate. ``after``: each connection is reset (``resets``) or stops once so
+    many bytes of answers have passed; ``rate``: bytes a second, each connection and direction."""
+
+    silent: bool = False
+    after: Optional[int] = None
+    resets: bool = False
+    rate: Optional[float] = None
+
+
 class Gate:
     """One gate for all ``ports`` of a service; closed until ``open``."""
 
@@ -43,9 +60,13 @@ class Gate:
         self.ports = tuple(ports)
         self._servers: list[asyncio.AbstractServer] = []
         self._connections: set[_Connection] = set()
-        self._silent = False
-        self._cut_after: Optional[int] = None
-        self._rate: Optional[float] = None
+        self._faults = Faults()
+        self._sought = b""
+        self._found = False
+        # How many connections cut_after() or stop_after() have stopped since it was called.
+        self.stopped = 0
+        # How many bytes of answers have passed so far.
+        self.traffic = 0
 
     def open(self) -> None:
         """Listens and relays; ends every fault. Raises ``Failed`` when a port is taken."""
@@ -57,15 +78,40 @@ class Gate:
 
     def silence(self) -> None:
         """New connections are accepted and old ones kept, but nothing passes, until ``open``."""
-        self._call(self._change(silent=True))
+        self._call(self._change(Faults(silent=True)))
 
     def cut_after(self, size: int) -> None:
         """From now on each connection is reset once ``size`` bytes of answers have passed."""
-        self._call(self._change(cut_after=size))
+        self.stopped = 0
+        self._call(self._change(Faults(after=size, resets=True)))
+
+    def stop_after(self, size: int) -> None:
+        """From now on no answer passes on a connection on which ``size`` bytes of answers have,
+        until ``open``, which lets it go on where it stopped."""
+        self.stopped = 0
+        self._call(self._change(Faults(after=size)))
+
+    def spare_others(self) -> None:
+        """No further faults; connections that ``stop_after`` has stopped stay so."""
+        self._call(self._change(Faults(), free=False))
+
+    def reset_stopped(self) -> None:
+        """Resets the connections that ``stop_after`` has stopped; everything else stays."""
+        self._call(self._reset_stopped())
 
     def limit(self, rate: float) -> None:
         """From now on at most ``rate`` bytes a second pass, each connection and direction."""
-        self._call(self._change(rate=rate))
+        self._call(self._change(Faults(rate=rate)))
+
+    def seek(self, data: bytes) -> None:
+        """``found`` says from now on whether these bytes have passed in the answers of one
+        connection; none are never found."""
+        self._found = False
+        self._sought = data
+
+    @property
+    def found(self) -> bool:
+        return self._found
 
     @property
     def is_open(self) -> bool:
@@ -88,7 +134,7 @@ class Gate:
         return asyncio.run_coroutine_threadsafe(work, _loop()).result(timeout=10)
 
     async def _open(self) -> None:
-        await self._change()
+        await self._change(Faults())
         if self._servers:
             return
         try:
@@ -105,21 +151,28 @@ class Gate:
         for connection in list(self._connections):
             connection.reset()
 
-    async def _change(
-        self,
-        *,
-        silent: bool = False,
-        cut_after: Optional[int] = None,
-        rate: Optional[float] = None,
-    ) -> None:
-        self._silent, self._cut_after, self._rate = silent, cut_after, rate
+    async def _change(self, faults: Faults, *, free: bool = True) -> None:
+        self._faults = faults
         for connection in self._connections:
-            connection.obey(silent, cut_after, rate)
+            connection.obey(faults, free=free)
+
+    async def _reset_stopped(self) -> None:
+        for connection in list(self._connections):
+            if connection.stopped:
+                connection.reset()
+
+    def passed(self, connection: _Connection, data: bytes) -> None:
+        """Called with every part of an answer before it is passed on."""
+        self.traffic += len(data)
+        if self._sought:
+            recent = connection.tail + data
+            self._found = self._found or self._sought in recent
+            connection.tail = recent[-len(self._sought) :]
 
     def _accept(self, port: int) -> Any:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            connection = _Connection(reader, writer, port)
-            connection.obey(self._silent, self._cut_after, self._rate)
+            connection = _Connection(reader, writer, port, self)
+            connection.obey(self._faults)
             self._connections.add(connection)
             try:
                 await connection.relay()
@@ -133,23 +186,40 @@ class _Connection:
     """One client's connection and the one to the service behind it."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        port: int,
+        gate: Gate,
     ) -> None:
         self._reader = reader
         self._client = writer
         self._service: Optional[asyncio.StreamWriter] = None
         self._port = port
+        self._gate = gate
         self._flowing = asyncio.Event()
+        self._free = asyncio.Event()
+        self._free.set()
+        self._faults = Faults()
         self._left: Optional[int] = None
-        self._rate: Optional[float] = None
+        # The last bytes that passed, as many as are sought.
+        self.tail = b""
 
-    def obey(self, silent: bool, cut_after: Optional[int], rate: Optional[float]) -> None:
-        """Takes over the gate's faults."""
-        self._left, self._rate = cut_after, rate
-        if silent:
+    @property
+    def stopped(self) -> bool:
+        """Whether it has come to the byte at which it was to stop."""
+        return not self._free.is_set()
+
+    def obey(self, faults: Faults, *, free: bool = True) -> None:
+        """Takes over the gate's faults; ``free``: when it has stopped it goes on."""
+        self._faults = faults
+        self._left = faults.after
+        if faults.silent:
             self._flowing.clear()
         else:
             self._flowing.set()
+        if free:
+            self._free.set()
 
     async def relay(self) -> None:
         """Until both directions have ended, or one of them broke."""
@@ -184,28 +254,49 @@ class _Connection:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool
     ) -> None:
         while True:
+            rate = self._faults.rate
             # Few bytes at a time when there is a rate, so that it is one and not bursts.
-            size = _CHUNK if self._rate is None else max(1, min(_CHUNK, int(self._rate / 20)))
+            size = _CHUNK if rate is None else max(1, min(_CHUNK, int(rate / 20)))
             data = await reader.read(size)
             await self._flowing.wait()
             if not data:
                 break
-            if answers and self._left is not None:
-                data = data[: self._left]
-                self._left -= len(data)
-            writer.write(data)
-            await writer.drain()
-            if answers and self._left == 0:
-                self.reset()
-                raise ConnectionResetError
-            if self._rate is not None:
-                await asyncio.sleep(len(data) / self._rate)
+            while answers and self._left is not None and len(data) >= self._left:
+                head, data = data[: self._left], data[self._left :]
+                await self._pass_on(writer, head)
+                await self._stop()
+            if answers:
+                if self._left is not None:
+                    self._left -= len(data)
+                await self._pass_on(writer, data)
+            else:
+                writer.write(data)
+                await writer.drain()
+            if rate is not None:
+                await asyncio.sleep(len(data) / rate)
         with contextlib.suppress(OSError):  # the other side may have gone altogether
             writer.write_eof()
+
+    async def _pass_on(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        self._gate.passed(self, data)
+        writer.write(data)
+        await writer.drain()
+
+    async def _stop(self) -> None:
+        """At the byte: breaks the connection, or returns once it may go on."""
+        self._left = None
+        # Before it is counted: who has seen the count may free it at once.
+        self._free.clear()
+        self._gate.stopped += 1
+        if self._faults.resets:
+            self.reset()
+            raise ConnectionResetError
+        await self._free.wait()
 
     def reset(self) -> None:
         """RST to both sides."""
         self._flowing.set()
+        self._free.set()
         for writer in (self._client, self._service):
             if writer is None or writer.transport.is_closing():
                 continue

@@ -87,6 +87,10 @@ class Place(ABC):
         """From now on every connection goes silent once ``size`` bytes have come down on it."""
 
     @abstractmethod
+    def spare_others(self) -> None:
+        """Ends ``silent_after`` for all connections but those that are silent: they stay so."""
+
+    @abstractmethod
     def held(self) -> int:
         """How many connections ``cut_after`` or ``silent_after`` have stopped since it was set."""
 

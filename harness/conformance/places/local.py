@@ -1,4 +1,4 @@
-"""What the places on this machine have in common: a local remote behind stalling gates."""
+"""What the places on this machine have in common: a local remote behind its gates."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
+from ...remotes.gate import Gate
 from ...remotes.services import LocalRemote
 from .base import Folder, Place
-from .stall import StallingGate
 
 
 def as_mapping(options: list[str]) -> dict[str, str]:
@@ -24,26 +24,17 @@ class LocalPlace(Place):
 
     def __init__(self, remote: LocalRemote) -> None:
         self._remote = remote
-        self._gates: list[StallingGate] = []
+        self._gates: list[Gate] = []
 
     def start(self) -> None:
         try:
             self._remote.start()
-            for service in self._remote.services:
-                self._gates.append(self._replace_gate(service))
             self._remote.ready()
+            self._gates = [self._remote.gate(service) for service in self._remote.services]
         except BaseException:
             # Nobody else would: a context manager that fails to enter is not left.
             self._remote.stop()
             raise
-
-    def _replace_gate(self, service: str) -> StallingGate:
-        ((_, part),) = self._remote._chosen(service)
-        part.gate.close()
-        gate = StallingGate(part.gate.ports)
-        gate.open()
-        part.gate = gate
-        return gate
 
     def stop(self) -> None:
         self._remote.stop()
@@ -62,15 +53,20 @@ class LocalPlace(Place):
 
     def up(self) -> None:
         for gate in self._gates:
-            gate.heal()
+            gate.reset_stopped()
+            gate.open()
 
     def cut_after(self, size: int) -> None:
         for gate in self._gates:
-            gate.stop_after(size, reset=True)
+            gate.cut_after(size)
 
     def silent_after(self, size: int) -> None:
         for gate in self._gates:
-            gate.stop_after(size, reset=False)
+            gate.stop_after(size)
+
+    def spare_others(self) -> None:
+        for gate in self._gates:
+            gate.spare_others()
 
     def held(self) -> int:
         return sum(gate.stopped for gate in self._gates)
@@ -87,7 +83,7 @@ class LocalPlace(Place):
 
     def go_on(self) -> None:
         for gate in self._gates:
-            gate.go_on()
+            gate.open()
 
     @property
     def logs(self) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The gate that stops a connection at an exact byte."""
+"""The gate's faults at an exact byte, and what it counts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.conformance.places.stall import StallingGate
 from harness.ports import free_port
-from harness.remotes.gate import INSIDE, OUTSIDE
+from harness.remotes.gate import INSIDE, OUTSIDE, Gate
 from harness.waits import wait_for
 
 ANSWER = bytes(range(256)) * 400
 
 
 @pytest.fixture
-def gate() -> Iterator[StallingGate]:
+def gate() -> Iterator[Gate]:
     """A gate before a service that sends ``ANSWER`` to whoever connects."""
     port = free_port()
     with socket.create_server((INSIDE, port)) as listening:
@@ -32,9 +31,8 @@ def gate() -> Iterator[StallingGate]:
                     connection.sendall(ANSWER)
 
         threading.Thread(target=serve, daemon=True).start()
-        stalling = StallingGate((port,))
-        with stalling:
-            yield stalling
+        with Gate([port]) as made:
+            yield made
         listening.shutdown(socket.SHUT_RDWR)
 
 
@@ -46,11 +44,11 @@ def _received(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def _connect(gate: StallingGate) -> socket.socket:
+def _connect(gate: Gate) -> socket.socket:
     return socket.create_connection((OUTSIDE, gate.ports[0]), timeout=10)
 
 
-def test_an_open_gate_passes_everything_and_counts_it(gate: StallingGate) -> None:
+def test_an_open_gate_passes_everything_and_counts_it(gate: Gate) -> None:
     with _connect(gate) as connection:
         assert _received(connection, len(ANSWER) + 1) == ANSWER
     assert gate.traffic == len(ANSWER)
@@ -58,7 +56,7 @@ def test_an_open_gate_passes_everything_and_counts_it(gate: StallingGate) -> Non
 
 
 def test_bytes_that_are_sought_are_found_across_two_writes_and_others_are_not(
-    gate: StallingGate,
+    gate: Gate,
 ) -> None:
     gate.seek(ANSWER[-300:] + b"!")
     with _connect(gate) as connection:
@@ -67,17 +65,17 @@ def test_bytes_that_are_sought_are_found_across_two_writes_and_others_are_not(
     # The first part ends at the thousandth byte, in the middle of what is sought: ANSWER repeats
     # itself every 256 bytes, so only its very beginning is too short to hold this before.
     gate.seek(ANSWER[:1200])
-    gate.stop_after(1000, reset=False)
+    gate.stop_after(1000)
     with _connect(gate) as connection:
         assert len(_received(connection, 1000)) == 1000
         wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
         assert not gate.found
-        gate.go_on()
+        gate.open()
         assert len(_received(connection, len(ANSWER) - 1000)) == len(ANSWER) - 1000
     assert gate.found
 
 
-def test_polls_that_bring_more_bytes_than_the_tarball_has_are_no_pull(gate: StallingGate) -> None:
+def test_polls_that_bring_more_bytes_than_the_tarball_has_are_no_pull(gate: Gate) -> None:
     tarball = b"a tarball, smaller than what a poll brings"
     gate.seek(tarball)
     for _ in range(3):
@@ -88,9 +86,9 @@ def test_polls_that_bring_more_bytes_than_the_tarball_has_are_no_pull(gate: Stal
 
 
 def test_a_silent_connection_stops_at_the_byte_and_goes_on_where_it_stopped(
-    gate: StallingGate,
+    gate: Gate,
 ) -> None:
-    gate.stop_after(1000, reset=False)
+    gate.stop_after(1000)
     with _connect(gate) as connection:
         assert _received(connection, 1000) == ANSWER[:1000]
         wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
@@ -98,26 +96,55 @@ def test_a_silent_connection_stops_at_the_byte_and_goes_on_where_it_stopped(
         with pytest.raises(socket.timeout):
             connection.recv(1)
         connection.settimeout(10)
-        gate.go_on()
+        gate.open()
         assert _received(connection, len(ANSWER)) == ANSWER[1000:]
 
 
-def test_a_healed_gate_lets_new_connections_pass_and_the_held_one_break(
-    gate: StallingGate,
+def test_stopped_connections_can_be_broken_while_new_ones_pass(
+    gate: Gate,
 ) -> None:
-    gate.stop_after(1000, reset=False)
+    gate.stop_after(1000)
     with _connect(gate) as held:
         assert len(_received(held, 1000)) == 1000
         wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
-        gate.heal()
+        gate.reset_stopped()
+        gate.open()
         with pytest.raises(ConnectionResetError):
             held.recv(1)
     with _connect(gate) as connection:
         assert _received(connection, len(ANSWER)) == ANSWER
 
 
-def test_a_cut_connection_is_reset_at_the_byte(gate: StallingGate) -> None:
-    gate.stop_after(1000, reset=True)
+def test_a_spared_connection_passes_while_the_stopped_one_stays_silent(gate: Gate) -> None:
+    gate.stop_after(1000)
+    with _connect(gate) as held:
+        assert len(_received(held, 1000)) == 1000
+        wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
+        gate.spare_others()
+        with _connect(gate) as connection:
+            assert _received(connection, len(ANSWER)) == ANSWER
+        held.settimeout(0.3)
+        with pytest.raises(socket.timeout):
+            held.recv(1)
+
+
+def test_a_connection_that_had_passed_more_stops_after_as_many_bytes_from_now_on(
+    gate: Gate,
+) -> None:
+    gate.stop_after(5000)
+    with _connect(gate) as connection:
+        assert len(_received(connection, 5000)) == 5000
+        wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
+        gate.stop_after(700)
+        assert len(_received(connection, 700)) == 700
+        wait_for(lambda: gate.stopped == 1, "the connection to be held again", 10)
+        connection.settimeout(0.3)
+        with pytest.raises(socket.timeout):
+            connection.recv(1)
+
+
+def test_a_cut_connection_is_reset_at_the_byte(gate: Gate) -> None:
+    gate.cut_after(1000)
     with _connect(gate) as connection, pytest.raises(ConnectionResetError):
         _received(connection, len(ANSWER))
     assert gate.stopped == 1
