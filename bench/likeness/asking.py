@@ -1,6 +1,9 @@
 """Asks a server with one of Paddle Serving's clients and prints what it said, as JSON.
 
-python bench/likeness/asking.py CLIENT_CONF HOST:PORT compiled | wrong shape | two | http MODE
+python bench/likeness/asking.py CLIENT_CONF HOST:PORT QUESTION [MODE]
+
+QUESTION is the name of a function below, with blanks for underscores; MODE is for HttpClient:
+JSON, protobuf, gzip or gRPC.
 """
 
 from __future__ import annotations
@@ -71,7 +74,64 @@ def words(configuration: str, endpoint: str) -> Any:
     return answer["sums"].tolist()
 
 
+# The model of these types answers with each of them plus one.
+NUMBERS = {
+    "float32": np.array([[0.5, 1, 2], [3, 4, -5]], "float32"),
+    "int64": np.array([[2**53, 1, 2], [3, 4, -(2**62)]], "int64"),
+    "int32": np.array([[2**20, 1, 2], [3, 4, -(2**20)]], "int32"),
+    "string": "abcde",
+}
+# The compiled client takes the bytes of an answer for UTF-8: only what is that comes back to it.
+PACKED = {
+    "float16": np.array([[0.5, 1, 2], [3, 4, 5]], "float16"),
+    "uint8": np.array([[0, 1, 2], [3, 4, 126]], "uint8"),
+    "int8": np.array([[0, 1, 2], [3, 4, -1]], "int8"),
+}
+
+
+def _types(configuration: str, endpoint: str, feed: dict[str, Any]) -> Any:
+    client = _compiled(configuration, endpoint)
+    fetch = [f"{name}_1" for name in feed]
+    answer = client.predict(feed=dict(feed), fetch=fetch, batch=True)
+    return {name: [value.dtype.name, value.tolist()] for name, value in answer.items()}
+
+
+def numbers(configuration: str, endpoint: str) -> Any:
+    return _types(configuration, endpoint, NUMBERS)
+
+
+def packed(configuration: str, endpoint: str) -> Any:
+    return _types(configuration, endpoint, PACKED)
+
+
+def http_numbers(configuration: str, endpoint: str, mode: str) -> Any:
+    """Each output's elements as they are on the wire, bytes in base64."""
+    client = _http_client(configuration, endpoint, mode)
+    answer = client.predict(feed=dict(NUMBERS), fetch=[f"{name}_1" for name in NUMBERS], batch=True)
+    if not isinstance(answer, dict):
+        from google.protobuf import json_format
+
+        # int64 becomes text in protobuf's own JSON.
+        answer = json_format.MessageToDict(answer, preserving_proto_field_name=True)
+    fields = ("float_data", "int64_data", "int_data", "tensor_content")
+    return {
+        tensor["alias_name"]: tensor[next(field for field in fields if field in tensor)]
+        for tensor in answer["outputs"][0]["tensor"]
+    }
+
+
 def http(configuration: str, endpoint: str, mode: str) -> Any:
+    client = _http_client(configuration, endpoint, mode)
+    rows = 200 if mode == "gzip" else 1
+    answer = client.predict(feed={"x": np.stack([ROW] * rows)}, fetch=["price"], batch=True)
+    if answer is None:
+        return None
+    if isinstance(answer, dict):
+        return answer["outputs"][0]["tensor"][0]["float_data"]
+    return list(answer.outputs[0].tensor[0].float_data)
+
+
+def _http_client(configuration: str, endpoint: str, mode: str) -> Any:
     from paddle_serving_client import HttpClient
 
     client = HttpClient()
@@ -82,13 +142,7 @@ def http(configuration: str, endpoint: str, mode: str) -> Any:
         client.set_request_compress(True)
         client.set_response_compress(True)
     client.connect([endpoint])
-    rows = 200 if mode == "gzip" else 1
-    answer = client.predict(feed={"x": np.stack([ROW] * rows)}, fetch=["price"], batch=True)
-    if answer is None:
-        return None
-    if isinstance(answer, dict):
-        return answer["outputs"][0]["tensor"][0]["float_data"]
-    return list(answer.outputs[0].tensor[0].float_data)
+    return client
 
 
 if __name__ == "__main__":

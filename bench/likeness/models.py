@@ -9,6 +9,11 @@ writes, each with the server's and the client's configuration, in Serving's form
                           (float32 [2], int64 [1]), rows independent of each other
     FOLDER/words          a sequence: lod tensor of int64 in, the sum of each sequence out
     FOLDER/mean           the mean over the batch: rows that do see each other
+    FOLDER/numbers        the types that HttpClient can send: float32, int64, int32 and a string
+    FOLDER/packed         those that the compiled client sends besides: float16, uint8, int8
+    FOLDER/others         those that Paddle takes and no client sends: float64 and bool
+
+The last three add one to everything that they are fed and give it back in its type.
 
 Needs paddle, and takes some seconds for importing it.
 """
@@ -22,7 +27,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-TYPE_CODES = {"int64": 0, "float32": 1, "int32": 2}
+TYPE_CODES = {
+    "int64": 0,
+    "float32": 1,
+    "int32": 2,
+    "float64": 3,
+    "float16": 5,
+    "uint8": 7,
+    "int8": 8,
+    "bool": 9,
+    "string": 20,
+}
+# The bytes of a string feed: five characters and the 0 behind them.
+STRING_BYTES = 6
 
 
 class Variable(NamedTuple):
@@ -133,6 +150,51 @@ def _words(paddle: Any) -> tuple[list[Any], list[Any]]:
     return [words], [paddle.static.nn.sequence_lod.sequence_pool(numbers, "sum")]
 
 
+def _cast(paddle: Any, x: Any, dtype: str) -> Any:
+    """The operator itself: ``paddle.cast`` takes no int8, though the operator does."""
+    block = paddle.static.default_main_program().current_block()
+    out = block.create_var(dtype=dtype, shape=x.shape)
+    block.append_op(
+        type="cast",
+        inputs={"X": [x]},
+        outputs={"Out": [out]},
+        attrs={"in_dtype": x.dtype, "out_dtype": out.dtype},
+    )
+    return out
+
+
+def _plus_one(feeds: Sequence[Variable]) -> Any:
+    def build(paddle: Any) -> tuple[list[Any], list[Any]]:
+        one = _parameter(paddle, np.ones((1,), "float32"))
+        inputs, outputs = [], []
+        for feed in feeds:
+            dtype = "uint8" if feed.dtype == "string" else feed.dtype
+            # float32 does not hold every int64.
+            wide = dtype if dtype in ("int64", "float64") else "float32"
+            inputs.append(paddle.static.data(feed.name, list(feed.shape), dtype))
+            more = _cast(paddle, inputs[-1], wide) + _cast(paddle, one, wide)
+            outputs.append(_cast(paddle, more, dtype))
+        return inputs, outputs
+
+    return build
+
+
+def _export_types(folder: Path, dtypes: Sequence[str]) -> None:
+    """A model with a feed of each type, named like it, in a fixed shape.
+
+    The compiled client sends bytes and strings in the shape that its configuration names.
+    """
+    feeds = [
+        Variable(dtype, dtype, dtype, (STRING_BYTES,) if dtype == "string" else (2, 3))
+        for dtype in dtypes
+    ]
+    fetches = [
+        one._replace(name="", alias=f"{one.alias}_1", dtype=one.dtype.replace("string", "uint8"))
+        for one in feeds
+    ]
+    _export(folder, _plus_one(feeds), feeds, fetches)
+
+
 def make_all(folder: Path) -> None:
     """Writes every model below ``folder``."""
     import paddle
@@ -155,6 +217,9 @@ def make_all(folder: Path) -> None:
         [Variable("words", "words", "int64", (1,), True)],
         [Variable("", "sums", "float32", (1,))],
     )
+    _export_types(folder / "numbers", ("float32", "int64", "int32", "string"))
+    _export_types(folder / "packed", ("float16", "uint8", "int8"))
+    _export_types(folder / "others", ("float64", "bool"))
 
 
 if __name__ == "__main__":

@@ -23,11 +23,10 @@ from ._query import (
     Tensor,
     Unparsable,
     elem_type_of,
-    elements,
     from_bytes,
-    inference_failed,
     lod_of,
     shaped,
+    text,
 )
 
 _PACKAGE = "baidu.paddle_serving.predictor.general_model"
@@ -104,12 +103,9 @@ def _tensor(document: Any) -> Tensor:
     if kind.field == "tensor_content":
         flat = from_bytes(name, kind, _base64(document.get("tensor_content")))
     elif kind.field == "data":
-        strings: Any = document.get("data") or ()
-        if len(strings) != 1:
-            raise inference_failed(f"feed {name} has {len(strings)} strings, not one")
-        flat = np.frombuffer(strings[0].encode(), np.uint8)
+        flat = text(name, document.get("data") or ())
     else:
-        flat = elements(kind, document.get(kind.field) or ())
+        flat = np.array(document.get(kind.field) or (), kind.dtype)
     array = shaped(name, number, flat, tuple(document.get("shape") or ()))
     lod = tuple(document.get("lod") or ())
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)

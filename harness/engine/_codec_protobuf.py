@@ -18,9 +18,9 @@ from ._query import (
     Unparsable,
     elem_type_of,
     from_bytes,
-    inference_failed,
     lod_of,
     shaped,
+    text,
 )
 
 # protobuf's C++ code warns where it should refuse (bytes behind a stray end-group tag); turned
@@ -82,12 +82,9 @@ def _tensor(tensor: Any) -> Tensor:
     if kind.field == "tensor_content":
         flat = from_bytes(name, kind, tensor.tensor_content)
     elif kind.field == "data":
-        if len(tensor.data) != 1:
-            raise inference_failed(f"feed {name} has {len(tensor.data)} strings, not one")
-        flat = np.frombuffer(tensor.data[0].encode(), np.uint8)
+        flat = text(name, tensor.data)
     else:
-        carried = "int32" if kind.field == "int_data" else kind.dtype
-        flat = np.fromiter(getattr(tensor, kind.field), carried).astype(kind.dtype, copy=False)
+        flat = np.fromiter(getattr(tensor, kind.field), kind.dtype)
     array = shaped(name, tensor.elem_type, flat, tuple(tensor.shape))
     lod = tuple(tensor.lod)
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)

@@ -45,16 +45,18 @@ ELEM_TYPES: dict[int, ElemType] = {
     1: ElemType("float32", "float32", "float_data"),
     2: ElemType("int32", "int32", "int_data"),
     3: ElemType("float64", "float64", "float64_data"),
-    4: ElemType("int16", "int16", "int_data"),
     5: ElemType("float16", "float16", "tensor_content"),
     7: ElemType("uint8", "uint8", "tensor_content"),
     8: ElemType("int8", "int8", "tensor_content"),
     9: ElemType("bool", "bool", "bool_data"),
     20: ElemType("string", "uint8", "data"),
 }
+_STRING = 20
+# Numbers that the message's definition has as well, and Paddle Inference takes from no feed.
+_NO_FEED = {4: "int16", 6: "bfloat16", 10: "complex64", 11: "complex128"}
 # By numpy's one-letter code, which costs nothing to ask for (``dtype.name`` is made up in Python).
 ELEM_OF_CODE: dict[str, int] = {
-    np.dtype(kind.dtype).char: number for number, kind in ELEM_TYPES.items() if number != 20
+    np.dtype(kind.dtype).char: number for number, kind in ELEM_TYPES.items() if number != _STRING
 }
 
 
@@ -120,6 +122,7 @@ class Answer(NamedTuple):
 def shaped(name: str, elem_type: int, flat: Array, shape: tuple[int, ...]) -> Array:
     """The elements in the shape the query gives.
 
+    A string gives as many of its bytes as the shape takes, because clients cannot say its length.
     Raises ``ServiceError`` where the real server would read past the elements or abort.
     """
     count = 1
@@ -131,6 +134,8 @@ def shaped(name: str, elem_type: int, flat: Array, shape: tuple[int, ...]) -> Ar
         count *= dim
     if not shape:
         raise inference_failed(f"feed {name} has no shape")
+    if elem_type == _STRING:
+        flat = flat[:count]
     if count != flat.size:
         raise inference_failed(
             f"feed {name} has {flat.size} elements of {ELEM_TYPES[elem_type].name}, "
@@ -146,17 +151,24 @@ def shaped(name: str, elem_type: int, flat: Array, shape: tuple[int, ...]) -> Ar
         ) from None
 
 
-def elements(kind: ElemType, values: Sequence[Any]) -> Array:
-    """A repeated field's values as elements; what int16 cannot hold wraps round, as in C."""
-    carried = "int32" if kind.field == "int_data" else kind.dtype
-    return np.array(values, carried).astype(kind.dtype, copy=False)
+def text(name: str, strings: Sequence[str]) -> Array:
+    """The bytes of a string feed: each string's, with a 0 behind it. Raises ``ServiceError``."""
+    if not strings:
+        raise inference_failed(f"feed {name} has no string")
+    return np.frombuffer(b"".join(one.encode() + b"\0" for one in strings), np.uint8)
 
 
 def elem_type_of(name: str, number: int) -> ElemType:
     """Looks up a query's elem_type. Raises ``ServiceError``."""
     kind = ELEM_TYPES.get(number)
     if kind is None:
-        raise inference_failed(f"feed {name} has the unknown elem_type {number}")
+        known = _NO_FEED.get(number)
+        raise inference_failed(
+            f"feed {name} has the elem_type {number} ({known}), "
+            "which Paddle Inference does not take"
+            if known
+            else f"feed {name} has the unknown elem_type {number}"
+        )
     return kind
 
 

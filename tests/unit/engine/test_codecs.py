@@ -55,6 +55,29 @@ def test_raw_elements_come_in_tensor_content(dtype: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("strings", "shape", "elements"),
+    [
+        (["ab"], [3], [97, 98, 0]),
+        (["ab"], [1, 2], [[97, 98]]),
+        (["a", "é"], [5], [97, 0, 0xC3, 0xA9, 0]),
+        (["a" * 50], [2], [97, 97]),
+    ],
+)
+def test_a_string_gives_as_many_of_its_bytes_as_the_shape_takes(
+    strings: list[str], shape: list[int], elements: list[Any]
+) -> None:
+    tensor = {"name": "x", "elem_type": 20, "data": strings, "shape": shape}
+    message = _messages.request_class()()
+    message.tensor.add(**tensor)
+    for query in (
+        _codec_json.decode(json.dumps({"tensor": [tensor]}).encode()),
+        ProtobufCodec().decode(message.SerializeToString()),
+    ):
+        ((_, array, _),) = query.tensors
+        assert (array.dtype.name, array.tolist()) == ("uint8", elements)
+
+
+@pytest.mark.parametrize(
     ("change", "text"),
     [
         ({"float_data": 1}, f"Invalid value for repeated field: {TENSOR}.float_data"),
@@ -100,6 +123,9 @@ def test_null_and_unknown_fields_are_passed_over() -> None:
         ({"shape": []}, "feed x has no shape"),
         ({"shape": [-1, 2]}, "the negative dimension -1"),
         ({"elem_type": 99}, "the unknown elem_type 99"),
+        ({"elem_type": 4, "int_data": [1, 2]}, "elem_type 4 (int16), which Paddle Inference does"),
+        ({"elem_type": 20}, "feed x has no string"),
+        ({"elem_type": 20, "data": ["a"], "shape": [3]}, "has 2 elements of string, but its shape"),
         ({"lod": [0, 3, 1]}, "the lod [0, 3, 1], which does not rise from 0 to its 2 rows"),
         ({"lod": [1, 2]}, "does not rise from 0"),
     ],
@@ -154,6 +180,7 @@ NUMBERS = st.sampled_from([0, 1, 2, -1, 40000, 2**31 - 1, -(2**31)])
 @example([1] * 33, [], 1, "float_data", [1])
 @example([0, 2**31 - 1, 2**31 - 1, 2**31 - 1], [], 1, "float_data", [])
 @example([1], [], 4, "int_data", [40000])
+@example([1], [], 20, "data", [])
 @given(
     SHAPES,
     st.lists(st.integers(-1, 4), max_size=4),
