@@ -52,6 +52,11 @@ class Remote(Startable):
     def disconnect(self, service: Optional[str] = None) -> None:
         """Connections break and new ones fail, while the service itself lives on."""
 
+    def restart(self, service: Optional[str] = None) -> None:
+        """Ends it, or one service of it, in order and starts it again; does not wait for it."""
+        self.stop(service)
+        self.start(service)
+
     def check(self) -> None:
         """Raises ``Failed`` when a service that was started has ended by itself.
 

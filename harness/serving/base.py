@@ -54,7 +54,16 @@ class Serving(Startable):
 
     @abstractmethod
     def resume(self) -> None:
-        """Ends a pause."""
+        """Ends a pause or a disconnection."""
+
+    @abstractmethod
+    def disconnect(self) -> None:
+        """Connections break and new ones fail, while the server itself lives on."""
+
+    def restart(self) -> None:
+        """Ends it in order and starts it again; returns without waiting for it."""
+        self.stop()
+        self.start()
 
     @abstractmethod
     def check(self) -> None:

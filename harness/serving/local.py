@@ -11,6 +11,7 @@ from typing import Optional
 from ..errors import BadInput, Failed
 from ..ports import is_listening
 from ..process import Process
+from ..remotes.gate import INSIDE, OUTSIDE, Gate
 from ..waits import wait_for
 from .base import Serving
 from .binary import ServingBinary
@@ -32,7 +33,8 @@ class LocalServing(Serving):
     """The launcher in ``folder``, where the live directory, ``workdir_PORT`` and ``log/`` lie.
 
     ``model`` is the live directory's name in ``folder``; ``reload_interval_s`` is the tick, in
-    whole seconds; ``gpu_ids`` are handed to the launcher (none: the CPU).
+    whole seconds; ``gpu_ids`` are handed to the launcher (none: the CPU). ``gated`` puts a gate
+    between clients and server, which ``disconnect`` needs; the main job measures without one.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class LocalServing(Serving):
         threads: int = 10,
         reload_interval_s: int = 1,
         gpu_ids: Optional[str] = None,
+        gated: bool = False,
     ) -> None:
         self.folder = folder
         self.model = model
@@ -61,6 +64,15 @@ class LocalServing(Serving):
         # Both would move ProcessInfo.json out of this folder, where another server may be named.
         environment.pop("SERVING_HOME", None)
         environment.pop("CONF_HOME", None)
+        self._gate: Optional[Gate] = None
+        if gated:
+            if binary.kind != "embedded":
+                raise BadInput(
+                    f"no gate can stand before the {binary.kind} binary, which takes its port on "
+                    "every address; use SERVING=embedded, or a server in a container"
+                )
+            environment["ENGINE_HOST"] = INSIDE
+            self._gate = Gate([port])
         self._process = Process(
             "the serving launcher",
             argv,
@@ -76,8 +88,16 @@ class LocalServing(Serving):
                 "install one with `python -m monitor --once`"
             )
         if is_listening(self.port):
-            raise BadInput(f"port {self.port} on 127.0.0.1 is in use; name another with --port")
+            raise BadInput(f"port {self.port} on {OUTSIDE} is in use; name another with --port")
         self._process.start()
+
+    def healthy(self) -> bool:
+        # Not before the server listens: the launcher would find its port taken.
+        if self._gate is not None and not self._gate.is_open:
+            if self._listener() is None:
+                return False
+            self._gate.open()
+        return super().healthy()
 
     def ready(self, deadline_s: float = 90.0) -> None:
         import requests
@@ -92,9 +112,12 @@ class LocalServing(Serving):
         )
 
     def stop(self) -> None:
+        self._close_gate()
         self._process.stop()
 
     def kill(self) -> None:
+        # A port without a process refuses connections; the gate must not accept in its stead.
+        self._close_gate()
         self._process.kill()
 
     def pause(self) -> None:
@@ -102,6 +125,20 @@ class LocalServing(Serving):
 
     def resume(self) -> None:
         self._process.resume()
+        if self._gate is not None and self._listener() is not None:
+            self._gate.open()
+
+    def disconnect(self) -> None:
+        if self._gate is None:
+            raise BadInput(
+                "this server was started without a gate, and nothing else can take a process off "
+                "its connections; make it with gated=True"
+            )
+        self._gate.close()
+
+    def _close_gate(self) -> None:
+        if self._gate is not None:
+            self._gate.close()
 
     def check(self) -> None:
         self._process.check()
