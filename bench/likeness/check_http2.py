@@ -7,6 +7,8 @@ from typing import Any, Callable
 
 import grpc
 
+from harness.engine import _grpc
+
 from . import wire
 from .checks import JSON_BODY, PRICE, Differs, Subject, check, holds, same
 
@@ -46,6 +48,27 @@ def _(subject: Subject) -> None:
     path = f"/{SERVICE}/inference"
     answer = call(subject.port, path, body, compression=grpc.Compression.Gzip)
     same(len(wire.response_message(answer).outputs[0].tensor[0].float_data), 20, "rows")
+
+
+@check("gRPC", "answers are compressed with gzip from 512 bytes on (brpc's source)")
+def _(subject: Subject) -> None:
+    headers = [
+        *_headers(subject.port, f"/{SERVICE}/inference", "application/grpc"),
+        ("te", "trailers"),
+        ("grpc-accept-encoding", "identity, deflate, gzip"),
+    ]
+    seen = set()
+    for rows in range(90, 120):
+        body = _grpc.wrap(wire.request_message(rows=rows).SerializeToString())
+        answer = wire.http2(subject.port, headers, body)
+        same(answer.trailers.get("grpc-status"), "0", "grpc-status")
+        encoding = answer.headers.get("grpc-encoding", "")
+        same(answer.body[0], int(encoding == "gzip"), "the flag of the message")
+        message = _grpc.unwrap(answer.body, encoding, 1 << 20)
+        same(len(wire.response_message(message).outputs[0].tensor[0].float_data), rows, "rows")
+        same(encoding, "gzip" if len(message) >= 512 else "", f"at {len(message)} bytes")
+        seen.add(encoding)
+    same(seen, {"", "gzip"}, "encodings")
 
 
 @check("gRPC", "an empty request: INTERNAL, E-5100")

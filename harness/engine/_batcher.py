@@ -94,6 +94,11 @@ class Batcher:
         self.cache = RequestCache(cache_size)
         self.counters = Counters()
 
+    @property
+    def waiting(self) -> int:
+        """How many calls have been taken and not answered."""
+        return len(self._waiting)
+
     def submit(self, call: Call) -> None:
         """Takes a call; it is answered before the loop looks at the sockets again."""
         if not self._waiting:

@@ -1,8 +1,8 @@
 """One client's connection: bytes from the socket to calls, answers back to the socket.
 
-What the bytes mean is decided elsewhere (``_stream``, ``_http2``, ``_routes``, the codecs); here
-they are carried, and here answers get their order: HTTP/1 answers in the order of the requests,
-baidu_std and HTTP/2 as they are ready.
+What the bytes mean is decided elsewhere (``_stream``, ``_http2``, ``_routes``, the codecs), and
+what an answer looks like in ``_replies``; here they are carried, and here answers get their order:
+HTTP/1 answers in the order of the requests, baidu_std and HTTP/2 as they are ready.
 """
 
 from __future__ import annotations
@@ -13,35 +13,20 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Optional, Protocol, cast
 
-from . import _baidu_std, _codec_json, _compression, _grpc, _http1, _http2, _routes
+from . import _baidu_std, _codec_json, _compression, _grpc, _http2, _routes
 from ._baidu_std import Frame
 from ._batcher import Batcher, Call, Reply, as_service_error
 from ._codec_protobuf import ProtobufCodec
 from ._glog import Log
-from ._http1 import Head, HttpRequest
+from ._http1 import HttpRequest
 from ._http2 import H2Request, Http2Session
-from ._query import (
-    ENOMETHOD,
-    ENOSERVICE,
-    EREQUEST,
-    Answer,
-    Query,
-    ServiceError,
-    Unparsable,
-)
+from ._query import ELIMIT, EREQUEST, Query, ServiceError, Unparsable
+from ._replies import BaiduReply, Http2Reply, HttpReply, is_protobuf
 from ._stream import Http2Start, Message, MessageReader, Unanswerable
 
 _REQUEST = f"{_routes.FULL_SERVICE.rpartition('.')[0]}.Request"
-# brpc's FLAGS_http_body_compress_threshold: smaller answers are not worth packing.
-_GZIP_FROM = 512
 # An answer that a slow reader leaves lying; above it nothing more is read from that client.
 _UNSENT_LIMIT = 1 << 20
-_GRPC_STATUS = {
-    ENOSERVICE: _grpc.UNIMPLEMENTED,
-    ENOMETHOD: _grpc.UNIMPLEMENTED,
-    EREQUEST: _grpc.INVALID_ARGUMENT,
-}
-_HTTP_STATUS = {ENOSERVICE: 404, ENOMETHOD: 404, EREQUEST: 400}
 
 
 class Host(Protocol):
@@ -51,6 +36,7 @@ class Host(Protocol):
     protobuf: ProtobufCodec
     log: Log
     limit: int
+    max_concurrency: int
     open_connections: dict[Any, str]
 
     def page(self, name: str, rest: str) -> str: ...
@@ -64,10 +50,11 @@ class Connection(asyncio.Protocol):
         self._reader = MessageReader(host.limit)
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._http2: Optional[Http2Session] = None
-        self._slots: deque[_HttpReply] = deque()
+        self._slots: deque[HttpReply] = deque()
         self._closed = False
-        # Nothing more is read; what was asked is still answered.
+        # Nothing more is read; what was asked is still answered, and then comes the farewell.
         self._ending = False
+        self._farewell = b""
         self.remote = self.local = ""
 
     # asyncio's side
@@ -122,10 +109,20 @@ class Connection(asyncio.Protocol):
                 return
         if self._ending:
             # Behind the batcher's turn, so that what came whole has its answers.
-            asyncio.get_running_loop().call_soon(self.close)
+            asyncio.get_running_loop().call_soon(self._end)
+
+    def _end(self) -> None:
+        if self._http2 is not None:
+            self.flush_http2()
+        self.write(self._farewell)
+        self.close()
+
+    @property
+    def protobuf(self) -> ProtobufCodec:
+        return self._host.protobuf
 
     def write(self, data: bytes) -> None:
-        if not self._closed:
+        if data and not self._closed:
             self._transport.write(data)
 
     def close(self) -> None:
@@ -133,15 +130,25 @@ class Connection(asyncio.Protocol):
         self._closed = True
         self._transport.close()
 
+    def _too_many(self, reply: Reply) -> bool:
+        """Refuses a request when as many as ``-max_concurrency`` allows are under way."""
+        host = self._host
+        if not host.max_concurrency or host.batcher.waiting < host.max_concurrency:
+            return False
+        reply.fail(ServiceError(ELIMIT, f"Reached server's max_concurrency={host.max_concurrency}"))
+        return True
+
     # baidu_std
 
     def _frame(self, frame: Frame) -> None:
         began = time.time()
         route = _routes.of_names(frame.service, frame.method)
         if isinstance(route, ServiceError):
-            _BaiduReply(self, frame, False).fail(route)
+            BaiduReply(self, frame, False).fail(route)
             return
-        reply = _BaiduReply(self, frame, route.name == "debug")
+        reply = BaiduReply(self, frame, route.name == "debug")
+        if self._too_many(reply):
+            return
         try:
             body = _compression.unpack(frame.compression, frame.payload, self._host.limit)
             query = self._host.protobuf.decode(body)
@@ -165,14 +172,14 @@ class Connection(asyncio.Protocol):
     def _http(self, request: HttpRequest) -> None:
         began = time.time()
         head = request.head
-        reply = _HttpReply(self, head)
+        reply = HttpReply(self, head)
         self._slots.append(reply)
         route = _routes.of_path(head.path)
         if isinstance(route, ServiceError):
             reply.fail(route)
         elif isinstance(route, _routes.Page):
             reply.text(self._host.page(route.name, route.rest or head.query))
-        else:
+        elif not self._too_many(reply):
             try:
                 query = self._decode(request.body, head.content_type, head.gzip_body)
             except Exception as error:
@@ -188,11 +195,11 @@ class Connection(asyncio.Protocol):
             except _compression.BadCompression:
                 raise ServiceError(EREQUEST, "Fail to un-gzip request body") from None
         try:
-            if _is_protobuf(content_type):
+            if is_protobuf(content_type):
                 return self._host.protobuf.decode(body)
             return _codec_json.decode(body or b"{}")
         except Unparsable as error:
-            reason = "" if _is_protobuf(content_type) else f", {error}"
+            reason = "" if is_protobuf(content_type) else f", {error}"
             raise ServiceError(EREQUEST, f"Fail to parse http body as {_REQUEST}{reason}") from None
 
     def _undecoded(self, reply: Reply, error: ServiceError, began: float) -> None:
@@ -217,9 +224,9 @@ class Connection(asyncio.Protocol):
         try:
             requests = session.receive(data)
         except _http2.Broken as error:
-            self.write(error.farewell)
-            self.close()
-            return
+            requests = error.requests
+            self._ending = True
+            self._farewell = error.farewell
         for request in requests:
             if session.full:
                 session.refuse(request.stream)
@@ -228,20 +235,20 @@ class Connection(asyncio.Protocol):
         self.flush_http2()
 
     def flush_http2(self) -> None:
-        data = cast(Http2Session, self._http2).to_send()
-        if data:
-            self.write(data)
+        self.write(cast(Http2Session, self._http2).to_send())
 
     def _h2_request(self, request: H2Request) -> None:
         began = time.time()
         session = cast(Http2Session, self._http2)
-        reply = _Http2Reply(self, session, request)
+        reply = Http2Reply(self, session, request)
         route = _routes.of_path(request.path)
         if isinstance(route, ServiceError):
             reply.fail(route)
             return
         if isinstance(route, _routes.Page):
             reply.text(self._host.page(route.name, route.rest))
+            return
+        if self._too_many(reply):
             return
         try:
             if request.is_grpc:
@@ -257,172 +264,6 @@ class Connection(asyncio.Protocol):
             return
         self._host.batcher.submit(Call(query, reply, began, time.time()))
 
-    def encode(self, answer: Answer, content_type: str) -> bytes:
-        if _is_protobuf(content_type):
-            return self._host.protobuf.encode(answer)
-        return _codec_json.encode(answer)
-
-    def encode_protobuf(self, answer: Answer) -> bytes:
-        return self._host.protobuf.encode(answer)
-
-
-class _BaiduReply:
-    """Answers are gzipped whatever the request was: the real server does so."""
-
-    __slots__ = ("_connection", "_debug", "_id", "local", "remote")
-
-    def __init__(self, connection: Connection, frame: Frame, debug: bool) -> None:
-        self._connection = connection
-        self._id = frame.correlation_id
-        self._debug = debug
-        self.remote = connection.remote
-        self.local = connection.local
-
-    def succeed(self, answer: Answer) -> None:
-        self._connection.write(
-            _baidu_std.answer(
-                self._id,
-                _baidu_std.gzipped(self._connection.encode_protobuf(answer)),
-                compression=_baidu_std.GZIP,
-                attachment=_report(answer) if self._debug else b"",
-            )
-        )
-
-    def fail(self, error: ServiceError) -> None:
-        text = f"[{self.local}][E{error.code}]{error.text}"
-        self._connection.write(_baidu_std.failure(self._id, error.code, text))
-
-
-class _HttpReply:
-    __slots__ = ("_connection", "_head", "closes", "data", "local", "remote")
-
-    def __init__(self, connection: Connection, head: Head) -> None:
-        self._connection = connection
-        self._head = head
-        self.data: Optional[bytes] = None
-        self.closes = not head.keep_alive
-        self.remote = connection.remote
-        self.local = connection.local
-
-    def succeed(self, answer: Answer) -> None:
-        content_type = self._head.content_type
-        body = self._connection.encode(answer, content_type)
-        packed = self._head.takes_gzip and len(body) >= _GZIP_FROM
-        if packed:
-            body = _baidu_std.gzipped(body)
-        self._answer(200, body, content_type or "application/json", gzip=packed)
-
-    def fail(self, error: ServiceError) -> None:
-        body = f"[{self.local}][E{error.code}]{error.text}".encode()
-        status = _HTTP_STATUS.get(error.code, 500)
-        self._answer(status, body, "text/plain", error_code=error.code)
-
-    def text(self, text: str) -> None:
-        self._answer(200, text.encode(), "text/plain")
-
-    def _answer(
-        self,
-        status: int,
-        body: bytes,
-        content_type: str,
-        error_code: Optional[int] = None,
-        gzip: bool = False,
-    ) -> None:
-        self.data = _http1.answer(
-            status,
-            body,
-            content_type,
-            error_code=error_code,
-            gzip=gzip,
-            close=self._head.says_close,
-            head_only=self._head.method == "HEAD",
-        )
-        self._connection.ready()
-
-
-class _Http2Reply:
-    __slots__ = ("_connection", "_request", "_session", "local", "remote")
-
-    def __init__(self, connection: Connection, session: Http2Session, request: H2Request) -> None:
-        self._connection = connection
-        self._session = session
-        self._request = request
-        self.remote = connection.remote
-        self.local = connection.local
-
-    def succeed(self, answer: Answer) -> None:
-        request = self._request
-        if request.is_grpc:
-            self._session.answer(
-                request.stream,
-                [(":status", "200"), ("content-type", request.content_type)],
-                _grpc.wrap(self._connection.encode_protobuf(answer)),
-                [("grpc-status", str(_grpc.OK))],
-            )
-        else:
-            body = self._connection.encode(answer, request.content_type)
-            headers = [
-                (":status", "200"),
-                ("content-type", request.content_type or "application/json"),
-            ]
-            if request.takes_gzip and len(body) >= _GZIP_FROM:
-                body = _baidu_std.gzipped(body)
-                headers.append(("content-encoding", "gzip"))
-            self._session.answer(request.stream, headers, body)
-        self._connection.flush_http2()
-
-    def fail(self, error: ServiceError) -> None:
-        text = f"[{self.local}][E{error.code}]{error.text}"
-        request = self._request
-        if request.is_grpc:
-            self._session.answer(
-                request.stream,
-                [
-                    (":status", "200"),
-                    ("content-type", request.content_type),
-                    ("grpc-status", str(_GRPC_STATUS.get(error.code, _grpc.INTERNAL))),
-                    ("grpc-message", _grpc.percent_encoded(text)),
-                ],
-                b"",
-            )
-        else:
-            self._session.answer(
-                request.stream,
-                [
-                    (":status", str(_HTTP_STATUS.get(error.code, 500))),
-                    ("content-type", "text/plain"),
-                    ("x-bd-error-code", str(error.code)),
-                ],
-                text.encode(),
-            )
-        self._connection.flush_http2()
-
-    def text(self, text: str) -> None:
-        self._session.answer(
-            self._request.stream,
-            [(":status", "200"), ("content-type", "text/plain")],
-            text.encode(),
-        )
-        self._connection.flush_http2()
-
-
-def _is_protobuf(content_type: str) -> bool:
-    return content_type.startswith(
-        ("application/proto", "application/x-protobuf", "application/octet-stream")
-    )
-
 
 def _address(name: Any) -> str:
     return f"{name[0]}:{name[1]}" if isinstance(name, tuple) and len(name) >= 2 else "?:0"
-
-
-def _report(answer: Answer) -> bytes:
-    """What the method ``debug`` adds: a text about the run."""
-    lines = [f"engine: {answer.engine}"]
-    for variable, array, lod in answer.fetched:
-        lines.append(
-            f"fetch: {variable.alias} ({variable.name}) {array.dtype.name} "
-            f"shape {list(array.shape)} lod {list(lod)}"
-        )
-    lines.append(f"time: {answer.profile_time[-1] - answer.profile_time[-2]} us")
-    return ("\n".join(lines) + "\n").encode()

@@ -60,6 +60,7 @@ class Engine:
         self.serving = serving
         self.log = log
         self.limit = flags.number("max_body_size")
+        self.max_concurrency = flags.number("max_concurrency")
         self.started = time.time()
         self.reloads = 0
         self.open_connections: dict[Any, str] = {}

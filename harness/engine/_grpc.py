@@ -10,6 +10,7 @@ import zlib
 # grpc/status.h
 OK = 0
 INVALID_ARGUMENT = 3
+RESOURCE_EXHAUSTED = 8
 UNIMPLEMENTED = 12
 INTERNAL = 13
 
@@ -43,9 +44,9 @@ def unwrap(body: bytes, encoding: str, limit: int) -> bytes:
     return whole
 
 
-def wrap(message: bytes) -> bytes:
-    """A body with one message, not compressed."""
-    return b"\x00" + len(message).to_bytes(4, "big") + message
+def wrap(message: bytes, *, compressed: bool = False) -> bytes:
+    """A body with one message; ``compressed`` says that it is, with what the headers name."""
+    return (b"\x01" if compressed else b"\x00") + len(message).to_bytes(4, "big") + message
 
 
 def percent_encoded(text: str) -> str:

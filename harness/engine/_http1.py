@@ -17,9 +17,9 @@ _METHOD_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 REASONS = {
     200: "OK",
     400: "Bad Request",
-    403: "Forbidden",
     404: "Not Found",
     500: "Internal Server Error",
+    503: "Service Unavailable",
 }
 
 

@@ -9,11 +9,12 @@ state       on                          to         what is done
 OPEN        DATA                        OPEN       joins the body, within the window and the limit
 OPEN        DATA with END_STREAM        ASKED      the request is whole
 OPEN        HEADERS with END_STREAM     ASKED      trailers, read and dropped
-ASKED       an answer                   (none)     sent as far as the windows let it
+ASKED       an answer                   (none)     sent as far as the windows let it (``Answers``)
 any         RST_STREAM                  (none)     request and answer are dropped
 
-A frame that fits no row breaks the stream (RST_STREAM) or the connection (``Broken``, after
-GOAWAY), as the RFC says. The limit on bodies holds for all streams of a connection together.
+A frame that fits no row breaks the stream (RST_STREAM) or the connection (``Broken``), as the RFC
+says; what was asked before is answered all the same, and then comes the GOAWAY. The limit on
+bodies holds for all streams of a connection together.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Callable, NamedTuple, NoReturn, Optional
 import hpack
 
 from . import _http2_frames as frames
+from ._http2_answers import Answers, Headers, WindowBroken
 
 _MOST_STREAMS = 128
 _WINDOW = 1 << 20
@@ -30,15 +32,19 @@ _HEADERS_LIMIT = 64 * 1024
 # Bytes of answers, of all streams together, that the peer's windows hold back.
 _MOST_UNSENT = 8 << 20
 
-Headers = list[tuple[str, str]]
-
 
 class Broken(Exception):
-    """The peer broke the protocol; ``farewell`` is to be sent before the end."""
+    """The peer broke the protocol.
 
-    def __init__(self, reason: str, farewell: bytes) -> None:
+    ``requests`` came whole before that and are to be answered; then ``farewell`` is to be sent,
+    and the connection ends.
+    """
+
+    def __init__(self, reason: str, code: int) -> None:
         super().__init__(reason)
-        self.farewell = farewell
+        self.code = code
+        self.requests: list[H2Request] = []
+        self.farewell = b""
 
 
 class H2Request(NamedTuple):
@@ -51,6 +57,7 @@ class H2Request(NamedTuple):
     gzip_body: bool
     takes_gzip: bool
     grpc_encoding: str
+    takes_grpc_gzip: bool
     body: bytes
 
     @property
@@ -58,20 +65,15 @@ class H2Request(NamedTuple):
         return self.content_type.startswith("application/grpc")
 
 
-class _Stream:
-    """``asked``: the request is whole. ``window`` is the peer's, ``room`` what it may send."""
+class _Incoming:
+    """A request that is not whole. ``room`` is what the peer may still send of it."""
 
-    __slots__ = ("asked", "body", "headers", "out", "room", "trailers", "window")
+    __slots__ = ("body", "headers", "room")
 
-    def __init__(self, headers: dict[bytes, bytes], window: int) -> None:
+    def __init__(self, headers: dict[bytes, bytes]) -> None:
         self.headers = headers
         self.body = bytearray()
-        self.asked = False
-        self.window = window
         self.room = _WINDOW
-        # What is still to go; a view, because cutting bytes copies the rest each time.
-        self.out = memoryview(b"")
-        self.trailers: Optional[bytes] = None
 
 
 class Http2Session:
@@ -82,16 +84,14 @@ class Http2Session:
         self._data = bytearray()
         self._preface_seen = False
         self._decoder = hpack.Decoder(max_header_list_size=_HEADERS_LIMIT)
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, _Incoming] = {}
+        # The last stream that began, and the last whose request is whole.
         self._last = 0
+        self._last_whole = 0
         self._kept = 0
-        self._unsent = 0
         # Between HEADERS without END_HEADERS and the last CONTINUATION: stream, flags, block.
         self._block: Optional[tuple[int, int, bytearray]] = None
-        self._window = frames.DEFAULT_WINDOW
         self._room = _WINDOW
-        self._peer_initial = frames.DEFAULT_WINDOW
-        self._peer_frame = frames.DEFAULT_FRAME_SIZE
         self._requests: list[H2Request] = []
         self._handlers: dict[int, Callable[[int, int, bytes], None]] = {
             frames.DATA: self._on_data,
@@ -115,16 +115,17 @@ class Http2Session:
             ),
             frames.window_update(0, _WINDOW - frames.DEFAULT_WINDOW),
         ]
+        self._answers = Answers(self._out)
 
     @property
     def waiting(self) -> int:
         """Bytes kept: of requests that are not whole, and of answers that have to wait."""
-        return len(self._data) + self._kept + self._unsent
+        return len(self._data) + self._kept + self._answers.unsent
 
     @property
     def full(self) -> bool:
         """Whether the peer has left so much of its answers lying that it gets no more."""
-        return self._unsent > _MOST_UNSENT
+        return self._answers.unsent > _MOST_UNSENT
 
     def refuse(self, number: int) -> None:
         """Gives a request back undone: the peer may send it again (RFC 9113, 8.7)."""
@@ -137,7 +138,21 @@ class Http2Session:
         return data
 
     def receive(self, data: bytes) -> list[H2Request]:
-        """Takes what came in; gives the requests that are whole now. Raises ``Broken``."""
+        """Takes what came in; gives the requests that are whole now.
+
+        Raises ``Broken``; nothing may be received any more then.
+        """
+        try:
+            self._receive(data)
+        except Broken as error:
+            error.requests, self._requests = self._requests, []
+            # What has not come whole was not looked at: the peer may safely ask it again.
+            error.farewell = frames.goaway(self._last_whole, error.code)
+            raise
+        whole, self._requests = self._requests, []
+        return whole
+
+    def _receive(self, data: bytes) -> None:
         self._data += data
         at = 0
         if not self._preface_seen:
@@ -145,7 +160,7 @@ class Http2Session:
             if not frames.PREFACE.startswith(start):
                 self._break(frames.PROTOCOL_ERROR, "the preface is wrong")
             if len(start) < len(frames.PREFACE):
-                return []
+                return
             self._preface_seen = True
             at = len(frames.PREFACE)
         while len(self._data) - at >= frames.FRAME_HEAD:
@@ -164,8 +179,6 @@ class Http2Session:
             if handler is not None:
                 handler(flags, stream, payload)
         del self._data[:at]
-        whole, self._requests = self._requests, []
-        return whole
 
     # what the peer sends
 
@@ -181,10 +194,9 @@ class Http2Session:
         data = self._unpadded(flags, payload)
         stream = self._streams.get(number)
         if stream is None:
-            # It was reset or answered; what is still on its way is dropped.
-            return
-        if stream.asked:
-            self._reset(number, frames.STREAM_CLOSED)
+            # It was reset or answered, and what is still on its way is dropped; or it has ended.
+            if number in self._answers:
+                self._reset(number, frames.STREAM_CLOSED)
             return
         stream.room -= size
         if stream.room < 0:
@@ -234,22 +246,25 @@ class Http2Session:
         stream = self._streams.get(number)
         if stream is not None:
             # Trailers end the request; what they say is of no use here.
-            if stream.asked or not flags & frames.END_STREAM:
-                self._reset(number, frames.PROTOCOL_ERROR)
-            else:
+            if flags & frames.END_STREAM:
                 self._whole(number, stream)
+            else:
+                self._reset(number, frames.PROTOCOL_ERROR)
             return
         if number <= self._last:
             # Trailers of a stream that was reset, or the second life of an old one.
+            if number in self._answers:
+                self._reset(number, frames.PROTOCOL_ERROR)
             return
         self._last = number
-        if len(self._streams) >= _MOST_STREAMS:
+        if len(self._answers) >= _MOST_STREAMS:
             self._out.append(frames.rst_stream(number, frames.REFUSED_STREAM))
             return
         if b":method" not in headers or b":path" not in headers:
             self._out.append(frames.rst_stream(number, frames.PROTOCOL_ERROR))
             return
-        stream = self._streams[number] = _Stream(headers, self._peer_initial)
+        stream = self._streams[number] = _Incoming(headers)
+        self._answers.open(number)
         if flags & frames.END_STREAM:
             self._whole(number, stream)
 
@@ -272,7 +287,8 @@ class Http2Session:
             return
         if len(payload) % 6:
             self._break(frames.FRAME_SIZE_ERROR, "half a setting")
-        initial = self._peer_initial
+        # The last value counts; to go through all streams for each would cost the square.
+        initial = None
         for name, value in frames.read_settings(payload):
             if name == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.LARGEST_WINDOW:
@@ -281,16 +297,12 @@ class Http2Session:
             elif name == frames.MAX_FRAME_SIZE:
                 if not frames.DEFAULT_FRAME_SIZE <= value < 1 << 24:
                     self._break(frames.PROTOCOL_ERROR, f"frames of {value}")
-                self._peer_frame = value
+                self._answers.largest_frame = value
             elif name == frames.ENABLE_PUSH and value > 1:
                 self._break(frames.PROTOCOL_ERROR, f"ENABLE_PUSH {value}")
-        # The last value counts; to go through all streams for each would cost the square.
-        if initial != self._peer_initial:
-            for stream in self._streams.values():
-                stream.window += initial - self._peer_initial
-            self._peer_initial = initial
         self._out.append(frames.frame(frames.SETTINGS, frames.ACK, 0))
-        self._pump()
+        if initial is not None:
+            self._answers.set_initial_window(initial)
 
     def _on_push_promise(self, _flags: int, _number: int, _payload: bytes) -> None:
         self._break(frames.PROTOCOL_ERROR, "a client that pushes")
@@ -313,21 +325,12 @@ class Http2Session:
         self._known(number, or_connection=True)
         if len(payload) != 4:
             self._break(frames.FRAME_SIZE_ERROR, "a wrong WINDOW_UPDATE")
-        more = frames.word(payload)
-        if number == 0:
-            self._window += more
-            if more == 0 or self._window > frames.LARGEST_WINDOW:
-                self._break(frames.FLOW_CONTROL_ERROR, f"a window of {self._window}")
-            self._pump()
-            return
-        stream = self._streams.get(number)
-        if stream is None:
-            return
-        stream.window += more
-        if more == 0 or stream.window > frames.LARGEST_WINDOW:
+        try:
+            self._answers.open_window(number, frames.word(payload))
+        except WindowBroken as error:
+            if number == 0:
+                self._break(frames.FLOW_CONTROL_ERROR, str(error))
             self._reset(number, frames.FLOW_CONTROL_ERROR)
-        else:
-            self._send(number, stream)
 
     # what comes of it
 
@@ -347,8 +350,9 @@ class Http2Session:
             self._break(frames.PROTOCOL_ERROR, "more padding than frame")
         return payload[1 : len(payload) - payload[0]]
 
-    def _whole(self, number: int, stream: _Stream) -> None:
-        stream.asked = True
+    def _whole(self, number: int, stream: _Incoming) -> None:
+        del self._streams[number]
+        self._last_whole = max(self._last_whole, number)
         self._kept -= len(stream.body)
         headers = stream.headers
         self._requests.append(
@@ -360,26 +364,23 @@ class Http2Session:
                 _text(headers, b"content-encoding") == "gzip",
                 "gzip" in _text(headers, b"accept-encoding"),
                 _text(headers, b"grpc-encoding"),
+                "gzip" in _text(headers, b"grpc-accept-encoding"),
                 bytes(stream.body),
             )
         )
-        stream.body = bytearray()
 
     def _forget(self, number: int) -> None:
         stream = self._streams.pop(number, None)
-        if stream is None:
-            return
-        self._unsent -= len(stream.out)
-        if not stream.asked:
+        if stream is not None:
             self._kept -= len(stream.body)
+        self._answers.forget(number)
 
     def _reset(self, number: int, code: int) -> None:
         self._forget(number)
         self._out.append(frames.rst_stream(number, code))
 
     def _break(self, code: int, reason: str) -> NoReturn:
-        self._out.append(frames.goaway(self._last, code))
-        raise Broken(reason, self.to_send())
+        raise Broken(reason, code)
 
     # answers
 
@@ -387,45 +388,7 @@ class Http2Session:
         self, number: int, headers: Headers, data: bytes, trailers: Optional[Headers] = None
     ) -> None:
         """Answers one request; what the peer's windows do not take now goes later."""
-        stream = self._streams.get(number)
-        if stream is None:
-            # The peer has taken its request back meanwhile.
-            return
-        block = frames.header_block(tuple(headers))
-        last = not data and trailers is None
-        flags = frames.END_HEADERS | (frames.END_STREAM if last else 0)
-        self._out.append(frames.frame(frames.HEADERS, flags, number, block))
-        if last:
-            del self._streams[number]
-            return
-        stream.out = memoryview(data)
-        self._unsent += len(data)
-        stream.trailers = None if trailers is None else frames.header_block(tuple(trailers))
-        self._send(number, stream)
-
-    def _pump(self) -> None:
-        for number, stream in list(self._streams.items()):
-            self._send(number, stream)
-
-    def _send(self, number: int, stream: _Stream) -> None:
-        while stream.out:
-            size = min(len(stream.out), self._peer_frame, self._window, stream.window)
-            if size <= 0:
-                return
-            part, stream.out = stream.out[:size], stream.out[size:]
-            self._unsent -= size
-            self._window -= size
-            stream.window -= size
-            last = not stream.out and stream.trailers is None
-            flags = frames.END_STREAM if last else 0
-            self._out.append(frames.frame(frames.DATA, flags, number, part))
-            if last:
-                del self._streams[number]
-                return
-        if stream.trailers is not None:
-            flags = frames.END_HEADERS | frames.END_STREAM
-            self._out.append(frames.frame(frames.HEADERS, flags, number, stream.trailers))
-            del self._streams[number]
+        self._answers.answer(number, headers, data, trailers)
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str:

@@ -116,6 +116,25 @@ def test_a_whole_request_is_answered_though_garbage_follows_in_the_same_read(
         assert one.closed()
 
 
+def test_a_whole_http2_request_is_answered_though_a_broken_frame_follows(subject: Subject) -> None:
+    head = (
+        (":method", "POST"),
+        (":path", "/GeneralModelService/inference"),
+        ("content-type", "application/json"),
+    )
+    sent = frames.PREFACE + frames.settings({})
+    sent += frames.frame(frames.HEADERS, frames.END_HEADERS, 1, frames.header_block(head))
+    sent += frames.frame(frames.DATA, frames.END_STREAM, 1, JSON_BODY)
+    sent += frames.frame(frames.PING, 0, 0, b"short")
+    with Wire(subject.port) as one:
+        one.send(sent)
+        got = b""
+        while part := one.socket.recv(65536):
+            got += part
+    assert b'"float_data":[92.0]' in got
+    assert got.endswith(frames.goaway(1, frames.FRAME_SIZE_ERROR))
+
+
 @pytest.mark.parametrize("shape", [[1, 7], [7], [1, 1, 7]])
 def test_a_lod_for_a_dense_feed_does_not_switch_its_check_off(
     subject: Subject, shape: list[int]

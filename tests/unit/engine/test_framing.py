@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 import tracemalloc
 
@@ -97,6 +98,8 @@ def test_an_answer_has_the_real_servers_headers_in_its_order() -> None:
 
 def test_a_grpc_message_is_unwrapped_and_a_bad_one_refused() -> None:
     assert _grpc.unwrap(_grpc.wrap(b"abc"), "", 100) == b"abc"
+    packed = _grpc.wrap(gzip.compress(b"abc"), compressed=True)
+    assert _grpc.unwrap(packed, "gzip", 100) == b"abc"
     for body in (b"", b"\0\0\0\0", b"\0\0\0\0\2a", b"\1\0\0\0\1a", b"\2\0\0\0\1a"):
         with pytest.raises(_grpc.BadMessage):
             _grpc.unwrap(body, "", 100)

@@ -268,3 +268,37 @@ def test_requests_under_way_are_answered_after_the_peer_said_goodbye() -> None:
     session.to_send()
     session.answer(1, OK, b"answer")
     assert session.to_send().endswith(frames.frame(frames.DATA, frames.END_STREAM, 1, b"answer"))
+
+
+def test_a_request_that_came_whole_before_a_broken_frame_comes_out_and_is_answered() -> None:
+    session = _http2.Http2Session(1000)
+    block = frames.header_block(((":method", "POST"), (":path", "/")))
+    ended = frames.END_HEADERS | frames.END_STREAM
+    sent = frames.PREFACE + frames.settings({})
+    sent += frames.frame(frames.HEADERS, ended, 1, block)
+    sent += frames.frame(frames.HEADERS, ended, 3, block)
+    # Never whole: the client may ask it again elsewhere.
+    sent += frames.frame(frames.HEADERS, frames.END_HEADERS, 5, block)
+    sent += frames.frame(frames.PING, 0, 0, b"short")
+    with pytest.raises(_http2.Broken) as broken:
+        session.receive(sent)
+    assert [one.stream for one in broken.value.requests] == [1, 3]
+    assert broken.value.farewell == frames.goaway(3, frames.FRAME_SIZE_ERROR)
+    session.to_send()
+    session.answer(1, OK, b"answer")
+    assert session.to_send().endswith(frames.frame(frames.DATA, frames.END_STREAM, 1, b"answer"))
+
+
+def test_frames_on_a_request_that_is_whole_reset_its_stream() -> None:
+    for extra, code in (
+        (frames.frame(frames.DATA, frames.END_STREAM, 1, b"x"), frames.STREAM_CLOSED),
+        (frames.frame(frames.HEADERS, frames.END_HEADERS, 1, b""), frames.PROTOCOL_ERROR),
+    ):
+        session = _http2.Http2Session(1000)
+        session.receive(frames.PREFACE + HEAD + frames.frame(frames.DATA, 1, 1, b"body"))
+        session.to_send()
+        assert session.receive(extra) == []
+        assert session.to_send() == frames.rst_stream(1, code)
+        session.answer(1, OK, b"too late")
+        assert session.to_send() == b""
+        assert session.waiting == 0
