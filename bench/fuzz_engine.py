@@ -41,6 +41,7 @@ from harness.engine import (
     _messages,
     _stream,
 )
+from harness.engine import _http2_frames as frames
 from harness.engine._query import ServiceError, Unparsable
 
 LIMIT = 4096
@@ -52,7 +53,8 @@ SERVICE = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
 JSON_BODY = (
     b'{"tensor":[{"float_data":[1,2.5,-3e2],"elem_type":1,"name":"x","alias_name":"x",'
     b'"shape":[1,3],"lod":[0,1]},{"int64_data":[7],"shape":[1],"name":"y"},'
-    b'{"tensor_content":"AAAAAA==","elem_type":5,"shape":[2],"name":"z"}],'
+    b'{"tensor_content":"AAAAAA==","elem_type":5,"shape":[2],"name":"z"},'
+    b'{"data":["text"],"elem_type":20,"shape":[5],"name":"s"}],'
     b'"fetch_var_names":["price"],"log_id":9,"profile_server":true}'
 )
 
@@ -181,20 +183,32 @@ def check_stream(data: bytes, cuts: list[int]) -> None:
                 pass
 
 
-def check_http2(data: bytes, cuts: list[int]) -> None:
-    """HTTP/2 framing and the gRPC message in each body."""
+def http2_requests(data: bytes, cuts: list[int]) -> list[_http2.H2Request]:
+    """What an HTTP/2 session makes of the bytes; every request is answered."""
     session = _http2.Http2Session(LIMIT)
+    found = []
     for part in pieces(data, cuts):
+        broken = None
         try:
             requests = session.receive(part)
-        except _http2.Broken:
-            return
+        except _http2.Broken as error:
+            broken, requests = error, error.requests
         for request in requests:
             with contextlib.suppress(_grpc.BadMessage):
                 _grpc.unwrap(request.body, request.grpc_encoding, LIMIT)
             session.answer(request.stream, [(":status", "200")], b"x" * 100, [("a", "b")])
+        found += requests
         session.to_send()
         assert session.waiting <= MOST_KEPT + 100_000, f"{session.waiting} bytes are kept"
+        if broken is not None:
+            assert broken.farewell[3] == frames.GOAWAY
+            break
+    return found
+
+
+def check_http2(data: bytes, cuts: list[int]) -> None:
+    """HTTP/2 framing and the gRPC message in each body."""
+    assert http2_requests(data, cuts) == http2_requests(data, [])
 
 
 def check_json(data: bytes, _cuts: list[int]) -> None:
