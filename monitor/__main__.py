@@ -11,8 +11,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Optional
 
-from . import _log, _options
-from ._secrets import mask
+from . import _argv, _log, _options, _secrets
+from ._mask import mask
 from .errors import BadOption, MonitorError
 
 _COMMANDS = ("status", "rollback")
@@ -26,7 +26,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             from . import _commands
 
             return _commands.main(words)
-        return _monitor(words)
+        return _monitor(words, own=argv is None)
     except MonitorError as error:
         if "--debug" in words:
             print(mask(traceback.format_exc()), end="", file=sys.stderr)
@@ -36,7 +36,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 130
 
 
-def _monitor(words: list[str]) -> int:
+def _monitor(words: list[str], own: bool) -> int:
+    _secrets.know_proxies()
     given = vars(_options.build_parser().parse_args(words))
     config = given.pop("config")
     if config is not None:
@@ -45,6 +46,8 @@ def _monitor(words: list[str]) -> int:
         models = _config.read(config, given)
     else:
         models = [_options.from_mapping(given)]
+    if own:
+        _argv.hide(part for model in models for secret in model.secrets for part in secret.hidden)
     first = models[0]
     if any(model.once for model in models) and not all(model.once for model in models):
         raise BadOption("once has to be the same for all models of --config")

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Optional
 
 from ._log import logger
 from ._remotes.base import Stop
+from ._secrets import environment_without_secrets
 from .errors import BadOption, MachineError, ReleaseError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def run(argv: list[str], environment: dict[str, str], timeout: float, stop: Stop
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
+            env={**environment_without_secrets(), **environment},
             start_new_session=True,
         )
         code: Optional[int] = None

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Optional, TextIO
 
-from ._secrets import mask
+from ._mask import mask
 
 logger = logging.getLogger("serving_monitor")
 
@@ -37,10 +37,10 @@ class _Json(logging.Formatter):
             "file": record.filename,
             "line": record.lineno,
             "model": getattr(_model, "name", ""),
-            "message": record.getMessage(),
+            "message": mask(record.getMessage()),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = mask(self.formatException(record.exc_info))
         return mask(json.dumps(line, ensure_ascii=False))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from ._secrets import mask
+from ._mask import mask
 from .errors import BadOption
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Callable, NoReturn, Optional
 
 from . import _values
+from ._mask import STARS
 from ._schedule import default_cap
-from ._secrets import STARS, Secret, from_environment, from_file, header, ugi
+from ._secrets import VARIABLE, Secret, address, from_file, header, lines_of_file, ugi
 from .errors import BadOption
 
 UPSTREAM, OURS = "upstream", "ours"
@@ -91,8 +92,11 @@ class Options:
     )
     debug: bool = _opt(False, "log in detail what is done", origin=UPSTREAM, parse=_values.switch)
 
-    general_host: str = _opt(
-        "", "general: http://, https:// or ftp:// address of the remote", origin=UPSTREAM
+    general_host: Secret = _opt(
+        Secret(),
+        "general: http://, https:// or ftp:// address of the remote",
+        origin=UPSTREAM,
+        parse=address,
     )
     hadoop_bin: str = _opt("", "hdfs, afs: path of the hadoop command", origin=UPSTREAM)
     fs_name: str = _opt(
@@ -100,8 +104,7 @@ class Options:
     )
     fs_ugi: Secret = _opt(
         Secret(),
-        "hdfs, afs: user,password or user,group, unless the hadoop client has it; "
-        "also from SERVING_MONITOR_FS_UGI",
+        "hdfs, afs: user,password or user,group, unless the hadoop client has it",
         origin=UPSTREAM,
         parse=ugi,
     )
@@ -109,31 +112,39 @@ class Options:
     ftp_port: int = _opt(21, "ftp: port", origin=UPSTREAM, parse=_values.port)
     ftp_username: str = _opt("", "ftp: user; none for anonymous access", origin=UPSTREAM)
     ftp_password: Secret = _opt(
-        Secret(),
-        "ftp: password (seen in the process list: prefer --ftp_password_file)",
-        origin=UPSTREAM,
-        parse=Secret,
+        Secret(), "ftp: password (prefer --ftp_password_file)", origin=UPSTREAM, parse=Secret
     )
 
-    ftp_password_file: str = _opt(
-        "", "ftp: file whose first line is the password; also from SERVING_MONITOR_FTP_PASSWORD"
-    )
+    ftp_password_file: str = _opt("", "file whose first line is --ftp_password")
+    fs_ugi_file: str = _opt("", "file whose first line is --fs_ugi")
+    general_host_file: str = _opt("", "file whose first line is --general_host")
     ftp_tls: bool = _opt(False, "ftp: explicit TLS, certificate checked", parse=_values.switch)
-    webhdfs_url: str = _opt(
-        "", "webhdfs: http://namenode:9870; several separated by ; for high availability"
+    webhdfs_url: Secret = _opt(
+        Secret(),
+        "webhdfs: http://namenode:9870; several separated by ; for high availability",
+        parse=address,
     )
+    webhdfs_url_file: str = _opt("", "file whose first line is --webhdfs_url")
     hdfs_user: str = _opt("", "webhdfs: user to act as")
-    remote_url: str = _opt("", "fsspec: any URL that fsspec reads, such as s3://bucket/folder")
+    remote_url: Secret = _opt(
+        Secret(), "fsspec: any URL that fsspec reads, such as s3://bucket/folder", parse=address
+    )
+    remote_url_file: str = _opt("", "file whose first line is --remote_url")
     http_header: tuple[Secret, ...] = _opt(
         (), "general: 'Name: value' sent with every request; may be repeated", many=True,
         parse=header,
     )  # fmt: skip
+    http_header_file: str = _opt("", "file of which each line is one more --http_header")
     http_token: Secret = _opt(
         Secret(), "general: bearer token (prefer --http_token_file)", parse=Secret
     )
-    http_token_file: str = _opt(
-        "", "general: file whose first line is a bearer token; also from SERVING_MONITOR_HTTP_TOKEN"
+    http_token_file: str = _opt("", "file whose first line is --http_token")
+    proxy: Secret = _opt(
+        Secret(),
+        "general, webhdfs: address of a proxy for all requests, whatever the usual variables say",
+        parse=address,
     )
+    proxy_file: str = _opt("", "file whose first line is --proxy")
     ca_file: str = _opt("", "certificate authorities (PEM) for https, webhdfs and --ftp_tls")
     timeout: float = _opt(
         30.0, "seconds of silence after which a remote counts as failed", parse=_values.interval,
@@ -193,6 +204,12 @@ class Options:
     metrics_host: str = _opt("127.0.0.1", "address that --metrics_port listens on")
 
     @property
+    def secrets(self) -> list[Secret]:
+        """The values of all options that may hold a secret."""
+        values = [getattr(self, name) for name in SECRETS if name != "http_header"]
+        return [*values, *self.http_header]
+
+    @property
     def live(self) -> str:
         """The live directory's path."""
         return os.path.normpath(os.path.join(self.local_path, self.local_model_name))
@@ -228,13 +245,14 @@ _NEEDS = {
     "webhdfs": ("remote_path", "webhdfs_url"),
     "fsspec": ("remote_url",),
 }
-_SECRETS = {
-    "ftp_password": "SERVING_MONITOR_FTP_PASSWORD",
-    "http_token": "SERVING_MONITOR_HTTP_TOKEN",
-    "fs_ugi": "SERVING_MONITOR_FS_UGI",
-}
+# Each may also stand in a file, or in a variable of the environment (see ``_secrets``).
+SECRETS = (
+    "general_host", "fs_ugi", "ftp_password", "webhdfs_url", "remote_url", "http_header",
+    "http_token", "proxy",
+)  # fmt: skip
 
 
+_TEXTS = (str, Secret, ugi, address)
 # argparse's sentences that repeat a value which was not meant for the option.
 _AMBIGUOUS = re.compile(r"(ambiguous option: -[^=\s]*)=.* could match", re.DOTALL)
 _EXPLICIT = re.compile(r"(ignored explicit argument ).*", re.DOTALL)
@@ -313,16 +331,17 @@ def from_mapping(given: Mapping[str, Any], where: str = "") -> Options:
     lead = f"{where}: " if where else ""
     known = {option.name: option for option in option_fields()}
     values: dict[str, Any] = {}
-    for name, raw in given.items():
-        if name not in known:
-            raise BadOption(f"{lead}there is no option {name}; see --help")
+    unknown = next((name for name in given if name not in known), None)
+    if unknown is not None:
+        raise BadOption(f"{lead}there is no option {unknown}; see --help")
+    for name, raw in _with_secrets(given).items():
         if raw is None:
             continue
         meta = known[name].metadata
         try:
             if meta["many"]:
                 values[name] = tuple(meta["parse"](one) for one in _as_list(raw))
-            elif meta["parse"] is str and not isinstance(raw, str):
+            elif meta["parse"] in _TEXTS and not isinstance(raw, str):
                 raise ValueError("a text is expected")
             else:
                 values[name] = meta["parse"](raw)
@@ -337,7 +356,6 @@ def from_mapping(given: Mapping[str, Any], where: str = "") -> Options:
     if missing:
         names = ", ".join(f"--{name}" for name in missing)
         raise BadOption(f"{lead}--type {kind} needs {names}; see --help")
-    _add_secrets(values)
     options = Options(**values)
     _check(options, lead)
     return options
@@ -349,16 +367,27 @@ def _as_list(raw: Any) -> list[str]:
     return raw
 
 
-def _add_secrets(values: dict[str, Any]) -> None:
-    for name, variable in _SECRETS.items():
-        if values.get(name):
+def _with_secrets(given: Mapping[str, Any]) -> dict[str, Any]:
+    """``given`` with each secret that it lacks from its file, else from the environment.
+
+    Headers are a list: those of all three places are sent.
+    """
+    values = dict(given)
+    for name in SECRETS:
+        path, held = values.get(f"{name}_file"), os.environ.get(f"{VARIABLE}{name.upper()}")
+        if name == "http_header":
+            more = lines_of_file(path, f"--{name}_file") if isinstance(path, str) and path else []
+            more += held.splitlines() if held else []
+            more = [line for line in more if line.strip()]
+            if more:
+                values[name] = [*_as_list(values.get(name) or []), *more]
+        elif values.get(name):
             continue
-        path = values.get(f"{name}_file")
-        if path:
+        elif isinstance(path, str) and path:
             values[name] = from_file(path, f"--{name}_file")
-        elif os.environ.get(variable):
-            secret = from_environment(variable)
-            values[name] = ugi(secret.reveal()) if name == "fs_ugi" else secret
+        elif held:
+            values[name] = held
+    return values
 
 
 def _check(options: Options, lead: str) -> None:
@@ -378,7 +407,7 @@ def _check(options: Options, lead: str) -> None:
             f"{lead}--hadoop_bin {options.hadoop_bin} is not a program that can be run; give the "
             "path of the hadoop command itself"
         )
-    if options.type == "webhdfs" and "://" not in options.webhdfs_url:
+    if options.type == "webhdfs" and "://" not in options.webhdfs_url.reveal():
         raise BadOption(
             f"{lead}--webhdfs_url {options.webhdfs_url} is no address; give http://HOST:PORT"
         )

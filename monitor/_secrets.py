@@ -1,34 +1,44 @@
 """Secrets that print as ``***``, and where they may come from: an option, a file, the environment.
 
 Whatever formats, logs or raises a ``Secret`` shows stars; only ``reveal`` gives the value. What
-slips into the text of a library's exception all the same is caught by ``mask``, which the log
-runs over every line.
+slips into the text of a library's exception all the same is caught by ``_mask``.
+
+One scheme for all: the option ``--NAME`` itself, the file that ``--NAME_file`` names, the variable
+``SERVING_MONITOR_NAME``; the first that is given counts.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
 import re
-from urllib.parse import quote
+from collections.abc import Sequence
+from typing import Optional
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import getproxies_environment
 
+from ._mask import STARS, remember
 from .errors import BadOption
 
-STARS = "***"
-# All of it: a token may stand where a user's name stands, and a password may hold ":" or "@".
-_USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/]*@")
-_known: set[str] = set()
-# Shorter ones would turn ordinary words into stars.
-_SHORTEST = 4
+VARIABLE = "SERVING_MONITOR_"
+_ANOTHER = re.compile(r";(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
 
 
 class Secret:
-    """A value that must not be seen. ``shown`` is printed in its place when it is not empty."""
+    """A value that must not be seen. ``shown`` is printed in its place when it is not empty.
 
-    def __init__(self, value: str = "", shown: str = STARS) -> None:
+    ``hidden`` are the parts that are secret (all of it, when it is not given).
+    """
+
+    def __init__(
+        self, value: str = "", shown: str = STARS, hidden: Optional[Sequence[str]] = None
+    ) -> None:
         self._value = value
         self._shown = shown if value else ""
-        if len(value) >= _SHORTEST:
-            _known.update((value, quote(value, safe="")))
+        self.hidden: tuple[str, ...] = tuple([value] if hidden is None else hidden)
+        for part in self.hidden:
+            remember(part)
 
     def reveal(self) -> str:
         return self._value
@@ -52,50 +62,84 @@ class Secret:
 def ugi(value: str) -> Secret:
     """``user,password`` (AFS) or ``user,group`` (HDFS): nobody can tell which, so half is shown."""
     user, comma, rest = value.partition(",")
-    if not comma:
-        return Secret(value, shown=value)
-    if len(rest) >= _SHORTEST:
-        _known.add(rest)
-    secret = Secret("", "")
-    secret._value, secret._shown = value, f"{user},{STARS}"
-    return secret
+    return Secret(value, f"{user},{STARS}", [rest]) if comma else Secret(value, value, [])
 
 
 def header(line: str) -> Secret:
-    """``Name: value``; the value is a secret by itself too, and so are credentials in it."""
-    name, _, value = (part.strip() for part in line.partition(":"))
-    Secret(value)
+    """``Name: value``; the value is a secret by itself too, and so are credentials in it.
+
+    Raises ``ValueError`` for a line that is no header.
+    """
+    name, colon, value = (part.strip() for part in line.partition(":"))
+    if not (name and colon):
+        raise ValueError("a header is written 'Name: value'")
+    hidden = [line, value]
     if name.lower().endswith("authorization"):
-        Secret(value.rpartition(" ")[2])
-    return Secret(line)
+        hidden.append(value.rpartition(" ")[2])
+    return Secret(line, STARS, hidden)
 
 
-def from_file(path: str, option: str) -> Secret:
+def address(text: str) -> Secret:
+    """An address, or several with ``;`` between them; before an ``@`` nothing is shown.
+
+    Raises ``ValueError`` (which quotes nothing of it) for one that no client would understand.
+    """
+    hidden, shown = [], []
+    for one in _ANOTHER.split(text):
+        scheme, there, rest = one.rpartition("://") if "://" not in one else one.partition("://")
+        user_info, at, host = rest.rpartition("@")
+        shown.append(f"{scheme}{there}{STARS}@{host}" if at else one)
+        if at:
+            hidden += _parts(user_info)
+        try:
+            parts = urlsplit(one if there else f"//{one}")
+            _ = parts.port, parts.hostname
+        except ValueError:
+            for part in hidden:
+                remember(part)
+            raise ValueError(
+                "it has no port where one should be; in a user or password write / as %2F, "
+                "@ as %40, : as %3A, ? as %3F, # as %23"
+            ) from None
+    return Secret(text, ";".join(shown), hidden)
+
+
+def _parts(user_info: str) -> list[str]:
+    """What of ``user:password`` is secret: all of it, the password, and what Basic sends of it."""
+    user, colon, password = user_info.partition(":")
+    plain = f"{unquote(user)}:{unquote(password)}"
+    found = [user_info, unquote(user_info)]
+    if colon:
+        found += [password, unquote(password), quote(unquote(password), safe="")]
+        found.append(base64.b64encode(plain.encode("utf-8", "surrogateescape")).decode("ascii"))
+    return found
+
+
+def from_file(path: str, option: str) -> str:
     """The first line of a file. Raises ``BadOption`` when it cannot be read or is empty."""
+    return lines_of_file(path, option)[0]
+
+
+def lines_of_file(path: str, option: str) -> list[str]:
+    """The lines of a file, the first of them not empty. Raises ``BadOption``."""
     try:
         with open(path, encoding="utf-8") as file:
-            value = file.readline().rstrip("\r\n")
+            lines = file.read(1024 * 1024).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise BadOption(f"cannot read {option} {path}: {why}; give a readable file") from None
-    if not value:
+    if not lines or not lines[0]:
         raise BadOption(f"the first line of {option} {path} is empty; put the secret there")
-    return Secret(value)
+    return lines
 
 
-def from_environment(name: str) -> Secret:
-    """The value of an environment variable; empty when it is not set."""
-    return Secret(os.environ.get(name, ""))
+def know_proxies() -> None:
+    """Makes secret what the usual variables for proxies hold before an ``@``."""
+    for value in getproxies_environment().values():
+        with contextlib.suppress(ValueError):
+            address(value)
 
 
-def without_password(url: str) -> str:
-    """A URL, or several, with ``***@`` where a user or a password stood."""
-    return _USERINFO.sub(rf"\1{STARS}@", url)
-
-
-def mask(text: str) -> str:
-    """``text`` with every secret of this process replaced by stars."""
-    # Longest first: one secret may be part of another.
-    for value in sorted(_known, key=len, reverse=True):
-        text = text.replace(value, STARS)
-    return without_password(text)
+def environment_without_secrets() -> dict[str, str]:
+    """This process's environment for a program that it starts: without the monitor's secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(VARIABLE)}

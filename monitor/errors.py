@@ -15,6 +15,8 @@ from __future__ import annotations
 import os
 from typing import ClassVar
 
+from ._mask import mask
+
 
 class MonitorError(Exception):
     """Base of all. ``operation`` is a verb phrase that goes with ``path`` ("read /donefile")."""
@@ -23,8 +25,8 @@ class MonitorError(Exception):
 
     def __init__(self, operation: str, path: object, cause: object, hint: str = "") -> None:
         self.operation = operation
-        self.path = str(path)
-        self.cause = reason(cause)
+        self.path = mask(str(path))
+        self.cause = mask(reason(cause))
         self.hint = hint
         super().__init__(operation, self.path, self.cause, hint)
 

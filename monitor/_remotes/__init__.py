@@ -18,7 +18,9 @@ def create(options: Options, stop: Stop) -> Remote:
     Raises ``BadOption`` when an option that the type needs is missing.
     """
     kind = options.type
-    if kind == "general" and options.general_host.lower().startswith(("ftp://", "ftps://")):
+    if kind == "general" and options.general_host.reveal().lower().startswith(
+        ("ftp://", "ftps://")
+    ):
         from .ftp import FtpRemote
 
         return FtpRemote.from_url(options, stop)

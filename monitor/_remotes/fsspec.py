@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
-from .._secrets import without_password
 from ..errors import BadOption, RemoteError
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
 
@@ -35,7 +34,7 @@ class FsspecRemote(Remote):
         self._base = ""
 
     def describe(self) -> list[tuple[str, str]]:
-        return [("_remote_url", without_password(self._options.remote_url))]
+        return [("_remote_url", str(self._options.remote_url))]
 
     def look(self, name: str) -> Optional[Sighting]:
         path = self._path(name)
@@ -72,7 +71,7 @@ class FsspecRemote(Remote):
     def _path(self, name: str) -> str:
         with self._guard("reach", name):
             if self._files is None:
-                url = self._options.remote_url
+                url = self._options.remote_url.reveal()
                 # Listings must not come from a cache: they are what is watched.
                 self._files, base = self._fsspec.core.url_to_fs(url, use_listings_cache=False)
                 self._base = str(base).rstrip("/")
@@ -103,7 +102,7 @@ class FsspecRemote(Remote):
         except Exception as error:
             # Every file system has exceptions of its own; none of them may end the monitor.
             self.close()
-            where = f"{without_password(self._options.remote_url)}/{name}"
+            where = f"{self._options.remote_url}/{name}"
             cause = "no such file" if isinstance(error, FileNotFoundError) else error
             raise RemoteError(operation, where, cause, "check --remote_url") from error
 

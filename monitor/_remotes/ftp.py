@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Optional
 from urllib.parse import unquote, urlsplit
 
 from .._secrets import Secret
-from ..errors import BadOption, RemoteError
+from ..errors import RemoteError
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
 
 if TYPE_CHECKING:
@@ -77,21 +77,17 @@ class FtpRemote(Remote):
     @classmethod
     def from_url(cls, options: Options, stop: Stop) -> FtpRemote:
         """The server of an ``ftp://`` or ``ftps://`` address in ``--general_host``."""
-        parts = urlsplit(options.general_host)
-        try:
-            port = parts.port or 21
-        except ValueError as error:
-            raise BadOption(f"--general_host has no usable port: {error}") from None
+        parts = urlsplit(options.general_host.reveal())
         return cls(
             options,
             stop,
             host=parts.hostname or "",
-            port=port,
+            port=parts.port or 21,
             user=unquote(parts.username or ""),
             password=Secret(unquote(parts.password or "")),
             tls=parts.scheme.lower() == "ftps",
             base=join(unquote(parts.path), options.remote_path),
-            lines=[("_general_host", options.general_host)],
+            lines=[("_general_host", str(options.general_host))],
         )
 
     def describe(self) -> list[tuple[str, str]]:

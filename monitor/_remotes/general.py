@@ -38,13 +38,13 @@ class HttpRemote(Remote):
     def __init__(self, options: Options, stop: Stop) -> None:
         self._options = options
         self._stop = stop
-        host = options.general_host
+        host = options.general_host.reveal()
         # wget, which upstream runs, takes a host without a scheme.
         self._host = (host if "://" in host else f"http://{host}").rstrip("/")
         self._session: Optional[requests.Session] = None
 
     def describe(self) -> list[tuple[str, str]]:
-        return [("_general_host", self._options.general_host)]
+        return [("_general_host", str(self._options.general_host))]
 
     def look(self, name: str) -> Optional[Sighting]:
         url = self._url(name)
@@ -119,7 +119,7 @@ class HttpRemote(Remote):
     def _connected(self) -> requests.Session:
         if self._session is None:
             options = self._options
-            session = Session(options.ca_file)
+            session = Session(options.ca_file, options.proxy.reveal())
             for line in options.http_header:
                 key, _, value = line.reveal().partition(":")
                 session.headers[key.strip()] = value.strip()

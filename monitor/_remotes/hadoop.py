@@ -24,6 +24,7 @@ from xml.sax.saxutils import escape
 from .. import manifest
 from .._folder import SECRET_PREFIX, Folder
 from .._log import logger
+from .._secrets import environment_without_secrets
 from ..errors import RemoteError
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
 
@@ -153,7 +154,7 @@ class HadoopRemote(Remote):
         return self._conf
 
     def _environment(self) -> dict[str, str]:
-        environment = dict(os.environ)
+        environment = environment_without_secrets()
         user = self._options.fs_ugi.reveal().partition(",")[0]
         if user:
             # What current Hadoop goes by; it ignores hadoop.job.ugi.

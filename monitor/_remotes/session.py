@@ -8,14 +8,16 @@ import requests
 
 
 class Session(requests.Session):
-    """A session that trusts ``ca_file`` when one is given, whatever the environment says.
+    """A session that trusts ``ca_file`` and asks ``proxy`` when they are given, whatever the
+    environment says.
 
     Plain requests lets REQUESTS_CA_BUNDLE win over ``session.verify``. Proxies and, without a
     ``ca_file``, certificates still come from the usual variables.
     """
 
-    def __init__(self, ca_file: str) -> None:
+    def __init__(self, ca_file: str, proxy: str = "") -> None:
         super().__init__()
+        self._proxy = proxy
         self._ca_file = ca_file
         self.headers["User-Agent"] = "serving-monitor"
 
@@ -25,4 +27,6 @@ class Session(requests.Session):
         merged = super().merge_environment_settings(url, proxies, stream, verify, cert)
         if self._ca_file:
             merged["verify"] = self._ca_file
+        if self._proxy:
+            merged["proxies"] = {"http": self._proxy, "https": self._proxy}
         return merged

@@ -10,7 +10,6 @@ import hdfs
 import requests
 import urllib3
 
-from .._secrets import without_password
 from ..errors import RemoteError
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
 from .session import Session
@@ -33,7 +32,7 @@ class WebHdfsRemote(Remote):
 
     def describe(self) -> list[tuple[str, str]]:
         return [
-            ("_webhdfs_url", without_password(self._options.webhdfs_url)),
+            ("_webhdfs_url", str(self._options.webhdfs_url)),
             ("_hdfs_user", self._options.hdfs_user),
         ]
 
@@ -88,15 +87,15 @@ class WebHdfsRemote(Remote):
         if self._client is None:
             options = self._options
             self._client = hdfs.InsecureClient(
-                options.webhdfs_url,
+                options.webhdfs_url.reveal(),
                 user=options.hdfs_user or None,
                 timeout=options.timeout,
-                session=Session(options.ca_file),
+                session=Session(options.ca_file, options.proxy.reveal()),
             )
         return self._client
 
     def _where(self, path: str) -> str:
-        return f"{without_password(self._options.webhdfs_url)}{path}"
+        return f"{self._options.webhdfs_url}{path}"
 
     @contextmanager
     def _guard(self, operation: str, path: str) -> Iterator[None]:

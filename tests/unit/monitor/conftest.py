@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
+from monitor.__main__ import main
+
 from .fixtures import FtpSite, Site
+from .processes import Here, Running, Start
 
 _MEMORY = Path("/dev/shm")
 
@@ -34,3 +41,38 @@ def ftp_site(tmp_path: Path) -> Iterator[FtpSite]:
     site = FtpSite(tmp_path / "ftp-remote")
     yield site
     site.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[Running] = []
+
+    def run(*words: str, env: Optional[dict[str, str]] = None) -> Running:
+        one = Running(list(words), tmp_path / f"monitor-{len(started)}.log", env or {})
+        started.append(one)
+        return one
+
+    yield run
+    for one in started:
+        one.process.kill()
+        one.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def a_second() -> float:
+    """One second, plus what this machine takes just now for a process that does nothing."""
+    begun = time.monotonic()
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    return 1.0 + time.monotonic() - begun
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Here:
+    """Runs the command line in this process: exit code, standard output, standard error."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main(list(words))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import socket
 import ssl
 import tarfile
 import threading
@@ -94,7 +95,7 @@ class Place:
 class Site(Place):
     """A folder behind a real HTTP server: Last-Modified, ETag, ranges, index pages, faults."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, host: str = "127.0.0.1") -> None:
         super().__init__(root)
         self.cut_after: Optional[int] = None
         self.stall_after: Optional[int] = None
@@ -119,13 +120,14 @@ class Site(Place):
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
             def handle_error(self, request: Any, client_address: Any) -> None:
                 return
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server((host, 0), Handler)
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 
@@ -208,8 +210,9 @@ class FtpSite(Place):
 
     USER, PASSWORD = "monitor", "s3cret-pa55"
 
-    def __init__(self, root: Path, **settings: object) -> None:
+    def __init__(self, root: Path, host: str = "127.0.0.1", **settings: object) -> None:
         super().__init__(root)
+        self.host = host
         from pyftpdlib.authorizers import DummyAuthorizer
         from pyftpdlib.handlers import FTPHandler
         from pyftpdlib.ioloop import IOLoop
@@ -237,7 +240,7 @@ class FtpSite(Place):
             },
         )
         self._loop = IOLoop()
-        self._server = FTPServer(("127.0.0.1", 0), handler, ioloop=self._loop)
+        self._server = FTPServer((host, 0), handler, ioloop=self._loop)
         self.port = self._server.socket.getsockname()[1]
         self._ending = False
         self._thread = threading.Thread(target=self._serve)

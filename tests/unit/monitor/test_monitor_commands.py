@@ -1,0 +1,140 @@
+"""``status`` and ``rollback``, as their users type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .fixtures import MODEL, Site
+from .processes import ROOT, Here, Start, general
+
+
+@pytest.fixture
+def tmp_path(in_memory: Path) -> Path:
+    return in_memory
+
+
+def test_rollback_brings_the_old_release_back_until_the_donefile_changes(
+    start: Start, here: Here, site: Site, tmp_path: Path
+) -> None:
+    live = tmp_path / "local" / MODEL
+    where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
+
+    def release() -> int:
+        return int((live / "params.pdiparams").read_bytes()[:9])
+
+    site.publish(1)
+    one = start(*general(site, tmp_path), "--interval=0.1", "--keep=2")
+    one.saw("update model timestamp")
+    site.publish(2)
+    one.saw("update model timestamp", 2)
+    before = (live / "fluid_time_file").stat().st_mtime
+    assert here("rollback", *where)[0] == 0
+    assert release() == 1
+    assert (live / "fluid_time_file").stat().st_mtime >= before + 1
+    one.saw("held back by a rollback")
+    code, out, _ = here("status", "--json", *where)
+    assert code == 0
+    facts = json.loads(out)
+    assert facts["installed"] == "release 1"
+    assert facts["held"] == "release 2"
+    assert facts["kept"] == ["release 2 (rolled back)"]
+    assert facts["monitor_running"] is True
+    os.utime(site.root / "donefile", (1, 1))
+    assert release() == 1
+    site.publish(3)
+    one.saw("update model timestamp", 3)
+    assert release() == 3
+
+
+def test_a_rollback_goes_to_the_release_that_is_named_and_status_says_it_in_words(
+    here: Here, site: Site, tmp_path: Path
+) -> None:
+    where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
+    (tmp_path / "local").mkdir()
+    code, out, _ = here("status", *where)
+    assert code == 1
+    assert "exists: no" in out
+    for number in (1, 2, 3):
+        site.publish(number)
+        assert here(*general(site, tmp_path), "--once", "--keep=5")[0] == 0
+    code, out, _ = here("rollback", "--to=1", *where)
+    assert code == 0
+    assert "is release 1 again, in place of release 3" in out
+    code, out, _ = here("status", *where)
+    assert code == 0
+    assert "installed: release 1\n" in out
+    assert "held: release 3\n" in out
+    assert "kept: release 2, release 3 (rolled back)\n" in out
+    code, _, err = here("rollback", "--to=9", *where)
+    assert code == 2
+    assert "release 9 is not kept" in err
+    # Twice back: the hold is still on what is announced.
+    assert here("rollback", *where)[0] == 0
+    assert "held: release 3\n" in here("status", *where)[1]
+    assert here(*general(site, tmp_path), "--once")[0] == 1
+
+
+def test_a_rollback_that_fails_loses_nothing_and_holds_nothing(
+    here: Here, site: Site, tmp_path: Path
+) -> None:
+    where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
+    for number in (1, 2):
+        site.publish(number)
+        assert here(*general(site, tmp_path), "--once", "--keep=5")[0] == 0
+    before = here("status", "--json", *where)[1]
+    (kept,) = (tmp_path / "local" / f".{MODEL}.monitor" / "kept").iterdir()
+    (kept / "fluid_time_file").unlink()
+    (kept / "fluid_time_file").mkdir()
+    code, _, err = here("rollback", *where)
+    assert code == 1
+    assert "cannot roll back" in err
+    assert here("status", "--json", *where)[1] == before
+    (kept / "fluid_time_file").rmdir()
+    assert here("rollback", *where)[0] == 0
+    assert json.loads(here("status", "--json", *where)[1])["installed"] == "release 1"
+
+
+@pytest.mark.parametrize("moment", ["before the swap", "after the swap"])
+def test_a_rollback_that_is_killed_loses_nothing_that_was_kept(
+    here: Here, site: Site, tmp_path: Path, moment: str
+) -> None:
+    where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
+    for number in (1, 2):
+        site.publish(number)
+        assert here(*general(site, tmp_path), "--once", "--keep=5")[0] == 0
+    script = (
+        "import os, signal, sys\nfrom monitor.__main__ import main\nmoment = sys.argv[1]\n"
+        "def kill(event, args):\n"
+        "    written = event == 'os.utime' and moment == 'before the swap'\n"
+        "    put_away = event == 'os.rename' and moment == 'after the swap' and (\n"
+        "        args[1].endswith('.rolledback'))\n"
+        "    if written or put_away: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.addaudithook(kill)\nmain(sys.argv[2:])\n"
+    )
+    words = [sys.executable, "-c", script, moment, "rollback", *where]
+    assert subprocess.run(words, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    # A monitor that starts clears what is left; it is held back from the announced release.
+    assert here(*general(site, tmp_path), "--once", "--keep=5")[0] in (0, 1)
+    facts = json.loads(here("status", "--json", *where)[1])
+    kept, live = ("release 1", "release 2")
+    if moment == "after the swap":
+        kept, live = ("release 2 (rolled back)", "release 1")
+    assert (facts["installed"], facts["kept"]) == (live, [kept])
+    assert not list((tmp_path / "local").glob(".*.staging-*"))
+
+
+def test_a_rollback_with_nothing_kept_is_one_sentence(
+    here: Here, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    here(*general(site, tmp_path), "--once")
+    code, _, err = here("rollback", f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}")
+    assert code == 2
+    assert err.strip().endswith("run the monitor with --keep N")
