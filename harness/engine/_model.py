@@ -6,6 +6,8 @@ one query, ``run_together`` several at once; both are called from one thread onl
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
@@ -20,6 +22,14 @@ from ._query import Array, Fetched, Query, ServiceError, inference_failed
 # Free dimensions get this size when the core is tried out.
 _TRIAL_DIM = 2
 _LONGEST_REASON = 500
+# phi's error class for memory (phi/core/enforce.h), the C++ library's word, and the system's.
+_NO_MORE = (
+    "(ResourceExhausted)",
+    "bad_alloc",
+    os.strerror(errno.EMFILE),
+    os.strerror(errno.ENFILE),
+    os.strerror(errno.ENOMEM),
+)
 
 
 @dataclass(frozen=True)
@@ -278,7 +288,22 @@ def _create(files: ModelFiles, device: Device) -> Any:
     try:
         return library.create_predictor(config)
     except Exception as error:
-        raise BadModel(f"Paddle cannot load the model: {reason(error)}") from None
+        why = reason(error)
+        raise BadModel(f"Paddle cannot load the model: {why}", passing=_passing(why)) from None
+
+
+def _passing(why: str) -> bool:
+    """Whether not the model is to blame, but this machine, which has no more of something now.
+
+    Paddle passes the system's words on, or says only that it could not open a file.
+    """
+    if any(sign in why for sign in _NO_MORE):
+        return True
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False
 
 
 def reason(error: BaseException) -> str:

@@ -18,6 +18,7 @@ load itself, at low priority, on another core. It ends with the engine, however 
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -89,6 +90,8 @@ class Nursery:
         if "errno" in found:
             number = int(found["errno"])
             raise unavailable(_NOT_TRIED, OSError(number, os.strerror(number)))
+        if "passing" in found:
+            raise BadModel(str(found["passing"]), passing=True)
         return Found(graph_of(found["graph"]), bool(found["together"]))
 
 
@@ -109,9 +112,12 @@ def _live(
             os.dup2(nothing, descriptor)
         while os.getppid() == engine:
             question, descriptors, _, _ = socket.recv_fds(theirs, 64 * 1024, 2)
-            if len(descriptors) != 2:
+            if not question:
                 break
             try:
+                if len(descriptors) != 2:
+                    # The kernel leaves out those for which there is no number any more.
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 answer = _trial(question, descriptors, feeds, fetches)
             except OSError as error:
                 # No process or no pipe to be had just now: the next trial may find one.
@@ -142,10 +148,16 @@ def _trial(
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as answer:
-        if not select.select([answer], [], [], _DEADLINE_S)[0]:
+        hangs = not select.select([answer], [], [], _DEADLINE_S)[0]
+        if hangs:
             os.kill(pid, signal.SIGKILL)
         text = answer.read(_LONGEST_ANSWER).decode(errors="replace")
     _, status = os.waitpid(pid, 0)
+    if hangs:
+        return f"loading it takes longer than {_DEADLINE_S:.0f} s"
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        # Nothing in a program sends this one; the kernel does when memory is short.
+        return json.dumps({"passing": f"{_NOT_TRIED}: the process for it was killed"})
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
         return f"loading it ended a process with {name}: the program is damaged"
@@ -164,7 +176,8 @@ def _load(
         graph = check(files)
         core = Core(files, graph, feeds, fetches, Device(**asked["device"]))
     except BadModel as error:
-        return str(error)[:_LONGEST_REASON]
+        text = str(error)[:_LONGEST_REASON]
+        return json.dumps({"passing": text}) if error.passing else text
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
     return json.dumps({"graph": graph[:2], "together": core.together})

@@ -1,0 +1,143 @@
+"""A load that fails for want of something on this machine is told from a bad model.
+
+Each runs in a process of its own, whose limits the others do not feel.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from bench.likeness import server
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def in_its_own_process(code: str) -> str:
+    """Runs code that finds ``files``, ``graph`` and ``core()`` ready; gives what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PREPARED).replace("CODE", textwrap.dedent(code))],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=ROOT,
+        env={**os.environ, "MODEL": str(server.models() / "uci")},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip()
+
+
+PREPARED = """
+import os, resource, signal, threading, time
+from harness import guard
+from harness.engine import _inference
+from harness.engine._model import Core, Device
+from harness.engine._model_files import BadModel, check, opened
+from harness.engine._prototxt import Variable
+from harness.engine._trial import Nursery
+
+FEEDS = [Variable("x", "x", 1, (13,), False)]
+FETCHES = [Variable("price", "price", 1, (1,), False)]
+_inference.library()
+
+def kill_child(pid):
+    until = time.monotonic() + 20
+    while not (found := guard.descendants(pid)):
+        assert time.monotonic() < until, "there was no child"
+    os.kill(found[0], signal.SIGKILL)
+
+def no_more_descriptors(pid):
+    listed = os.listdir(f"/proc/{pid}/fd")
+    # Numbers that are free by now, like that of the listing itself, are not taken.
+    taken = {int(one) for one in listed if os.path.exists(f"/proc/{pid}/fd/{one}")}
+    free = min(set(range(len(taken) + 1)) - taken)
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, hard))
+
+def all_descriptors(pid):
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
+
+CODE
+"""
+
+
+def test_paddle_without_a_descriptor_is_no_bad_model() -> None:
+    said = in_its_own_process(
+        """
+        with opened(os.environ["MODEL"]) as files:
+            graph = check(files)
+            no_more_descriptors(os.getpid())
+            try:
+                Core(files, graph, FEEDS, FETCHES, Device())
+            except BadModel as error:
+                all_descriptors(os.getpid())
+                print(error.passing, error)
+            Core(files, graph, FEEDS, FETCHES, Device())
+            print("loaded")
+        """
+    )
+    first, last = said.splitlines()
+    assert first.startswith("True Paddle cannot load the model"), said
+    assert last == "loaded"
+
+
+def test_a_nursery_without_descriptors_tries_the_next_model_out() -> None:
+    said = in_its_own_process(
+        """
+        nursery = Nursery.start(FEEDS, FETCHES)
+        with opened(os.environ["MODEL"]) as files:
+            no_more_descriptors(nursery.pid)
+            try:
+                nursery.try_out(files, Device())
+            except BadModel as error:
+                print(error.passing, error)
+            all_descriptors(nursery.pid)
+            print(nursery.try_out(files, Device()).together)
+        """
+    )
+    assert said.splitlines() == [
+        "True the model could not be tried out: Too many open files",
+        "True",
+    ]
+
+
+def test_a_trial_that_is_killed_is_no_bad_model() -> None:
+    said = in_its_own_process(
+        """
+        nursery = Nursery.start(FEEDS, FETCHES)
+        with opened(os.environ["MODEL"]) as files:
+            # As a kernel does that is short of memory.
+            killer = threading.Thread(target=kill_child, args=[nursery.pid])
+            killer.start()
+            try:
+                nursery.try_out(files, Device())
+            except BadModel as error:
+                print(error.passing, error)
+            killer.join()
+            print(nursery.try_out(files, Device()).together)
+        """
+    )
+    assert said.splitlines() == [
+        "True the model could not be tried out: the process for it was killed",
+        "True",
+    ]
+
+
+def test_an_unreadable_program_is_a_bad_model() -> None:
+    said = in_its_own_process(
+        """
+        with opened(os.environ["MODEL"]) as files:
+            graph = check(files)
+            os.ftruncate(files.params, 20)
+            try:
+                Core(files, graph, FEEDS, FETCHES, Device())
+            except BadModel as error:
+                print(error.passing)
+        """
+    )
+    assert said == "False"
