@@ -58,12 +58,11 @@ test-docker: docker-ready
 	@$(PY) -m harness.containers build
 	@$(PY) -m pytest -m docker tests/docker $(PYTEST)
 
-KNOWN := harness/conformance/expected
-## make conformance    the whole conformance suite against our monitor (hours); makes its page
+KNOWN := $(patsubst %,--monitor harness/conformance/monitors/%.json,ours stock stock-dash)
+JOBS ?= 8
+## make conformance    the whole conformance suite, ours and the stock monitor; makes its page
 conformance: setup
-	@$(PY) -m harness conformance --name ours --monitor-cmd '$(PY) -m monitor' --interval 0.3 \
-	  --remotes http,ftp,hdfs,webhdfs --page docs/conformance.md \
-	  --beside $(KNOWN)/stock-results.json --beside $(KNOWN)/stock-dash-results.json
+	@$(PY) -m harness conformance $(KNOWN) --jobs $(JOBS) --page docs/conformance.md
 
 BENCHES ?= likeness engine engine_reloads fuzz_engine monitor_publish
 ## make bench    the benchmarks, a table each (BENCHES=engine: one of them)

@@ -8,7 +8,6 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, Optional
@@ -16,28 +15,23 @@ from typing import Any, NoReturn, Optional
 from ..errors import BadInput, HarnessError
 from . import report
 from .command import words_of
+from .lanes import Task, Work, run_all
+from .monitors import Monitor, read_failures, read_monitor
 from .places import PLACES
 from .releases import trained_releases
-from .results import (
-    Expected,
-    Result,
-    against,
-    as_json,
-    exit_code,
-    from_json,
-    merged,
-    read_expected,
-)
+from .results import Judged, Result, against, as_json, exit_code
 from .scenarios import all_scenarios
 from .scenarios.base import Scenario
-from .stage import Settings
-from .suite import Stock, run_place
+from .scenarios.throughout import WholeThroughout
+from .settings import Settings
+from .suite import Done, chosen, throughout
 
 _DESCRIPTION = """\
 Runs every scenario on every remote against a monitor, as a black box, by its command line.
 Without {places} upstream's options are appended to --monitor-cmd; with them it is a template:
   --monitor-cmd 'python -m paddle_serving_server.monitor'
   --monitor-cmd 'mymonitor --from={general_host}/{remote_path} --into={local_path}'
+With --monitor, which may be repeated, the monitors of files are run, side by side in one table.
 """
 _EPILOG = """\
 exit codes: 0 every claim holds, or fails as --expected says; 1 a claim failed, or an expected
@@ -75,12 +69,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--monitor-cmd", metavar="COMMAND", help="the monitor's command line, or a template of it")
+    add(
+        "--monitor",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a monitor's file: its command and what is expected of it; may be repeated",
+    )
     add("--name", default="the monitor", help="what to call it in the report (%(default)s)")
     add(
         "--remotes",
-        default="http,ftp,hdfs",
         help="which of http, ftp, hdfs (a hadoop command), webhdfs (only for a monitor that knows "
-        "--type webhdfs) (%(default)s)",
+        "--type webhdfs); default: those of the monitor's file, else http,ftp,hdfs",
     )
     add(
         "--scenarios",
@@ -116,27 +117,29 @@ def _parser() -> argparse.ArgumentParser:
         default=90.0,
         help="seconds after which a pull on which nothing comes must be given up (%(default)s)",
     )
-    add("--count", type=_count, default=1000, help="releases of many-releases (%(default)s)")
+    add(
+        "--count",
+        type=_count,
+        default=1000,
+        help="releases of many-releases (%(default)s; hdfs at most 25, a poll is a JVM)",
+    )
+    add(
+        "--knows",
+        metavar="OPTIONS",
+        default="",
+        help="options beside upstream's that --monitor-cmd has: http_token",
+    )
     add(
         "--every-kill",
         metavar="REMOTES",
         default="http",
         help="remotes on which every system call is killed at, a sample elsewhere (%(default)s)",
     )
-    add("--jobs", type=_count, default=1, help="remotes at a time (%(default)s)")
+    add("--jobs", type=_count, default=1, help="scenarios at a time (%(default)s)")
     add("--expected", type=Path, metavar="FILE", help="failures that are expected, with reasons")
     add("--json", type=Path, metavar="FILE", help="write the results there as well")
     add("--junit", type=Path, metavar="FILE", help="write JUnit XML there as well")
     add("--page", type=Path, metavar="FILE", help="write the documentation page there")
-    add(
-        "--beside",
-        type=Path,
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="results (--json) of other runs to stand beside on the page, one column a name; "
-        "without --monitor-cmd nothing is run, and the page is made of these alone",
-    )
     add("--run", type=Path, metavar="FOLDER", help="the run's folder (runs/<utc>-<seed>)")
     add(
         "--cache",
@@ -169,19 +172,104 @@ def _run(options: argparse.Namespace) -> int:
         for scenario in scenarios:
             print(f"{scenario.name}\n    {scenario.title}\n    Otherwise: {scenario.loss}")
         return 0
-    beside = [from_json(_text(path), str(path)) for path in options.beside]
-    expected = _expected(options.expected)
-    if not options.monitor_cmd and beside:
-        return _report_only(options, beside, expected)
-    if not options.monitor_cmd:
+    monitors = _monitors(options)
+    settings = [_settings(options, monitor) for monitor in monitors]
+    folder: Path = (options.run or new_run_folder(options.seed)).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    cache: Path = options.cache.resolve()
+    trained_releases(cache)
+    tasks = [
+        Task(number, place, scenario.name, scenario.length * PLACES[place].length)
+        for number, monitor in enumerate(monitors)
+        for place in _remotes(options, monitor)
+        for scenario in chosen(pick(scenarios, monitor.scenarios), place, settings[number])
+        if not isinstance(scenario, WholeThroughout)
+    ]
+    for monitor in monitors:
+        print(f"conformance: {monitor.said}")
+    print(f"{len(tasks)} checks, {options.jobs} at a time, in {folder}", flush=True)
+    told: list[tuple[Task, Done]] = []
+    began = time.monotonic()
+
+    def tell(task: Task, done: Done) -> None:
+        result = against(done.result, monitors[task.monitor].expected)
+        said = f"{monitors[task.monitor].name}: " if len(monitors) > 1 else ""
+        print(said + report.line(result), flush=True)
+        told.append((task, replace(done, result=result)))
+
+    def judged() -> list[Judged]:
+        return [
+            (
+                {
+                    "name": monitor.name,
+                    "command": monitor.said,
+                    "interval": settings[number].interval,
+                    "short": options.short,
+                },
+                _in_order(monitor, [done for task, done in told if task.monitor == number]),
+            )
+            for number, monitor in enumerate(monitors)
+        ]
+
+    try:
+        run_all(tasks, Work(folder, cache, settings), options.jobs, tell)
+    finally:
+        # Of a run that is interrupted, too: what was found out is not lost.
+        about = {
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+            "seed": options.seed,
+            "jobs": options.jobs,
+            "seconds": round(time.monotonic() - began),
+        }
+        found = judged()
+        _write(folder, options, found, about)
+    for monitor, (_, results) in zip(monitors, found):
+        print(f"{monitor.name}: {report.summary(results)}")
+    print(f"in {about['seconds']} s")
+    return exit_code(result for _, results in found for result in results)
+
+
+def new_run_folder(seed: int) -> Path:
+    """``runs/<utc>-<seed>`` below the working directory."""
+    return Path("runs") / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{seed}"
+
+
+def _monitors(options: argparse.Namespace) -> list[Monitor]:
+    names = [scenario.name for scenario in all_scenarios()]
+    monitors = [read_monitor(path, names) for path in options.monitor]
+    if options.monitor_cmd:
+        expected = read_failures(options.expected, names) if options.expected else []
+        own = {"knows": frozenset(_words(options.knows))}
+        said = options.monitor_cmd.replace(f"{Path.cwd()}/", "")
+        monitors.append(
+            Monitor(options.name, options.monitor_cmd, said, None, "*", own, tuple(expected))
+        )
+    if not monitors:
         raise BadInput("--monitor-cmd is missing: give the monitor's command line")
-    words_of(options.monitor_cmd)
-    names = [name.strip() for name in options.remotes.split(",") if name.strip()]
-    for name in names:
-        if name not in PLACES:
-            raise BadInput(f"--remotes has {name!r}, which is none of {', '.join(PLACES)}")
-    settings = Settings(
-        options.monitor_cmd,
+    for monitor in monitors:
+        words_of(monitor.command)
+        for name in _remotes(options, monitor):
+            if name not in PLACES:
+                raise BadInput(
+                    f"there is no remote {name!r} for {monitor.name}: one of {', '.join(PLACES)}"
+                )
+    return monitors
+
+
+def _remotes(options: argparse.Namespace, monitor: Monitor) -> list[str]:
+    asked = _words(options.remotes or "")
+    if monitor.remotes is None:
+        return asked or ["http", "ftp", "hdfs"]
+    return [name for name in asked if name in monitor.remotes] if asked else list(monitor.remotes)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _settings(options: argparse.Namespace, monitor: Monitor) -> Settings:
+    chosen_here = Settings(
+        monitor.command,
         interval=options.interval,
         patience=options.patience,
         recovery=options.recovery,
@@ -189,67 +277,21 @@ def _run(options: argparse.Namespace) -> int:
         short=options.short,
         seed=options.seed,
         count=options.count,
-        every_kill_on=frozenset(options.every_kill.split(",")),
+        every_kill_on=frozenset(_words(options.every_kill)),
     )
-    date = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
-    folder: Path = (options.run or Path("runs") / f"{date}-{options.seed}").resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    print(f"conformance: {options.monitor_cmd}\nin {folder}", flush=True)
-    stock = Stock(trained_releases(options.cache), settings)
-
-    about = {
-        "name": options.name,
-        # As a person would type it here, not as it is on this machine.
-        "command": options.monitor_cmd.replace(f"{Path.cwd()}/", ""),
-        "date": date[:10],
-        "seed": options.seed,
-        "interval": options.interval,
-        "short": options.short,
-    }
-    told: list[Result] = []
-
-    def tell(result: Result) -> Result:
-        result = against(result, expected)
-        print(report.line(result), flush=True)
-        told.append(result)
-        # After each one: hours of a run that is interrupted are not lost.
-        (folder / "conformance.json").write_text(as_json(told, about), encoding="utf-8")
-        return result
-
-    def one(name: str) -> list[Result]:
-        with PLACES[name](folder / name) as place:
-            # Scenarios of its own: they keep what they have to undo.
-            own = pick(all_scenarios(), options.scenarios)
-            return run_place(own, place, stock, folder, tell)
-
-    with ThreadPoolExecutor(max_workers=options.jobs) as pool:
-        results = [result for found in pool.map(one, names) for result in found]
-    _write(folder, options, results, about, beside)
-    print(report.summary(results))
-    return exit_code(results)
+    return replace(chosen_here, **monitor.settings)
 
 
-def _report_only(
-    options: argparse.Namespace,
-    beside: Sequence[tuple[dict[str, Any], list[Result]]],
-    expected: Sequence[Expected],
-) -> int:
-    """Results of earlier runs put together: ``--page`` of all, ``--json`` of those that have
-    ``--name``, to which ``--expected`` applies."""
-    runs = []
-    for about, found in merged(beside):
-        results = found
-        own = about["name"] == options.name
-        if own and expected:
-            # What was expected when they ran may have been learnt better since.
-            results = [against(replace(r, expected=None), expected) for r in found]
-        runs.append((about, results))
-        if own and options.json is not None:
-            options.json.write_text(as_json(results, about), encoding="utf-8")
-        print(f"{about['name']}: {report.summary(results)}")
-    if options.page is not None:
-        options.page.write_text(report.page(runs), encoding="utf-8")
-    return exit_code(result for _, results in runs for result in results)
+def _in_order(monitor: Monitor, done: Sequence[Done]) -> list[Result]:
+    """In the order of the page, and with the result over all scenarios of each remote."""
+    order = [scenario.name for scenario in all_scenarios()]
+    results = [one.result for one in done]
+    for place in PLACES:
+        over = throughout(place, [one for one in done if one.result.place == place])
+        if over is not None:
+            results.append(against(over, monitor.expected))
+    places = list(PLACES)
+    return sorted(results, key=lambda r: (order.index(r.scenario), places.index(r.place)))
 
 
 def pick(scenarios: Sequence[Scenario], patterns: str) -> list[Scenario]:
@@ -268,37 +310,16 @@ def pick(scenarios: Sequence[Scenario], patterns: str) -> list[Scenario]:
     ]
 
 
-def _expected(path: Optional[Path]) -> list[Expected]:
-    if path is None:
-        return []
-    return read_expected(_text(path), (s.name for s in all_scenarios()), str(path))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise BadInput(f"{path} cannot be read: {reason}") from None
-
-
 def _write(
-    folder: Path,
-    options: argparse.Namespace,
-    results: Sequence[Result],
-    about: dict[str, Any],
-    beside: Sequence[tuple[dict[str, Any], list[Result]]],
+    folder: Path, options: argparse.Namespace, judged: Sequence[Judged], about: dict[str, Any]
 ) -> None:
-    text = as_json(results, about)
-    xml = report.junit(results, options.name)
+    text, xml = as_json(judged, about), report.junit(judged)
     for path, content in (
         (folder / "conformance.json", text),
         (folder / "junit.xml", xml),
         (options.json, text),
         (options.junit, xml),
+        (options.page, report.page(judged, about)),
     ):
         if path is not None:
             path.write_text(content, encoding="utf-8")
-    if options.page is not None:
-        runs = merged([(about, list(results)), *beside])
-        options.page.write_text(report.page(runs), encoding="utf-8")

@@ -1,17 +1,17 @@
 """What a run's results look like: lines, JUnit XML, and the page ``docs/conformance.md``.
 
-Text in, text out: the results of one monitor or of several become one text.
+Values in, text out: the results of one monitor or of several become one text.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 from xml.etree import ElementTree
 
 from .judge import FAILED, PASSED, UNKNOWN
-from .results import Result
+from .results import AS_EXPECTED, BAD, OTHERWISE, UNEXPECTED_PASS, Judged, Result
 from .scenarios import FAMILIES
 from .scenarios.base import Scenario
 
@@ -19,16 +19,19 @@ _MARKS = {
     PASSED: "passed",
     FAILED: "**failed**",
     UNKNOWN: "unknown",
-    "failed as expected": "fails",
-    "passed unexpectedly": "**passed unexpectedly**",
+    AS_EXPECTED: "fails",
+    OTHERWISE: "**fails otherwise**",
+    UNEXPECTED_PASS: "**passed unexpectedly**",
 }
 
 
 def line(result: Result) -> str:
     """One result in one line."""
     text = f"{result.outcome:18} {result.place:8} {result.scenario:32} {result.seconds:6.1f} s"
-    if result.outcome == "failed as expected" and result.expected is not None:
+    if result.outcome == AS_EXPECTED and result.expected is not None:
         return f"{text}  {result.expected.reason}"
+    if result.outcome == OTHERWISE and result.expected is not None:
+        return f"{text}  {result.verdict.evidence} (expected: {result.expected.evidence})"
     return f"{text}  {result.verdict.evidence}".rstrip()
 
 
@@ -39,16 +42,23 @@ def summary(results: Sequence[Result]) -> str:
     return f"{len(results)} checks: {', '.join(parts) or 'nothing was run'}"
 
 
-def junit(results: Sequence[Result], name: str) -> str:
-    """JUnit XML: a test case a pair; unknown is an error, an expected failure is skipped."""
-    bad = (FAILED, "passed unexpectedly")
+def junit(judged: Iterable[Judged]) -> str:
+    """JUnit XML: a suite a monitor, a test case a pair; unknown is an error, an expected failure
+    is skipped."""
+    suites = ElementTree.Element("testsuites")
+    for about, results in judged:
+        suites.append(_suite(str(about["name"]), results))
+    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _suite(name: str, results: Sequence[Result]) -> ElementTree.Element:
     suite = ElementTree.Element(
         "testsuite",
         name=f"conformance of {name}",
         tests=str(len(results)),
-        failures=str(sum(1 for r in results if r.outcome in bad)),
+        failures=str(sum(1 for r in results if r.outcome in BAD)),
         errors=str(sum(1 for r in results if r.outcome == UNKNOWN)),
-        skipped=str(sum(1 for r in results if r.outcome == "failed as expected")),
+        skipped=str(sum(1 for r in results if r.outcome == AS_EXPECTED)),
     )
     for result in results:
         case = ElementTree.SubElement(
@@ -59,14 +69,14 @@ def junit(results: Sequence[Result], name: str) -> str:
             time=f"{result.seconds:.2f}",
         )
         evidence = _xml_text(result.verdict.evidence)
-        if result.outcome in bad:
+        if result.outcome in BAD:
             message = evidence or "it passed, and was expected to fail"
             ElementTree.SubElement(case, "failure", message=message)
         elif result.outcome == UNKNOWN:
             ElementTree.SubElement(case, "error", message=evidence)
-        elif result.outcome == "failed as expected" and result.expected is not None:
+        elif result.outcome == AS_EXPECTED and result.expected is not None:
             ElementTree.SubElement(case, "skipped", message=result.expected.reason)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    return suite
 
 
 def _xml_text(text: str) -> str:
@@ -74,19 +84,18 @@ def _xml_text(text: str) -> str:
     return "".join(char for char in text if char in "\n\t" or ord(char) >= 32)
 
 
-Run = tuple[Mapping[str, Any], Sequence[Result]]
-
-
-def page(runs: Sequence[Run]) -> str:
-    """The documentation page: each scenario × remote of every run, side by side."""
+def page(judged: Sequence[Judged], about: Mapping[str, Any]) -> str:
+    """The documentation page of one run: each scenario × remote of every monitor, side by side."""
+    minutes = about["seconds"] / 60
     lines = [
         "# Conformance of monitors",
         "",
-        "Made by the suite itself (`--page docs/conformance.md`); do not edit. Each monitor is run",
-        "as a black box, by its command line, against real remotes. A cell says what happened on",
-        "which remote: *fails* is a failure that is known, its reason is below; *–* means that the",
-        "scenario has no meaning there, or was not run. What a failure means was decided by",
-        "`harness/conformance/judge.py` from what was observed, and by nothing else.",
+        "Made by one run of the suite (`make conformance`); do not edit. Each monitor is run as a",
+        "black box, by its command line, against real remotes. A cell says what happened on which",
+        "remote: *fails* is a failure that is known, with the evidence that is known of it; its",
+        "reason is below, and any other failure fails the run. *–* means that the scenario has no",
+        "meaning there, or was not run. What a failure means was decided by the claims in",
+        "`harness/conformance/judge/` from what was observed, and by nothing else.",
         "",
         "To judge any monitor:",
         "",
@@ -97,38 +106,37 @@ def page(runs: Sequence[Run]) -> str:
         "python -m harness conformance --list   # every scenario, and what a user loses",
         "```",
         "",
-        "The clock of one process cannot be set back, so `clock-set-back` makes what a monitor",
-        "finds after it was: a time file an hour ahead. Kills are made with ptrace at every system",
-        "call that changes a file; writes through shared mappings and io_uring would not be seen.",
+        "What the means cannot show: `clock-set-back` sets the C library's clocks and waits back,",
+        "not the kernel's, so that times which the kernel gives a file by itself stay. Kills are",
+        "made with ptrace at every system call that changes a file; writes through shared mappings",
+        "and io_uring would not be seen.",
         "",
         "## The monitors",
         "",
+        f"One run on {about['date']}, seed {about['seed']}, {about['jobs']} scenarios at a time, "
+        f"{minutes:.0f} minutes.",
+        "",
     ]
-    for about, results in runs:
+    for monitor, results in judged:
         lines += [
-            f"- **{about['name']}**: `{shlex.join(shlex.split(about['command']))}`, "
-            f"{summary(results)}; run on {about['date']}, seed {about['seed']}, interval "
-            f"{about['interval']} s{', sampled' if about.get('short') else ''}"
-            f"{_in_runs(about.get('runs', 1))}.",
+            f"- **{monitor['name']}**: `{shlex.join(shlex.split(monitor['command']))}`, "
+            f"{summary(results)}; interval {monitor['interval']:g} s"
+            f"{', sampled' if monitor['short'] else ''}.",
         ]
     for family, scenarios in FAMILIES:
         lines += ["", f"## {family}", ""]
-        lines += _table([scenario() for scenario in scenarios], runs)
-    lines += _reasons(runs)
+        lines += _table([scenario() for scenario in scenarios], judged)
+    lines += _reasons(judged)
     return "\n".join(lines) + "\n"
 
 
-def _in_runs(count: int) -> str:
-    return f", put together from {count} runs (the first one's options are shown)" * (count > 1)
-
-
-def _table(scenarios: Sequence[Scenario], runs: Sequence[Run]) -> list[str]:
-    names = [str(about["name"]) for about, _ in runs]
+def _table(scenarios: Sequence[Scenario], judged: Sequence[Judged]) -> list[str]:
+    names = [str(about["name"]) for about, _ in judged]
     head = ["scenario", "what a user loses when it fails", *names]
     lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
     for scenario in scenarios:
         cells = [f"`{scenario.name}` {scenario.title}", scenario.loss]
-        cells += [_cell(scenario.name, results) for _, results in runs]
+        cells += [_cell(scenario.name, results) for _, results in judged]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -147,9 +155,9 @@ def _cell(scenario: str, results: Sequence[Result]) -> str:
     return "; ".join(f"{mark}: {', '.join(places)}" for mark, places in marks.items()) or "–"
 
 
-def _reasons(runs: Sequence[Run]) -> list[str]:
+def _reasons(judged: Sequence[Judged]) -> list[str]:
     lines: list[str] = []
-    for about, results in runs:
+    for about, results in judged:
         wrong = [result for result in results if result.outcome not in (PASSED,)]
         if not wrong:
             continue

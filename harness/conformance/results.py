@@ -1,35 +1,52 @@
 """Results: what a run found out, against what was expected of the monitor. Values only.
 
-A file of expected failures is JSON:
-
-    {"monitor": "what it is", "failures": [
-        {"scenario": "happy-path", "remotes": ["http"], "reason": "why", "sometimes": false}]}
-
-``scenario`` is a name or a pattern (``*``); the first entry that fits counts. ``remotes`` left out
-means all. ``sometimes``: the failure depends on when something happens, so that either outcome is
-fine. Any other failure, and a pass where a failure was expected, fails the run.
+An expected failure names the evidence it has to have. ``evidence`` is a pattern: one reason of
+the verdict has to match it (``re.search``); every other reason has to match it too, or a pattern
+of ``also`` (what follows from the cause). A failure with a reason that neither explains is
+another failure than the expected one, and fails the run as any other, and so does a pass.
+``sometimes``: whether it shows depends on when something happens, so a pass is fine as well.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from ..errors import BadInput
 from .judge import FAILED, PASSED, UNKNOWN, Verdict
+
+AS_EXPECTED = "failed as expected"
+OTHERWISE = "failed otherwise than expected"
+UNEXPECTED_PASS = "passed unexpectedly"
+# What makes a run fail.
+BAD = (FAILED, OTHERWISE, UNEXPECTED_PASS)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """One expected failure."""
+    """One expected failure. ``scenario`` is a name or a pattern (``*``); ``remotes`` None: all."""
 
     scenario: str
     remotes: Optional[tuple[str, ...]]
     reason: str
+    evidence: str
+    also: tuple[str, ...] = ()
     sometimes: bool = False
+
+    def is_about(self, scenario: str, place: str) -> bool:
+        """Whether it says something of this pair."""
+        fits = self.remotes is None or place in self.remotes
+        return fits and fnmatch.fnmatch(scenario, self.scenario)
+
+    def explains(self, verdict: Verdict) -> bool:
+        """Whether a failure is this one, by its evidence."""
+        patterns = (self.evidence, *self.also)
+        return any(re.search(self.evidence, reason) for reason in verdict.reasons) and all(
+            any(re.search(pattern, reason) for pattern in patterns) for reason in verdict.reasons
+        )
 
 
 @dataclass(frozen=True)
@@ -45,113 +62,51 @@ class Result:
 
     @property
     def outcome(self) -> str:
-        """One of: passed, failed, unknown, failed as expected, passed unexpectedly."""
+        """One of: passed, failed, unknown, failed as expected, failed otherwise than expected,
+        passed unexpectedly."""
         word = self.verdict.word
         if self.expected is None or word == UNKNOWN:
             return word
         if word == FAILED:
-            return "failed as expected"
-        return PASSED if self.expected.sometimes else "passed unexpectedly"
-
-
-def read_expected(text: str, known: Iterable[str], source: str) -> list[Expected]:
-    """The expected failures in a file's text. Raises ``BadInput`` naming ``source``."""
-    scenarios = set(known)
-    try:
-        failures = json.loads(text)["failures"]
-        expected = [
-            Expected(
-                str(failure["scenario"]),
-                tuple(failure["remotes"]) if "remotes" in failure else None,
-                str(failure["reason"]),
-                bool(failure.get("sometimes", False)),
-            )
-            for failure in failures
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(
-            f"{source} is no file of expected failures ({type(error).__name__}: {error}): it needs "
-            '{"failures": [{"scenario": …, "remotes": […], "reason": …}]}'
-        ) from None
-    for one in expected:
-        if not fnmatch.filter(scenarios, one.scenario):
-            raise BadInput(
-                f"{source} expects a failure of {one.scenario!r}, which is no scenario: see --list"
-            )
-    return expected
+            return AS_EXPECTED if self.expected.explains(self.verdict) else OTHERWISE
+        return PASSED if self.expected.sometimes else UNEXPECTED_PASS
 
 
 def against(result: Result, expected: Sequence[Expected]) -> Result:
-    """The result with the failure that was expected of it, if one was."""
-    for one in expected:
-        if fnmatch.fnmatch(result.scenario, one.scenario) and (
-            one.remotes is None or result.place in one.remotes
-        ):
-            return replace(result, expected=one)
-    return result
-
-
-def merged(
-    runs: Iterable[tuple[dict[str, Any], list[Result]]],
-) -> list[tuple[dict[str, Any], list[Result]]]:
-    """Runs of the same monitor's name as one, in the order they come; of two results for one
-    pair the first stays. ``runs`` in what is said about them counts them."""
-    by_name: dict[str, tuple[dict[str, Any], dict[tuple[str, str], Result]]] = {}
-    for about, results in runs:
-        whole, pairs = by_name.setdefault(str(about["name"]), ({**about, "runs": 0}, {}))
-        whole["runs"] += about.get("runs", 1)
-        for result in results:
-            pairs.setdefault((result.scenario, result.place), result)
-    return [(about, list(pairs.values())) for about, pairs in by_name.values()]
+    """The result with the failure that was expected of it: of several the first that explains
+    what happened, or the first."""
+    fitting = [one for one in expected if one.is_about(result.scenario, result.place)]
+    explaining = [one for one in fitting if one.explains(result.verdict)]
+    return replace(result, expected=next(iter([*explaining, *fitting]), None))
 
 
 def exit_code(results: Iterable[Result]) -> int:
     """0 all as claimed or expected, 1 a claim failed or passed unexpectedly, 3 unknown."""
     outcomes = {result.outcome for result in results}
-    if outcomes & {FAILED, "passed unexpectedly"}:
+    if outcomes & set(BAD):
         return 1
     return 3 if UNKNOWN in outcomes or not outcomes else 0
 
 
-def as_json(results: Iterable[Result], about: Mapping[str, Any]) -> str:
-    """The whole run as JSON; ``about`` says of what."""
-    rows = [
-        {
-            "scenario": result.scenario,
-            "remote": result.place,
-            "verdict": result.verdict.word,
-            "evidence": result.verdict.evidence,
-            "outcome": result.outcome,
-            "reason": result.expected.reason if result.expected else None,
-            "sometimes": bool(result.expected and result.expected.sometimes),
-            "seconds": round(result.seconds, 2),
-            "facts": dict(result.facts),
-        }
-        for result in results
-    ]
-    return json.dumps({"format": 1, **about, "results": rows}, indent=1, ensure_ascii=False) + "\n"
+# About a monitor: name, command, interval; and its results.
+Judged = tuple[Mapping[str, Any], Sequence[Result]]
 
 
-def from_json(text: str, source: str) -> tuple[dict[str, Any], list[Result]]:
-    """What ``as_json`` wrote. Raises ``BadInput`` naming ``source``."""
-    try:
-        content = json.loads(text)
-        results = [
-            Result(
-                row["scenario"],
-                row["remote"],
-                Verdict(row["verdict"], row["evidence"]),
-                float(row["seconds"]),
-                tuple(row["facts"].items()),
-                Expected(row["scenario"], (row["remote"],), row["reason"], row["sometimes"])
-                if row["reason"]
-                else None,
-            )
-            for row in content.pop("results")
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(
-            f"{source} is no result of a conformance run ({type(error).__name__}: {error}): give a "
-            "file that --json wrote"
-        ) from None
-    return content, results
+def as_json(judged: Iterable[Judged], about: Mapping[str, Any]) -> str:
+    """The whole run as JSON; ``about`` is of the run."""
+    monitors = [{**monitor, "results": [_row(one) for one in found]} for monitor, found in judged]
+    content = {"format": 2, **about, "monitors": monitors}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _row(result: Result) -> dict[str, Any]:
+    return {
+        "scenario": result.scenario,
+        "remote": result.place,
+        "verdict": result.verdict.word,
+        "reasons": list(result.verdict.reasons),
+        "outcome": result.outcome,
+        "expected": result.expected.reason if result.expected else None,
+        "seconds": round(result.seconds, 2),
+        "facts": dict(result.facts),
+    }

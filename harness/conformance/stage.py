@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable, Optional
 
-from .. import guard
 from ..errors import Failed
-from ..process import Process
 from ..waits import wait_for
 from .command import command_line
 from .judge import name_of
-from .observed import MonitorRun, Observed, Publication
+from .observed import Observed, Publication
 from .places.base import Folder, Place
 from .releases import DONEFILE_NAME, MODEL_NAME, Release
+from .runs import Runs
+from .settings import Settings
 from .watch import Watcher
 
 LIVE_NAME = "uci_housing_model"
@@ -33,42 +30,10 @@ TIME_FILE = "fluid_time_file"
 TMP_NAME = "_tmp"
 # Of a tarball's end, enough to be found nowhere else (bytes).
 _TAIL = 64
-# Ends at SIGTERM, as an orderly program does, and has nothing to end.
-_BARE = (
-    "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); "
-    "print('up', flush=True); signal.pause()"
-)
 
 
 class NotMet(Exception):
     """A wait of the scenario was not met: the act ends here and what was observed is judged."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the user chose for the whole run.
-
-    ``interval``: the monitor's polling interval in seconds. ``patience``: seconds a release may
-    take from its donefile to the live directory beside polls. ``recovery``: the same after an
-    outage, where a monitor may back off. ``silence``: after which time of silence in a transfer a
-    monitor must have given up waiting.
-    """
-
-    command: str
-    interval: float = 1.0
-    patience: float = 15.0
-    recovery: float = 45.0
-    silence: float = 90.0
-    short: bool = False
-    seed: int = 1
-    count: int = 1000
-    every_kill_on: frozenset[str] = frozenset({"http"})
-    environment: Optional[Mapping[str, str]] = None
-
-    @property
-    def interval_text(self) -> str:
-        """As upstream's ``--interval`` takes it: a whole number has no point."""
-        return f"{self.interval:g}"
 
 
 class Stage:
@@ -91,15 +56,13 @@ class Stage:
         self.releases = list(releases)
         self.settings = settings
         self.observed = Observed()
+        self.runs = Runs(folder, self.observed, settings.environment)
         self.local = folder / "server_path"
         self.unpacked = releases[0].top
         self.options: dict[str, str] = {}
         self.left_out: set[str] = set()
         self.prefix: list[str] = []
         self._watcher: Optional[Watcher] = None
-        self._monitor: Optional[Process] = None
-        self._started = 0.0
-        self._runs = 0
         self._before_pull = 0
         self._pull_end = b""
         self._look_through: Callable[[Path], Path] = lambda path: path
@@ -213,63 +176,13 @@ class Stage:
         return self.prefix + command_line(self.settings.command, self.all_options)
 
     def start_monitor(self, wrap: Sequence[str] = ()) -> None:
-        """Starts the monitor (again) with a log of its own, by the command ``wrap`` if given."""
+        """Starts the monitor (again), by the command ``wrap`` if given."""
         self.seen(self.local).mkdir(parents=True, exist_ok=True)
-        self._runs += 1
-        log = self.folder / f"monitor-{self._runs}.log"
-        self._monitor = Process(
-            "the monitor",
-            [*wrap, *self.argv],
-            log=log,
-            cwd=self.folder,
-            env=self.settings.environment,
-        )
-        self._started = time.monotonic()
-        self._monitor.start()
-
-    @property
-    def monitor(self) -> Process:
-        """The monitor that runs, or ran last."""
-        assert self._monitor is not None
-        return self._monitor
-
-    def stop_monitor(self, *, term: bool = False) -> None:
-        """Ends the monitor and records the run. ``term``: SIGTERM, timed; else SIGKILL."""
-        if self._monitor is None:
-            return
-        monitor, self._monitor = self._monitor, None
-        ended_itself = not monitor.running
-        code = monitor.returncode
-        stop_s: Optional[float] = None
-        if not ended_itself and term:
-            asked = time.monotonic()
-            monitor.signal(signal.SIGTERM)
-            with contextlib.suppress(Failed):
-                code = monitor.wait(10)
-            stop_s = time.monotonic() - asked
-        if monitor.running:
-            monitor.kill()
-        monitor.stop()
-        log = monitor.log.read_text(errors="replace") if monitor.log.exists() else ""
-        self.observed.runs.append(
-            MonitorRun(self._started, time.monotonic(), code, ended_itself, log, stop_s)
-        )
-
-    def measure_bare_stop(self) -> None:
-        """Records in ``figures["bare_stop_s"]`` what SIGTERM takes here to end a program that has
-        nothing to do for it, by the same means as ``stop_monitor``."""
-        log = self.folder / "bare.log"
-        with Process("a bare program", [sys.executable, "-c", _BARE], log=log) as bare:
-            wait_for(lambda: log.stat().st_size, "a bare program", 20, alive=bare.check)
-            asked = time.monotonic()
-            bare.signal(signal.SIGTERM)
-            bare.wait(10)
-            taken = time.monotonic() - asked
-        self.observed.figures.setdefault("bare_stop_s", []).append(taken)
+        self.runs.start([*wrap, *self.argv])
 
     def alive(self) -> None:
         """Raises ``NotMet`` when the monitor has ended by itself."""
-        if self._monitor is not None and not self._monitor.running:
+        if not self.runs.alive:
             self._give_up("the monitor ended by itself")
 
     # --- waiting -------------------------------------------------------------------------
@@ -337,7 +250,8 @@ class Stage:
         """The same while the remote is down and nothing can be seen on the wire: by time, from
         the monitor's first sign of life on."""
         with contextlib.suppress(Failed):
-            wait_for(lambda: self.monitor.log.stat().st_size, "a first line", 10, alive=self.alive)
+            said = self.runs.monitor.log.stat
+            wait_for(lambda: said().st_size, "a first line", 10, alive=self.alive)
         self.let_time_pass(count * self.poll_s + 1.0, self.alive)
 
     def watch_pull(self, release: Release) -> None:
@@ -375,18 +289,6 @@ class Stage:
         """Records the moment under a name that a claim may refer to."""
         self.observed.marks[name] = time.monotonic()
 
-    def note_processes(self) -> None:
-        """Records the command lines of what the monitor has started, its own left out."""
-        if self._monitor is None:
-            return
-        own, *others = [*self._monitor.pids, 0]
-        for pid in [*others, *guard.descendants(own)]:
-            with contextlib.suppress(OSError):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                line = b" ".join(words).decode(errors="replace").strip()
-                if line:
-                    self.observed.processes.append(line)
-
     def _give_up(self, why: str) -> None:
         self.observed.unmet.append(why)
         raise NotMet(why)
@@ -395,6 +297,6 @@ class Stage:
 
     def close(self) -> None:
         """Ends the monitor and the watcher; the observation is complete then."""
-        self.stop_monitor()
+        self.runs.stop()
         self.unwatch()
         self.observed.end = time.monotonic()

@@ -1,7 +1,7 @@
-"""Runs scenarios on remotes and gives a result for each pair.
+"""Runs one scenario on one remote, and says which are to be run.
 
-In: scenarios, a place, the releases, settings. Out: ``Result``s. One pair runs at a time on a
-place, because breaking it would break its neighbours.
+In: a scenario, a place that is up, the releases, settings. Out: the verdict and what was observed.
+One pair runs at a time on a place, because breaking it would break its neighbours.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import random
 import shutil
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Optional
 
 from . import judge
 from .judge import FAILED, PASSED, UNKNOWN, Verdict
@@ -24,10 +24,12 @@ from .releases import Release
 from .results import Result
 from .scenarios.base import Scenario
 from .scenarios.throughout import WholeThroughout
-from .stage import NotMet, Settings, Stage
+from .settings import Settings
+from .stage import NotMet, Stage
 
 # How many scenarios ``--short`` draws on each remote: a poll of HDFS is a JVM.
 _DRAWN = {"http": 14, "ftp": 8, "webhdfs": 4, "hdfs": 3}
+SUITE_FAILED = "the suite itself failed: "
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,16 @@ class Stock:
 
     releases: Sequence[Release]
     settings: Settings
+
+
+@dataclass(frozen=True)
+class Done:
+    """A pair that was run. ``whole``: whether the live directory was one whole release in every
+    look, None where the scenario says nothing about it; ``torn`` is what it was."""
+
+    result: Result
+    whole: Optional[bool] = None
+    torn: str = ""
 
 
 def run_pair(
@@ -48,7 +60,7 @@ def run_pair(
     unknown, never passed."""
     reason = scenario.cannot(place, stock.settings)
     if reason is not None:
-        return Verdict(UNKNOWN, f"not run: {reason}"), Observed()
+        return Verdict(UNKNOWN, (f"not run: {reason}",)), Observed()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     observed = Observed()
@@ -67,11 +79,37 @@ def run_pair(
             place.up()
             scenario.clean(stage)
     except Exception:
-        broken = f"the suite itself failed: {traceback.format_exc(limit=-3)}"
+        broken = f"{SUITE_FAILED}{traceback.format_exc(limit=-3)}"
     (folder / "timeline.txt").write_text(timeline(observed), encoding="utf-8")
     if broken:
-        return Verdict(UNKNOWN, broken), observed
+        return Verdict(UNKNOWN, (broken,)), observed
     return judge.verdict(observed, scenario.claims), observed
+
+
+def run_one(scenario: Scenario, place: Place, stock: Stock, folder: Path, run: Path) -> Done:
+    """The same as a result. ``run``: the whole run's folder, which no evidence names."""
+    began = time.monotonic()
+    verdict, observed = run_pair(scenario, place, stock, folder)
+    reasons = tuple(reason.replace(f"{run}/", "") for reason in verdict.reasons)
+    facts = tuple(sorted((k, v) for k, v in observed.facts.items() if k != "secret"))
+    took = time.monotonic() - began
+    result = Result(scenario.name, place.name, Verdict(verdict.word, reasons), took, facts)
+    if not (scenario.whole_throughout and observed.looks):
+        return Done(result)
+    torn = judge.always_one_whole_release(observed)
+    return Done(result, torn is None, f"in {scenario.name} {torn}" if torn else "")
+
+
+def throughout(place: str, done: Iterable[Done]) -> Optional[Result]:
+    """The result over all pairs of one monitor and remote; None when nothing was watched."""
+    watched = [one for one in done if one.whole is not None]
+    if not watched:
+        return None
+    torn = tuple(one.torn for one in watched if not one.whole)
+    verdict = Verdict(FAILED, torn[:3]) if torn else Verdict(PASSED)
+    seconds = sum(one.result.seconds for one in watched)
+    facts = (("scenarios watched", str(len(watched))),)
+    return Result(WholeThroughout.name, place, verdict, seconds, facts)
 
 
 def timeline(observed: Observed) -> str:
@@ -95,50 +133,12 @@ def timeline(observed: Observed) -> str:
     return "".join(f"{at - zero:10.3f} s  {text}\n" for at, text in lines)
 
 
-def run_place(
-    scenarios: Sequence[Scenario],
-    place: Place,
-    stock: Stock,
-    folder: Path,
-    tell: Callable[[Result], Result],
-) -> list[Result]:
-    """Every scenario that applies, on one place that is up; ``tell`` gets each result at once and
-    gives it back, completed."""
-    results = []
-    torn: list[str] = []
-    watched = 0
-    start = time.monotonic()
-    for scenario in chosen(scenarios, place, stock.settings):
-        if isinstance(scenario, WholeThroughout):
-            continue
-        began = time.monotonic()
-        verdict, observed = run_pair(
-            scenario, place, stock, folder / f"{scenario.name}-{place.name}"
-        )
-        # Where it happened is the run's folder; evidence is read elsewhere, too.
-        verdict = Verdict(verdict.word, verdict.evidence.replace(f"{folder}/", ""))
-        facts = tuple(sorted((k, v) for k, v in observed.facts.items() if k != "secret"))
-        took = time.monotonic() - began
-        results.append(tell(Result(scenario.name, place.name, verdict, took, facts)))
-        if scenario.whole_throughout and observed.looks:
-            watched += 1
-            evidence = judge.always_one_whole_release(observed)
-            if evidence is not None:
-                torn.append(f"in {scenario.name} {evidence}")
-    if watched and any(isinstance(scenario, WholeThroughout) for scenario in scenarios):
-        verdict = Verdict(FAILED, "; ".join(torn[:3])) if torn else Verdict(PASSED)
-        facts = (("scenarios watched", str(watched)),)
-        took = time.monotonic() - start
-        results.append(tell(Result(WholeThroughout.name, place.name, verdict, took, facts)))
-    return results
-
-
-def chosen(scenarios: Sequence[Scenario], place: Place, settings: Settings) -> list[Scenario]:
+def chosen(scenarios: Sequence[Scenario], place: str, settings: Settings) -> list[Scenario]:
     """Those that apply to the place; for a short run a sample of them, the same for one seed."""
-    apply = [scenario for scenario in scenarios if scenario.applies(place)]
+    apply = [scenario for scenario in scenarios if scenario.applies(place, settings)]
     if not settings.short:
         return apply
-    size = min(_DRAWN.get(place.name, 4), len(apply))
-    drawn = random.Random(f"{settings.seed} {place.name}").sample(range(len(apply)), size)
+    size = min(_DRAWN.get(place, 4), len(apply))
+    drawn = random.Random(f"{settings.seed} {place}").sample(range(len(apply)), size)
     # The happy path first: without it nothing else means anything.
     return [apply[index] for index in sorted({0, *drawn})]

@@ -5,6 +5,9 @@ directory exchanged in between is not mistaken for a mixture: when the path lead
 directory after the look than before it, the look says nothing and is done again. While the
 descriptor is open its inode cannot be given to another directory, so the comparison is sound.
 What a look finds in a directory that stayed in place the server could have loaded as well.
+
+A file is read again only when its status differs from the last look's, or is so young that a
+later change could have the same times: the clock of files moves in steps of some milliseconds.
 """
 
 from __future__ import annotations
@@ -21,15 +24,43 @@ from typing import Optional
 from .observed import Content, Look
 
 _UNDECIDED_RETRIES = 1000
+# Twenty-five steps of the coarsest clock that Linux gives files (100 Hz would be 10 ms).
+_SETTLED_NS = 250_000_000
+
+
+class Digests:
+    """Digests of files that have been read, by the status they had."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], str] = {}
+
+    def of(self, handle: int, status: os.stat_result) -> str:
+        """The digest of an open regular file."""
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        found = self._known.get(key)
+        if found is None:
+            settled = time.time_ns() - status.st_ctime_ns > _SETTLED_NS
+            digest = hashlib.sha256()
+            while chunk := os.read(handle, 1 << 20):
+                digest.update(chunk)
+            found = digest.hexdigest()
+            if settled:
+                self._known[key] = found
+        return found
 
 
 def look_once(
-    live: Path, time_file: str, hidden: frozenset[str] = frozenset()
+    live: Path,
+    time_file: str,
+    hidden: frozenset[str] = frozenset(),
+    digests: Optional[Digests] = None,
 ) -> Optional[Content]:
     """The content of ``live`` at one moment; None when there is no such directory.
 
-    ``hidden`` names the dotfiles that belong to a release and count.
+    ``hidden`` names the dotfiles that belong to a release and count; ``digests`` are those of
+    earlier looks.
     """
+    digests = Digests() if digests is None else digests
     for _ in range(_UNDECIDED_RETRIES):
         try:
             folder = os.open(live, os.O_RDONLY | os.O_DIRECTORY)
@@ -41,7 +72,7 @@ def look_once(
             # Before the files: a mixture in a look was there after its second was, then.
             with contextlib.suppress(OSError):
                 second = int(os.stat(time_file, dir_fd=folder).st_mtime)
-            _read_folder(folder, "", files, hidden)
+            _read_folder(folder, "", files, hidden, digests)
             files.pop(time_file, None)
             before = os.fstat(folder)
             try:
@@ -55,7 +86,9 @@ def look_once(
     raise RuntimeError(f"{live} was exchanged during each of {_UNDECIDED_RETRIES} looks")
 
 
-def _read_folder(folder: int, prefix: str, files: dict[str, str], hidden: frozenset[str]) -> None:
+def _read_folder(
+    folder: int, prefix: str, files: dict[str, str], hidden: frozenset[str], digests: Digests
+) -> None:
     for name in os.listdir(folder):
         path = prefix + name
         if name.startswith(".") and path not in hidden:
@@ -69,14 +102,12 @@ def _read_folder(folder: int, prefix: str, files: dict[str, str], hidden: frozen
             files[path] = f"unreadable: {error.strerror}"
             continue
         try:
-            mode = os.fstat(handle).st_mode
+            status = os.fstat(handle)
+            mode = status.st_mode
             if stat.S_ISDIR(mode):
-                _read_folder(handle, path + "/", files, hidden)
+                _read_folder(handle, path + "/", files, hidden, digests)
             elif stat.S_ISREG(mode):
-                digest = hashlib.sha256()
-                while chunk := os.read(handle, 1 << 20):
-                    digest.update(chunk)
-                files[path] = digest.hexdigest()
+                files[path] = digests.of(handle, status)
             else:
                 files[path] = f"special file, mode {mode:o}"
         finally:
@@ -99,6 +130,7 @@ class Watcher:
         self._live = live
         self._time_file = time_file
         self._hidden = hidden
+        self._digests = Digests()
         self._every_s = every_s
         self._stop = threading.Event()
         self._error: Optional[BaseException] = None
@@ -126,7 +158,7 @@ class Watcher:
         return self.looks[-1].content
 
     def _look(self) -> None:
-        content = look_once(self._live, self._time_file, self._hidden)
+        content = look_once(self._live, self._time_file, self._hidden, self._digests)
         self.count += 1
         if not self.looks or content != self.looks[-1].content:
             self.looks.append(Look(time.monotonic(), content))

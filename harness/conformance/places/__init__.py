@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Callable
+from typing import Union
 
-from .base import Place
 from .ftp import FtpPlace
 from .hdfs import HdfsPlace, WebHdfsPlace
 from .http import HttpPlace
 
-PLACES: dict[str, Callable[[Path], Place]] = {
+PLACES: dict[str, Union[type[HttpPlace], type[FtpPlace], type[HdfsPlace], type[WebHdfsPlace]]] = {
     "http": HttpPlace,
     "ftp": FtpPlace,
     "hdfs": HdfsPlace,

@@ -51,12 +51,14 @@ class Place(ABC):
     """One remote of a run: ``name`` is the column of the report.
 
     ``poll_s``: what one poll of a monitor costs here beside its interval, in seconds (a JVM);
-    ``install_s``: the same for a whole installation, which takes several.
+    ``install_s``: the same for a whole installation, which takes several. ``length``: how long a
+    scenario takes here, roughly, as a multiple of what it takes over HTTP.
     """
 
     name: str
     poll_s: float = 0.0
     install_s: float = 0.0
+    length: float = 1.0
 
     @abstractmethod
     def start(self) -> None:

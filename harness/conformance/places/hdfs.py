@@ -52,6 +52,7 @@ class HdfsPlace(LocalPlace):
     poll_s = 6.0
     # Look, read, pull, look again: four JVMs and more, on a machine that has other work, too.
     install_s = 40.0
+    length = 4.0
 
     def __init__(self, folder: Path) -> None:
         self._over(LocalHdfs(folder))
@@ -79,3 +80,4 @@ class WebHdfsPlace(HdfsPlace):
     kind = "webhdfs"
     poll_s = 0.5
     install_s = 0.0
+    length = 1.0

@@ -7,7 +7,8 @@ from typing import ClassVar, Optional
 
 from ..judge import Claim
 from ..places.base import Place
-from ..stage import Settings, Stage
+from ..settings import Settings
+from ..stage import Stage
 
 
 class Scenario(ABC):
@@ -16,7 +17,8 @@ class Scenario(ABC):
     ``title``: one sentence, what a monitor does when it passes. ``loss``: one sentence, what a
     user loses when it fails. ``claims``: what is judged, in the order of weight. ``places``: on
     which remotes it means something (all without it). ``whole_throughout``: whether the live
-    directory can be one whole release in every look.
+    directory can be one whole release in every look. ``needs``: an option beside upstream's that
+    the monitor has to know. ``length``: how long it takes, roughly, as a multiple of a short one.
     """
 
     name: ClassVar[str]
@@ -25,10 +27,13 @@ class Scenario(ABC):
     claims: ClassVar[tuple[Claim, ...]]
     whole_throughout: ClassVar[bool] = True
     places: ClassVar[Optional[frozenset[str]]] = None
+    needs: ClassVar[Optional[str]] = None
+    length: ClassVar[float] = 1.0
 
-    def applies(self, place: Place) -> bool:
-        """Whether the scenario means anything on this remote."""
-        return self.places is None or place.name in self.places
+    def applies(self, place: str, settings: Settings) -> bool:
+        """Whether the scenario means anything on this remote, for this monitor."""
+        fits = self.places is None or place in self.places
+        return fits and (self.needs is None or self.needs in settings.knows)
 
     def cannot(self, place: Place, settings: Settings) -> Optional[str]:
         """Why it cannot be run on this machine; None when it can."""

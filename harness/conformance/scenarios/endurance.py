@@ -43,10 +43,10 @@ class RestartRemembers(Scenario):
         stage.start_monitor()
         stage.expect_live(stage.releases[1])
         stage.let_polls_pass(1)
-        stage.stop_monitor(term=True)
+        stage.runs.stop(term=True)
         stage.start_monitor()
         stage.let_polls_pass(2)
-        stage.stop_monitor(term=True)
+        stage.runs.stop(term=True)
         stage.publish(stage.releases[2])
         stage.start_monitor()
         stage.expect_live(stage.releases[2])
@@ -68,19 +68,21 @@ class SecondMonitor(Scenario):
         stage.publish(stage.releases[1])
         stage.start_monitor()
         stage.expect_live(stage.releases[1])
-        log = stage.folder / "second-monitor.log"
-        environment = stage.settings.environment
-        second = Process("the second", stage.argv, log=log, cwd=stage.folder, env=environment)
-        with second:
-            # Whether it ends, or waits for its turn, is the monitor's choice.
-            with contextlib.suppress(Failed):
-                wait_for(lambda: log.stat().st_size or not second.running, "its first line", 20)
-            with contextlib.suppress(Failed):
-                second.wait(3 * stage.poll_s)
+        with stage.runs.second(stage.argv) as second:
+            _let_it_try(stage, second)
             later = stage.remote.second(DONEFILE_NAME) + 120
             stage.publish(stage.releases[2], second=later)
             stage.expect_live(stage.releases[2])
             stage.let_polls_pass(3)
+
+
+def _let_it_try(stage: Stage, second: Process) -> None:
+    """Whether it ends, or waits for its turn, is the monitor's choice."""
+    with contextlib.suppress(Failed):
+        said = second.log.stat
+        wait_for(lambda: said().st_size or not second.running, "its first line", 20)
+    with contextlib.suppress(Failed):
+        second.wait(3 * stage.poll_s)
 
 
 class SecondMonitorInPull(Scenario):
@@ -102,23 +104,16 @@ class SecondMonitorInPull(Scenario):
         stage.start_monitor()
         stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
         # It stands still as well: that its time-outs run out meanwhile is another scenario.
-        stage.monitor.pause()
+        stage.runs.monitor.pause()
         # Bytes cannot be counted: on WebHDFS those of one pull pass the gates twice.
         stage.place.seek(release.tarball[:_BEGINNING])
-        log = stage.folder / "second-monitor.log"
-        environment = stage.settings.environment
-        second = Process("the second", stage.argv, log=log, cwd=stage.folder, env=environment)
-        with second:
-            # Whether it ends, or waits for its turn, is the monitor's choice.
-            with contextlib.suppress(Failed):
-                wait_for(lambda: log.stat().st_size or not second.running, "its first line", 20)
-            with contextlib.suppress(Failed):
-                second.wait(3 * stage.poll_s)
+        with stage.runs.second(stage.argv) as second:
+            _let_it_try(stage, second)
             before = stage.place.traffic()
             stage.place.go_on()
             # First something to read: a time-out that ran out meanwhile must not be what it sees.
             stage.expect(lambda: stage.place.traffic() > before, "the pull to go on")
-            stage.monitor.resume()
+            stage.runs.monitor.resume()
             stage.expect_live(release, stage.settings.recovery)
         again = "yes" if stage.place.found() else "no"
         stage.observed.facts["beginning came again"] = again
@@ -139,8 +134,8 @@ class StopsAtOnce(Scenario):
         stage.place.silent_after(_STOP_AT)
         stage.start_monitor()
         stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
-        stage.stop_monitor(term=True)
-        stage.measure_bare_stop()
+        stage.runs.stop(term=True)
+        stage.runs.measure_bare_stop()
 
 
 class WholeAtEveryInstant(Scenario):
@@ -172,6 +167,7 @@ def _many_files(release: Release) -> Release:
 
 class ManyReleases(Scenario):
     name = "many-releases"
+    length = 60.0
     title = "Many releases in a row (a thousand, unless fewer are asked for) leave nothing behind."
     loss = "After some weeks the monitor takes the machine's disk or memory, and the server down."
     claims = (
@@ -216,7 +212,7 @@ def _measure(stage: Stage, figures: dict[str, list[float]]) -> None:
     """Files below the working directory; descriptors and memory of the monitor's processes."""
     figures["files"].append(sum(len(names) for _, _, names in os.walk(stage.seen(stage.local))))
     with contextlib.suppress(OSError, IndexError, ValueError):
-        own = stage.monitor.pids[0]
+        own = stage.runs.monitor.pids[0]
         figures["descriptors"].append(len(os.listdir(f"/proc/{own}/fd")))
         status = Path(f"/proc/{own}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))

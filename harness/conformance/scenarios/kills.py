@@ -27,7 +27,8 @@ from ..judge import name_of
 from ..observed import KILLED, Kill
 from ..places.base import Place
 from ..releases import MODEL_NAME
-from ..stage import LIVE_NAME, TIME_FILE, Settings, Stage
+from ..settings import Settings
+from ..stage import LIVE_NAME, TIME_FILE, Stage
 from ..watch import look_once
 from .base import Scenario
 
@@ -76,6 +77,7 @@ def listing(local: Path) -> Counter[str]:
 
 class KillAnywhere(Scenario):
     name = "kill-anywhere"
+    length = 30.0
     title = (
         "A kill -9 before or after any system call that changes a file leaves one whole release "
         "live; a restart installs the new one and leaves nothing behind."
@@ -110,7 +112,7 @@ class KillAnywhere(Scenario):
         stage.start_monitor()
         stage.expect_live(self.before)
         stage.let_polls_pass(1)
-        stage.stop_monitor(term=True)
+        stage.runs.stop(term=True)
         return stage.remote.second(MODEL_NAME) + 120
 
     def act(self, stage: Stage) -> None:
@@ -127,7 +129,7 @@ class KillAnywhere(Scenario):
             lambda: self._live(stage) == self.after.label, f"{self.after.label} to be live"
         )
         stage.let_polls_pass(1)
-        stage.stop_monitor()
+        stage.runs.stop()
         clean = listing(stage.local)
         points = points_of(map(json.loads, record.read_text().splitlines()))
         stage.observed.facts["calls"] = str(len(points))
@@ -153,9 +155,9 @@ class KillAnywhere(Scenario):
         stage.start_monitor(wrap=wrap)
         code: Optional[int] = None
         with contextlib.suppress(Failed):
-            code = stage.monitor.wait(_INSTALLED_S + 2 * stage.poll_s + stage.place.install_s)
+            code = stage.runs.monitor.wait(_INSTALLED_S + 2 * stage.poll_s + stage.place.install_s)
         killed = look_once(stage.live, TIME_FILE)
-        stage.stop_monitor()
+        stage.runs.stop()
         if code != KILLED:
             log = stage.observed.runs.pop().log
             return Kill(point, code, snapshot, killed, None, None, (), log)
@@ -164,19 +166,19 @@ class KillAnywhere(Scenario):
         left: tuple[str, ...] = ()
         with contextlib.suppress(Failed):
             wait_for(
-                lambda: self._live(stage) == self.after.label or not stage.monitor.running,
+                lambda: self._live(stage) == self.after.label or not stage.runs.monitor.running,
                 "the release after a restart",
                 _INSTALLED_S + 2 * stage.poll_s + stage.place.install_s,
             )
         with contextlib.suppress(Failed):
             wait_for(
-                lambda: not (listing(stage.local) - clean) or not stage.monitor.running,
+                lambda: not (listing(stage.local) - clean) or not stage.runs.monitor.running,
                 "the leftovers to be gone",
                 _CLEANED_S + 2 * stage.poll_s,
             )
         left = tuple(sorted((listing(stage.local) - clean).elements()))
         restarted = look_once(stage.live, TIME_FILE)
-        stage.stop_monitor(term=True)
+        stage.runs.stop(term=True)
         log = stage.observed.runs[-1].log
         stage.observed.runs.clear()
         return Kill(point, code, snapshot, killed, restarted, settled, left, log)

@@ -12,7 +12,8 @@ from .. import judge
 from ..namespace import Namespace, why_not
 from ..places.base import Place
 from ..releases import DONEFILE_NAME, Release
-from ..stage import TIME_FILE, Settings, Stage
+from ..settings import Settings
+from ..stage import TIME_FILE, Stage
 from .base import Scenario
 
 _KEPT = (judge.settles_whole, judge.keeps_running)
@@ -184,7 +185,7 @@ class LiveDeleted(Scenario):
         stage.start_monitor()
         stage.expect_live(stage.releases[1])
         stage.let_polls_pass(1)
-        stage.stop_monitor(term=True)
+        stage.runs.stop(term=True)
         shutil.rmtree(stage.live)
         stage.expect(lambda: stage.now_live == "absent", "the live directory to be gone")
         stage.start_monitor()

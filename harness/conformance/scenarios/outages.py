@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 
 from .. import judge
-from ..places.base import Place
 from ..places.http import bare_server
 from ..releases import DONEFILE_NAME, Release
 from ..stage import NotMet, Stage
@@ -76,6 +75,7 @@ class CutInTransfer(Scenario):
 
 class SilentInTransfer(Scenario):
     name = "remote-silent-in-transfer"
+    length = 4.0
     title = "A pull on which nothing comes any more is given up after a time, and tried again."
     loss = "One lost packet of a firewall stops hot loading until somebody notices."
     claims = (*_KEPT, judge.ends_with("release 1"))
@@ -154,7 +154,7 @@ class WrongCredentials(Scenario):
         refused = stage.place.logins_refused() - before
         stage.observed.figures["logins refused"] = [float(refused)]
         stage.observed.unmet.clear()
-        stage.note_processes()
+        stage.runs.note_processes()
 
     claims = (
         judge.ends_with("release 0"),
@@ -171,15 +171,12 @@ class PasswordInLog(Scenario):
     places = frozenset({"ftp"})
     claims = (judge.ends_with("release 1"), judge.secret_stays_secret)
 
-    def applies(self, place: Place) -> bool:
-        return place.wrong_credentials() is not None
-
     def act(self, stage: Stage) -> None:
         stage.observed.facts["secret"] = stage.remote.options["ftp_password"]
         stage.publish(stage.releases[1])
         stage.start_monitor()
         stage.expect_live(stage.releases[1])
-        stage.note_processes()
+        stage.runs.note_processes()
 
 
 SCENARIOS: tuple[type[Scenario], ...] = (

@@ -16,7 +16,7 @@ import pytest
 from harness.conformance.places import PLACES
 from harness.conformance.places.base import Place
 from harness.conformance.releases import Release, trained_releases
-from harness.conformance.stage import Settings
+from harness.conformance.settings import Settings
 from harness.conformance.suite import Stock
 
 ROOT = Path(__file__).resolve().parents[3]

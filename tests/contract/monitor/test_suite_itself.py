@@ -11,27 +11,17 @@ import sys
 import threading
 import time
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
-from harness.conformance import cli, interposer, report
+from harness.conformance import cli, interposer
 from harness.conformance.command import OPTIONS as OPTIONS_OF_A_MONITOR
 from harness.conformance.command import command_line
-from harness.conformance.judge import FAILED, PASSED, UNKNOWN, Verdict
+from harness.conformance.judge import FAILED
 from harness.conformance.places.base import Place
-from harness.conformance.results import (
-    Expected,
-    Result,
-    against,
-    as_json,
-    exit_code,
-    from_json,
-    read_expected,
-)
 from harness.conformance.scenarios import all_scenarios
 from harness.conformance.scenarios.kills import points_of
-from harness.conformance.stage import Settings
+from harness.conformance.settings import Settings
 from harness.conformance.suite import Stock, chosen, run_pair
 from harness.conformance.watch import Watcher, look_once
 from harness.errors import BadInput
@@ -59,88 +49,6 @@ def test_a_bad_command_is_bad_input(command: str) -> None:
         command_line(command, OPTIONS)
 
 
-def _result(word: str, scenario: str = "happy-path", place: str = "http") -> Result:
-    return Result(scenario, place, Verdict(word, "because\x00 | of <this>"), 1.5, (("calls", "3"),))
-
-
-def _with(word: str, *, sometimes: bool = False) -> Result:
-    return against(_result(word), [Expected("happy-path", ("http",), "known", sometimes)])
-
-
-@pytest.mark.parametrize(
-    ("result", "code"),
-    [
-        (_result(PASSED), 0),
-        (_result(FAILED), 1),
-        (_result(UNKNOWN), 3),
-        (_with(FAILED), 0),
-        (_with(PASSED), 1),
-        (_with(PASSED, sometimes=True), 0),
-        (_with(FAILED, sometimes=True), 0),
-        (_with(UNKNOWN), 3),
-    ],
-)
-def test_exit_codes_follow_from_outcomes(result: Result, code: int) -> None:
-    assert exit_code([_result(PASSED), result]) == code
-
-
-def test_a_run_of_nothing_proves_nothing() -> None:
-    assert exit_code([]) == 3
-
-
-def test_an_expectation_for_one_remote_says_nothing_of_another() -> None:
-    expected = [Expected("happy-path", ("ftp",), "known")]
-    assert against(_result(FAILED), expected).outcome == "failed"
-
-
-def test_results_survive_being_written_and_read() -> None:
-    results = [_with(FAILED), _result(PASSED, "bomb", "ftp")]
-    about, back = from_json(as_json(results, {"name": "x", "seed": 1}), "file")
-    assert [(r.scenario, r.place, r.outcome) for r in back] == [
-        ("happy-path", "http", "failed as expected"),
-        ("bomb", "ftp", "passed"),
-    ]
-    assert about["name"] == "x"
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", '{"failures": [{"scenario": "no-such", "reason": "x"}]}', '{"failures": [{}]}'],
-)
-def test_a_file_of_expected_failures_that_cannot_be_right_is_bad_input(text: str) -> None:
-    with pytest.raises(BadInput):
-        read_expected(text, ["happy-path"], "file")
-
-
-@pytest.mark.parametrize("name", ["stock.json", "stock-dash.json"])
-def test_the_expected_failures_of_the_stock_monitor_name_scenarios_and_reasons(name: str) -> None:
-    path = Path(cli.__file__).parent / "expected" / name
-    expected = read_expected(path.read_text(), [s.name for s in all_scenarios()], name)
-    assert all(one.reason.endswith(".") for one in expected)
-
-
-def test_junit_counts_failures_errors_and_expected_ones() -> None:
-    results = [_result(PASSED), _result(FAILED), _result(UNKNOWN), _with(FAILED), _with(PASSED)]
-    suite = ElementTree.fromstring(report.junit(results, "x"))
-    assert [suite.get(k) for k in ("tests", "failures", "errors", "skipped")] == [
-        "5",
-        "2",
-        "1",
-        "1",
-    ]
-
-
-def test_the_page_shows_every_scenario_and_each_monitor_beside_the_other() -> None:
-    about = {"name": "ours", "command": "m", "date": "d", "seed": 1, "interval": 1.0}
-    other = dict(about, name="stock")
-    text = report.page([(about, [_result(PASSED)]), (other, [_with(FAILED)])])
-    for scenario in all_scenarios():
-        assert f"`{scenario.name}`" in text
-    row = next(line for line in text.splitlines() if line.startswith("| `happy-path` R"))
-    assert row.endswith("| passed: http | fails: http |")
-    assert "known" in text
-
-
 def test_every_scenario_says_what_it_does_and_what_a_user_loses() -> None:
     scenarios = all_scenarios()
     assert len({scenario.name for scenario in scenarios}) == len(scenarios)
@@ -149,9 +57,9 @@ def test_every_scenario_says_what_it_does_and_what_a_user_loses() -> None:
         assert scenario.loss.endswith("."), scenario.name
 
 
-def test_a_short_run_draws_the_same_sample_for_the_same_seed(http: Place) -> None:
+def test_a_short_run_draws_the_same_sample_for_the_same_seed() -> None:
     def names(seed: int) -> list[str]:
-        drawn = chosen(all_scenarios(), http, Settings("m", short=True, seed=seed))
+        drawn = chosen(all_scenarios(), "http", Settings("m", short=True, seed=seed))
         return [scenario.name for scenario in drawn]
 
     assert names(1) == names(1)
@@ -344,49 +252,3 @@ def test_the_stock_monitor_is_found_out(
     verdict, _ = run_pair(scenario, ftp, Stock(stock.releases, settings), tmp_path / "stage")
     assert verdict.word == FAILED
     assert words in verdict.evidence
-
-
-def test_a_run_writes_results_junit_and_the_page(
-    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["--monitor-cmd", settings.command, "--remotes", "http", "--interval", "0.2"]
-    words += ["--scenarios", "happy-path", "--run", str(tmp_path / "run"), "--cache", str(CACHE)]
-    words += ["--page", str(tmp_path / "page.md")]
-    assert cli.main(words) == 0, capsys.readouterr().out
-    said = capsys.readouterr().out
-    assert "1 checks: 1 passed" in said
-    rows = json.loads((tmp_path / "run" / "conformance.json").read_text())["results"]
-    assert [(row["scenario"], row["outcome"]) for row in rows] == [("happy-path", "passed")]
-    assert ElementTree.parse(tmp_path / "run" / "junit.xml").getroot().get("failures") == "0"
-    assert "| passed: http |" in (tmp_path / "page.md").read_text()
-    assert "live: release 3" in (tmp_path / "run/happy-path-http/timeline.txt").read_text()
-
-
-def test_an_expected_failure_that_passes_fails_the_run(tmp_path: Path, settings: Settings) -> None:
-    expected = tmp_path / "expected.json"
-    failure = {"scenario": "no-donefile-at-start", "reason": "it was so once"}
-    expected.write_text(json.dumps({"failures": [failure]}))
-    words = ["--monitor-cmd", settings.command, "--remotes", "http", "--interval", "0.2"]
-    words += ["--scenarios", "no-donefile-at-start", "--expected", str(expected)]
-    words += ["--run", str(tmp_path / "run"), "--cache", str(CACHE)]
-    assert cli.main(words) == 1
-
-
-def test_results_of_earlier_runs_become_a_page_without_running_anything(tmp_path: Path) -> None:
-    about = {"name": "x", "command": "m", "date": "d", "seed": 1, "interval": 1.0}
-    first, second, expected = (tmp_path / name for name in ("1.json", "2.json", "expected.json"))
-    first.write_text(as_json([_result(FAILED)], about))
-    second.write_text(as_json([_result(PASSED), _result(PASSED, "bomb")], about))
-    expected.write_text(
-        json.dumps({"failures": [{"scenario": "happy-path", "reason": "Because."}]})
-    )
-    words = ["--name", "x", "--beside", str(first), "--beside", str(second)]
-    words += ["--page", str(tmp_path / "page.md")]
-    assert cli.main(words) == 1
-    assert cli.main([*words, "--expected", str(expected), "--json", str(tmp_path / "all")]) == 0
-    rows = json.loads((tmp_path / "all").read_text())["results"]
-    assert [(row["scenario"], row["outcome"]) for row in rows] == [
-        ("happy-path", "failed as expected"),
-        ("bomb", "passed"),
-    ]
-    assert "fails: http" in (tmp_path / "page.md").read_text()

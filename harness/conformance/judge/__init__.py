@@ -1,0 +1,70 @@
+"""What judges: claims about what was observed, each a pure function.
+
+A claim returns None when it holds, one sentence of evidence when it does not, and that sentence
+as ``Unjudged`` when what was observed is too little to tell. A scenario names the claims it makes;
+the verdict follows from them and from the waits that were not met.
+"""
+
+from ._kills import every_kill_is_survived, some_kills
+from ._live import (
+    all_of_many_were_live,
+    always_one_whole_release,
+    each_was_live,
+    ends_with,
+    never_live,
+    never_torn_by_a_bad_release,
+    same_rights,
+    second_never_goes_back,
+    server_reloads_every_swap,
+    settles_whole,
+    swaps_at_most,
+    time_file_moves_last,
+    whole_once_installed,
+)
+from ._monitor import (
+    flat,
+    goes_on_with_its_pull,
+    keeps_running,
+    no_traceback,
+    nothing_outside,
+    refusal_was_met_and_said,
+    secret_stays_secret,
+    stopped_within_1_s,
+)
+from ._naming import last_line, name_of
+from ._verdict import FAILED, PASSED, UNKNOWN, Claim, Unjudged, Verdict, verdict
+
+__all__ = [
+    "FAILED",
+    "PASSED",
+    "UNKNOWN",
+    "Claim",
+    "Unjudged",
+    "Verdict",
+    "all_of_many_were_live",
+    "always_one_whole_release",
+    "each_was_live",
+    "ends_with",
+    "every_kill_is_survived",
+    "flat",
+    "goes_on_with_its_pull",
+    "keeps_running",
+    "last_line",
+    "name_of",
+    "never_live",
+    "never_torn_by_a_bad_release",
+    "no_traceback",
+    "nothing_outside",
+    "refusal_was_met_and_said",
+    "same_rights",
+    "second_never_goes_back",
+    "secret_stays_secret",
+    "server_reloads_every_swap",
+    "settles_whole",
+    "some_kills",
+    "stopped_within_1_s",
+    "swaps_at_most",
+    "time_file_moves_last",
+    "verdict",
+    "whole_once_installed",
+]

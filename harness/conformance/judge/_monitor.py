@@ -1,0 +1,102 @@
+"""Claims about the monitor as a program: that it lives on, ends when asked, leaks nothing."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ..observed import Observed
+from ._naming import last_line
+from ._verdict import Claim, Unjudged
+
+
+def keeps_running(observed: Observed) -> Optional[str]:
+    """The monitor never ended by itself."""
+    for run in observed.runs:
+        if run.ended_itself:
+            return f"the monitor ended by itself with exit code {run.code}: {last_line(run.log)}"
+    return None
+
+
+def nothing_outside(observed: Observed) -> Optional[str]:
+    """Nothing was written outside the monitor's own folders."""
+    return f"written outside: {', '.join(observed.outside)}" if observed.outside else None
+
+
+def secret_stays_secret(observed: Observed) -> Optional[str]:
+    """The scenario's secret (``facts["secret"]``) is neither in what the monitor wrote nor in the
+    process list of what it started. The command line the suite itself gave it does not count."""
+    secret = observed.facts.get("secret")
+    if secret is None:
+        return None
+    if secret in observed.log:
+        return "the password is in the log"
+    if any(secret in line for line in observed.processes):
+        return "the password is in the command line of a process that the monitor started"
+    return None
+
+
+def no_traceback(observed: Observed) -> Optional[str]:
+    """The monitor never wrote a traceback."""
+    if "Traceback (most recent call last)" in observed.log:
+        return f"a traceback in the log: {last_line(observed.log)}"
+    return None
+
+
+def stopped_within_1_s(observed: Observed) -> Optional[str]:
+    """Every SIGTERM ended the monitor within a second, and what this machine takes beside that.
+
+    The allowance is measured (``figures["bare_stop_s"]``): how long it was until a program that
+    does nothing but end at SIGTERM was seen to have ended, right after.
+    """
+    allowance = max(observed.figures.get("bare_stop_s", []), default=0.0)
+    stops = [run.stop_s for run in observed.runs if run.stop_s is not None]
+    if not stops:
+        return Unjudged("no SIGTERM was sent to a running monitor")
+    if max(stops) > 1.0 + allowance:
+        return (
+            f"SIGTERM took {max(stops):.2f} s to end it "
+            f"({allowance:.2f} s to end a program that does nothing)"
+        )
+    return None
+
+
+def refusal_was_met_and_said(observed: Observed) -> Optional[str]:
+    """The remote refused at least one login (``figures["logins refused"]``), and the monitor
+    wrote something. What it says is its own choice: any output counts."""
+    if not sum(observed.figures.get("logins refused", [])):
+        return "it never tried to log in"
+    return None if observed.log.strip() else "nothing in its log says that it was refused"
+
+
+def goes_on_with_its_pull(observed: Observed) -> Optional[str]:
+    """The pull that was under way was brought to its end: after the disturbance the tarball's
+    beginning (``facts["beginning came again"]``) came down to nobody."""
+    again = observed.facts.get("beginning came again")
+    if again is None:
+        return Unjudged("the pull did not come to its end")
+    return "the tarball was pulled from its beginning again" if again == "yes" else None
+
+
+_FEWEST = 8
+
+
+def flat(figure: str, allowed: float) -> Claim:
+    """The second half of a series of measurements is at most ``allowed`` above the first.
+
+    Medians of the first and last quarter are compared: one collection of garbage more or less
+    is not a leak. Fewer than eight measurements (or none: no /proc) show nothing.
+    """
+
+    def claim(observed: Observed) -> Optional[str]:
+        series = observed.figures.get(figure, [])
+        if len(series) < _FEWEST:
+            return Unjudged(f"{figure} was measured {len(series)} times: no growth can be told")
+        quarter = len(series) // 4
+        # The very first quarter holds start-up; growth is judged from the second one on.
+        early = sorted(series[quarter : 2 * quarter])[quarter // 2]
+        late = sorted(series[-quarter:])[quarter // 2]
+        if late - early > allowed:
+            return f"{figure} grew from {early:g} to {late:g}"
+        return None
+
+    return claim

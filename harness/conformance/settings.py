@@ -1,0 +1,38 @@
+"""What the user chose for a run, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one monitor is run.
+
+    ``command``: its command line or a template of it. ``interval``: its polling interval in
+    seconds. ``patience``: seconds a release may take from its donefile to the live directory
+    beside polls. ``recovery``: the same after an outage, where a monitor may back off.
+    ``silence``: after which time of silence in a transfer a monitor must have given up waiting.
+    ``count``: releases of many-releases; ``every_kill_on``: remotes on which every system call is
+    killed at. ``knows``: options beside upstream's that the monitor has (``http_token``).
+    ``environment`` replaces the monitor's environment when given.
+    """
+
+    command: str
+    interval: float = 1.0
+    patience: float = 15.0
+    recovery: float = 45.0
+    silence: float = 90.0
+    short: bool = False
+    seed: int = 1
+    count: int = 1000
+    every_kill_on: frozenset[str] = frozenset({"http"})
+    knows: frozenset[str] = frozenset()
+    environment: Optional[Mapping[str, str]] = None
+
+    @property
+    def interval_text(self) -> str:
+        """As upstream's ``--interval`` takes it: a whole number has no point."""
+        return f"{self.interval:g}"

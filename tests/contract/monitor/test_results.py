@@ -1,0 +1,239 @@
+"""What a run's results mean: expectations with evidence, exit codes, reports, monitors' files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from harness.conformance import cli, report
+from harness.conformance.judge import FAILED, PASSED, UNKNOWN, Verdict
+from harness.conformance.lanes import Queue, Task, most_work
+from harness.conformance.monitors import read_monitor
+from harness.conformance.results import Expected, Result, against, as_json, exit_code
+from harness.conformance.scenarios import all_scenarios
+from harness.conformance.settings import Settings
+from harness.conformance.suite import Done, throughout
+from harness.errors import BadInput
+
+NAMES = [scenario.name for scenario in all_scenarios()]
+MONITORS = Path(cli.__file__).parent / "monitors"
+CACHE = Path(__file__).resolve().parents[3] / ".cache" / "conformance" / "releases"
+ABOUT = {"name": "ours", "command": "m", "interval": 1.0, "short": False}
+RUN = {"date": "d", "seed": 1, "jobs": 1, "seconds": 60}
+DIED = "the monitor ended by itself with exit code 1: disk"
+LOST = "at the end the live directory was release 0, not release 1"
+
+
+def _result(word: str, *reasons: str, scenario: str = "happy-path", place: str = "http") -> Result:
+    return Result(scenario, place, Verdict(word, reasons or ("because\x00 | of <this>",)), 1.5)
+
+
+def _expected(evidence: str = "^the monitor ended", **more: Any) -> Expected:
+    return Expected("happy-path", ("http",), "Known.", evidence, **more)
+
+
+def _against(word: str, *reasons: str, **more: Any) -> Result:
+    return against(_result(word, *reasons), [_expected(**more)])
+
+
+@pytest.mark.parametrize(
+    ("reasons", "outcome"),
+    [
+        ((DIED,), "failed as expected"),
+        ((DIED, LOST), "failed as expected"),
+        # What follows from the cause may have another one.
+        ((LOST,), "failed otherwise than expected"),
+        # The cause, and something that nobody expected beside it.
+        ((DIED, "written outside: x"), "failed otherwise than expected"),
+        (("written outside: x",), "failed otherwise than expected"),
+    ],
+)
+def test_a_failure_is_the_expected_one_only_with_its_evidence_and_nothing_else(
+    reasons: tuple[str, ...], outcome: str
+) -> None:
+    result = _against(FAILED, *reasons, also=("^at the end the live directory was release 0",))
+    assert result.outcome == outcome
+    assert exit_code([result]) == (0 if outcome == "failed as expected" else 1)
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        (_result(PASSED), 0),
+        (_result(FAILED), 1),
+        (_result(UNKNOWN), 3),
+        (_against(FAILED, DIED), 0),
+        (_against(PASSED), 1),
+        (_against(PASSED, sometimes=True), 0),
+        (_against(FAILED, DIED, sometimes=True), 0),
+        (_against(FAILED, LOST, sometimes=True), 1),
+        (_against(UNKNOWN, DIED), 3),
+    ],
+)
+def test_exit_codes_follow_from_outcomes(result: Result, code: int) -> None:
+    assert exit_code([_result(PASSED), result]) == code
+
+
+def test_a_run_of_nothing_proves_nothing() -> None:
+    assert exit_code([]) == 3
+
+
+def test_an_expectation_for_one_remote_says_nothing_of_another() -> None:
+    result = against(_result(FAILED, DIED, place="ftp"), [_expected()])
+    assert result.outcome == "failed"
+
+
+def test_of_several_expectations_the_one_that_explains_the_failure_counts() -> None:
+    other = Expected("happy-*", None, "Another.", "^at the end")
+    result = against(_result(FAILED, LOST), [_expected(), other])
+    assert result.outcome == "failed as expected"
+    assert result.expected is other
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        {"name": "x", "failures": []},
+        {"name": "x", "command": "m", "failures": [], "intreval": 1},
+        {"name": "x", "command": "m", "failures": [{"scenario": "happy-path", "reason": "x"}]},
+        {"failures": [{"scenario": "no-such", "reason": "x", "evidence": "y"}]},
+        {"failures": [{"scenario": "happy-path", "reason": "x", "evidence": "("}]},
+        {"failures": [{"scenario": "happy-path", "reason": "x", "evidence": " "}]},
+    ],
+)
+def test_a_monitors_file_that_cannot_be_right_is_bad_input(content: Any, tmp_path: Path) -> None:
+    path = tmp_path / "monitor.json"
+    if isinstance(content, dict) and set(content) == {"failures"}:
+        content = {"name": "x", "command": "m", **content}
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(BadInput, match=r"monitor\.json"):
+        read_monitor(path, NAMES)
+
+
+@pytest.mark.parametrize("path", sorted(MONITORS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_known_monitor_has_a_command_and_a_reason_for_each_failure(path: Path) -> None:
+    monitor = read_monitor(path, NAMES)
+    assert "{" not in monitor.command
+    assert str(Path.cwd()) not in monitor.said
+    assert all(one.reason.endswith(".") for one in monitor.expected)
+    # A pattern that an empty sentence matches is no evidence of anything.
+    assert not [one for one in monitor.expected if one.explains(Verdict(FAILED, ("",)))]
+
+
+def test_our_monitor_is_expected_to_pass_everything() -> None:
+    assert read_monitor(MONITORS / "ours.json", NAMES).expected == ()
+
+
+def test_junit_counts_failures_errors_and_expected_ones() -> None:
+    results = [_result(PASSED), _result(FAILED), _result(UNKNOWN)]
+    results += [_against(FAILED, DIED), _against(FAILED, LOST), _against(PASSED)]
+    (suite,) = ElementTree.fromstring(report.junit([(ABOUT, results)]))
+    counts = [suite.get(key) for key in ("tests", "failures", "errors", "skipped")]
+    assert counts == ["6", "3", "1", "1"]
+
+
+def test_the_page_shows_every_scenario_and_each_monitor_beside_the_other() -> None:
+    stock = dict(ABOUT, name="stock")
+    text = report.page([(ABOUT, [_result(PASSED)]), (stock, [_against(FAILED, DIED)])], RUN)
+    for scenario in all_scenarios():
+        assert f"`{scenario.name}`" in text
+    row = next(line for line in text.splitlines() if line.startswith("| `happy-path` R"))
+    assert row.endswith("| passed: http | fails: http |")
+    assert "Known." in text
+
+
+def test_results_are_written_with_their_reasons() -> None:
+    text = as_json([(ABOUT, [_against(FAILED, DIED, LOST)])], RUN)
+    (row,) = json.loads(text)["monitors"][0]["results"]
+    assert row["reasons"] == [DIED, LOST]
+    assert row["outcome"] == "failed otherwise than expected"
+
+
+def test_one_torn_scenario_spoils_the_result_over_all_of_them() -> None:
+    whole, torn = Done(_result(PASSED), True), Done(_result(PASSED), False, "in x it was torn")
+    unwatched = Done(_result(PASSED))
+    assert throughout("http", [unwatched]) is None
+    over = throughout("http", [whole, unwatched])
+    assert over is not None
+    assert (over.verdict.word, dict(over.facts)) == (PASSED, {"scenarios watched": "1"})
+    over = throughout("http", [whole, torn])
+    assert over is not None
+    assert over.verdict == Verdict(FAILED, ("in x it was torn",))
+
+
+def test_a_lane_stays_with_its_remote_and_then_helps_where_most_is_left() -> None:
+    tasks = [Task(0, "http", "a"), Task(0, "ftp", "b", 5.0), Task(0, "ftp", "c", 9.0)]
+    queue = Queue([*tasks, Task(1, "http", "d")])
+    first = queue.take(None)
+    assert first is not None
+    assert (first.place, first.scenario) == ("ftp", "c")
+    second = queue.take(None)
+    assert second is not None
+    assert (second.place, second.scenario) == ("ftp", "b"), "half of ftp is more than all of http"
+    third = queue.take("ftp")
+    assert third is not None
+    assert (third.place, third.scenario) == ("http", "a"), "ftp has nothing left"
+    assert [task.scenario for task in queue.drain("http")] == ["d"]
+    assert queue.take("http") is None
+    assert most_work({}, {}) is None
+
+
+def test_a_run_writes_results_junit_and_the_page(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two monitors, one of a file and one of the command line, in two lanes."""
+    ours = tmp_path / "monitor.json"
+    content = {"name": "ours", "command": settings.command, "interval": 0.2, "failures": []}
+    ours.write_text(json.dumps({**content, "remotes": ["http"]}))
+    expected = tmp_path / "expected.json"
+    failure = {"scenario": "happy-path", "reason": "It does nothing.", "evidence": "^never live"}
+    expected.write_text(json.dumps({"failures": [dict(failure, also=["^at the end", "ended by"])]}))
+    words = ["--monitor", str(ours), "--monitor-cmd", "false", "--expected", str(expected)]
+    words += ["--name", "nothing", "--remotes", "http", "--scenarios", "happy-path", "--jobs", "2"]
+    words += ["--run", str(tmp_path / "run"), "--cache", str(CACHE)]
+    words += ["--page", str(tmp_path / "page.md")]
+    code = cli.main(words)
+    said = capsys.readouterr().out
+    assert code == 0, said
+    assert "ours: 2 checks: 2 passed" in said
+    assert "nothing: 2 checks: 1 passed, 1 failed as expected" in said
+    run = json.loads((tmp_path / "run" / "conformance.json").read_text())
+    rows = [(m["name"], r["scenario"], r["outcome"]) for m in run["monitors"] for r in m["results"]]
+    assert rows == [
+        ("ours", "happy-path", "passed"),
+        ("ours", "whole-throughout", "passed"),
+        ("nothing", "happy-path", "failed as expected"),
+        ("nothing", "whole-throughout", "passed"),
+    ]
+    suites = ElementTree.parse(tmp_path / "run" / "junit.xml").getroot()
+    assert [suite.get("failures") for suite in suites] == ["0", "0"]
+    assert "| passed: http | fails: http |" in (tmp_path / "page.md").read_text()
+    assert "live: release 3" in (tmp_path / "run/0/happy-path-http/timeline.txt").read_text()
+
+
+def test_an_expected_failure_that_passes_fails_the_run(tmp_path: Path, settings: Settings) -> None:
+    expected = tmp_path / "expected.json"
+    failure = {"scenario": "no-donefile-at-start", "reason": "It was so.", "evidence": "ended"}
+    expected.write_text(json.dumps({"failures": [failure]}))
+    words = ["--monitor-cmd", settings.command, "--remotes", "http", "--interval", "0.2"]
+    words += ["--scenarios", "no-donefile-at-start", "--expected", str(expected)]
+    words += ["--run", str(tmp_path / "run"), "--cache", str(CACHE)]
+    assert cli.main(words) == 1
+
+
+def test_a_remote_that_does_not_come_up_makes_its_checks_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "http-0").write_text("a file where the remote wants its folder")
+    words = ["--monitor-cmd", "false", "--remotes", "http", "--cache", str(CACHE)]
+    words += ["--scenarios", "happy-path,bomb", "--run", str(tmp_path / "run")]
+    assert cli.main(words) == 3
+    said = capsys.readouterr().out
+    assert said.count("not run: the remote did not come up: ") == 2, said
