@@ -6,9 +6,28 @@
 # SECURITY_MIRROR, when given, is written into the image's sources so that builds get updates.
 set -eu
 suite=$1 mirror=$2 tag=$3 security=${4:-}
+for address in "$mirror" "$security"; do
+    host=${address#*://}
+    case ${host%%/*} in
+    *@*)
+        echo "make-base.sh: a mirror's address with a user or a password would stand in the image;" \
+            "give one without" >&2
+        exit 2
+        ;;
+    esac
+done
+
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
+clean() {
+    # debootstrap mounts the machine's own /proc and /sys while it works, and may be killed.
+    awk -v under="$work/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r |
+        while read -r mounted; do umount "$mounted" || umount --lazy "$mounted" || true; done
+    rm -rf --one-file-system "$work"
+}
+trap clean EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # /dev and /proc are the engine's business; minbase is what the slim images are made from.
 debootstrap --variant=minbase "$suite" "$work/root" "$mirror" >"$work/log" 2>&1 || {
@@ -26,4 +45,10 @@ echo 'Acquire::Languages "none";' >"$work/root/etc/apt/apt.conf.d/90-small"
 rm -rf "$work"/root/var/cache/apt/archives/*.deb "$work"/root/var/lib/apt/lists/* \
     "$work"/root/var/log/* "$work"/root/usr/share/doc/* "$work"/root/usr/share/man/* \
     "$work"/root/usr/share/locale/*
-tar -C "$work/root" -c . | docker import -c 'CMD ["bash"]' - "$tag"
+{ tar -C "$work/root" --one-file-system -c . || : >"$work/torn"; } |
+    docker import -c 'CMD ["bash"]' - "$tag"
+if [ -e "$work/torn" ]; then
+    docker image rm "$tag" >/dev/null
+    echo "make-base.sh: tar could not read all of the new system" >&2
+    exit 1
+fi

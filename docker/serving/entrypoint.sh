@@ -12,14 +12,17 @@ case ${1:-} in
 *) exec "$@" ;;
 esac
 
+# Process 1 ignores what it has no handler for; nothing else runs yet.
+trap 'exit 143' TERM INT
 if [ -n "${WAIT_FOR_MODEL:-}" ]; then
     # Beside a monitor that still has to install the first release.
     until [ -f "$WAIT_FOR_MODEL/serving_server_conf.prototxt" ]; do sleep 0.5; done
 fi
+# -1: every process of this container but process 1 itself. Set first: the launcher must not be
+# there without it.
+trap 'kill -TERM -1 || true; wait; exit 143' TERM INT
 "$@" &
 launcher=$!
-# -1: every process of this container but process 1 itself.
-trap 'kill -TERM -1; wait; exit 143' TERM INT
 code=0
 wait "$launcher" || code=$?
 exit "$code"

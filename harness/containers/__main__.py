@@ -4,7 +4,8 @@ python -m harness.containers ready              what is missing, what to type (A
 python -m harness.containers build [IMAGE …]    builds what is not up to date
 python -m harness.containers up [REMOTE …]      remotes up until Ctrl-C, and how to reach them
 python -m harness.containers down [PROJECT …]   removes what a run left (all of ours without names)
-python -m harness.containers clean              the same, and all images built here
+python -m harness.containers prune              removes images that a newer one has superseded
+python -m harness.containers clean              down, and all images built here
 python -m harness.containers config             the compose file as Compose understands it
 """
 
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--folder", type=Path, help="where data and logs go (a temporary one)")
     down = commands.add_parser("down", help="remove what a run left behind")
     down.add_argument("projects", nargs="*", metavar="PROJECT", help="default: all of ours")
+    commands.add_parser("prune", help="remove images that a newer one has superseded")
     commands.add_parser("clean", help="down, and remove every image built here")
     commands.add_parser("config", help="the compose file as Compose understands it")
     return parser
@@ -100,6 +102,11 @@ def _down(args: argparse.Namespace) -> None:
     _say(cleaning.down(args.projects or None))
 
 
+def _prune(_: argparse.Namespace) -> None:
+    engine.require()
+    _say(cleaning.remove_superseded())
+
+
 def _clean(_: argparse.Namespace) -> None:
     _say(cleaning.down(None))
     _say(cleaning.remove_images())
@@ -115,6 +122,7 @@ _COMMANDS = {
     "build": _build,
     "up": _up,
     "down": _down,
+    "prune": _prune,
     "clean": _clean,
     "config": _config,
 }

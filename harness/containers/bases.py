@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
+from urllib.parse import urlsplit
 
 from ..errors import BadInput, Failed
 from ..paths import repository_root
@@ -41,7 +42,8 @@ def made_here(suite: str) -> str:
 def parse_sources(texts: Iterable[str]) -> Mirrors:
     """The first Debian archive and security mirror in apt sources of either format.
 
-    Raises ``BadInput`` when there is none.
+    Raises ``BadInput`` when there is none, and for one with a password in its address: it would
+    stand in the image.
     """
     archive: Optional[str] = None
     security: Optional[str] = None
@@ -60,6 +62,14 @@ def parse_sources(texts: Iterable[str]) -> Mirrors:
             "no Debian mirror stands in /etc/apt, so debootstrap has nothing to work from; "
             "name base images in BASE_IMAGE_BOOKWORM and BASE_IMAGE_BULLSEYE"
         )
+    for address in filter(None, (archive, security)):
+        if "@" in urlsplit(address).netloc:
+            raise BadInput(
+                f"the address of the mirror {urlsplit(address).hostname} in /etc/apt holds a user "
+                "or a password, which everybody who has the image would read; move them to "
+                "/etc/apt/auth.conf.d, or name base images in BASE_IMAGE_BOOKWORM and "
+                "BASE_IMAGE_BULLSEYE"
+            )
     return Mirrors(archive, security)
 
 

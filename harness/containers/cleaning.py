@@ -54,6 +54,36 @@ def remove_images() -> str:
     return f"removed {len(before)} images"
 
 
+def remove_superseded() -> str:
+    """Removes images of ours that a newer one has taken the place of; gives a sentence.
+
+    What a container stands on stays, and so does what the newest stand on.
+    """
+    latest = {engine.image_id(f"hot-loading/{name}:latest") for name in images.IMAGES}
+    kept = 0
+    removed = 0
+    for name, image in _tagged():
+        if image in latest:
+            continue
+        # By name and without force: the engine refuses what somebody uses.
+        engine.docker("image", "rm", name, deadline_s=120, check=False)
+        if engine.image_id(name) is None:
+            removed += 1
+        else:
+            kept += 1
+    words = f"removed {removed} superseded images" if removed else "no image is superseded"
+    return f"{words}; {kept} are in use" if kept else words
+
+
+def _tagged() -> list[tuple[str, str]]:
+    """Name with tag, and id, of every image that ``images`` built, newest first."""
+    filters = ["--filter", f"label={images.LABEL}", "--filter", "reference=hot-loading/*"]
+    shape = "{{.Repository}}:{{.Tag}} {{.ID}}"
+    found = engine.docker("image", "ls", "--no-trunc", *filters, "--format", shape)
+    pairs = [line.split() for line in found.splitlines()]
+    return [(name, image) for name, image in pairs if not name.endswith("<none>")]
+
+
 def built_images() -> list[str]:
     """Ids of the images that ``images`` built, each once, newest first."""
     # By name too: what somebody built on one of them has inherited the label.

@@ -157,6 +157,14 @@ def containers(project: str, service: Optional[str] = None) -> list[str]:
     return docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
 
 
+def states(project: str) -> dict[str, tuple[str, str]]:
+    """Each service's container and its state: ``running``, ``paused``, ``exited`` and so on."""
+    shape = f'{{{{.Label "{SERVICE_LABEL}"}}}} {{{{.ID}}}} {{{{.State}}}}'
+    filters = ["--filter", f"label={PROJECT_LABEL}={project}"]
+    lines = docker("ps", "--all", "--no-trunc", *filters, "--format", shape).splitlines()
+    return {service: (container, state) for service, container, state in map(str.split, lines)}
+
+
 def inspect(container: str) -> dict[str, Any]:
     """Everything the engine knows of a container."""
     found: list[dict[str, Any]] = json.loads(docker("inspect", container))

@@ -16,10 +16,10 @@ IGNORED = ("__pycache__", ".*_cache", "build", "dist", "*.egg-info", "*.pyc")
 
 
 def files_under(path: Path) -> list[Path]:
-    """The files of a folder, sorted, without caches; of a file, the file."""
+    """The files of a folder, without caches; of a file, the file."""
     if path.is_file():
         return [path]
-    return sorted(
+    return [
         file
         for file in path.rglob("*")
         if file.is_file()
@@ -29,22 +29,24 @@ def files_under(path: Path) -> list[Path]:
             for part in file.relative_to(path).parts
             for pattern in IGNORED
         )
-    )
+    ]
 
 
 def content_hash(inputs: Iterable[tuple[str, Path]], words: Iterable[str]) -> str:
-    """12 hexadecimal digits over files (name inside, executable bit, bytes) and plain words.
+    """12 hexadecimal digits over files (path inside, executable bit, bytes) and plain words.
 
-    ``inputs`` are pairs of a name and a file or folder; the name stands for it in the hash, so
-    that it does not depend on where the checkout lies.
+    ``inputs`` are pairs of a path inside the build context (``.`` for its root) and the file or
+    folder that goes there: the hash does not depend on where the checkout lies, and is the same
+    for the checkout and for a context filled from it.
     """
-    total = hashlib.sha256()
+    lines = set()
     for name, path in inputs:
         for file in files_under(path):
-            inside = name if file == path else f"{name}/{file.relative_to(path).as_posix()}"
+            inside = Path(name) if file == path else Path(name) / file.relative_to(path)
             executable = "x" if file.stat().st_mode & 0o100 else "-"
             digest = hashlib.sha256(file.read_bytes()).hexdigest()
-            total.update(f"{inside}\0{executable}\0{digest}\n".encode())
+            lines.add(f"{inside.as_posix()}\0{executable}\0{digest}\n".encode())
+    total = hashlib.sha256(b"".join(sorted(lines)))
     for word in words:
         total.update(f"{word}\0".encode())
     return total.hexdigest()[:12]

@@ -9,24 +9,23 @@ that a build needs nothing but an apt mirror.
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from ..errors import BadInput
 from ..paths import cache_dir, repository_root
-from . import bases, engine, staging
+from . import bases, builder, engine, staging
 from .hashing import IGNORED, content_hash
 from .packages import Selection
 
-_BUILD_DEADLINE_S = 900.0
 #: On every image of ours; Compose gives containers labels of its own.
 LABEL = "org.hot-loading.image"
+
+_APT = ("apt-install.sh", "docker/base/apt-install.sh")
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Image:
     name: str
     suite: str
     on: Optional[str] = None
-    sources: tuple[tuple[str, str], ...] = ()
+    sources: tuple[tuple[str, str], ...] = (_APT,)
     stage: Optional[Callable[[Path], None]] = None
     recipe: Callable[[], list[str]] = field(default=list)
 
@@ -89,7 +88,7 @@ IMAGES = {
         Image(
             "monitor",
             "bookworm",
-            sources=(("monitor", "monitor"),),
+            sources=(_APT, ("monitor", "monitor")),
             stage=MONITOR_PACKAGES.stage,
             recipe=MONITOR_PACKAGES.recipe,
         ),
@@ -97,27 +96,12 @@ IMAGES = {
 }
 
 
-def ca_bundle() -> Optional[Path]:
-    """The certificate authorities to hand to a build: ``DOCKER_BUILD_CA``, or None.
-
-    Only an apt mirror behind https needs them; certificates are public, so a layer may hold them.
-    """
-    given = os.environ.get("DOCKER_BUILD_CA")
-    if not given:
-        return None
-    path = Path(given)
-    if not path.is_file():
-        raise BadInput(f"DOCKER_BUILD_CA={given} is not a file; name a PEM bundle or unset it")
-    return path
-
-
-def tag(image: Image, base: str) -> str:
+def tag(image: Image, inputs: Sequence[tuple[str, Path]], base: str) -> str:
     """The image's name with the hash of what it is made from.
 
-    ``base`` is the base image's id, so that a newer base makes a newer image.
+    ``inputs`` are the checkout's files or a context that holds them; ``base`` is the base image's
+    id, so that a newer base makes a newer image.
     """
-    authorities = ca_bundle()
-    inputs = image.inputs() + ([("ca/bundle.crt", authorities)] if authorities else [])
     return f"hot-loading/{image.name}:{content_hash(inputs, [base, *image.recipe()])}"
 
 
@@ -140,45 +124,54 @@ def ensure(
             base = bases.ensure(image.suite, say, allow)
     with (cache_dir("docker") / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = tag(image, engine.image_id(base) or base)
-        if engine.image_id(wanted) is None:
-            _build(image, base, wanted, say)
+        base_id = engine.image_id(base) or base
+        wanted = tag(image, image.inputs(), base_id)
+        found = engine.image_id(wanted)
+        if found is None:
+            wanted = _build(image, base, base_id, say)
+            found = engine.image_id(wanted)
+        # For people who type compose commands of their own, and for docker/example.
+        latest = f"hot-loading/{name}:latest"
+        if engine.image_id(latest) != found:
+            engine.docker("tag", wanted, latest)
         return wanted
 
 
-def _build(image: Image, base: str, wanted: str, say: Callable[[str], None]) -> None:
-    say(f"building {wanted}")
+def _build(image: Image, base: str, base_id: str, say: Callable[[str], None]) -> str:
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=cache_dir("docker"), prefix=f"{image.name}-") as context:
-        fill_context(image, Path(context))
-        engine.docker(
-            *("build", "--quiet", "--tag", wanted, "--label", f"{LABEL}={image.name}"),
-            *("--build-arg", f"BASE_IMAGE={base}", context),
-            deadline_s=_BUILD_DEADLINE_S,
-        )
-    # For people who type compose commands of their own, and for docker/example.
-    engine.docker("tag", wanted, f"hot-loading/{image.name}:latest")
-    say(f"built {wanted} in {time.monotonic() - begin:.0f} s")
+    place = cache_dir("docker")
+    # Whoever holds the lock is alone: what a killed build left is nobody's.
+    for left in place.glob(f"context-{image.name}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=f"context-{image.name}-") as name:
+        context = Path(name)
+        copy_sources(image, context)
+        # Of what was copied: a file may have been saved since it was hashed.
+        made = tag(image, [(".", context)], base_id)
+        say(f"building {made}")
+        if image.stage is not None:
+            image.stage(context)
+        _make_readable(context)
+        options = ["--label", f"{LABEL}={image.name}", "--build-arg", f"BASE_IMAGE={base}"]
+        builder.build(context, made, options)
+    say(f"built {made} in {time.monotonic() - begin:.0f} s")
+    return made
 
 
-def fill_context(image: Image, context: Path) -> None:
-    """Puts together the build context: the image's folder, sources, what is staged, the CA."""
+def copy_sources(image: Image, context: Path) -> None:
+    """Fills a build context with the image's folder and its further sources."""
     ignored = shutil.ignore_patterns(*IGNORED)
-    shutil.copytree(image.folder, context, dirs_exist_ok=True, ignore=ignored)
-    for name, path in image.sources:
-        source, target = repository_root() / path, context / name
+    for name, source in image.inputs():
+        target = context / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, dirs_exist_ok=True, ignore=ignored)
         else:
             shutil.copy2(source, target)
-    (context / "ca").mkdir(exist_ok=True)
-    authorities = ca_bundle()
-    if authorities is not None:
-        shutil.copy(authorities, context / "ca" / "bundle.crt")
-    if image.stage is not None:
-        image.stage(context)
-    # The services do not run as root: a checkout made with umask 077 must be readable all the same.
+
+
+def _make_readable(context: Path) -> None:
+    """The services do not run as root: a checkout made with umask 077 must be readable as well."""
     for item in context.rglob("*"):
         if not item.is_symlink():
             mode = item.stat().st_mode

@@ -7,6 +7,7 @@ context, out of its cache and with its certificates, so that a build needs no pa
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,24 +39,37 @@ class Selection:
         return select(lock.read_text(), parse_names(names.read_text()), lock.name)
 
     def recipe(self) -> list[str]:
-        """What stands for the packages in an image's hash."""
-        return [self.python, self.requirements()]
+        """What stands for ``stage`` in an image's hash."""
+        return [self.requirements(), *self._options()]
+
+    def _options(self) -> list[str]:
+        """What decides which files are installed."""
+        return [
+            *("--no-deps", "--require-hashes"),
+            *("--python-version", self.python, "--python-platform", "x86_64-unknown-linux-gnu"),
+        ]
 
     def stage(self, context: Path) -> None:
-        """Installs the packages into ``context/site-packages``. Raises ``Failed``."""
+        """Installs the packages into ``context/site-packages``, and names them in ``python.txt``.
+
+        Raises ``Failed``.
+        """
         wanted = context / "requirements.txt"
         wanted.write_text(self.requirements())
         engine.command(
             [
-                *(uv(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+                *(uv(), "pip", "install", "--quiet", *self._options()),
                 *("--target", str(context / "site-packages"), "--link-mode", "hardlink"),
-                *("--python-version", self.python, "--python-platform", "x86_64-unknown-linux-gnu"),
                 *("--requirements", str(wanted)),
             ],
             _DEADLINE_S,
             environment={"UV_NO_PROGRESS": "1"},
         )
         wanted.unlink()
+        # What uv did install: a pin with a marker for another Python is left out.
+        found = importlib.metadata.distributions(path=[str(context / "site-packages")])
+        names = sorted(f"{one.metadata['Name']}=={one.version}\n" for one in found)
+        (context / "python.txt").write_text("".join(names))
 
 
 def uv() -> str:

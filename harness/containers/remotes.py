@@ -16,6 +16,7 @@ from ..errors import BadInput
 from ..ports import free_port, free_ports, free_range
 from ..remotes import REMOTES
 from ..remotes.base import Remote
+from ..remotes.hdfs import client_properties
 from . import images, probes
 from .stack import Stack
 
@@ -70,6 +71,10 @@ class ContainerRemote(Remote):
 
     def disconnect(self, service: Optional[str] = None) -> None:
         self._stack.disconnect(service)
+
+    def check(self) -> None:
+        if self._stack.is_up:
+            self._stack.check()
 
     @property
     def logs(self) -> list[Path]:
@@ -181,13 +186,7 @@ class ContainerHdfs(ContainerRemote):
         """A ``hadoop`` command on this machine whose configuration names this HDFS."""
         if self._hadoop is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            properties = {
-                "fs.defaultFS": self.fs_url,
-                "dfs.replication": 1,
-                # The DataNode knows itself by an address inside; its host name is 127.0.0.1.
-                "dfs.client.use.datanode.hostname": "true",
-            }
-            self._client_configuration.write_text(hadoop.site_xml(properties))
+            self._client_configuration.write_text(hadoop.site_xml(client_properties(self.fs_url)))
             self._hadoop = hadoop.hadoop_command(
                 self.folder / "bin", configuration=self._client_configuration
             )

@@ -139,6 +139,8 @@ class ContainerServing(Serving):
             (service,),
             variables,
             profile=None if service == "serving" else service,
+            # The launcher, its shell and the engine end one after the other.
+            stop_grace_s=15,
         )
 
     def start(self) -> None:
@@ -183,6 +185,9 @@ class ContainerServing(Serving):
 
     def resume(self) -> None:
         self._stack.resume()
+
+    def disconnect(self) -> None:
+        self._stack.disconnect()
 
     def check(self) -> None:
         """Raises ``Failed`` with the end of the launcher's output when the server is gone."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import subprocess
-import sys
+import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -18,11 +18,14 @@ from typing import Any, Callable, Optional
 from ..errors import BadInput, Failed
 from ..waits import tail, wait_for
 from . import compose, engine, sweep
+from .lifeline import Lifeline
 
 #: Whose files the services write when the harness is root's: nobody's on most machines.
 SERVICE_UID = 10001
 _UP_DEADLINE_S = 120.0
 _DOWN_DEADLINE_S = 60.0
+#: Where our images say which packages, jars and wheels they hold.
+_CONTENTS = "/usr/share/hot-loading"
 
 
 class Stack:
@@ -31,6 +34,7 @@ class Stack:
     ``folder`` holds the data folders (``data``: those a service writes to, made here), the
     settings and the logs; ``variables`` fill the compose file's ``${…}``. ``profile`` names a
     Compose profile that the services belong to. ``files`` are Compose files, later ones on top.
+    ``stop_grace_s`` lies between SIGTERM and SIGKILL.
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class Stack:
         data: Sequence[str] = (),
         profile: Optional[str] = None,
         files: Sequence[Path] = (),
-        stop_grace_s: int = 2,
+        stop_grace_s: int = 5,
     ) -> None:
         self.folder = folder.absolute()
         self.services = tuple(services)
@@ -52,10 +56,12 @@ class Stack:
         self._profile = profile
         self._files = tuple(files) or (compose.compose_file(),)
         self._stop_grace_s = stop_grace_s
-        self._sweeper: Optional[subprocess.Popen[bytes]] = None
-        self._lifeline: Optional[int] = None
+        self._lifeline: Optional[Lifeline] = None
         self._life = 0
         self._log_files: list[Path] = []
+        # Services that were stopped or killed by us and not started since.
+        self._broken: set[str] = set()
+        self._next_look = 0.0
 
     # -- up and down ---------------------------------------------------------------------------
 
@@ -75,9 +81,11 @@ class Stack:
         compose.command()
         self._prepare_folder()
         self._life += 1
-        self._hold_lifeline()
+        self._broken.clear()
+        self._lifeline = Lifeline(self.project, self.folder / "logs", self._life)
         try:
             self.compose("up", "--detach", *self.services, deadline_s=_UP_DEADLINE_S)
+            self._note_images()
         except BaseException:
             self.down()
             raise
@@ -86,7 +94,7 @@ class Stack:
         """Stops and removes containers, networks and volumes, keeps the logs. Safe to repeat."""
         if not self.is_up:
             return
-        word = b""
+        clean = False
         try:
             with contextlib.suppress(Failed):
                 # A paused container cannot be stopped.
@@ -100,10 +108,11 @@ class Stack:
             # Compose leaves what it cannot account for (a network somebody disconnected).
             sweep.remove(engine.client(), self.project)
             # Only when nothing is found any more is there nothing left for the sweeper to do.
-            if not sweep.remove(engine.client(), self.project):
-                word = b"done"
+            clean = not sweep.remove(engine.client(), self.project)
         finally:
-            self._let_go(word)
+            line, self._lifeline = self._lifeline, None
+            if line is not None:
+                line.let_go(done=clean)
 
     def compose(self, *arguments: str, deadline_s: float = 60.0) -> str:
         """Runs a Compose command on this project."""
@@ -146,6 +155,8 @@ class Stack:
         if uid == os.getuid() and uid != 0 and engine.rootless():
             uid = gid = 0  # a rootless engine's root is the user
         return {
+            # For a person who wants to look on: `docker compose --env-file compose.env ps`.
+            "COMPOSE_PROJECT_NAME": self.project,
             "RUN_FOLDER": str(self.folder),
             "RUN_AS": f"{uid}:{gid}",
             **self._variables,
@@ -174,56 +185,38 @@ class Stack:
         )
         (self.folder / "passwd").chmod(0o644)
 
-    # -- the sweeper ---------------------------------------------------------------------------
-
-    def _hold_lifeline(self) -> None:
-        reading, writing = os.pipe()
-        logs = self.folder / "logs"
-        logs.mkdir(exist_ok=True)
-        try:
-            self._sweeper = subprocess.Popen(
-                [
-                    *(sys.executable, "-S", "-E", sweep.__file__, str(reading)),
-                    *(engine.client(), self.project, str(logs), str(self._life)),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[reading],
-                start_new_session=True,
-            )
-        except BaseException:
-            os.close(writing)
-            raise
-        finally:
-            os.close(reading)
-        self._lifeline = writing
-
-    def _let_go(self, word: bytes) -> None:
-        if self._lifeline is not None:
-            os.write(self._lifeline, word)
-            os.close(self._lifeline)
-            self._lifeline = None
-        if self._sweeper is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._sweeper.wait(60)
-            self._sweeper = None
+    def _note_images(self) -> None:
+        """Writes into ``images/SERVICE/`` which image a service runs and what lies in it."""
+        for service in self.services:
+            folder = self.folder / "images" / service
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            for container in self._containers(service):
+                seen = engine.inspect(container)
+                name = f"{seen['Config']['Image']}\n{seen['Image']}\n"
+                (folder / "image.txt").write_text(name)
+                # The vendor's image has no such folder.
+                source = f"{container}:{_CONTENTS}/."
+                engine.docker("cp", source, str(folder), check=False)
 
     # -- faults --------------------------------------------------------------------------------
 
     def start(self, service: str) -> None:
         """Starts a stopped or killed service again, on the network."""
+        self._broken.discard(service)
         self._each(service, self._connect)
         self._each(service, lambda name, _: engine.docker("start", name))
 
     def stop(self, service: Optional[str] = None) -> None:
         """SIGTERM to a service (all without one), SIGKILL after a grace."""
+        self._broken.update(self.services if service is None else (service,))
         self._each(service, self._unpause)
         grace = ("--time", str(self._stop_grace_s))
         self._each(service, lambda name, _: engine.docker("stop", *grace, name))
 
     def kill(self, service: Optional[str] = None) -> None:
         """SIGKILL to a service (all without one); nothing happens to one that does not run."""
+        self._broken.update(self.services if service is None else (service,))
         self._each(service, self._unpause)
         self._each(service, self._kill)
 
@@ -249,18 +242,32 @@ class Stack:
         return None
 
     def check(self) -> None:
-        """Raises ``Failed`` with the end of the log when a service is not running."""
-        for service in self.services:
-            for container in self._containers(service):
-                state = engine.inspect(container)["State"]
-                if state["Running"]:
-                    continue
-                self.keep_logs()
-                log = self._log(service)
+        """Raises ``Failed`` with the end of the log when a service has ended by itself.
+
+        Looks once a second at most: those who wait ask much more often, and asking costs 30 ms.
+        """
+        if time.monotonic() >= self._next_look:
+            self._look([name for name in self.services if name not in self._broken])
+            self._next_look = time.monotonic() + 1
+
+    def _look(self, services: Sequence[str]) -> None:
+        states = engine.states(self.project)
+        for service in services:
+            if service not in states:
                 raise Failed(
-                    f"the container of {service} ended with exit code {state['ExitCode']}"
-                    f"\n--- last lines of {log}\n{tail(log)}"
+                    f"the container of {service} is gone: somebody else has removed it "
+                    "(`docker system prune`?), or the engine was started anew"
                 )
+            container, state = states[service]
+            if state in ("running", "paused"):
+                continue
+            self.keep_logs()
+            log = self._log(service)
+            code = engine.inspect(container)["State"]["ExitCode"]
+            raise Failed(
+                f"the container of {service} ended with exit code {code}"
+                f"\n--- last lines of {log}\n{tail(log)}"
+            )
 
     def wait_ready(self, works: Callable[[], bool], what: str, deadline_s: float) -> None:
         """Waits until ``works()`` is true; any of its exceptions counts as not yet.
@@ -269,8 +276,12 @@ class Stack:
         """
         if not self.is_up:
             raise Failed(f"{what} cannot be ready: its containers were never started")
+
+        def alive() -> None:
+            self._look(self.services)
+
         try:
-            wait_for(works, what, deadline_s, every_s=0.2, retry_on=(Exception,), alive=self.check)
+            wait_for(works, what, deadline_s, every_s=0.2, retry_on=(Exception,), alive=alive)
         except Failed as error:
             self.keep_logs()
             tails = [f"--- last lines of {log}\n{tail(log, 8)}" for log in self.logs[-3:]]

@@ -13,10 +13,12 @@ from pathlib import Path
 from ..hadoop import fetch_jars
 from ..hadoop._jars import JARS
 
+_CORE_SITE = "<configuration/>\n"
+
 
 def jars_recipe() -> list[str]:
-    """Hadoop's jars by name and digest, for an image's hash."""
-    return [f"{jar.coordinates} {jar.sha256}" for jar in JARS]
+    """What stands for ``stage_jars`` in an image's hash: each jar's name and digest."""
+    return [*(f"{jar.coordinates} {jar.sha256}" for jar in JARS), _CORE_SITE]
 
 
 def stage_jars(context: Path) -> None:
@@ -27,8 +29,10 @@ def stage_jars(context: Path) -> None:
         link_or_copy(jar, target / jar.name)
     # What Hadoop wants on its class path beside jars; a folder there would forbid class archives.
     with zipfile.ZipFile(target / "configuration.jar", "w") as archive:
-        archive.writestr("core-site.xml", "<configuration/>\n")
+        archive.writestr("core-site.xml", _CORE_SITE)
         archive.write(context / "log4j.properties", "log4j.properties")
+    lines = [f"{jar.coordinates} sha256:{jar.sha256}\n" for jar in JARS]
+    (context / "jars.txt").write_text("".join(lines))
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -22,6 +22,17 @@ _CLOSE_RETRY = "dfs.client.block.write.locateFollowingBlock.initial.delay.ms"
 _ARCHIVE_S = 60.0
 
 
+def client_properties(fs_url: str) -> dict[str, object]:
+    """How Hadoop's own clients reach a small HDFS of ours, wherever it runs."""
+    return {
+        "fs.defaultFS": fs_url,
+        "dfs.replication": 1,
+        # A DataNode is reached by the name it was told, which is the outside's 127.0.0.1.
+        "dfs.client.use.datanode.hostname": "true",
+        _CLOSE_RETRY: 20,
+    }
+
+
 class LocalHdfs(LocalRemote):
     """``services`` are ``namenode`` and ``datanode``. Needs Java 17 or 21 and the jars
     (``harness.hadoop.fetch_jars``)."""
@@ -44,7 +55,7 @@ class LocalHdfs(LocalRemote):
         self._rpc, self._web, data, data_web, data_ipc = free_ports(5)
         configuration = self.folder / "hdfs-site.xml"
         configuration.write_text(hadoop.site_xml(self._properties(data, data_web, data_ipc)))
-        self._client_configuration.write_text(hadoop.site_xml(self._client_properties()))
+        self._client_configuration.write_text(hadoop.site_xml(client_properties(self.fs_url)))
         name_folder = self.folder / "name"
         if not name_folder.is_dir():
             hadoop.formatted_name_folder(name_folder, configuration)
@@ -92,13 +103,6 @@ class LocalHdfs(LocalRemote):
             _CLOSE_RETRY: 20,
             "ipc.client.connect.retry.interval": 200,
             "ipc.client.connect.max.retries": 50,
-        }
-
-    def _client_properties(self) -> dict[str, object]:
-        return {
-            "fs.defaultFS": f"hdfs://{OUTSIDE}:{self._rpc}",
-            "dfs.replication": 1,
-            _CLOSE_RETRY: 20,
         }
 
     @property

@@ -1,191 +1,38 @@
-"""Containers that break while a monitor pulls: afterwards it installs the release all the same.
-
-One fault for each service, from outside: killed and started again, paused, disconnected. The
-tarball is large and the monitor's rate limited, so that the fault meets a pull under way.
-"""
+"""The contracts of broken remotes and servers, kept by the ones in containers."""
 
 from __future__ import annotations
 
-import json
-import random
-import re
-import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
 
 import pytest
 
-from harness.containers.remotes import ContainerRemote
-from harness.process import Process
-from harness.waits import wait_for
-from producer import _manifest
-from producer._errors import RemoteError
-from producer._pack import pack
-from producer._publish import publish
+from harness import containers
+from harness.ports import free_port
+from harness.serving.base import Serving
 from tests.conftest import Releases
-from tests.docker.fleet import healthy, publisher
+from tests.docker.fleet import healthy, left_in_engine
+from tests.faults.test_pulls import Healthy, PullFaults
+from tests.faults.test_servers import MODEL, READY_S, ServerFaults, first_release
 
 pytestmark = pytest.mark.docker
 
-MODEL, TARBALL, DONEFILE = "uci_housing_model", "uci_housing.tar.gz", "donefile"
-# More than all the buffers between a server and the monitor hold (the engine's proxy has some,
-# too), so that a pull needs the server to its end.
-EXTRA_BYTES = 32_000_000
-RATE = EXTRA_BYTES // 10
-DEADLINE_S = 150.0
+
+class TestPullsFromContainers(PullFaults):
+    @pytest.fixture
+    def bring(self, request: pytest.FixtureRequest) -> Healthy:
+        return lambda name: healthy(name, request)
 
 
-class Watched:
-    """A remote with a monitor at work on it, and the live directory that it keeps."""
-
-    def __init__(
-        self, remote: ContainerRemote, kind: str, folder: Path, releases: Releases
-    ) -> None:
-        self.remote = remote
-        self.folder = folder
-        self.live = folder / "live" / MODEL
-        self._tmp = folder / "live" / "_tmp"
-        self._releases = releases
-        self._publisher = publisher(remote)
-        (folder / "live").mkdir()
-        argv = [sys.executable, "-m", "monitor", *remote.monitor_options(kind), "--debug"]
-        argv += ["--remote_model_name", TARBALL, "--remote_donefile_name", DONEFILE]
-        argv += ["--local_path", ".", "--local_model_name", MODEL, "--local_tmp_path", "_tmp"]
-        argv += ["--unpacked_filename", MODEL, "--rate_limit", str(RATE)]
-        argv += ["--interval", "0.3", "--timeout", "2", "--backoff_max", "1"]
-        self.monitor = Process("monitor", argv, log=folder / "monitor.log", cwd=folder / "live")
-
-    def publish(self, number: int, extra_bytes: int = EXTRA_BYTES) -> None:
-        """A release with the model of the producer's release ``number`` and a large file."""
-        event = self._releases.published[number - 1]
-        staged = self.folder / f"release-{number}"
-        shutil.copytree(self._releases.model(number), staged / MODEL)
-        (staged / MODEL / "extra.bin").write_bytes(random.Random(number).randbytes(extra_bytes))
-        packed = pack(staged / MODEL, MODEL, staged / TARBALL)
-        manifest = {**event["manifest"], "size": packed.size, "sha256": packed.sha256}
-        (staged / DONEFILE).write_bytes(_manifest.encode(manifest))
-
-        def published() -> bool:
-            publish(self._publisher, staged / TARBALL, staged / DONEFILE)
-            return True
-
-        # Like the producer, again: a DataNode's first call to a restarted NameNode fails.
-        wait_for(published, f"release {number} to be published", 60, retry_on=(RemoteError,))
-
-    def installed(self) -> Optional[int]:
-        """The number of the release in the live directory, by the monitor's own record."""
-        try:
-            state: dict[str, Any] = json.loads((self.live / ".monitor-state.json").read_text())
-        except FileNotFoundError:
-            return None
-        number = state["identity"]["release"]
-        assert isinstance(number, int)
-        return number
-
-    def wait_for_release(self, number: int) -> None:
-        """Until release ``number`` is installed, with the files that it was published with."""
-        wait_for(
-            lambda: self.installed() == number,
-            f"release {number} in the live directory",
-            DEADLINE_S,
-            alive=self.monitor.check,
-            last_seen=lambda: f"release {self.installed()}",
-            log=self.monitor.log,
-        )
-        for path in (self.folder / f"release-{number}" / MODEL).iterdir():
-            assert (self.live / path.name).read_bytes() == path.read_bytes(), path.name
-
-    def wait_for_a_pull_under_way(self) -> None:
-        """Until some of the tarball has come."""
-
-        def begun() -> bool:
-            sizes = [path.stat().st_size for path in self._tmp.rglob("*") if path.is_file()]
-            return any(0 < size < EXTRA_BYTES // 4 for size in sizes)
-
-        wait_for(
-            begun,
-            "a pull under way",
-            DEADLINE_S,
-            alive=self.monitor.check,
-            log=self.monitor.log,
-            every_s=0.01,
-        )
-
-    def wait_for_a_failure(self, file: str) -> None:
-        """Until the monitor has logged that it could not read ``file``, whatever its words."""
-        failed = re.compile(rf"WARNING .* cannot \w+ \S*{re.escape(file)}")
-        wait_for(
-            lambda: failed.search(self.monitor.log.read_text()),
-            f"the monitor to log that it cannot read {file}",
-            DEADLINE_S,
-            alive=self.monitor.check,
-            log=self.monitor.log,
-        )
-
-
-@pytest.fixture
-def watched(
-    request: pytest.FixtureRequest, releases: Releases, tmp_path: Path
-) -> Iterator[Watched]:
-    """A small release 1 installed; the remote and the monitor's type are the parameters."""
-    name, kind = request.param
-    made = Watched(healthy(name, request), kind, tmp_path, releases)
-    made.publish(1, extra_bytes=10)
-    with made.monitor:
-        made.wait_for_release(1)
-        yield made
-
-
-def with_remote(name: str, kind: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("watched", [(name, kind)], indirect=True, ids=[kind])
-
-
-@with_remote("hdfs", "webhdfs")
-def test_a_datanode_killed_during_a_pull_delays_the_release_and_does_not_lose_it(
-    watched: Watched,
-) -> None:
-    watched.publish(2)
-    watched.wait_for_a_pull_under_way()
-    watched.remote.kill("datanode")
-    watched.wait_for_a_failure(TARBALL)
-    assert watched.installed() == 1
-    watched.remote.start("datanode")
-    watched.wait_for_release(2)
-
-
-@with_remote("hdfs", "webhdfs")
-def test_a_namenode_started_again_finds_the_monitor_waiting(watched: Watched) -> None:
-    watched.remote.kill("namenode")
-    watched.wait_for_a_failure(DONEFILE)
-    watched.remote.start("namenode")
-    watched.remote.ready(DEADLINE_S)
-    watched.publish(2, extra_bytes=10)
-    watched.wait_for_release(2)
-
-
-@with_remote("ftp", "ftp")
-def test_an_ftp_server_paused_during_a_pull_delays_the_release_and_does_not_lose_it(
-    watched: Watched,
-) -> None:
-    watched.publish(2)
-    watched.wait_for_a_pull_under_way()
-    watched.remote.pause()
-    watched.wait_for_a_failure(TARBALL)
-    assert watched.installed() == 1
-    watched.remote.resume()
-    watched.wait_for_release(2)
-
-
-@with_remote("http", "general")
-def test_an_http_server_disconnected_during_a_pull_delays_the_release_and_does_not_lose_it(
-    watched: Watched,
-) -> None:
-    watched.publish(2)
-    watched.wait_for_a_pull_under_way()
-    watched.remote.disconnect()
-    watched.wait_for_a_failure(TARBALL)
-    assert watched.installed() == 1
-    watched.remote.resume()
-    watched.wait_for_release(2)
+@pytest.mark.usefixtures("built")
+class TestServersInContainers(ServerFaults):
+    @pytest.fixture
+    def server(self, tmp_path: Path, releases: Releases) -> Iterator[Serving]:
+        """Release 1 served from a container."""
+        first_release(tmp_path, releases)
+        image = containers.serving_binary("docker")
+        made = containers.serving(tmp_path, model=MODEL, binary=image, port=free_port())
+        with made:
+            made.ready(READY_S)
+            yield made
+        assert left_in_engine(made.stack.project) == []

@@ -1,8 +1,8 @@
 """Remotes that break while a monitor pulls: afterwards it installs the release all the same.
 
-One fault for each service, over local processes: killed and started again, paused, disconnected.
-The tarball is large and the gate before the service slow, so that the fault meets a pull under way
-and not the pause before or after one.
+One fault for each service: killed and started again, paused, disconnected. ``PullFaults`` is run
+over local processes here, and over containers by ``tests/docker``. The tarball is large and the
+monitor's rate limited, so that the fault meets a pull under way and not the pause before or after.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import pytest
 
 from harness.process import Process
+from harness.remotes.base import Remote
 from harness.remotes.services import LocalRemote
 from harness.waits import wait_for
 from producer import _manifest
@@ -28,19 +29,22 @@ from producer._publish import Access, connect, parse, publish
 from tests.conftest import Releases
 from tests.local_remotes import ONE_WORKER, healthy
 
+#: Gives a remote, up and well, by its name.
+Healthy = Callable[[str], Remote]
+
 MODEL, TARBALL, DONEFILE = "uci_housing_model", "uci_housing.tar.gz", "donefile"
-# More than the buffers between server and monitor hold, so that a pull needs the server to its end,
-# and slow enough to be met whatever else the machine does.
-EXTRA_BYTES = 12_000_000
-RATE = EXTRA_BYTES // 6
-DEADLINE_S = 60.0
+# More than the buffers between server and monitor hold (Docker's proxy has some, too), so
+# that a pull needs the server to its end, and slow enough to be met whatever else the machine does.
+EXTRA_BYTES = 32_000_000
+RATE = EXTRA_BYTES // 10
+DEADLINE_S = 150.0
 
 
 class Watched:
     """A remote with a monitor at work on it, and the live directory that it keeps."""
 
     def __init__(
-        self, remote: LocalRemote, folder: Path, releases: Releases, kind: Optional[str]
+        self, remote: Remote, folder: Path, releases: Releases, kind: Optional[str]
     ) -> None:
         self.remote = remote
         self.folder = folder
@@ -58,7 +62,7 @@ class Watched:
         argv = [sys.executable, "-m", "monitor", *remote.monitor_options(kind), "--debug"]
         argv += ["--remote_model_name", TARBALL, "--remote_donefile_name", DONEFILE]
         argv += ["--local_path", ".", "--local_model_name", MODEL, "--local_tmp_path", "_tmp"]
-        argv += ["--unpacked_filename", MODEL]
+        argv += ["--unpacked_filename", MODEL, "--rate_limit", str(RATE)]
         # Impatient, so that an outage of a second is one, and the way back is short.
         argv += ["--interval", "0.3", "--timeout", "2", "--backoff_max", "1"]
         self.monitor = Process("monitor", argv, log=folder / "monitor.log", cwd=folder / "live")
@@ -108,7 +112,7 @@ class Watched:
 
         def begun() -> bool:
             sizes = [path.stat().st_size for path in self._tmp.rglob("*") if path.is_file()]
-            return any(0 < size < EXTRA_BYTES for size in sizes)
+            return any(0 < size < EXTRA_BYTES // 2 for size in sizes)
 
         wait_for(begun, "a pull under way", DEADLINE_S, alive=self.monitor.check,
                  log=self.monitor.log, every_s=0.01)  # fmt: skip
@@ -125,88 +129,104 @@ class Watched:
         )
 
 
-@pytest.fixture
-def watched(
-    request: pytest.FixtureRequest, releases: Releases, tmp_path: Path
-) -> Iterator[Watched]:
-    """Release 1 installed; the remote and the monitor's type are the test's parameters."""
-    name, kind = request.param
-    remote = healthy(name, request)
-    made = Watched(remote, tmp_path, releases, kind)
-    made.publish(1, extra=1)
-    with made.monitor:
-        made.wait_for_release(1)
-        yield made
-    remote.resume()
-
-
 def with_remote(name: str, kind: str) -> pytest.MarkDecorator:
+    """The fixture ``watched`` over this remote, the monitor of this type."""
     return pytest.mark.parametrize("watched", [(name, kind)], indirect=True, ids=[kind])
 
 
-@ONE_WORKER
-@with_remote("hdfs", "webhdfs")
-def test_a_datanode_killed_during_a_pull_delays_the_release_and_does_not_lose_it(
-    watched: Watched,
-) -> None:
-    watched.publish(2)
-    watched.remote.gate("datanode").limit(RATE)
-    watched.wait_for_a_pull_under_way()
-    watched.remote.kill("datanode")
-    watched.wait_for_a_failure(TARBALL)
-    assert watched.installed() == 1
-    watched.remote.start("datanode")
-    watched.wait_for_release(2)
+class PullFaults:
+    """Tests of the class that gives the fixture ``bring``."""
+
+    @pytest.fixture
+    def bring(self, request: pytest.FixtureRequest) -> Healthy:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def watched(
+        self, bring: Healthy, request: pytest.FixtureRequest, releases: Releases, tmp_path: Path
+    ) -> Iterator[Watched]:
+        """Release 1 installed; the remote and the monitor's type are the test's parameters."""
+        name, kind = request.param
+        remote = bring(name)
+        made = Watched(remote, tmp_path, releases, kind)
+        made.publish(1, extra=1)
+        with made.monitor:
+            made.wait_for_release(1)
+            yield made
+        remote.resume()
+
+    @with_remote("hdfs", "webhdfs")
+    def test_a_datanode_killed_during_a_pull_delays_the_release_and_does_not_lose_it(
+        self, watched: Watched
+    ) -> None:
+        watched.publish(2)
+        watched.wait_for_a_pull_under_way()
+        watched.remote.kill("datanode")
+        watched.wait_for_a_failure(TARBALL)
+        assert watched.installed() == 1
+        watched.remote.start("datanode")
+        watched.wait_for_release(2)
+
+    @with_remote("hdfs", "hdfs")
+    def test_a_namenode_started_again_finds_the_monitor_waiting(self, watched: Watched) -> None:
+        watched.remote.kill("namenode")
+        watched.wait_for_a_failure(DONEFILE)
+        watched.remote.start("namenode")
+        watched.remote.ready(DEADLINE_S)
+        watched.publish(2, extra=1)
+        watched.wait_for_release(2)
+
+    @with_remote("ftp", "ftp")
+    def test_an_ftp_server_paused_during_a_pull_delays_the_release_and_does_not_lose_it(
+        self, watched: Watched
+    ) -> None:
+        watched.publish(2)
+        watched.wait_for_a_pull_under_way()
+        watched.remote.pause()
+        watched.wait_for_a_failure(TARBALL)
+        assert watched.installed() == 1
+        watched.remote.resume()
+        watched.wait_for_release(2)
+
+    @with_remote("http", "general")
+    def test_an_http_server_disconnected_during_a_pull_delays_the_release_and_does_not_lose_it(
+        self, watched: Watched
+    ) -> None:
+        watched.publish(2)
+        watched.wait_for_a_pull_under_way()
+        watched.remote.disconnect()
+        watched.wait_for_a_failure(TARBALL)
+        assert watched.installed() == 1
+        watched.remote.resume()
+        watched.wait_for_release(2)
+
+    @with_remote("http", "general")
+    def test_a_server_restarted_during_a_pull_delays_the_release_and_does_not_lose_it(
+        self, watched: Watched
+    ) -> None:
+        watched.publish(2)
+        watched.wait_for_a_pull_under_way()
+        watched.remote.stop("http")
+        watched.wait_for_a_failure(TARBALL)
+        watched.remote.start("http")
+        watched.wait_for_release(2)
 
 
 @ONE_WORKER
-@with_remote("hdfs", "hdfs")
-def test_a_namenode_started_again_finds_the_monitor_waiting(watched: Watched) -> None:
-    watched.remote.kill("namenode")
-    watched.wait_for_a_failure(DONEFILE)
-    watched.remote.start("namenode")
-    watched.remote.ready(DEADLINE_S)
-    watched.publish(2, extra=1)
-    watched.wait_for_release(2)
+class TestPullsFromThisMachine(PullFaults):
+    @pytest.fixture
+    def bring(self, request: pytest.FixtureRequest) -> Healthy:
+        return lambda name: healthy(name, request)
 
-
-@with_remote("ftp", "ftp")
-def test_an_ftp_server_paused_during_a_pull_delays_the_release_and_does_not_lose_it(
-    watched: Watched,
-) -> None:
-    watched.remote.gate().limit(RATE)
-    watched.publish(2)
-    watched.wait_for_a_pull_under_way()
-    watched.remote.pause()
-    watched.wait_for_a_failure(TARBALL)
-    assert watched.installed() == 1
-    watched.remote.resume()
-    watched.wait_for_release(2)
-
-
-@with_remote("http", "general")
-def test_an_http_server_disconnected_during_a_pull_delays_the_release_and_does_not_lose_it(
-    watched: Watched,
-) -> None:
-    watched.remote.gate().limit(RATE)
-    watched.publish(2)
-    watched.wait_for_a_pull_under_way()
-    watched.remote.disconnect()
-    watched.wait_for_a_failure(TARBALL)
-    assert watched.installed() == 1
-    watched.remote.resume()
-    watched.wait_for_release(2)
-
-
-@with_remote("http", "general")
-def test_a_server_that_goes_silent_in_the_middle_of_a_pull_is_given_up_and_asked_again(
-    watched: Watched,
-) -> None:
-    watched.remote.gate().limit(RATE)
-    watched.publish(2)
-    watched.wait_for_a_pull_under_way()
-    watched.remote.gate().silence()
-    watched.wait_for_a_failure(TARBALL)
-    assert watched.installed() == 1
-    watched.remote.gate().open()
-    watched.wait_for_release(2)
+    @with_remote("http", "general")
+    def test_a_server_that_goes_silent_in_the_middle_of_a_pull_is_given_up_and_asked_again(
+        self, watched: Watched
+    ) -> None:
+        assert isinstance(watched.remote, LocalRemote)
+        watched.publish(2)
+        watched.wait_for_a_pull_under_way()
+        watched.remote.gate().silence()
+        watched.wait_for_a_failure(TARBALL)
+        assert watched.installed() == 1
+        watched.remote.gate().open()
+        watched.wait_for_release(2)

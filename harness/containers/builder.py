@@ -1,0 +1,88 @@
+"""``docker build``, whichever builder this machine has, and what it is lent for the time.
+
+BuildKit takes certificate authorities as a secret. The old builder, which a client of 23 or newer
+falls back to where it has no buildx, knows no secrets: it is lent them only when
+``DOCKER_BUILD_CA`` asks for it, and they stay in a layer then (certificates are public).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from . import authorities, engine
+
+_DEADLINE_S = 900.0
+#: In every Dockerfile of ours, before what apt does. The target is a file in memory.
+SECRET = "--mount=type=secret,id=ca,target=/run/build-ca.crt,mode=0444"
+#: Builders know these without an ARG and keep them out of an image's history.
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+
+
+@dataclass(frozen=True)
+class Builder:
+    """How this machine builds: the words after ``docker``, further environment, whether it is
+    BuildKit."""
+
+    words: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    is_buildkit: bool
+
+
+def find() -> Builder:
+    """buildx, the BuildKit of an older client, or the old builder."""
+    if engine.docker("buildx", "version", check=False).startswith("github.com/docker/buildx"):
+        return Builder(("buildx", "build", "--load"), (), True)
+    version = re.match(r"\d+", engine.docker("version", "--format", "{{.Client.Version}}"))
+    if version is not None and int(version.group()) < 23:
+        return Builder(("build",), (("DOCKER_BUILDKIT", "1"),), True)
+    return Builder(("build",), (("DOCKER_BUILDKIT", "0"),), False)
+
+
+def build(context: Path, tag: str, options: Sequence[str] = ()) -> None:
+    """Builds the Dockerfile in ``context`` as ``tag``. Raises ``Failed`` with the builder's words.
+
+    In ``context`` the old builder's Dockerfile and bundle are put when need be.
+    """
+    builder = find()
+    words = [*builder.words, "--quiet", "--tag", tag, *options, *_proxies()]
+    with tempfile.TemporaryDirectory(prefix="hot-loading-ca-") as lent:
+        if builder.is_buildkit:
+            secret = Path(lent) / "bundle.crt"
+            secret.write_text(authorities.bundle())
+            words += ["--secret", f"id=ca,src={secret}"]
+        else:
+            _for_the_old_builder(context)
+        engine.docker(
+            *words, str(context), deadline_s=_DEADLINE_S, environment=dict(builder.environment)
+        )
+
+
+def _for_the_old_builder(context: Path) -> None:
+    """A Dockerfile without secrets, with the bundle in its place if one is named (else empty)."""
+    given = authorities.named()
+    (context / "build-ca.crt").write_text(authorities.bundle() if given else "")
+    dockerfile = context / "Dockerfile"
+    text = dockerfile.read_text()
+    dockerfile.write_text(text.replace(f"RUN {SECRET}", "COPY build-ca.crt /run/\nRUN"))
+
+
+def _proxies() -> list[str]:
+    """The proxies of the environment, by name: their values stand on no command line."""
+    words = []
+    on_this_host = False
+    for name in _PROXIES:
+        for variable in (name, name.upper()):
+            value = os.environ.get(variable)
+            if value:
+                words += ["--build-arg", variable]
+                if name != "no_proxy":
+                    host = urlsplit(value if "://" in value else f"//{value}").hostname or ""
+                    on_this_host |= host == "localhost" or host.startswith("127.")
+    # Such a proxy is reached from the host's own network only.
+    return [*words, "--network", "host"] if on_this_host else words
