@@ -7,7 +7,7 @@ import subprocess
 
 from harness.ports import free_port
 
-from .checks import Differs, Subject, check, holds, same
+from .checks import Subject, check, holds, same
 
 
 def _run(subject: Subject, *words: str) -> tuple[int, str, str]:
@@ -81,33 +81,3 @@ def _(subject: Subject) -> None:
                 launched.stop()
             text = (folder / "launcher.log").read_text()
     holds(f"Port {port} is already used" in text, text[-300:])
-
-
-@check("command line", "a port that is taken meanwhile ends it with `Fail to listen` and not 0")
-def _(subject: Subject) -> None:
-    # The launcher looks at the port before the binary does; so the binary is started by hand on
-    # the files that the launcher wrote for a server that runs.
-    server = subject.server
-    workdir = server.folder / f"workdir_{server.port}"
-    with subject.folder() as folder:
-        for name in (workdir.name, server.live.name):
-            (folder / name).symlink_to(server.folder / name)
-        try:
-            done = subprocess.run(
-                [
-                    str(subject.binary),
-                    *("-inferservice_path", workdir.name, "-resource_path", workdir.name),
-                    *("-inferservice_file", "infer_service.prototxt"),
-                    *("-workflow_path", workdir.name, "-num_threads", "4"),
-                    *("-enable_model_toolkit", "-reload_interval_s", "10"),
-                ],
-                cwd=folder,
-                check=False,
-                capture_output=True,
-                timeout=60,
-            )
-        except subprocess.TimeoutExpired:
-            raise Differs("it still ran after 60 s") from None
-        holds(done.returncode != 0, "the exit code is 0")
-        text = (folder / "log" / "serving.ERROR").read_text()
-    holds("server.cpp:956] Fail to listen" in text and f":{server.port}" in text, text)

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import wire
 from .checks import JSON_BODY, PRICE, Subject, check, holds, same
+from .server import Launched
 from .wire import HttpAnswer, Wire, http
 
 JSON = {"Content-Type": "application/json"}
@@ -21,6 +22,11 @@ def price(answer: HttpAnswer) -> Any:
     """The prediction in a JSON answer. Raises ``Differs`` when there is none."""
     holds(answer.status == 200, f"{answer.status_line} {answer.body[:300]!r}")
     return json.loads(answer.body)["outputs"][0]["tensor"][0]["float_data"][0]
+
+
+def predicted(server: Launched) -> Any:
+    """What a server of the uci model answers now."""
+    return price(http(server.port, JSON_BODY, headers=JSON))
 
 
 def error(answer: HttpAnswer, status_line: str, code: int, text: str, port: int) -> None:

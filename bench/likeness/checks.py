@@ -134,6 +134,7 @@ def load_all() -> list[Check]:
         check_http2,
         check_life,
         check_log,
+        check_reload,
     )
 
     return CHECKS

@@ -39,6 +39,7 @@ _BACKLOG = 1024
 # A thread that waits for the interpreter gets it after so many seconds (default 5 ms): the
 # reload thread must neither wait long for the loop nor make it wait.
 _SWITCH_INTERVAL_S = 0.0005
+_STARTED = "C++ Serving service started successfully!"
 _SERVICE_CLASS = FULL_SERVICE.rpartition(".")[0].replace(".", "::") + "::GeneralModelServiceImpl"
 
 
@@ -171,7 +172,10 @@ class Engine:
         self.log.info_line(
             "server.cpp:1046", f"Server[{_SERVICE_CLASS}] is serving on port={port}."
         )
-        self.log.info_line("server.cpp:101", "C++ Serving service started successfully!")
+        self.log.info_line("server.cpp:101", _STARTED)
+        # On standard output as well, which nobody may be reading.
+        with contextlib.suppress(OSError, ValueError):
+            print(_STARTED, flush=True)
         reload.start()
         await self._quitting.wait()
         self.log.info_line("server.cpp:1101", f"Server[{_SERVICE_CLASS}] is going to quit")

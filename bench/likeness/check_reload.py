@@ -1,0 +1,295 @@
+"""Reloads: when there is one, what is logged, and what becomes of the clients."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+from harness import waits
+from monitor._live import exchange
+
+from .by_hand import ByHand
+from .check_http import JSON, predicted, price
+from .check_log import IDLE, lines_in_order
+from .checks import JSON_BODY, PRICE, Subject, check, holds, same
+from .server import TIME_FILE, Launched
+from .wire import http
+
+# The second model's price for the same row: twice the weights, twice the bias.
+PRICE_2 = 2 * PRICE
+STAT_FAILED = "infer.cpp:166] Failed stat config file:uci_housing_model/fluid_time_file"
+
+
+def set_second(server: Launched, second: float) -> None:
+    os.utime(server.live / TIME_FILE, (second, second))
+
+
+def ticks(server: Launched, count: int) -> str:
+    """Waits for whole ticks; gives the log since."""
+    start = len(server.log())
+    for _ in range(count + 1):
+        seen = len(server.log())
+        server.wait_for_log("Begin reload framework...", start=seen)
+    return server.log()[start:]
+
+
+@check(
+    "reload",
+    "another second in the time file loads the model; the lines, in order; the index "
+    "alternates from reload to reload",
+    own=True,
+)
+def _(subject: Subject) -> None:
+    with subject.launch() as server:
+        same(predicted(server), PRICE, "before")
+        for index, model, wanted in ((1, "uci_2", PRICE_2), (0, "uci", PRICE)):
+            start = len(server.log())
+            server.install(subject.models / model)
+            text = server.wait_for_log("infer.h:239] Succ load engine", start=start)
+            text = server.wait_for_log("Finish reload", start=start + text.index("infer.h:239]"))
+            text = server.log()[start:]
+            same(predicted(server), wanted, f"after {model}")
+            done = (
+                r"W infer\.h:481\] \[\d+\] Reload clone model and cube cache done\. "
+                rf"switching to current_idx\[{index}\]"
+            )
+            lines_in_order(
+                text,
+                [
+                    IDLE[0],
+                    r"W infer\.cpp:134\] begin reload model\[uci_housing_model\]\.",
+                    r"W infer\.h:434\] tid:\d+ Loading clone model \.\.\.",
+                    rf"W infer\.h:447\] create cube cache\[{index}\] done\.",
+                    *([done] * (server.threads + 1)),
+                    r"W infer\.h:239\] Succ load engine, path: uci_housing_model",
+                    r"I request_cache\.cpp:230\] Clear 0 key!",
+                    *IDLE[1:],
+                ],
+            )
+
+
+@check(
+    "reload",
+    "an older second reloads too; the same second with another fraction does not; "
+    "a server is never restarted for it",
+)
+def _(subject: Subject) -> None:
+    server = subject.server
+    pid = server.pid
+    before = server.reloads()
+    set_second(server, 1_000_000_000.0)
+    waits.wait_for(lambda: server.reloads() > before, "a reload", 15, log=server.log_file())
+    same(server.reloads(), before + 1, "reloads for an older second")
+    set_second(server, 1_000_000_000.7)
+    ticks(server, 2)
+    same(server.reloads(), before + 1, "reloads for another fraction")
+    same(server.pid, pid, "the pid")
+
+
+@check(
+    "reload",
+    "the live directory gone: each tick logs `Failed stat`, the old model serves on; "
+    "back with the same second: no reload",
+)
+def _(subject: Subject) -> None:
+    server = subject.server
+    before = server.reloads()
+    away = server.live.with_name("away")
+    server.live.rename(away)
+    start = len(server.log())
+    server.wait_for_log(STAT_FAILED, start=start)
+    text = ticks(server, 1)
+    holds(STAT_FAILED in text, "not on every tick")
+    holds(STAT_FAILED in server.log("ERROR"), "it is not in serving.ERROR")
+    same(predicted(server), PRICE, "while it is gone")
+    away.rename(server.live)
+    ticks(server, 1)
+    text = ticks(server, 1)
+    holds(STAT_FAILED not in text, text[-300:])
+    same(server.reloads(), before, "reloads")
+
+
+def _truncate(live: Path) -> None:
+    params = live / "params.pdiparams"
+    params.write_bytes(params.read_bytes()[:-8])
+
+
+@check(
+    "reload",
+    "truncated parameters are accepted, and answers are wrong",
+    wanted="they are refused, and the model at hand serves on",
+)
+def _(subject: Subject) -> bool:
+    server = subject.server
+    start = len(server.log())
+    _truncate(server.live)
+    server.touch()
+    waits.wait_for(functools.partial(_reload_ended, server, start), "the reload to end", 20)
+    if "Failed reload resource!" not in server.log()[start:]:
+        return False
+    holds("the file is truncated" in server.log()[start:], server.log()[start:])
+    same(predicted(server), PRICE, "with truncated parameters in the live directory")
+    server.reload(subject.models / "uci")
+    return True
+
+
+@check(
+    "reload",
+    "a time file elsewhere, changed while the directory is gone: four lines, and no retry until "
+    "it changes again",
+    own=True,
+)
+def _(subject: Subject) -> None:
+    with subject.folder() as folder:
+        tag = folder / "elsewhere"
+        tag.touch()
+        with ByHand(subject.binary, subject.server, folder, time_file=str(tag)) as server:
+            server.start()
+            away = server.live.with_name("away")
+            server.live.rename(away)
+            start = len(server.log())
+            os.utime(tag, (1_000_000_000, 1_000_000_000))
+            text = server.wait_for_log("Failed reload resource!", start)
+            lines_in_order(
+                text,
+                [
+                    r"W infer\.cpp:134\] begin reload model\[uci_housing_model\]\.",
+                    r"E paddle_engine\.h:167\] create paddle predictor failed, "
+                    r"path not exits: .*",
+                    r"E infer\.h:438\] Failed create model, path: .*",
+                    r"E infer\.cpp:283\] Failed reload version engine: .*",
+                    r"E server\.cpp:157\] Failed reload resource!",
+                ],
+            )
+            same(price(http(server.port, JSON_BODY, headers=JSON)), PRICE, "meanwhile")
+            away.rename(server.live)
+            for _ in range(3):
+                seen = len(server.log())
+                server.wait_for_log("Finish reload 1 workflow(s)", seen)
+            same(server.log()[start:].count("begin reload model"), 1, "tries")
+            seen = len(server.log())
+            os.utime(tag, (1_000_000_001, 1_000_000_001))
+            server.wait_for_log("infer.h:239] Succ load engine", seen)
+
+
+@check(
+    "reload",
+    "directories exchanged every 40 ms under clients: no error, and every answer is a whole "
+    "release's",
+    own=True,
+)
+def _(subject: Subject) -> None:
+    with subject.launch() as server:
+        wrong: list[str] = []
+        asked: list[Any] = []
+        stop = threading.Event()
+
+        def client() -> None:
+            while not stop.is_set():
+                try:
+                    asked.append(predicted(server))
+                except (AssertionError, OSError, EOFError) as error:
+                    wrong.append(repr(error))
+                    return
+
+        clients = [threading.Thread(target=client) for _ in range(3)]
+        for one in clients:
+            one.start()
+        second = int(time.time()) + 10
+        until = time.monotonic() + 4
+        latest = until + 30
+        number = 0
+        try:
+            # Long enough for several reloads, and longer on a machine that has other things to do.
+            while time.monotonic() < (until if server.reloads() >= 2 else latest):
+                number += 1
+                second += 1
+                beside = server.folder / "beside"
+                shutil.copytree(subject.models / ("uci", "uci_2")[number % 2], beside)
+                (beside / TIME_FILE).touch()
+                os.utime(beside / TIME_FILE, (second, second))
+                exchange(str(beside), str(server.live))
+                shutil.rmtree(beside)
+                # The pace is what is tested.
+                stop.wait(0.04)
+        finally:
+            stop.set()
+            for one in clients:
+                one.join()
+        server.process.check()
+        holds(not wrong, f"{len(wrong)} errors: {wrong[:1]}")
+        holds(set(asked) <= {PRICE, PRICE_2}, f"answers: {set(asked)}")
+        holds(server.reloads() >= 2, f"{server.reloads()} reloads")
+        wanted = (PRICE, PRICE_2)[number % 2]
+        waits.wait_for(lambda: predicted(server) == wanted, "the last release to serve", 20)
+
+
+def _corrupt(live: Path) -> None:
+    params = live / "params.pdiparams"
+    params.write_bytes(b"\xff" * params.stat().st_size)
+
+
+def _garbage(live: Path) -> None:
+    (live / "model.pdmodel").write_bytes(bytes(range(256)) * 8)
+
+
+def _no_params(live: Path) -> None:
+    (live / "params.pdiparams").unlink()
+
+
+def _no_program(live: Path) -> None:
+    (live / "model.pdmodel").unlink()
+
+
+def _reload_ended(server: Launched, start: int) -> bool:
+    if not server.process.running:
+        return True
+    text = server.log()[start:]
+    return "Failed reload resource!" in text or "Succ load engine" in text
+
+
+@check(
+    "reload",
+    "a bad model at a reload (corrupt, garbage, missing) kills the server",
+    wanted="it logs the reason, serves the model it has, and loads the next good one",
+)
+def _(subject: Subject) -> bool:
+    damages: list[tuple[Callable[[Path], None], str]] = [
+        (_corrupt, "no tensor"),
+        (_garbage, "the program "),
+        (_no_params, "has no parameters"),
+        (_no_program, "has no program"),
+    ]
+    server = subject.server
+    for damage, reason in damages:
+        start = len(server.log())
+        damage(server.live)
+        server.touch()
+        waits.wait_for(
+            functools.partial(_reload_ended, server, start),
+            "the reload of a bad model to end",
+            20,
+        )
+        if not server.process.running:
+            return False
+        text = server.log()[start:]
+        lines_in_order(
+            text,
+            [
+                r"W infer\.cpp:134\] begin reload model\[uci_housing_model\]\.",
+                rf"E paddle_engine\.h:167\] create paddle predictor failed, .*{reason}.*",
+                r"E infer\.h:438\] Failed create model, path: uci_housing_model",
+                r"E infer\.cpp:283\] Failed reload version engine: 18446744073709551615",
+                r"E server\.cpp:157\] Failed reload resource!",
+            ],
+        )
+        same(predicted(server), PRICE, f"with {damage.__name__} in the live directory")
+    server.reload(subject.models / "uci_2")
+    same(predicted(server), PRICE_2, "after the next good model")
+    server.reload(subject.models / "uci")
+    return True
