@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from . import _kept, _live
+from ._fallback import recover
 from ._folder import ROLLBACK, Folder, remove
 from ._options import _Parser
 from ._state import Installed, read_hold, read_installed, read_quarantine, write_hold
@@ -73,6 +74,9 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
     """Swaps a kept release in and holds back the announced one until the donefile changes."""
     folder.prepare()
     with folder.swapping():
+        # What an earlier one that was killed left.
+        recover(folder.live, folder.stagings(), given.local_timestamp_file)
+        _kept.rescue(folder)
         kept = _kept.listed(folder)
         chosen = _choose(kept, given.to)
         if chosen is None:
@@ -89,8 +93,7 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
                 held = True
             now = time.time()
             second = _live.choose_second(folder.live, given.local_timestamp_file, now)
-            staging = folder.new_staging(ROLLBACK)
-            os.rmdir(staging)
+            staging = folder.staging_name(ROLLBACK)
             os.rename(chosen.path, staging)
             state = Installed(chosen.installed.identity, second, now)
             _live.stamp(staging, given.local_timestamp_file, state)

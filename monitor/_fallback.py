@@ -17,7 +17,7 @@ import shutil
 from typing import Callable, Optional
 
 from . import _state
-from ._folder import remove
+from ._folder import copy_file, remove
 from ._live import UNKNOWN, dress, rename_new, tree
 from ._log import logger
 from ._state import Installed, flush_folder
@@ -35,29 +35,33 @@ def swap(
         logger.warning(
             "%s is a mount point: replaced file by file, not in one step; mount its parent", live
         )
-        _file_by_file(staging, live, timestamp_file, alive)
-        # Under another name: half removed it must not pass for a release that was kept.
-        os.rename(staging, f"{staging}.old")
-        remove(f"{staging}.old")
+        _into_mount(staging, live, timestamp_file, alive)
         return None
     if error.errno in UNKNOWN:
         logger.warning("no exchange on this filesystem: %s is absent for a moment", live)
         return _two_renames(staging, live)
     if error.errno == errno.EXDEV and _same_filesystem(staging, live):
         logger.warning("%s comes from a lower overlay layer: copied out of it once", live)
-        return _out_of_lower_layer(staging, live, timestamp_file)
+        return _out_of_lower_layer(staging, live, timestamp_file, alive)
     raise error
 
 
-def recover(live: str, ready: list[str]) -> Optional[str]:
-    """Finishes a two-step swap that was cut in between; gives the folder that went live.
+def recover(live: str, stagings: list[str], timestamp_file: str) -> Optional[str]:
+    """Finishes a swap of several steps that was cut in between; gives the folder that went live.
 
-    ``ready`` are the folders beside ``live`` that end in ``READY``.
+    Of ``stagings``, the folders beside ``live``, those that end in ``READY`` count.
     """
     finished = None
-    for path in ready:
+    for path in stagings:
+        if not path.endswith(READY):
+            continue
+        torn = _state.read_json(_torn(path))
         gone = not os.path.lexists(live)
-        if gone or (os.path.isdir(live) and _state.read_json(_torn(path)) is not None):
+        if torn is not None and torn.get("mount") and not gone:
+            _file_by_file(path, live, timestamp_file, lambda: None)
+            _put_away_copied(path)
+            finished = path
+        elif gone or (os.path.isdir(live) and torn is not None):
             if not gone:
                 shutil.rmtree(live)
             os.rename(path, live)
@@ -65,6 +69,7 @@ def recover(live: str, ready: list[str]) -> Optional[str]:
             finished = path
         elif os.path.lexists(path):
             # The live directory was not touched; what it is called again says whose it is.
+            remove(os.path.join(live, _INSIDE))
             os.rename(path, path[: -len(READY)])
         remove(_torn(path))
     return finished
@@ -98,12 +103,14 @@ def _two_renames(staging: str, live: str) -> str:
     return old
 
 
-def _out_of_lower_layer(staging: str, live: str, timestamp_file: str) -> Optional[str]:
+def _out_of_lower_layer(
+    staging: str, live: str, timestamp_file: str, alive: Callable[[], None]
+) -> Optional[str]:
     # A copy of the old release, because what follows eats it (and --keep may want it).
     old = f"{staging}.old"
     ready = staging + READY
     try:
-        shutil.copytree(live, old, symlinks=True)
+        shutil.copytree(live, old, symlinks=True, copy_function=_copier(alive))
         _make_ready(staging)
         _state.write_json(_torn(ready), {"live": live})
         # First the time file: a server that finds none loads nothing and serves on.
@@ -127,12 +134,36 @@ def _same_filesystem(one: str, other: str) -> bool:
     return os.stat(os.path.dirname(one) or ".").st_dev == os.stat(other).st_dev
 
 
-def _file_by_file(staging: str, live: str, timestamp_file: str, alive: Callable[[], None]) -> None:
+def _into_mount(staging: str, live: str, timestamp_file: str, alive: Callable[[], None]) -> None:
+    ready = _make_ready(staging)
+    try:
+        _file_by_file(ready, live, timestamp_file, alive)
+    except BaseException:
+        if _state.read_json(_torn(ready)) is None:
+            # Nothing in the mount was changed.
+            os.rename(ready, staging)
+            remove(f"{_torn(ready)}.new")
+        # Else the live directory may be torn, and ``recover`` needs what is ready.
+        raise
+    _put_away_copied(ready)
+
+
+def _put_away_copied(ready: str) -> None:
+    """Removes what was copied into a mount, which is not needed any more."""
+    # First under another name: half removed it must pass neither for what is ready nor for what
+    # a rollback holds.
+    old = f"{ready[: -len(READY)]}.old"
+    os.rename(ready, old)
+    remove(_torn(ready))
+    remove(old)
+
+
+def _file_by_file(ready: str, live: str, timestamp_file: str, alive: Callable[[], None]) -> None:
     """Copies into the mount first, so that what can fail (space) fails before a file changes."""
     inside = os.path.join(live, _INSIDE)
     remove(inside)
     try:
-        shutil.copytree(staging, inside)
+        shutil.copytree(ready, inside, copy_function=_copier(alive))
         # The mount has an owner and labels of its own, which a copy does not.
         dress(tree(inside), live)
         for folder, _, files in os.walk(inside):
@@ -141,16 +172,28 @@ def _file_by_file(staging: str, live: str, timestamp_file: str, alive: Callable[
                 with open(os.path.join(folder, name), "rb") as file:
                     os.fsync(file.fileno())
         alive()
+        # Cut off from here on it is neither release, and ``recover`` has to do it over.
+        _state.write_json(_torn(ready), {"live": live, "mount": True})
         _move_in(inside, live, timestamp_file)
     finally:
         remove(inside)
+
+
+def _copier(alive: Callable[[], None]) -> Callable[[str, str], None]:
+    """A copy function for ``shutil.copytree`` that can be interrupted in a large file."""
+
+    def copy(source: str, target: str) -> None:
+        copy_file(source, target, alive)
+        shutil.copystat(source, target)
+
+    return copy
 
 
 def _move_in(inside: str, live: str, timestamp_file: str) -> None:
     wanted = {os.path.relpath(path, inside) for path in _files(inside)}
     # Time file after all that a server reads; state after it, so that a cut is done over.
     last = [timestamp_file, _state.NAME]
-    # Cut off from here on it is neither release, and has to be done over whichever is announced.
+    # A monitor without ``recover``'s files (another --local_path above the mount) does it over.
     _state.write_installed(live, Installed(None, _state.read_installed(live).second))
     for name in sorted(wanted - set(last)):
         target = os.path.join(live, name)

@@ -19,7 +19,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from typing import IO, Optional
+from typing import IO, Callable, Optional
 
 from .errors import BadOption, MachineError
 
@@ -46,9 +46,13 @@ class Folder:
     def _staging_prefix(self) -> str:
         return f".{self.name}.staging-"
 
-    def new_staging(self, end: str = "") -> str:
+    def staging_name(self, end: str = "") -> str:
+        """A path for a staging folder that nothing has yet."""
+        return os.path.join(self.parent, f"{self._staging_prefix}{secrets.token_hex(4)}{end}")
+
+    def new_staging(self) -> str:
         """Makes an empty staging folder, for this user only until it is complete."""
-        path = os.path.join(self.parent, f"{self._staging_prefix}{secrets.token_hex(4)}{end}")
+        path = self.staging_name()
         os.mkdir(path, 0o700)
         return path
 
@@ -151,6 +155,17 @@ def remove(path: str) -> None:
     shutil.rmtree(path)
 
 
+def copy_file(source: str, target: str, alive: Callable[[], None]) -> None:
+    """Copies the bytes of a file; ``alive`` is called for each piece of them."""
+    with open(source, "rb") as file, open(target, "xb") as out:
+        while True:
+            alive()
+            piece = file.read(_PIECE)
+            if not piece:
+                return
+            out.write(piece)
+
+
 def check_space(path: str, need: int, operation: str) -> None:
     """Raises ``MachineError`` when the filesystem of ``path`` has not ``need`` bytes free."""
     seen = os.statvfs(path)
@@ -166,3 +181,4 @@ def check_space(path: str, need: int, operation: str) -> None:
 
 # What must stay free for state, time file and the folders themselves.
 RESERVE = 256 * 1024
+_PIECE = 1024 * 1024

@@ -16,9 +16,34 @@ from typing import Any, Optional
 
 from ._folder import check_space, remove
 from ._machine import Identity
-from ._remotes.base import Remote, Stop
+from ._model import sizes
+from ._remotes.base import Remote, Stop, too_many
 from .errors import MachineError, Mismatch, ReleaseError, RemoteError
 from .manifest import Manifest
+
+
+def check_tree(name: str, count: int, size: int, most: int, largest: int) -> None:
+    """Raises ``ReleaseError`` for a folder of more than ``most`` files or ``largest`` bytes."""
+    if count > most:
+        raise too_many(name, most)
+    if size > largest:
+        raise too_large(name)
+
+
+def too_large(name: str) -> ReleaseError:
+    return ReleaseError(
+        "pull", name, "it has more bytes than --max_unpacked allows", "raise that if it is meant"
+    )
+
+
+def _check_name(name: str, path: str) -> None:
+    """Raises ``ReleaseError`` for a path that no file of a release has."""
+    parts = path.split("/")
+    odd = any(part in ("", ".", "..") or len(os.fsencode(part)) > 255 for part in parts)
+    if odd or "\\" in path or not path.isprintable() or len(path) > 1024 or len(parts) > 32:
+        raise ReleaseError(
+            "pull", name, f"{path!r} is no sane name", "publish it under another name"
+        )
 
 
 class Throttle:
@@ -99,36 +124,64 @@ class Puller:
         # Nothing is left to go on with: a resume would ask for bytes behind the end.
         self._partial = None
 
-    def pull_tree(self, name: str) -> None:
-        """Brings the folder ``name`` to ``tree_part``, whole."""
+    def abandon(self) -> None:
+        """``forget`` while another thread may still be in the middle of a pull."""
+        for path in (self.part, self.tree_part):
+            with contextlib.suppress(OSError):
+                remove(path)
+
+    def pull_tree(self, name: str, most: int, largest: int) -> None:
+        """Brings the folder ``name`` to ``tree_part``, whole.
+
+        Raises ``ReleaseError`` for more than ``most`` files or ``largest`` bytes, ``RemoteError``,
+        ``MachineError``.
+        """
         self.forget()
         with self._here():
             os.makedirs(os.path.dirname(self.tree_part), exist_ok=True)
-        if self._remote.fetch_tree(name, self.tree_part):
-            return
-        entries = self._remote.tree(name)
+        entries = self._remote.tree(name, most)
         if not entries:
             raise RemoteError(
                 "pull", name, "it is empty, or no folder", "check --remote_model_name"
             )
+        check_tree(name, len(entries), sum(entry.size or 0 for entry in entries), most, largest)
         with self._here():
-            os.makedirs(self.tree_part)
             for entry in entries:
-                parts = entry.path.split("/")
-                if any(part in ("", ".", "..") or "\0" in part for part in parts):
-                    raise ReleaseError("pull", name, f"{entry.path!r} is no sane name")
-                target = os.path.join(self.tree_part, *parts)
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                download = self._remote.open(f"{name}/{entry.path}")
-                with open(target, "xb") as out:
-                    size = 0
-                    for chunk in download.chunks:
-                        out.write(chunk)
-                        size += len(chunk)
-                        self.bytes_pulled += len(chunk)
-                        self._throttle.pay(len(chunk))
-                if download.size is not None and size != download.size:
-                    raise RemoteError("pull", f"{name}/{entry.path}", "it came only in part")
+                _check_name(name, entry.path)
+            need = sum(entry.size or 0 for entry in entries)
+            check_space(os.path.dirname(self.tree_part), need, "pull into")
+            if self._remote.fetch_tree(name, self.tree_part):
+                # It may have grown since it was listed.
+                seen = sizes(self.tree_part)
+                self.bytes_pulled += sum(seen.values())
+                check_tree(name, len(seen), sum(seen.values()), most, largest)
+                return
+            os.makedirs(self.tree_part)
+            left = largest
+            for entry in entries:
+                left -= self._pull_one(name, entry.path, left)
+
+    def _pull_one(self, name: str, path: str, most: int) -> int:
+        """Brings one file of a folder, of at most ``most`` bytes; gives its length."""
+        target = os.path.join(self.tree_part, *path.split("/"))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        download = self._remote.open(f"{name}/{path}")
+        with contextlib.closing(download.chunks), open(target, "xb") as out:  # type: ignore[type-var]
+            check_space(os.path.dirname(target), download.size or 0, "pull into")
+            size = 0
+            for chunk in download.chunks:
+                self._stop.check()
+                out.write(chunk)
+                size += len(chunk)
+                self.bytes_pulled += len(chunk)
+                if size > most:
+                    raise too_large(name)
+                self._throttle.pay(len(chunk))
+        if download.size is not None and size != download.size:
+            raise RemoteError(
+                "pull", f"{name}/{path}", "it came only in part", "check that the remote is up"
+            )
+        return size
 
     def _can_resume(self, partial: _Partial) -> bool:
         """Whether the remote promises it and the file is still here (a cleaner may have come)."""

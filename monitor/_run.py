@@ -1,14 +1,20 @@
 """The process: one thread a model, signals that end it within a second, ``--once``.
 
-The main thread only waits. On SIGTERM or SIGINT it asks the models to end; one that sits in a
-call that nothing can interrupt (a DNS look-up, a connect) is left behind, which is safe at every
-instant by the design of the swap.
+The main thread only waits. On SIGTERM or SIGINT it asks the models to end, and a guard ends the
+process when one of them does not: because it sits in a call that nothing can interrupt (a DNS
+look-up, a connect, a flush), or because nobody reads the log. That is safe at every instant by the
+design of the swap.
+
+A signal's handler takes no lock, because the thread that it interrupts may have it: it notes the
+signal and writes a byte to a pipe. At the start, where the main thread works itself, it raises.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import select
 import signal
 import threading
 import time
@@ -18,11 +24,12 @@ from . import _remotes
 from ._log import logger, name_model
 from ._machine import Event, State
 from ._options import Options
-from ._remotes.base import Stop
+from ._remotes.base import Stop, Stopped
 from ._watch import Watch
 from .errors import BadOption, MonitorError
 
-_END_S = 0.7
+# After it the guard ends the process, whatever it is at; of the second that is promised.
+_END_S = 0.6
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -36,7 +43,9 @@ class Process:
         self.watches = [
             Watch(options, remote, self.stop) for options, remote in zip(models, self._remotes)
         ]
-        self._woken = threading.Event()
+        self._starting = True
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
 
     def run(self) -> int:
         """Watches until a signal comes (or, with ``--once``, until all are done).
@@ -53,19 +62,27 @@ class Process:
                 endpoint = Endpoint(self.watches, first.metrics_host, first.metrics_port)
             for watch in self.watches:
                 watch.begin()
+            self._starting = False
             return self._watch_all()
+        except Stopped:
+            # While it was starting.
+            self._guard()
+            return self._code_after_signal()
         finally:
-            if endpoint is not None:
-                endpoint.close()
+            self._starting = False
             for watch in self.watches:
                 watch.end()
-            for signum, handler in zip(_SIGNALS, before):
-                signal.signal(signum, handler)
             if self.signalled:
                 # Everything is put away; taking the interpreter apart could take the rest of the
                 # second on a busy machine.
                 logging.shutdown()
                 os._exit(self._code_after_signal())
+            if endpoint is not None:
+                endpoint.close()
+            for signum, handler in zip(_SIGNALS, before):
+                signal.signal(signum, handler)
+            os.close(self._woken)
+            os.close(self._wake)
 
     def _watch_all(self) -> int:
         # Until a thread says otherwise it has failed.
@@ -83,7 +100,7 @@ class Process:
                 )
                 logger.debug("traceback", exc_info=True)
             finally:
-                self._woken.set()
+                self._wake_up()
 
         threads = [
             threading.Thread(target=work, args=pair, daemon=True)
@@ -91,27 +108,33 @@ class Process:
         ]
         for thread in threads:
             thread.start()
-        while not self.stop.asked and any(thread.is_alive() for thread in threads):
-            # A signal's handler runs here; the time-out only guards against a lost wake-up.
-            self._woken.wait(0.5)
-            if not self.stop.asked:
-                self._woken.clear()
-        if self.stop.asked:
+        while not self.signalled and any(thread.is_alive() for thread in threads):
+            # A thread is still alive for a moment after its last word: hence the time-out.
+            if select.select([self._woken], [], [], 0.5)[0]:
+                os.read(self._woken, 64)
+        if self.signalled:
             self._end(threads)
         return max(codes) if not self.signalled else self._code_after_signal()
 
     def _end(self, threads: list[threading.Thread]) -> None:
-        logger.info("signal %d: ending.", self.signalled)
-        deadline = time.monotonic() + _END_S
+        self._guard()
+        self.stop.set()
         for remote in self._remotes:
             remote.interrupt()
+        logger.info("signal %d: ending.", self.signalled)
         for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        if any(thread.is_alive() for thread in threads):
-            # Nothing but a call into the network can hold it; see above.
+            thread.join()
+
+    def _guard(self) -> None:
+        """Ends the process in ``_END_S`` seconds, should it still be there."""
+
+        def wait() -> None:
+            time.sleep(_END_S)
             for watch in self.watches:
                 watch.abandon()
             os._exit(self._code_after_signal())
+
+        threading.Thread(target=wait, daemon=True).start()
 
     def _code_after_signal(self) -> int:
         # Who said --once waits for an installed release, and did not get one.
@@ -119,8 +142,15 @@ class Process:
 
     def _on_signal(self, signum: int, frame: object) -> None:
         self.signalled = signum
-        self.stop.set()
-        self._woken.set()
+        self._wake_up()
+        if self._starting:
+            self._starting = False
+            raise Stopped
+
+    def _wake_up(self) -> None:
+        # A full pipe wakes just as well.
+        with contextlib.suppress(OSError):
+            os.write(self._wake, b"x")
 
 
 def _forever(watch: Watch) -> int:

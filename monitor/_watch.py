@@ -1,36 +1,27 @@
 """One watched model: carries out what the state machine says, one state a ``step``.
 
 Comes in: options, a remote, the wish to end. Goes out: log lines, a changed live directory, and
-the numbers in ``Figures``. What to do next is decided in ``_machine``; nothing is decided here.
+the numbers in ``Figures``. What to do next is decided in ``_machine``; what becomes of a release
+that has been pulled is ``_install``'s.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import time
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from . import _archive, _hook, _kept, _live, _model, manifest
-from ._fallback import READY, recover
-from ._folder import Folder, check_space, remove
+from . import _hook, manifest
+from ._folder import Folder, remove
+from ._install import Install
 from ._log import logger
 from ._machine import Event, Identity, Machine, Row, State, Wait, identify, judge
 from ._options import Options
 from ._pull import Puller
 from ._remotes.base import Remote, Sighting, Stop, Stopped
 from ._schedule import Backoff, settle_left
-from ._state import NAME as STATE_FILE
-from ._state import (
-    Installed,
-    Quarantine,
-    read_hold,
-    read_installed,
-    read_quarantine,
-    write_quarantine,
-)
+from ._state import Quarantine, read_hold, read_installed, read_quarantine, write_quarantine
 from .errors import BadOption, MachineError, MonitorError, ReleaseError, RemoteError
 from .manifest import Manifest
 
@@ -79,6 +70,7 @@ class Watch:
         self._clock = clock
         part = self.folder.part(options.tmp, options.remote_model_name)
         self._puller = Puller(remote, part, options.rate_limit, stop)
+        self._install = Install(options, self.folder, stop)
         self._backoff = Backoff(options.interval, options.longest_pause)
         self._sleep = 0.0
         self._retry_at = 0.0
@@ -86,8 +78,6 @@ class Watch:
         self._announced: Optional[_Announced] = None
         self._said: Optional[Identity] = None
         self._warned_no_manifest = False
-        self._staging = ""
-        self._last_second: Optional[int] = None
         self._said_once: set[str] = set()
         self._cleared = False
 
@@ -105,13 +95,13 @@ class Watch:
             logger.info("_%s: %s", name, getattr(options, name))
         logger.info("_interval: %s", _number(options.interval))
         self.folder.lock()
-        self._clear()
+        self._mend()
 
     def end(self) -> None:
         """Removes what is unfinished and lets go of everything. Safe to repeat."""
         if self.folder.locked:
             # Without the lock the files are those of the monitor that has it.
-            self._drop_staging()
+            self._install.drop()
             self._puller.forget()
         self._remote.close()
         self.folder.unlock()
@@ -120,12 +110,12 @@ class Watch:
         """As much of ``end`` as is safe while another thread is still in the middle of it."""
         self._remote.interrupt()
         if self.folder.locked:
-            with contextlib.suppress(OSError):
-                os.unlink(self._puller.part)
+            self._puller.abandon()
+            self._install.abandon()
 
     def start_over(self) -> None:
         """After something unforeseen: lets go of everything, and goes to IDLE with a pause."""
-        self._drop_staging()
+        self._install.drop()
         self._puller.forget()
         self._remote.close()
         self.machine.state = State.IDLE
@@ -162,7 +152,7 @@ class Watch:
             event = self._note(Event.MACHINE_FAILED, wrong)
         row = self.machine.take(event)
         if row.then in (State.IDLE, State.ENDED):
-            self._drop_staging()
+            self._install.drop()
         self._pause_after(row)
         return row
 
@@ -177,8 +167,8 @@ class Watch:
         self._stop.check()
         self.error = None
         self.figures.polls += 1
-        if not self._cleared:
-            self._clear()
+        if not self._cleared or self._install.is_left():
+            self._mend()
         found = self._look()
         self.figures.last_poll = self._clock()
         self._announced = found
@@ -230,7 +220,7 @@ class Watch:
             if self.options.packed:
                 self._puller.pull_file(name, announced.identity, found)
             else:
-                self._puller.pull_tree(name)
+                self._puller.pull_tree(name, self.options.max_members, self.options.max_unpacked)
         finally:
             self.figures.bytes_pulled += self._puller.bytes_pulled - before
         after = self._look()
@@ -242,81 +232,42 @@ class Watch:
         return Event.PULLED
 
     def _verify(self) -> Event:
-        options = self.options
-        self._staging = self.folder.new_staging()
-        if options.packed:
-            self._unpack()
-        else:
-            self._move_tree()
-        for ours in (options.local_timestamp_file, STATE_FILE, f"{STATE_FILE}.new"):
-            if os.path.isdir(os.path.join(self._staging, ours)):
-                raise ReleaseError("use", options.remote_model_name, f"{ours} in it is a folder")
-        sizes = _model.sizes(self._staging)
-        # A time file in the release is replaced by ours.
-        sizes.pop(options.local_timestamp_file, None)
-        _model.check_files(options.remote_model_name, sizes)
-        new = _model.read_signature(self._staging)
-        running = None
-        if not options.allow_signature_change:
-            running = _model.read_signature(self.folder.live)
-        _model.check_signature(options.remote_model_name, new, running)
+        self._install.verify(self._puller.part, self._puller.tree_part)
         return Event.GOOD
 
     def _stage(self) -> Event:
         announced = self._now_announced()
-        if self.options.check_command:
-            _hook.check(
-                self.options,
-                announced.identity,
-                announced.manifest,
-                staging=self._staging,
-                tarball=self._puller.part,
-                donefile=announced.sighting.content,
-                stop=self._stop,
-            )
+        self._install.stage(
+            announced.identity,
+            announced.manifest,
+            announced.sighting.content,
+            self._puller.part,
+        )
         self._puller.forget()
         logger.debug("remove packed file(%s).", self.options.remote_model_name)
-        # All but the folder itself, which SWAP still writes into.
-        inside = _live.tree(self._staging)[:-1]
-        _live.dress(inside, self.folder.live)
-        _live.flush(inside, self._stop.check)
         return Event.STAGED
 
     def _swap(self) -> Event:
-        announced = self._now_announced()
-        options, live = self.options, self.folder.live
-        with self.folder.swapping():
-            self._stop.check()
-            if read_hold(self.folder.hold) == announced.identity:
-                # A rollback came between check and swap.
-                return Event.HELD
-            self._recover()
-            now = self._clock()
-            second = _live.choose_second(live, options.local_timestamp_file, now, self._last_second)
-            installed = Installed(announced.identity, second, now)
-            added = _live.stamp(self._staging, options.local_timestamp_file, installed)
-            _live.dress(added, live)
-            _live.flush(added)
-            old = _live.swap(
-                self._staging, live, options.local_timestamp_file, alive=self._stop.check
-            )
-            self._staging = ""
-            self._last_second = second
-            self._put_away(old)
+        identity = self._now_announced().identity
+        options = self.options
+        now = self._clock()
+        second = self._install.swap(identity, now)
+        if second is None:
+            return Event.HELD
         logger.info("update local model(%s).", options.local_model_name)
         logger.info("update model timestamp(%s).", options.local_timestamp_file)
-        logger.debug("%s is %s, time file at %d", live, announced.identity.label, second)
+        logger.debug("%s is %s, time file at %d", self.folder.live, identity.label, second)
         self.figures.swaps += 1
         self.figures.last_swap = now
-        if announced.identity.release is not None:
-            self.figures.release = announced.identity.release
+        if identity.release is not None:
+            self.figures.release = identity.release
         try:
             remove(self.folder.quarantine)
         except OSError as error:
             # It is of another release, and stops nothing.
             logger.warning("cannot remove %s: %s", self.folder.quarantine, error.strerror)
         if options.on_swap:
-            _hook.on_swap(options, announced.identity, self._stop)
+            _hook.on_swap(options, identity, self._stop)
         return Event.SWAPPED
 
     # --- parts of them ----------------------------------------------------------------------
@@ -344,47 +295,10 @@ class Watch:
             logger.warning("the donefile changed: the rollback's hold ends")
             remove(self.folder.hold)
 
-    def _unpack(self) -> None:
-        options = self.options
-        name = options.remote_model_name
-        logger.info("unpack remote file(%s).", name)
-        limits = _archive.Limits(options.max_members, options.max_unpacked, options.max_expansion)
-        try:
-            _archive.unpack(
-                self._puller.part,
-                self._staging,
-                top=options.top,
-                limits=limits,
-                before_file=lambda member: check_space(self._staging, member.size, "unpack into"),
-                alive=self._stop.check,
-            )
-        except ReleaseError as error:
-            raise ReleaseError("unpack", name, error.cause, error.hint) from error
-        logger.info("using unpacked filename: %s.", options.top)
-
-    def _move_tree(self) -> None:
-        tree = self._puller.tree_part
-        for path in sorted(os.listdir(tree)):
-            source, target = os.path.join(tree, path), os.path.join(self._staging, path)
-            try:
-                os.rename(source, target)
-            except OSError:
-                # --local_tmp_path is on another filesystem.
-                import shutil
-
-                shutil.move(source, target)
-
-    def _clear(self) -> None:
+    def _mend(self) -> None:
         """Finishes and removes what a killed run left; what cannot be done is tried later."""
-        options = self.options
         try:
-            # Not beside a rollback, whose staging folder would go.
-            with self.folder.swapping():
-                self._recover()
-                for path in _kept.rescue(self.folder):
-                    logger.warning("kept what a rollback that was cut off left: %s", path)
-                for path in self.folder.clean(options.tmp, options.remote_model_name):
-                    logger.debug("removed what an earlier run left: %s", path)
+            self._install.mend(clear=not self._cleared)
         except OSError as error:
             self._once(
                 "left",
@@ -393,24 +307,6 @@ class Watch:
             )
         else:
             self._cleared = True
-
-    def _recover(self) -> None:
-        ready = [path for path in self.folder.stagings() if path.endswith(READY)]
-        if recover(self.folder.live, ready):
-            logger.warning("finished a swap that was cut off: %s", self.folder.live)
-
-    def _put_away(self, old: Optional[str]) -> None:
-        """The release that was replaced is kept, or goes."""
-        if old is None:
-            return
-        try:
-            if self.options.keep and not os.path.islink(old):
-                _kept.add(self.folder, old, self.options.keep)
-            else:
-                remove(old)
-        except OSError as error:
-            # The swap is done; what could not be removed is a leftover for the next start.
-            logger.warning("cannot put away %s: %s", old, error.strerror)
 
     def _rules(self) -> str:
         """What the verdict on a release depends on, beside the release: other rules, other try."""
@@ -487,14 +383,6 @@ class Watch:
         if key not in self._said_once:
             self._said_once.add(key)
             logger.warning("%s", text)
-
-    def _drop_staging(self) -> None:
-        if self._staging:
-            staging, self._staging = self._staging, ""
-            try:
-                remove(staging)
-            except OSError as error:
-                logger.warning("cannot remove %s: %s", staging, error.strerror)
 
 
 def _number(value: float) -> str:

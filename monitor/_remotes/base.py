@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Optional
 
+from ..errors import ReleaseError
+
 CHUNK = 256 * 1024
 # One byte more than a manifest may have: enough to know that it is none.
 DONEFILE_LIMIT = 64 * 1024 + 1
@@ -95,8 +97,11 @@ class Remote(ABC):
         """Begins to pull a file, at ``offset`` when ``mark`` still holds, else at 0."""
 
     @abstractmethod
-    def tree(self, name: str) -> list[Entry]:
-        """The files below a remote folder (a release that is not packed)."""
+    def tree(self, name: str, most: int) -> list[Entry]:
+        """The files below a remote folder (a release that is not packed).
+
+        Raises ``too_many`` as soon as there are more than ``most``.
+        """
 
     def fetch_tree(self, name: str, target: str) -> bool:
         """Brings a remote folder to ``target`` in one go; False where file by file is the way."""
@@ -119,6 +124,16 @@ class Remote(ABC):
         trace: Optional[TracebackType],
     ) -> None:
         self.close()
+
+
+def too_many(name: str, most: int) -> ReleaseError:
+    """What a folder of more than ``most`` files is: the release's fault, not the remote's."""
+    return ReleaseError(
+        "pull",
+        name,
+        f"it has more than {most} files and folders (--max_members)",
+        "raise that if it is meant",
+    )
 
 
 def join(base: str, name: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
-from ..errors import BadOption, RemoteError
-from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
+from ..errors import BadOption, MonitorError, RemoteError
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
 
 if TYPE_CHECKING:
     from .._options import Options
@@ -58,12 +58,18 @@ class FsspecRemote(Remote):
             file.seek(start)
         return Download(start, size, now, self._body(file, name))
 
-    def tree(self, name: str) -> list[Entry]:
+    def tree(self, name: str, most: int) -> list[Entry]:
         top = self._path(name)
+        found: list[Entry] = []
+        seen = 0
         with self._guard("list", name):
-            found = self._files.find(top, detail=True)
-        below = [(path, info) for path, info in found.items() if path.startswith(f"{top}/")]
-        return [Entry(path[len(top) + 1 :], info.get("size")) for path, info in below]
+            for _, folders, files in self._files.walk(top, detail=True):
+                seen += len(folders) + len(files)
+                if seen > most:
+                    raise too_many(name, most)
+                below = [info for info in files.values() if info["name"].startswith(f"{top}/")]
+                found += [Entry(info["name"][len(top) + 1 :], info.get("size")) for info in below]
+        return found
 
     def close(self) -> None:
         self._files = None
@@ -95,7 +101,7 @@ class FsspecRemote(Remote):
     def _guard(self, operation: str, name: str) -> Iterator[None]:
         try:
             yield
-        except (RemoteError, BadOption):
+        except MonitorError:
             raise
         except ImportError as error:
             raise BadOption(f"--remote_url needs another package: {error}") from None

@@ -16,13 +16,12 @@ from urllib.parse import unquote, urlsplit
 
 from .._secrets import Secret
 from ..errors import RemoteError
-from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
 
 if TYPE_CHECKING:
     from .._options import Options
 
 _ABSENT = re.compile(r"no such|not found|does not exist|not exist", re.IGNORECASE)
-_MAX_TREE = 10000
 
 
 class FtpRemote(Remote):
@@ -130,10 +129,11 @@ class FtpRemote(Remote):
         sure = facts if self._dated(facts) else ""
         return Download(start, size, sure, self._body(ftp, socket, path))
 
-    def tree(self, name: str) -> list[Entry]:
+    def tree(self, name: str, most: int) -> list[Entry]:
         top = join(self._base, name)
         found: list[Entry] = []
         todo = [""]
+        seen = 0
         with self._guard("list", top):
             ftp = self._connected()
             while todo:
@@ -144,8 +144,9 @@ class FtpRemote(Remote):
                         todo.append(path)
                     else:
                         found.append(Entry(path, size))
-                    if len(found) + len(todo) > _MAX_TREE:
-                        raise RemoteError("list", self._where(top), f"more than {_MAX_TREE} files")
+                    seen += 1
+                    if seen > most:
+                        raise too_many(name, most)
         return found
 
     def close(self) -> None:

@@ -20,14 +20,13 @@ import requests
 import urllib3
 
 from ..errors import RemoteError, reason
-from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
 from .session import Session
 
 if TYPE_CHECKING:
     from .._options import Options
 
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)\Z")
-_MAX_TREE = 10000
 # A validator within this many seconds of the answer's Date may stand for two contents.
 _YOUNG_S = 2.0
 
@@ -81,7 +80,7 @@ class HttpRemote(Remote):
             raise
         return Download(start, size, _resume_mark(answer), self._body(answer, url))
 
-    def tree(self, name: str) -> list[Entry]:
+    def tree(self, name: str, most: int) -> list[Entry]:
         """Follows the links of index pages below the folder, as ``wget -r`` does."""
         found: list[Entry] = []
         top = self._url(name).rstrip("/") + "/"
@@ -100,8 +99,9 @@ class HttpRemote(Remote):
                 if not url.startswith(top) or url in seen or parts.query:
                     continue
                 seen.add(url)
-                if len(seen) > _MAX_TREE:
-                    raise RemoteError("list", top, f"more than {_MAX_TREE} files")
+                # The folder itself is seen, too.
+                if len(seen) > most + 1:
+                    raise too_many(name, most)
                 if url.endswith("/"):
                     todo.append(url)
                 else:

@@ -26,7 +26,7 @@ from .._folder import SECRET_PREFIX, Folder
 from .._log import logger
 from .._secrets import environment_without_secrets
 from ..errors import RemoteError
-from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
 
 if TYPE_CHECKING:
     from .._options import Options
@@ -92,14 +92,18 @@ class HadoopRemote(Remote):
             size = int(length) if length.isdigit() else None
         return Download(0, size, "", self._stream(path))
 
-    def tree(self, name: str) -> list[Entry]:
+    def tree(self, name: str, most: int) -> list[Entry]:
         top = join(self._base, name)
         code, out, err = self._run("list", top, ["-ls", "-R", top])
         if code != 0:
             raise RemoteError("list", top, _why(err, code), _HINT)
         found = []
+        seen = 0
         for line in out.decode("utf-8", "replace").splitlines():
             fields = line.split(None, 7)
+            seen += len(fields) == 8
+            if seen > most:
+                raise too_many(name, most)
             if len(fields) == 8 and fields[0].startswith("-"):
                 _, _, below = fields[7].partition(top.rstrip("/") + "/")
                 found.append(Entry(below, int(fields[4]) if fields[4].isdigit() else None))

@@ -11,7 +11,7 @@ import requests
 import urllib3
 
 from ..errors import RemoteError
-from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
 from .session import Session
 
 if TYPE_CHECKING:
@@ -66,11 +66,15 @@ class WebHdfsRemote(Remote):
         start = offset if offset < length and mark == now else 0
         return Download(start, length, now, self._read("pull", path, start, None))
 
-    def tree(self, name: str) -> list[Entry]:
+    def tree(self, name: str, most: int) -> list[Entry]:
         top = join(self._base, name)
         found = []
+        seen = 0
         with self._guard("list", top):
-            for folder, _, files in self._connected().walk(top, status=True):
+            for folder, folders, files in self._connected().walk(top, status=True):
+                seen += len(folders) + len(files)
+                if seen > most:
+                    raise too_many(name, most)
                 relative = folder[0][len(top) :].strip("/")
                 for entry, status in files:
                     path = f"{relative}/{entry}" if relative else entry

@@ -99,6 +99,8 @@ class Site(Place):
         super().__init__(root)
         self.cut_after: Optional[int] = None
         self.stall_after: Optional[int] = None
+        # A length to claim in place of the true one.
+        self.claimed: Optional[int] = None
         self.validators = True
         self.status: Optional[int] = None
         self.seen: list[tuple[str, dict[str, str]]] = []
@@ -181,7 +183,8 @@ class Site(Place):
         faulty: bool = False,
     ) -> None:
         handler.send_response(code)
-        for key, value in {**headers, "Content-Length": str(len(body))}.items():
+        length = len(body) if self.claimed is None or "ETag" not in headers else self.claimed
+        for key, value in {**headers, "Content-Length": str(length)}.items():
             handler.send_header(key, value)
         handler.end_headers()
         if faulty and self.during_get is not None:

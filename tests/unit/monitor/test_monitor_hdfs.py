@@ -131,11 +131,11 @@ def test_a_folder_is_listed_and_pulled_with_all_below_it(
 ) -> None:
     for name in ("a", "sub/b", "sub/deep/c d"):
         put(client, f"{base}/folder/{name}", b"123")
-    found = {entry.path: entry.size for entry in remote.tree("folder")}
+    found = {entry.path: entry.size for entry in remote.tree("folder", 100)}
     assert found == {"a": 3, "sub/b": 3, "sub/deep/c d": 3}
     assert b"".join(remote.open("folder/sub/deep/c d").chunks) == b"123"
     puller = Puller(remote, str(tmp_path / "tmp" / "part"), 0, Stop())
-    puller.pull_tree("folder")
+    puller.pull_tree("folder", 100, 10**9)
     pulled = {str(p.relative_to(puller.tree_part)) for p in Path(puller.tree_part).rglob("*")}
     assert pulled == {"a", "sub", "sub/b", "sub/deep", "sub/deep/c d"}
 

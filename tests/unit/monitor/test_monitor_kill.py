@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from typing import Any
 import pytest
 
 from monitor import _live, _log, _remotes, _state
-from monitor._machine import Event, State
+from monitor._folder import Folder
+from monitor._install import Install
+from monitor._machine import Event, Identity, State
 from monitor._remotes.base import Stop
 from monitor._watch import Watch
 
-from .fixtures import MODEL, Site, options_for
+from .fixtures import MODEL, Site, model_files, options_for, tarball
 
 _CHANGES = {
     "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.chown", "os.utime",
@@ -108,6 +111,21 @@ def killed_before(number: int, local: Path, url: str, **given: object) -> bool:
     child.join(60)
     assert child.exitcode in (0, -signal.SIGKILL), f"the child ended with {child.exitcode}"
     return child.exitcode != 0
+
+
+def install(local: Path, *numbers: int) -> None:
+    """Installs releases one after the other, as a monitor that keeps two would."""
+    options = options_for(local, general_host="http://127.0.0.1:1", keep="2")
+    install = Install(options, Folder(options.live), Stop())
+    Folder(options.live).prepare()
+    for number in numbers:
+        part = local / "part"
+        part.write_bytes(tarball(model_files(number)))
+        identity = Identity(str(number), number)
+        install.verify(str(part), "")
+        install.stage(identity, None, b"", str(part))
+        install.swap(identity, time.time())
+        part.unlink()
 
 
 def whole_release(live: Path) -> int:

@@ -22,9 +22,9 @@ import pytest
 from harness.ports import free_port
 from monitor import _log, _remotes
 from monitor._machine import Identity
-from monitor._pull import Puller, Throttle
-from monitor._remotes.base import Remote, Stop, Stopped, join
-from monitor.errors import BadOption, MachineError, Mismatch, RemoteError
+from monitor._pull import Puller, Throttle, _check_name
+from monitor._remotes.base import CHUNK, Remote, Stop, Stopped, join
+from monitor.errors import BadOption, MachineError, Mismatch, ReleaseError, RemoteError
 from monitor.manifest import Manifest
 
 from .fixtures import TARBALL, FtpSite, Place, Site, closing_all, options_for
@@ -176,7 +176,7 @@ class TestARemote:
     def test_lists_a_folder_with_all_below_it(self, kind: Kind, remote: Remote) -> None:
         for name in ("m/a", "m/sub/b", "m/sub/deep/c d"):
             kind.place.put(name, b"1\n2\r\n3")
-        found = remote.tree("m")
+        found = remote.tree("m", 100)
         assert sorted(entry.path for entry in found) == ["a", "sub/b", "sub/deep/c d"]
         assert b"".join(remote.open("m/sub/deep/c d").chunks) == b"1\n2\r\n3"
 
@@ -584,4 +584,74 @@ def test_without_room_nothing_is_pulled(site: Site, tmp_path: Path) -> None:
 def test_an_empty_folder_is_no_release(site: Site, tmp_path: Path) -> None:
     (site.root / "folder").mkdir()
     with pytest.raises(RemoteError, match="it is empty"):
-        puller(site, tmp_path, Stop()).pull_tree("folder")
+        puller(site, tmp_path, Stop()).pull_tree("folder", 100, 10**9)
+
+
+# --- releases that are folders ---------------------------------------------------------------
+
+
+def folder_of(kind: Kind, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        kind.place.put(f"m/{name}", content)
+
+
+class TestAFolder:
+    """Bounds of a release that is not packed, the same over every remote."""
+
+    def test_of_as_many_files_as_allowed_is_pulled(
+        self, kind: Kind, remote: Remote, tmp_path: Path
+    ) -> None:
+        folder_of(kind, {"a": b"12", "sub/b": b"345"})
+        # Two files and the folder between them.
+        Puller(remote, str(tmp_path / "part"), 0, Stop()).pull_tree("m", 3, 5)
+        assert (tmp_path / "part.tree" / "sub" / "b").read_bytes() == b"345"
+
+    def test_of_too_many_files_is_refused_before_any_is_pulled(
+        self, kind: Kind, remote: Remote, tmp_path: Path
+    ) -> None:
+        folder_of(kind, dict.fromkeys(("a", "b", "sub/c"), b"x"))
+        puller = Puller(remote, str(tmp_path / "part"), 0, Stop())
+        with pytest.raises(ReleaseError, match=r"more than 2 files and folders \(--max_members\)"):
+            puller.pull_tree("m", 2, 10**9)
+        assert puller.bytes_pulled == 0
+
+    def test_of_too_many_bytes_is_refused(self, kind: Kind, remote: Remote, tmp_path: Path) -> None:
+        folder_of(kind, {"a": bytes(600_000), "b": bytes(600_000)})
+        puller = Puller(remote, str(tmp_path / "part"), 0, Stop())
+        with pytest.raises(ReleaseError, match="more bytes than --max_unpacked allows"):
+            puller.pull_tree("m", 100, 1_000_000)
+        # Where the listing tells no sizes, the pull ends as soon as it is too much.
+        assert puller.bytes_pulled <= 1_000_000 + CHUNK
+
+    def test_with_files_that_are_as_large_as_the_disk_is_not_pulled(
+        self, kind: Kind, remote: Remote, tmp_path: Path
+    ) -> None:
+        if kind.name in ("http", "ftp-old"):
+            pytest.skip("its listing has no sizes; free space is looked at file by file")
+        folder_of(kind, {"a": b"x"})
+        free = os.statvfs(tmp_path)
+        with (kind.place.root / "m" / "b").open("wb") as file:
+            # A hole: as long as all that is free, and next to nothing on the disk.
+            file.truncate(free.f_bavail * free.f_frsize)
+        puller = Puller(remote, str(tmp_path / "part"), 0, Stop())
+        with pytest.raises(MachineError, match="bytes are needed and"):
+            puller.pull_tree("m", 100, 2**62)
+        assert puller.bytes_pulled == 0
+
+
+def test_a_file_of_a_folder_that_does_not_fit_is_not_begun(site: Site, tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path)
+    (site.root / "m").mkdir()
+    (site.root / "m" / "a").write_bytes(b"x")
+    site.claimed = free.f_bavail * free.f_frsize
+    one = puller(site, tmp_path, Stop())
+    with pytest.raises(MachineError, match="bytes are needed and"):
+        one.pull_tree("m", 100, 2**62)
+    assert one.bytes_pulled == 0
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\\b", "x" * 256, "/".join("d" * 33)])
+def test_a_file_of_a_folder_with_an_insane_name_refuses_the_folder(name: str) -> None:
+    with pytest.raises(ReleaseError, match="no sane name"):
+        _check_name("m", name)
+    _check_name("m", "sub/deep/c d")

@@ -1,0 +1,192 @@
+"""What becomes of a release once it is on this machine: verified, completed, swapped in.
+
+Comes in: the pulled tarball or folder, what the donefile announced, the wish to end. Goes out: a
+changed live directory, or a ``ReleaseError``, ``MachineError`` or ``OSError`` and an untouched one.
+``_watch`` says when; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import Optional
+
+from . import _archive, _hook, _kept, _live, _model
+from ._fallback import READY, recover
+from ._folder import ROLLBACK, Folder, check_space, copy_file, remove
+from ._log import logger
+from ._machine import Identity
+from ._options import Options
+from ._remotes.base import Stop
+from ._state import NAME as STATE_FILE
+from ._state import Installed, read_hold
+from .errors import ReleaseError
+from .manifest import Manifest
+
+
+class Install:
+    """The way of one release after another into one live directory."""
+
+    def __init__(self, options: Options, folder: Folder, stop: Stop) -> None:
+        self._options = options
+        self._folder = folder
+        self._stop = stop
+        self._staging = ""
+        self._last_second: Optional[int] = None
+        # Held while the exchange may happen; whoever has it may take the staging folder away.
+        self._hands = threading.Lock()
+
+    def verify(self, part: str, tree_part: str) -> None:
+        """Brings the pulled ``part`` (or folder ``tree_part``) into a staging folder, strictly, and
+        checks that it is a model. Raises ``ReleaseError``."""
+        options, model = self._options, self._options.remote_model_name
+        self._staging = self._folder.new_staging()
+        if options.packed:
+            self._unpack(part)
+        else:
+            self._move_tree(tree_part)
+        for ours in (options.local_timestamp_file, STATE_FILE, f"{STATE_FILE}.new"):
+            if os.path.isdir(os.path.join(self._staging, ours)):
+                raise ReleaseError(
+                    "use", model, f"{ours} in it is a folder", "publish it without that folder"
+                )
+        sizes = _model.sizes(self._staging)
+        # A time file in the release is replaced by ours.
+        sizes.pop(options.local_timestamp_file, None)
+        _model.check_files(model, sizes)
+        new = _model.read_signature(self._staging)
+        running = None
+        if not options.allow_signature_change:
+            running = _model.read_signature(self._folder.live)
+        _model.check_signature(model, new, running)
+
+    def stage(
+        self, identity: Identity, manifest: Optional[Manifest], donefile: bytes, part: str
+    ) -> None:
+        """Runs ``--check_command``; makes the files of the staging folder what they will be."""
+        if self._options.check_command:
+            _hook.check(
+                self._options,
+                identity,
+                manifest,
+                staging=self._staging,
+                tarball=part,
+                donefile=donefile,
+                stop=self._stop,
+            )
+        # All but the folder itself, which the swap still writes into.
+        inside = _live.tree(self._staging)[:-1]
+        _live.dress(inside, self._folder.live)
+        _live.flush(inside, self._stop.check)
+
+    def swap(self, identity: Identity, now: float) -> Optional[int]:
+        """Makes the staging folder the live directory; gives the time file's second.
+
+        None when a rollback that came in between holds the release back.
+        """
+        options, live = self._options, self._folder.live
+        with self._folder.swapping(), self._hands:
+            self._stop.check()
+            if read_hold(self._folder.hold) == identity:
+                return None
+            self._recover()
+            second = _live.choose_second(live, options.local_timestamp_file, now, self._last_second)
+            installed = Installed(identity, second, now)
+            added = _live.stamp(self._staging, options.local_timestamp_file, installed)
+            _live.dress(added, live)
+            _live.flush(added)
+            old = _live.swap(
+                self._staging, live, options.local_timestamp_file, alive=self._stop.check
+            )
+            self._staging = ""
+            self._last_second = second
+            self._put_away(old)
+        return second
+
+    def drop(self) -> None:
+        """Removes a staging folder that did not come to its swap."""
+        if self._staging:
+            staging, self._staging = self._staging, ""
+            try:
+                remove(staging)
+            except OSError as error:
+                logger.warning("cannot remove %s: %s", staging, error.strerror)
+
+    def abandon(self) -> None:
+        """``drop`` while another thread may be at work on the folder, unless it is in the swap."""
+        # Never let go of: from here on nothing may be swapped any more.
+        if self._staging and self._hands.acquire(blocking=False):
+            with contextlib.suppress(OSError):
+                remove(self._staging)
+
+    def is_left(self) -> bool:
+        """Whether a rollback or a swap that was killed left something that has to be mended."""
+        return any(path.endswith((READY, ROLLBACK)) for path in self._folder.stagings())
+
+    def mend(self, *, clear: bool) -> None:
+        """Finishes what was cut off; with ``clear`` removes what an earlier run left, too.
+
+        Raises ``OSError``; it can be tried again.
+        """
+        options = self._options
+        # Not beside a rollback, whose staging folder would go.
+        with self._folder.swapping():
+            self._recover()
+            for path in _kept.rescue(self._folder):
+                logger.warning("kept what a rollback that was cut off left: %s", path)
+            if clear:
+                for path in self._folder.clean(options.tmp, options.remote_model_name):
+                    logger.debug("removed what an earlier run left: %s", path)
+
+    def _unpack(self, part: str) -> None:
+        options = self._options
+        name = options.remote_model_name
+        logger.info("unpack remote file(%s).", name)
+        limits = _archive.Limits(options.max_members, options.max_unpacked, options.max_expansion)
+        try:
+            _archive.unpack(
+                part,
+                self._staging,
+                top=options.top,
+                limits=limits,
+                before_file=lambda member: check_space(self._staging, member.size, "unpack into"),
+                alive=self._stop.check,
+            )
+        except ReleaseError as error:
+            raise ReleaseError("unpack", name, error.cause, error.hint) from error
+        logger.info("using unpacked filename: %s.", options.top)
+
+    def _move_tree(self, tree: str) -> None:
+        try:
+            for name in sorted(os.listdir(tree)):
+                os.rename(os.path.join(tree, name), os.path.join(self._staging, name))
+        except OSError:
+            # --local_tmp_path is on another filesystem.
+            check_space(self._staging, sum(_model.sizes(tree).values()), "copy to")
+            for folder, below, files in os.walk(tree):
+                there = os.path.join(self._staging, os.path.relpath(folder, tree))
+                for name in below:
+                    os.mkdir(os.path.join(there, name))
+                for name in files:
+                    copy_file(
+                        os.path.join(folder, name), os.path.join(there, name), self._stop.check
+                    )
+
+    def _recover(self) -> None:
+        timestamp_file = self._options.local_timestamp_file
+        if recover(self._folder.live, self._folder.stagings(), timestamp_file):
+            logger.warning("finished a swap that was cut off: %s", self._folder.live)
+
+    def _put_away(self, old: Optional[str]) -> None:
+        """The release that was replaced is kept, or goes."""
+        if old is None:
+            return
+        try:
+            if self._options.keep and not os.path.islink(old):
+                _kept.add(self._folder, old, self._options.keep)
+            else:
+                remove(old)
+        except OSError as error:
+            # The swap is done; what could not be removed is a leftover for the next start.
+            logger.warning("cannot put away %s: %s", old, error.strerror)
