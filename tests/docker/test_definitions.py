@@ -1,59 +1,44 @@
-"""What the image and compose files promise, read from the files themselves; no engine needed."""
+"""What the image and compose files promise, as Compose and the engine read them.
+
+The first half needs neither: it reads the files themselves.
+"""
 
 from __future__ import annotations
 
+import functools
+import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from harness.containers import images
+from harness.containers import builder, compose, engine, images
 from harness.containers.packages import parse_names
 from harness.paths import repository_root
 
 DOCKER = repository_root() / "docker"
 COMPOSE_FILES = ("compose.yaml", "example/compose.yaml")
-# It is never started: the serving image stands on it.
-NOT_STARTED = {"serving-packages"}
-OFFICIAL = {"official", "official-gpu"}
-
-
-def services() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for name in COMPOSE_FILES:
-        content = yaml.safe_load((DOCKER / name).read_text())
-        for service, definition in content["services"].items():
-            yield name, service, definition
-
-
-ALL_SERVICES = [pytest.param(*each, id=f"{each[0]}-{each[1]}") for each in services()]
 IMAGES = sorted(images.IMAGES)
+# It is never started: the serving image stands on it.
+STARTED = sorted(set(IMAGES) - {"serving-packages"})
+PROFILES = ("official", "official-gpu")
+
+# -- the files ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("file", "service", "definition"), ALL_SERVICES)
-def test_every_port_is_published_on_the_loopback_address_only(
-    file: str, service: str, definition: dict[str, Any]
-) -> None:
-    for port in definition.get("ports", []):
-        assert port.startswith("127.0.0.1:"), f"{file}: {service} publishes {port}"
+def instructions_of(name: str) -> list[str]:
+    """A Dockerfile's instructions, a line each, without comments."""
+    text = (DOCKER / name / "Dockerfile").read_text()
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    return [line for line in joined.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize(("file", "service", "definition"), ALL_SERVICES)
-def test_no_service_may_gain_privileges(
-    file: str, service: str, definition: dict[str, Any]
-) -> None:
-    assert definition["cap_drop"] == ["ALL"], f"{file}: {service}"
-    assert definition["security_opt"] == ["no-new-privileges:true"], f"{file}: {service}"
-    assert not {"privileged", "cap_add", "network_mode", "pid"} & set(definition)
-
-
-@pytest.mark.parametrize(("file", "service", "definition"), ALL_SERVICES)
-def test_root_filesystems_are_read_only_but_the_vendors(
-    file: str, service: str, definition: dict[str, Any]
-) -> None:
-    assert definition.get("read_only", False) == (service not in OFFICIAL), f"{file}: {service}"
+def test_the_folder_of_every_image_is_known_to_the_harness() -> None:
+    folders = {path.parent.name for path in Path(DOCKER).glob("*/Dockerfile")}
+    assert folders == set(images.IMAGES)
 
 
 @pytest.mark.parametrize("name", COMPOSE_FILES)
@@ -68,27 +53,17 @@ def test_every_image_can_be_given_another_base(name: str) -> None:
     assert instructions[1] == "FROM ${BASE_IMAGE}"
 
 
-@pytest.mark.parametrize("name", sorted(set(IMAGES) - NOT_STARTED))
-def test_every_image_runs_as_nobody_in_particular_and_checks_its_health(name: str) -> None:
-    instructions = instructions_of(name)
-    users = [line.split()[1] for line in instructions if line.startswith("USER ")]
-    assert users == ["10001:10001"]
-    assert any(line.startswith("HEALTHCHECK ") for line in instructions)
-
-
-@pytest.mark.parametrize("name", IMAGES)
-def test_every_package_that_apt_installs_is_pinned(name: str) -> None:
-    for line in instructions_of(name):
-        for words in re.findall(r"--no-install-recommends\s+(.*?)\s+>", line):
-            for package in words.split():
-                assert re.fullmatch(r"'[a-z0-9.+-]+=[0-9][^']*'", package), package
-
-
-@pytest.mark.parametrize("name", IMAGES)
-def test_no_image_is_given_a_secret(name: str) -> None:
-    for line in instructions_of(name):
-        if line.split()[0] in ("ENV", "ARG", "LABEL"):
-            assert not re.search(r"passw|secret|token|credential", line, re.IGNORECASE), line
+@pytest.mark.parametrize("name", sorted(set(IMAGES) - {"serving"}))
+def test_every_package_that_apt_installs_is_pinned_and_installed_under_the_secret(
+    name: str,
+) -> None:
+    (line,) = [line for line in instructions_of(name) if "apt-install.sh '" in line]
+    assert line.startswith(f"RUN {builder.SECRET} ")
+    packages = line.partition("apt-install.sh ")[2].split()
+    assert packages
+    for package in packages:
+        assert re.fullmatch(r"'[a-z0-9.+-]+=[0-9][^']*'", package), package
+    assert not any("apt-get" in line for line in instructions_of(name))
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -109,14 +84,241 @@ def test_every_python_package_in_an_image_is_pinned_with_hashes_in_a_lock(select
         assert all("--hash=sha256:" in block for block in blocks), name
 
 
-def instructions_of(name: str) -> list[str]:
-    """A Dockerfile's instructions, a line each, without comments."""
-    text = (DOCKER / name / "Dockerfile").read_text()
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
-    return [line for line in joined.splitlines() if line.strip()]
+# -- as the engine reads the images ---------------------------------------------------------------
 
 
-def test_the_folder_of_every_image_is_known_to_the_harness() -> None:
-    folders = {path.parent.name for path in Path(DOCKER).glob("*/Dockerfile")}
-    assert folders == set(images.IMAGES)
+@pytest.mark.docker
+@pytest.mark.parametrize("name", STARTED)
+def test_every_image_runs_as_nobody_and_has_a_health_check_that_is_in_it(
+    name: str, built: dict[str, str]
+) -> None:
+    shown = engine.docker("image", "inspect", "--format", "{{json .Config}}", built[name])
+    configuration = json.loads(shown)
+    assert configuration["User"] == "10001:10001"
+    kind, *words = configuration["Healthcheck"]["Test"]
+    assert kind == "CMD"
+    script = words[-1]
+    listed = engine.docker("run", "--rm", "--entrypoint", "ls", built[name], "-l", script)
+    assert listed.startswith("-rw" if len(words) > 1 else "-rwxr-xr-x"), listed
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_image_says_exactly_what_it_holds(name: str, built: dict[str, str]) -> None:
+    base = ("run", "--rm", "--entrypoint")
+    holds = engine.docker(*base, "sh", built[name], "-c", "cat /usr/share/hot-loading/apt.txt")
+    versions = dict(line.split("=", 1) for line in holds.splitlines())
+    (line,) = [line for line in instructions_of("serving-packages" if name == "serving" else name)
+               if "apt-install.sh '" in line]  # fmt: skip
+    for pin in re.findall(r"'([^=']+)=([^']*)'", line):
+        exact = versions[pin[0]].partition(":")[2] or versions[pin[0]]
+        assert exact.startswith(pin[1].rstrip("*")), (pin, versions[pin[0]])
+    installed = engine.docker(*base, "dpkg-query", built[name], "-W")
+    assert len(installed.splitlines()) == len(versions)
+
+
+# -- as Compose reads its files -------------------------------------------------------------------
+
+#: Every variable with a value that is found again.
+VARIABLES = {
+    "RUN_FOLDER": "/run-folder",
+    "RUN_AS": "1234:5678",
+    "NAMENODE_PORT": "20001",
+    "NAMENODE_HTTP_PORT": "20002",
+    "DATANODE_PORT": "20003",
+    "DATANODE_HTTP_PORT": "20004",
+    "FTP_PORT": "20005",
+    "FTP_PASSIVE_PORTS": "20010-20012",
+    "FTP_USER": "somebody",
+    "FTP_PASSWORD": "hush",
+    "HTTP_PORT": "20006",
+    "SERVING_PORT": "20007",
+    "SERVING_FOLDER": "/serving-folder",
+    "SERVING_MODEL": "a_model",
+    "SERVING_THREADS": "7",
+    "RELOAD_INTERVAL_S": "3",
+    "GPU_IDS": "2",
+    "LAUNCHER": "/a/launcher.py",
+    "OFFICIAL_ENTRYPOINT": "/an/entrypoint.sh",
+    "HDFS_WEB_PORT": "20008",
+    "HDFS_IMAGE": "i/hdfs:1",
+    "FTP_IMAGE": "i/ftp:1",
+    "HTTP_IMAGE": "i/http:1",
+    "SERVING_IMAGE": "i/serving:1",
+    "MONITOR_IMAGE": "i/monitor:1",
+    "OFFICIAL_IMAGE": "i/official:1",
+    "OFFICIAL_GPU_IMAGE": "i/official-gpu:1",
+}
+
+
+@functools.cache
+def resolved(file: str) -> dict[str, dict[str, Any]]:
+    """The services of a compose file as Compose reads it, every variable given."""
+    words = [*compose.command(), "--project-name", "definitions", "--file", str(DOCKER / file)]
+    if file == "compose.yaml":
+        for profile in PROFILES:
+            words += ["--profile", profile]
+    shown = engine.command([*words, "config"], 60, environment=VARIABLES)
+    services: dict[str, dict[str, Any]] = yaml.safe_load(shown)["services"]
+    return services
+
+
+def published(definition: dict[str, Any]) -> set[tuple[str, int, int]]:
+    """Address, port outside, port inside; Compose 2 writes each out, 1.29 the short form."""
+    found = set()
+    for port in definition.get("ports", []):
+        words = port
+        if isinstance(port, dict):
+            words = f"{port.get('host_ip', '')}:{port['published']}:{port['target']}"
+        address, outside, inside = words.partition("/")[0].rsplit(":", 2)
+        # 1.29 writes a range as one: "20010-20012".
+        first, _, last = outside.partition("-")
+        for offset in range(int(last or first) - int(first) + 1):
+            found.add((address, int(first) + offset, int(inside.partition("-")[0]) + offset))
+    return found
+
+
+def mounted(definition: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Target to source and ``ro`` or ``rw``."""
+    found = {}
+    for volume in definition.get("volumes", []):
+        if isinstance(volume, dict):
+            mode = "ro" if volume.get("read_only") else "rw"
+            found[volume["target"]] = (volume["source"], mode)
+        else:
+            source, target, mode = volume.split(":")
+            found[target] = (source, mode)
+    return found
+
+
+HERE = "127.0.0.1"
+SERVER_COMMAND = [
+    *("--model", "a_model", "--thread", "7", "--port", "9292", "--reload_interval_s", "3"),
+]
+PASSWD = {"/etc/passwd": ("/run-folder/passwd", "ro")}
+OFFICIAL_MOUNTS = {
+    "/serving": ("/serving-folder", "rw"),
+    "/opt/hot-loading/launcher.py": ("/a/launcher.py", "ro"),
+    "/opt/hot-loading/entrypoint.sh": ("/an/entrypoint.sh", "ro"),
+}
+#: Service to its ports outside and inside, its mounts, its command line and its image.
+HARNESS: dict[str, tuple[set[tuple[str, int, int]], dict[str, Any], Any, str]] = {
+    "namenode": (
+        {(HERE, 20001, 9000), (HERE, 20002, 9870)},
+        {"/data": ("/run-folder/namenode", "rw"), **PASSWD},
+        ["namenode"],
+        "i/hdfs:1",
+    ),
+    "datanode": (
+        {(HERE, 20003, 20003), (HERE, 20004, 20004)},
+        {"/data": ("/run-folder/datanode", "rw"), **PASSWD},
+        ["datanode"],
+        "i/hdfs:1",
+    ),
+    "ftp": (
+        {(HERE, 20005, 2121), *((HERE, port, port) for port in (20010, 20011, 20012))},
+        {"/data": ("/run-folder/ftp", "rw")},
+        None,
+        "i/ftp:1",
+    ),
+    "http": (
+        {(HERE, 20006, 8080)},
+        {"/data": ("/run-folder/http", "ro")},
+        None,
+        "i/http:1",
+    ),
+    "serving": (
+        {(HERE, 20007, 9292)},
+        {"/serving": ("/serving-folder", "rw"), **PASSWD},
+        SERVER_COMMAND,
+        "i/serving:1",
+    ),
+    "official": ({(HERE, 20007, 9292)}, OFFICIAL_MOUNTS, SERVER_COMMAND, "i/official:1"),
+    "official-gpu": (
+        {(HERE, 20007, 9292)},
+        OFFICIAL_MOUNTS,
+        [*SERVER_COMMAND, "--gpu_ids", "2"],
+        "i/official-gpu:1",
+    ),
+}
+EXAMPLE = ("namenode", "datanode", "producer", "serving", "monitor")
+ALL = [
+    *(pytest.param("compose.yaml", name, id=f"harness-{name}") for name in HARNESS),
+    *(pytest.param("example/compose.yaml", name, id=f"example-{name}") for name in EXAMPLE),
+]
+
+
+@pytest.mark.docker
+def test_the_compose_files_have_these_services_and_no_others() -> None:
+    assert set(resolved("compose.yaml")) == set(HARNESS)
+    assert set(resolved("example/compose.yaml")) == set(EXAMPLE)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("service", HARNESS)
+def test_a_service_of_the_harness_has_its_ports_folders_command_and_image(service: str) -> None:
+    ports, mounts, command, image = HARNESS[service]
+    definition = resolved("compose.yaml")[service]
+    assert published(definition) == ports
+    assert mounted(definition) == mounts
+    assert definition.get("command") == command
+    assert definition["image"] == image
+    assert definition["user"] == "1234:5678"
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(("file", "service"), ALL)
+def test_every_service_is_confined_and_its_log_bounded(file: str, service: str) -> None:
+    definition = resolved(file)[service]
+    assert {address for address, _, _ in published(definition)} <= {HERE}
+    assert definition["cap_drop"] == ["ALL"]
+    assert definition["security_opt"] == ["no-new-privileges:true"]
+    forbidden = {"privileged", "cap_add", "network_mode", "pid", "ipc"}
+    assert {key for key in forbidden & set(definition) if definition[key]} == set()
+    assert definition["logging"]["driver"] == "json-file"
+    assert definition["logging"]["options"] == {"max-size": "32m", "max-file": "2"}
+    # The vendor's images are not ours to say where they write.
+    assert definition.get("read_only", False) == (service not in PROFILES)
+    if service not in PROFILES:
+        assert [mount.partition(":")[0] for mount in definition["tmpfs"]] == ["/tmp"]
+
+
+@pytest.mark.docker
+def test_only_the_graphics_profile_reserves_a_gpu() -> None:
+    for name, definition in resolved("compose.yaml").items():
+        resources = definition.get("deploy", {}).get("resources", {})
+        devices = resources.get("reservations", {}).get("devices", [])
+        if name != "official-gpu":
+            assert devices == [], name
+            continue
+        (gpu,) = devices
+        assert (gpu["driver"], gpu["capabilities"]) == ("nvidia", ["gpu"])
+        # Compose 2 writes "all" as -1.
+        assert gpu["count"] in ("all", -1)
+
+
+@pytest.mark.docker
+def test_the_ftp_password_comes_from_the_environment_alone() -> None:
+    for name, definition in resolved("compose.yaml").items():
+        text = yaml.safe_dump(definition)
+        assert ("hush" in text) == (name == "ftp")
+    environment = resolved("compose.yaml")["ftp"]["environment"]
+    assert environment["FTP_PASSWORD"] == "hush"
+
+
+@pytest.mark.docker
+def test_the_example_publishes_the_server_and_the_web_page_and_shares_one_volume() -> None:
+    services = resolved("example/compose.yaml")
+    found = {name: published(definition) for name, definition in services.items()}
+    assert {name: ports for name, ports in found.items() if ports} == {
+        "serving": {(HERE, 20007, 9292)},
+        "namenode": {(HERE, 20008, 9870)},
+    }
+    sources = {name: mounted(definition) for name, definition in services.items()}
+    # The live directory's parent, for both, so that the monitor can exchange it in one step.
+    assert sources["serving"] == sources["monitor"] == {"/serving": ("models", "rw")}
+    assert sources["producer"] == {}
+    command = services["monitor"]["command"]
+    options = dict(zip(command[::2], command[1::2]))
+    assert options["--local_path"] == "/serving"
+    assert options["--interval"] == "10"
