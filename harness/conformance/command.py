@@ -40,6 +40,7 @@ OPTIONS = (
     "ftp_password",
     "webhdfs_url",
     "hdfs_user",
+    "http_token",
 )
 _PLACE = re.compile(r"\{([A-Za-z_]+)\}")
 

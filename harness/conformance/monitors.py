@@ -8,8 +8,8 @@ One JSON file a monitor (``monitors/ours.json`` and its neighbours):
          "evidence": "a pattern", "also": ["patterns of what follows"], "sometimes": false}]}
 
 ``{python}`` is this interpreter, ``{here}`` the file's folder. ``scenarios``, ``patience``,
-``recovery``, ``silence`` and ``count`` may be given as well; what is left out is the command
-line's. ``results`` says what the failures' keys mean.
+``recovery``, ``silence``, ``count`` and ``every_kill`` may be given as well; what is left out is
+the command line's. ``results`` says what the failures' keys mean.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SETTINGS: Mapping[str, Callable[[Any], Any]] = {
     "silence": float,
     "count": int,
 }
-_KEYS = {"name", "command", "remotes", "scenarios", "knows", "failures", *_SETTINGS}
+_KEYS = {"name", "command", "remotes", "scenarios", "knows", "every_kill", "failures", *_SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ def read_monitor(path: Path, scenarios: Iterable[str]) -> Monitor:
         settings: dict[str, Any] = {
             key: kind(content[key]) for key, kind in _SETTINGS.items() if key in content
         }
+        if "every_kill" in content:
+            settings["every_kill_on"] = frozenset(map(str, content["every_kill"]))
         settings["knows"] = frozenset(map(str, content.get("knows", ())))
         return Monitor(
             str(content["name"]),

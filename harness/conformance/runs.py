@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
-from .. import guard
 from ..errors import Failed
 from ..process import Process
 from ..waits import wait_for
@@ -109,13 +108,21 @@ class Runs:
         self._observed.figures.setdefault("bare_stop_s", []).append(taken)
 
     def note_processes(self) -> None:
-        """Records the command lines of what the monitor has started, its own left out."""
-        if self._monitor is None:
+        """Records the command lines of what the monitor has started. Its own does not count, nor
+        that of a child which is about to become something else and still has it."""
+        pids = self._monitor.pids if self._monitor is not None else []
+        if not pids:
             return
-        own, *others = [*self._monitor.pids, 0]
-        for pid in [*others, *guard.descendants(own)]:
-            with contextlib.suppress(OSError):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                line = b" ".join(words).decode(errors="replace").strip()
-                if line:
-                    self._observed.processes.append(line)
+        own = _command_line(pids[0])
+        for pid in pids[1:]:
+            line = _command_line(pid)
+            if line not in ("", own, *self._observed.processes):
+                self._observed.processes.append(line)
+
+
+def _command_line(pid: int) -> str:
+    """Of a process, its words separated by spaces; empty when it has ended."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return b" ".join(words).decode(errors="replace").strip()
+    return ""

@@ -30,6 +30,8 @@ TIME_FILE = "fluid_time_file"
 TMP_NAME = "_tmp"
 # Of a tarball's end, enough to be found nowhere else (bytes).
 _TAIL = 64
+# How long after the files of a release its time file is waited for (seconds).
+_MOVES_S = 1.0
 
 
 class NotMet(Exception):
@@ -63,6 +65,7 @@ class Stage:
         self.left_out: set[str] = set()
         self.prefix: list[str] = []
         self._watcher: Optional[Watcher] = None
+        self._second_before: Optional[int] = None
         self._before_pull = 0
         self._pull_end = b""
         self._look_through: Callable[[Path], Path] = lambda path: path
@@ -113,6 +116,7 @@ class Stage:
         self._watcher = Watcher(self.seen(self.live), TIME_FILE, hidden=hidden)
         self.observed.looks = self._watcher.looks
         self._watcher.start()
+        self._second_before = self._second
 
     def unwatch(self) -> None:
         """Stops looking: a scenario goes on to move the live directory itself."""
@@ -125,6 +129,13 @@ class Stage:
         """What is live, as the watcher last saw it."""
         assert self._watcher is not None
         return name_of(self._watcher.last, self.observed.known)
+
+    @property
+    def _second(self) -> Optional[int]:
+        """The time file's second, as the watcher last saw it."""
+        assert self._watcher is not None
+        content = self._watcher.last
+        return content.second if content else None
 
     # --- publishing ----------------------------------------------------------------------
 
@@ -192,13 +203,25 @@ class Stage:
         """How long one poll may take here, interval included."""
         return self.settings.interval + self.place.poll_s
 
-    def expect_live(self, release: Release, within: Optional[float] = None) -> None:
-        """Waits until ``release`` is live; ends the act when it does not become so in time."""
+    def expect_live(
+        self,
+        release: Release,
+        within: Optional[float] = None,
+        while_waiting: Optional[Callable[[], None]] = None,
+    ) -> None:
+        """Waits until ``release`` is live; ends the act when it does not become so in time.
+        ``while_waiting`` is called again and again meanwhile."""
+
+        def is_live() -> bool:
+            if while_waiting is not None:
+                while_waiting()
+            return self.now_live == release.label
+
         limit = (self.settings.patience if within is None else within) + 2 * self.poll_s
         limit += self.place.install_s
         try:
             wait_for(
-                lambda: self.now_live == release.label,
+                is_live,
                 f"{release.label} to be live",
                 limit,
                 every_s=0.01,
@@ -207,6 +230,19 @@ class Stage:
             )
         except Failed as failed:
             self._give_up(str(failed))
+        self._let_time_file_move()
+
+    def _let_time_file_move(self) -> None:
+        """A monitor that copies into the live directory moves the time file after the files: not
+        to be ended in between. Whether it moves is for the judge."""
+        with contextlib.suppress(Failed):
+            wait_for(
+                lambda: self._second != self._second_before,
+                "the time file to move",
+                _MOVES_S,
+                every_s=0.01,
+            )
+        self._second_before = self._second
 
     def expect(
         self, check: Callable[[], object], what: str, within: Optional[float] = None

@@ -35,13 +35,15 @@ def client_properties(fs_url: str) -> dict[str, object]:
 
 class LocalHdfs(LocalRemote):
     """``services`` are ``namenode`` and ``datanode``. Needs Java 17 or 21 and the jars
-    (``harness.hadoop.fetch_jars``)."""
+    (``harness.hadoop.fetch_jars``). ``permissions``: whether it asks who may read and write; its
+    superuser is ``USER``."""
 
     name = "hdfs"
     services = ("namenode", "datanode")
 
-    def __init__(self, folder: Path, *, path: str = "/") -> None:
+    def __init__(self, folder: Path, *, path: str = "/", permissions: bool = False) -> None:
         super().__init__(folder, path=path)
+        self._permissions = permissions
         self._client: Any = None
         self._hadoop: Optional[Path] = None
         self._rpc = self._web = 0
@@ -83,7 +85,7 @@ class LocalHdfs(LocalRemote):
             "dfs.datanode.data.dir": f"file://{self.folder / 'data'}",
             "dfs.replication": 1,
             "dfs.blocksize": _BLOCK,
-            "dfs.permissions.enabled": "false",
+            "dfs.permissions.enabled": "true" if self._permissions else "false",
             "dfs.namenode.rpc-address": f"{INSIDE}:{self._rpc}",
             "dfs.namenode.http-address": f"{INSIDE}:{self._web}",
             "dfs.datanode.address": f"{INSIDE}:{data}",

@@ -4,6 +4,11 @@ HTTP/1.1 with keep-alive, GET and HEAD of the files of one folder. What a downlo
 Last-Modified and a strong ETag (RFC 9110, 8.8), If-None-Match, If-Modified-Since, one byte range
 with If-Range, 304, 206 and 416. Headers and bytes are of one opened file, so that an answer is
 whole even when the file is replaced meanwhile. Folders give a listing with links.
+
+With HTTP_SERVER_ACCESS in the environment (arguments stand in the process list) it asks who reads:
+a JSON object of Authorization headers, true for one that may read (``Basic …``, ``Bearer …``),
+false for one that is known and may not. That one gets 403; any other request gets 401 with a
+challenge (RFC 9110, 11.6.1).
 """
 
 from __future__ import annotations
@@ -11,10 +16,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import html
+import json
 import os
 import re
 import stat
 import sys
+from collections.abc import Mapping
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,6 +104,8 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "harness"
     sys_version = ""
     root: Path
+    # Authorization headers, and whether they may read; None: everybody may.
+    access: Optional[Mapping[str, bool]] = None
     # Headers and body are two writes: with Nagle's algorithm the second waits 40 ms for an ACK.
     disable_nagle_algorithm = True
     # An idle connection holds a thread.
@@ -104,6 +113,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Sends the file, a part of it, or the listing of a folder."""
+        if self._refused():
+            return
         path = self._path()
         if path is None:
             self._plain(HTTPStatus.NOT_FOUND, "there is no such file\n")
@@ -124,6 +135,18 @@ class Handler(BaseHTTPRequestHandler):
                 self._plain(HTTPStatus.NOT_FOUND, "there is no such file\n")
 
     do_HEAD = do_GET
+
+    def _refused(self) -> bool:
+        """Whether the client may not read; it has been told so then."""
+        if self.access is None:
+            return False
+        allowed = self.access.get(self.headers.get("Authorization", ""))
+        if allowed is None:
+            challenge = 'Basic realm="releases", Bearer realm="releases"'
+            self._plain(HTTPStatus.UNAUTHORIZED, "who are you?\n", challenge=challenge)
+        elif not allowed:
+            self._plain(HTTPStatus.FORBIDDEN, "you may not read this\n")
+        return not allowed
 
     def _path(self) -> Optional[Path]:
         # Double slashes as any server: upstream's monitor asks for //donefile.
@@ -188,9 +211,13 @@ class Handler(BaseHTTPRequestHandler):
         links = "".join(f'<li><a href="{quote(name)}">{html.escape(name)}</a>' for name in names)
         self._plain(HTTPStatus.OK, f"<!doctype html><ul>{links}</ul>\n", "text/html")
 
-    def _plain(self, status: HTTPStatus, text: str, kind: str = "text/plain") -> None:
+    def _plain(
+        self, status: HTTPStatus, text: str, kind: str = "text/plain", challenge: str = ""
+    ) -> None:
         body = text.encode()
         self.send_response(status)
+        if challenge:
+            self.send_header("WWW-Authenticate", challenge)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -217,6 +244,11 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
     Handler.root = options.folder.resolve()
+    access = os.environ.get("HTTP_SERVER_ACCESS")
+    try:
+        Handler.access = None if access is None else dict(json.loads(access))
+    except (ValueError, TypeError):
+        parser.error("HTTP_SERVER_ACCESS is no JSON object of headers and true or false")
     try:
         server = Server((options.address, options.port), Handler)
     except OSError as error:

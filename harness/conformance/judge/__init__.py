@@ -22,6 +22,7 @@ from ._live import (
     whole_once_installed,
 )
 from ._monitor import (
+    both_refusals_were_met,
     flat,
     goes_on_with_its_pull,
     keeps_running,
@@ -43,6 +44,7 @@ __all__ = [
     "Verdict",
     "all_of_many_were_live",
     "always_one_whole_release",
+    "both_refusals_were_met",
     "each_was_live",
     "ends_with",
     "every_kill_is_survived",

@@ -68,6 +68,13 @@ def refusal_was_met_and_said(observed: Observed) -> Optional[str]:
     return None if observed.log.strip() else "nothing in its log says that it was refused"
 
 
+def both_refusals_were_met(observed: Observed) -> Optional[str]:
+    """The remote answered 401 and 403 (the statuses in ``figures["logins refused"]``)."""
+    met = observed.figures.get("logins refused", [])
+    missing = [str(status) for status in (401, 403) if float(status) not in met]
+    return f"it never met an answer {' or '.join(missing)}" if missing else None
+
+
 def goes_on_with_its_pull(observed: Observed) -> Optional[str]:
     """The pull that was under way was brought to its end: after the disturbance the tarball's
     beginning (``facts["beginning came again"]``) came down to nobody."""

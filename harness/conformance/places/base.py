@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Optional
+from typing import TYPE_CHECKING, Callable, Optional
+
+if TYPE_CHECKING:
+    from ..stage import Stage
 
 
 class Folder(ABC):
@@ -45,6 +49,10 @@ class Folder(ABC):
     @abstractmethod
     def touch(self, name: str, second: int) -> None:
         """Sets the file's modification time; its bytes stay."""
+
+    def let_all_read(self) -> None:
+        """Ends what ``Place.refusing`` has made of this folder's rights."""
+        raise NotImplementedError(f"{type(self).__name__} has no rights")
 
 
 class Place(ABC):
@@ -117,14 +125,15 @@ class Place(ABC):
     def logs(self) -> list[Path]:
         """The log files of its services."""
 
-    def wrong_credentials(self) -> Optional[dict[str, str]]:
-        """Options that make the remote refuse the monitor; None where there are none to get
-        wrong. The secret among them is the value of ``ftp_password``."""
-        return None
+    @abstractmethod
+    def refusing(self, stage: Stage) -> AbstractContextManager[Callable[[], int]]:
+        """Gives the stage's monitor credentials that this remote refuses; a secret among them is
+        ``facts["secret"]``. The context's value says how often it has refused them so far, as the
+        remote itself saw it."""
 
-    def logins_refused(self) -> int:
-        """How many logins the remote has refused so far, by its own log."""
-        raise NotImplementedError(f"{type(self).__name__} knows no logins")
+    def trusting(self, stage: Stage) -> AbstractContextManager[None]:
+        """Gives it right ones with a secret, ``facts["secret"]``, and asks for them."""
+        raise NotImplementedError(f"{type(self).__name__} has no secrets")
 
     def __enter__(self) -> Place:
         self.start()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import ftplib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from ...remotes.ftp import LocalFtp
 from .base import Folder
 from .local import LocalPlace
+
+if TYPE_CHECKING:
+    from ..stage import Stage
 
 
 class FtpFolder(Folder):
@@ -77,9 +81,19 @@ class FtpPlace(LocalPlace):
         disk.mkdir()
         return FtpFolder(f"/{name}", disk, options)
 
-    def logins_refused(self) -> int:
-        # pyftpdlib: [demo] USER 'demo' failed login.
-        return sum(log.read_text(errors="replace").count("failed login") for log in self.logs)
+    @contextlib.contextmanager
+    def refusing(self, stage: Stage) -> Iterator[Callable[[], int]]:
+        wrong = f"wrong-{self._ftp.password}"
+        stage.options["ftp_password"] = stage.observed.facts["secret"] = wrong
 
-    def wrong_credentials(self) -> Optional[dict[str, str]]:
-        return {"ftp_password": f"wrong-{self._ftp.password}"}
+        def refused() -> int:
+            # pyftpdlib: [demo] USER 'demo' failed login.
+            return sum(log.read_text(errors="replace").count("failed login") for log in self.logs)
+
+        before = refused()
+        yield lambda: refused() - before
+
+    @contextlib.contextmanager
+    def trusting(self, stage: Stage) -> Iterator[None]:
+        stage.observed.facts["secret"] = self._ftp.password
+        yield

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ...remotes.hdfs import LocalHdfs
 from .base import Folder
 from .local import LocalPlace
+
+if TYPE_CHECKING:
+    from ..stage import Stage
+
+_STRANGER = "stranger"
 
 
 class HdfsFolder(Folder):
@@ -43,6 +49,9 @@ class HdfsFolder(Folder):
     def touch(self, name: str, second: int) -> None:
         self._client.set_times(f"{self.path}/{name}", second * 1000, second * 1000)
 
+    def let_all_read(self) -> None:
+        self._client.set_permission(self.path, "755")
+
 
 class HdfsPlace(LocalPlace):
     """NameNode and DataNode; the monitor runs a hadoop command, one JVM a poll."""
@@ -55,7 +64,7 @@ class HdfsPlace(LocalPlace):
     length = 4.0
 
     def __init__(self, folder: Path) -> None:
-        self._over(LocalHdfs(folder))
+        self._over(LocalHdfs(folder, permissions=True))
 
     @classmethod
     def over(cls, hdfs: LocalHdfs) -> HdfsPlace:
@@ -71,6 +80,20 @@ class HdfsPlace(LocalPlace):
     def _make_folder(self, name: str, options: Mapping[str, str]) -> HdfsFolder:
         self._hdfs.client.makedirs(f"/{name}")
         return HdfsFolder(f"/{name}", self._hdfs.client, options)
+
+    @contextlib.contextmanager
+    def refusing(self, stage: Stage) -> Iterator[Callable[[], int]]:
+        """Another user than the folder's owner, who alone may enter it. Hadoop's simple
+        authentication has no secrets: everybody is who they say they are."""
+        assert isinstance(stage.remote, HdfsFolder)
+        self._hdfs.client.set_permission(stage.remote.path, "700")
+        # A hadoop command takes it from there, a client of WebHDFS from its option.
+        stage.runs.added["HADOOP_USER_NAME"] = _STRANGER
+        if self.kind == "webhdfs":
+            stage.options["hdfs_user"] = _STRANGER
+        # The NameNode's log does not tell what WebHDFS answers; the wire does, for both.
+        self.seek(f"Permission denied: user={_STRANGER}".encode())
+        yield lambda: int(self.found())
 
 
 class WebHdfsPlace(HdfsPlace):

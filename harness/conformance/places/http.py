@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
+import re
+import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from ...ports import free_port, is_listening
 from ...process import Process
+from ...remotes import http_server
 from ...remotes.http import LocalHttp
 from ...waits import wait_for
 from . import bare_http
@@ -19,6 +24,8 @@ from .local import LocalPlace
 
 if TYPE_CHECKING:
     from ..stage import Stage
+
+_USER = "demo"
 
 
 class HttpFolder(Folder):
@@ -59,18 +66,71 @@ class HttpPlace(LocalPlace):
         path.mkdir()
         return HttpFolder(path, options)
 
+    @contextlib.contextmanager
+    def refusing(self, stage: Stage) -> Iterator[Callable[[], int]]:
+        secret = secrets.token_hex(12)
+        with guarded_server(stage, {_basic(secret): True}) as refused:
+            _name_in_url(stage, f"wrong-{secret}")
+            yield lambda: len(refused())
+
+    @contextlib.contextmanager
+    def trusting(self, stage: Stage) -> Iterator[None]:
+        secret = secrets.token_hex(12)
+        with guarded_server(stage, {_basic(secret): True}):
+            _name_in_url(stage, secret)
+            yield
+
+
+def _basic(secret: str) -> str:
+    """The Authorization header of a user with this password (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{_USER}:{secret}".encode()).decode()
+
+
+def _name_in_url(stage: Stage, secret: str) -> None:
+    """User and password in the address: the way that every monitor knows."""
+    scheme, _, rest = stage.options["general_host"].partition("://")
+    stage.options["general_host"] = f"{scheme}://{_USER}:{secret}@{rest}"
+    stage.observed.facts["secret"] = secret
+
+
+@contextlib.contextmanager
+def guarded_server(stage: Stage, access: Mapping[str, bool]) -> Iterator[Callable[[], list[int]]]:
+    """The stage's folder served once more, by a server that asks who reads (``access`` is its:
+    ``harness.remotes.http_server``); the monitor will be pointed there. Gives the statuses of the
+    answers that refused, in order."""
+    assert isinstance(stage.remote, HttpFolder)
+    log = stage.folder / "guarded-http.log"
+    # One log for all such servers of a stage.
+    before = log.stat().st_size if log.exists() else 0
+
+    def refused() -> list[int]:
+        # 127.0.0.1 - - [date] "GET /x/donefile HTTP/1.1" 401 -
+        found = re.findall(r'" (401|403) ', log.read_text(errors="replace")[before:])
+        return [int(status) for status in found]
+
+    environment = {**os.environ, "HTTP_SERVER_ACCESS": json.dumps(dict(access))}
+    with _served(stage, http_server.__name__, [], log, environment):
+        yield refused
+
 
 @contextlib.contextmanager
 def bare_server(stage: Stage, status_file: Optional[Path] = None) -> Iterator[None]:
     """The stage's folder served once more, by a server that tells nothing about a file; the
     monitor will be pointed there. While ``status_file`` exists it answers with an error."""
+    argv = [] if status_file is None else ["--status_file", str(status_file)]
+    with _served(stage, bare_http.__name__, argv, stage.folder / "bare-http.log", None):
+        yield
+
+
+@contextlib.contextmanager
+def _served(
+    stage: Stage, module: str, more: list[str], log: Path, environment: Optional[dict[str, str]]
+) -> Iterator[None]:
     assert isinstance(stage.remote, HttpFolder)
     port = free_port()
-    argv = [sys.executable, "-m", bare_http.__name__, "--port", str(port)]
-    argv += ["--folder", str(stage.remote.path.parent)]
-    if status_file is not None:
-        argv += ["--status_file", str(status_file)]
+    argv = [sys.executable, "-m", module, "--port", str(port)]
+    argv += ["--folder", str(stage.remote.path.parent), *more]
     stage.options["general_host"] = f"http://127.0.0.1:{port}"
-    with Process("the bare HTTP server", argv, log=stage.folder / "bare-http.log") as server:
-        wait_for(lambda: is_listening(port), "the bare server", 20, alive=server.check)
+    with Process(f"the server {module}", argv, log=log, env=environment) as server:
+        wait_for(lambda: is_listening(port), "the server", 20, alive=server.check)
         yield

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from .. import judge
+from .. import clock, judge
 from ..namespace import Namespace, why_not
 from ..places.base import Place
 from ..releases import DONEFILE_NAME, Release
@@ -219,37 +219,66 @@ class SymbolicLinkLive(Scenario):
         stage.expect_live(stage.releases[2])
 
 
+_HOUR = 3600
+_MOVES_ON = (
+    judge.settles_whole,
+    judge.each_was_live("release 1", "release 2"),
+    judge.ends_with("release 2"),
+    judge.server_reloads_every_swap,
+    judge.second_never_goes_back,
+    judge.keeps_running,
+)
+
+
 class ClockSetBack(Scenario):
-    """The clock itself cannot be set back for one process without a library in its way (a time
-    namespace has no CLOCK_REALTIME), so what a monitor sees after it was is made: a time file
-    whose second lies an hour ahead of the clock."""
+    """The monitor goes by a clock of its own (``clock``), which is set back while it runs."""
 
     name = "clock-set-back"
-    title = "After the clock was set back, time files still move on from the last second used."
-    loss = "The server takes the new release's time for one it has seen, and does not load it."
-    claims = (
-        judge.settles_whole,
-        judge.each_was_live("release 1", "release 2"),
-        judge.ends_with("release 2"),
-        judge.server_reloads_every_swap,
-        judge.second_never_goes_back,
-        judge.keeps_running,
+    title = (
+        "When the clock is set back by an hour, the next release comes as soon as ever, and its "
+        "time file still moves on from the last second used."
     )
+    loss = "The server takes the new release's time for one it has seen, or nothing comes for long."
+    claims = _MOVES_ON
+
+    def cannot(self, place: Place, settings: Settings) -> Optional[str]:
+        return clock.why_not()
+
+    def act(self, stage: Stage) -> None:
+        own = clock.Clock(stage.folder)
+        stage.runs.added.update(own.environment)
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        # It sleeps until its next poll when the clock changes: that must not take an hour now.
+        stage.let_polls_pass(1)
+        own.set(-_HOUR)
+        later = stage.remote.second(DONEFILE_NAME) + 120
+        stage.publish(stage.releases[2], second=later)
+        stage.expect_live(stage.releases[2])
+
+
+class ClockWrongAtStart(Scenario):
+    """What a monitor finds that starts after the clock was set back: a time file whose second
+    lies an hour ahead of the clock."""
+
+    name = "clock-behind-the-time-file"
+    title = "A monitor that starts with a clock behind the time file's second moves on from that."
+    loss = "After a start with a wrong clock the server does not load new releases, or twice."
+    claims = _MOVES_ON
 
     def prepare(self, stage: Stage) -> None:
         super().prepare(stage)
-        ahead = time.time() + 3600
+        ahead = time.time() + _HOUR
         os.utime(stage.live / TIME_FILE, (ahead, ahead))
 
     def act(self, stage: Stage) -> None:
-        for number in (1, 2):
-            second = None
-            if number > 1:
-                second = stage.remote.second(DONEFILE_NAME) + 120
-            stage.publish(stage.releases[number], second=second)
-            if number == 1:
-                stage.start_monitor()
-            stage.expect_live(stage.releases[number])
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        later = stage.remote.second(DONEFILE_NAME) + 120
+        stage.publish(stage.releases[2], second=later)
+        stage.expect_live(stage.releases[2])
 
 
 class KeepsRights(Scenario):
@@ -289,5 +318,6 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     LiveDeleted,
     SymbolicLinkLive,
     ClockSetBack,
+    ClockWrongAtStart,
     KeepsRights,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from .. import judge
-from ..places.http import bare_server
+from ..places.http import bare_server, guarded_server
 from ..releases import DONEFILE_NAME, Release
 from ..stage import NotMet, Stage
 from .base import Scenario
@@ -135,27 +135,11 @@ class Refuses(Scenario):
 
 class WrongCredentials(Scenario):
     name = "wrong-credentials"
-    title = "A wrong password harms nothing, is said in plain words, and is never written out."
+    title = (
+        "Wrong credentials (a password, on HDFS a user without permission) harm nothing, are said "
+        "in plain words, and are never written out."
+    )
     loss = "The password ends up in a log that many can read, or a traceback is all one gets."
-    places = frozenset({"ftp"})
-
-    def act(self, stage: Stage) -> None:
-        wrong = stage.place.wrong_credentials()
-        assert wrong is not None
-        stage.options.update(wrong)
-        stage.observed.facts["secret"] = wrong["ftp_password"]
-        stage.publish(stage.releases[1])
-        before = stage.place.logins_refused()
-        stage.start_monitor()
-        # Whether it ends or goes on trying is the monitor's choice.
-        with contextlib.suppress(NotMet):
-            stage.expect(lambda: stage.place.logins_refused() > before, "a login to be refused")
-            stage.let_polls_pass(2)
-        refused = stage.place.logins_refused() - before
-        stage.observed.figures["logins refused"] = [float(refused)]
-        stage.observed.unmet.clear()
-        stage.runs.note_processes()
-
     claims = (
         judge.ends_with("release 0"),
         judge.refusal_was_met_and_said,
@@ -163,20 +147,83 @@ class WrongCredentials(Scenario):
         judge.no_traceback,
     )
 
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        with stage.place.refusing(stage) as refused:
+            stage.start_monitor()
+            # Whether it ends or goes on trying is the monitor's choice.
+            with contextlib.suppress(NotMet):
+                stage.expect(lambda: refused() > 0, "a login to be refused")
+                stage.let_time_pass(2 * stage.poll_s, stage.alive)
+            stage.observed.figures["logins refused"] = [float(refused())]
+            stage.observed.unmet.clear()
+            stage.runs.note_processes()
+
+
+class PermissionComes(Scenario):
+    name = "permission-comes-later"
+    title = "A monitor that was refused goes on trying, and pulls once it is allowed to."
+    loss = "Every monitor has to be started again after the rights at the remote were mended."
+    places = frozenset({"hdfs", "webhdfs"})
+    claims = (*_KEPT, judge.ends_with("release 1"), judge.refusal_was_met_and_said)
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        with stage.place.refusing(stage) as refused:
+            stage.start_monitor()
+            stage.expect(lambda: refused() > 0, "the user to be refused")
+            stage.observed.figures["logins refused"] = [float(refused())]
+            stage.let_time_pass(2 * stage.poll_s, stage.alive)
+            stage.remote.let_all_read()
+            stage.expect_live(stage.releases[1], stage.settings.recovery)
+
+
+class WrongToken(Scenario):
+    name = "wrong-token"
+    title = "A token that is refused (401), or may not read (403), harms nothing and stays secret."
+    loss = "The token ends up in a log that many can read, or a traceback is all one gets."
+    places = frozenset({"http"})
+    needs = "http_token"
+    claims = (
+        judge.ends_with("release 0"),
+        judge.refusal_was_met_and_said,
+        judge.both_refusals_were_met,
+        judge.secret_stays_secret,
+        judge.no_traceback,
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        secret = f"token-{stage.settings.seed}-of-nobody"
+        stage.options["http_token"] = stage.observed.facts["secret"] = secret
+        stage.publish(stage.releases[1])
+        seen: set[int] = set()
+        # Unknown to one server; known to another, which lets somebody else read.
+        for access in ({}, {f"Bearer {secret}": False}):
+            with guarded_server(stage, access) as refused:
+                stage.start_monitor()
+                stage.expect(lambda refused=refused: refused(), "a refusal")  # type: ignore[misc]
+                stage.let_time_pass(2 * stage.poll_s, stage.alive)
+                stage.runs.note_processes()
+                seen.update(refused())
+                stage.runs.stop(term=True)
+        stage.observed.figures["logins refused"] = [float(status) for status in sorted(seen)]
+
 
 class PasswordInLog(Scenario):
     name = "password-stays-secret"
     title = "The password is in no log line and no command line of a process it starts."
     loss = "Everybody who may read the log can write models to the remote."
-    places = frozenset({"ftp"})
+    places = frozenset({"http", "ftp"})
     claims = (judge.ends_with("release 1"), judge.secret_stays_secret)
 
     def act(self, stage: Stage) -> None:
-        stage.observed.facts["secret"] = stage.remote.options["ftp_password"]
-        stage.publish(stage.releases[1])
-        stage.start_monitor()
-        stage.expect_live(stage.releases[1])
-        stage.runs.note_processes()
+        with stage.place.trusting(stage):
+            stage.publish(stage.releases[1])
+            stage.start_monitor()
+            # All the time: a process that is started for a pull lives for a moment.
+            stage.expect_live(stage.releases[1], while_waiting=stage.runs.note_processes)
+            stage.runs.note_processes()
 
 
 SCENARIOS: tuple[type[Scenario], ...] = (
@@ -187,5 +234,7 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     ReplacedDuringPull,
     Refuses,
     WrongCredentials,
+    PermissionComes,
+    WrongToken,
     PasswordInLog,
 )

@@ -17,6 +17,7 @@ from harness.conformance.places.base import Place
 from harness.conformance.places.hdfs import HdfsPlace, WebHdfsPlace
 from harness.conformance.scenarios import all_scenarios
 from harness.conformance.scenarios.base import Scenario
+from harness.conformance.settings import Settings
 from harness.conformance.suite import Stock, run_pair
 from harness.remotes.hdfs import LocalHdfs
 from tests.local_remotes import ONE_WORKER, healthy
@@ -35,7 +36,8 @@ SHORT_FTP = {
 }
 # Each has a sibling in the default run that takes the same path through a monitor.
 SLOW_HTTP = {
-    "remote-refuses",
+    "clock-behind-the-time-file",
+    "password-stays-secret",
     "foreign-donefile",
     "kill-in-first-install",
     "files-of-the-old-release-go",
@@ -70,8 +72,7 @@ def _pairs(place: str, slow: set[str]) -> list[object]:
     return [
         pytest.param(s, id=s.name, marks=[pytest.mark.slow] if s.name in slow else [])
         for s in wanted
-        if s.places is None or place in s.places
-        if s.name != "password-stays-secret" or place == "ftp"
+        if s.applies(place, Settings("", knows=frozenset({"http_token"})))
     ]
 
 
@@ -123,7 +124,7 @@ def test_our_monitor_conforms_on_a_real_hdfs_in_every_scenario(
 ) -> None:
     with PLACES[name](tmp_path / "hdfs") as place:
         for scenario in SCENARIOS.values():
-            if scenario.applies(place) and scenario.name != "many-releases":
+            if scenario.applies(name, stock.settings) and scenario.name != "many-releases":
                 _run(scenario, place, stock, tmp_path / scenario.name)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
+import sys
 from collections.abc import Iterator
 from email.utils import formatdate
 from http import HTTPStatus
@@ -12,8 +14,11 @@ from typing import Optional
 import pytest
 import requests
 
+from harness.ports import free_port, is_listening
+from harness.process import Process
 from harness.remotes.http import LocalHttp
 from harness.remotes.http_server import Conditions, Decision, Validators, decide
+from harness.waits import wait_for
 
 STATE = Validators('"1-a-5"', 1_700_000_000)
 AT = formatdate(STATE.modified_s, usegmt=True)
@@ -162,3 +167,37 @@ def test_one_connection_takes_many_requests_head_among_them(server: LocalHttp) -
         assert local_port in (None, connection.sock.getsockname()[1])
         local_port = connection.sock.getsockname()[1]
     connection.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that asks who reads: demo may, somebody with a token may not."""
+    folder, port = tmp_path_factory.mktemp("guarded"), free_port()
+    (folder / "file").write_text("for demo alone")
+    access = {"Basic ZGVtbzpzM2NyZXQ=": True, "Bearer known": False}
+    argv = [sys.executable, "-m", "harness.remotes.http_server", "--folder", str(folder)]
+    environment = {**os.environ, "HTTP_SERVER_ACCESS": json.dumps(access)}
+    process = Process("guarded", [*argv, "--port", str(port)], log=folder / "log", env=environment)
+    with process:
+        wait_for(lambda: is_listening(port), "the guarded server", 20, alive=process.check)
+        yield f"http://127.0.0.1:{port}/file"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (None, HTTPStatus.UNAUTHORIZED),
+        ("Basic ZGVtbzp3cm9uZw==", HTTPStatus.UNAUTHORIZED),
+        ("Bearer unknown", HTTPStatus.UNAUTHORIZED),
+        ("Bearer known", HTTPStatus.FORBIDDEN),
+        ("Basic ZGVtbzpzM2NyZXQ=", HTTPStatus.OK),
+    ],
+)
+def test_who_may_not_read_is_asked_for_a_name_or_forbidden(
+    guarded: str, authorization: Optional[str], status: HTTPStatus
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    answer = requests.get(guarded, headers=headers, timeout=10)
+    assert answer.status_code == status
+    assert ("WWW-Authenticate" in answer.headers) == (status == HTTPStatus.UNAUTHORIZED)
+    assert (answer.text == "for demo alone") == (status == HTTPStatus.OK)
