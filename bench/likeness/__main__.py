@@ -1,12 +1,12 @@
 """Holds a serving binary against what was measured on the real Paddle Serving 0.9.0.
 
     python -m bench.likeness                       the embedded engine (or SERVING_BIN)
-    python -m bench.likeness --binary PATH         any other
+    python -m bench.likeness --serving-bin PATH    any other
     python -m bench.likeness --only reload         facts whose group or text contains it
 
 Prints one table, a line for each fact: ``same``, ``better`` (the difference that the engine's
 README names), ``unknown`` with what is missing to tell, or DIFFERS with what was seen. Exit code
-0 when no fact differs, 1 when one does, 2 for bad input.
+1 when a fact differs, else 3 when one is unknown, else 0; 2 for bad input.
 """
 
 from __future__ import annotations
@@ -37,14 +37,19 @@ def judge(one: Check, subject: Subject) -> tuple[str, str]:
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m bench.likeness", description=__doc__)
     options.formatter_class = argparse.RawDescriptionHelpFormatter
-    options.add_argument("--binary", help="serving binary (default: SERVING_BIN or the engine)")
+    options.add_argument(
+        "--serving-bin",
+        "--binary",
+        metavar="PATH",
+        help="serving binary (default: SERVING_BIN or the embedded engine)",
+    )
     options.add_argument("--only", default="", help="facts whose group or text contains this")
     given = options.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found: Counter[str] = Counter()
     started = time.monotonic()
     try:
-        subject = Subject(server.binary(given.binary))
+        subject = Subject(server.binary(given.serving_bin))
         chosen = [one for one in load_all() if given.only in f"{one.group}: {one.fact}"]
         if not chosen:
             print(f"bench.likeness: --only {given.only} fits no fact", file=sys.stderr)
@@ -64,7 +69,9 @@ def main() -> int:
         return error.exit_code
     counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items()))
     print(f"\n{sum(found.values())} facts: {counts}; {time.monotonic() - started:.0f} s")
-    return 1 if found["DIFFERS"] else 0
+    if found["DIFFERS"]:
+        return 1
+    return 3 if found["unknown"] else 0
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def binary(given: Optional[str] = None) -> Path:
     name = given or os.environ.get("SERVING_BIN") or str(Path(sys.prefix, "bin/embedded-serving"))
     path = Path(name).absolute()
     if not os.access(path, os.X_OK):
-        raise BadInput(f"{path} is no executable; give --binary the path of a serving binary")
+        raise BadInput(f"{path} is no executable; give --serving-bin the path of a serving binary")
     return path
 
 
