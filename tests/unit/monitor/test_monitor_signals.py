@@ -1,17 +1,37 @@
-"""SIGTERM and SIGINT: the end within a second, wherever the monitor is, and nothing left."""
+"""SIGTERM and SIGINT: the end within a second, wherever the monitor is, and nothing left.
+
+First in states that last, each brought about by the real thing (a remote that says nothing, a pipe
+that nobody writes to, a lock that somebody holds); then at every step of a release's way.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import io
+import multiprocessing
+import os
+import shutil
 import signal
+import socket
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any, Callable, Optional
 
 import pytest
 
 from harness.waits import wait_for
+from monitor import _log
+from monitor._run import Process
 
-from .fixtures import MODEL, Site
-from .processes import Start, general
+from .fixtures import MODEL, TARBALL, FtpSite, Place, Site, model_files, options_for, tarball
+from .processes import Running, Start, common, ftp, general, hadoop_or_skip
+from .test_monitor_kill import install, whole_release
 
 
 @pytest.fixture
@@ -19,41 +39,456 @@ def tmp_path(in_memory: Path) -> Path:
     return in_memory
 
 
+# fcntl.h; Python has it from 3.10 on.
+_F_SETPIPE_SZ = 1031
+
+
+class Scene:
+    """What a situation is made of: its remotes, its folder, the monitor's start."""
+
+    def __init__(self, start: Start, site: Site, ftp_site: FtpSite, tmp_path: Path) -> None:
+        self.site = site
+        self.ftp_site = ftp_site
+        self.folder = tmp_path
+        self.local = tmp_path / "local"
+        self._start = start
+        self.ending = contextlib.ExitStack()
+        self.one: Optional[Running] = None
+
+    def start(self, *words: str) -> Running:
+        self.one = self._start(*words)
+        return self.one
+
+    def wait(self, condition: Callable[[], Any], what: str) -> None:
+        assert self.one is not None
+        wait_for(condition, what, 30, last_seen=lambda: self.one and self.one.text[-2000:])
+
+    @property
+    def part(self) -> list[Path]:
+        return list((self.local / "_serving_monitor_tmp").glob("*.part*"))
+
+    def silent_port(self) -> int:
+        """A port whose server accepts and never says a word."""
+        server = self.ending.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        return int(server.getsockname()[1])
+
+    def place(self) -> Place:
+        return Place(self.folder / "files")
+
+
+@pytest.fixture
+def scene(start: Start, site: Site, ftp_site: FtpSite, tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(start, site, ftp_site, tmp_path)
+    with made.ending:
+        yield made
+
+
+def asleep(scene: Scene) -> None:
+    scene.site.publish(1)
+    scene.start(*general(scene.site, scene.folder)).saw("sleep 10s.")
+
+
+def in_a_pause_after_a_failure(scene: Scene) -> None:
+    scene.site.status = 503
+    words = [*general(scene.site, scene.folder), "--interval=50"]
+    scene.start(*words).saw("the server answered 503")
+    assert scene.one is not None
+    scene.one.saw("sleep ")
+
+
+def in_the_settle_time(scene: Scene) -> None:
+    (scene.local).mkdir()
+    install(scene.local, 1)
+    scene.site.publish(2)
+    words = [*general(scene.site, scene.folder), "--settle=100", "--interval=100"]
+    scene.start(*words).saw("sleep ")
+
+
+def _silent(scene: Scene, *words: str) -> None:
+    scene.start(*common(scene.folder), *words).saw("_interval")
+    assert scene.one is not None
+    pid = scene.one.process.pid
+
+    def connected() -> bool:
+        return any("socket:" in os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+    scene.wait(connected, "the monitor's connection")
+
+
+def in_a_check_of_a_silent_http_server(scene: Scene) -> None:
+    _silent(scene, f"--general_host=http://127.0.0.1:{scene.silent_port()}")
+
+
+def in_a_check_of_a_silent_ftp_server(scene: Scene) -> None:
+    _silent(scene, "--type=ftp", "--ftp_host=127.0.0.1", f"--ftp_port={scene.silent_port()}")
+
+
+def in_a_check_of_a_silent_webhdfs(scene: Scene) -> None:
+    _silent(scene, "--type=webhdfs", f"--webhdfs_url=http://127.0.0.1:{scene.silent_port()}")
+
+
+def _fsspec(scene: Scene, blocked: str) -> None:
+    place = scene.place()
+    place.publish(1)
+    (place.root / blocked).unlink()
+    os.mkfifo(place.root / blocked)
+    scene.start(*common(scene.folder), "--type=fsspec", f"--remote_url=file://{place.root}")
+    held: list[int] = []
+
+    def is_read() -> bool:
+        # fifo(7): without a reader this fails. From here on the reader waits for the first byte.
+        with contextlib.suppress(OSError):
+            held.append(os.open(place.root / blocked, os.O_WRONLY | os.O_NONBLOCK))
+            scene.ending.callback(os.close, held[0])
+        return bool(held)
+
+    scene.wait(is_read, "the read of the pipe")
+
+
+def in_a_check_of_a_file_that_blocks(scene: Scene) -> None:
+    pytest.importorskip("fsspec")
+    _fsspec(scene, "donefile")
+
+
+def in_a_pull_of_a_file_that_blocks(scene: Scene) -> None:
+    pytest.importorskip("fsspec")
+    _fsspec(scene, TARBALL)
+
+
+def _hadoop(scene: Scene, blocked: str) -> None:
+    program = hadoop_or_skip()
+    place = scene.place()
+    place.publish(1)
+    (place.root / blocked).unlink()
+    os.mkfifo(place.root / blocked)
+    words = [word for word in common(scene.folder) if not word.startswith("--remote_path")]
+    one = scene.start(
+        *words, "--type=hdfs", f"--hadoop_bin={program}", "--fs_name=file:///",
+        f"--remote_path={place.root}", "--debug",
+    )  # fmt: skip
+    one.saw("pull cmd" if blocked == TARBALL else "check cmd: ")
+    scene.wait(
+        lambda: any("FsShell" in line for line in _commands_below(one.process.pid)), "the JVM"
+    )
+
+
+def in_a_check_through_hadoop(scene: Scene) -> None:
+    _hadoop(scene, "donefile")
+
+
+def in_a_pull_through_hadoop(scene: Scene) -> None:
+    _hadoop(scene, TARBALL)
+
+
+def in_a_silent_http_transfer(scene: Scene) -> None:
+    scene.site.publish(1, size=300_000)
+    scene.site.stall_after = 100_000
+    scene.start(*general(scene.site, scene.folder))
+    scene.wait(lambda: scene.part, "the transfer to begin")
+
+
+def in_a_silent_transfer_of_a_folder(scene: Scene) -> None:
+    scene.site.put(f"folder/{TARBALL}", bytes(300_000))
+    scene.site.put("donefile", b"")
+    scene.site.stall_after = 100_000
+    words = [w for w in general(scene.site, scene.folder) if "unpacked" not in w]
+    words = [w for w in words if "remote_model_name" not in w]
+    scene.start(*words, "--remote_model_name=folder")
+    scene.wait(lambda: scene.part, "the transfer to begin")
+
+
+def in_a_slow_ftp_transfer(scene: Scene) -> None:
+    from pyftpdlib.handlers import ThrottledDTPHandler
+
+    handler = type("Slow", (ThrottledDTPHandler,), {"write_limit": 20_000})
+    site = FtpSite(scene.folder / "slow", dtp_handler=handler)
+    scene.ending.callback(site.close)
+    site.publish(1, size=3_000_000)
+    scene.start(*ftp(site, scene.folder), f"--ftp_password={FtpSite.PASSWORD}")
+    scene.wait(lambda: scene.part, "the transfer to begin")
+
+
+def in_a_pull_that_keeps_to_its_rate(scene: Scene) -> None:
+    scene.site.publish(1, size=300_000)
+    scene.start(*general(scene.site, scene.folder), "--rate_limit=1K")
+    scene.wait(lambda: scene.part, "the transfer to begin")
+
+
+def in_an_unpacking(scene: Scene) -> None:
+    """Many megabytes, stopped for a look: nothing goes on until the signal is there."""
+    scene.site.publish(1, tarball(model_files(1, 150_000_000), mode="w"))
+    one = scene.start(*general(scene.site, scene.folder))
+
+    def stopped() -> bool:
+        if not list(scene.local.glob(".*.staging-*/*")):
+            return False
+        one.process.send_signal(signal.SIGSTOP)
+        return True
+
+    wait_for(stopped, "the first file", 60, every_s=0.001, last_seen=lambda: one.text[-2000:])
+    assert "update local model" not in one.text, "it was too fast to be stopped in it"
+
+
+def in_a_check_command(scene: Scene) -> None:
+    scene.site.publish(1)
+    ran = scene.folder / "ran"
+    command = f"sh -c 'touch {ran}; sleep 60'"
+    scene.start(*general(scene.site, scene.folder), "--check_command", command)
+    scene.wait(ran.exists, "the check")
+
+
+def waiting_for_a_rollback_before_the_swap(scene: Scene) -> None:
+    lock = scene.local / f".{MODEL}.monitor" / "swap.lock"
+    ran = scene.folder / "ran"
+    scene.site.publish(1)
+    command = f"sh -c 'touch {ran}; sleep 0.3'"
+    scene.start(*general(scene.site, scene.folder), "--check_command", command)
+    scene.wait(ran.exists, "the check")
+    held = scene.ending.enter_context(lock.open("a"))
+    fcntl.flock(held, fcntl.LOCK_EX)
+    _waits_for_lock(scene)
+
+
+def waiting_for_a_rollback_at_its_start(scene: Scene) -> None:
+    (scene.local).mkdir()
+    install(scene.local, 1)
+    held = scene.ending.enter_context((scene.local / f".{MODEL}.monitor" / "swap.lock").open("a"))
+    fcntl.flock(held, fcntl.LOCK_EX)
+    scene.site.publish(2)
+    scene.start(*general(scene.site, scene.folder))
+    _waits_for_lock(scene)
+
+
+def _waits_for_lock(scene: Scene) -> None:
+    assert scene.one is not None
+    pid = str(scene.one.process.pid)
+
+    # proc(5): a line with -> is a process that waits for the lock.
+    def waits() -> bool:
+        lines = Path("/proc/locks").read_text().splitlines()
+        return any("->" in line and pid in line.split() for line in lines)
+
+    scene.wait(waits, "the monitor to wait for the lock")
+
+
+def in_an_on_swap_program(scene: Scene) -> None:
+    scene.site.publish(1)
+    ran = scene.folder / "ran"
+    scene.start(*general(scene.site, scene.folder), "--on_swap", f"sh -c 'touch {ran}; sleep 60'")
+    scene.wait(ran.exists, "the program")
+
+
+SITUATIONS = [
+    asleep, in_a_pause_after_a_failure, in_the_settle_time,
+    in_a_check_of_a_silent_http_server, in_a_check_of_a_silent_ftp_server,
+    in_a_check_of_a_silent_webhdfs, in_a_check_of_a_file_that_blocks, in_a_check_through_hadoop,
+    in_a_silent_http_transfer, in_a_silent_transfer_of_a_folder, in_a_slow_ftp_transfer,
+    in_a_pull_through_hadoop, in_a_pull_of_a_file_that_blocks, in_a_pull_that_keeps_to_its_rate,
+    in_an_unpacking, in_a_check_command, waiting_for_a_rollback_before_the_swap,
+    waiting_for_a_rollback_at_its_start, in_an_on_swap_program,
+]  # fmt: skip
+
+
+def _below(pid: int) -> list[int]:
+    """The processes below a process."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                found += [child, *_below(child)]
+    return found
+
+
+def _commands_below(pid: int) -> list[str]:
+    found = []
+    for child in _below(pid):
+        with contextlib.suppress(OSError):
+            found.append(Path(f"/proc/{child}/cmdline").read_text().replace("\0", " "))
+    return found
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def nothing_left(local: Path) -> None:
+    names = {path.name for path in local.iterdir()}
+    assert names <= {f".{MODEL}.monitor", "_serving_monitor_tmp", MODEL}, names
+    tmp = local / "_serving_monitor_tmp"
+    assert not tmp.exists() or list(tmp.iterdir()) == []
+    assert not list((local / f".{MODEL}.monitor").glob("ugi-*"))
+
+
 @pytest.mark.parametrize(
-    ("signum", "where"),
+    ("signum", "situation"),
     [
-        (signal.SIGINT, "asleep"),
-        (signal.SIGTERM, "asleep"),
-        (signal.SIGTERM, "in a silent transfer"),
-        (signal.SIGTERM, "in a check"),
+        *((signal.SIGTERM, situation) for situation in SITUATIONS),
+        # Both have one handler, so a few are enough.
+        *(
+            (signal.SIGINT, situation)
+            for situation in (asleep, in_an_unpacking, in_a_check_command)
+        ),
     ],
+    ids=lambda one: getattr(one, "__name__", "").replace("_", " ") or one.name,
 )
 def test_a_signal_ends_it_within_a_second_and_leaves_nothing(
-    start: Start, site: Site, tmp_path: Path, a_second: float, *, signum: int, where: str
+    scene: Scene, a_second: float, situation: Callable[[Scene], None], signum: signal.Signals
 ) -> None:
-    extra = []
-    site.publish(1, size=300_000)
-    if where == "in a silent transfer":
-        site.stall_after = 100_000
-    if where == "in a check":
-        extra = ["--check_command", "sh -c 'echo here >> $0.here; sleep 60'"]
-    one = start(*general(site, tmp_path), *extra)
-    local = tmp_path / "local"
-    if where == "asleep":
-        one.saw("sleep 10s.")
-    elif where == "in a check":
-        wait_for(lambda: list(local.glob(".*.here")), "the check to run", 20)
-        for path in local.glob(".*.here"):
-            path.unlink()
-    else:
-        tmp = local / "_serving_monitor_tmp"
-        wait_for(lambda: list(tmp.glob("*.part")), "the transfer to begin", 20)
+    situation(scene)
+    assert scene.one is not None
+    children = _below(scene.one.process.pid)
     begun = time.monotonic()
-    one.process.send_signal(signum)
-    assert one.end() == 0
-    assert time.monotonic() - begun < a_second
-    assert list((local / "_serving_monitor_tmp").iterdir()) == []
-    assert {p.name for p in local.iterdir()} <= {
-        f".{MODEL}.monitor", "_serving_monitor_tmp", MODEL,
-    }  # fmt: skip
-    assert "Traceback" not in one.text
+    scene.one.process.send_signal(signum)
+    scene.one.process.send_signal(signal.SIGCONT)
+    assert scene.one.end() == 0, scene.one.text[-2000:]
+    assert time.monotonic() - begun < a_second, scene.one.text[-2000:]
+    nothing_left(scene.local)
+    if (scene.local / MODEL).exists():
+        assert whole_release(scene.local / MODEL) == 1
+    wait_for(lambda: not [pid for pid in children if _runs(pid)], "its programs to be gone", 5)
+    assert "Traceback" not in scene.one.text
+
+
+def test_a_signal_ends_it_when_nobody_reads_its_log(
+    site: Site, tmp_path: Path, a_second: float
+) -> None:
+    site.publish(1)
+    reader, writer = os.pipe()
+    try:
+        # Full but for a few bytes: the first line of the log does not fit.
+        fcntl.fcntl(writer, _F_SETPIPE_SZ, 4096)
+        os.write(writer, bytes(4090))
+        words = [sys.executable, "-m", "monitor", *general(site, tmp_path)]
+        process = subprocess.Popen(words, stderr=writer, cwd=Path(__file__).parents[3])
+        try:
+            wait_for(lambda: _waits_to_write(process.pid), "the monitor to wait", 20)
+            begun = time.monotonic()
+            process.terminate()
+            assert process.wait(20) == 0
+            assert time.monotonic() - begun < a_second
+        finally:
+            process.kill()
+            process.wait()
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def _waits_to_write(pid: int) -> bool:
+    """Whether a monitor has its handlers, and sleeps: it has nothing else to wait for yet."""
+    status = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
+    handled = int(status["SigCgt"], 16) >> (signal.SIGTERM - 1) & 1
+    return bool(handled) and status["State"].split()[0] == "S"
+
+
+# --- at every step ---------------------------------------------------------------------------
+
+
+class _Signaller:
+    """Sends SIGTERM to this process at the ``number``th call of a function of the monitor's."""
+
+    def __init__(self, number: int, told: Any) -> None:
+        self._left = number
+        self._told = told
+        self._lock = threading.Lock()
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> None:
+        if event != "call" or f"{os.sep}monitor{os.sep}_" not in frame.f_code.co_filename:
+            return
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            # It has not begun: there is nothing to put away, and the system ends it.
+            return
+        with self._lock:
+            self._left -= 1
+            if self._left != 0:
+                return
+        place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
+        self._told.send((place, time.monotonic()))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _child(number: int, local: Path, url: str, told: Any) -> None:
+    stream = io.StringIO()
+    _log.set_up(debug=False, as_json=False, stream=stream)
+    options = options_for(
+        local, general_host=url, keep="1", check_command="true", on_swap="true", interval="100"
+    )
+    process = Process([options])
+    signaller = _Signaller(number, told)
+    threading.setprofile(signaller)
+    sys.setprofile(signaller)
+    process.run()
+    os._exit(99)
+
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["tests.unit.monitor.test_monitor_signals", "requests"])
+
+
+def signalled_at(number: int, local: Path, url: str) -> Optional[tuple[str, float]]:
+    """Where a monitor was when the signal came, and how long it took to end; None: it was asleep
+    before it had made ``number`` calls."""
+    ours, theirs = _forks.Pipe()
+    child = _forks.Process(target=_child, args=(number, local, url, theirs))
+    child.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not ours.poll(0.02):
+            assert time.monotonic() < deadline
+            assert child.exitcode is None, f"the child ended with {child.exitcode}"
+            if whole_is_newest(local) and not ours.poll(2.0):
+                return None
+        place, sent = ours.recv()
+        child.join(30)
+        ended = time.monotonic()
+        assert child.exitcode == 0, (place, child.exitcode)
+        return place, ended - sent
+    finally:
+        child.kill()
+        child.join()
+        ours.close()
+
+
+def whole_is_newest(local: Path) -> bool:
+    """Whether release 2 is live and the one before is put away."""
+    with contextlib.suppress(OSError, AssertionError):
+        kept = local / f".{MODEL}.monitor" / "kept"
+        return whole_release(local / MODEL) == 2 and kept.exists() and bool(os.listdir(kept))
+    return False
+
+
+@pytest.mark.parametrize(
+    "stride",
+    [pytest.param(23, id="a part"), pytest.param(1, id="every one", marks=pytest.mark.slow)],
+)
+def test_a_signal_at_any_call_ends_it_within_a_second_and_leaves_one_whole_release(
+    tmp_path: Path, site: Site, a_second: float, stride: int
+) -> None:
+    number, places = 1, []
+    site.publish(2)
+    while True:
+        local = tmp_path / "local"
+        shutil.rmtree(local, ignore_errors=True)
+        local.mkdir()
+        install(local, 1)
+        found = signalled_at(number, local, site.url)
+        if found is None:
+            break
+        place, took = found
+        where = f"signalled at call {number}, {place}"
+        places.append(place.rpartition(" ")[2])
+        assert took < a_second, where
+        assert whole_release(local / MODEL) in (1, 2), where
+        nothing_left(local)
+        number += stride
+        assert number < 20_000
+    # It has come all the way.
+    assert number > 400
+    assert len(set(places)) > 10, places
