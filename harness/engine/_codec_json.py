@@ -54,8 +54,11 @@ _REPEATED: dict[str, tuple[str, frozenset[type], Optional[tuple[int, int]]]] = {
 _REPEATED_KEYS = _REPEATED.keys()
 
 
-def decode(body: bytes) -> Query:
-    """Raises ``Unparsable``, or ``ServiceError`` for a feed that cannot be."""
+def decode(body: bytes, *, fill: bool = False) -> Query:
+    """``fill`` is for ``shaped``.
+
+    Raises ``Unparsable``, or ``ServiceError`` for a feed that cannot be.
+    """
     try:
         document = orjson.loads(body)
     except ValueError:
@@ -79,14 +82,14 @@ def decode(body: bytes) -> Query:
     if type(log_id) is not int or not _UINT64[0] <= log_id <= _UINT64[1]:
         log_id = 0
     return Query(
-        tuple([_tensor(one) for one in tensors]),
+        tuple([_tensor(one, fill) for one in tensors]),
         tuple(fetch),
         document.get("profile_server") is True,
         log_id,
     )
 
 
-def _tensor(document: Any) -> Tensor:
+def _tensor(document: Any, fill: bool) -> Tensor:
     if type(document) is not dict:
         raise _wrong(document, f"{_REQUEST}.tensor", "OBJECT")
     for key in _REPEATED_KEYS & document.keys():
@@ -106,7 +109,7 @@ def _tensor(document: Any) -> Tensor:
         flat = text(name, document.get("data") or ())
     else:
         flat = np.array(document.get(kind.field) or (), kind.dtype)
-    array = shaped(name, number, flat, tuple(document.get("shape") or ()))
+    array = shaped(name, number, flat, tuple(document.get("shape") or ()), fill=fill)
     lod = tuple(document.get("lod") or ())
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)
 

@@ -29,9 +29,13 @@ warnings.filterwarnings("error", message="Unexpected end-group tag", category=Ru
 
 
 class ProtobufCodec:
-    """Decodes and encodes. Uses protobuf's C++ implementation, which the wheel brings."""
+    """Decodes and encodes. Uses protobuf's C++ implementation, which the wheel brings.
 
-    def __init__(self) -> None:
+    ``fill`` is for ``shaped``.
+    """
+
+    def __init__(self, *, fill: bool = False) -> None:
+        self._fill = fill
         self._request: Any = _messages.request_class()
         self._response: Any = _messages.response_class()
         from google.protobuf.message import DecodeError
@@ -45,7 +49,7 @@ class ProtobufCodec:
         except (self._error, SystemError) as error:
             raise Unparsable(str(error)) from None
         return Query(
-            tuple(_tensor(one) for one in request.tensor),
+            tuple(_tensor(one, self._fill) for one in request.tensor),
             tuple(request.fetch_var_names),
             request.profile_server,
             request.log_id,
@@ -75,7 +79,7 @@ class ProtobufCodec:
         return data
 
 
-def _tensor(tensor: Any) -> Tensor:
+def _tensor(tensor: Any, fill: bool) -> Tensor:
     name = tensor.name
     kind = elem_type_of(name, tensor.elem_type)
     flat: Array
@@ -85,6 +89,6 @@ def _tensor(tensor: Any) -> Tensor:
         flat = text(name, tensor.data)
     else:
         flat = np.fromiter(getattr(tensor, kind.field), kind.dtype)
-    array = shaped(name, tensor.elem_type, flat, tuple(tensor.shape))
+    array = shaped(name, tensor.elem_type, flat, tuple(tensor.shape), fill=fill)
     lod = tuple(tensor.lod)
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)

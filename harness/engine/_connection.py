@@ -37,6 +37,7 @@ class Host(Protocol):
     log: Log
     limit: int
     max_concurrency: int
+    strict: bool
     open_connections: dict[Any, str]
 
     def page(self, name: str, rest: str) -> str: ...
@@ -197,7 +198,7 @@ class Connection(asyncio.Protocol):
         try:
             if is_protobuf(content_type):
                 return self._host.protobuf.decode(body)
-            return _codec_json.decode(body or b"{}")
+            return _codec_json.decode(body or b"{}", fill=self._host.strict)
         except Unparsable as error:
             reason = "" if is_protobuf(content_type) else f", {error}"
             raise ServiceError(EREQUEST, f"Fail to parse http body as {_REQUEST}{reason}") from None

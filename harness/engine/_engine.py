@@ -65,7 +65,7 @@ class Engine:
         self.started = time.time()
         self.reloads = 0
         self.open_connections: dict[Any, str] = {}
-        self.protobuf = ProtobufCodec()
+        self.protobuf = ProtobufCodec(fill=strict)
         self._host = host
         self._threads = max(1, flags.number("num_threads"))
         device = Device(
@@ -80,7 +80,7 @@ class Engine:
                 "--gpu_ids asks for a GPU, but the paddlepaddle beside the engine is built for "
                 "the CPU; install the GPU packages, or leave --gpu_ids out"
             )
-        self._strict = strict
+        self.strict = strict
         nursery = None if strict else Nursery.start(serving.feeds, serving.fetches)
         self._loader = Loader(serving, device, log, self._threads, nursery)
         self._core: Core = self._first_core()
@@ -251,7 +251,7 @@ class Engine:
             self._die_if_strict(signal.SIGABRT, error.text)
 
     def _die_if_strict(self, signum: signal.Signals, reason: str) -> None:
-        if not self._strict:
+        if not self.strict:
             return
         self.log.flush()
         if signum == signal.SIGABRT:

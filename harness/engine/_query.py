@@ -26,6 +26,8 @@ ELIMIT = 2004
 INFERENCE_FAILED = -5100
 INFERENCE_FAILED_TEXT = "InferService inference failed!"
 _SHOWN_DIMS = 8
+# Elements; reading farther than some pages behind its own, the real server dies.
+_MOST_FILLED = 1 << 20
 
 
 class ElemType(NamedTuple):
@@ -120,10 +122,15 @@ class Answer(NamedTuple):
     profile_time: tuple[int, ...]
 
 
-def shaped(name: str, elem_type: int, flat: Array, shape: tuple[int, ...]) -> Array:
+def shaped(
+    name: str, elem_type: int, flat: Array, shape: tuple[int, ...], *, fill: bool = False
+) -> Array:
     """The elements in the shape the query gives.
 
     A string gives as many of its bytes as the shape takes, because clients cannot say its length.
+    With ``fill`` (``--strict-compat``) so does every type, and what is missing is 0: the real
+    server takes what lies in memory behind the elements.
+
     Raises ``ServiceError`` where the real server would read past the elements or abort.
     """
     count = 1
@@ -135,13 +142,15 @@ def shaped(name: str, elem_type: int, flat: Array, shape: tuple[int, ...]) -> Ar
         count *= dim
     if not shape:
         raise inference_failed(f"feed {name} has no shape")
-    if elem_type == _STRING:
+    if elem_type == _STRING or fill:
         flat = flat[:count]
+    if fill and 0 < flat.size < count <= _MOST_FILLED:
+        flat = np.concatenate([flat, np.zeros(count - flat.size, flat.dtype)])
     if count != flat.size:
         raise inference_failed(
             f"feed {name} has {flat.size} elements of {ELEM_TYPES[elem_type].name}, "
             f"but its shape {list(shape)} takes {count}",
-            real_dies=False,
+            real_dies=fill,
         )
     try:
         return flat.reshape(shape)

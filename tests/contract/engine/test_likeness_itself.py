@@ -124,7 +124,7 @@ def likeness(binary: Path, only: str) -> tuple[int, str]:
     ("code", "spoilt", "only"),
     [
         (LOG, ("cost=", "cst="), "a request logs its eight lines"),
-        (LOG, ("W1", "I1"), "the lines at start, in order"),
+        (LOG, ("Succ load model:", "Loaded model:"), "the lines at start, in order"),
         (LOG, ("Finish reload 1 workflow(s)", "Finish reload"), "a tick on which nothing changed"),
         (ANSWERS, (b'"elem_type":1,', b""), "the JSON answer: fields by number"),
         (ANSWERS, (b"[E1002]Fail", b"[E1002]fail"), "an unknown method: 404"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import pytest
@@ -206,3 +206,28 @@ def test_any_shape_lod_and_type_gives_a_query_or_the_services_own_error(
             got.append((error.code == -5100, error.text))
     assert got[0] == got[1]
     assert got[0][0] is not False
+
+
+@pytest.mark.parametrize(
+    ("values", "shape", "elements"),
+    [([1.0], [1, 3], [[1, 0, 0]]), ([1.0, 2.0, 3.0], [2], [1, 2]), ([1.0], [2**20 + 1], None)],
+)
+def test_strict_compat_answers_to_too_few_and_too_many_values_as_the_real_server_does(
+    values: list[float], shape: list[int], elements: Any
+) -> None:
+    tensor = {"name": "x", "elem_type": 1, "float_data": values, "shape": shape}
+    text = json.dumps({"tensor": [tensor]}).encode()
+    message = _messages.request_class()()
+    message.tensor.add(**tensor)
+    sent = message.SerializeToString()
+    decoders: list[Callable[[], Query]] = [
+        lambda: _codec_json.decode(text, fill=True),
+        lambda: ProtobufCodec(fill=True).decode(sent),
+    ]
+    for decode in decoders:
+        if elements is None:
+            with pytest.raises(ServiceError) as error:
+                decode()
+            assert error.value.real_dies
+        else:
+            assert decode().tensors[0].array.tolist() == elements
