@@ -56,6 +56,9 @@ class Connection(asyncio.Protocol):
         # Nothing more is read; what was asked is still answered, and then comes the farewell.
         self._ending = False
         self._farewell = b""
+        # For the watch over idle connections.
+        self._moved = True
+        self._unsent = 0
         self.remote = self.local = ""
 
     # asyncio's side
@@ -81,6 +84,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        self._moved = True
         if self._closed or self._ending:
             return
         messages: Sequence[Message]
@@ -124,12 +128,24 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if data and not self._closed:
+            self._moved = True
             self._transport.write(data)
 
     def close(self) -> None:
         """Ends the connection after what was written."""
         self._closed = True
         self._transport.close()
+
+    def moved(self) -> bool:
+        unsent = self._transport.get_write_buffer_size()
+        moved = self._moved or unsent < self._unsent
+        self._moved, self._unsent = False, unsent
+        return moved
+
+    def give_up(self) -> None:
+        self._closed = True
+        # Not ``close``: it would wait for a client that reads nothing.
+        self._transport.abort()
 
     def _too_many(self, reply: Reply) -> bool:
         """Refuses a request when as many as ``-max_concurrency`` allows are under way."""

@@ -26,6 +26,7 @@ from ._codec_protobuf import ProtobufCodec
 from ._connection import Connection
 from ._gflags import Flags
 from ._glog import Log
+from ._idle import IdleWatch
 from ._loading import Loader
 from ._metrics import MetricsPort
 from ._model import Core, Device
@@ -166,6 +167,8 @@ class Engine:
                     else "ENGINE_HOST has to be an address of this machine"
                 )
             ) from None
+        idle = self.flags.number("idle_timeout_s")
+        IdleWatch(self._loop, lambda: self.open_connections, idle)
         metrics = self._metrics()
         self.log.info_line("server.cpp:152", f"Entrence reload worker, interval_s: {interval}")
         self._loader.log_workers()

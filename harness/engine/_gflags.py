@@ -61,7 +61,7 @@ FLAGS: dict[str, Flag] = {
     "logger_file": Flag("string", "log.conf", "read, without effect"),
     "enable_protocol_list": Flag("string", "baidu_std nshead", "read, without effect"),
     "enable_cube": Flag("bool", False, "read, without effect"),
-    "idle_timeout_s": Flag("int32", 16, "read, without effect"),
+    "idle_timeout_s": Flag("int32", 16, "connections on which nothing moves are closed"),
     "el_log_level": Flag("int32", 16, "read, without effect"),
     "g_max_concurrency": Flag("int32", 0, "read, without effect"),
     "log_dir": Flag("string", "", "folder of the log files, ./log when empty"),
