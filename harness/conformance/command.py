@@ -5,8 +5,8 @@ Values in, values out. Without places in it, upstream's options are appended:
     python -m paddle_serving_server.monitor   →   … --type=ftp --remote_path=/x …
 
 A command with places is a template for a monitor whose options differ; each place is one of
-upstream's option names. A word all of whose places have no value on this remote (``{ftp_host}``
-for HTTP) is left out:
+upstream's option names. A word with a place that has no value on this remote (``{ftp_host}`` over
+HTTP) is left out, so that one template serves them all:
 
     mymonitor --from={general_host}/{remote_path} --ftp={ftp_host} --into={local_path}
 """
@@ -73,7 +73,7 @@ def command_line(command: str, options: Mapping[str, str]) -> list[str]:
     line = []
     for word in words:
         places = _PLACE.findall(word)
-        if places and not any(options.get(name) for name in places):
+        if not all(options.get(name) for name in places):
             continue
-        line.append(_PLACE.sub(lambda found: options.get(found.group(1), ""), word))
+        line.append(_PLACE.sub(lambda found: options[found.group(1)], word))
     return line

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import gzip
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -132,7 +133,7 @@ def _train(cache: Path, count: int) -> None:
     with tempfile.TemporaryDirectory(prefix=".training-", dir=cache.parent.resolve()) as scratch:
         remote, work = Path(scratch) / "remote", Path(scratch) / "work"
         remote.mkdir()
-        command = [sys.executable, "-m", "producer", "--remote", f"file://{remote}"]
+        command = [_python_with_paddle(), "-m", "producer", "--remote", f"file://{remote}"]
         command += ["--name", _NAME, "--work", str(work), "--passes", str(count)]
         command += ["--interval", "0"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -145,6 +146,15 @@ def _train(cache: Path, count: int) -> None:
         if cache.exists():
             shutil.rmtree(cache)
         os.rename(made, cache)
+
+
+def _python_with_paddle() -> str:
+    """An interpreter that can train: this one, or the one ``make setup`` has made. The suite and
+    a monitor need no Paddle, so they may run on another."""
+    made = Path(__file__).resolve().parents[2] / ".venv" / "bin" / "python"
+    if importlib.util.find_spec("paddle") is None and made.exists():
+        return str(made)
+    return sys.executable
 
 
 def _read(cache: Path, number: int) -> Release:

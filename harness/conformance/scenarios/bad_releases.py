@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import ClassVar
 
 from .. import damage, judge
@@ -210,8 +211,10 @@ class EmptyParameters(BadRelease):
 
 class LateRepair(Scenario):
     name = "bytes-do-not-match-manifest"
-    title = "Bytes that do not match the manifest are pulled again until they do."
-    loss = "A tarball that was read while it was written is lost, or served, for good."
+    title = (
+        "A whole tarball that is not the one the manifest announces is pulled again until it is."
+    )
+    loss = "A tarball that was pulled before its upload is served as the release that it is not."
     claims = (
         judge.never_torn_by_a_bad_release,
         judge.ends_with("release 1"),
@@ -221,10 +224,11 @@ class LateRepair(Scenario):
 
     def act(self, stage: Stage) -> None:
         good = stage.releases[1]
-        corrupt = damage.corrupt(good)
-        stage.upload(corrupt)
+        # A whole archive of another release: nothing but the manifest tells that it is not this.
+        other = replace(stage.releases[2], label="another release", good=False)
+        stage.upload(other)
         stage.announce(good)
-        stage.watch_pull(corrupt)
+        stage.watch_pull(other)
         stage.start_monitor()
         stage.expect_pull()
         stage.let_polls_pass(1)

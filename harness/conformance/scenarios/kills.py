@@ -18,7 +18,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from ...errors import Failed
 from ...waits import wait_for
@@ -34,6 +34,7 @@ from .base import Scenario
 
 # Every point for the first remote of a full run; a sample where a run costs more.
 _SAMPLE = 12
+_JVM_SAMPLE = 6
 _SHORT_SAMPLE = 3
 # How often a point that did not come is tried: numbers of calls may vary from run to run.
 _TRIES = 3
@@ -43,8 +44,16 @@ _CLEANED_S = 10.0
 _INSTALLED_S = 8.0
 
 
-def points_of(record: Iterable[dict[str, Any]]) -> list[tuple[int, str]]:
-    """The calls to be killed at, as (number, what), from a recording; pure.
+class Point(NamedTuple):
+    """A call to be killed at. ``swaps``: it is about the live directory itself."""
+
+    number: int
+    what: str
+    swaps: bool
+
+
+def points_of(record: Iterable[dict[str, Any]], live: Path) -> list[Point]:
+    """The calls to be killed at, from a recording; pure.
 
     From the last write into the pulled tarball (the pull's end) to the end of the recording.
     A call that failed changed nothing and is left out.
@@ -56,7 +65,24 @@ def points_of(record: Iterable[dict[str, Any]]) -> list[tuple[int, str]]:
         if "write" in call["call"] and any(MODEL_NAME in path for path in call["paths"])
     ]
     start = writes[-1] if writes else 0
-    return [(call["n"], f"{call['call']} {_short(call['paths'])}") for call in calls[start:]]
+    return [
+        Point(call["n"], f"{call['call']} {_short(call['paths'])}", str(live) in call["paths"])
+        for call in calls[start:]
+    ]
+
+
+def sampled(points: Sequence[Point], size: Optional[int], seed: int) -> list[tuple[Point, str]]:
+    """Which points to kill at, before or after, in order; ``size`` None: all, else so many: first
+    those where most can go wrong, the calls about the live directory itself, then any others."""
+    every = [(point, when) for point in points for when in ("before", "after")]
+    if size is None or size >= len(every):
+        return every
+    draw = random.Random(seed)
+    swaps = [one for one in every if one[0].swaps]
+    others = [one for one in every if not one[0].swaps]
+    drawn = draw.sample(swaps, min(size, len(swaps)))
+    drawn += draw.sample(others, size - len(drawn))
+    return sorted(drawn, key=every.index)
 
 
 def _short(paths: Sequence[str]) -> str:
@@ -131,14 +157,17 @@ class KillAnywhere(Scenario):
         stage.let_polls_pass(1)
         stage.runs.stop()
         clean = listing(stage.local)
-        points = points_of(map(json.loads, record.read_text().splitlines()))
+        points = points_of(
+            map(json.loads, record.read_text().splitlines()), Path(os.path.realpath(stage.live))
+        )
         stage.observed.facts["calls"] = str(len(points))
 
-        chosen = [(number, what, when) for number, what in points for when in ("before", "after")]
-        if stage.settings.short or stage.place.name not in stage.settings.every_kill_on:
-            size = _SHORT_SAMPLE if stage.settings.short else _SAMPLE
-            chosen = random.Random(stage.settings.seed).sample(chosen, min(size, len(chosen)))
-        for number, what, when in chosen:
+        size: Optional[int] = None
+        if stage.settings.short:
+            size = _SHORT_SAMPLE
+        elif stage.place.name not in stage.settings.every_kill_on:
+            size = _JVM_SAMPLE if stage.place.poll_s > 1 else _SAMPLE
+        for (number, what, _), when in sampled(points, size, stage.settings.seed):
             point = f"{when} call {number} ({what})"
             for _ in range(_TRIES):
                 _copy(snapshot, stage.local)

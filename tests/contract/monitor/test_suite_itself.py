@@ -20,7 +20,7 @@ from harness.conformance.command import command_line
 from harness.conformance.judge import FAILED
 from harness.conformance.places.base import Place
 from harness.conformance.scenarios import all_scenarios
-from harness.conformance.scenarios.kills import points_of
+from harness.conformance.scenarios.kills import Point, points_of, sampled
 from harness.conformance.settings import Settings
 from harness.conformance.suite import Stock, chosen, run_pair
 from harness.conformance.watch import Watcher, look_once
@@ -183,7 +183,23 @@ def test_points_begin_with_the_last_write_of_the_pull_and_leave_failed_calls_out
         call(3, "mkdir", "/l/x", -17),
         call(4, "rename", "/l/x", 0),
     ]
-    assert [number for number, _ in points_of(record)] == [2, 4]
+    points = points_of(record, Path("/l/x"))
+    assert [(point.number, point.swaps) for point in points] == [(2, False), (4, True)]
+
+
+def test_a_sample_of_kills_begins_with_the_calls_about_the_live_directory() -> None:
+    points = [Point(number, "", number in (7, 8)) for number in range(1, 60)]
+    assert len(sampled(points, None, 1)) == 2 * 59
+    for seed in range(20):
+        drawn = sampled(points, 6, seed)
+        assert {(point.number, when) for point, when in drawn if point.swaps} == {
+            (7, "before"),
+            (7, "after"),
+            (8, "before"),
+            (8, "after"),
+        }
+        assert len(drawn) == 6
+        assert {point.number for point, _ in sampled(points, 3, seed)} <= {7, 8}
 
 
 def test_a_monitor_that_does_nothing_fails_and_one_that_ends_at_once_too(
@@ -246,6 +262,7 @@ def test_a_second_monitor_that_clears_the_first_ones_pull_is_found_out(
 def test_the_stock_monitor_is_found_out(
     name: str, words: str, ftp: Place, stock: Stock, tmp_path: Path
 ) -> None:
+    pytest.importorskip("paddle_serving_server", reason="the stock monitor is not installed")
     command = f"{sys.executable} -W ignore -m paddle_serving_server.monitor"
     settings = Settings(command, interval=1, patience=30.0, recovery=30.0)
     scenario = next(scenario for scenario in all_scenarios() if scenario.name == name)

@@ -1,0 +1,116 @@
+"""Other monitors than ours: broken ones are caught, each where it should be, and a right one with
+options of its own passes.
+
+A suite that only our own monitor was ever tried on proves nothing: so every broken promise here
+is broken on purpose, by a monitor that passes the same scenario while it keeps it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.conformance import judge
+from harness.conformance.observed import Observed
+from harness.conformance.places.base import Place
+from harness.conformance.scenarios import all_scenarios
+from harness.conformance.settings import Settings
+from harness.conformance.suite import Stock, run_pair
+from tests.contract.monitor.tiny_monitor import BROKEN
+
+HERE = Path(__file__).parent
+SCENARIOS = {scenario.name: scenario for scenario in all_scenarios()}
+TINY = (
+    f"{shlex.quote(sys.executable)} -S {shlex.quote(str(HERE / 'tiny_monitor.py'))} "
+    "--base {general_host}{remote_path} --model {remote_model_name} "
+    "--donefile {remote_donefile_name} --into {local_path} --live {local_model_name} "
+    "--time-file {local_timestamp_file} --tmp {local_tmp_path} --top {unpacked_filename} "
+    "--every {interval}"
+)
+CURL = (
+    f"sh {shlex.quote(str(HERE / 'curl_monitor.sh'))} {{general_host}}{{remote_path}} "
+    "ftp://{ftp_username}:{ftp_password}@{ftp_host}:{ftp_port}{remote_path} "
+    "{remote_donefile_name} {remote_model_name} {local_path} {local_model_name} "
+    "{local_timestamp_file} {unpacked_filename} {interval}"
+)
+# Short waits: what a broken monitor never does is waited for in vain.
+QUICK = Settings(TINY, interval=0.1, patience=3.0, recovery=4.0, silence=4.0, short=True, count=24)
+
+# What is broken, the scenario that has to catch it, and the evidence it has to give.
+CAUGHT = [
+    ("copies-into-place", "whole-at-every-instant", "the live directory was torn"),
+    ("renames-twice", "kill-anywhere", "the live directory was absent"),
+    ("remembers-too-early", "donefile-before-model", "the live directory was release 0"),
+    ("goes-back", "clock-behind-the-time-file", "the time file went back"),
+    ("keeps-the-second", "happy-path", "has the same second as the release before"),
+    ("sleeps-by-the-clock", "clock-set-back", "never live in its turn: release 2"),
+    ("unpacks-anywhere", "traversal-within", "written outside"),
+    ("leaves-tarballs", "many-releases", "files grew"),
+    ("leaks-descriptors", "many-releases", "descriptors grew"),
+    ("sees-times-only", "two-in-one-second", "never live in its turn: release 2"),
+    ("sees-touches", "touched-without-change", "2 reloads where 1 releases were announced"),
+    ("says-the-password", "password-stays-secret", "the password is in the log"),
+    ("trusts-any-bytes", "bytes-do-not-match-manifest", "of a bad release"),
+    ("ends-at-a-broken-pull", "remote-cut-in-transfer", "the monitor ended by itself"),
+    ("waits-for-ever", "remote-silent-in-transfer", "the live directory was release 0"),
+    ("deaf-in-a-pull", "stops-in-a-pull", "SIGTERM took"),
+    ("keeps-old-files", "files-of-the-old-release-go", "vocabulary/words.txt of release 1"),
+    ("sleeps-after-a-swap", "happy-path", "never live in its turn: release 2"),
+]
+
+
+def _judged(
+    command: str, scenario: str, place: Place, stock: Stock, folder: Path
+) -> tuple[judge.Verdict, Observed]:
+    settings = dataclasses.replace(QUICK, command=command)
+    verdict, observed = run_pair(
+        SCENARIOS[scenario], place, Stock(stock.releases, settings), folder
+    )
+    if verdict.evidence.startswith("not run: "):
+        pytest.skip(verdict.evidence)
+    return verdict, observed
+
+
+def test_every_promise_that_the_tiny_monitor_can_break_is_broken_here() -> None:
+    assert sorted(broken for broken, _, _ in CAUGHT) == sorted(BROKEN)
+
+
+@pytest.mark.parametrize("scenario", sorted({scenario for _, scenario, _ in CAUGHT}))
+def test_a_small_right_monitor_with_options_of_its_own_passes(
+    scenario: str, http: Place, stock: Stock, tmp_path: Path
+) -> None:
+    verdict, observed = _judged(TINY, scenario, http, stock, tmp_path / "stage")
+    assert verdict.word == judge.PASSED, f"{verdict.evidence}\n{observed.log[-2000:]}"
+
+
+@pytest.mark.parametrize("case", CAUGHT, ids=[broken for broken, _, _ in CAUGHT])
+def test_a_broken_monitor_is_caught_where_it_should_be(
+    case: tuple[str, str, str], http: Place, stock: Stock, tmp_path: Path
+) -> None:
+    broken, scenario, evidence = case
+    command = f"{TINY} --broken {broken}"
+    verdict, observed = _judged(command, scenario, http, stock, tmp_path / "stage")
+    assert verdict.word == judge.FAILED, (
+        f"a monitor that {BROKEN[broken]} got through {scenario}: {verdict}\n{observed.log[-2000:]}"
+    )
+    assert evidence in verdict.evidence
+
+
+@pytest.mark.parametrize("name", ["http", "ftp"])
+def test_a_shell_monitor_gets_its_template_filled_in_for_each_remote(
+    name: str, request: pytest.FixtureRequest, stock: Stock, tmp_path: Path
+) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    place: Place = request.getfixturevalue(name)
+    verdict, observed = _judged(CURL, "happy-path", place, stock, tmp_path / "stage")
+    assert verdict.word == judge.PASSED, f"{verdict.evidence}\n{observed.log[-2000:]}"
+    assert observed.log.count("installed a release") == 3
+    if name == "ftp":
+        verdict, _ = _judged(CURL, "password-stays-secret", place, stock, tmp_path / "secret")
+        assert verdict.word == judge.FAILED
