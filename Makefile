@@ -19,7 +19,8 @@ PY := $(CURDIR)/$(VENV)/bin/python
 # Through the environment, so that no value is read by the shell.
 export PYTHON39 REMOTES ON SERVING DEVICE RELEASES SEED
 
-.PHONY: help setup e2e test test-monitor lint docker-ready test-docker conformance bench doctor clean
+.PHONY: help setup e2e test test-monitor lint docker-ready test-docker test-bare docker-clean
+.PHONY: conformance bench doctor clean
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
@@ -56,7 +57,15 @@ docker-ready: setup
 ## make test-docker    the tests in containers
 test-docker: docker-ready
 	@$(PY) -m harness.containers build
-	@$(PY) -m pytest -m docker tests/docker $(PYTEST)
+	@$(PY) -m pytest -m 'docker and not slow' tests/docker $(PYTEST)
+
+## make test-bare      a bare Debian, in a container, made ready for containers (a quarter of an hour)
+test-bare: docker-ready
+	@$(PY) -m pytest -m 'docker and slow' tests/docker $(PYTEST)
+
+## make docker-clean   removes images of ours that a newer one has superseded, and nothing else
+docker-clean: setup
+	@$(PY) -m harness.containers prune
 
 KNOWN := $(patsubst %,--monitor harness/conformance/monitors/%.json,ours stock stock-dash)
 JOBS ?= 8

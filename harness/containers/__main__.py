@@ -145,6 +145,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             traceback.print_exc()
         print(f"containers: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        # A full disk, a folder that cannot be written: what failed, without a traceback.
+        if "--debug" in words:
+            traceback.print_exc()
+        where = f": {error.filename}" if error.filename else ""
+        print(f"containers: {error.strerror or error}{where}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         _say("interrupted; everything was taken down")
         return 128 + signal.SIGINT

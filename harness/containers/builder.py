@@ -41,7 +41,8 @@ def find() -> Builder:
     version = re.match(r"\d+", engine.docker("version", "--format", "{{.Client.Version}}"))
     if version is not None and int(version.group()) < 23:
         return Builder(("build",), (("DOCKER_BUILDKIT", "1"),), True)
-    return Builder(("build",), (("DOCKER_BUILDKIT", "0"),), False)
+    # Without --force-rm it leaves the container of a step that failed.
+    return Builder(("build", "--force-rm"), (("DOCKER_BUILDKIT", "0"),), False)
 
 
 def build(context: Path, tag: str, options: Sequence[str] = ()) -> None:

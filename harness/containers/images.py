@@ -149,9 +149,7 @@ def _build(image: Image, base: str, base_id: str, say: Callable[[str], None]) ->
         # Of what was copied: a file may have been saved since it was hashed.
         made = tag(image, [(".", context)], base_id)
         say(f"building {made}")
-        if image.stage is not None:
-            image.stage(context)
-        _make_readable(context)
+        stage(image, context)
         options = ["--label", f"{LABEL}={image.name}", "--build-arg", f"BASE_IMAGE={base}"]
         builder.build(context, made, options)
     say(f"built {made} in {time.monotonic() - begin:.0f} s")
@@ -170,8 +168,11 @@ def copy_sources(image: Image, context: Path) -> None:
             shutil.copy2(source, target)
 
 
-def _make_readable(context: Path) -> None:
-    """The services do not run as root: a checkout made with umask 077 must be readable as well."""
+def stage(image: Image, context: Path) -> None:
+    """Adds what is fetched on the host, and makes all of it ready to be built."""
+    if image.stage is not None:
+        image.stage(context)
+    # The services do not run as root: a checkout made with umask 077 must be readable as well.
     for item in context.rglob("*"):
         if not item.is_symlink():
             mode = item.stat().st_mode

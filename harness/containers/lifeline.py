@@ -52,6 +52,6 @@ class Lifeline:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._writing, b"done" if done else b"")
         os.close(self._writing)
-        # In a minute at most: it gives up by itself.
+        # Longer only where the engine does not answer; it goes on by itself then.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._sweeper.wait(90)
+            self._sweeper.wait(40)

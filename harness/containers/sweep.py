@@ -18,19 +18,28 @@ import signal
 import subprocess
 import sys
 import time
+from typing import List, Optional
 
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
+_TIMEOUT_S = 60.0
 
 
-def _lines(docker: str, *arguments: str) -> list[str]:
-    done = subprocess.run(
-        [docker, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+def _lines(docker: str, *arguments: str) -> Optional[List[str]]:
+    """What a command says, line by line; None when the engine refused or did not answer."""
+    try:
+        done = subprocess.run(
+            [docker, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            timeout=_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode:
+        return None
     return done.stdout.decode(errors="replace").split("\n")[:-1]
 
 
@@ -43,20 +52,25 @@ def keep_logs(docker: str, project: str, folder: str, life: int) -> None:
     """Writes all that each container has said so far to a file of its own in ``folder``."""
     label = f"label={_PROJECT}={project}"
     shape = '{{.ID}} {{.Label "' + _SERVICE + '"}}'
-    for line in _lines(docker, "ps", "--all", "--filter", label, "--format", shape):
+    for line in _lines(docker, "ps", "--all", "--filter", label, "--format", shape) or ():
         container, _, service = line.partition(" ")
-        with open(os.path.join(folder, log_name(service or container, life)), "wb") as log:
+        path = os.path.join(folder, log_name(service or container, life))
+        with open(path, "wb") as log, contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(
                 [docker, "logs", container],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 check=False,
+                timeout=_TIMEOUT_S,
             )
 
 
 def remove(docker: str, project: str) -> bool:
-    """Removes everything that carries the project's label; false when there was nothing."""
+    """Removes everything that carries the project's label; false when there was nothing.
+
+    True as well when the engine does not answer: nobody knows then what there is.
+    """
     label = f"label={_PROJECT}={project}"
     found = False
     for kind, listing, removing in (
@@ -65,8 +79,8 @@ def remove(docker: str, project: str) -> bool:
         ("volume", ("volume", "ls", "--quiet"), ("volume", "rm", "--force")),
     ):
         names = _lines(docker, *listing, "--filter", label)
+        found = found or names is None or bool(names)
         if names:
-            found = True
             # One that went away meanwhile must not keep the others: one call each for networks.
             groups = [names] if kind == "container" else [[name] for name in names]
             for group in groups:
@@ -90,9 +104,10 @@ def main() -> int:
     with contextlib.suppress(OSError):
         if os.path.isdir(folder):
             keep_logs(docker, project, folder, life)
-    # A `compose up` that was under way when the harness died may still be making things.
+    # A `compose up` that was under way when the harness died may still be making things; and an
+    # engine that is being started anew answers again after a while.
     quiet = 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while quiet < 2 and time.monotonic() < deadline:
         quiet = 0 if remove(docker, project) else quiet + 1
         time.sleep(1.0)

@@ -1,23 +1,30 @@
 """The adopters' compose file, brought up as they would: by Compose alone, through pytest-docker.
 
-pytest-docker fits here: one plain compose file, up for the module and down after it. The harness's
-own remotes are not brought up by it: they live and break by the test, keep their logs, and have a
-sweeper for a test run that is killed.
+pytest-docker fits here: one plain compose file, up for the module and down after it. It takes down
+what came up whole; what a failed set-up or a killed test run leaves is the lifeline's.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import secrets
 import shlex
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
-from pytest_docker.plugin import Services
+from pytest_docker.plugin import Services, get_docker_services
 
-from harness.containers import compose, engine
+from harness.containers import compose, engine, sweep
+from harness.containers.lifeline import Lifeline
 from harness.paths import repository_root
 from harness.ports import free_port
 from harness.waits import wait_for
+from tests.docker.fleet import left_in_engine
 
 pytestmark = pytest.mark.docker
 
@@ -29,9 +36,22 @@ def docker_compose_file() -> str:
     return str(repository_root() / "docker" / "example" / "compose.yaml")
 
 
+@contextlib.contextmanager
+def project(logs: Path) -> Iterator[str]:
+    """A project's name; what carries it is gone from the engine afterwards, come what may."""
+    name = f"{engine.PROJECT_PREFIX}example-{secrets.token_hex(3)}"
+    line = Lifeline(name, logs)
+    try:
+        yield name
+    finally:
+        sweep.remove(engine.client(), name)
+        line.let_go(done=not sweep.remove(engine.client(), name))
+
+
 @pytest.fixture(scope="session")
-def docker_compose_project_name() -> str:
-    return f"{engine.PROJECT_PREFIX}example-{secrets.token_hex(3)}"
+def docker_compose_project_name(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with project(tmp_path_factory.mktemp("example-logs")) as name:
+        yield name
 
 
 @pytest.fixture(scope="session")
@@ -131,11 +151,53 @@ def test_the_sidecar_is_nobody_and_can_write_to_the_models_volume_only(example: 
     assert "Read-only file system" in refusal
 
 
-def test_the_sidecars_status_and_rollback_are_there(example: str) -> None:
+def test_the_sidecar_goes_back_a_release_and_on_with_the_next(example: str) -> None:
     (monitor,) = engine.containers(example, "monitor")
+    (producer,) = engine.containers(example, "producer")
+    (server,) = engine.containers(example, "serving")
     where = ["--local_path", "/serving", "--local_model_name", "uci_housing_model"]
-    status = engine.docker("exec", monitor, "/opt/monitor/bin/entrypoint.sh", "status", *where)
-    assert "uci_housing_model" in status
+
+    def ask(*words: str) -> str:
+        program = ("exec", monitor, "/opt/monitor/bin/entrypoint.sh")
+        return engine.docker(*program, *words[:1], *where, *words[1:])
+
+    def status() -> dict[str, Any]:
+        return dict(json.loads(ask("status", "--json")))
+
+    def reloads() -> int:
+        log = engine.docker("exec", server, "cat", "/serving/log/serving.INFO")
+        return log.count("begin reload model[uci_housing_model]")
+
+    def three_polls() -> None:
+        polls = said(example, "monitor").count("sleep ")
+        wait_for(
+            lambda: said(example, "monitor").count("sleep ") >= polls + 3,
+            "three polls of the sidecar's",
+            60,
+            every_s=0.5,
+        )
+
+    # Nothing is published meanwhile; what was announced last is installed.
+    wait_for(lambda: status()["kept"], "the sidecar to keep a release", 120, every_s=1)
+    engine.docker("pause", producer)
+    try:
+        three_polls()
+        before, (kept, *_), seen = status()["installed"], status()["kept"], reloads()
+        ask("rollback")
+        assert status()["installed"] == kept != before
+        assert status()["held"] == before
+        wait_for(lambda: reloads() > seen, "the server to load the old release", 30, every_s=0.5)
+        three_polls()
+        assert status()["installed"] == kept, "the announced release came back by itself"
+    finally:
+        engine.docker("unpause", producer)
+    wait_for(
+        lambda: status()["installed"] not in (kept, before),
+        "the release after that to be installed",
+        60,
+        every_s=1,
+        last_seen=status,
+    )
 
 
 def test_nothing_but_the_server_and_the_web_page_is_published(example: str) -> None:
@@ -150,3 +212,22 @@ def test_nothing_but_the_server_and_the_web_page_is_published(example: str) -> N
         ("serving", "9292/tcp"): "127.0.0.1",
         ("namenode", "9870/tcp"): "127.0.0.1",
     }
+
+
+def test_a_set_up_that_fails_leaves_nothing(
+    docker_compose_command: str, docker_compose_file: str, docker_setup: list[str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, project(tmp_path / "logs") as name:
+        # The NameNode's port is another's: containers, network and volumes are made, then it fails.
+        settings = tmp_path / "settings.env"
+        ports = f"HDFS_WEB_PORT={taken.getsockname()[1]}\n"
+        given = Path(shlex.split(docker_compose_command)[-1]).read_text()
+        settings.write_text(given + ports)
+        command = shlex.join([*shlex.split(docker_compose_command)[:-1], str(settings)])
+        with (
+            pytest.raises(Exception, match=r"already (allocated|in use)"),
+            get_docker_services(command, docker_compose_file, name, docker_setup, []),
+        ):
+            raise AssertionError("the set-up did not fail")
+        assert left_in_engine(name), "nothing was made, so nothing is shown"
+    assert left_in_engine(name) == []

@@ -233,6 +233,12 @@ def test_a_container_that_somebody_else_removed_is_reported_and_the_rest_taken_d
     assert left_in_engine(remote.project) == []
 
 
+def test_an_engine_that_does_not_answer_is_not_taken_for_an_empty_one() -> None:
+    project = f"{engine.PROJECT_PREFIX}none"
+    assert sweep.remove("/bin/false", project)
+    assert not sweep.remove(engine.client(), project)
+
+
 def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
     one, other = ContainerFtp(tmp_path / "one"), ContainerFtp(tmp_path / "other")
     with one, other:

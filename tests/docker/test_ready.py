@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 from typing import Optional
 
 import pytest
 
-from harness.containers import bases, compose, engine, install
+from harness.containers import authorities, bases, builder, compose, engine, install
 from harness.containers.hashing import content_hash
 from harness.containers.packages import select
 from harness.errors import BadInput
+from harness.paths import repository_root
+from harness.waits import wait_for
 from tests.docker.fleet import cli
 
 ONE_LINE = """\
@@ -147,14 +152,110 @@ def test_a_package_that_the_lock_does_not_pin_is_refused() -> None:
         select(LOCK, ["gamma"], "whole.txt")
 
 
-def test_a_build_certificate_that_is_not_there_is_bad_input(
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ONE_LINE.replace("//mirror", "//somebody:hush@mirror"),
+        ONE_LINE.replace("//security", "//somebody:hush@security"),
+        DEB822.replace("//mirror", "//somebody@mirror"),
+    ],
+    ids=["archive", "security", "user-only"],
+)
+def test_a_mirror_with_a_password_in_its_address_is_refused_and_not_repeated(sources: str) -> None:
+    with pytest.raises(BadInput, match=r"the mirror (mirror|security)\.example") as refusal:
+        bases.parse_sources([sources])
+    assert "hush" not in str(refusal.value)
+    assert "somebody" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("where", [1, 3], ids=["archive", "security"])
+def test_the_script_that_makes_bases_refuses_such_a_mirror_too(where: int) -> None:
+    words = ["bookworm", "http://mirror.example/debian", "tag", "http://security.example/debian"]
+    words[where] = "http://somebody:hush@mirror.example/debian"
+    script = repository_root() / "docker/base/make-base.sh"
+    done = subprocess.run(
+        ["sh", str(script), *words], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert "a user or a password would stand in the image" in done.stderr
+    assert "hush" not in done.stderr
+
+
+def test_a_script_that_is_ended_while_it_makes_a_base_leaves_no_folder(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    # In debootstrap's place one that never comes to an end, with its folder half made.
+    (programs / "debootstrap").write_text('#!/bin/sh\nmkdir "$3"\n: >"$3/made"\nsleep 300\n')
+    (programs / "debootstrap").chmod(0o755)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    script = repository_root() / "docker/base/make-base.sh"
+    process = subprocess.Popen(
+        ["sh", str(script), "bookworm", "http://mirror.example/debian", "tag"],
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(scratch)},
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: list(scratch.glob("*/root/made")), "the base to be begun", 30)
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(30) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+    assert list(scratch.iterdir()) == []
+
+
+PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----"
+
+
+def test_the_authorities_of_the_host_are_found_in_the_usual_places_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def file(name: str, *words: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("# a comment\n" + "\n".join(PEM.format(word) for word in words))
+        return path
+
+    for variable in ("SSL_CERT_FILE", "PIP_CERT", "CURL_CA_BUNDLE", "DOCKER_BUILD_CA"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(authorities, "_SYSTEM", (file("system.crt", "AAAA", "BBBB"),))
+    local = file("local/company.crt", "CCCC", "AAAA")
+    (local.parent / "company.key").write_text("-----BEGIN PRIVATE KEY-----\nhush\n")
+    monkeypatch.setattr(authorities, "_LOCAL", local.parent)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file("requests.pem", "DDDD")))
+    monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(tmp_path / "nowhere.pem"))
+    found = authorities.bundle()
+    assert sorted(re.findall("[A-D]{4}", found)) == ["AAAA", "BBBB", "CCCC", "DDDD"]
+    assert "hush" not in found
+    monkeypatch.setenv("DOCKER_BUILD_CA", str(file("named.pem", "EEEE")))
+    assert authorities.bundle() == PEM.format("EEEE") + "\n"
+
+
+@pytest.mark.parametrize("content", [None, "no certificate\n"], ids=["none", "something-else"])
+def test_a_build_certificate_that_is_none_is_bad_input(
+    content: Optional[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bundle.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("DOCKER_BUILD_CA", str(path))
+    with pytest.raises(BadInput, match=re.escape(f"DOCKER_BUILD_CA={path} ")):
+        authorities.bundle()
+
+
+def test_a_proxy_on_the_loopback_address_is_reached_through_the_hosts_network(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from harness.containers import images
-
-    monkeypatch.setenv("DOCKER_BUILD_CA", "/no/such.pem")
-    with pytest.raises(BadInput, match=r"DOCKER_BUILD_CA=/no/such\.pem is not a file"):
-        images.ca_bundle()
+    for name in builder._PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert builder._proxies() == []
+    monkeypatch.setenv("no_proxy", "localhost")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    plain = ["--build-arg", "HTTPS_PROXY", "--build-arg", "no_proxy"]
+    assert builder._proxies() == plain
+    monkeypatch.setenv("http_proxy", "127.0.0.1:3128")
+    assert builder._proxies() == ["--build-arg", "http_proxy", *plain, "--network", "host"]
 
 
 def test_what_an_engine_says_when_it_refuses_is_passed_on(tmp_path: Path) -> None:

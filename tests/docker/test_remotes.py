@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 import requests
 
 from harness.containers import engine
-from harness.containers.remotes import ContainerHttp, ContainerRemote
+from harness.containers.remotes import ContainerHdfs, ContainerHttp, ContainerRemote
 from harness.errors import BadInput
 from harness.ports import is_listening
 from harness.waits import wait_for
@@ -173,16 +175,41 @@ def test_the_web_server_sends_what_a_monitor_tells_releases_apart_by(
     assert requests.get(f"{remote.host}/digits", timeout=5).text == "9876543210"
 
 
-def test_the_password_is_in_no_layer_and_in_no_file_that_others_can_read(
+def test_a_web_server_that_cannot_serve_what_lies_in_its_folder_is_unhealthy(
     request: pytest.FixtureRequest,
 ) -> None:
-    remote = healthy("ftp", request)
-    password = remote.producer_environment["PRODUCER_FTP_PASSWORD"]
-    image = remote.stack.variables["FTP_IMAGE"]
-    assert password not in engine.docker("history", "--no-trunc", image)
-    assert password not in engine.docker("image", "inspect", image)
-    assert remote.stack.settings_file.stat().st_mode & 0o077 == 0
-    assert all(password not in log.read_text() for log in remote.logs)
+    remote = healthy("http", request)
+    assert isinstance(remote, ContainerHttp)
+    (container,) = engine.containers(remote.project)
+
+    def check() -> str:
+        script = "/srv/healthcheck.sh && echo well || true"
+        return engine.docker("exec", container, "sh", "-c", script)
+
+    for left in remote.data.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    assert check() == "well"
+    (remote.data / "release").write_text("what is served")
+    assert check() == "well"
+    (remote.data / "release").chmod(0)
+    assert check() == ""
+    (remote.data / "release").unlink()
+    assert check() == "well"
+
+
+def test_a_run_says_exactly_which_images_and_packages_it_had(
+    request: pytest.FixtureRequest,
+) -> None:
+    remote = healthy("hdfs", request)
+    assert isinstance(remote, ContainerHdfs)
+    for service in remote.services:
+        noted = remote.folder / "images" / service
+        name, image = (noted / "image.txt").read_text().split()
+        assert engine.image_id(name) == image
+        assert re.search(
+            r"^openjdk-17-jre-headless=17\.\S+$", (noted / "apt.txt").read_text(), re.M
+        )
+        assert "org.apache.hadoop:hadoop-client-api:" in (noted / "jars.txt").read_text()
 
 
 def test_logs_of_every_container_are_kept_over_restarts(request: pytest.FixtureRequest) -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.containers import bases, builder, engine, images
+from harness.containers import bases, builder, engine
 from harness.errors import Failed
+from harness.paths import repository_root
 from tests.docker.fleet import healthy
 from tests.docker.layers import places
 
@@ -153,7 +154,7 @@ def context_for(mirror: Mirror, base: str, folder: Path) -> Path:
     """A build that does what ours do, `apt-install.sh` under the secret, with that mirror alone."""
     context = folder / "context"
     context.mkdir()
-    script = images.repository_root() / "docker/base/apt-install.sh"
+    script = repository_root() / "docker/base/apt-install.sh"
     (context / "apt-install.sh").write_text(script.read_text())
     (context / "Dockerfile").write_text(
         f"FROM {base}\n"
@@ -201,7 +202,7 @@ def test_a_build_reaches_a_mirror_behind_a_companys_authority_and_keeps_nothing_
 def test_the_old_builder_is_lent_authorities_only_when_asked_and_they_stay_in_a_layer(
     mirror: Mirror, base: str, tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = builder.Builder(("build",), (("DOCKER_BUILDKIT", "0"),), False)
+    old = builder.Builder(("build", "--force-rm"), (("DOCKER_BUILDKIT", "0"),), False)
     monkeypatch.setattr(builder, "find", lambda: old)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(mirror.authority))
     line = mirror.authority.read_text().splitlines()[1].encode()
@@ -210,6 +211,9 @@ def test_the_old_builder_is_lent_authorities_only_when_asked_and_they_stay_in_a_
     second.mkdir()
     with pytest.raises(Failed, match="certificate"):
         builder.build(context_for(mirror, base, first), tag, ON_THIS_HOST)
+    # The old builder keeps the container of a step that failed, unless it is told not to.
+    ended = engine.docker("ps", "--all", "--filter", "exited=100", "--format", "{{.Command}}")
+    assert "apt-install.sh" not in ended
     monkeypatch.setenv("DOCKER_BUILD_CA", str(mirror.authority))
     builder.build(context_for(mirror, base, second), tag, ON_THIS_HOST)
     assert places(tag, line, tmp_path)

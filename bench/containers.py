@@ -1,0 +1,159 @@
+"""What containers cost: building, starting and ending them, and the main job over them.
+
+    python -m bench.containers                      builds, up and down (a quarter of an hour)
+    python -m bench.containers --bases              and base images by debootstrap (root)
+    python -m bench.containers --e2e 3              and the main job, 3 releases, here and in Docker
+
+One table, in seconds. Cold builds get names of their own, without any cache, and are removed after
+they were timed; what the engine holds stays as it is. The numbers say something of this machine at
+this time only: the load is in the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional
+
+from rich.console import Console
+from rich.table import Table
+
+from harness import containers
+from harness.containers import bases, builder, engine, images
+from harness.paths import repository_root
+from harness.remotes import REMOTES
+
+Row = tuple[str, Optional[float], str]
+
+
+class Watch:
+    """``with Watch() as watch: …`` and then ``watch.seconds``."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> Watch:
+        self._begin = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.monotonic() - self._begin
+
+
+def size_of(image: str) -> str:
+    """An image's size as the engine counts it, with all that it stands on."""
+    size = int(engine.docker("image", "inspect", "--format", "{{.Size}}", image))
+    return f"{size / 1e6:.0f} MB"
+
+
+@contextmanager
+def scratch_tag(name: str) -> Iterator[str]:
+    """A name for an image that is removed afterwards."""
+    tag = f"hot-loading-bench/{name}:{secrets.token_hex(4)}"
+    try:
+        yield tag
+    finally:
+        engine.docker("image", "rm", "--force", tag, check=False, deadline_s=120)
+
+
+def cold_bases() -> Iterator[Row]:
+    """Each base by debootstrap; where that cannot be done, why."""
+    script = repository_root() / "docker/base/make-base.sh"
+    for suite in bases.OFFICIAL:
+        what = f"base {suite} by debootstrap"
+        if os.geteuid() != 0:
+            yield what, None, "only root can"
+            continue
+        with scratch_tag("base") as tag:
+            words = ["sh", str(script), suite, bases.machine_mirrors().archive, tag]
+            with Watch() as watch:
+                engine.command(words, 900)
+            yield what, watch.seconds, size_of(tag)
+
+
+def cold_builds() -> Iterator[Row]:
+    """Each image from its base, no layer reused; jars and wheels from the host's caches."""
+    for name, image in images.IMAGES.items():
+        base = images.ensure(image.on) if image.on else bases.ensure(image.suite, print, False)
+        with scratch_tag(name) as tag, tempfile.TemporaryDirectory() as context:
+            with Watch() as watch:
+                images.copy_sources(image, Path(context))
+                images.stage(image, Path(context))
+                options = ["--no-cache", "--build-arg", f"BASE_IMAGE={base}"]
+                builder.build(Path(context), tag, options)
+            yield f"cold build of {name}", watch.seconds, size_of(tag)
+
+
+def warm() -> Iterator[Row]:
+    """With all images there: finding them, then each service up, used, and down."""
+    for name in images.IMAGES:
+        images.ensure(name)
+    with Watch() as watch:
+        for name in images.IMAGES:
+            images.ensure(name)
+    yield "nothing changed: all tags found", watch.seconds, f"{len(images.IMAGES)} images"
+    for name in REMOTES:
+        with tempfile.TemporaryDirectory() as folder:
+            remote = containers.remote(name, Path(folder) / "run")
+            try:
+                with Watch() as watch:
+                    remote.start()
+                    remote.ready()
+                yield f"up of {name}, warm", watch.seconds, "until a file was written and read"
+            finally:
+                with Watch() as watch:
+                    remote.stop()
+            yield f"down of {name}", watch.seconds, "containers, network; logs kept"
+
+
+def main_job(releases: int) -> Iterator[Row]:
+    """`make e2e` over local processes, and all in containers, one after the other."""
+    for what, words in (
+        ("main job, local processes", ["--serving", "embedded"]),
+        ("main job in containers, the server too", ["--on", "docker", "--serving", "docker"]),
+    ):
+        with tempfile.TemporaryDirectory() as runs:
+            command = [sys.executable, "-m", "harness", "e2e", *words, "--runs", runs]
+            command += ["--releases", str(releases)]
+            with Watch() as watch:
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+            verdict = [line for line in done.stdout.splitlines() if "claims" in line][-1:]
+            yield what, watch.seconds, (verdict or [f"exit code {done.returncode}"])[0].strip()
+
+
+def main() -> int:
+    """Prints the table. Exit code 2 where no container can be run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.containers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--bases", action="store_true", help="time debootstrap as well")
+    parser.add_argument("--e2e", type=int, metavar="RELEASES", help="time the main job as well")
+    options = parser.parse_args()
+    reason = engine.why_unusable()
+    if reason is not None:
+        print(f"bench.containers: {reason}", file=sys.stderr)
+        return 2
+    parts = [cold_bases()] if options.bases else []
+    parts += [cold_builds(), warm()]
+    parts += [main_job(options.e2e)] if options.e2e else []
+    table = Table("what", "seconds", "load", "beside")
+    for part in parts:
+        for what, seconds, beside in part:
+            shown = "-" if seconds is None else f"{seconds:.1f}"
+            table.add_row(what, shown, f"{os.getloadavg()[0]:.1f}", beside)
+            print(f"{what}: {shown} s", file=sys.stderr)
+    Console(width=110).print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
