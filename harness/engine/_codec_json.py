@@ -1,14 +1,16 @@
 """Queries and answers as JSON, with the rules and error texts of brpc's json2pb.
 
 Measured: a field of the wrong type gives one of three texts, and default fields are left out of
-answers. From brpc's documentation of json2pb: unknown fields are skipped, ``null`` counts as
-absent, bytes are base64.
+answers. From brpc's source (src/json2pb): unknown fields are skipped, ``null`` counts as absent,
+bytes are base64, "NaN", "Infinity" and "-Infinity" are numbers with a fraction, and numbers of 64
+bits may be written as text.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -41,8 +43,8 @@ _INTS = frozenset({int})
 
 # Repeated fields of Tensor: what its numbers SHOULD be, the Python types that are one, the range.
 _REPEATED: dict[str, tuple[str, frozenset[type], Optional[tuple[int, int]]]] = {
-    "float_data": ("FLOAT", _FLOATS, None),
-    "float64_data": ("DOUBLE", _FLOATS, None),
+    "float_data": ("float", _FLOATS, None),
+    "float64_data": ("double", _FLOATS, None),
     "int64_data": ("INT64", _INTS, _INT64),
     "int_data": ("INT32", _INTS, _INT32),
     "uint32_data": ("UINT32", _INTS, _UINT32),
@@ -52,6 +54,12 @@ _REPEATED: dict[str, tuple[str, frozenset[type], Optional[tuple[int, int]]]] = {
     "lod": ("INT32", _INTS, _INT32),
 }
 _REPEATED_KEYS = _REPEATED.keys()
+_NO_NUMBERS = ("nan", "infinity", "-infinity")
+_DIGITS = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+# An object or a list costs some 70 bytes of memory, and two in a request: a large body that has
+# one in every 16 bytes is no request, but would become one of gigabytes.
+_LARGE = 1 << 20
+_BYTES_EACH = 16
 
 
 def decode(body: bytes, *, fill: bool = False) -> Query:
@@ -59,6 +67,8 @@ def decode(body: bytes, *, fill: bool = False) -> Query:
 
     Raises ``Unparsable``, or ``ServiceError`` for a feed that cannot be.
     """
+    if len(body) > _LARGE and (body.count(b"{") + body.count(b"[")) * _BYTES_EACH > len(body):
+        raise Unparsable("Too many objects and arrays")
     try:
         document = orjson.loads(body)
     except ValueError:
@@ -79,6 +89,8 @@ def decode(body: bytes, *, fill: bool = False) -> Query:
         if type(name) is not str:
             raise _wrong(name, f"{_REQUEST}.fetch_var_names", "STRING")
     log_id = document.get("log_id", 0)
+    if type(log_id) is str and _DIGITS.fullmatch(log_id):
+        log_id = int(log_id)
     if type(log_id) is not int or not _UINT64[0] <= log_id <= _UINT64[1]:
         log_id = 0
     return Query(
@@ -93,7 +105,7 @@ def _tensor(document: Any, fill: bool) -> Tensor:
     if type(document) is not dict:
         raise _wrong(document, f"{_REQUEST}.tensor", "OBJECT")
     for key in _REPEATED_KEYS & document.keys():
-        _check_repeated(key, document[key])
+        document[key] = _repeated(key, document[key])
     # json2pb passes over an optional field whose value has the wrong type.
     name = document.get("name")
     if type(name) is not str:
@@ -114,20 +126,31 @@ def _tensor(document: Any, fill: bool) -> Tensor:
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)
 
 
-def _check_repeated(key: str, value: Any) -> None:
+def _repeated(key: str, value: Any) -> Any:
+    """The numbers of a repeated field. Raises ``Unparsable``."""
     should_be, types, limits = _REPEATED[key]
     if value is None:
-        return
+        return None
     if type(value) is not list:
         raise Unparsable(f"Invalid value for repeated field: {_TENSOR}.{key}")
     # The types are compared at C's speed; the slow look at each only when something is wrong.
     if types.issuperset(map(type, value)) and not (
         limits and value and not (limits[0] <= min(value) and max(value) <= limits[1])
     ):
-        return
+        return value
+    numbers = []
     for one in value:
-        if type(one) not in types or (limits and not limits[0] <= one <= limits[1]):
-            raise _wrong(one, f"{_TENSOR}.{key}", should_be)
+        number = one
+        if type(one) is str and types is _FLOATS and one.lower() in _NO_NUMBERS:
+            number = float(one)
+        elif type(one) is str and limits is _INT64 and _DIGITS.fullmatch(one):
+            number = int(one)
+        if type(number) not in types or (limits and not limits[0] <= number <= limits[1]):
+            # For text in a float, json2pb gives the type's name as the compiler mangles it.
+            mangled = type(one) is str and types is _FLOATS
+            raise _wrong(one, f"{_TENSOR}.{key}", should_be[0] if mangled else should_be)
+        numbers.append(number)
+    return numbers
 
 
 def _base64(value: Any) -> bytes:

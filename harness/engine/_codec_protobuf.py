@@ -28,6 +28,13 @@ from ._query import (
 warnings.filterwarnings("error", message="Unexpected end-group tag", category=RuntimeWarning)
 
 
+# Bytes from which on the fields of a request are counted, and how many it may have: an empty tensor
+# is two bytes on the wire and some hundred in memory.
+_LARGE = 64 * 1024
+_MOST_FIELDS = 4096
+_WIDTHS = {1: 8, 5: 4}
+
+
 class ProtobufCodec:
     """Decodes and encodes. Uses protobuf's C++ implementation, which the wheel brings.
 
@@ -44,6 +51,8 @@ class ProtobufCodec:
 
     def decode(self, body: bytes) -> Query:
         """Raises ``Unparsable``, or ``ServiceError`` for a feed that cannot be."""
+        if len(body) > _LARGE:
+            _count_fields(body)
         try:
             request = self._request.FromString(body)
         except (self._error, SystemError) as error:
@@ -77,6 +86,32 @@ class ProtobufCodec:
         response.profile_time.extend(answer.profile_time)
         data: bytes = response.SerializeToString()
         return data
+
+
+def _count_fields(body: bytes) -> None:
+    """Raises ``Unparsable`` when a request has too many fields; what is broken is left alone."""
+    at = 0
+    for _ in range(_MOST_FIELDS):
+        tag, at = _varint(body, at)
+        kind = tag & 7
+        size, at = _varint(body, at) if kind in (0, 2) else (_WIDTHS.get(kind, len(body)), at)
+        if kind != 0:
+            at += size
+        if at >= len(body):
+            return
+    raise Unparsable(f"more than {_MOST_FIELDS} tensors and names")
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    """A number and the place behind it; behind the end there are zeros."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = body[at] if at < len(body) else 0
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            break
+    return value, at
 
 
 def _tensor(tensor: Any, fill: bool) -> Tensor:

@@ -31,6 +31,8 @@ _WINDOW = 1 << 20
 _HEADERS_LIMIT = 64 * 1024
 # Bytes of answers, of all streams together, that the peer's windows hold back.
 _MOST_UNSENT = 8 << 20
+# Streams begun in vain, above those answered: a header block costs more to read than to send.
+_MOST_IN_VAIN = 1000
 
 
 class Broken(Exception):
@@ -88,6 +90,7 @@ class Http2Session:
         # The last stream that began, and the last whose request is whole.
         self._last = 0
         self._last_whole = 0
+        self._in_vain = 0
         self._kept = 0
         # Between HEADERS without END_HEADERS and the last CONTINUATION: stream, flags, block.
         self._block: Optional[tuple[int, int, bytearray]] = None
@@ -144,6 +147,7 @@ class Http2Session:
         """
         try:
             self._receive(data)
+            self._answers.pump()
         except Broken as error:
             error.requests, self._requests = self._requests, []
             # What has not come whole was not looked at: the peer may safely ask it again.
@@ -258,6 +262,7 @@ class Http2Session:
             return
         self._last = number
         if len(self._answers) >= _MOST_STREAMS:
+            self._vain()
             self._out.append(frames.rst_stream(number, frames.REFUSED_STREAM))
             return
         if b":method" not in headers or b":path" not in headers:
@@ -276,6 +281,8 @@ class Http2Session:
         self._known(number)
         if len(payload) != 4:
             self._break(frames.FRAME_SIZE_ERROR, "a wrong RST_STREAM")
+        if number in self._answers:
+            self._vain()
         self._forget(number)
 
     def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
@@ -334,6 +341,11 @@ class Http2Session:
 
     # what comes of it
 
+    def _vain(self) -> None:
+        self._in_vain += 1
+        if self._in_vain > _MOST_IN_VAIN:
+            self._break(frames.ENHANCE_YOUR_CALM, "streams are begun only to be taken back")
+
     def _known(self, number: int, or_connection: bool = False) -> None:
         """Breaks the connection over a frame on a stream that there cannot have been."""
         if (
@@ -388,6 +400,7 @@ class Http2Session:
         self, number: int, headers: Headers, data: bytes, trailers: Optional[Headers] = None
     ) -> None:
         """Answers one request; what the peer's windows do not take now goes later."""
+        self._in_vain = max(0, self._in_vain - 1)
         self._answers.answer(number, headers, data, trailers)
 
 

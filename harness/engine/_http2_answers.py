@@ -50,6 +50,8 @@ class Answers:
         self.largest_frame = frames.DEFAULT_FRAME_SIZE
         # Bytes that the windows hold back, of all streams together.
         self.unsent = 0
+        # A window of all streams has moved since ``pump``.
+        self._moved = False
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -94,7 +96,7 @@ class Answers:
         for stream in self._streams.values():
             stream.window += initial - self._initial
         self._initial = initial
-        self._pump()
+        self._moved = True
 
     def open_window(self, number: int, more: int) -> None:
         """The peer takes ``more`` bytes on a stream, or on all for 0. Raises ``WindowBroken``."""
@@ -102,7 +104,7 @@ class Answers:
             self._window += more
             if more == 0 or self._window > frames.LARGEST_WINDOW:
                 raise WindowBroken(0, self._window)
-            self._pump()
+            self._moved = True
             return
         stream = self._streams.get(number)
         if stream is None:
@@ -112,7 +114,11 @@ class Answers:
             raise WindowBroken(number, stream.window)
         self._send(number, stream)
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
+        """Sends what the windows of all streams let out, once for all that moved them."""
+        if not self._moved:
+            return
+        self._moved = False
         for number, stream in list(self._streams.items()):
             self._send(number, stream)
 

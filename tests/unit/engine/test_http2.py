@@ -302,3 +302,49 @@ def test_frames_on_a_request_that_is_whole_reset_its_stream() -> None:
         session.answer(1, OK, b"too late")
         assert session.to_send() == b""
         assert session.waiting == 0
+
+
+def test_streams_begun_only_to_be_taken_back_end_the_connection() -> None:
+    session = _http2.Http2Session(1000)
+    session.receive(frames.PREFACE + frames.settings({}))
+    block = frames.header_block(((":method", "POST"), (":path", "/")))
+    number = 1
+
+    def began_and_reset() -> bytes:
+        nonlocal number
+        sent = frames.frame(frames.HEADERS, frames.END_HEADERS, number, block)
+        sent += frames.rst_stream(number, 8)
+        number += 2
+        return sent
+
+    session.receive(b"".join(began_and_reset() for _ in range(1000)))
+    with pytest.raises(_http2.Broken, match="taken back") as broken:
+        session.receive(began_and_reset())
+    assert broken.value.farewell == frames.goaway(0, frames.ENHANCE_YOUR_CALM)
+
+
+def test_a_client_that_takes_back_half_of_its_requests_is_served_on() -> None:
+    session = _http2.Http2Session(1000)
+    session.receive(frames.PREFACE + frames.settings({}))
+    block = frames.header_block(((":method", "POST"), (":path", "/")))
+    ended = frames.END_HEADERS | frames.END_STREAM
+    for number in range(1, 12_001, 4):
+        session.receive(frames.frame(frames.HEADERS, ended, number, block))
+        session.answer(number, OK, b"")
+        session.receive(
+            frames.frame(frames.HEADERS, frames.END_HEADERS, number + 2, block)
+            + frames.rst_stream(number + 2, 8)
+        )
+    assert session.waiting == 0
+
+
+def test_many_small_openings_of_the_connections_window_are_one_look_at_the_streams() -> None:
+    session = unread(1000, streams=128)
+    session.receive(frames.settings({frames.INITIAL_WINDOW_SIZE: 1000}))
+    session.to_send()
+    # What is left after the connection's 65,535 bytes.
+    left = session.waiting
+    session.receive(frames.window_update(0, 1) * 20_000)
+    assert session.waiting == left - 20_000
+    # At most a frame for each stream, not one for each opening.
+    assert len(session.to_send()) <= 20_000 + 128 * frames.FRAME_HEAD
