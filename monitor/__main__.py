@@ -50,7 +50,7 @@ def _monitor(words: list[str], own: bool) -> int:
         _argv.hide(part for model in models for secret in model.secrets for part in secret.hidden)
     first = models[0]
     if any(model.once for model in models) and not all(model.once for model in models):
-        raise BadOption("once has to be the same for all models of --config")
+        raise BadOption("once is not the same for all models of --config; set it above them")
     _log.set_up(
         debug=any(model.debug for model in models),
         as_json=first.log_format == "json",

@@ -244,7 +244,7 @@ class _Reader:
             self._check_expansion()
 
     def _bad(self, cause: str) -> ReleaseError:
-        return ReleaseError("unpack", self._path, cause)
+        return ReleaseError("unpack", self._path, cause, "publish it again, packed anew")
 
 
 _KINDS = {

@@ -95,7 +95,9 @@ class Folder:
             owner = file.read(32).strip() or "unknown"
             file.close()
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise BadOption(f"cannot lock {path}: {error.strerror}") from None
+                raise BadOption(
+                    f"cannot lock {path}: {error.strerror}; use a filesystem that has locks"
+                ) from None
             raise BadOption(
                 f"another monitor (process {owner}) already watches {self.live}; end that one first"
             ) from None

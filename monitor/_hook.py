@@ -138,8 +138,12 @@ def check(
         return
     name, reason = options.remote_model_name, why(ended, options.check_timeout)
     if refuses(ended):
-        raise ReleaseError("use", name, f"--check_command refused it: {reason}")
-    raise MachineError("check", name, f"--check_command failed: {reason}")
+        raise ReleaseError(
+            "use", name, f"--check_command refused it: {reason}", "publish one that passes"
+        )
+    raise MachineError(
+        "check", name, f"--check_command failed: {reason}", "run it by hand to see why"
+    )
 
 
 def on_swap(options: Options, identity: Identity, stop: Stop) -> None:

@@ -27,7 +27,7 @@ def check_files(where: str, sizes: dict[str, int]) -> None:
     """Raises ``ReleaseError`` when ``sizes`` (path in the folder to bytes) are not a model's."""
 
     def bad(cause: str) -> ReleaseError:
-        return ReleaseError("use", where, cause)
+        return ReleaseError("use", where, cause, "export the model again and publish all its files")
 
     if not sizes.get(CONF):
         raise bad(f"{CONF} is missing or empty")
@@ -70,7 +70,9 @@ def check_signature(where: str, new: Optional[Signature], running: Optional[Sign
     or aborts.
     """
     if not new:
-        raise ReleaseError("use", where, f"{CONF} names no feed and no fetch")
+        raise ReleaseError(
+            "use", where, f"{CONF} names no feed and no fetch", "export the model again"
+        )
     if running and new != running:
         gone = ", ".join("/".join(var) for var in running if var not in new) or "nothing"
         come = ", ".join("/".join(var) for var in new if var not in running) or "nothing"

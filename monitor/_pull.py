@@ -110,14 +110,22 @@ class Puller:
             if partial is None or download.offset != partial.size or download.offset == 0:
                 partial = _Partial(identity, download.mark)
                 if download.offset:
-                    raise RemoteError("pull", name, "the remote began at an offset of its own")
+                    raise RemoteError(
+                        "pull",
+                        name,
+                        "the remote began at an offset of its own",
+                        "check what stands between here and the remote",
+                    )
             self._partial = partial
             expected = manifest.size if manifest is not None else download.size
             self._check_announced(name, download.size, manifest)
             self._store(name, partial, expected, manifest, download.chunks)
         if download.size is not None and partial.size != download.size:
             raise RemoteError(
-                "pull", name, f"{partial.size} bytes came, the remote says {download.size}"
+                "pull",
+                name,
+                f"{partial.size} bytes came, the remote says {download.size}",
+                "check that the remote is up",
             )
         if manifest is not None:
             self._compare(name, partial, manifest)

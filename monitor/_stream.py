@@ -144,4 +144,4 @@ class Unpacked:
             rest = self._take()
 
     def _bad(self, cause: str) -> ReleaseError:
-        return ReleaseError("unpack", self._path, cause)
+        return ReleaseError("unpack", self._path, cause, "publish it again, packed anew")

@@ -198,7 +198,9 @@ class Watch:
             logger.info("remote(%s) has no donefile.", self.options.remote_path)
         elif event is Event.QUARANTINED and quarantine is not None:
             self._once("quarantined", f"what is announced stays out: {quarantine.reason}")
-            self.error = ReleaseError("install", "what is announced", quarantine.reason)
+            self.error = ReleaseError(
+                "install", "what is announced", quarantine.reason, "publish another release"
+            )
         elif event is Event.HELD:
             self._once("held", "what is announced is held back by a rollback")
         elif event is Event.ANNOUNCED and identity != self._said:
@@ -353,7 +355,9 @@ class Watch:
                 Quarantine(announced.identity, str(error), until, self._rules()),
             )
         except OSError as trouble:
-            wrong = MachineError("write", self.folder.quarantine, trouble)
+            wrong = MachineError(
+                "write", self.folder.quarantine, trouble, "check space and permissions"
+            )
             return self._note(Event.MACHINE_FAILED, wrong)
         return Event.BAD_RELEASE
 

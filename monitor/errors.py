@@ -23,7 +23,7 @@ class MonitorError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, operation: str, path: object, cause: object, hint: str = "") -> None:
+    def __init__(self, operation: str, path: object, cause: object, hint: str) -> None:
         self.operation = operation
         self.path = mask(str(path))
         self.cause = mask(reason(cause))
@@ -31,20 +31,24 @@ class MonitorError(Exception):
         super().__init__(operation, self.path, self.cause, hint)
 
     def __str__(self) -> str:
-        text = f"cannot {self.operation} {self.path}".rstrip() + f": {self.cause}"
-        return f"{text}; {self.hint}" if self.hint else text
+        return f"cannot {self.operation} {self.path}: {self.cause}; {self.hint}"
 
 
 class BadOption(MonitorError):
-    """Nothing was done: the command line or this machine has to be changed first."""
+    """Nothing was done: the command line or this machine has to be changed first.
+
+    ``sentence`` says what is wrong, and after a ``;`` what to do.
+    """
 
     exit_code = 2
 
     def __init__(self, sentence: str) -> None:
-        super().__init__("start", "", sentence)
+        cause, _, hint = sentence.rpartition("; ")
+        super().__init__("start", "the monitor", cause or hint, hint)
+        self._sentence = mask(reason(sentence))
 
     def __str__(self) -> str:
-        return self.cause
+        return self._sentence
 
 
 class RemoteError(MonitorError):

@@ -104,7 +104,9 @@ class FsspecRemote(Remote):
         except MonitorError:
             raise
         except ImportError as error:
-            raise BadOption(f"--remote_url needs another package: {error}") from None
+            raise BadOption(
+                f"--remote_url needs another package: {error}; install it beside the monitor"
+            ) from None
         except Exception as error:
             # Every file system has exceptions of its own; none of them may end the monitor.
             self.close()

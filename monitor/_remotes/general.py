@@ -72,7 +72,12 @@ class HttpRemote(Remote):
             if answer.status_code == 206:
                 found = _RANGE.match(answer.headers.get("Content-Range", ""))
                 if not found or int(found.group(1)) != offset:
-                    raise RemoteError("pull", url, "the server answered with another range")
+                    raise RemoteError(
+                        "pull",
+                        url,
+                        "the server answered with another range",
+                        "check what stands between here and the server",
+                    )
                 start = offset
                 size = None if found.group(2) == "*" else int(found.group(2))
         except BaseException:
@@ -143,7 +148,7 @@ class HttpRemote(Remote):
     ) -> None:
         code = answer.status_code
         if code not in codes:
-            hint = ""
+            hint = "look in the server's log"
             if code in (401, 403, 407):
                 hint = "check the user, --http_token_file or --http_header"
             raise RemoteError(operation, url, f"the server answered {code} {answer.reason}", hint)
@@ -160,7 +165,12 @@ class HttpRemote(Remote):
                 got += len(chunk)
                 yield chunk
         if expected is not None and got < expected:
-            raise RemoteError("read", url, f"the transfer broke after {got} of {expected} bytes")
+            raise RemoteError(
+                "read",
+                url,
+                f"the transfer broke after {got} of {expected} bytes",
+                "check that the server is up",
+            )
 
     def _body(self, answer: requests.Response, url: str) -> Iterator[bytes]:
         try:

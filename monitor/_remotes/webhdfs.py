@@ -47,7 +47,12 @@ class WebHdfsRemote(Remote):
             content = b"".join(self._read("read", path, 0, DONEFILE_LIMIT))
             after = self._status("read", path)
             if after is None or _mark(after) != mark:
-                raise RemoteError("read", self._where(path), "it changed while it was read")
+                raise RemoteError(
+                    "read",
+                    self._where(path),
+                    "it changed while it was read",
+                    "let one producer write it",
+                )
             self._seen = Sighting(content, mark)
         return self._seen
 
@@ -135,7 +140,9 @@ class WebHdfsRemote(Remote):
                     "check --webhdfs_url",
                 ) from error
         if status is not None and status.get("type") == "DIRECTORY":
-            raise RemoteError(operation, self._where(path), "it is a folder")
+            raise RemoteError(
+                operation, self._where(path), "it is a folder", "check --remote_donefile_name"
+            )
         return status
 
     def _read(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitor import _hook, _options
-from monitor.errors import BadOption, MachineError, MonitorError
+from monitor.errors import BadOption
 
 from .fixtures import options_for
 
@@ -73,14 +73,6 @@ def test_a_command_that_cannot_be_read_is_refused_at_the_start(tmp_path: Path) -
     for name in ("check_command", "on_swap"):
         with pytest.raises(BadOption, match=f"--{name} cannot be read"):
             options_for(tmp_path, general_host="http://h", **{name: "'open"})
-
-
-def test_an_error_is_one_sentence_with_operation_path_cause_and_hint() -> None:
-    error: MonitorError = MachineError("write", "/a b", OSError(28, "x", "/a b"), "free some")
-    assert str(error) == "cannot write /a b: No space left on device; free some"
-    assert (error.operation, error.path, error.hint) == ("write", "/a b", "free some")
-    assert str(MachineError("do", "it", ValueError())) == "cannot do it: ValueError"
-    assert str(MachineError("do", "it", ValueError("two\nlines"))) == "cannot do it: two lines"
 
 
 def test_the_options_of_a_mapping_are_checked_like_those_of_a_command_line(tmp_path: Path) -> None:

@@ -631,8 +631,8 @@ class TestAFolder:
         folder_of(kind, {"a": b"x"})
         free = os.statvfs(tmp_path)
         with (kind.place.root / "m" / "b").open("wb") as file:
-            # A hole: as long as all that is free, and next to nothing on the disk.
-            file.truncate(free.f_bavail * free.f_frsize)
+            # A hole: longer than all that is free, and next to nothing on the disk.
+            file.truncate(4 * free.f_blocks * free.f_frsize)
         puller = Puller(remote, str(tmp_path / "part"), 0, Stop())
         with pytest.raises(MachineError, match="bytes are needed and"):
             puller.pull_tree("m", 100, 2**62)
@@ -643,7 +643,7 @@ def test_a_file_of_a_folder_that_does_not_fit_is_not_begun(site: Site, tmp_path:
     free = os.statvfs(tmp_path)
     (site.root / "m").mkdir()
     (site.root / "m" / "a").write_bytes(b"x")
-    site.claimed = free.f_bavail * free.f_frsize
+    site.claimed = 4 * free.f_blocks * free.f_frsize
     one = puller(site, tmp_path, Stop())
     with pytest.raises(MachineError, match="bytes are needed and"):
         one.pull_tree("m", 100, 2**62)
