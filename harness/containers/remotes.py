@@ -140,7 +140,7 @@ class ContainerHdfs(ContainerRemote):
         super().start(service)
         if service is None:
             self._stack.wait_ready(
-                lambda: probes.namenode_answers(self.web_url), "the NameNode to listen", 60
+                lambda: probes.namenode_answers(self.web_url), "the NameNode to listen", 180
             )
 
     def _works(self) -> bool:
