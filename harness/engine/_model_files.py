@@ -23,7 +23,9 @@ import math
 import mmap
 import os
 import signal
+import stat
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -163,7 +165,9 @@ def _copied(path: str, folder: int) -> int:
     """The descriptor of a copy in memory of the file of that name in ``folder``."""
     name = os.path.basename(path)
     try:
-        original = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+        # Without waiting: a fifo would be waited for until somebody writes to it.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        original = os.open(name, flags, dir_fd=folder)
     except OSError as error:
         raise unavailable(f"cannot open {path}", error) from None
     try:
@@ -177,9 +181,16 @@ def _copied(path: str, folder: int) -> int:
 def snapshot(original: int, path: str) -> int:
     """Copies an open file into memory; gives the copy's descriptor.
 
-    Raises ``BadModel`` when the file changed meanwhile, and ``OSError``.
+    Raises ``BadModel`` when it is no file, when there is no memory for it, and when it changed
+    meanwhile; and ``OSError``.
     """
     before = os.fstat(original)
+    if not stat.S_ISREG(before.st_mode):
+        raise BadModel(f"{path} is no regular file")
+    if before.st_size > _available_memory():
+        raise BadModel(
+            f"{path} has {before.st_size} bytes, more than there is memory for", passing=True
+        )
     copy = os.memfd_create(os.path.basename(path)[:_LONGEST_NAME], os.MFD_CLOEXEC)
     try:
         at = 0
@@ -195,6 +206,15 @@ def snapshot(original: int, path: str) -> int:
         os.close(copy)
         raise
     return copy
+
+
+def _available_memory() -> int:
+    """Bytes that the kernel could give without swapping; without bound where it does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/meminfo") as lines:
+        for line in lines:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return sys.maxsize
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import threading
 from pathlib import Path
 
@@ -131,3 +132,32 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
             stop.set()
             writer.join()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device", "socket"])
+def test_what_is_no_file_is_refused_at_once(
+    model: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A socket's path may not be long.
+    monkeypatch.chdir(model)
+    program = Path("model.pdmodel")
+    program.unlink()
+    if kind == "fifo":
+        os.mkfifo(program)
+    elif kind == "folder":
+        program.mkdir()
+    elif kind == "device":
+        program.symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(program))
+    with pytest.raises(BadModel, match=r"is no regular file|cannot open .*No such device"):
+        check(model)
+
+
+def test_a_file_larger_than_the_memory_is_worth_another_try_later(model: Path) -> None:
+    # A hole: it costs no disk.
+    os.truncate(model / "params.pdiparams", 1 << 42)
+    with pytest.raises(BadModel, match="more than there is memory for") as refused:
+        check(model)
+    assert refused.value.passing
