@@ -76,8 +76,8 @@ class BadModel(Exception):
         self.passing = passing
 
 
-# Too many open files, here or on the whole machine, and no memory.
-_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+# Too many open files, here or on the whole machine; no memory; no process more.
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 def unavailable(what: str, error: OSError) -> BadModel:

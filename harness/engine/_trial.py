@@ -12,7 +12,9 @@ out again while its clients wait.
 
 The nursery is forked once, when the library is loaded and no thread of the engine's runs yet (the
 library has one, which sleeps), and shares its memory with the engine; a trial costs a fork and the
-load itself, at low priority, on another core. It ends with the engine, however that ends.
+load itself, at low priority, on another core. It ends with the engine, however that ends. Should
+it end before (the kernel picks it when memory is short, or somebody kills it), another takes its
+place: a new process then, because the engine has threads by now.
 """
 
 from __future__ import annotations
@@ -25,8 +27,11 @@ import resource
 import select
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from ._inference import library
@@ -54,9 +59,18 @@ class Found(NamedTuple):
 class Nursery:
     """The engine's handle on the process that tries models out."""
 
-    def __init__(self, ours: socket.socket, pid: int) -> None:
+    def __init__(
+        self,
+        ours: socket.socket,
+        pid: int,
+        feeds: Sequence[Variable],
+        fetches: Sequence[Variable],
+    ) -> None:
         self._socket = ours
         self.pid = pid
+        self._feeds = feeds
+        self._fetches = fetches
+        self._gone = False
 
     @classmethod
     def start(cls, feeds: Sequence[Variable], fetches: Sequence[Variable]) -> Nursery:
@@ -69,20 +83,46 @@ class Nursery:
             ours.close()
             _live(theirs, engine, feeds, fetches)
         theirs.close()
-        return cls(ours, pid)
+        return cls(ours, pid, feeds, fetches)
+
+    def _start_again(self) -> None:
+        """Puts a new process in the place of one that is gone. Raises ``OSError``."""
+        os.waitpid(self.pid, os.WNOHANG)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        blocks = (self._feeds, self._fetches)
+        variables = json.dumps([[astuple(one) for one in block] for block in blocks])
+        # This very package, wherever the interpreter found it.
+        root = str(Path(__file__).resolve().parents[2])
+        code = (
+            f"import sys; sys.path.insert(0, {root!r}); from {__name__} import _reborn; _reborn()"
+        )
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, str(theirs.fileno()), str(os.getpid()), variables],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        self._socket.close()
+        self._socket, self.pid, self._gone = ours, process.pid, False
 
     def try_out(self, files: ModelFiles, device: Device) -> Found:
         """Returns when the model has loaded and run. Raises ``BadModel`` with the reason."""
         # On a GPU the trial would need a second context; what is wrong with a file shows on a CPU.
         settings = {**asdict(device), "use_gpu": False}
         question = json.dumps({"directory": files.directory, "device": settings}).encode()
+        answer = ""
         try:
+            if self._gone:
+                self._start_again()
             socket.send_fds(self._socket, [question], [files.program, files.params])
             answer = self._socket.recv(_LONGEST_ANSWER).decode(errors="replace")
+        except (BrokenPipeError, ConnectionResetError):
+            pass
         except OSError as error:
             raise unavailable(_NOT_TRIED, error) from None
         if not answer:
-            raise BadModel(f"{_NOT_TRIED}: the process for it is gone")
+            self._gone = True
+            raise BadModel(f"{_NOT_TRIED}: the process for it is gone", passing=True)
         try:
             found = json.loads(answer)
         except ValueError:
@@ -93,6 +133,14 @@ class Nursery:
         if "passing" in found:
             raise BadModel(str(found["passing"]), passing=True)
         return Found(graph_of(found["graph"]), bool(found["together"]))
+
+
+def _reborn() -> NoReturn:
+    """A nursery that was not forked: ``sys.argv`` has the socket, the engine and the variables."""
+    descriptor, engine, variables = sys.argv[1:]
+    feeds, fetches = ([Variable(*one) for one in block] for block in json.loads(variables))
+    library()
+    _live(socket.socket(fileno=int(descriptor)), int(engine), feeds, fetches)
 
 
 def _live(

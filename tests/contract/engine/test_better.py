@@ -59,6 +59,21 @@ def test_the_process_that_tries_models_out_ends_with_the_engine(subject: Subject
         waits.wait_for(lambda: not _lives(nursery), "the nursery to be gone", 10)
 
 
+def test_a_process_that_tries_models_out_is_replaced_when_it_is_killed(subject: Subject) -> None:
+    with subject.launch() as server:
+        for model, wanted in (("uci_2", 2 * PRICE), ("uci", PRICE)):
+            (nursery,) = guard.descendants(server.pid)
+            os.kill(nursery, signal.SIGKILL)
+            start = len(server.log())
+            server.install(subject.models / model)
+            text = server.wait_for_log("Succ load engine", start=start, deadline_s=60)
+            assert "the process for it is gone" in text
+            assert price(http(server.port, JSON_BODY, headers=JSON)) == wanted
+        (nursery,) = guard.descendants(server.pid)
+        os.kill(server.pid, signal.SIGKILL)
+        waits.wait_for(lambda: not _lives(nursery), "the new nursery to be gone", 10)
+
+
 def _lives(pid: int) -> bool:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -91,6 +91,8 @@ def test_a_nursery_without_descriptors_tries_the_next_model_out() -> None:
         """
         nursery = Nursery.start(FEEDS, FETCHES)
         with opened(os.environ["MODEL"]) as files:
+            # Then it is up.
+            nursery.try_out(files, Device())
             no_more_descriptors(nursery.pid)
             try:
                 nursery.try_out(files, Device())
@@ -111,6 +113,7 @@ def test_a_trial_that_is_killed_is_no_bad_model() -> None:
         """
         nursery = Nursery.start(FEEDS, FETCHES)
         with opened(os.environ["MODEL"]) as files:
+            nursery.try_out(files, Device())
             # As a kernel does that is short of memory.
             killer = threading.Thread(target=kill_child, args=[nursery.pid])
             killer.start()
