@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,31 @@ def compiled(configuration: str, endpoint: str) -> Any:
 def wrong_shape(configuration: str, endpoint: str) -> Any:
     client = _compiled(configuration, endpoint)
     return client.predict(feed={"x": np.ones((1, 12), "float32")}, fetch=["price"], batch=True)
+
+
+def outage(configuration: str, endpoint: str) -> Any:
+    """Predicts once; again at each line of standard input, the last time until it succeeds.
+
+    Prints ``up`` when the first prediction is there, ``down`` behind the second.
+    """
+    client = _compiled(configuration, endpoint)
+
+    def price() -> Any:
+        answer = client.predict(feed={"x": ROW}, fetch=["price"], batch=False)
+        return None if answer is None else answer["price"].tolist()
+
+    first = price()
+    print("\nup", flush=True)
+    sys.stdin.readline()
+    during = price()
+    print("\ndown", flush=True)
+    sys.stdin.readline()
+    until = time.monotonic() + 30
+    after = price()
+    while after is None and time.monotonic() < until:
+        time.sleep(0.1)
+        after = price()
+    return {"first": first, "during": during, "after": after}
 
 
 def two(configuration: str, endpoint: str) -> Any:

@@ -4,25 +4,29 @@ their own (the compiled client reads the command line of its process, and is use
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from .checks import JSON_BODY, PRICE, Missing, Subject, check, holds, same
+from .checks import JSON_BODY, PRICE, Differs, Missing, Subject, check, holds, same
+
+
+def _command(subject: Subject, port: int, model: str = "uci") -> list[str]:
+    return [
+        sys.executable,
+        str(Path(__file__).with_name("asking.py")),
+        str(subject.client_configuration(model)),
+        f"127.0.0.1:{port}",
+    ]
 
 
 def ask(subject: Subject, *words: str, port: int = 0, model: str = "uci") -> tuple[Any, str]:
     """Runs ``asking.py``; gives what it printed (JSON) and its standard error."""
     done = subprocess.run(
-        [
-            sys.executable,
-            str(Path(__file__).with_name("asking.py")),
-            str(subject.client_configuration(model)),
-            f"127.0.0.1:{port or subject.port}",
-            *words,
-        ],
+        [*_command(subject, port or subject.port, model), *words],
         capture_output=True,
         text=True,
         check=False,
@@ -40,6 +44,56 @@ def _(subject: Subject) -> None:
     same(answers["batch"], [[PRICE], [PRICE], [PRICE]], "a batch of three")
     same(answers["wrong name"], "ValueError: Wrong feed name: y.", "a wrong feed name")
     holds("client_cost=" in errors, errors[-300:])
+
+
+@check(
+    "clients",
+    "the compiled client without its server: None and [E111] or [E112]; with it again it recovers "
+    "by itself",
+    own=True,
+)
+def _(subject: Subject) -> None:
+    with subject.launch() as server, subject.folder() as folder:
+        errors = folder / "errors"
+        with errors.open("wb") as error:
+            asking = subprocess.Popen(
+                [*_command(subject, server.port), "outage"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=error,
+                text=True,
+            )
+        with asking:
+            try:
+                said = _until(asking, "up")
+                server.process.stop()
+                print(file=asking.stdin, flush=True)
+                said += _until(asking, "down")
+                # On the same port, because the client knows no other.
+                server.start()
+                print(file=asking.stdin, flush=True)
+                said += asking.communicate(timeout=60)[0].splitlines()
+            finally:
+                asking.kill()
+        shown = errors.read_text(errors="replace")
+    same(
+        json.loads(said[-1]),
+        {"first": [[PRICE]], "during": None, "after": [[PRICE]]},
+        f"predictions ({shown[-300:]})",
+    )
+    failed = re.search(r"inference call failed, message: \[E(\d+)\]", shown)
+    holds(failed and failed[1] in ("111", "112"), shown[-600:])
+
+
+def _until(asking: subprocess.Popen[str], word: str) -> list[str]:
+    """The lines that it prints, up to one word; it ends by itself when it fails."""
+    assert asking.stdout is not None
+    lines = []
+    for line in asking.stdout:
+        lines.append(line.rstrip("\n"))
+        if lines[-1] == word:
+            return lines
+    raise Differs(f"the client ended before {word!r}: {lines[-3:]}")
 
 
 for _mode in ("JSON", "protobuf", "gzip", "gRPC"):
