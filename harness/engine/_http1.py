@@ -7,6 +7,7 @@ because on this port another protocol may follow right behind it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import NamedTuple, Optional, Union
 
@@ -90,15 +91,17 @@ def _read(head: bytes) -> Head:
     collector = _Collector()
     parser = httptools.HttpRequestParser(collector)
     try:
-        parser.feed_data(head)
+        # An offer to change the protocol may be left alone (RFC 9110, 7.8); curl --http2 makes one.
+        with contextlib.suppress(httptools.HttpParserUpgrade):
+            parser.feed_data(head)
         version = parser.get_http_version()
         method = parser.get_method().decode("ascii")
         url = httptools.parse_url(collector.url)
         keep_alive = parser.should_keep_alive()
-    except httptools.HttpParserUpgrade:
-        raise BrokenRequest("upgrades are not served") from None
     except (httptools.HttpParserError, UnicodeDecodeError) as error:
         raise BrokenRequest(str(error)) from None
+    if method == "CONNECT":
+        raise BrokenRequest("nothing is connected through this server")
     if version not in ("1.0", "1.1"):
         raise BrokenRequest(f"HTTP/{version}")
     headers = collector.headers

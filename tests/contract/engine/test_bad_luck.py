@@ -107,6 +107,35 @@ def test_a_reload_that_lacked_descriptors_is_made_up_for(subject: Subject) -> No
         assert price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE
 
 
+def test_an_offer_to_change_to_http2_is_answered_in_http1(subject: Subject) -> None:
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAAB"}
+    answer = http(subject.port, JSON_BODY, headers={**JSON, **offer})
+    assert price(answer) == PRICE
+    assert answer.status_line == "HTTP/1.1 200 OK"
+    with Wire(subject.port) as one:
+        one.send(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n")
+        assert one.closed()
+
+
+def test_a_time_file_that_is_gone_for_a_while_changes_nothing(subject: Subject) -> None:
+    server = subject.server
+    tag = server.live / "fluid_time_file"
+    reloads = server.reloads()
+    seen = tag.stat().st_mtime
+    tag.unlink()
+    start = len(server.log())
+    server.wait_for_log("Failed stat config file:uci_housing_model/fluid_time_file", start=start)
+    assert price(http(server.port, JSON_BODY, headers=JSON)) == PRICE
+    # With its second before it has its name, as a monitor does.
+    beside = server.live / "beside"
+    beside.touch()
+    os.utime(beside, (seen, seen))
+    beside.rename(tag)
+    for _ in range(3):
+        server.wait_for_log("Finish reload 1 workflow(s)", start=len(server.log()))
+    assert server.reloads() == reloads
+
+
 def test_a_whole_request_is_answered_though_garbage_follows_in_the_same_read(
     subject: Subject,
 ) -> None:

@@ -91,17 +91,29 @@ def test_a_client_that_never_reads_is_not_read_from_for_ever(subject: Subject) -
         assert resident_kib(pid) - before < 60_000
 
 
-def test_a_body_over_max_body_size_is_refused_before_it_is_in_memory(subject: Subject) -> None:
+LIMIT = 64 * 1024 * 1024
+POST = b"POST /GeneralModelService/inference HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "protocol"),
+    [
+        (POST + b"Content-Length: %d\r\n\r\n" % (LIMIT + 1), "http"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % (LIMIT + 1), "http"),
+        (_baidu_std.HEADER.pack(b"PRPC", LIMIT + 1, 20), "baidu_std"),
+    ],
+)
+def test_a_body_over_max_body_size_is_refused_before_it_is_in_memory(
+    subject: Subject, start: bytes, protocol: str
+) -> None:
     pid = subject.server.pid
     before = resident_kib(pid)
-    limit = 64 * 1024 * 1024
-    start = len(subject.server.log())
+    at = len(subject.server.log())
     with Wire(subject.port) as one:
-        one.send(b"POST /GeneralModelService/inference HTTP/1.1\r\n")
-        one.send(b"Content-Length: %d\r\n\r\n" % (limit + 1))
+        one.send(start)
         assert one.closed()
-    text = subject.server.wait_for_log("the connection will be closed", start=start)
-    assert f"(protocol=http) is bigger than {limit} bytes" in text
+    text = subject.server.wait_for_log("the connection will be closed", start=at)
+    assert f"(protocol={protocol}) is bigger than {LIMIT} bytes" in text
     assert resident_kib(pid) - before < 10_000
 
 
