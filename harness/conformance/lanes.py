@@ -8,7 +8,9 @@ lane is left alone with one at the end.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
 import signal
 import threading
 import traceback
@@ -21,6 +23,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Callable, Optional
 
+from .. import guard
 from ..errors import HarnessError
 from .judge import UNKNOWN, Verdict
 from .places import PLACES
@@ -61,6 +64,7 @@ class Queue:
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         self._lock = threading.Lock()
+        self.closed = False
         self._left: dict[str, deque[Task]] = {}
         self._lanes: dict[str, int] = {}
         # The longest first; of equals the first one given.
@@ -80,6 +84,12 @@ class Queue:
                 return None
             self._lanes[chosen] = self._lanes.get(chosen, 0) + 1
             return self._left[chosen].popleft()
+
+    def close(self) -> None:
+        """No lane gets a task any more."""
+        with self._lock:
+            self._left.clear()
+            self.closed = True
 
     def drain(self, place: str) -> list[Task]:
         """Takes all that is left of a remote that does not come up."""
@@ -122,6 +132,8 @@ def run_all(
                 answer = link.recv()
             except (EOFError, OSError):
                 link = None
+                if queue.closed:
+                    return
                 done(task, task.without("the process that ran it died"))
                 continue
             if isinstance(answer, Done):
@@ -141,6 +153,8 @@ def run_all(
             for process in processes:
                 process.join(60)
         finally:
+            # Interrupted, too: who waits for an answer of a lane that is killed asks for more.
+            queue.close()
             for process in processes:
                 # What it had started ends with it, whatever state it is in.
                 process.kill()
@@ -150,16 +164,20 @@ def _started(work: Work, number: int) -> tuple[Connection, BaseProcess]:
     # Not forked: threads of this process would be copied in the middle of what they do.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, work, number), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, work, number, os.getpid()), daemon=True)
     process.start()
     theirs.close()
     return ours, process
 
 
-def _serve(link: Connection, work: Work, number: int) -> None:
+def _serve(link: Connection, work: Work, number: int, parent: int) -> None:
     """The lane's process: tasks come in, ``Done`` or the reason why the remote is not up go out."""
     # Ctrl-C reaches the whole foreground group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A parent that was killed would leave a scenario running, of an hour perhaps.
+    ctypes.CDLL(None).prctl(guard.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        return
     releases = trained_releases(work.cache)
     place: Optional[Place] = None
     try:

@@ -31,8 +31,3 @@ class Settings:
     every_kill_on: frozenset[str] = frozenset({"http"})
     knows: frozenset[str] = frozenset()
     environment: Optional[Mapping[str, str]] = None
-
-    @property
-    def interval_text(self) -> str:
-        """As upstream's ``--interval`` takes it: a whole number has no point."""
-        return f"{self.interval:g}"

@@ -175,7 +175,8 @@ class Stage:
             "local_model_name": LIVE_NAME,
             "local_timestamp_file": TIME_FILE,
             "local_tmp_path": TMP_NAME,
-            "interval": self.settings.interval_text,
+            # As upstream's takes it: a whole number has no point.
+            "interval": f"{self.interval:g}",
             "unpacked_filename": self.unpacked,
         }
         options.update(self.options)
@@ -196,12 +197,17 @@ class Stage:
         if not self.runs.alive:
             self._give_up("the monitor ended by itself")
 
+    @property
+    def interval(self) -> float:
+        """The monitor's polling interval here, in seconds."""
+        return max(self.settings.interval, self.place.interval_s)
+
     # --- waiting -------------------------------------------------------------------------
 
     @property
     def poll_s(self) -> float:
         """How long one poll may take here, interval included."""
-        return self.settings.interval + self.place.poll_s
+        return self.interval + self.place.poll_s
 
     def expect_live(
         self,
@@ -277,7 +283,7 @@ class Stage:
             nonlocal seen, since
             if self.place.traffic() != seen:
                 seen, since = self.place.traffic(), time.monotonic()
-            return time.monotonic() - since >= self.settings.interval / 2
+            return time.monotonic() - since >= self.interval / 2
 
         with contextlib.suppress(Failed):
             wait_for(quiet, "the end of a poll", 10, every_s=0.02, alive=self.alive)

@@ -58,12 +58,14 @@ class Folder(ABC):
 class Place(ABC):
     """One remote of a run: ``name`` is the column of the report.
 
-    ``poll_s``: what one poll of a monitor costs here beside its interval, in seconds (a JVM);
-    ``install_s``: the same for a whole installation, which takes several. ``length``: how long a
-    scenario takes here, roughly, as a multiple of what it takes over HTTP.
+    ``interval_s``: the least polling interval that a monitor is given here, in seconds;
+    ``poll_s``: what one poll costs beside that (a JVM); ``install_s``: the same for a whole
+    installation, which takes several. ``length``: how long a scenario takes here, roughly, as a
+    multiple of what it takes over HTTP.
     """
 
     name: str
+    interval_s: float = 0.0
     poll_s: float = 0.0
     install_s: float = 0.0
     length: float = 1.0

@@ -58,6 +58,8 @@ class HdfsPlace(LocalPlace):
 
     name = "hdfs"
     kind: Optional[str] = "hdfs"
+    # One JVM after the other would be all that the machine does.
+    interval_s = 4.0
     poll_s = 6.0
     # Look, read, pull, look again: four JVMs and more, on a machine that has other work, too.
     install_s = 40.0
@@ -101,6 +103,7 @@ class WebHdfsPlace(HdfsPlace):
 
     name = "webhdfs"
     kind = "webhdfs"
+    interval_s = 0.0
     poll_s = 0.5
     install_s = 0.0
     length = 1.0

@@ -109,6 +109,7 @@ def test_our_monitor_does_over_ftp_what_the_scenario_says(
 def test_our_monitor_does_on_a_real_hdfs_what_the_scenario_says(
     kind: str, name: str, request: pytest.FixtureRequest, stock: Stock, tmp_path: Path
 ) -> None:
+    pytest.importorskip("jgo", reason="the local HDFS fetches its jars with jgo")
     remote = healthy("hdfs", request)
     assert isinstance(remote, LocalHdfs)
     place = WebHdfsPlace.over(remote) if kind == "webhdfs" else HdfsPlace.over(remote)
@@ -122,6 +123,7 @@ def test_our_monitor_does_on_a_real_hdfs_what_the_scenario_says(
 def test_our_monitor_conforms_on_a_real_hdfs_in_every_scenario(
     name: str, stock: Stock, tmp_path: Path
 ) -> None:
+    pytest.importorskip("jgo", reason="the local HDFS fetches its jars with jgo")
     with PLACES[name](tmp_path / "hdfs") as place:
         for scenario in SCENARIOS.values():
             if scenario.applies(name, stock.settings) and scenario.name != "many-releases":

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,10 +23,12 @@ from harness.conformance.scenarios import all_scenarios
 from harness.conformance.settings import Settings
 from harness.conformance.suite import Done, throughout
 from harness.errors import BadInput
+from harness.waits import wait_for
 
 NAMES = [scenario.name for scenario in all_scenarios()]
 MONITORS = Path(cli.__file__).parent / "monitors"
-CACHE = Path(__file__).resolve().parents[3] / ".cache" / "conformance" / "releases"
+ROOT = Path(__file__).resolve().parents[3]
+CACHE = ROOT / ".cache" / "conformance" / "releases"
 ABOUT = {"name": "ours", "command": "m", "interval": 1.0, "short": False}
 RUN = {"date": "d", "seed": 1, "jobs": 1, "seconds": 60}
 DIED = "the monitor ended by itself with exit code 1: disk"
@@ -237,3 +244,35 @@ def test_a_remote_that_does_not_come_up_makes_its_checks_unknown(
     assert cli.main(words) == 3
     said = capsys.readouterr().out
     assert said.count("not run: the remote did not come up: ") == 2, said
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_killed_leaves_nothing_running(number: int, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["--monitor-cmd", "sh -c 'sleep 1000' x", "--remotes", "http", "--cache", str(CACHE)]
+    words += ["--scenarios", "happy-path,two-*,same-*,touched-*", "--run", str(run), "--jobs", "2"]
+    argv = [sys.executable, "-m", "harness", "conformance", *words]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        try:
+            # One log each: both lanes have a monitor that sleeps.
+            wait_for(lambda: len(list(run.glob("0/*/monitor-1.log"))) >= 2, "two monitors", 120)
+            process.send_signal(number)
+            process.wait(60)
+        finally:
+            process.kill()
+
+    def left() -> list[str]:
+        return _named(str(run))
+
+    wait_for(lambda: not left(), "all of it to be gone", 60, last_seen=left)
+
+
+def _named(folder: str) -> list[str]:
+    """Command lines of living processes in which a folder stands."""
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            text = line.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if folder in text and str(os.getpid()) != line.parent.name:
+                found.append(text)
+    return found

@@ -231,7 +231,7 @@ def test_a_monitor_that_only_polls_is_not_taken_for_one_that_pulled(
         "while True: r.urlopen(sys.argv[1]).read() and print('polled', flush=True)"
     )
     url = "{general_host}{remote_path}/{remote_donefile_name}"
-    settings = Settings(shlex.join([sys.executable, "-c", code, url]), interval=0.2, patience=1.0)
+    settings = Settings(shlex.join([sys.executable, "-c", code, url]), interval=0.2, patience=5.0)
     scenario = next(s for s in all_scenarios() if s.name == "named-pipe")
     _, observed = run_pair(scenario, http, Stock(stock.releases, settings), tmp_path / "stage")
     assert observed.log.count("polled") > 10, "its polls brought less than the tarball has"
