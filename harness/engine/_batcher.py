@@ -2,11 +2,11 @@
 
 The event loop hands over every request that one look at the sockets brought; then ``Batcher``
 runs them: those with the same feeds, types and row shapes in one ``predictor.run()`` when the
-model's rows do not see each other (``Core.together``), the others one by one. Nothing waits for
+model's rows do not see each other (``Model.together``), the others one by one. Nothing waits for
 company: a lone request runs at once.
 
 All of it happens in the loop's thread, between two looks at the sockets, and every batch takes
-the core once at its start: a reload swaps between two batches, in one step for everybody.
+the model once at its start: a reload swaps between two batches, in one step for everybody.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from typing import Callable, Protocol
 
 from ._glog import Log
-from ._model import Core, Key
+from ._model import Key, Model
 from ._query import Answer, Fetched, Query, ServiceError, inference_failed
 from ._request_cache import RequestCache, key_of
 
@@ -70,13 +70,13 @@ def as_service_error(error: Exception) -> ServiceError:
 
 
 class Batcher:
-    """Runs calls on ``core()``. ``on_failure`` sees every failed query before its answer goes."""
+    """Runs calls on ``model()``. ``on_failure`` sees every failed query before its answer goes."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        core: Callable[[], Core],
+        model: Callable[[], Model],
         log: Log,
         engine_name: str,
         nodes: tuple[str, ...],
@@ -84,7 +84,7 @@ class Batcher:
         cache_size: int = 0,
     ) -> None:
         self._loop = loop
-        self._core = core
+        self._model = model
         self._log = log
         self._engine_name = engine_name
         self._nodes = nodes
@@ -112,38 +112,38 @@ class Batcher:
     def _flush(self) -> None:
         calls, self._waiting = self._waiting, []
         self._waiting_bytes = 0
-        core = self._core()
+        model = self._model()
         groups: dict[Key, list[Call]] = {}
         for call in calls:
             try:
-                key = core.check(call.query)
-                if self.cache and self._answer_from_cache(core, call):
+                key = model.check(call.query)
+                if self.cache and self._answer_from_cache(model, call):
                     continue
             except Exception as error:
                 self._failed([call], as_service_error(error))
                 continue
             if key is None:
-                self._run(core, [call])
+                self._run(model, [call])
                 continue
             group = groups.setdefault(key, [])
             group.append(call)
             if len(group) * call.query.tensors[0].array.shape[0] >= _MOST_ROWS:
-                self._run(core, groups.pop(key))
+                self._run(model, groups.pop(key))
         for group in groups.values():
-            self._run(core, group)
+            self._run(model, group)
         self._log.flush()
 
-    def _run(self, core: Core, calls: list[Call]) -> None:
+    def _run(self, model: Model, calls: list[Call]) -> None:
         started = time.time()
         try:
-            results = core.run_together([call.query for call in calls])
+            results = model.run_together([call.query for call in calls])
         except Exception as error:
             if len(calls) == 1:
                 self._failed(calls, as_service_error(error))
             else:
                 # One of them spoils it for all: find out which.
                 for call in calls:
-                    self._run(core, [call])
+                    self._run(model, [call])
             return
         ended = time.time()
         self.counters.runs += 1
@@ -153,26 +153,26 @@ class Batcher:
             try:
                 if self.cache:
                     self.cache.put(key_of(call.query), fetched)
-                self._answer(core, call, fetched, started, ended)
+                self._answer(model, call, fetched, started, ended)
             except Exception as error:
                 # An output that no field of the answer can carry, for one.
                 self._failed([call], as_service_error(error))
 
-    def _answer_from_cache(self, core: Core, call: Call) -> bool:
+    def _answer_from_cache(self, model: Model, call: Call) -> bool:
         fetched = self.cache.get(key_of(call.query))
         if fetched is None:
             return False
         now = time.time()
-        self._answer(core, call, fetched, now, now)
+        self._answer(model, call, fetched, now, now)
         return True
 
     def _answer(
-        self, core: Core, call: Call, fetched: list[Fetched], started: float, ended: float
+        self, model: Model, call: Call, fetched: list[Fetched], started: float, ended: float
     ) -> None:
         query, reply = call.query, call.reply
         wanted = fetched
         if query.fetch:
-            wanted = [fetched[place] for place in core.wanted(query.fetch)]
+            wanted = [fetched[place] for place in model.wanted(query.fetch)]
         whole = (int(call.began * 1e6), int(ended * 1e6))
         if query.profile:
             steps = (call.began, call.decoded, started, ended, ended, time.time())

@@ -1,10 +1,11 @@
-"""The engine: one process, one event loop, one core at a time.
+"""The engine: one event loop, and one model at a time in a process of its own.
 
-    main thread     the event loop: sockets, parsing, predictor.run(), answers, log
-    reload thread   the time file; checks and loads a new core, and hands it to the loop
+    main thread       the event loop: sockets, parsing, batches, answers, log
+    reload thread     the time file; has a new model loaded, and hands it to the loop
+    model's process   predictor.run(), asked by the main thread, which waits for it
 
-The new core takes over between two batches, in one step for all clients; the old one is dropped
-at once.
+The new model takes over between two batches, in one step for all clients; the old one is dropped
+at once. On a GPU, and with ``--strict-compat``, the model is in the engine's own process.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ from . import _inference, _pages, _reload
 from ._batcher import Batcher, Counters
 from ._codec_protobuf import ProtobufCodec
 from ._connection import Connection
+from ._core import Device
 from ._gflags import Flags
 from ._glog import Log
 from ._idle import IdleWatch
 from ._loading import Loader
 from ._metrics import MetricsPort
-from ._model import Core, Device
+from ._model import Model
 from ._model_files import BadModel
+from ._nursery import Nursery
 from ._prototxt import Refused, Serving
 from ._query import ServiceError
 from ._routes import FULL_SERVICE
-from ._trial import Nursery
 
 _BACKLOG = 1024
 # A thread that waits for the interpreter gets it after so many seconds (default 5 ms): the
@@ -82,12 +84,15 @@ class Engine:
                 "the CPU; install the GPU packages, or leave --gpu_ids out"
             )
         self.strict = strict
-        nursery = None if strict else Nursery.start(serving.feeds, serving.fetches)
+        nursery = None if strict else Nursery.start(serving.feeds, serving.fetches, device)
         self._loader = Loader(serving, device, log, self._threads, nursery)
-        self._core: Core = self._first_core()
+        self._model: Model = self._first_model()
+        # Whether the process in which it ran is gone, so that nobody is served.
+        self._ended = False
         self.batcher: Batcher
         self._loop: asyncio.AbstractEventLoop
         self._quitting: asyncio.Event
+        self._reloading: _reload.ReloadThread
 
     # what the pages show
 
@@ -104,7 +109,7 @@ class Engine:
 
     # start
 
-    def _first_core(self) -> Core:
+    def _first_model(self) -> Model:
         serving, log = self.serving, self.log
         self._seen = _reload.look(serving.time_file)
         if self._seen is None:
@@ -114,7 +119,7 @@ class Engine:
                 "start the launcher, which makes it"
             )
         try:
-            core = self._loader.load()
+            model = self._loader.load()
         except BadModel as error:
             self._die_if_strict(error.real_signal, str(error))
             self._loader.log_failure(error)
@@ -130,7 +135,7 @@ class Engine:
         )
         for service in serving.services:
             log.info_line("service.cpp:127", f"Succ load infer_service: {service}!")
-        return core
+        return model
 
     async def serve(self) -> None:
         """Binds, serves until SIGINT, and returns. Raises ``CannotServe`` when it cannot bind."""
@@ -140,7 +145,7 @@ class Engine:
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self.batcher = Batcher(
             self._loop,
-            core=lambda: self._core,
+            model=lambda: self._model,
             log=self.log,
             engine_name=self.serving.engine_name,
             nodes=self.serving.nodes,
@@ -148,7 +153,7 @@ class Engine:
             cache_size=self.flags.number("request_cache_size"),
         )
         interval = self.flags.number("reload_interval_s")
-        reload = _reload.ReloadThread(
+        self._reloading = reload = _reload.ReloadThread(
             self.log, self.serving.time_file, interval, self._seen, self._reload
         )
         port = self.serving.port
@@ -179,6 +184,7 @@ class Engine:
         # On standard output as well, which nobody may be reading.
         with contextlib.suppress(OSError, ValueError):
             print(_STARTED, flush=True)
+        self._model.watch(self._loop, self._model_ended)
         reload.start()
         await self._quitting.wait()
         self.log.info_line("server.cpp:1101", f"Server[{_SERVICE_CLASS}] is going to quit")
@@ -210,7 +216,7 @@ class Engine:
         model_dir = self.serving.model_dir
         self.log.warning_line("infer.cpp:134", f"begin reload model[{model_dir}].")
         try:
-            core = self._loader.load()
+            model = self._loader.load(gently=not self._ended)
         except BadModel as error:
             self._die_if_strict(error.real_signal, str(error))
             self._loader.log_failure(error)
@@ -221,31 +227,40 @@ class Engine:
             # Whatever a model brings about: this thread has to live on.
             self._loader.log_failure(BadModel(f"{type(error).__name__}: {error}"))
             return False
-        old, cleared = self._swap(core)
+        old, cleared = self._swap(model)
         self._loader.log_workers()
         self.log.warning_line("infer.h:239", f"Succ load engine, path: {model_dir}")
         self.log.info_line("request_cache.cpp:230", f"Clear {cleared} key!")
         self.reloads += 1
-        # Here, in this thread, the last reference goes and with it the predictor.
-        del old
+        old.close()
         return True
 
-    def _swap(self, core: Core) -> tuple[Core, int]:
-        """Gives the core to the loop and waits until it has it.
+    def _swap(self, model: Model) -> tuple[Model, int]:
+        """Gives the model to the loop and waits until it has it.
 
-        Returns the core before, and how many kept answers went with it.
+        Returns the model before, and how many kept answers went with it.
         """
         done = threading.Event()
-        before: list[tuple[Core, int]] = []
+        before: list[tuple[Model, int]] = []
 
         def take() -> None:
-            before.append((self._core, self.batcher.cache.clear()))
-            self._core = core
+            before.append((self._model, self.batcher.cache.clear()))
+            self._model.unwatch(self._loop)
+            self._model = model
+            self._ended = False
+            model.watch(self._loop, self._model_ended)
             done.set()
 
         self._loop.call_soon_threadsafe(take)
         done.wait()
         return before.pop()
+
+    def _model_ended(self) -> None:
+        self.log.error_line(
+            "infer.h:438", "The process in which the model ran has ended; loading the model anew"
+        )
+        self._ended = True
+        self._reloading.hurry()
 
     # --strict-compat
 

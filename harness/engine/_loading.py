@@ -1,21 +1,23 @@
-"""Makes a core out of a model directory, with the real server's lines about it in the log."""
+"""Loads a model out of a model directory, with the real server's lines about it in the log."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
+from ._core import Core, Device
 from ._glog import WARNING, Log
-from ._model import Core, Device
+from ._model import Model
 from ._model_files import BadModel, check, opened
+from ._nursery import Nursery
 from ._prototxt import Serving
-from ._trial import Nursery
 
 
 class Loader:
     """Loads the one model that ``serving`` names. ``workers`` is the launcher's ``--thread``.
 
     The real server has a copy of the predictor for each worker and one more, and logs each; the
-    engine's one core serves them all, but the lines are the same, because readers count them.
+    engine's one model serves them all, but the lines are the same, because readers count them.
 
     Without a ``nursery`` (``--strict-compat``) nothing is checked before Paddle has it, and what
     Paddle refuses ends the process, as the real server ends.
@@ -36,16 +38,29 @@ class Loader:
         self._nursery = nursery
         self._index = 0
 
-    def load(self) -> Core:
-        """A new core. Raises ``BadModel``; nothing of the attempt is kept then."""
+    def load(self, *, gently: bool = False) -> Model:
+        """A new model. Raises ``BadModel``; nothing of the attempt is kept then.
+
+        ``gently``: the clients of another model must not notice.
+        """
         serving = self._serving
         with opened(serving.model_dir) as files:
             if self._nursery is None:
-                graph, together = check(files, whole=False), None
-            else:
-                graph, together = self._nursery.try_out(files, self._device)
+                graph = check(files, whole=False)
+                return Core(files, graph, serving.feeds, serving.fetches, self._device)
+            if not self._device.use_gpu:
+                return self._nursery.load(files, self._device, gently=gently)
+            # A forked process cannot be relied on to have CUDA. What is wrong with the files
+            # shows on the CPU as well; so there they are tried out, and then loaded here.
+            tried = self._nursery.load(files, replace(self._device, use_gpu=False), gently=gently)
+            tried.close()
             return Core(
-                files, graph, serving.feeds, serving.fetches, self._device, together=together
+                files,
+                tried.graph,
+                serving.feeds,
+                serving.fetches,
+                self._device,
+                together=tried.together,
             )
 
     def log_workers(self) -> None:

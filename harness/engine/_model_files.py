@@ -256,7 +256,7 @@ def read_graph(program: bytes) -> Graph:
     """
     if not program:
         raise BadModel("the program is an empty file", signal.SIGSEGV)
-    desc: Any = _framework().ProgramDesc()
+    desc: Any = framework().ProgramDesc()
     if not _parsed(desc, program):
         raise BadModel("the program is not a ProgramDesc", signal.SIGSEGV)
     if not desc.blocks or not desc.blocks[0].ops:
@@ -328,7 +328,7 @@ def _check_tensor(data: Buffer, at: int, name: str, number: int, dims: tuple[int
         raise BadModel(f"the parameters hold no tensor where {name} should be (byte {at - 8})")
     if at + length > len(data):
         raise BadModel(f"the parameters end inside {name}: the file is truncated")
-    desc: Any = _framework().VarType.TensorDesc()
+    desc: Any = framework().VarType.TensorDesc()
     if not _parsed(desc, bytes(data[at : at + length])):
         raise BadModel(f"the parameter {name} has no description")
     at += length
@@ -366,7 +366,8 @@ def _unpack(layout: str, data: Buffer, at: int, name: str) -> tuple[Any, ...]:
 
 
 @functools.cache
-def _framework() -> ModuleType:
+def framework() -> ModuleType:
+    """Paddle's message definitions (framework.proto)."""
     path = package_folder() / "base" / "proto" / "framework_pb2.py"
     spec = importlib.util.spec_from_file_location(f"{__name__}.framework_pb2", path)
     assert spec is not None

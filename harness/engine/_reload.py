@@ -84,11 +84,13 @@ class ReloadThread(threading.Thread):
         self._last_seen = last_seen
         self._load = load
         self._stopping = False
+        self._hurried = False
         self._sleep = threading.Event()
 
     def run(self) -> None:
         while not self._stopping:
             self._sleep.wait(self._interval_s)
+            self._sleep.clear()
             if self._stopping:
                 return
             try:
@@ -99,6 +101,11 @@ class ReloadThread(threading.Thread):
 
     def stop(self) -> None:
         self._stopping = True
+
+    def hurry(self) -> None:
+        """Loads as soon as this thread is free, although no time file asks for it."""
+        self._hurried = True
+        self._sleep.set()
 
     def _loaded(self, before: Optional[int]) -> bool:
         try:
@@ -113,11 +120,15 @@ class ReloadThread(threading.Thread):
         log.info_line("server.cpp:155", "Begin reload framework...")
         before = self._last_seen
         tick, self._last_seen = decide(look(self._time_file), before)
+        hurried, self._hurried = self._hurried, False
+        if hurried:
+            tick = Tick.RELOAD
         if tick is Tick.STAT_FAILED:
             log.error_line("infer.cpp:166", f"Failed stat config file:{self._time_file}")
         elif tick is Tick.RELOAD and not self._loaded(before):
             log.error_line("infer.cpp:283", f"Failed reload version engine: {NO_VERSION}")
             log.error_line("server.cpp:157", "Failed reload resource!")
+            self._hurried |= hurried
             return
         log.warning_line("infer.cpp:286", f"Succ reload version engine: {NO_VERSION}")
         log.info_line("manager.h:131", "Finish reload 1 workflow(s)")

@@ -18,7 +18,7 @@ from bench.likeness.check_http import JSON, price
 from bench.likeness.checks import JSON_BODY, PRICE, Subject
 from bench.likeness.server import Launched
 from bench.likeness.wire import Wire, http
-from harness import guard, waits
+from harness import waits
 from harness.ports import free_port
 
 STRICT = {"ENGINE_STRICT_COMPAT": "1"}
@@ -50,36 +50,6 @@ def test_a_model_that_crashes_paddle_does_not_crash_the_engine(subject: Subject)
         assert price(http(server.port, JSON_BODY, headers=JSON)) == PRICE
         server.reload(subject.models / "uci_2")
         assert price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE
-
-
-def test_the_process_that_tries_models_out_ends_with_the_engine(subject: Subject) -> None:
-    with subject.launch() as server:
-        (nursery,) = guard.descendants(server.pid)
-        os.kill(server.pid, signal.SIGKILL)
-        waits.wait_for(lambda: not _lives(nursery), "the nursery to be gone", 10)
-
-
-def test_a_process_that_tries_models_out_is_replaced_when_it_is_killed(subject: Subject) -> None:
-    with subject.launch() as server:
-        for model, wanted in (("uci_2", 2 * PRICE), ("uci", PRICE)):
-            (nursery,) = guard.descendants(server.pid)
-            os.kill(nursery, signal.SIGKILL)
-            start = len(server.log())
-            server.install(subject.models / model)
-            text = server.wait_for_log("Succ load engine", start=start, deadline_s=60)
-            assert "the process for it is gone" in text
-            assert price(http(server.port, JSON_BODY, headers=JSON)) == wanted
-        (nursery,) = guard.descendants(server.pid)
-        os.kill(server.pid, signal.SIGKILL)
-        waits.wait_for(lambda: not _lives(nursery), "the new nursery to be gone", 10)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_strict_compat_dies_on_a_bad_model_as_the_real_server_does(subject: Subject) -> None:

@@ -15,7 +15,7 @@ from harness.engine._query import Answer, Array, Query, ServiceError, Tensor, in
 
 
 class Nothing:
-    """A core that refuses every query."""
+    """A model that refuses every query."""
 
     def check(self, _query: Query) -> None:
         raise inference_failed("nothing is served")
@@ -42,7 +42,7 @@ class Kept:
 def batcher(loop: asyncio.AbstractEventLoop, tmp_path: Path) -> Batcher:
     return Batcher(
         loop,
-        core=lambda: cast(Any, Nothing()),
+        model=lambda: cast(Any, Nothing()),
         log=Log(tmp_path / "log"),
         engine_name="e",
         nodes=("a", "b", "c"),

@@ -1,0 +1,185 @@
+"""A model that runs in a process of its own, and the engine's handle on it.
+
+    engine, ModelProcess.feed ──feeds──▶ model's process, serve() ──▶ Core.feed
+                              ◀─outputs─
+
+Why not in the engine: Paddle makes a predictor without letting go of Python's interpreter lock,
+which takes 1 ms for uci_housing and 60 ms for each 100 MB of parameters, and nobody would be
+answered meanwhile. In another process it disturbs nobody, the swap is one assignment, the memory
+of an old model goes with its process, and a query on which Paddle crashes does not end the
+engine. It costs a request some 30 µs (``bench.engine``).
+
+Both ends speak in turns over one ``SOCK_SEQPACKET`` socket. A message is ``marshal``'s form of
+builtin values, which both ends trust because both are this program; one that is longer than a
+packet comes as a file in memory.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import marshal
+import mmap
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+from ._core import Core
+from ._model import Model, Output
+from ._model_files import Graph
+from ._prototxt import Variable
+from ._query import INFERENCE_FAILED, ServiceError, Tensor, inference_failed
+
+# A longer message would have to be copied through the socket's buffer, and need not fit.
+_LONGEST_PACKET = 32 * 1024
+# What comes in a packet in place of a message too long for one: its length.
+_ELSEWHERE = struct.Struct("=Q")
+_ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize)
+
+
+class Gone(Exception):
+    """The other end is there no more."""
+
+
+class Channel:
+    """One end: sends and receives whole messages. Raises ``Gone``, and ``OSError`` for memory."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._packet = bytearray(_LONGEST_PACKET)
+        self._view = memoryview(self._packet)
+
+    def close(self) -> None:
+        self._end.close()
+
+    def send(self, message: Any) -> None:
+        packed = marshal.dumps(message)
+        try:
+            if len(packed) <= _LONGEST_PACKET:
+                self._end.send(packed)
+            else:
+                self._send_elsewhere(packed)
+        except ConnectionError:
+            raise Gone from None
+
+    def _send_elsewhere(self, packed: bytes) -> None:
+        file = os.memfd_create("message", os.MFD_CLOEXEC)
+        try:
+            rest = memoryview(packed)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            socket.send_fds(self._end, [_ELSEWHERE.pack(len(packed))], [file])
+        finally:
+            os.close(file)
+
+    def receive(self) -> Any:
+        try:
+            size, rights, _, _ = self._end.recvmsg_into([self._packet], _ONE_DESCRIPTOR)
+        except ConnectionError:
+            raise Gone from None
+        if rights:
+            (file,) = array.array("i", rights[0][2])
+            try:
+                (length,) = _ELSEWHERE.unpack(self._view[:size])
+                with mmap.mmap(file, length, access=mmap.ACCESS_READ) as mapped:
+                    return marshal.loads(mapped)
+            finally:
+                os.close(file)
+        if not size:
+            raise Gone
+        return marshal.loads(self._view[:size])
+
+
+class ModelProcess(Model):
+    """A model in the process ``pid``, at the other end of ``channel``.
+
+    A query that finds the process gone is refused, like all after it.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        pid: int,
+        graph: Graph,
+        feeds: Sequence[Variable],
+        fetches: Sequence[Variable],
+        *,
+        together: bool,
+    ) -> None:
+        super().__init__(graph, feeds, fetches, together)
+        self.graph = graph
+        self._channel = channel
+        self._pid = pid
+        self._end: Optional[int] = None
+
+    def feed(self, tensors: Sequence[Tensor]) -> list[Output]:
+        try:
+            self._channel.send(
+                [
+                    (name, flat.dtype.str, flat.shape, np.ascontiguousarray(flat), lod)
+                    for name, flat, lod in tensors
+                ]
+            )
+            done, answer = self._channel.receive()
+        except Gone:
+            raise inference_failed(
+                "the process in which the model ran has ended, perhaps on this request; "
+                "the model is being loaded anew"
+            ) from None
+        if not done:
+            raise ServiceError(INFERENCE_FAILED, answer, real_dies=True)
+        return [(np.ndarray(shape, dtype, content), lod) for dtype, shape, content, lod in answer]
+
+    def watch(self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]) -> None:
+        def ended() -> None:
+            self.unwatch(loop)
+            on_end()
+
+        try:
+            self._end = os.pidfd_open(self._pid)
+        except ProcessLookupError:
+            loop.call_soon(on_end)
+        except OSError:
+            # No descriptor left, or a kernel older than 5.3: then only the queries show it.
+            return
+        else:
+            loop.add_reader(self._end, ended)
+
+    def unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._end is not None:
+            loop.remove_reader(self._end)
+            os.close(self._end)
+            self._end = None
+
+    def close(self) -> None:
+        """The process ends by itself when nobody can ask it any more."""
+        self._channel.close()
+
+
+def serve(core: Core, channel: Channel) -> None:
+    """Answers on ``channel`` until the other end is gone."""
+    with suppress(Gone):
+        while True:
+            asked = channel.receive()
+            try:
+                outputs = core.feed(
+                    [
+                        Tensor(name, np.ndarray(shape, dtype, content), lod)
+                        for name, dtype, shape, content, lod in asked
+                    ]
+                )
+                answer = [
+                    (made.dtype.str, made.shape, np.ascontiguousarray(made), lod)
+                    for made, lod in outputs
+                ]
+                packed: Any = (True, answer)
+            except ServiceError as error:
+                packed = (False, error.text)
+            except Exception as error:
+                packed = (False, inference_failed(f"{type(error).__name__}: {error}").text)
+            channel.send(packed)

@@ -1,0 +1,187 @@
+"""The model runs in a process of its own: what that one, and the one it comes from, may suffer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.likeness.check_http import JSON, price
+from bench.likeness.checks import JSON_BODY, PRICE, Subject
+from bench.likeness.server import Launched
+from bench.likeness.wire import http
+from harness import guard, waits
+
+# Longer than a packet between the two processes, both ways.
+MANY_ROWS = 20_000
+
+
+def nursery(server: Launched) -> int:
+    """The process from which the model's are forked: the engine's one child that has a child."""
+    (found,) = [pid for pid in children(server.pid) if children(pid)]
+    return found
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for one in guard.descendants(pid):
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            if int(stat[1]) == pid:
+                found.append(one)
+    return found
+
+
+def model_process(server: Launched) -> int:
+    (found,) = children(nursery(server))
+    return found
+
+
+def state(pid: int) -> str:
+    """The letter of proc(5), empty when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def ask(server: Launched) -> float:
+    return float(price(http(server.port, JSON_BODY, headers=JSON)))
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_model_whose_process_is_killed_is_loaded_anew_before_anybody_asks(
+    subject: Subject,
+) -> None:
+    with subject.launch(tick_s=600) as server:
+        before = model_process(server)
+        start = len(server.log())
+        os.kill(before, signal.SIGKILL)
+        server.wait_for_log("Succ load engine, path:", start=start)
+        text = server.log()[start:]
+        assert "The process in which the model ran has ended; loading the model anew" in text
+        assert ask(server) == PRICE
+        assert model_process(server) != before
+        assert state(before) == "", "the killed process is still there as a zombie"
+
+
+def test_a_query_that_meets_a_dying_model_is_refused_with_the_reason(subject: Subject) -> None:
+    with subject.launch(tick_s=600) as server:
+        # The nursery stands still, so that no new model can come before the query.
+        with stopped(nursery(server)):
+            start = len(server.log())
+            os.kill(model_process(server), signal.SIGKILL)
+            server.wait_for_log("The process in which the model ran has ended", start=start)
+            answer = http(server.port, JSON_BODY, headers=JSON)
+            assert answer.status == 500
+            assert b"[E-5100]" in answer.body
+            assert b"the process in which the model ran has ended" in answer.body
+        server.wait_for_log("Succ load engine, path:", start=start)
+        assert ask(server) == PRICE
+
+
+def test_a_model_that_is_gone_and_damaged_is_tried_until_it_is_there(subject: Subject) -> None:
+    with subject.launch() as server:
+        params = server.live / "params.pdiparams"
+        whole = params.read_bytes()
+        params.write_bytes(whole[:-2])
+        start = len(server.log())
+        os.kill(model_process(server), signal.SIGKILL)
+        waits.wait_for(
+            lambda: server.log()[start:].count("Failed reload resource!") >= 2,
+            "the load to fail twice",
+            15,
+            log=server.log_file(),
+        )
+        params.write_bytes(whole)
+        # Without a new time file.
+        server.wait_for_log("Succ load engine, path:", start=start)
+        assert ask(server) == PRICE
+
+
+def test_without_its_nursery_the_engine_serves_and_another_takes_its_place(
+    subject: Subject,
+) -> None:
+    with subject.launch() as server:
+        for model, before, after in (("uci_2", PRICE, 2 * PRICE), ("uci", 2 * PRICE, PRICE)):
+            one = nursery(server)
+            os.kill(one, signal.SIGKILL)
+            waits.wait_for(lambda pid=one: state(pid) in "Z", "the nursery to be gone", 10)
+            assert ask(server) == before
+            start = len(server.log())
+            server.install(subject.models / model)
+            text = server.wait_for_log("Succ load engine", start=start, deadline_s=60)
+            assert "the process for it is gone" in text
+            assert ask(server) == after
+        everybody = guard.descendants(server.pid)
+        os.kill(server.pid, signal.SIGKILL)
+        waits.wait_for(
+            lambda: all(state(pid) in ("", "Z") for pid in everybody), "everybody's end", 10
+        )
+
+
+def test_a_load_that_takes_long_holds_up_nobody(subject: Subject) -> None:
+    with subject.launch() as server:
+        with stopped(nursery(server)):
+            start = len(server.log())
+            server.install(subject.models / "uci_2")
+            server.wait_for_log("begin reload model", start=start)
+            for _ in range(20):
+                assert ask(server) == PRICE
+        server.wait_for_log("Succ load engine, path:", start=start)
+        assert ask(server) == 2 * PRICE
+
+
+def test_one_process_serves_after_any_number_of_reloads(subject: Subject) -> None:
+    with subject.launch() as server:
+        seen = {model_process(server)}
+        for number in range(3):
+            server.reload(subject.models / ("uci", "uci_2")[number % 2])
+            waits.wait_for(
+                lambda: len(children(nursery(server))) == 1, "the old model's process to end", 10
+            )
+            seen.add(model_process(server))
+        assert len(seen) == 4
+        left = [pid for pid in seen if state(pid)]
+        assert left == [model_process(server)], f"processes of old models: {left}"
+
+
+def test_every_process_ends_with_a_killed_engine(subject: Subject) -> None:
+    with subject.launch() as server:
+        everybody = guard.descendants(server.pid)
+        assert len(everybody) == 2, everybody
+        os.kill(server.pid, signal.SIGKILL)
+        waits.wait_for(
+            lambda: all(state(pid) in ("", "Z") for pid in everybody),
+            "the model's process and its nursery to end",
+            10,
+        )
+
+
+def test_feeds_and_answers_of_any_length_pass_between_the_processes(subject: Subject) -> None:
+    with subject.launch() as server:
+        body = json.loads(JSON_BODY)
+        (tensor,) = body["tensor"]
+        row = tensor["float_data"]
+        numbers = [float(number % 7) for number in range(MANY_ROWS)]
+        tensor["float_data"] = [number * value for number in numbers for value in row]
+        tensor["shape"] = [MANY_ROWS, len(row)]
+        answer = json.loads(http(server.port, json.dumps(body).encode(), headers=JSON).body)
+        prices = answer["outputs"][0]["tensor"][0]["float_data"]
+        single = ask(server)
+        body["tensor"][0]["float_data"] = [0.0] * len(row)
+        body["tensor"][0]["shape"] = [1, len(row)]
+        bias = price(http(server.port, json.dumps(body).encode(), headers=JSON))
+        assert prices == [bias + number * (single - bias) for number in numbers]
