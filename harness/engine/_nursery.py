@@ -29,6 +29,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Union
@@ -222,7 +223,9 @@ def _live(
         signal.signal(signal.SIGCHLD, lambda *_: children.reap())
         if not device.use_gpu:
             # The first use of a Paddle for GPUs starts CUDA, which no child could use then.
-            get_over_first_use()
+            # Where there is no room for it now, every load takes longer, and that is all.
+            with suppress(OSError, BadModel):
+                get_over_first_use()
         while os.getppid() == engine:
             question, descriptors, _, _ = socket.recv_fds(theirs, 64 * 1024, 3)
             if not question:

@@ -48,6 +48,10 @@ def state(pid: int) -> str:
         return ""
 
 
+def ended(pid: int) -> None:
+    waits.wait_for(lambda: state(pid) in ("", "Z"), f"process {pid} to end", 10)
+
+
 def ask(server: Launched) -> float:
     return float(price(http(server.port, JSON_BODY, headers=JSON)))
 
@@ -118,7 +122,7 @@ def test_without_its_nursery_the_engine_serves_and_another_takes_its_place(
         for model, before, after in (("uci_2", PRICE, 2 * PRICE), ("uci", 2 * PRICE, PRICE)):
             one = nursery(server)
             os.kill(one, signal.SIGKILL)
-            waits.wait_for(lambda pid=one: state(pid) in "Z", "the nursery to be gone", 10)
+            ended(one)
             assert ask(server) == before
             start = len(server.log())
             server.install(subject.models / model)
@@ -127,9 +131,8 @@ def test_without_its_nursery_the_engine_serves_and_another_takes_its_place(
             assert ask(server) == after
         everybody = guard.descendants(server.pid)
         os.kill(server.pid, signal.SIGKILL)
-        waits.wait_for(
-            lambda: all(state(pid) in ("", "Z") for pid in everybody), "everybody's end", 10
-        )
+        for pid in everybody:
+            ended(pid)
 
 
 def test_a_load_that_takes_long_holds_up_nobody(subject: Subject) -> None:
@@ -163,11 +166,8 @@ def test_every_process_ends_with_a_killed_engine(subject: Subject) -> None:
         everybody = guard.descendants(server.pid)
         assert len(everybody) == 2, everybody
         os.kill(server.pid, signal.SIGKILL)
-        waits.wait_for(
-            lambda: all(state(pid) in ("", "Z") for pid in everybody),
-            "the model's process and its nursery to end",
-            10,
-        )
+        for pid in everybody:
+            ended(pid)
 
 
 def test_feeds_and_answers_of_any_length_pass_between_the_processes(subject: Subject) -> None:

@@ -35,10 +35,10 @@ PREPARED = """
 import os, resource, signal, threading, time
 from harness import guard
 from harness.engine import _inference
-from harness.engine._model import Core, Device
+from harness.engine._core import Core, Device
 from harness.engine._model_files import BadModel, check, opened
+from harness.engine._nursery import Nursery
 from harness.engine._prototxt import Variable
-from harness.engine._trial import Nursery
 
 FEEDS = [Variable("x", "x", 1, (13,), False)]
 FETCHES = [Variable("price", "price", 1, (1,), False)]
@@ -86,47 +86,49 @@ def test_paddle_without_a_descriptor_is_no_bad_model() -> None:
     assert last == "loaded"
 
 
-def test_a_nursery_without_descriptors_tries_the_next_model_out() -> None:
+def test_a_nursery_without_descriptors_loads_the_next_model() -> None:
     said = in_its_own_process(
         """
-        nursery = Nursery.start(FEEDS, FETCHES)
+        nursery = Nursery.start(FEEDS, FETCHES, Device())
         with opened(os.environ["MODEL"]) as files:
             # Then it is up.
             nursery.try_out(files, Device())
             no_more_descriptors(nursery.pid)
             try:
-                nursery.try_out(files, Device())
+                nursery.load(files, Device(), gently=False)
             except BadModel as error:
                 print(error.passing, error)
             all_descriptors(nursery.pid)
-            print(nursery.try_out(files, Device()).together)
+            print(nursery.load(files, Device(), gently=False).together)
         """
     )
     assert said.splitlines() == [
-        "True the model could not be tried out: Too many open files",
+        "True the model could not be loaded: Too many open files",
         "True",
     ]
 
 
-def test_a_trial_that_is_killed_is_no_bad_model() -> None:
+def test_a_load_that_is_killed_is_no_bad_model() -> None:
     said = in_its_own_process(
         """
-        nursery = Nursery.start(FEEDS, FETCHES)
+        nursery = Nursery.start(FEEDS, FETCHES, Device())
         with opened(os.environ["MODEL"]) as files:
-            nursery.try_out(files, Device())
-            # As a kernel does that is short of memory.
-            killer = threading.Thread(target=kill_child, args=[nursery.pid])
-            killer.start()
-            try:
-                nursery.try_out(files, Device())
-            except BadModel as error:
-                print(error.passing, error)
-            killer.join()
-            print(nursery.try_out(files, Device()).together)
+            # As a kernel does that is short of memory. Some loads are done before it strikes.
+            for _ in range(50):
+                killer = threading.Thread(target=kill_child, args=[nursery.pid])
+                killer.start()
+                try:
+                    nursery.load(files, Device(), gently=False).close()
+                except BadModel as error:
+                    print(error.passing, error)
+                    break
+                finally:
+                    killer.join()
+            print(nursery.load(files, Device(), gently=False).together)
         """
     )
     assert said.splitlines() == [
-        "True the model could not be tried out: the process for it was killed",
+        "True the model could not be loaded: the process for it was killed",
         "True",
     ]
 
