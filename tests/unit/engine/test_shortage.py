@@ -92,7 +92,7 @@ def test_a_nursery_without_descriptors_loads_the_next_model() -> None:
         nursery = Nursery.start(FEEDS, FETCHES, Device())
         with opened(os.environ["MODEL"]) as files:
             # Then it is up.
-            nursery.try_out(files, Device())
+            nursery.load(files, Device(), gently=False).close()
             no_more_descriptors(nursery.pid)
             try:
                 nursery.load(files, Device(), gently=False)
