@@ -38,7 +38,7 @@ class Manifest:
 
 def parse(donefile: bytes) -> Optional[Manifest]:
     """The manifest in the bytes of a donefile, or None when they hold none of ours."""
-    if not 0 < len(donefile) <= MAX_BYTES:
+    if len(donefile) > MAX_BYTES:
         return None
     try:
         content = json.loads(donefile.decode("utf-8"))

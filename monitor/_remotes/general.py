@@ -1,9 +1,9 @@
 """HTTP and HTTPS (``--type general``), without wget.
 
-A donefile is fetched whole at every poll, never with If-None-Match or If-Modified-Since: nginx
-makes its ETag of length and whole second, so a conditional request would hide the second of two
-releases within one second. It is at most 64 KiB. If-Range is used where it is safe: to go on with
-a broken transfer.
+A donefile is fetched whole at every poll, never with If-None-Match or If-Modified-Since: servers
+make an ETag of length and whole second and call it strong, and no age of it proves anything, since
+a file may be written long before it is renamed into place. It is at most 64 KiB. If-Range is used
+where it is safe: to go on with a broken transfer.
 """
 
 from __future__ import annotations

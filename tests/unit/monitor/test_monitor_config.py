@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from harness.ports import free_port
 from monitor.__main__ import main
 
-from .fixtures import MODEL, TARBALL, Site
+from .fixtures import MODEL, TARBALL, FtpSite, Site, closing_all
 from .processes import Start
 
 
@@ -20,30 +21,56 @@ def tmp_path(in_memory: Path) -> Path:
 
 
 def test_many_models_run_in_one_process_and_a_broken_remote_delays_no_other(
-    start: Start, site: Site, tmp_path: Path, a_second: float
+    start: Start, site: Site, ftp_site: FtpSite, tmp_path: Path, a_second: float
 ) -> None:
-    site.publish(1)
-    (tmp_path / "local").mkdir()
-    config = tmp_path / "monitors.toml"
-    config.write_text(
-        f'general_host = "{site.url}"\nremote_path = "/"\nremote_model_name = "{TARBALL}"\n'
-        f'remote_donefile_name = "donefile"\nlocal_path = "{tmp_path}/local"\ninterval = 0.2\n'
-        f'unpacked_filename = "{MODEL}"\n'
-        '[[model]]\nlocal_model_name = "dead"\n'
-        f'general_host = "http://127.0.0.1:{free_port()}"\n'
-        '[[model]]\nlocal_model_name = "one"\n[[model]]\nlocal_model_name = "two"\n'
-    )
-    monitor = start(f"--config={config}")
-    monitor.saw("update model timestamp", 2)
-    monitor.saw("dead: cannot read")
-    site.publish(2)
-    monitor.saw("update model timestamp", 4)
-    for name in ("one", "two"):
-        assert (tmp_path / "local" / name / "params.pdiparams").read_bytes()[:9] == b"%09d" % 2
-    begun = time.monotonic()
-    monitor.process.terminate()
-    assert monitor.end() == 0
-    assert time.monotonic() - begun < a_second
+    """Of five models one's remote is silent, one's dead, one's never ends its transfer."""
+    local = tmp_path / "local"
+    local.mkdir()
+    slow = Site(tmp_path / "slow")
+    with closing_all(slow), socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        slow.publish(1, size=300_000)
+        slow.stall_after = 100_000
+        for place in (site, ftp_site):
+            place.publish(1)
+        config = tmp_path / "monitors.toml"
+        config.write_text(
+            f'remote_path = "/"\nremote_model_name = "{TARBALL}"\n'
+            f'remote_donefile_name = "donefile"\nlocal_path = "{local}"\ninterval = 0.2\n'
+            f'unpacked_filename = "{MODEL}"\ntimeout = 3600\n'
+            '[[model]]\nlocal_model_name = "silent"\n'
+            f'general_host = "http://127.0.0.1:{silent.getsockname()[1]}"\n'
+            '[[model]]\nlocal_model_name = "dead"\n'
+            f'general_host = "http://127.0.0.1:{free_port()}"\n'
+            '[[model]]\nlocal_model_name = "slow"\n'
+            f'general_host = "{slow.url}"\n'
+            '[[model]]\nlocal_model_name = "one"\n'
+            f'general_host = "{site.url}"\n'
+            '[[model]]\nlocal_model_name = "two"\ntype = "ftp"\nftp_host = "127.0.0.1"\n'
+            f'ftp_port = {ftp_site.port}\nftp_username = "{FtpSite.USER}"\n'
+            f'ftp_password = "{FtpSite.PASSWORD}"\n'
+        )
+        monitor = start(f"--config={config}")
+        monitor.saw("dead: cannot read")
+        for number in range(1, 6):
+            if number > 1:
+                for place in (site, ftp_site):
+                    place.publish(number)
+            published = time.monotonic()
+            for name in ("one", "two"):
+                monitor.saw(f"{name}: update model timestamp", number)
+                assert (local / name / "params.pdiparams").read_bytes()[:9] == b"%09d" % number
+            # An hour is how long the silent remote and the slow one may take.
+            assert time.monotonic() - published < 30
+        assert {path.name for path in local.iterdir() if path.name[0] not in "._"} == {"one", "two"}
+        silent.settimeout(5)
+        silent.accept()[0].close()
+        begun = time.monotonic()
+        monitor.process.terminate()
+        assert monitor.end() == 0
+        assert time.monotonic() - begun < a_second
+        assert not list((local / "_serving_monitor_tmp").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,19 @@ Slow: two JVMs are started, and every poll of ``--type hdfs`` is one more.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import random
+import socket
+import socketserver
+import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,7 +29,7 @@ from monitor._pull import Puller
 from monitor._remotes.base import Remote, Stop
 from monitor.errors import RemoteError
 
-from .fixtures import TARBALL, manifest_of, options_for
+from .fixtures import TARBALL, closing_all, manifest_of, options_for
 
 pytestmark = pytest.mark.slow
 BIG = random.Random(5).randbytes(3_000_000)
@@ -207,3 +213,70 @@ def test_hadoop_is_told_a_password_in_a_file_and_not_in_the_process_list(
         assert "pa55-in-ugi" not in " ".join(remote._argv(["-ls"]))  # type: ignore[attr-defined]
         assert "pa55-in-ugi" not in str(remote.describe())
         assert ("_fs_ugi", "demo,***") in remote.describe()
+
+
+class TlsEnd:
+    """A TLS endpoint in front of a plain service, as a gateway stands in front of WebHDFS."""
+
+    def __init__(self, certificate: Path, behind: tuple[str, int]) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(str(certificate))
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with contextlib.ExitStack() as both, contextlib.suppress(OSError):
+                    front = both.enter_context(context.wrap_socket(self.request, server_side=True))
+                    back = both.enter_context(socket.create_connection(behind))
+                    to_front = threading.Thread(target=_pump, args=(back, front))
+                    to_front.start()
+                    _pump(front, back)
+                    to_front.join()
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: Any) -> None:
+                return
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"https://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            piece = source.recv(65536)
+            if not piece:
+                break
+            target.sendall(piece)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
+
+
+def test_webhdfs_behind_tls_is_trusted_by_its_ca_file_and_only_by_it(
+    cluster: Any, client: Any, base: str, tmp_path: Path, certificate: Path
+) -> None:
+    put(client, f"{base}/donefile", b"behind TLS")
+    put(client, f"{base}/{TARBALL}", BIG)
+    plain = urlsplit(cluster.web_url)
+    assert plain.hostname is not None
+    assert plain.port is not None
+    end = TlsEnd(certificate, (plain.hostname, plain.port))
+    with closing_all(end):
+        given = {**given_options(cluster, "webhdfs"), "webhdfs_url": end.url}
+        options = options_for(tmp_path / "local", **given, ca_file=str(certificate))
+        with _remotes.create(options, Stop()) as remote:
+            seen = remote.look("donefile")
+            assert seen is not None
+            assert seen.content == b"behind TLS"
+            assert b"".join(remote.open(TARBALL).chunks) == BIG
+        options = options_for(tmp_path / "local", **given)
+        with _remotes.create(options, Stop()) as remote, pytest.raises(RemoteError, match="CERT"):
+            remote.look("donefile")

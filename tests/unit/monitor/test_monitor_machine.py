@@ -139,6 +139,11 @@ def test_what_stands_in_the_way_of_a_release_has_an_order() -> None:
     assert verdict(ONE, TWO, None, *every[2:]) is Event.SETTLING
 
 
+def test_what_stands_in_the_way_has_to_be_named() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        judge(ONE, None, None, True, False, False)  # type: ignore[misc]
+
+
 def test_with_a_manifest_number_and_digest_are_the_identity() -> None:
     def of(
         release: int, sha256: str, size: int = 1, content: bytes = b"", mark: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -24,6 +25,22 @@ def test_a_manifest_is_read_with_everything_in_it() -> None:
         7, "m.tar.gz", 10, "ab" * 32,
     )  # fmt: skip
     assert found.content == GOOD
+
+
+def test_a_size_may_be_zero() -> None:
+    found = parse(json.dumps({**GOOD, "size": 0}).encode())
+    assert found is not None
+    assert found.size == 0
+
+
+def test_two_manifests_of_one_release_are_the_same_whatever_else_they_say() -> None:
+    one, other = (parse(json.dumps({**GOOD, "probe": probe}).encode()) for probe in ("p1", "p2"))
+    assert one is not None
+    assert one == other
+    # A log line with a manifest in it is not 64 KiB long.
+    assert "p1" not in repr(one)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.size = 3  # type: ignore[misc]
 
 
 def test_digests_are_compared_in_lower_case() -> None:
@@ -54,7 +71,8 @@ def test_any_other_donefile_is_legal_and_has_none(content: bytes) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2}, {"format": "1"}, {"format": True}, {"format": None}, {"format": 1.0},
+        {"format": 2}, {"format": 0}, {"format": -1}, {"format": "1"},
+        {"format": True}, {"format": None}, {"format": 1.0},
         {"release": -1}, {"release": "7"}, {"release": True}, {"release": 1.5}, {"release": None},
         {"size": -1}, {"size": "10"}, {"size": False}, {"tarball": ""}, {"tarball": 1},
         {"sha256": "ab"}, {"sha256": "zz" * 32}, {"sha256": "ab" * 32 + "\n"}, {"sha256": 5},

@@ -7,10 +7,10 @@ import io
 import json
 import os
 import random
-import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +19,6 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from harness.ports import free_port
 from monitor import _log, _remotes
 from monitor._machine import Identity
 from monitor._pull import Puller, Throttle, _check_name
@@ -27,7 +26,8 @@ from monitor._remotes.base import CHUNK, Remote, Stop, Stopped, join
 from monitor.errors import BadOption, MachineError, Mismatch, ReleaseError, RemoteError
 from monitor.manifest import Manifest
 
-from .fixtures import TARBALL, FtpSite, Place, Site, closing_all, options_for
+from .fixtures import MODEL, TARBALL, FtpSite, Place, Site, closing_all, options_for
+from .processes import ROOT, ftp, general
 
 ONE = Identity("1-a", 1)
 BIG = random.Random(5).randbytes(700_000)
@@ -323,39 +323,50 @@ def test_a_proxy_from_the_environment_is_used(
     assert site.seen[-1][0] == "http://far.away.invalid/donefile"
 
 
-def test_ipv6_addresses_work(tmp_path: Path) -> None:
+def ipv6_or_skip() -> None:
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
     except OSError as error:
         pytest.skip(f"no IPv6 here: {error}")
-    port = free_port()
-    for host in (f"http://[::1]:{port}", f"ftp://[::1]:{port}"):
-        with pytest.raises(RemoteError, match="Connection refused"):
-            make(tmp_path / "local", general_host=host).look("donefile")
+
+
+def test_a_release_is_installed_from_an_http_server_on_ipv6(tmp_path: Path) -> None:
+    ipv6_or_skip()
+    site = Site(tmp_path / "remote", "::1")
+    with closing_all(site):
+        site.publish(1)
+        words = [sys.executable, "-m", "monitor", *general(site, tmp_path), "--once"]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "http://[::1]:" in done.stderr
+    assert (tmp_path / "local" / MODEL / "model.pdmodel").exists()
+
+
+@pytest.mark.parametrize("brackets", [False, True])
+def test_a_release_is_installed_from_an_ftp_server_on_ipv6(tmp_path: Path, brackets: bool) -> None:
+    ipv6_or_skip()
+    site = FtpSite(tmp_path / "remote", "::1")
+    with closing_all(site):
+        site.publish(1)
+        words = [sys.executable, "-m", "monitor", *ftp(site, tmp_path), "--once"]
+        if brackets:
+            words.append("--ftp_host=[::1]")
+        given = {**os.environ, "SERVING_MONITOR_FTP_PASSWORD": site.PASSWORD}
+        done = subprocess.run(
+            words, cwd=ROOT, env=given, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        # RFC 2428: PASV has no form for such an address.
+        assert "EPSV" in site.commands
+        assert "PASV" not in site.commands
+    assert (tmp_path / "local" / MODEL / "model.pdmodel").exists()
 
 
 def test_the_certificate_of_an_https_server_is_checked(site: Site, tmp_path: Path) -> None:
     host = site.url.replace("http", "https")
     with pytest.raises(RemoteError, match=r"(?i)ssl"):
         make(tmp_path / "local", general_host=host).look("donefile")
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificate and key for 127.0.0.1 in one PEM file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl here to make a certificate with")
-    folder = tmp_path_factory.mktemp("certificate")
-    pem, key = folder / "both.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
-         "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(pem)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    pem.write_text(pem.read_text() + key.read_text())
-    return pem
 
 
 def test_an_https_server_is_trusted_by_its_ca_file_and_only_by_it(

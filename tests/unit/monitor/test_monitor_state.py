@@ -1,0 +1,170 @@
+"""What the monitor remembers: what is written is read again, and nonsense reads as nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor import _state
+from monitor._machine import Identity
+from monitor._state import Installed, Quarantine
+
+ONE = Identity("one", 1)
+RULES = "rules"
+
+
+@pytest.mark.parametrize(
+    "installed",
+    [
+        Installed(ONE, 2_000_000_000, 1.5),
+        Installed(Identity("k"), 0, 0.0),
+        Installed(None, 5, None),
+        Installed(),
+    ],
+)
+def test_what_is_installed_is_read_as_it_was_written(tmp_path: Path, installed: Installed) -> None:
+    _state.write_installed(str(tmp_path), installed)
+    assert _state.read_installed(str(tmp_path)) == installed
+    assert os.listdir(tmp_path) == [".monitor-state.json"]
+
+
+def test_nothing_is_installed_where_nothing_says_so(tmp_path: Path) -> None:
+    assert _state.read_installed(str(tmp_path)) == Installed(None, None, None)
+
+
+GOOD = {"format": 1, "identity": {"key": "one", "release": 1}, "second": 7, "swapped": 8}
+
+
+@pytest.mark.parametrize(
+    ("change", "installed"),
+    [
+        ({}, Installed(ONE, 7, 8.0)),
+        ({"format": 0}, Installed()),
+        ({"format": 2}, Installed()),
+        ({"format": None}, Installed()),
+        ({"identity": "one"}, Installed(None, 7, 8.0)),
+        ({"second": "7"}, Installed(ONE, None, 8.0)),
+        ({"swapped": "8"}, Installed(ONE, 7, None)),
+        ({"swapped": 8.25}, Installed(ONE, 7, 8.25)),
+    ],
+    ids=str,
+)
+def test_what_is_odd_in_a_state_reads_as_none(
+    tmp_path: Path, change: dict[str, Any], installed: Installed
+) -> None:
+    (tmp_path / _state.NAME).write_text(json.dumps({**GOOD, **change}))
+    found = _state.read_installed(str(tmp_path))
+    assert found == installed
+    assert found.swapped is None or isinstance(found.swapped, float)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"3", b"[" * 100_000])
+def test_a_damaged_file_reads_as_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    assert _state.read_json(str(path)) is None
+    assert _state.read_hold(str(path)) is None
+    assert _state.read_quarantine(str(path)) is None
+    assert _state.read_json(str(tmp_path / "absent")) is None
+    assert _state.read_json(str(tmp_path)) is None
+
+
+def test_a_file_is_replaced_whole_and_survives_a_name_without_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _state.write_json("file", {"a": 1})
+    _state.write_json("file", {"b": [2]})
+    assert json.loads(Path("file").read_text()) == {"b": [2]}
+    assert Path("file").read_text() == '{\n "b": [\n  2\n ]\n}\n'
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text('{"old": 1}')
+    (tmp_path / "file.new").mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
+        _state.write_json(str(path), {})
+    assert _state.read_json(str(path)) == {"old": 1}
+
+
+def test_a_hold_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = str(tmp_path / "hold.json")
+    _state.write_hold(path, ONE)
+    assert _state.read_hold(path) == ONE
+
+
+@pytest.mark.parametrize("until", [None, 1_800_000_000.0, 1_800_000_000])
+def test_a_quarantine_is_read_as_it_was_written(tmp_path: Path, until: Any) -> None:
+    path = str(tmp_path / "quarantine.json")
+    bad = Quarantine(ONE, "it is bad", until, RULES)
+    _state.write_quarantine(path, bad)
+    found = _state.read_quarantine(path)
+    assert found == bad
+    assert found.until is None or isinstance(found.until, float)
+
+
+@pytest.mark.parametrize(
+    ("content", "bad"),
+    [
+        ({"identity": ONE.to_json()}, Quarantine(ONE, "", None, "")),
+        (
+            {"identity": ONE.to_json(), "until": "soon", "reason": 3, "rules": 4},
+            Quarantine(ONE, "3", None, "4"),
+        ),
+        ({"identity": None, "reason": "x"}, None),
+        ({"reason": "x"}, None),
+    ],
+)
+def test_what_is_odd_in_a_quarantine_reads_as_none(
+    tmp_path: Path, content: dict[str, Any], bad: object
+) -> None:
+    path = tmp_path / "quarantine.json"
+    path.write_text(json.dumps(content))
+    assert _state.read_quarantine(str(path)) == bad
+
+
+@pytest.mark.parametrize(
+    ("until", "now", "longest", "covered"),
+    [
+        (None, 100.0, 10.0, True),
+        (101.0, 100.0, 10.0, True),
+        (100.0, 100.0, 10.0, False),
+        (99.0, 100.0, 10.0, False),
+        (110.0, 100.0, 10.0, True),
+        # So far off, the clock was set back.
+        (110.5, 100.0, 10.0, False),
+    ],
+)
+def test_a_quarantine_covers_its_release_until_it_is_over(
+    until: Any, now: float, longest: float, covered: bool
+) -> None:
+    bad = Quarantine(ONE, "x", until, RULES)
+    assert bad.covers(ONE, RULES, now, longest) is covered
+
+
+def test_a_quarantine_covers_no_other_release_and_no_other_rules() -> None:
+    bad = Quarantine(ONE, "x", None, RULES)
+    assert bad.covers(Identity("one", 1), RULES, 0.0, 1.0)
+    assert not bad.covers(Identity("two", 2), RULES, 0.0, 1.0)
+    assert not bad.covers(None, RULES, 0.0, 1.0)
+    assert not bad.covers(ONE, "other", 0.0, 1.0)
+
+
+def test_what_is_remembered_are_values_that_nobody_can_change() -> None:
+    for value, name in ((Installed(), "second"), (Quarantine(ONE, "", None, ""), "until")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, name, 1)
+
+
+def test_a_folder_that_is_none_cannot_be_flushed(tmp_path: Path) -> None:
+    _state.flush_folder(str(tmp_path))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError):
+        _state.flush_folder(str(tmp_path / "file"))
