@@ -149,8 +149,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # A full disk, a folder that cannot be written: what failed, without a traceback.
         if "--debug" in words:
             traceback.print_exc()
-        where = f": {error.filename}" if error.filename else ""
-        print(f"containers: {error.strerror or error}{where}", file=sys.stderr)
+        where = f" ({error.filename})" if error.filename else ""
+        print(
+            f"containers: {error.strerror or error}{where}; mend that, or name other folders in "
+            "HARNESS_CACHE (builds), TMPDIR or --folder (runs)",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         _say("interrupted; everything was taken down")

@@ -85,8 +85,7 @@ def ready(say: Callable[[str], None], allow_install: bool) -> None:
             raise BadInput(
                 "not ready for containers.\n"
                 + "\n".join(map(str, needs))
-                + "\nor, as root on Debian or Ubuntu, let it be done: "
-                "`make docker-ready ALLOW_INSTALL=1`"
+                + "\nor, as root on Debian, let it be done: `make docker-ready ALLOW_INSTALL=1`"
             )
         if os.geteuid() != 0:
             raise BadInput(

@@ -40,4 +40,8 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        try:
+            shutil.copyfile(source, target)
+        except OSError as error:
+            # A full disk is the target's, and copyfile names the source.
+            raise OSError(error.errno, error.strerror, str(target)) from error

@@ -261,3 +261,15 @@ def test_a_proxy_on_the_loopback_address_is_reached_through_the_hosts_network(
 def test_what_an_engine_says_when_it_refuses_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="exit code 3: it hurts"):
         engine.command(["sh", "-c", "echo it hurts >&2; exit 3"], 5)
+
+
+@pytest.mark.docker
+def test_a_full_disk_is_one_sentence_that_says_where(tmp_path: Path) -> None:
+    # /dev/full takes no byte: a folder of a run whose settings cannot be written.
+    (tmp_path / "ftp").mkdir()
+    (tmp_path / "ftp" / "compose.env").symlink_to("/dev/full")
+    done = cli("up", "ftp", "--folder", str(tmp_path), environment=dict(os.environ))
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert "No space left on device" in sentence
+    assert "--folder" in sentence
