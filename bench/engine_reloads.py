@@ -4,7 +4,7 @@
     python -m bench.engine_reloads --reloads 50
 
 The launcher's shortest interval is a second; so the launcher writes its files, and then the
-binary is started by hand on them with ``-reload_interval_s 0``. Prints one table: resident memory,
+binary is started by hand on them with ``-reload_interval_s 0``. Prints one table: memory,
 descriptors, threads and failed requests as the reloads go by. Exit code 1 when memory grew by
 more than 4 MiB from the hundredth reload (or the tenth part) to the last, or a request failed.
 """
@@ -12,17 +12,19 @@ more than 4 MiB from the hundredth reload (or the tenth part) to the last, or a 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.likeness import server as likeness_server
 from bench.likeness.checks import JSON_BODY
 from bench.likeness.wire import http
-from harness import waits
+from harness import guard, waits
 from harness.errors import HarnessError
 from harness.ports import is_listening
 from harness.process import Process
@@ -31,12 +33,40 @@ MOST_GROWTH_KIB = 4096
 PRICES = (92.0, 184.0)
 
 
-def resources(pid: int) -> tuple[int, int, int]:
-    """Resident KiB, open descriptors and threads of a process."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-    descriptors = len(os.listdir(f"/proc/{pid}/fd"))
-    return int(fields["VmRSS"].split()[0]), descriptors, int(fields["Threads"])
+class Resources(NamedTuple):
+    """Of a server and all processes it started; memory shared among them is counted once (PSS)."""
+
+    memory_kib: int
+    descriptors: int
+    threads: int
+    processes: int
+
+
+def resources(root: int) -> Resources:
+    """Raises ``OSError`` when one of the processes ends meanwhile."""
+    pids = [root, *guard.descendants(root)]
+    memory = descriptors = threads = 0
+    for pid in pids:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        memory += next(int(line.split()[1]) for line in rollup.splitlines() if "Pss:" in line)
+        descriptors += len(os.listdir(f"/proc/{pid}/fd"))
+        threads += len(os.listdir(f"/proc/{pid}/task"))
+    return Resources(memory, descriptors, threads, len(pids))
+
+
+def settled(root: int) -> Resources:
+    """The resources once the old model's process has ended."""
+    seen: list[Resources] = []
+
+    def one_model() -> bool:
+        with contextlib.suppress(OSError):
+            seen.append(resources(root))
+            # A model's process beside its nursery and the engine; a real server is one process.
+            return seen[-1].processes in (1, 3)
+        return False
+
+    waits.wait_for(one_model, "the old model's process to end", 30)
+    return seen[-1]
 
 
 class Asking(threading.Thread):
@@ -79,7 +109,10 @@ def measure(binary: Path, reloads: int) -> int:
     )
     asking = Asking(launched.port)
     print(f"binary: {binary}")
-    print(f"{'reloads':>8} {'RSS KiB':>9} {'descriptors':>12} {'threads':>8} {'failed':>7}")
+    print(
+        f"{'reloads':>8} {'PSS KiB':>9} {'descriptors':>12} {'threads':>8} {'processes':>10}"
+        f" {'failed':>7}"
+    )
     try:
         process.start()
         waits.wait_for(lambda: is_listening(launched.port), "the server", 30, alive=process.check)
@@ -94,10 +127,11 @@ def measure(binary: Path, reloads: int) -> int:
             if number % 20 == 0:
                 os.truncate(launched.log_file(), 0)
             if number % steps == 0:
-                resident, descriptors, threads = resources(pid)
-                seen.append(resident)
+                now = settled(pid)
+                seen.append(now.memory_kib)
                 print(
-                    f"{number:8d} {resident:9d} {descriptors:12d} {threads:8d} {asking.failed:7d}",
+                    f"{number:8d} {now.memory_kib:9d} {now.descriptors:12d} {now.threads:8d}"
+                    f" {now.processes:10d} {asking.failed:7d}",
                     flush=True,
                 )
         took = time.monotonic() - start

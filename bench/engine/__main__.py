@@ -159,15 +159,16 @@ def load(row: Row, port: int, seconds: float, configuration: Path) -> Loaded:
 
 @contextmanager
 def reloading(server: likeness_server.Launched, every_s: float) -> Iterator[list[int]]:
-    """Moves the time file forward all the while; gives a list with the number of reloads."""
+    """Installs two models in turns all the while; gives a list with the number of reloads."""
     stop = threading.Event()
     count = [0]
 
     def work() -> None:
         while not stop.wait(every_s):
-            server.touch()
+            server.install(models[count[0] % 2])
             count[0] += 1
 
+    models = [likeness_server.models() / name for name in ("uci_2", "uci")]
     before = server.reloads()
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
