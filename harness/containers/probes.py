@@ -25,8 +25,12 @@ def namenode_answers(url: str) -> bool:
         return answer.status_code == 200
 
 
-def webhdfs_works(url: str) -> bool:
-    """Through the NameNode's HTTP port at ``url`` and the DataNode it leads to."""
+def webhdfs_works(url: str, user: str) -> bool:
+    """Through the NameNode's HTTP port at ``url`` and the DataNode it leads to.
+
+    As the ``user`` who comes afterwards: a DataNode keeps a connection to the NameNode for each,
+    and the first call over one that a restarted NameNode has forgotten fails.
+    """
     import requests
 
     # Straight to the loopback address, whatever proxy the machine's environment names.
@@ -34,7 +38,7 @@ def webhdfs_works(url: str) -> bool:
         session.trust_env = False
         text = secrets.token_hex(8).encode()
         file = f"{url}/webhdfs/v1/{_NAME}-{text.decode()[:6]}"
-        who = {"user.name": "harness"}
+        who = {"user.name": user}
         created = session.put(
             file,
             params={**who, "op": "CREATE", "overwrite": "true"},

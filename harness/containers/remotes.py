@@ -144,7 +144,7 @@ class ContainerHdfs(ContainerRemote):
             )
 
     def _works(self) -> bool:
-        return probes.webhdfs_works(self.web_url)
+        return probes.webhdfs_works(self.web_url, USER)
 
     def ready(self, deadline_s: float = 60.0) -> None:
         super().ready(deadline_s)
