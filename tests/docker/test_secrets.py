@@ -45,10 +45,16 @@ def base() -> str:
 
 @pytest.fixture
 def tag() -> Iterator[str]:
-    """A name for an image of this test, which is removed after it."""
+    """A name for an image; it, and all that carries a label of that name, goes after the test."""
     name = f"hot-loading-test/{secrets.token_hex(4)}"
     yield name
     engine.docker("image", "rm", "--force", name, check=False)
+    # The old builder keeps the steps before one that failed.
+    for _ in range(9):
+        left = engine.docker("image", "ls", "--quiet", "--filter", f"label={name}").split()
+        if not left:
+            break
+        engine.docker("image", "rm", "--force", *left, check=False)
 
 
 @pytest.mark.parametrize("leak", LEAKS)
@@ -150,7 +156,7 @@ def mirror(tmp_path: Path) -> Iterator[Mirror]:
     server.server_close()
 
 
-def context_for(mirror: Mirror, base: str, folder: Path) -> Path:
+def context_for(mirror: Mirror, base: str, tag: str, folder: Path) -> Path:
     """A build that does what ours do, `apt-install.sh` under the secret, with that mirror alone."""
     context = folder / "context"
     context.mkdir()
@@ -158,6 +164,7 @@ def context_for(mirror: Mirror, base: str, folder: Path) -> Path:
     (context / "apt-install.sh").write_text(script.read_text())
     (context / "Dockerfile").write_text(
         f"FROM {base}\n"
+        f"LABEL {tag}=1\n"
         f"RUN rm -rf /etc/apt/sources.list /etc/apt/sources.list.d && \\\n"
         f"    echo 'deb [trusted=yes] {mirror.address} ./' > /etc/apt/sources.list && \\\n"
         "    echo 'APT::Update::Error-Mode \"any\";' > /etc/apt/apt.conf.d/99-strict\n"
@@ -188,7 +195,7 @@ def test_a_build_reaches_a_mirror_behind_a_companys_authority_and_keeps_nothing_
     mirror: Mirror, base: str, tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_buildkit(monkeypatch)
-    context = context_for(mirror, base, tmp_path)
+    context = context_for(mirror, base, tag, tmp_path)
     line = mirror.authority.read_text().splitlines()[1].encode()
     with pytest.raises(Failed, match="certificate"):
         builder.build(context, tag, ON_THIS_HOST)
@@ -210,10 +217,10 @@ def test_the_old_builder_is_lent_authorities_only_when_asked_and_they_stay_in_a_
     first.mkdir()
     second.mkdir()
     with pytest.raises(Failed, match="certificate"):
-        builder.build(context_for(mirror, base, first), tag, ON_THIS_HOST)
+        builder.build(context_for(mirror, base, tag, first), tag, ON_THIS_HOST)
     # The old builder keeps the container of a step that failed, unless it is told not to.
     ended = engine.docker("ps", "--all", "--filter", "exited=100", "--format", "{{.Command}}")
     assert "apt-install.sh" not in ended
     monkeypatch.setenv("DOCKER_BUILD_CA", str(mirror.authority))
-    builder.build(context_for(mirror, base, second), tag, ON_THIS_HOST)
+    builder.build(context_for(mirror, base, tag, second), tag, ON_THIS_HOST)
     assert places(tag, line, tmp_path)
