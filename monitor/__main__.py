@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Optional
 
-from . import _argv, _log, _options, _secrets
+from . import _argv, _log, _options, _parser, _secrets
 from ._mask import mask
 from .errors import BadOption, MonitorError
 
@@ -38,7 +38,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _monitor(words: list[str], own: bool) -> int:
     _secrets.know_proxies()
-    given = vars(_options.build_parser().parse_args(words))
+    given = vars(_parser.build_parser().parse_args(words))
     config = given.pop("config")
     if config is not None:
         from . import _config

@@ -14,14 +14,14 @@ from typing import Any, Optional
 from . import _kept, _live
 from ._fallback import recover
 from ._folder import ROLLBACK, Folder, remove
-from ._options import _Parser
+from ._parser import Parser
 from ._state import Installed, read_hold, read_installed, read_quarantine, write_hold
 from .errors import BadOption, MachineError
 
 
 def main(words: Sequence[str]) -> int:
     """Runs a command (``words[0]`` is its name). Gives the exit code. Raises ``MonitorError``."""
-    parser = _Parser(prog=f"python -m monitor {words[0]}")
+    parser = Parser(prog=f"python -m monitor {words[0]}")
     parser.add_argument("--local_path", required=True, help="the folder that holds the model")
     parser.add_argument("--local_model_name", required=True, help="the live directory's name")
     parser.add_argument("--local_timestamp_file", default="fluid_time_file", help="its time file")

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from . import _machine
-from ._options import OURS, UPSTREAM, option_fields, shown_default
+from ._options import OURS, UPSTREAM, option_fields
+from ._parser import shown_default
 
 
 def options(origin: str) -> str:

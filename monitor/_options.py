@@ -7,16 +7,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Callable, NoReturn, Optional
+from typing import Any, Callable, Optional
 
 from . import _values
-from ._mask import STARS
 from ._schedule import default_cap
 from ._secrets import VARIABLE, Secret, address, from_file, header, lines_of_file, ugi
 from .errors import BadOption
@@ -253,74 +250,11 @@ SECRETS = (
 
 
 _TEXTS = (str, Secret, ugi, address)
-# argparse's sentences that repeat a value which was not meant for the option.
-_AMBIGUOUS = re.compile(r"(ambiguous option: -[^=\s]*)=.* could match", re.DOTALL)
-_EXPLICIT = re.compile(r"(ignored explicit argument ).*", re.DOTALL)
-
-
-class _Parser(argparse.ArgumentParser):
-    """One sentence and exit code 2, without the usage of fifty options."""
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        given, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            # What stands with a misspelt option may be a password.
-            names = [word.partition("=")[0] if word.startswith("--") else STARS for word in unknown]
-            self.error(f"unrecognized arguments: {' '.join(names)}")
-        return given
-
-    def error(self, message: str) -> NoReturn:
-        message = _AMBIGUOUS.sub(rf"\1={STARS} could match", message)
-        message = _EXPLICIT.sub(rf"\1{STARS}", message)
-        raise BadOption(f"{message}; see --help")
 
 
 def option_fields() -> list[Field[Any]]:
     """The options in the order of the documentation."""
     return list(fields(Options))
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The command line of the monitor."""
-    parser = _Parser(
-        prog="python -m monitor",
-        description="Watches a remote for new releases of a model and swaps them into the "
-        "directory that Paddle Serving serves from.",
-        epilog="Commands: 'python -m monitor status …' and 'python -m monitor rollback …' take "
-        "--local_path and --local_model_name. 'python -m monitor --config monitors.toml' watches "
-        "many models. docs/monitor.md has it all.",
-    )
-    for origin, title in ((UPSTREAM, "upstream's options"), (OURS, "further options")):
-        group = parser.add_argument_group(title)
-        for option in option_fields():
-            if option.metadata["origin"] != origin:
-                continue
-            flag, meta = f"--{option.name}", option.metadata
-            if meta["parse"] is _values.switch:
-                group.add_argument(
-                    flag, action="store_true", default=None, help=meta["help"].replace("%", "%%")
-                )
-                continue
-            group.add_argument(
-                flag,
-                action="append" if meta["many"] else "store",
-                choices=meta["choices"],
-                metavar=None if meta["choices"] else option.name.upper(),
-                help=f"{meta['help']} (default: {shown_default(option)})".replace("%", "%%"),
-            )
-    parser.add_argument("--config", metavar="MONITORS_TOML", help="watch the models of this file")
-    return parser
-
-
-def shown_default(option: Field[Any]) -> str:
-    """An option's default as a person reads it; "/" when it has to be given."""
-    if option.metadata["shown"] is not None:
-        return str(option.metadata["shown"])
-    if option.default is MISSING:
-        return "/"
-    if option.default is False:
-        return "off"
-    return str(option.default) if option.default not in ("", (), Secret()) else "none"
 
 
 def from_mapping(given: Mapping[str, Any], where: str = "") -> Options:

@@ -139,7 +139,7 @@ def write_json(path: str, content: dict[str, Any]) -> None:
         os.fsync(file.fileno())
     os.replace(beside, path)
     with contextlib.suppress(OSError):
-        flush_folder(os.path.dirname(path) or ".")
+        flush_folder(os.path.dirname(os.path.abspath(path)))
 
 
 def flush_folder(path: str) -> None:

@@ -211,22 +211,34 @@ def _run(options: argparse.Namespace) -> int:
             for number, monitor in enumerate(monitors)
         ]
 
+    complete = False
     try:
         run_all(tasks, Work(folder, cache, settings), options.jobs, tell)
+        complete = True
     finally:
-        # Of a run that is interrupted, too: what was found out is not lost.
         about = {
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "seed": options.seed,
             "jobs": options.jobs,
             "seconds": round(time.monotonic() - began),
+            "part": _part(options),
         }
         found = judged()
-        _write(folder, options, found, about)
+        # Of a run that is interrupted, too: what was found out is not lost.
+        (folder / "conformance.json").write_text(as_json(found, about), encoding="utf-8")
+        if complete:
+            _write(folder, options, found, about)
     for monitor, (_, results) in zip(monitors, found):
         print(f"{monitor.name}: {report.summary(results)}")
     print(f"in {about['seconds']} s")
     return exit_code(result for _, results in found for result in results)
+
+
+def _part(options: argparse.Namespace) -> str:
+    """Of the suite, what was asked for; empty: all of it."""
+    words = [f"--remotes {options.remotes}"] * bool(options.remotes)
+    words += [f"--scenarios {options.scenarios}"] * (options.scenarios != "*")
+    return " ".join([*words, *["--short"] * options.short])
 
 
 def new_run_folder(seed: int) -> Path:
@@ -315,7 +327,6 @@ def _write(
 ) -> None:
     text, xml = as_json(judged, about), report.junit(judged)
     for path, content in (
-        (folder / "conformance.json", text),
         (folder / "junit.xml", xml),
         (options.json, text),
         (options.junit, xml),

@@ -114,7 +114,7 @@ def page(judged: Sequence[Judged], about: Mapping[str, Any]) -> str:
         "## The monitors",
         "",
         f"One run on {about['date']}, seed {about['seed']}, {about['jobs']} scenarios at a time, "
-        f"{minutes:.0f} minutes.",
+        f"{minutes:.0f} minutes{'; only a part: ' + about['part'] if about['part'] else ''}.",
         "",
     ]
     for monitor, results in judged:

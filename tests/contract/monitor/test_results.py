@@ -30,7 +30,7 @@ MONITORS = Path(cli.__file__).parent / "monitors"
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "conformance" / "releases"
 ABOUT = {"name": "ours", "command": "m", "interval": 1.0, "short": False}
-RUN = {"date": "d", "seed": 1, "jobs": 1, "seconds": 60}
+RUN = {"date": "d", "seed": 1, "jobs": 1, "seconds": 60, "part": ""}
 DIED = "the monitor ended by itself with exit code 1: disk"
 LOST = "at the end the live directory was release 0, not release 1"
 
@@ -252,12 +252,14 @@ def test_a_run_that_is_killed_leaves_nothing_running(number: int, tmp_path: Path
     words = ["--monitor-cmd", "sh -c 'sleep 1000' x", "--remotes", "http", "--cache", str(CACHE)]
     words += ["--scenarios", "happy-path,two-*,same-*,touched-*", "--run", str(run), "--jobs", "2"]
     argv = [sys.executable, "-m", "harness", "conformance", *words]
+    argv += ["--page", str(tmp_path / "page.md")]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         try:
             # One log each: both lanes have a monitor that sleeps.
             wait_for(lambda: len(list(run.glob("0/*/monitor-1.log"))) >= 2, "two monitors", 120)
             process.send_signal(number)
             process.wait(60)
+            assert not (tmp_path / "page.md").exists(), "a page of half a run"
         finally:
             process.kill()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import shutil
 import subprocess
@@ -10,14 +12,19 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 import pytest
 
+from monitor import _log, _remotes
 from monitor.__main__ import main
+from monitor._remotes.base import Remote, Stop
+from monitor._watch import Watch
 
-from .fixtures import FtpSite, Site
+from .fixtures import FtpSite, Site, options_for
+from .kinds import Kind
 from .processes import Here, Running, Start
+from .stepping import MakeWatch
 
 _MEMORY = Path("/dev/shm")
 
@@ -94,3 +101,52 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     pem.write_text(pem.read_text() + key.read_text())
     return pem
+
+
+@pytest.fixture(params=["http", "ftp", "ftp-url", "ftp-old", "fsspec"])
+def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
+    if request.param == "fsspec":
+        pytest.importorskip("fsspec")
+    made = Kind(request.param, tmp_path / "remote")
+    yield made
+    made.closing()
+
+
+@pytest.fixture
+def remote(kind: Kind, tmp_path: Path) -> Iterator[Remote]:
+    with _remotes.create(options_for(tmp_path / "local", **kind.options), Stop()) as made:
+        yield made
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    stream = io.StringIO()
+    _log.set_up(debug=False, as_json=False, stream=stream)
+    kept: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            kept.append(f"{record.levelname} {record.getMessage()}")
+
+    _log.logger.addHandler(Keep())
+    yield kept
+    _log.logger.handlers.clear()
+
+
+@pytest.fixture
+def watch(site: Site, tmp_path: Path, lines: list[str]) -> Iterator[MakeWatch]:
+    made: list[Watch] = []
+
+    def make(clock: Callable[[], float] = time.time, **given: object) -> Watch:
+        for one in made:
+            one.end()
+        options = options_for(tmp_path / "local", general_host=site.url, **given)
+        stop = Stop()
+        one = Watch(options, _remotes.create(options, stop), stop, clock=clock)
+        one.begin()
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        one.end()

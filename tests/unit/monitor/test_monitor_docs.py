@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _docs, _options
+from monitor import _docs, _parser
 
 from .fixtures import MODEL, TARBALL, Site
 from .processes import Here, general
@@ -27,7 +27,7 @@ def test_the_tables_of_the_documentation_are_those_of_the_code() -> None:
 
 def test_every_option_of_the_command_line_is_in_the_documentation() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    actions = _options.build_parser()._actions
+    actions = _parser.build_parser()._actions
     flags = [flag for action in actions for flag in action.option_strings]
     assert len(flags) > 40
     for flag in flags:
@@ -36,7 +36,7 @@ def test_every_option_of_the_command_line_is_in_the_documentation() -> None:
 
 
 def test_every_option_has_a_meaning() -> None:
-    for action in _options.build_parser()._actions:
+    for action in _parser.build_parser()._actions:
         if not isinstance(action, argparse._HelpAction):
             assert action.help and len(action.help) > 10, action.option_strings  # noqa: PT018
 

@@ -112,7 +112,12 @@ def _silent(scene: Scene, *words: str) -> None:
     pid = scene.one.process.pid
 
     def connected() -> bool:
-        return any("socket:" in os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            # One may be closed while it is looked at.
+            with contextlib.suppress(OSError):
+                if "socket:" in os.readlink(fd):
+                    return True
+        return False
 
     scene.wait(connected, "the monitor's connection")
 

@@ -154,7 +154,9 @@ def test_a_quarantine_covers_no_other_release_and_no_other_rules() -> None:
     assert bad.covers(Identity("one", 1), RULES, 0.0, 1.0)
     assert not bad.covers(Identity("two", 2), RULES, 0.0, 1.0)
     assert not bad.covers(None, RULES, 0.0, 1.0)
-    assert not bad.covers(ONE, "other", 0.0, 1.0)
+    for other in ("other", "sules", ""):
+        assert not bad.covers(ONE, other, 0.0, 1.0)
+    assert bad.covers(ONE, "".join(list(RULES)), 0.0, 1.0)
 
 
 def test_what_is_remembered_are_values_that_nobody_can_change() -> None:

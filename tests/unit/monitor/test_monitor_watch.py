@@ -2,96 +2,27 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
 
 import pytest
 
-from monitor import _log, _remotes, _state
+from monitor import _remotes, _state
 from monitor._machine import Event, State
 from monitor._remotes.base import Stop
 from monitor._run import once
 from monitor._watch import Watch
 from monitor.errors import BadOption
 
-from .fixtures import MODEL, TARBALL, Site, manifest_of, model_files, options_for, tarball
-
-MakeWatch = Callable[..., Watch]
+from .fixtures import MODEL, TARBALL, Site, manifest_of, model_files, tarball
+from .stepping import MakeWatch, live, nothing_left, poll, release_in, second, until
 
 
 @pytest.fixture
 def tmp_path(in_memory: Path) -> Path:
     return in_memory
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    stream = io.StringIO()
-    _log.set_up(debug=False, as_json=False, stream=stream)
-    kept: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            kept.append(f"{record.levelname} {record.getMessage()}")
-
-    _log.logger.addHandler(Keep())
-    yield kept
-    _log.logger.handlers.clear()
-
-
-@pytest.fixture
-def watch(site: Site, tmp_path: Path, lines: list[str]) -> Iterator[MakeWatch]:
-    made: list[Watch] = []
-
-    def make(clock: Callable[[], float] = time.time, **given: object) -> Watch:
-        for one in made:
-            one.end()
-        options = options_for(tmp_path / "local", general_host=site.url, **given)
-        stop = Stop()
-        one = Watch(options, _remotes.create(options, stop), stop, clock=clock)
-        one.begin()
-        made.append(one)
-        return one
-
-    yield make
-    for one in made:
-        one.end()
-
-
-def poll(watch: Watch) -> Event:
-    """Steps to the end of one look at the donefile and what follows; gives how it ended."""
-    if watch.machine.state is State.IDLE:
-        watch.step()
-    while True:
-        row = watch.step()
-        if row.then in (State.IDLE, State.ENDED):
-            return row.event
-
-
-def live(tmp_path: Path) -> Path:
-    return tmp_path / "local" / MODEL
-
-
-def release_in(folder: Path) -> int:
-    return int((folder / "params.pdiparams").read_bytes()[:9])
-
-
-def second(folder: Path) -> int:
-    return int((folder / "fluid_time_file").stat().st_mtime)
-
-
-def nothing_left(tmp_path: Path) -> None:
-    """Only the live directory, the monitor's folder and an empty temporary folder are there."""
-    local = tmp_path / "local"
-    names = sorted(path.name for path in local.iterdir())
-    assert names == [f".{MODEL}.monitor", "_serving_monitor_tmp", MODEL]
-    assert list((local / "_serving_monitor_tmp").iterdir()) == []
 
 
 def test_a_release_is_installed_whole_with_state_and_time_file(
@@ -223,26 +154,7 @@ def test_a_tarball_that_is_not_there_yet_is_tried_until_it_is(watch: MakeWatch, 
     one = watch()
     assert poll(one) is Event.REMOTE_FAILED
     site.put(TARBALL, packed)
-    assert _until(one, Event.SWAPPED)
-
-
-def test_bytes_that_do_not_match_the_manifest_are_never_installed_and_tried_again(
-    watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str]
-) -> None:
-    good = site.publish(1)
-    one = watch()
-    poll(one)
-    other = tarball(model_files(2))
-    site.put("donefile", manifest_of(2, other))
-    assert poll(one) is Event.REMOTE_FAILED
-    site.put(TARBALL, other[:-1] + bytes([other[-1] ^ 1]))
-    assert _until(one, Event.REMOTE_FAILED)
-    assert release_in(live(tmp_path)) == 1
-    assert any("sha256 is not the manifest's" in line for line in lines)
-    assert good != other
-    site.put(TARBALL, other)
-    assert _until(one, Event.SWAPPED)
-    assert release_in(live(tmp_path)) == 2
+    assert until(one, Event.SWAPPED)
 
 
 def test_a_newer_release_does_not_wait_for_the_pause_of_one_that_failed(
@@ -271,74 +183,6 @@ def test_a_donefile_that_changes_during_the_pull_starts_over_with_the_newer_rele
     site.during_get = publish_once
     assert poll(one) is Event.SWAPPED
     assert release_in(live(tmp_path)) == 2
-
-
-def test_a_bad_release_with_a_manifest_is_quarantined_until_the_donefile_changes(
-    watch: MakeWatch, site: Site, tmp_path: Path
-) -> None:
-    site.publish(1)
-    one = watch()
-    poll(one)
-    site.publish(2, b"<html>not a tarball</html>")
-    assert poll(one) is Event.BAD_RELEASE
-    pulls = len(site.seen)
-    assert poll(one) is Event.QUARANTINED
-    assert poll(watch()) is Event.QUARANTINED
-    assert [path for path, _ in site.seen[pulls:]] == ["/donefile", "/donefile"]
-    assert release_in(live(tmp_path)) == 1
-    nothing_left(tmp_path)
-    site.publish(3)
-    assert poll(watch()) is Event.SWAPPED
-
-
-def test_a_bad_release_without_a_manifest_is_tried_again_after_a_long_pause(
-    watch: MakeWatch, site: Site
-) -> None:
-    now = [1_800_000_000.0]
-    site.publish(1, b"", donefile=b"")
-    one = watch(clock=lambda: now[0], quarantine_retry="600")
-    assert poll(one) is Event.BAD_RELEASE
-    now[0] += 599
-    assert poll(one) is Event.QUARANTINED
-    now[0] += 2
-    site.put(TARBALL, tarball(model_files(1)))
-    assert poll(one) is Event.SWAPPED
-
-
-def test_other_rules_take_a_release_out_of_quarantine(watch: MakeWatch, site: Site) -> None:
-    site.publish(1)
-    poll(watch())
-    files = model_files(2)
-    files["serving_server_conf.prototxt"] = files["serving_server_conf.prototxt"].replace(
-        b'"price"', b'"cost"'
-    )
-    site.publish(2, tarball(files))
-    assert poll(watch()) is Event.BAD_RELEASE
-    assert poll(watch()) is Event.QUARANTINED
-    assert poll(watch(allow_signature_change=True)) is Event.SWAPPED
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "why"),
-    [
-        ("params.pdiparams", None, "no parameters"),
-        ("params.pdiparams", b"", "params.pdiparams is empty"),
-        ("model.pdmodel", None, "no graph"),
-        ("serving_server_conf.prototxt", None, "serving_server_conf.prototxt is missing"),
-        ("serving_server_conf.prototxt", b"nothing", "names no feed"),
-    ],
-)
-def test_a_folder_that_is_no_model_stays_out(
-    watch: MakeWatch, site: Site, name: str, content: Any, why: str
-) -> None:
-    files = model_files(1)
-    del files[name]
-    if content is not None:
-        files[name] = content
-    site.publish(1, tarball(files))
-    one = watch()
-    assert poll(one) is Event.BAD_RELEASE
-    assert why in str(one.error)
 
 
 def test_files_that_the_new_release_does_not_have_are_gone_after_the_swap(
@@ -398,13 +242,6 @@ def test_a_swap_waits_until_settle_is_over_and_then_the_newest_wins(
     assert release_in(live(tmp_path)) == 3
 
 
-def test_a_clock_set_back_does_not_quarantine_for_years(watch: MakeWatch, site: Site) -> None:
-    site.publish(1, b"", donefile=b"")
-    assert poll(watch(clock=lambda: 1_800_000_000.0)) is Event.BAD_RELEASE
-    site.put(TARBALL, tarball(model_files(1)))
-    assert poll(watch(clock=lambda: 1_700_000_000.0)) is Event.SWAPPED
-
-
 def test_a_second_monitor_that_is_refused_leaves_the_first_one_s_files(
     watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
@@ -422,33 +259,8 @@ def test_a_second_monitor_that_is_refused_leaves_the_first_one_s_files(
     (part,) = (tmp_path / "local" / "_serving_monitor_tmp").iterdir()
     assert part.stat().st_size == 100_000
     site.cut_after = None
-    assert _until(first, Event.SWAPPED)
+    assert until(first, Event.SWAPPED)
     assert site.seen[-2][1].get("Range") == "bytes=100000-"
-
-
-@pytest.mark.parametrize("name", ["fluid_time_file", _state.NAME, f"{_state.NAME}.new"])
-def test_a_folder_in_the_place_of_a_file_of_ours_is_a_bad_release(
-    watch: MakeWatch, site: Site, name: str
-) -> None:
-    site.publish(1, tarball({**model_files(1), f"{name}/x": b"x"}))
-    one = watch()
-    assert poll(one) is Event.BAD_RELEASE
-    assert f"{name} in it is a folder" in str(one.error)
-
-
-def test_a_manifest_proves_nothing_of_a_release_that_is_not_packed(
-    watch: MakeWatch, site: Site
-) -> None:
-    now = [1_800_000_000.0]
-    site.put("folder/model.pdmodel", b"half published")
-    site.put("donefile", manifest_of(1, b"", tarball="folder"))
-    one = watch(clock=lambda: now[0], remote_model_name="folder", unpacked_filename="")
-    assert poll(one) is Event.BAD_RELEASE
-    for name, content in model_files(1).items():
-        site.put(f"folder/{name}", content)
-    assert poll(one) is Event.QUARANTINED
-    now[0] += 601
-    assert poll(one) is Event.SWAPPED
 
 
 def test_what_cannot_be_cleared_at_the_start_is_said_and_cleared_later(
@@ -495,26 +307,6 @@ def test_once_waits_until_settle_is_over(watch: MakeWatch, site: Site, tmp_path:
     assert release_in(live(tmp_path)) == 2
 
 
-def test_a_dead_remote_is_asked_again_until_it_answers(watch: MakeWatch, site: Site) -> None:
-    site.status = 503
-    one = watch()
-    assert poll(one) is Event.REMOTE_FAILED
-    assert poll(one) is Event.REMOTE_FAILED
-    assert one.figures.failures_remote == 2
-    site.status = None
-    site.publish(1)
-    assert poll(one) is Event.SWAPPED
-
-
-def test_a_manifest_of_another_tarball_is_a_bad_release(
-    watch: MakeWatch, site: Site, lines: list[str]
-) -> None:
-    packed = tarball(model_files(1))
-    site.publish(1, packed, donefile=manifest_of(1, packed, tarball="other.tar.gz"))
-    assert poll(watch()) is Event.BAD_RELEASE
-    assert "the manifest is of 'other.tar.gz'" in lines[-1]
-
-
 def test_a_release_that_is_not_packed_is_pulled_file_by_file(
     watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
@@ -544,58 +336,6 @@ def test_the_state_in_a_tarball_that_was_packed_from_a_live_directory_is_not_bel
     assert poll(one) is Event.INSTALLED
 
 
-def test_a_full_disk_is_said_and_the_old_release_stays(
-    watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str]
-) -> None:
-    site.publish(1)
-    poll(watch())
-    site.publish(2)
-    one = watch(local_tmp_path="/proc/nothing")
-    assert poll(one) is Event.MACHINE_FAILED
-    assert lines[-1].startswith("ERROR cannot write /proc/nothing/")
-    assert release_in(live(tmp_path)) == 1
-
-
-def test_a_check_command_sees_the_staged_release_and_may_refuse_it(
-    watch: MakeWatch, site: Site, tmp_path: Path
-) -> None:
-    check = tmp_path / "check"
-    check.write_text(
-        "#!/bin/sh\n"
-        'test -s "$1/model.pdmodel" && test -s "$SERVING_MONITOR_TARBALL" || exit 2\n'
-        'grep -q \'"release": 2\' "$SERVING_MONITOR_DONEFILE" && { echo no twos; exit 1; }\n'
-        "exit 0\n"
-    )
-    check.chmod(0o755)
-    one = watch(check_command=f"{check}")
-    site.publish(1)
-    assert poll(one) is Event.SWAPPED
-    site.publish(2)
-    assert poll(one) is Event.BAD_RELEASE
-    assert "no twos" in str(one.error)
-    assert release_in(live(tmp_path)) == 1
-    site.publish(3)
-    assert poll(one) is Event.SWAPPED
-    nothing_left(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("command", "event"),
-    [
-        ("/no/such/program", Event.MACHINE_FAILED),
-        ("sh -c 'exit 2'", Event.MACHINE_FAILED),
-        ("sh -c 'kill -SEGV $$'", Event.BAD_RELEASE),
-        ("sh -c 'kill -KILL $$'", Event.MACHINE_FAILED),
-        ("sh -c 'sleep 60'", Event.MACHINE_FAILED),
-    ],
-)
-def test_how_a_check_command_ends_says_whose_fault_it_is(
-    watch: MakeWatch, site: Site, command: str, event: Event
-) -> None:
-    site.publish(1)
-    assert poll(watch(check_command=command, check_timeout="0.3")) is event
-
-
 def test_on_swap_runs_after_the_swap_and_its_failure_changes_nothing(
     watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str]
 ) -> None:
@@ -616,12 +356,3 @@ def test_old_releases_are_kept_as_many_as_asked_for(
         poll(one)
     kept = sorted((tmp_path / "local" / f".{MODEL}.monitor" / "kept").iterdir())
     assert [release_in(folder) for folder in kept] == [3, 4]
-
-
-def _until(watch: Watch, event: Event) -> bool:
-    """Polls until ``event``; pauses are those of the monitor, at most ten intervals of 0.05 s."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if poll(watch) is event:
-            return True
-    return False
