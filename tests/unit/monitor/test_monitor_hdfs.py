@@ -30,6 +30,7 @@ from monitor._remotes.base import Remote, Stop
 from monitor.errors import RemoteError
 
 from .fixtures import TARBALL, closing_all, manifest_of, options_for
+from .processes import Start, common
 
 pytestmark = pytest.mark.slow
 BIG = random.Random(5).randbytes(3_000_000)
@@ -280,3 +281,30 @@ def test_webhdfs_behind_tls_is_trusted_by_its_ca_file_and_only_by_it(
         options = options_for(tmp_path / "local", **given)
         with _remotes.create(options, Stop()) as remote, pytest.raises(RemoteError, match="CERT"):
             remote.look("donefile")
+
+
+def test_a_signal_in_a_pull_from_a_silent_datanode_ends_it_within_a_second(
+    cluster: Any, client: Any, tmp_path: Path, start: Start, a_second: float
+) -> None:
+    base = given_options(cluster, "webhdfs").get("remote_path", "/").rstrip("/")
+    big = random.Random(7).randbytes(150_000_000)
+    put(client, f"{base}/{TARBALL}", big)
+    put(client, f"{base}/donefile", manifest_of(1, big))
+    given = [f"--{name}={value}" for name, value in given_options(cluster, "webhdfs").items()]
+    words = [word for word in common(tmp_path) if not word.startswith("--remote_path")]
+    one = start(*words, *given)
+    tmp = tmp_path / "local" / "_serving_monitor_tmp"
+    wait_for(
+        lambda: list(tmp.glob("*.part")), "the transfer", 30, every_s=0.001,
+        last_seen=lambda: one.text[-2000:],
+    )  # fmt: skip
+    cluster.pause("datanode")
+    try:
+        assert "pull remote model" not in one.text, "it was too fast to be stopped in it"
+        begun = time.monotonic()
+        one.process.terminate()
+        assert one.end() == 0
+        assert time.monotonic() - begun < a_second
+        assert list(tmp.iterdir()) == []
+    finally:
+        cluster.resume("datanode")
