@@ -136,7 +136,8 @@ class Watch:
         except Stopped:
             event = Event.STOP
         except RemoteError as error:
-            event = self._note(Event.REMOTE_FAILED, error)
+            # A signal ends the programs that were asked as well: that is no fault of the remote.
+            event = Event.STOP if self._stop.asked else self._note(Event.REMOTE_FAILED, error)
         except ReleaseError as error:
             event = self._condemn(error)
         except (MachineError, BadOption) as error:
