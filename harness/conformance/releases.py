@@ -78,6 +78,11 @@ class Release:
         noise = random.Random(f"{seed} {self.number}").randbytes(size)
         return self.with_files({"embedding.bin": noise})
 
+    def stored(self) -> Release:
+        """The same model, packed but not compressed: of one model with other weights the tarball
+        has just as many bytes."""
+        return replace(self, tarball=pack(self.members, self.top, compresslevel=0))
+
     def write_to(self, folder: Path) -> None:
         """Writes the members below ``folder``, as a person does who unpacks a first model."""
         for path, data in self.members.items():
@@ -86,7 +91,7 @@ class Release:
             target.write_bytes(data)
 
 
-def pack(members: Mapping[str, bytes], top: str) -> bytes:
+def pack(members: Mapping[str, bytes], top: str, compresslevel: int = 6) -> bytes:
     """A deterministic .tar.gz with one top folder."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
@@ -97,7 +102,7 @@ def pack(members: Mapping[str, bytes], top: str) -> bytes:
             archive.addfile(
                 file_entry(f"{top}/{path}", len(members[path])), io.BytesIO(members[path])
             )
-    return gzip.compress(plain.getvalue(), compresslevel=6, mtime=0)
+    return gzip.compress(plain.getvalue(), compresslevel=compresslevel, mtime=0)
 
 
 def folder_entry(name: str) -> tarfile.TarInfo:

@@ -223,9 +223,11 @@ class LateRepair(Scenario):
     )
 
     def act(self, stage: Stage) -> None:
-        good = stage.releases[1]
-        # A whole archive of another release: nothing but the manifest tells that it is not this.
-        other = replace(stage.releases[2], label="another release", good=False)
+        good = stage.releases[1].stored()
+        # A whole archive of another release, of the same size: who compares no digest installs
+        # it, and who does has to pull it first, which is waited for.
+        other = replace(stage.releases[2].stored(), label="another release", good=False)
+        assert len(other.tarball) == len(good.tarball), "two releases of one model differ in size"
         stage.upload(other)
         stage.announce(good)
         stage.watch_pull(other)

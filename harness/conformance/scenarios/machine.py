@@ -126,6 +126,9 @@ class LowerLayer(InNamespace):
     name = "live-directory-in-an-image"
     title = "A live directory that comes from a container image's layer gets new releases."
     loss = "In a container that was built with a model in it, no newer model ever arrives."
+    # A folder of a lower layer cannot be renamed, nor exchanged: the first release can only take
+    # its place once it was emptied. What a server may see meanwhile is claimed below.
+    whole_throughout = False
     claims = (
         judge.settles_whole,
         judge.each_was_live("release 1", "release 2"),

@@ -10,7 +10,7 @@ class WholeThroughout(Scenario):
     """Judged by the suite from what was observed in the others."""
 
     name = "whole-throughout"
-    title = "In no look of any scenario on this remote was the live directory not whole."
+    title = "In every look of all scenarios that allow it the live directory is one whole release."
     loss = "Whatever goes wrong elsewhere can leave a model that crashes the server."
     claims = ()
 

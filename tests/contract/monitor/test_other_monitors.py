@@ -56,6 +56,7 @@ CAUGHT = [
     ("sees-touches", "touched-without-change", "2 reloads where 1 releases were announced"),
     ("says-the-password", "password-stays-secret", "the password is in the log"),
     ("trusts-any-bytes", "bytes-do-not-match-manifest", "of a bad release"),
+    ("trusts-the-size", "bytes-do-not-match-manifest", "of a bad release"),
     ("ends-at-a-broken-pull", "remote-cut-in-transfer", "the monitor ended by itself"),
     ("waits-for-ever", "remote-silent-in-transfer", "the live directory was release 0"),
     ("deaf-in-a-pull", "stops-in-a-pull", "SIGTERM took"),

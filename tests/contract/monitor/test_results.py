@@ -129,6 +129,9 @@ def test_a_known_monitor_has_a_command_and_a_reason_for_each_failure(path: Path)
     assert "{" not in monitor.command
     assert str(Path.cwd()) not in monitor.said
     assert all(one.reason.endswith(".") for one in monitor.expected)
+    # That over all of them is judged of other looks: a pattern for several does not mean it.
+    about_all = [one for one in monitor.expected if one.is_about("whole-throughout", "http")]
+    assert not [one for one in about_all if one.scenario != "whole-throughout"]
     # A pattern that an empty sentence matches is no evidence of anything.
     assert not [one for one in monitor.expected if one.explains(Verdict(FAILED, ("",)))]
 
