@@ -30,6 +30,8 @@ from harness.ports import is_listening
 from harness.process import Process
 
 MOST_GROWTH_KIB = 4096
+# What a client that asks all the time makes memory go up and down by.
+NOISE_KIB = 256
 PRICES = (92.0, 184.0)
 
 
@@ -55,17 +57,21 @@ def resources(root: int) -> Resources:
 
 
 def settled(root: int) -> Resources:
-    """The resources once the old model's process has ended."""
+    """The resources once what the last reload replaced has been dropped."""
     seen: list[Resources] = []
 
-    def one_model() -> bool:
+    def still() -> bool:
         with contextlib.suppress(OSError):
             seen.append(resources(root))
-            # A model's process beside its nursery and the engine; a real server is one process.
-            return seen[-1].processes in (1, 3)
+            before, now = seen[-2:] if len(seen) > 1 else (None, seen[-1])
+            return (
+                before is not None
+                and before.processes == now.processes
+                and abs(before.memory_kib - now.memory_kib) < NOISE_KIB
+            )
         return False
 
-    waits.wait_for(one_model, "the old model's process to end", 30)
+    waits.wait_for(still, "two looks in a row to find the same processes and memory", 30)
     return seen[-1]
 
 

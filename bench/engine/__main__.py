@@ -17,13 +17,13 @@ Exit code 1 when a request failed, 2 for bad input.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -159,24 +159,30 @@ def load(row: Row, port: int, seconds: float, configuration: Path) -> Loaded:
 
 @contextmanager
 def reloading(server: likeness_server.Launched, every_s: float) -> Iterator[list[int]]:
-    """Installs two models in turns all the while; gives a list with the number of reloads."""
-    stop = threading.Event()
-    count = [0]
+    """Installs two models in turns all the while; gives a list with the number of reloads.
+
+    In a process of its own: a thread would take the interpreter lock from the clients that
+    measure, whose latency would then count as the server's.
+    """
+    models = [likeness_server.models() / name for name in ("uci_2", "uci")]
+    forked = multiprocessing.get_context("fork")
+    stop = forked.Event()
 
     def work() -> None:
+        turn = 0
         while not stop.wait(every_s):
-            server.install(models[count[0] % 2])
-            count[0] += 1
+            server.install(models[turn % 2])
+            turn += 1
 
-    models = [likeness_server.models() / name for name in ("uci_2", "uci")]
+    count = [0]
     before = server.reloads()
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+    process = forked.Process(target=work, daemon=True)
+    process.start()
     try:
         yield count
     finally:
         stop.set()
-        thread.join()
+        process.join()
         count[0] = server.reloads() - before
 
 

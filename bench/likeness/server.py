@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Optional
 
-from harness import waits
+from harness import guard, waits
 from harness.errors import BadInput, Failed
 from harness.paths import cache_dir
 from harness.ports import free_port, is_listening
@@ -161,8 +161,10 @@ class Launched:
     @property
     def pid(self) -> int:
         """The serving binary's own process: the child of the launcher's shell."""
-        # launcher, sh, binary: in this order, because each is the parent of the next
-        return self.process.pids[2]
+        # launcher, sh, binary: in this order, because each is the parent of the next; beside the
+        # launcher are processes that outlived the one that started them
+        launcher = self.process.pids[0]
+        return guard.descendants(launcher)[1]
 
     def log_file(self, severity: str = "INFO") -> Path:
         return self.folder / "log" / f"serving.{severity}"
