@@ -1,7 +1,8 @@
 """``/metrics`` (Prometheus) and ``/healthz`` on one port, for all models of a process.
 
 ``/healthz`` answers 200 while every model has had a look at its donefile lately (a remote that
-says "there is none" counts), else 503; the body says which model has not, and why.
+says "there is none" counts), else 503, so also before the first look; the body says which model
+has not, and why.
 """
 
 from __future__ import annotations
@@ -38,17 +39,22 @@ _GAUGES = (
 def healthy_for(watch: Watch) -> float:
     """Seconds without a look at the donefile after which a model counts as not healthy."""
     options = watch.options
-    return 2 * (options.longest_pause + options.timeout) + options.check_timeout
+    checking = options.check_timeout if options.check_command else 0.0
+    return 2 * (options.longest_pause + options.timeout) + checking
 
 
-def ailing(watches: Sequence[Watch], started: float, now: float) -> list[str]:
+def ailing(watches: Sequence[Watch], now: float) -> list[str]:
     """One line for each model that is not well; empty when all are."""
     found = []
     for watch in watches:
-        since = now - max(watch.figures.last_poll, started)
-        if since > healthy_for(watch):
-            name, error = watch.options.local_model_name, watch.figures.last_error
-            found.append(f"{name}: no look at the donefile for {since:.0f} s; {error or 'busy'}")
+        figures = watch.figures
+        since = now - figures.last_poll
+        if since <= healthy_for(watch):
+            continue
+        # It is 0 before the first.
+        how_long = f"for {since:.0f} s" if figures.last_poll else "yet"
+        name, why = watch.options.local_model_name, figures.last_error or "busy"
+        found.append(f"{name}: no look at the donefile {how_long}; {why}")
     return found
 
 
@@ -64,7 +70,6 @@ class Endpoint:
                 "--metrics_port needs prometheus_client; install "
                 "serving-hot-loading-monitor[metrics]"
             ) from None
-        started = time.time()
         registry = prometheus_client.CollectorRegistry(auto_describe=False)
         registry.register(_Collector(watches, core))
 
@@ -74,7 +79,7 @@ class Endpoint:
                     kind = prometheus_client.CONTENT_TYPE_LATEST
                     self._answer(200, prometheus_client.generate_latest(registry), kind)
                 elif self.path == "/healthz":
-                    wrong = ailing(watches, started, time.time())
+                    wrong = ailing(watches, time.time())
                     text = mask("\n".join(wrong)) or "ok"
                     self._answer(503 if wrong else 200, f"{text}\n".encode(), "text/plain")
                 else:
