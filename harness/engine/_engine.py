@@ -232,7 +232,7 @@ class Engine:
         self.log.warning_line("infer.h:239", f"Succ load engine, path: {model_dir}")
         self.log.info_line("request_cache.cpp:230", f"Clear {cleared} key!")
         self.reloads += 1
-        old.close()
+        self._loader.retire(old)
         return True
 
     def _swap(self, model: Model) -> tuple[Model, int]:

@@ -10,6 +10,7 @@ from ._glog import WARNING, Log
 from ._model import Model
 from ._model_files import BadModel, check, opened
 from ._nursery import Nursery
+from ._process import ModelProcess
 from ._prototxt import Serving
 
 
@@ -62,6 +63,13 @@ class Loader:
                 self._device,
                 together=tried.together,
             )
+
+    def retire(self, model: Model) -> None:
+        """Gives back what a model holds that nobody asks any more."""
+        if self._nursery is not None and isinstance(model, ModelProcess):
+            self._nursery.retire(model)
+        else:
+            model.close()
 
     def log_workers(self) -> None:
         """The lines of every worker that takes the new core."""

@@ -4,9 +4,13 @@
     engine ◀────── what was found out, or why not ─ nursery ◀─pipe──         the same
     engine ◀═════════════════ queries, over the channel ═══════════▶        the same
 
+The first two loads make a process each; from then on the one whose model was dropped takes the
+next (``_hosting``), until it ends or refuses one.
+
 Paddle ends the whole process on some damaged programs (one in seventy programs with a flipped
-byte, of those that still parse). Here that is a process which serves nobody yet: the nursery sees
-how it ended, and the engine goes on with the model it has.
+byte, of those that still parse). Here that is a process which serves nobody yet, and the engine
+goes on with the model it has. How a process ended is the nursery's to see; so a load that ended
+a spare process is done once more, in a new one.
 
 The nursery is forked once, when the library is loaded and no thread of the engine's runs yet (the
 library has one, which sleeps), and shares its memory with the engine. It ends with the engine,
@@ -18,7 +22,6 @@ process then, because the engine has threads by now.
 from __future__ import annotations
 
 import ctypes
-import errno
 import json
 import os
 import resource
@@ -27,36 +30,27 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Union
+from typing import Any, NamedTuple, NoReturn, Optional
 
-from ._core import Core, Device
+from ._core import Device
 from ._first_use import get_over_first_use
+from ._hosting import Asked, Found, live, question, refusal, trouble, understood
 from ._inference import library
-from ._model_files import (
-    BadModel,
-    Graph,
-    ModelFiles,
-    check,
-    graph_of,
-    unavailable,
-)
-from ._process import Channel, ModelProcess, serve
+from ._model_files import BadModel, ModelFiles, graph_of, unavailable
+from ._process import Channel, Gone, Host, ModelProcess
 from ._prototxt import Variable
 
 _PR_SET_PDEATHSIG = 1
-# Of a load that nobody waits for: requests go before it.
-_NICE = 10
-_LAST = 19
-_LONGEST_REASON = 4096
 # Names, types and shapes of feeds and fetches; a socket message takes some 200 KB.
 _LONGEST_ANSWER = 128 * 1024
 # A load that takes longer than this hangs.
 _DEADLINE_S = 600.0
+# Paddle keeps 5 to 10 KB of each predictor that was (bench.engine_reloads); a new process has none.
+_MOST_LOADS = 50
 _NOT_LOADED = "the model could not be loaded"
 
 
@@ -77,6 +71,8 @@ class Nursery:
         self._fetches = fetches
         self._device = device
         self._gone = False
+        # A process that holds no model now.
+        self._spare: Optional[Host] = None
 
     @classmethod
     def start(
@@ -118,7 +114,48 @@ class Nursery:
 
         ``gently``: at low priority, because clients of another model are being answered.
         """
-        question = {"directory": files.directory, "device": asdict(device), "gently": gently}
+        words = question(files.directory, device, gently=gently)
+        found = self._in_the_spare(words, files)
+        host, answer = found or self._in_a_new_one(words, files)
+        return ModelProcess(
+            host,
+            graph_of(answer.graph),
+            self._feeds,
+            self._fetches,
+            together=answer.together,
+        )
+
+    def retire(self, model: ModelProcess) -> None:
+        """Drops a model that nobody asks any more; its process is kept for the next load."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.close()
+        if model.host.loads < _MOST_LOADS and model.host.emptied():
+            self._spare = model.host
+        else:
+            model.close()
+
+    def _in_the_spare(self, words: bytes, files: ModelFiles) -> Optional[tuple[Host, Found]]:
+        """None when there is no spare process, or when it has ended, perhaps over this model.
+
+        The next one is the nursery's own child, and so the nursery can tell how it ends.
+        """
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return None
+        try:
+            return spare, understood(spare.load(words, (files.program, files.params)))
+        except Gone:
+            spare.close()
+            return None
+        except OSError as error:
+            spare.close()
+            raise unavailable(_NOT_LOADED, error) from None
+        except BadModel:
+            spare.close()
+            raise
+
+    def _in_a_new_one(self, words: bytes, files: ModelFiles) -> tuple[Host, Found]:
         try:
             if self._gone:
                 self._start_again()
@@ -129,16 +166,9 @@ class Nursery:
         try:
             with theirs:
                 descriptors = [files.program, files.params, theirs.fileno()]
-                socket.send_fds(self._socket, [json.dumps(question).encode()], descriptors)
-            found = _understood(self._socket.recv(_LONGEST_ANSWER))
-            return ModelProcess(
-                channel,
-                found.pid,
-                graph_of(found.graph),
-                self._feeds,
-                self._fetches,
-                together=found.together,
-            )
+                socket.send_fds(self._socket, [words], descriptors)
+            found = understood(self._socket.recv(_LONGEST_ANSWER))
+            return Host(channel, found.pid), found
         except BaseException as error:
             channel.close()
             if isinstance(error, ConnectionError):
@@ -147,49 +177,6 @@ class Nursery:
             if isinstance(error, OSError):
                 raise unavailable(_NOT_LOADED, error) from None
             raise
-
-
-class _Found(NamedTuple):
-    """What loading a good model gave."""
-
-    pid: int
-    graph: Any
-    together: bool
-
-
-def _understood(answer: bytes) -> _Found:
-    """Raises ``BadModel`` for a refusal, and ``OSError`` for trouble of this machine."""
-    if not answer:
-        raise ConnectionResetError
-    found = json.loads(answer)
-    if "errno" in found:
-        number = int(found["errno"])
-        raise OSError(number, os.strerror(number))
-    if "refused" in found:
-        raise BadModel(str(found["refused"]), passing=bool(found["passing"]))
-    return _Found(int(found["pid"]), found["graph"], bool(found["together"]))
-
-
-def _refusal(why: str, *, passing: bool = False) -> dict[str, Any]:
-    return {"refused": why[:_LONGEST_REASON], "passing": passing}
-
-
-class _Asked(NamedTuple):
-    """One question as it came to the nursery."""
-
-    directory: str
-    device: Device
-    gently: bool
-    program: int
-    params: int
-    channel: int
-
-    @classmethod
-    def of(cls, question: bytes, descriptors: Sequence[int]) -> _Asked:
-        words = json.loads(question)
-        return cls(
-            words["directory"], Device(**words["device"]), bool(words["gently"]), *descriptors
-        )
 
 
 def _reborn() -> NoReturn:
@@ -227,18 +214,16 @@ def _live(
             with suppress(OSError, BadModel):
                 get_over_first_use()
         while os.getppid() == engine:
-            question, descriptors, _, _ = socket.recv_fds(theirs, 64 * 1024, 3)
-            if not question:
+            words, descriptors, _, _ = socket.recv_fds(theirs, 64 * 1024, 3)
+            if not words:
                 break
             try:
-                if len(descriptors) != 3:
-                    # The kernel leaves out those for which there is no number any more.
-                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-                asked = _Asked.of(question, descriptors)
-                answer = _made(asked, theirs, children, feeds, fetches)
+                asked = Asked.of(words, descriptors[:-1])
+                life = _Life(asked, descriptors[-1], feeds, fetches)
+                answer = _made(life, theirs, children)
             except OSError as error:
                 # No process or no pipe to be had just now: the next load may find one.
-                answer = {"errno": error.errno or 0}
+                answer = trouble(error)
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
@@ -266,14 +251,25 @@ class _Children:
                 self._pids.discard(pid)
 
 
-def _made(
-    asked: _Asked,
-    control: socket.socket,
-    children: _Children,
-    feeds: Sequence[Variable],
-    fetches: Sequence[Variable],
-) -> dict[str, Any]:
-    """Forks a model's process, waits until it has loaded, and says how it went."""
+class _Life(NamedTuple):
+    """What a new process needs to begin."""
+
+    asked: Asked
+    channel: int
+    feeds: Sequence[Variable]
+    fetches: Sequence[Variable]
+
+    def begin(self, answers: int) -> None:
+        def say(answer: bytes) -> None:
+            os.write(answers, answer)
+            os.close(answers)
+
+        channel = Channel(socket.socket(fileno=self.channel))
+        live(self.asked, channel, say, self.feeds, self.fetches)
+
+
+def _made(life: _Life, control: socket.socket, children: _Children) -> dict[str, Any]:
+    """Forks a process, waits until it has loaded its model, and says how it went."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -282,7 +278,7 @@ def _made(
             control.close()
             os.close(reading)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _run(asked, writing, feeds, fetches)
+            life.begin(writing)
         finally:
             os._exit(0)
     os.close(writing)
@@ -299,68 +295,11 @@ def _made(
     if found:
         return found
     if hangs:
-        return _refusal(f"loading it takes longer than {_DEADLINE_S:.0f} s")
+        return refusal(f"loading it takes longer than {_DEADLINE_S:.0f} s")
     if not os.WIFSIGNALED(status):
-        return _refusal("loading it ended a process without a word")
+        return refusal("loading it ended a process without a word")
     if os.WTERMSIG(status) == signal.SIGKILL:
         # Nothing in a program sends this one; the kernel does when memory is short.
-        return _refusal(f"{_NOT_LOADED}: the process for it was killed", passing=True)
+        return refusal(f"{_NOT_LOADED}: the process for it was killed", passing=True)
     name = signal.Signals(os.WTERMSIG(status)).name
-    return _refusal(f"loading it ended a process with {name}: the program is damaged")
-
-
-def _run(
-    asked: _Asked, writing: int, feeds: Sequence[Variable], fetches: Sequence[Variable]
-) -> None:
-    """The life of a model's process: load, say how that went, serve."""
-    loaded: list[Union[dict[str, Any], tuple[Core, Graph]]] = []
-    done = threading.Event()
-
-    def load() -> None:
-        if asked.gently:
-            _step_back(_NICE)
-        loaded.append(_loaded(asked, feeds, fetches))
-        done.set()
-        # Parts of a predictor belong to the thread that made it: with that one gone, a run in
-        # another crashed in a third of all cases.
-        threading.Event().wait()
-
-    # Priority is a thread's on Linux, and nobody may raise his own: so the thread that is to
-    # serve has to leave the loading to another.
-    threading.Thread(target=load, daemon=True).start()
-    done.wait()
-    outcome = loaded[0]
-    if isinstance(outcome, dict):
-        os.write(writing, json.dumps(outcome).encode())
-        return
-    core, graph = outcome
-    os.close(asked.program)
-    os.close(asked.params)
-    if core.together:
-        # Paddle keeps some things for each thread.
-        core.warm_up()
-    channel = Channel(socket.socket(fileno=asked.channel))
-    os.write(writing, json.dumps({"graph": graph[:2], "together": core.together}).encode())
-    os.close(writing)
-    serve(core, channel)
-    _step_back(_LAST)
-
-
-def _loaded(
-    asked: _Asked, feeds: Sequence[Variable], fetches: Sequence[Variable]
-) -> Union[dict[str, Any], tuple[Core, Graph]]:
-    """The model, or why there is none."""
-    files = ModelFiles(asked.directory, asked.program, asked.params)
-    try:
-        graph = check(files)
-        return Core(files, graph, feeds, fetches, asked.device), graph
-    except BadModel as error:
-        return _refusal(str(error), passing=error.passing)
-    except Exception as error:
-        return _refusal(f"{type(error).__name__}: {error}")
-
-
-def _step_back(nice: int) -> None:
-    """Lets others go before this thread, and wakes without pushing anybody aside (sched(7))."""
-    os.nice(nice)
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    return refusal(f"loading it ended a process with {name}: the program is damaged")

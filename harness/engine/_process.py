@@ -2,12 +2,14 @@
 
     engine, ModelProcess.feed ──feeds──▶ model's process, serve() ──▶ Core.feed
                               ◀─outputs─
+            Host.emptied      ──None───▶ ... which drops the model and keeps still
+            Host.load         ──files──▶ ... until it is to hold another (``_hosting``)
 
 Why not in the engine: Paddle makes a predictor without letting go of Python's interpreter lock,
 which takes 1 ms for uci_housing and 60 ms for each 100 MB of parameters, and nobody would be
-answered meanwhile. In another process it disturbs nobody, the swap is one assignment, the memory
-of an old model goes with its process, and a query on which Paddle crashes does not end the
-engine. It costs a request some 30 µs (``bench.engine``).
+answered meanwhile. In another process it disturbs nobody, the swap is one assignment, and a query
+on which Paddle crashes does not end the engine. It costs a request some 50 µs (``bench.engine``),
+most of them for waking a process on the other core.
 
 Both ends speak in turns over one ``SOCK_SEQPACKET`` socket. A message is ``marshal``'s form of
 builtin values, which both ends trust because both are this program; one that is longer than a
@@ -21,10 +23,11 @@ import asyncio
 import marshal
 import mmap
 import os
+import signal
 import socket
 import struct
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -39,6 +42,9 @@ from ._query import INFERENCE_FAILED, ServiceError, Tensor, inference_failed
 _LONGEST_PACKET = 32 * 1024
 # What comes in a packet in place of a message too long for one: its length.
 _ELSEWHERE = struct.Struct("=Q")
+# Emptying takes no time to speak of; loading may have to read gigabytes.
+_EMPTY_S = 10.0
+_LOAD_S = 600.0
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize)
 
 
@@ -77,6 +83,32 @@ class Channel:
         finally:
             os.close(file)
 
+    def send_files(self, message: bytes, files: Sequence[int]) -> None:
+        """Sends open files, and a short message with them."""
+        try:
+            socket.send_fds(self._end, [message], list(files))
+        except ConnectionError:
+            raise Gone from None
+
+    def receive_files(self, most: int) -> tuple[bytes, list[int]]:
+        """What ``send_files`` sent; fewer files when there is no number for them any more."""
+        try:
+            message, files, _, _ = socket.recv_fds(self._end, _LONGEST_PACKET, most)
+        except ConnectionError:
+            raise Gone from None
+        if not message:
+            raise Gone
+        return message, files
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Within it, ``socket.timeout`` (an ``OSError``) is raised after so long a silence."""
+        self._end.settimeout(seconds)
+        try:
+            yield
+        finally:
+            self._end.settimeout(None)
+
     def receive(self) -> Any:
         try:
             size, rights, _, _ = self._end.recvmsg_into([self._packet], _ONE_DESCRIPTOR)
@@ -95,16 +127,56 @@ class Channel:
         return marshal.loads(self._view[:size])
 
 
+class Host:
+    """The engine's handle on a process that holds one model at a time.
+
+    ``channel`` leads to it; nobody else uses that while a method here is at work.
+    """
+
+    def __init__(self, channel: Channel, pid: int) -> None:
+        self.channel = channel
+        self.pid = pid
+        # How many models it has been given, the one it was made for among them.
+        self.loads = 1
+
+    def emptied(self) -> bool:
+        """Has the model dropped; whether it was, and another may be loaded."""
+        try:
+            with self.channel.patience(_EMPTY_S):
+                self.channel.send(None)
+                return self.channel.receive() is None
+        except (Gone, OSError):
+            return False
+
+    def load(self, question: bytes, files: Sequence[int]) -> bytes:
+        """Has the model in ``files`` loaded, as ``question`` says (``_hosting``); the answer.
+
+        Raises ``Gone`` when the process ended over it, ``OSError`` when it cannot be asked.
+        """
+        self.loads += 1
+        try:
+            with self.channel.patience(_LOAD_S):
+                self.channel.send_files(question, files)
+                answer: bytes = self.channel.receive()
+                return answer
+        except socket.timeout:
+            os.kill(self.pid, signal.SIGKILL)
+            raise Gone from None
+
+    def close(self) -> None:
+        """The process ends by itself when nobody can ask it any more."""
+        self.channel.close()
+
+
 class ModelProcess(Model):
-    """A model in the process ``pid``, at the other end of ``channel``.
+    """A model in the process of ``host``.
 
     A query that finds the process gone is refused, like all after it.
     """
 
     def __init__(
         self,
-        channel: Channel,
-        pid: int,
+        host: Host,
         graph: Graph,
         feeds: Sequence[Variable],
         fetches: Sequence[Variable],
@@ -113,8 +185,8 @@ class ModelProcess(Model):
     ) -> None:
         super().__init__(graph, feeds, fetches, together)
         self.graph = graph
-        self._channel = channel
-        self._pid = pid
+        self.host = host
+        self._channel = host.channel
         self._end: Optional[int] = None
 
     def feed(self, tensors: Sequence[Tensor]) -> list[Output]:
@@ -141,7 +213,7 @@ class ModelProcess(Model):
             on_end()
 
         try:
-            self._end = os.pidfd_open(self._pid)
+            self._end = os.pidfd_open(self.host.pid)
         except ProcessLookupError:
             loop.call_soon(on_end)
         except OSError:
@@ -157,29 +229,26 @@ class ModelProcess(Model):
             self._end = None
 
     def close(self) -> None:
-        """The process ends by itself when nobody can ask it any more."""
-        self._channel.close()
+        self.host.close()
 
 
 def serve(core: Core, channel: Channel) -> None:
-    """Answers on ``channel`` until the other end is gone."""
-    with suppress(Gone):
-        while True:
-            asked = channel.receive()
-            try:
-                outputs = core.feed(
-                    [
-                        Tensor(name, np.ndarray(shape, dtype, content), lod)
-                        for name, dtype, shape, content, lod in asked
-                    ]
-                )
-                answer = [
-                    (made.dtype.str, made.shape, np.ascontiguousarray(made), lod)
-                    for made, lod in outputs
+    """Answers on ``channel`` until the model is to be dropped. Raises ``Gone``."""
+    while (asked := channel.receive()) is not None:
+        try:
+            outputs = core.feed(
+                [
+                    Tensor(name, np.ndarray(shape, dtype, content), lod)
+                    for name, dtype, shape, content, lod in asked
                 ]
-                packed: Any = (True, answer)
-            except ServiceError as error:
-                packed = (False, error.text)
-            except Exception as error:
-                packed = (False, inference_failed(f"{type(error).__name__}: {error}").text)
-            channel.send(packed)
+            )
+            answer = [
+                (made.dtype.str, made.shape, np.ascontiguousarray(made), lod)
+                for made, lod in outputs
+            ]
+            packed: Any = (True, answer)
+        except ServiceError as error:
+            packed = (False, error.text)
+        except Exception as error:
+            packed = (False, inference_failed(f"{type(error).__name__}: {error}").text)
+        channel.send(packed)

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,19 +19,9 @@ from bench.likeness.server import Launched
 from bench.likeness.wire import Wire, http
 from harness import waits
 from harness.ports import free_port
+from tests.contract.engine.damage import damage_so_that_loading_crashes, truncate
 
 STRICT = {"ENGINE_STRICT_COMPAT": "1"}
-
-
-def damage_so_that_loading_crashes(live: Path) -> None:
-    """Renames a declared variable: the program parses, and Paddle follows a null pointer."""
-    program = live / "model.pdmodel"
-    program.write_bytes(program.read_bytes().replace(b"matmul_v2_0", b"matmun_v2_0", 1))
-
-
-def truncate(live: Path) -> None:
-    params = live / "params.pdiparams"
-    params.write_bytes(params.read_bytes()[:-2])
 
 
 def ended(server: Launched) -> None:

@@ -8,12 +8,16 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Callable
+
+import pytest
 
 from bench.likeness.check_http import JSON, price
 from bench.likeness.checks import JSON_BODY, PRICE, Subject
 from bench.likeness.server import Launched
 from bench.likeness.wire import http
 from harness import guard, waits
+from tests.contract.engine.damage import damage_so_that_loading_crashes, truncate
 
 # Longer than a packet between the two processes, both ways.
 MANY_ROWS = 20_000
@@ -119,19 +123,44 @@ def test_without_its_nursery_the_engine_serves_and_another_takes_its_place(
     subject: Subject,
 ) -> None:
     with subject.launch() as server:
+        first = model_process(server)
+        others: list[int] = []
         for model, before, after in (("uci_2", PRICE, 2 * PRICE), ("uci", 2 * PRICE, PRICE)):
             one = nursery(server)
-            os.kill(one, signal.SIGKILL)
-            ended(one)
+            # With a spare process at hand, no nursery would be asked.
+            for pid in [one, *others]:
+                os.kill(pid, signal.SIGKILL)
+                ended(pid)
             assert ask(server) == before
             start = len(server.log())
             server.install(subject.models / model)
             text = server.wait_for_log("Succ load engine", start=start, deadline_s=60)
             assert "the process for it is gone" in text
             assert ask(server) == after
+            others = [first]
         everybody = guard.descendants(server.pid)
         os.kill(server.pid, signal.SIGKILL)
         for pid in everybody:
+            ended(pid)
+
+
+def test_a_process_whose_nursery_is_gone_takes_the_next_model_and_ends_with_the_engine(
+    subject: Subject,
+) -> None:
+    with subject.launch() as server:
+        server.reload(subject.models / "uci_2")
+        both = children(nursery(server))
+        assert len(both) == 2, both
+        one = nursery(server)
+        os.kill(one, signal.SIGKILL)
+        ended(one)
+        for model, after in (("uci", PRICE), ("uci_2", 2 * PRICE)):
+            start = len(server.log())
+            server.reload(subject.models / model)
+            assert "Failed reload" not in server.log()[start:]
+            assert ask(server) == after
+        os.kill(server.pid, signal.SIGKILL)
+        for pid in both:
             ended(pid)
 
 
@@ -147,18 +176,61 @@ def test_a_load_that_takes_long_holds_up_nobody(subject: Subject) -> None:
         assert ask(server) == 2 * PRICE
 
 
-def test_one_process_serves_after_any_number_of_reloads(subject: Subject) -> None:
+def test_two_processes_take_turns_over_any_number_of_reloads(subject: Subject) -> None:
     with subject.launch() as server:
-        seen = {model_process(server)}
-        for number in range(3):
+        first = model_process(server)
+        server.reload(subject.models / "uci_2")
+        both = children(nursery(server))
+        assert len(both) == 2, both
+        assert first in both
+        for number in range(4):
             server.reload(subject.models / ("uci", "uci_2")[number % 2])
-            waits.wait_for(
-                lambda: len(children(nursery(server))) == 1, "the old model's process to end", 10
-            )
-            seen.add(model_process(server))
-        assert len(seen) == 4
-        left = [pid for pid in seen if state(pid)]
-        assert left == [model_process(server)], f"processes of old models: {left}"
+            assert children(nursery(server)) == both
+            assert ask(server) == (PRICE, 2 * PRICE)[number % 2]
+
+
+def test_a_process_that_ended_while_it_held_no_model_is_replaced(subject: Subject) -> None:
+    with subject.launch() as server:
+        spare = model_process(server)
+        server.reload(subject.models / "uci_2")
+        os.kill(spare, signal.SIGKILL)
+        ended(spare)
+        start = len(server.log())
+        server.reload(subject.models / "uci")
+        text = server.log()[start:]
+        assert "Failed reload" not in text
+        assert "has ended" not in text
+        assert ask(server) == PRICE
+        assert state(spare) == "", "the killed process is still there as a zombie"
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (
+            damage_so_that_loading_crashes,
+            "loading it ended a process with SIGSEGV: the program is damaged",
+        ),
+        (truncate, "Failed reload resource!"),
+    ],
+    ids=["crashes Paddle", "refused"],
+)
+def test_a_process_that_held_no_model_takes_no_other_after_a_bad_one(
+    subject: Subject, damage: Callable[[Path], None], reason: str
+) -> None:
+    with subject.launch() as server:
+        spare = model_process(server)
+        server.reload(subject.models / "uci_2")
+        damage(server.live)
+        start = len(server.log())
+        server.touch()
+        text = server.wait_for_log("Failed reload resource!", start=start)
+        assert reason in text
+        assert ask(server) == 2 * PRICE
+        ended(spare)
+        server.reload(subject.models / "uci")
+        assert ask(server) == PRICE
+        waits.wait_for(lambda: len(children(nursery(server))) == 2, "one process for each core", 10)
 
 
 def test_every_process_ends_with_a_killed_engine(subject: Subject) -> None:
