@@ -77,7 +77,6 @@ class Kill:
     before: Optional[Content]
     after_kill: Optional[Content]
     after_restart: Optional[Content]
-    settled_s: Optional[float]
     left_over: tuple[str, ...]
     log: str = ""
 
@@ -90,7 +89,6 @@ class Observed:
     published: list[Publication] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     runs: list[MonitorRun] = field(default_factory=list)
-    marks: dict[str, float] = field(default_factory=dict)
     unmet: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     processes: list[str] = field(default_factory=list)

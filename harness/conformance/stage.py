@@ -327,10 +327,6 @@ class Stage:
             alive=alive,
         )
 
-    def mark(self, name: str) -> None:
-        """Records the moment under a name that a claim may refer to."""
-        self.observed.marks[name] = time.monotonic()
-
     def _give_up(self, why: str) -> None:
         self.observed.unmet.append(why)
         raise NotMet(why)

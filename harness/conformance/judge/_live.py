@@ -102,16 +102,6 @@ def each_was_live(*labels: str) -> Claim:
     return claim
 
 
-def never_live(*labels: str) -> Claim:
-    """None of these releases was ever live."""
-
-    def claim(observed: Observed) -> Optional[str]:
-        seen = [name for name in _names(observed) if name in labels]
-        return f"{seen[0]} was live" if seen else None
-
-    return claim
-
-
 def server_reloads_every_swap(observed: Observed) -> Optional[str]:
     """A server that compares the time file's whole second loads each release that came to stay.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Optional
 
 from ..observed import Observed
@@ -60,12 +61,23 @@ def stopped_within_1_s(observed: Observed) -> Optional[str]:
     return None
 
 
+# How programs say that somebody may not: in words, or by the status of HTTP (RFC 9110) or FTP
+# (RFC 959). Not as a part of a time or an address, which logs are full of.
+_REFUSED = re.compile(
+    r"permission|denied|forbidden|unauthori[sz]ed|not (allowed|authori[sz]ed|logged in)|"
+    r"log-?in (is |was )?(incorrect|failed|refused)|authentication (is |was )?(failed|required)|"
+    r"(?<![\w.,:/-])(401|403|530)(?![\w.,:/-]*\d)",
+    re.IGNORECASE,
+)
+
+
 def refusal_was_met_and_said(observed: Observed) -> Optional[str]:
-    """The remote refused at least one login (``figures["logins refused"]``), and the monitor
-    wrote something. What it says is its own choice: any output counts."""
+    """The remote refused at least one login (``figures["logins refused"]``), and the log says so:
+    who reads it must not look for a release that is missing."""
     if not sum(observed.figures.get("logins refused", [])):
         return "it never tried to log in"
-    return None if observed.log.strip() else "nothing in its log says that it was refused"
+    said = _REFUSED.search(observed.log)
+    return None if said else f"its log does not say that it was refused: {last_line(observed.log)}"
 
 
 def both_refusals_were_met(observed: Observed) -> Optional[str]:

@@ -189,9 +189,8 @@ class KillAnywhere(Scenario):
         stage.runs.stop()
         if code != KILLED:
             log = stage.observed.runs.pop().log
-            return Kill(point, code, snapshot, killed, None, None, (), log)
+            return Kill(point, code, snapshot, killed, None, (), log)
         stage.start_monitor()
-        settled: Optional[float] = None
         left: tuple[str, ...] = ()
         with contextlib.suppress(Failed):
             wait_for(
@@ -210,7 +209,7 @@ class KillAnywhere(Scenario):
         stage.runs.stop(term=True)
         log = stage.observed.runs[-1].log
         stage.observed.runs.clear()
-        return Kill(point, code, snapshot, killed, restarted, settled, left, log)
+        return Kill(point, code, snapshot, killed, restarted, left, log)
 
     @staticmethod
     def _live(stage: Stage) -> str:

@@ -152,7 +152,7 @@ def test_a_kill_is_survived_only_whole_installed_noticed_and_clean(
 ) -> None:
     after = Content({"model": "c", "params": "b"}, 10) if killed == "mixture" else killed
     assert after is None or isinstance(after, Content)
-    kill = Kill("before call 1", KILLED, Content(OLD.files, 10), after, restarted, None, left)
+    kill = Kill("before call 1", KILLED, Content(OLD.files, 10), after, restarted, left)
     observed = Observed(known=[OLD, NEW], kills=[kill])
     assert (judge.every_kill_is_survived(observed) is None) is fine
 
@@ -164,9 +164,9 @@ def _word(observed: Observed, claim: judge.Claim) -> str:
 @pytest.mark.parametrize("code", [None, 0, 125])
 def test_a_kill_that_did_not_come_was_not_survived(code: Optional[int]) -> None:
     old, new = Content(OLD.files, 10), Content(NEW.files, 11)
-    came = Kill("before call 1", KILLED, old, old, new, None, ())
-    missed = Kill("before call 2", code, old, new, None, None, ())
-    torn = Kill("before call 3", KILLED, old, None, new, None, ())
+    came = Kill("before call 1", KILLED, old, old, new, ())
+    missed = Kill("before call 2", code, old, new, None, ())
+    torn = Kill("before call 3", KILLED, old, None, new, ())
     claim = judge.every_kill_is_survived
     assert _word(Observed(known=[OLD, NEW], kills=[came]), claim) == judge.PASSED
     assert _word(Observed(known=[OLD, NEW], kills=[came, missed]), claim) == judge.UNKNOWN
@@ -206,9 +206,16 @@ def test_a_pull_that_was_begun_anew_brings_its_beginning_again(again: str, word:
 
 def test_a_refusal_must_have_been_met_and_said() -> None:
     for refused, log, word in (
-        (1.0, "login refused\n", judge.PASSED),
-        (0.0, "login refused\n", judge.FAILED),
+        (1.0, "login failed\n", judge.PASSED),
+        (0.0, "login failed\n", judge.FAILED),
         (1.0, "\n", judge.FAILED),
+        (1.0, "the server answered 401 Unauthorized\n", judge.PASSED),
+        (1.0, "ftplib.error_perm: 530 Sorry.\n", judge.PASSED),
+        (1.0, "Permission denied: user=stranger, access=EXECUTE\n", judge.PASSED),
+        # What every log has, or says of a release that is not there.
+        (1.0, "2026-11-23 05:30:12,403 INFO remote(/401) has no donefile\n", judge.FAILED),
+        (1.0, "_ftp_host: 127.0.0.1:5301 http://h:403/x\n", judge.FAILED),
+        (1.0, "_ftp_password: ***\n", judge.FAILED),
     ):
         observed = _run(log)
         observed.figures["logins refused"] = [refused]
