@@ -7,6 +7,7 @@ where a local server has them, and a monitor on the host exchanges the live dire
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,12 @@ OFFICIAL = {
     "gpu": "registry.baidubce.com/paddlepaddle/serving:0.9.0-cuda11.2-cudnn8-runtime",
 }
 _PULL_DEADLINE_S = 1800.0
+#: What is mounted into the vendor's image, by the variable that names it to Compose.
+MOUNTED = {
+    "LAUNCHER": "harness/serving/launcher.py",
+    "OFFICIAL_ENTRYPOINT": "docker/official/entrypoint.sh",
+    "OFFICIAL_HEALTHCHECK": "docker/serving/healthcheck.py",
+}
 
 
 @dataclass(frozen=True)
@@ -125,8 +132,7 @@ class ContainerServing(Serving):
             "RELOAD_INTERVAL_S": str(reload_interval_s),
             "SERVING_PORT": str(port),
             "GPU_IDS": gpu_ids,
-            "LAUNCHER": str(root / "harness" / "serving" / "launcher.py"),
-            "OFFICIAL_ENTRYPOINT": str(root / "docker" / "official" / "entrypoint.sh"),
+            **{key: str(root / path) for key, path in MOUNTED.items()},
         }
         image = {
             "serving": "SERVING_IMAGE",
@@ -156,6 +162,7 @@ class ContainerServing(Serving):
         if is_listening(self.port):
             raise BadInput(f"port {self.port} on 127.0.0.1 is in use; name another with --port")
         self._give_to_the_service()
+        self._copy_what_is_mounted()
         self._stack.up()
 
     def _give_to_the_service(self) -> None:
@@ -169,6 +176,19 @@ class ContainerServing(Serving):
         os.chown(self.folder, SERVICE_UID, SERVICE_UID)
         for path in (self.live_dir, *self.live_dir.rglob("*")):
             os.chown(path, SERVICE_UID, SERVICE_UID, follow_symlinks=False)
+
+    def _copy_what_is_mounted(self) -> None:
+        """Into the run's folder, for everybody to read: in a checkout made with umask 077 the
+        container's user could not."""
+        if self._service == "serving":
+            return
+        target = self._stack.folder / "mounted"
+        target.mkdir(parents=True, exist_ok=True)
+        for key, path in MOUNTED.items():
+            copied = target / Path(path).name
+            shutil.copyfile(repository_root() / path, copied)
+            copied.chmod(0o644)
+            self._stack.set(key, str(copied))
 
     def ready(self, deadline_s: float = 90.0) -> None:
         what = f"the server in a container on port {self.port} to answer /health"

@@ -32,8 +32,9 @@ def healthy(name: str, request: pytest.FixtureRequest) -> ContainerRemote:
         started[name] = remote
         session.addfinalizer(remote.stop)
     remote = started[name]
-    remote.start()
+    # First: to one that is paused, starting it would wait for it to answer.
     remote.resume()
+    remote.start()
     remote.ready(150)
     remote.path = "/" + re.sub(r"[^a-z0-9]+", "-", request.node.nodeid.lower()).strip("-")
     return remote
@@ -75,3 +76,23 @@ def cli(*words: str, environment: dict[str, str]) -> subprocess.CompletedProcess
         timeout=120,
         check=False,
     )
+
+
+def is_well(container: str) -> bool:
+    """What the health check of a container says when it is run once, as the engine runs it."""
+    test = engine.inspect(container)["Config"]["Healthcheck"]["Test"]
+    assert test[0] == "CMD", test
+    argv = [engine.client(), "exec", container, *test[1:]]
+    return subprocess.run(argv, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def volumes_of(project: str) -> list[str]:
+    """Names of the engine's volumes in a project's containers: anonymous ones carry no label."""
+    mounts = [one for each in engine.containers(project) for one in engine.inspect(each)["Mounts"]]
+    return [one["Name"] for one in mounts if one["Type"] == "volume"]
+
+
+def left_of(volumes: list[str]) -> list[str]:
+    """Those of some volumes that the engine still has."""
+    there = engine.docker("volume", "ls", "--quiet").split()
+    return [one for one in volumes if one in there]

@@ -117,6 +117,21 @@ def test_every_image_says_exactly_what_it_holds(name: str, built: dict[str, str]
     assert len(installed.splitlines()) == len(versions)
 
 
+@pytest.mark.docker
+def test_the_monitors_image_holds_bytecode_of_all_that_it_imports(built: dict[str, str]) -> None:
+    script = """
+import pathlib, sys
+for folder in sys.argv[1:]:
+    for file in pathlib.Path(folder).rglob("*.py"):
+        name = f"{file.stem}.{sys.implementation.cache_tag}.pyc"
+        if not (file.parent / "__pycache__" / name).exists():
+            print(file)
+"""
+    folders = ("/opt/monitor/monitor", "/usr/local/lib/python3.11/dist-packages")
+    run = ("run", "--rm", "--entrypoint", "python3", built["monitor"], "-c", script)
+    assert engine.docker(*run, *folders) == ""
+
+
 # -- as Compose reads its files -------------------------------------------------------------------
 
 #: Every variable with a value that is found again.
@@ -140,6 +155,7 @@ VARIABLES = {
     "GPU_IDS": "2",
     "LAUNCHER": "/a/launcher.py",
     "OFFICIAL_ENTRYPOINT": "/an/entrypoint.sh",
+    "OFFICIAL_HEALTHCHECK": "/a/healthcheck.py",
     "HDFS_WEB_PORT": "20008",
     "HDFS_IMAGE": "i/hdfs:1",
     "FTP_IMAGE": "i/ftp:1",
@@ -200,6 +216,7 @@ OFFICIAL_MOUNTS = {
     "/serving": ("/serving-folder", "rw"),
     "/opt/hot-loading/launcher.py": ("/a/launcher.py", "ro"),
     "/opt/hot-loading/entrypoint.sh": ("/an/entrypoint.sh", "ro"),
+    "/opt/hot-loading/healthcheck.py": ("/a/healthcheck.py", "ro"),
 }
 #: Service to its ports outside and inside, its mounts, its command line and its image.
 HARNESS: dict[str, tuple[set[tuple[str, int, int]], dict[str, Any], Any, str]] = {
@@ -281,6 +298,13 @@ def test_every_service_is_confined_and_its_log_bounded(file: str, service: str) 
     assert definition.get("read_only", False) == (service not in PROFILES)
     if service not in PROFILES:
         assert [mount.partition(":")[0] for mount in definition["tmpfs"]] == ["/tmp"]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("service", PROFILES)
+def test_the_vendors_image_is_given_a_health_check_as_it_has_none(service: str) -> None:
+    check = resolved("compose.yaml")[service]["healthcheck"]
+    assert check["test"] == ["CMD", "/bin/sh", "/opt/hot-loading/entrypoint.sh", "health"]
 
 
 @pytest.mark.docker
