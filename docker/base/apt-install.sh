@@ -7,11 +7,21 @@
 # takes the exact ones back with each security update. /usr/share/hot-loading/apt.txt has the exact.
 set -eu
 lent=/etc/apt/apt.conf.d/99-build-ca
+cure="name a base image with another source in BASE_IMAGE_BOOKWORM or _BULLSEYE"
 if [ -s /run/build-ca.crt ]; then
     # A company's certificate authorities, for an apt mirror behind https; readable by apt's user.
     echo 'Acquire::https::CaInfo "/run/build-ca.crt";' >"$lent"
+else
+    # The old builder's, which is lent none unasked.
+    cure="name your company's authorities in DOCKER_BUILD_CA if the mirror needs them, or $cure"
 fi
-apt-get update -qq
+# Without the mode a mirror that cannot be reached is a warning, and packages would come from what
+# is left of the sources, without security updates for instance.
+apt-get update -qq -o APT::Update::Error-Mode=any -o Acquire::Retries=3 || {
+    echo "apt-install.sh: apt cannot read all of the image's package sources; try again," \
+        "or $cure" >&2
+    exit 1
+}
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || {
     echo "apt-install.sh: apt gave no $*; raise the pins in the Dockerfile if its source has moved" \
         "on, or name a base image with another source in BASE_IMAGE_BOOKWORM or _BULLSEYE" >&2
