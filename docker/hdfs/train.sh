@@ -2,8 +2,8 @@
 # Run once while the image is built: formats a name folder, starts both daemons, writes and reads
 # one file through WebHDFS, and ends them so that they leave their class archives.
 #
-# An image without archives works as well, only slower: so nothing here fails the build but a
-# missing name folder, and a line says what was not recorded.
+# An image without archives works as well, only slower: so that one was not recorded is a line and
+# does not fail the build. It fails where HDFS does not come up, or leaves no name folder.
 set -eu
 home=/opt/hadoop
 export NAMENODE=localhost DATA=/tmp/train

@@ -1,4 +1,4 @@
-"""Asks the monitor whether it is healthy: it is when its polls reach the remote."""
+"""Asks the monitor whether it is healthy: it is when its last polls reached the remote."""
 
 import os
 import urllib.request

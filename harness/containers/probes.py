@@ -74,6 +74,8 @@ def http_works(url: str, root: Path) -> bool:
     text = secrets.token_hex(8).encode()
     file = root / _NAME
     file.write_bytes(text)
+    # Another user serves it when the harness is root's, whatever root's umask.
+    file.chmod(0o644)
     try:
         with requests.Session() as session:
             session.trust_env = False

@@ -118,11 +118,13 @@ class ContainerHdfs(ContainerRemote):
     services = ("namenode", "datanode")
 
     def __init__(self, folder: Path, *, path: str = "/", say: Say = print) -> None:
+        # First: a build takes minutes, in which a port drawn before could become another's.
+        image = images.ensure("hdfs", say)
         self._rpc, self._web, data, data_web = free_ports(4)
         self._client: Any = None
         self._hadoop: Optional[Path] = None
         variables = {
-            "HDFS_IMAGE": images.ensure("hdfs", say),
+            "HDFS_IMAGE": image,
             "NAMENODE_PORT": str(self._rpc),
             "NAMENODE_HTTP_PORT": str(self._web),
             "DATANODE_PORT": str(data),
@@ -220,11 +222,12 @@ class ContainerFtp(ContainerRemote):
     services = ("ftp",)
 
     def __init__(self, folder: Path, *, path: str = "/", say: Say = print) -> None:
+        image = images.ensure("ftp", say)
         self.port = free_port()
         self.password = secrets.token_hex(12)
         first, last = free_range(_PASSIVE_PORTS)
         variables = {
-            "FTP_IMAGE": images.ensure("ftp", say),
+            "FTP_IMAGE": image,
             "FTP_PORT": str(self.port),
             "FTP_PASSIVE_PORTS": f"{first}-{last}",
             "FTP_USER": USER,
@@ -260,8 +263,9 @@ class ContainerHttp(ContainerRemote):
     services = ("http",)
 
     def __init__(self, folder: Path, *, path: str = "/", say: Say = print) -> None:
+        image = images.ensure("http", say)
         self.port = free_port()
-        variables = {"HTTP_IMAGE": images.ensure("http", say), "HTTP_PORT": str(self.port)}
+        variables = {"HTTP_IMAGE": image, "HTTP_PORT": str(self.port)}
         super().__init__(folder, path=path, variables=variables)
 
     @property
