@@ -175,5 +175,14 @@ def stage(image: Image, context: Path) -> None:
     # The services do not run as root: a checkout made with umask 077 must be readable as well.
     for item in context.rglob("*"):
         if not item.is_symlink():
-            mode = item.stat().st_mode
-            item.chmod(mode | 0o444 | (0o111 if item.is_dir() or mode & 0o100 else 0))
+            seen = item.stat()
+            mode = seen.st_mode
+            wanted = mode | 0o444 | (0o111 if item.is_dir() or mode & 0o100 else 0)
+            if wanted == mode:
+                continue
+            if item.is_file() and seen.st_nlink > 1:
+                # A hard link into a cache, whose own file is to keep its mode.
+                copied = item.with_name(f"{item.name}.copied")
+                shutil.copy2(item, copied)
+                copied.replace(item)
+            item.chmod(wanted)
