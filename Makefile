@@ -57,7 +57,7 @@ docker-ready: setup
 ## make test-docker    the tests in containers
 test-docker: docker-ready
 	@$(PY) -m harness.containers build
-	@$(PY) -m pytest -m 'docker and not slow' tests/docker $(PYTEST)
+	@CONTAINERS_REQUIRED=1 $(PY) -m pytest -m 'docker and not slow' tests/docker $(PYTEST)
 
 ## make test-bare      a bare Debian, in a container, made ready for containers (a quarter of an hour)
 test-bare: docker-ready

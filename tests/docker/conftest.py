@@ -1,5 +1,7 @@
 """Tests with the mark ``docker`` need an engine; without one they are skipped, and loudly so.
 
+With CONTAINERS_REQUIRED set a test run fails that skipped one for any reason but an expected one.
+
 They share one worker under pytest-xdist: an engine is one for the whole machine, and so are the
 remotes that most of them use.
 """
@@ -17,6 +19,11 @@ from harness.containers import compose, engine, images
 from harness.errors import BadInput
 
 HERE = Path(__file__).parent
+#: Set by `make test-docker`, which has made sure of engine, Compose and base images before.
+REQUIRED = "CONTAINERS_REQUIRED"
+#: Ends of the reasons for which a test may be skipped even so: what the machine's docker client,
+#: not its engine, cannot do.
+EXPECTED_SKIPS = ("no docker client here has BuildKit: certificates cannot be lent as a secret",)
 
 
 @functools.cache
@@ -43,17 +50,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"no containers: {reason}"))
 
 
+def skipped_here(config: pytest.Config) -> list[pytest.TestReport]:
+    """Reports of the tests in containers that were skipped."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    return [report for report in skipped if report.nodeid.startswith("tests/docker")]
+
+
+def why(report: pytest.TestReport) -> str:
+    reason = report.longrepr
+    return str(reason[2] if isinstance(reason, tuple) else reason)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where an engine is known to be there, whoever skips has to be among the expected ones."""
+    if not os.environ.get(REQUIRED) or session.exitstatus not in (0, pytest.ExitCode.OK):
+        return
+    if any(not why(report).endswith(EXPECTED_SKIPS) for report in skipped_here(session.config)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    skipped = [
+    skipped = skipped_here(terminalreporter.config)
+    if not skipped:
+        return
+    passed = [
         report
-        for report in terminalreporter.stats.get("skipped", [])
-        if report.nodeid.startswith("tests/docker")
+        for report in terminalreporter.stats.get("passed", [])
+        if report.nodeid.startswith("tests/docker") and "docker" in report.keywords
     ]
-    if skipped:
-        terminalreporter.section("CONTAINERS WERE NOT TESTED", sep="!", red=True)
-        reason = skipped[0].longrepr
-        terminalreporter.line(f"{len(skipped)} tests were skipped, none of them passed")
-        terminalreporter.line(str(reason[2] if isinstance(reason, tuple) else reason))
+    title = "CONTAINERS WERE NOT TESTED" if not passed else "NOT ALL WAS TESTED IN CONTAINERS"
+    terminalreporter.section(title, sep="!", red=True)
+    terminalreporter.line(f"{len(skipped)} tests in containers were skipped, {len(passed)} passed")
+    for reason in sorted({why(report) for report in skipped}):
+        terminalreporter.line(reason)
+        if os.environ.get(REQUIRED) and not reason.endswith(EXPECTED_SKIPS):
+            terminalreporter.line(f"({REQUIRED} is set: this skip is a failure)")
 
 
 @pytest.fixture(scope="session")
