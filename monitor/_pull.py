@@ -105,8 +105,7 @@ class Puller:
             if partial is None
             else self._remote.open(name, partial.size, partial.mark)
         )
-        # Closes the connection's generator too, whatever happens.
-        with contextlib.closing(download.chunks):  # type: ignore[type-var]
+        with contextlib.closing(download):
             if partial is None or download.offset != partial.size or download.offset == 0:
                 partial = _Partial(identity, download.mark)
                 if download.offset:
@@ -174,7 +173,7 @@ class Puller:
         target = os.path.join(self.tree_part, *path.split("/"))
         os.makedirs(os.path.dirname(target), exist_ok=True)
         download = self._remote.open(f"{name}/{path}")
-        with contextlib.closing(download.chunks), open(target, "xb") as out:  # type: ignore[type-var]
+        with contextlib.closing(download), open(target, "xb") as out:
             check_space(os.path.dirname(target), download.size or 0, "pull into")
             size = 0
             for chunk in download.chunks:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Optional
+from typing import Callable, Optional
 
 from ..errors import ReleaseError
 
@@ -42,7 +42,14 @@ class Download:
     offset: int
     size: Optional[int]
     mark: str
-    chunks: Iterator[bytes]
+    chunks: Generator[bytes, None, None]
+    # Lets go of what ``open`` opened already: a generator that was never begun closes nothing.
+    release: Callable[[], None] = lambda: None
+
+    def close(self) -> None:
+        """Ends the transfer, whether or not a byte of it was asked for. Safe to repeat."""
+        self.chunks.close()
+        self.release()
 
 
 @dataclass(frozen=True)

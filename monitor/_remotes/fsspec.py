@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -56,7 +56,7 @@ class FsspecRemote(Remote):
             size = info.get("size")
             file = self._files.open(path, "rb", block_size=CHUNK)
             file.seek(start)
-        return Download(start, size, now, self._body(file, name))
+        return Download(start, size, now, self._body(file, name), file.close)
 
     def tree(self, name: str, most: int) -> list[Entry]:
         top = self._path(name)
@@ -88,7 +88,7 @@ class FsspecRemote(Remote):
         info: dict[str, Any] = self._files.info(path)
         return info
 
-    def _body(self, file: Any, name: str) -> Iterator[bytes]:
+    def _body(self, file: Any, name: str) -> Generator[bytes, None, None]:
         with self._guard("pull", name), file:
             while True:
                 self._stop.check()

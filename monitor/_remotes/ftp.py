@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import ftplib
 import re
+import socket as sockets
 import ssl
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Optional
 from urllib.parse import unquote, urlsplit
 
@@ -127,7 +128,14 @@ class FtpRemote(Remote):
                 ) from None
         # Without a time, a file of the same length may be another one.
         sure = facts if self._dated(facts) else ""
-        return Download(start, size, sure, self._body(ftp, socket, path))
+
+        def release() -> None:
+            if socket.fileno() != -1:
+                # Never begun: an answer to RETR is under way, which is none to the next command.
+                socket.close()
+                self.close()
+
+        return Download(start, size, sure, self._body(ftp, socket, path), release)
 
     def tree(self, name: str, most: int) -> list[Entry]:
         top = join(self._base, name)
@@ -273,10 +281,9 @@ class FtpRemote(Remote):
         ftp.retrbinary(f"RETR {path}", keep)
         return bytes(content)
 
-    def _body(self, ftp: ftplib.FTP, socket: object, path: str) -> Iterator[bytes]:
-        import socket as sockets
-
-        assert isinstance(socket, sockets.socket)
+    def _body(
+        self, ftp: ftplib.FTP, socket: sockets.socket, path: str
+    ) -> Generator[bytes, None, None]:
         with self._guard("pull", path), socket:
             while True:
                 self._stop.check()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import unquote, urljoin, urlsplit
@@ -83,7 +83,7 @@ class HttpRemote(Remote):
         except BaseException:
             answer.close()
             raise
-        return Download(start, size, _resume_mark(answer), self._body(answer, url))
+        return Download(start, size, _resume_mark(answer), self._body(answer, url), answer.close)
 
     def tree(self, name: str, most: int) -> list[Entry]:
         """Follows the links of index pages below the folder, as ``wget -r`` does."""
@@ -172,7 +172,7 @@ class HttpRemote(Remote):
                 "check that the server is up",
             )
 
-    def _body(self, answer: requests.Response, url: str) -> Iterator[bytes]:
+    def _body(self, answer: requests.Response, url: str) -> Generator[bytes, None, None]:
         try:
             yield from self._chunks(answer, url)
         finally:

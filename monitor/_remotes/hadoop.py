@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Optional
 from xml.sax.saxutils import escape
 
@@ -255,7 +255,7 @@ class HadoopRemote(Remote):
             return None
         raise RemoteError("read", path, _why(err, code), _HINT)
 
-    def _stream(self, path: str) -> Iterator[bytes]:
+    def _stream(self, path: str) -> Generator[bytes, None, None]:
         errors = bytearray()
         with self._running("pull", path, ["-cat", path]) as process:
             yield from self._output(process, path, errors)

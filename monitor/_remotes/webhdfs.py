@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -147,7 +147,7 @@ class WebHdfsRemote(Remote):
 
     def _read(
         self, operation: str, path: str, offset: int, length: Optional[int]
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         with self._guard(operation, path):
             reader = self._connected().read(path, offset=offset, length=length, chunk_size=CHUNK)
             with reader as chunks:

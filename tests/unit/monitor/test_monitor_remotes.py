@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import random
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.waits import wait_for
 from monitor import _log
 from monitor._machine import Identity
 from monitor._remotes.base import Remote, join
@@ -33,6 +35,10 @@ def quiet() -> Iterator[None]:
     _log.set_up(debug=True, as_json=False, stream=io.StringIO())
     yield
     _log.logger.handlers.clear()
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 class TestARemote:
@@ -112,10 +118,32 @@ class TestARemote:
 
     def test_is_usable_after_a_transfer_that_was_given_up(self, kind: Kind, remote: Remote) -> None:
         kind.place.put(TARBALL, BIG)
-        chunks = remote.open(TARBALL).chunks
-        next(chunks)
-        chunks.close()  # type: ignore[attr-defined]
+        with contextlib.closing(remote.open(TARBALL)) as download:
+            next(download.chunks)
         assert b"".join(remote.open(TARBALL).chunks) == BIG
+
+    def test_is_usable_after_a_transfer_that_was_never_begun(
+        self, kind: Kind, remote: Remote
+    ) -> None:
+        kind.place.put(TARBALL, BIG)
+        kind.place.put("donefile", b"x")
+        for _ in range(2):
+            remote.open(TARBALL).close()
+            seen = remote.look("donefile")
+            assert seen is not None
+            assert seen.content == b"x"
+
+    def test_holds_nothing_of_a_transfer_that_was_never_begun(
+        self, kind: Kind, remote: Remote
+    ) -> None:
+        kind.place.put(TARBALL, BIG)
+        before = open_files()
+        download = remote.open(TARBALL)
+        assert open_files() > before
+        download.close()
+        download.close()
+        remote.close()
+        wait_for(lambda: open_files() <= before, "the end of the transfer", 10)
 
     def test_is_usable_after_it_was_closed(self, kind: Kind, remote: Remote) -> None:
         kind.place.put("donefile", b"x")
