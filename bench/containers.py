@@ -28,6 +28,7 @@ from rich.table import Table
 
 from harness import containers
 from harness.containers import bases, builder, engine, images
+from harness.errors import BadInput
 from harness.paths import repository_root
 from harness.remotes import REMOTES
 
@@ -138,9 +139,10 @@ def main() -> int:
     parser.add_argument("--bases", action="store_true", help="time debootstrap as well")
     parser.add_argument("--e2e", type=int, metavar="RELEASES", help="time the main job as well")
     options = parser.parse_args()
-    reason = engine.why_unusable()
-    if reason is not None:
-        print(f"bench.containers: {reason}", file=sys.stderr)
+    try:
+        engine.require()
+    except BadInput as error:
+        print(f"bench.containers: {error}", file=sys.stderr)
         return 2
     parts = [cold_bases()] if options.bases else []
     parts += [cold_builds(), warm()]

@@ -37,7 +37,11 @@ class Builder:
 def find() -> Builder:
     """buildx, the BuildKit of an older client, or the old builder."""
     if engine.docker("buildx", "version", check=False).startswith("github.com/docker/buildx"):
-        return Builder(("buildx", "build", "--load"), (), True)
+        # The builder inside the engine, named after docker's context: one that somebody has
+        # selected (`buildx create --use`, BUILDX_BUILDER) may live in a container, which has
+        # none of the engine's images to stand on.
+        inside = engine.docker("context", "inspect", "--format", "{{.Name}}")
+        return Builder(("buildx", "build", "--builder", inside, "--load"), (), True)
     version = re.match(r"\d+", engine.docker("version", "--format", "{{.Client.Version}}"))
     if version is not None and int(version.group()) < 23:
         return Builder(("build",), (("DOCKER_BUILDKIT", "1"),), True)

@@ -12,7 +12,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any, Optional
 
 from ..errors import BadInput, Failed
@@ -25,7 +26,7 @@ PROJECT_PREFIX = "hotloading-"
 
 READY_HINT = (
     "`make docker-ready` says what to install "
-    "(as root, `make docker-ready ALLOW_INSTALL=1` does it)"
+    "(as root on Debian, `make docker-ready ALLOW_INSTALL=1` does it)"
 )
 
 
@@ -56,18 +57,22 @@ def command(
     deadline_s: float,
     check: bool = True,
     environment: Optional[dict[str, str]] = None,
+    *,
     both: bool = False,
+    without: Collection[str] = (),
 ) -> str:
     """Runs one program to its end; like ``docker`` for any command.
 
-    ``both`` gives standard output and error together.
+    ``both`` gives standard output and error together. The program has this process's environment
+    but for the variables in ``without``, and ``environment`` on top.
     """
+    inherited = {key: value for key, value in os.environ.items() if key not in without}
     process = subprocess.Popen(
         list(argv),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=None if environment is None else {**os.environ, **environment},
+        env={**inherited, **(environment or {})},
         # Ctrl-C is the harness's to handle: it takes the containers down in order.
         start_new_session=True,
     )
@@ -106,15 +111,32 @@ def _shown(argv: Sequence[str]) -> str:
     return " ".join(words if len(words) <= 12 else [*words[:11], "…"])
 
 
+def elsewhere() -> Optional[str]:
+    """The address of an engine on another machine that docker is told to use, else None.
+
+    Asked of docker, which has it from ``DOCKER_HOST``, ``DOCKER_CONTEXT`` or `docker context use`.
+    """
+    shape = "{{.Endpoints.docker.Host}}"
+    # A client that knows no contexts says nothing here.
+    address = os.environ.get("DOCKER_HOST") or docker(
+        "context", "inspect", "--format", shape, check=False
+    )
+    return None if not address or address.startswith("unix://") else address
+
+
 def why_unusable() -> Optional[str]:
-    """None when an engine answers, else one sentence that says why not."""
+    """None when an engine answers, else one sentence that says why not.
+
+    Raises ``BadInput`` for an engine that must not be used, whether it answers or not.
+    """
     if shutil.which("docker") is None:
         return "there is no docker command on this machine"
-    host = os.environ.get("DOCKER_HOST", "")
-    if host and not host.startswith("unix://"):
-        return (
-            f"DOCKER_HOST={host} is another machine, and the harness shares folders and "
-            "loopback ports with its containers"
+    address = elsewhere()
+    if address is not None:
+        raise BadInput(
+            f"the Docker engine at {address} is another machine, and the harness shares folders "
+            "and loopback ports with its containers; unset DOCKER_HOST and DOCKER_CONTEXT, and "
+            "type `docker context use default`"
         )
     try:
         done = subprocess.run(
@@ -129,6 +151,11 @@ def why_unusable() -> Optional[str]:
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip().splitlines() or ["no answer"]
         return f"the Docker engine does not answer ({words[-1]})"
+    if "name=userns" in _security_options():
+        raise BadInput(
+            "the Docker engine remaps users (userns-remap), so services could not write to the "
+            "run's folder; take userns-remap out of the engine's settings, or use ON=local"
+        )
     return None
 
 
@@ -139,9 +166,31 @@ def require() -> None:
         raise BadInput(f"{reason}; {READY_HINT}")
 
 
+@cache
+def _security_options() -> str:
+    # Once in a process: an engine takes a tenth of a second and does not change them as it runs.
+    return docker("info", "--format", "{{json .SecurityOptions}}")
+
+
 def rootless() -> bool:
     """Whether the engine runs in a user's name: root in a container is that user then."""
-    return "rootless" in docker("info", "--format", "{{json .SecurityOptions}}")
+    return "name=rootless" in _security_options()
+
+
+def require_gpu() -> None:
+    """Raises ``BadInput`` when the engine cannot give a container an NVIDIA GPU.
+
+    Docker has its device driver ``nvidia`` where it finds the toolkit's hook in its PATH, and
+    newer ones where CDI names such devices; a runtime of that name comes with the toolkit too.
+    """
+    known = json.loads(docker("info", "--format", "{{json .}}"))
+    named = json.dumps([known.get("Runtimes"), known.get("DiscoveredDevices")])
+    if "nvidia" not in named and shutil.which("nvidia-container-runtime-hook") is None:
+        raise BadInput(
+            "DEVICE=gpu in a container needs NVIDIA's container toolkit, and `docker info` names "
+            "no nvidia runtime or device; install nvidia-container-toolkit and start the engine "
+            "anew, or use DEVICE=cpu"
+        )
 
 
 def image_id(name: str) -> Optional[str]:

@@ -1,0 +1,18 @@
+"""What was found out of a stand-in must not be believed of the machine's own programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.containers import compose, engine
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> Iterator[None]:
+    compose.forget()
+    engine._security_options.cache_clear()
+    yield
+    compose.forget()
+    engine._security_options.cache_clear()
