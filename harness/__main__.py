@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     e2e.add_argument(
         "--serving",
         default="auto",
-        help="auto, embedded, official, docker or official-docker; SERVING_BIN overrides",
+        help="auto, embedded or official, which SERVING_BIN overrides; docker or official-docker",
     )
     e2e.add_argument("--device", default="cpu", help="cpu or gpu")
     e2e.add_argument("--releases", type=int, default=4, help="releases of each remote, 2 or more")

@@ -79,8 +79,15 @@ def _gpu() -> str:
 
 
 def _docker() -> str:
-    program = shutil.which("docker")
-    return f"client {program}" if program else "no docker client: ON=local only"
+    from .containers import compose, engine
+
+    # Nothing that `make e2e` needs: a reason is told, and is no fault of the machine.
+    try:
+        engine.require()
+        version = engine.docker("version", "--format", "{{.Server.Version}}")
+        return f"engine {version}, Compose {compose.version()} ({' '.join(compose.command())})"
+    except HarnessError as error:
+        return f"ON=local only: {error}"
 
 
 def _cache() -> str:

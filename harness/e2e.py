@@ -29,6 +29,7 @@ from .verdict import judge
 REMOTES = ("hdfs", "ftp", "http")
 PLACES = ("local", "docker")
 SERVINGS = ("auto", "embedded", "official", "docker", "official-docker")
+_IN_CONTAINERS = ("docker", "official-docker")
 DEVICES = ("cpu", "gpu")
 
 
@@ -129,17 +130,24 @@ def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> N
         from .hadoop import java
 
         java()
-    if settings.on == "docker" or settings.serving in ("docker", "official-docker"):
-        from .containers.bases import installing_allowed
-        from .containers.install import ready
+    if settings.on == "docker" or settings.serving in _IN_CONTAINERS:
+        from .containers import bases, engine, images, install
 
-        ready(say, installing_allowed())
+        # The vendor's image stands on no base of ours.
+        built = list(settings.remotes) if settings.on == "docker" else []
+        built += ["serving"] if settings.serving == "docker" else []
+        suites = sorted({images.IMAGES[name].suite for name in built})
+        install.prepare(suites, say, bases.installing_allowed())
+        if settings.serving == "official-docker" and settings.device == "gpu":
+            engine.require_gpu()
 
 
 def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
-    if settings.serving in ("docker", "official-docker"):
+    if settings.serving in _IN_CONTAINERS:
         from .containers import serving_binary
 
+        if os.environ.get("SERVING_BIN"):
+            say(f"SERVING_BIN is not used: SERVING={settings.serving} serves what its image holds")
         return serving_binary(settings.serving, settings.device)
     return choose(settings.serving, settings.device, say)
 
@@ -159,7 +167,7 @@ def _serving_factory(
 ) -> Callable[[Path, str], Serving]:
     def make(folder: Path, model: str) -> Serving:
         port = settings.port or free_port()
-        if settings.serving in ("docker", "official-docker"):
+        if settings.serving in _IN_CONTAINERS:
             from .containers import serving
 
             tick = settings.leg.tick_s

@@ -7,17 +7,19 @@ by debootstrap from this machine's own apt mirror.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 from urllib.parse import urlsplit
 
 from ..errors import BadInput, Failed
-from ..paths import repository_root
+from ..paths import cache_dir, repository_root
 from . import engine
 
 #: Suite to the registry's name. Debian 11 is there for its CPython 3.9 and glibc 2.31.
@@ -80,23 +82,52 @@ def machine_mirrors() -> Mirrors:
     return parse_sources(file.read_text(errors="replace") for file in files if file.is_file())
 
 
+@contextlib.contextmanager
+def locked(suite: str) -> Iterator[None]:
+    """Holds what two runs at once must not do twice: getting the base of a suite."""
+    with (cache_dir("docker") / f"{suite}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def wanted(suite: str) -> str:
+    """What a registry is asked for: what ``BASE_IMAGE_<SUITE>`` names, or the official image."""
+    return os.environ.get(_variable(suite)) or OFFICIAL[suite]
+
+
+def _variable(suite: str) -> str:
+    return f"BASE_IMAGE_{suite.upper()}"
+
+
+def is_named(suite: str) -> bool:
+    """Whether the user has named an image, so that no other will do."""
+    return bool(os.environ.get(_variable(suite)))
+
+
 def find(suite: str) -> Optional[str]:
-    """The base that is there already, without asking any registry; None when there is none."""
-    given = os.environ.get(f"BASE_IMAGE_{suite.upper()}")
-    if given:
-        return given
-    for name in (OFFICIAL[suite], made_here(suite)):
+    """The base that the engine has, without asking any registry; None when there is none."""
+    names = (wanted(suite),) if is_named(suite) else (OFFICIAL[suite], made_here(suite))
+    for name in names:
         if engine.image_id(name) is not None:
             return name
     return None
 
 
 def pull(suite: str) -> Optional[str]:
-    """None when the registry gave the official image, else its refusal in one line."""
+    """None when a registry gave the image that is wanted, else its refusal in one line.
+
+    Raises ``BadInput`` when that is one the user has named: nothing else could take its place.
+    """
     try:
-        engine.docker("pull", "--quiet", OFFICIAL[suite], deadline_s=_PULL_DEADLINE_S)
+        engine.docker("pull", "--quiet", wanted(suite), deadline_s=_PULL_DEADLINE_S)
     except Failed as error:
-        return str(error).splitlines()[-1]
+        refusal = str(error).splitlines()[-1]
+        if is_named(suite):
+            raise BadInput(
+                f"{_variable(suite)}={wanted(suite)} is not in the engine and no registry gave it "
+                f"({refusal}); mend the name, or unset the variable"
+            ) from None
+        return refusal
     return None
 
 
@@ -123,16 +154,16 @@ def ensure(suite: str, say: Callable[[str], None], allow_install: bool) -> str:
     found = find(suite)
     if found is not None:
         return found
-    say(f"pulling {OFFICIAL[suite]}")
+    say(f"pulling {wanted(suite)}")
     refusal = pull(suite)
     if refusal is None:
-        return OFFICIAL[suite]
+        return wanted(suite)
     if allow_install:
         return make(suite, say)
     raise BadInput(
         f"the base image {OFFICIAL[suite]} is not here and no registry gave it ({refusal}); "
         "as root on Debian, `make docker-ready ALLOW_INSTALL=1` makes one with debootstrap; "
-        f"or name one of yours in BASE_IMAGE_{suite.upper()}"
+        f"or name one of yours in {_variable(suite)}"
     )
 
 

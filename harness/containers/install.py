@@ -3,17 +3,20 @@
     python -m harness.containers ready            says what is missing and what to type
     ALLOW_INSTALL=1 python -m harness.containers ready    does it (root, apt)
 
-On a machine with an engine, Compose and a registry that answers nothing here is run.
+On a machine with an engine, Compose and a registry that answers nothing here is run. ``prepare``
+is for a run that needs some of it, and says in one sentence that it cannot have it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -24,7 +27,11 @@ from ..waits import tail, wait_for
 from . import bases, compose, engine
 
 _APT_DEADLINE_S = 600.0
+_APT_LOCK_DEADLINE_S = 300.0
 _DAEMON_DEADLINE_S = 60.0
+#: One for the whole machine, whatever checkout a run is of; only root installs.
+_LOCK = Path("/run/hot-loading-install.lock")
+_SUITES = tuple(bases.OFFICIAL)
 #: The Debian release whose Compose is a version 2 that needs nothing but libc.
 _COMPOSE_SUITE = "trixie"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -43,40 +50,54 @@ class Need:
         return f"{self.what}: {self.why}\n    type: {self.type_this}"
 
 
-def missing() -> list[Need]:
+def missing(suites: Sequence[str] = _SUITES) -> list[Need]:
     """What is missing, in the order in which it has to be mended; empty when all is there.
 
-    A need hides those after it: without an engine nobody knows which images there are.
+    ``suites`` are those whose base images are needed; without an engine nobody knows which of
+    them there are.
     """
     reason = engine.why_unusable()
-    if reason is not None:
-        return [_engine_need(reason)]
-    needs = []
+    needs = [] if reason is None else [_engine_need(reason)]
     try:
         compose.command()
     except BadInput as error:
         if os.environ.get("HARNESS_COMPOSE"):
             raise
         needs.append(Need("Compose", str(error).split(";")[0], _compose_words(), bring_compose))
-    for suite in bases.OFFICIAL:
-        if bases.find(suite) is None:
-            needs.append(_base_need(suite))
+    if reason is None:
+        needs += [_base_need(suite) for suite in suites if bases.find(suite) is None]
     return needs
 
 
-def ready(say: Callable[[str], None], allow_install: bool) -> None:
+def prepare(suites: Sequence[str], say: Callable[[str], None], allow_install: bool) -> None:
+    """Returns when a run has what it needs: engine, Compose, the base images of ``suites``.
+
+    Raises ``BadInput`` with one sentence otherwise; ``ready`` is the one that explains.
+    """
+    if allow_install:
+        ready(say, allow_install, suites)
+        return
+    engine.require()
+    compose.command()
+    for suite in suites:
+        with bases.locked(suite):
+            bases.ensure(suite, say, allow_install)
+    _try_a_container(suites)
+
+
+def ready(say: Callable[[str], None], allow_install: bool, suites: Sequence[str] = _SUITES) -> None:
     """Returns when everything is there. Raises ``BadInput`` that says what to type otherwise."""
     for _ in range(8):
         compose.forget()
-        needs = missing()
+        needs = missing(suites)
         if not needs:
-            _try_a_container()
+            _try_a_container(suites)
             return
         need = needs[0]
         if need.what.startswith("base image"):
             # A registry that answers needs no permission: this is what any build does.
             suite = need.what.split()[-1]
-            say(f"pulling {bases.OFFICIAL[suite]}")
+            say(f"pulling {bases.wanted(suite)}")
             refusal = bases.pull(suite)
             if refusal is None:
                 continue
@@ -86,26 +107,45 @@ def ready(say: Callable[[str], None], allow_install: bool) -> None:
                 "not ready for containers.\n"
                 + "\n".join(map(str, needs))
                 + "\nor, as root on Debian, let it be done: `make docker-ready ALLOW_INSTALL=1`"
+                * _has_apt()
             )
         if os.geteuid() != 0:
             raise BadInput(
                 f"{need.what} is missing and ALLOW_INSTALL=1 needs root; as root: {need.type_this}"
             )
         say(f"{need.what}: {need.why}")
-        need.do(say)
-    raise Failed(f"still missing after installing it: {'; '.join(n.what for n in missing())}")
+        with _alone():
+            compose.forget()
+            # Whoever was before us in here may have done it.
+            if need.what in (still.what for still in missing(suites)):
+                need.do(say)
+    left = "; ".join(need.what for need in missing(suites))
+    raise Failed(f"still missing after installing it: {left}")
 
 
-def _try_a_container() -> None:
-    """Raises ``BadInput`` where an engine answers and yet runs nothing (a sandbox)."""
-    base = bases.find("bookworm")
-    assert base is not None, "missing() found all base images"
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two runs at once must not install, nor start an engine, beside each other."""
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _try_a_container(suites: Sequence[str]) -> None:
+    """Raises ``BadInput`` where an engine answers and yet runs nothing (a sandbox).
+
+    Not tried where no base image is asked for: there is none to try it with then.
+    """
+    base = next(filter(None, map(bases.find, suites)), None)
+    if base is None:
+        return
     words = ("run", "--rm", "--network", "none", base, "true")
     try:
         engine.docker(*words, deadline_s=120)
     except Failed as error:
         raise BadInput(
-            f"the Docker engine answers, but cannot run a container here: {error}; use ON=local"
+            "the Docker engine answers, but cannot run a container here: "
+            f"{str(error).splitlines()[0]}; use ON=local"
         ) from error
 
 
@@ -116,7 +156,7 @@ def _engine_need(reason: str) -> Need:
     if os.environ.get("DOCKER_HOST"):
         raise BadInput(f"{reason}; unset DOCKER_HOST, or mend what it names")
     if shutil.which("docker") is None or shutil.which("dockerd") is None:
-        words = "apt-get install -y docker.io iptables debootstrap"
+        words = _install_words("Docker Engine", _engine_packages())
         return Need("Docker engine", reason, words, _install_engine)
     if "permission denied" in reason.lower():
         words = "sudo usermod -aG docker $USER, then log in anew"
@@ -134,23 +174,60 @@ def _start_words() -> str:
     return "setsid dockerd >/var/log/dockerd.log 2>&1 </dev/null &   (as root)"
 
 
-def _apt(*arguments: str) -> None:
-    if shutil.which("apt-get") is None:
+def _has_apt() -> bool:
+    return shutil.which("apt-get") is not None
+
+
+def _install_words(what: str, packages: Sequence[str]) -> str:
+    if _has_apt():
+        return f"apt-get install -y {' '.join(packages)}"
+    return f"install {what} with this system's own package manager (there is no apt-get)"
+
+
+class _AptIsBusy(Failed):
+    """Somebody else's apt holds a lock."""
+
+
+def _apt(say: Callable[[str], None], *arguments: str) -> None:
+    """Runs apt-get, after whoever is using it (unattended-upgrades does, in a machine's first
+    minutes): of itself it would wait for dpkg's lock only when told to, and for others never."""
+    if not _has_apt():
         raise BadInput(
             "this is no Debian or Ubuntu (there is no apt-get): install Docker Engine and Compose "
             "with the system's own package manager"
         )
-    engine.command(
-        ["apt-get", *arguments],
-        _APT_DEADLINE_S,
-        environment={"DEBIAN_FRONTEND": "noninteractive"},
-    )
+    said: list[str] = []
+
+    def done() -> bool:
+        try:
+            engine.command(
+                ["apt-get", *arguments],
+                _APT_DEADLINE_S,
+                environment={"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
+            )
+        except Failed as error:
+            if "Could not get lock" not in str(error):
+                raise
+            if not said:
+                said.append("apt is in use by somebody else: waiting for it")
+                say(said[0])
+            raise _AptIsBusy(str(error)) from None
+        return True
+
+    what = f"`apt-get {arguments[0]}` to find apt's locks free"
+    wait_for(done, what, _APT_LOCK_DEADLINE_S, every_s=1.0, retry_on=(_AptIsBusy,))
+
+
+def _engine_packages() -> list[str]:
+    """The engine, and what newer Debians have taken out of its package: client and BuildKit."""
+    further = [name for name in ("docker-cli", "docker-buildx") if _candidate(name) is not None]
+    return ["docker.io", "iptables", "debootstrap", *further]
 
 
 def _install_engine(say: Callable[[str], None]) -> None:
     say("installing the Docker engine with apt-get")
-    _apt("update", "-qq")
-    _apt("install", "-y", "-qq", "--no-install-recommends", "docker.io", "iptables", "debootstrap")
+    _apt(say, "update", "-qq")
+    _apt(say, "install", "-y", "-qq", "--no-install-recommends", *_engine_packages())
     if engine.why_unusable() is not None:
         _start_engine(say)
 
@@ -198,29 +275,36 @@ def candidate_version(policy: str) -> Optional[tuple[int, ...]]:
     return None if found is None else tuple(int(part) for part in found.groups())
 
 
-def _compose_package() -> Optional[str]:
-    """The apt package that gives a Compose of version 2 here, or None."""
+def _candidate(package: str) -> Optional[tuple[int, ...]]:
+    """The version of a package that apt would install here, or None."""
     if shutil.which("apt-cache") is None:
         return None
+    policy = engine.command(
+        ["apt-cache", "policy", package], 60, check=False, environment={"LC_ALL": "C"}
+    )
+    return candidate_version(policy)
+
+
+def _compose_package() -> Optional[str]:
+    """The apt package that gives a Compose of version 2 here, or None."""
     for name in ("docker-compose-v2", "docker-compose-plugin", "docker-compose"):
-        policy = engine.command(["apt-cache", "policy", name], 60, check=False)
-        version = candidate_version(policy)
+        version = _candidate(name)
         if version is not None and version >= (2, 0):
             return name
     return None
 
 
 def _compose_words() -> str:
-    return f"apt-get install -y {_compose_package() or 'docker-compose'}"
+    return _install_words("Docker Compose", [_compose_package() or "docker-compose"])
 
 
 def bring_compose(say: Callable[[str], None]) -> None:
     """A Compose: by apt where it has version 2, else a newer Debian's, else apt's 1.29."""
-    _apt("update", "-qq")
+    _apt(say, "update", "-qq")
     package = _compose_package()
     if package is not None:
         say(f"installing {package} with apt-get")
-        _apt("install", "-y", "-qq", "--no-install-recommends", package)
+        _apt(say, "install", "-y", "-qq", "--no-install-recommends", package)
         return
     try:
         mirrors = bases.machine_mirrors()
@@ -228,7 +312,7 @@ def bring_compose(say: Callable[[str], None]) -> None:
         _take_compose(mirrors.archive)
     except (BadInput, Failed) as error:
         say(f"that did not work ({str(error).splitlines()[0]}); installing docker-compose 1.29")
-        _apt("install", "-y", "-qq", "--no-install-recommends", "docker-compose")
+        _apt(say, "install", "-y", "-qq", "--no-install-recommends", "docker-compose")
 
 
 def _take_compose(mirror: str) -> None:
@@ -290,21 +374,28 @@ def _take_compose(mirror: str) -> None:
 def _base_need(suite: str) -> Need:
     def do(say: Callable[[str], None]) -> None:
         if shutil.which("debootstrap") is None:
-            _apt("update", "-qq")
-            _apt("install", "-y", "-qq", "--no-install-recommends", "debootstrap")
-        bases.make(suite, say)
+            _apt(say, "update", "-qq")
+            _apt(say, "install", "-y", "-qq", "--no-install-recommends", "debootstrap")
+        # A build may be making it at this moment.
+        with bases.locked(suite):
+            if bases.find(suite) is None:
+                bases.make(suite, say)
 
     return Need(
         f"base image {suite}",
-        f"the engine has neither {bases.OFFICIAL[suite]} nor {bases.made_here(suite)}",
-        f"docker pull {bases.OFFICIAL[suite]}; where no registry answers, as root: "
-        f"docker/base/make-base.sh {suite} {_mirror_word()} {bases.made_here(suite)}",
+        f"the engine has neither {bases.wanted(suite)} nor {bases.made_here(suite)}",
+        f"docker pull {bases.wanted(suite)}; where no registry answers, {_make_words(suite)}",
         do,
     )
 
 
-def _mirror_word() -> str:
+def _make_words(suite: str) -> str:
+    """What does the same as ``bases.make``, for a person to type."""
     try:
-        return bases.machine_mirrors().archive
+        mirrors = bases.machine_mirrors()
     except BadInput:
-        return "A_DEBIAN_MIRROR"
+        return f"name an image of yours in BASE_IMAGE_{suite.upper()}"
+    words = [f"docker/base/make-base.sh {suite} {mirrors.archive} {bases.made_here(suite)}"]
+    words += [mirrors.security] if mirrors.security else []
+    first = "" if shutil.which("debootstrap") else "apt-get install -y debootstrap && "
+    return f"as root: {first}{' '.join(words)}"

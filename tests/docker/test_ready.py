@@ -59,7 +59,11 @@ def bare(tmp_path: Path, *programs: str) -> dict[str, str]:
 
 
 def test_a_machine_without_docker_is_told_what_to_type(tmp_path: Path) -> None:
-    done = cli("ready", environment=bare(tmp_path))
+    environment = bare(tmp_path, "true")
+    # A Debian whose package lists are empty, as they are in its images.
+    (tmp_path / "bin" / "apt-get").symlink_to("true")
+    (tmp_path / "bin" / "apt-cache").symlink_to("true")
+    done = cli("ready", environment=environment)
     assert done.returncode == 2
     assert "there is no docker command" in done.stderr
     assert "type: apt-get install -y docker.io iptables debootstrap" in done.stderr
