@@ -3,9 +3,9 @@
 python -m harness.containers ready              what is missing, what to type (ALLOW_INSTALL=1)
 python -m harness.containers build [IMAGE …]    builds what is not up to date
 python -m harness.containers up [REMOTE …]      remotes up until Ctrl-C, and how to reach them
-python -m harness.containers down [PROJECT …]   removes what a run left (all of ours without names)
+python -m harness.containers down [PROJECT …]   removes what runs left (or these projects)
 python -m harness.containers prune              removes images that a newer one has superseded
-python -m harness.containers clean              down, and all images built here
+python -m harness.containers clean              down, and all images built here (between runs)
 python -m harness.containers config             the compose file as Compose understands it
 """
 
@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("remotes", nargs="*", metavar="REMOTE", help=", ".join(REMOTES))
     up.add_argument("--folder", type=Path, help="where data and logs go (a temporary one)")
     down = commands.add_parser("down", help="remove what a run left behind")
-    down.add_argument("projects", nargs="*", metavar="PROJECT", help="default: all of ours")
+    down.add_argument(
+        "projects", nargs="*", metavar="PROJECT", help="default: all that no run uses"
+    )
     commands.add_parser("prune", help="remove images that a newer one has superseded")
     commands.add_parser("clean", help="down, and remove every image built here")
     commands.add_parser("config", help="the compose file as Compose understands it")
@@ -108,13 +110,13 @@ def _prune(_: argparse.Namespace) -> None:
 
 
 def _clean(_: argparse.Namespace) -> None:
-    _say(cleaning.down(None))
-    _say(cleaning.remove_images())
+    _say(cleaning.clean())
 
 
 def _config(_: argparse.Namespace) -> None:
-    words = [*compose.command(), "--file", str(compose.compose_file())]
-    print(engine.command([*words, "config"], 60))
+    file = compose.compose_file()
+    words = [*compose.command(), "--file", str(file), "config"]
+    print(engine.command(words, 60, without=compose.variables(file)))
 
 
 _COMMANDS = {

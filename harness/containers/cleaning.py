@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from ..errors import BadInput, Failed
-from . import engine, images, sweep
+from . import alive, engine, images, sweep
 
 
 def left_projects() -> list[str]:
@@ -22,19 +22,37 @@ def left_projects() -> list[str]:
 
 
 def down(projects: Optional[Sequence[str]]) -> str:
-    """Removes the projects named (all of ours for None); gives a sentence on what was done.
+    """Removes the projects named, or for None what runs have left; gives a sentence on that.
 
-    Raises ``BadInput`` for a name that is not one of ours.
+    What a run that is still going uses goes only when it is named. Raises ``BadInput`` for a name
+    that is not one of ours.
     """
     engine.require()
     there = left_projects()
     for name in projects or ():
         if name not in there:
             raise BadInput(f"{name} is no project of the harness; there are: {there or 'none'}")
-    wanted = there if projects is None else list(projects)
+    kept = [name for name in there if alive.is_held(name)] if projects is None else []
+    wanted = [name for name in there if name not in kept] if projects is None else list(projects)
     for name in wanted:
         sweep.remove(engine.client(), name)
-    return f"removed {', '.join(wanted)}" if wanted else "nothing was left to remove"
+    said = f"removed {', '.join(wanted)}" if wanted else "nothing was left to remove"
+    return f"{said}; {', '.join(kept)} of a run that is still going stays" if kept else said
+
+
+def clean() -> str:
+    """Removes what runs have left and every image built here; gives a sentence on what was done.
+
+    Raises ``BadInput`` while a run is going: it will need its images again.
+    """
+    engine.require()
+    used = [name for name in left_projects() if alive.is_held(name)]
+    if used:
+        raise BadInput(
+            f"a run that is still going uses {', '.join(used)} and the images; wait for its end, "
+            f"or take its containers away first: `python -m harness.containers down {used[0]}`"
+        )
+    return f"{down(None)}; {remove_images()}"
 
 
 def remove_images() -> str:

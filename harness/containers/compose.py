@@ -25,6 +25,15 @@ def compose_file() -> Path:
     return repository_root() / "docker" / "compose.yaml"
 
 
+def variables(file: Path) -> set[str]:
+    """The names of all ``${…}`` in a Compose file.
+
+    Compose takes those that nobody sets from the user's environment, where HTTP_PORT may be
+    something else (Kubernetes sets it to a URL): who runs it sets or removes each.
+    """
+    return set(re.findall(r"\$\{(\w+)", file.read_text()))
+
+
 def brought() -> Path:
     """Where ``make docker-ready`` puts a Compose that the system does not have."""
     return cache_dir("docker", "bin") / "docker-compose"

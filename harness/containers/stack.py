@@ -17,7 +17,7 @@ from typing import Any, Callable, Optional
 
 from ..errors import BadInput, Failed
 from ..waits import tail, wait_for
-from . import compose, engine, sweep
+from . import alive, compose, engine, sweep
 from .lifeline import Lifeline
 
 #: Whose files the services write when the harness is root's: nobody's on most machines.
@@ -84,6 +84,7 @@ class Stack:
         self._broken.clear()
         self._lifeline = Lifeline(self.project, self.folder / "logs", self._life)
         try:
+            alive.hold(self.project)
             self.compose("up", "--detach", *self.services, deadline_s=_UP_DEADLINE_S)
             self._note_images()
         except BaseException:
@@ -113,12 +114,14 @@ class Stack:
             line, self._lifeline = self._lifeline, None
             if line is not None:
                 line.let_go(done=clean)
+            alive.let_go(self.project)
 
     def compose(self, *arguments: str, deadline_s: float = 60.0) -> str:
         """Runs a Compose command on this project."""
         # Compose lets the environment win over --env-file: a user's own HTTP_PORT must not.
+        users = set().union(*map(compose.variables, self._files))
         words = [*self.compose_words(), *arguments]
-        return engine.command(words, deadline_s, environment=self.variables)
+        return engine.command(words, deadline_s, environment=self.variables, without=users)
 
     def compose_words(self) -> list[str]:
         """The Compose command with this project's name, settings and files."""
@@ -277,11 +280,11 @@ class Stack:
         if not self.is_up:
             raise Failed(f"{what} cannot be ready: its containers were never started")
 
-        def alive() -> None:
+        def running() -> None:
             self._look(self.services)
 
         try:
-            wait_for(works, what, deadline_s, every_s=0.2, retry_on=(Exception,), alive=alive)
+            wait_for(works, what, deadline_s, every_s=0.2, retry_on=(Exception,), alive=running)
         except Failed as error:
             self.keep_logs()
             tails = [f"--- last lines of {log}\n{tail(log, 8)}" for log in self.logs[-3:]]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +10,7 @@ import pytest
 
 from harness import containers
 from harness.containers import engine
-from harness.containers.server import OFFICIAL, ContainerServing, ServingImage
+from harness.containers.server import ContainerServing
 from harness.errors import BadInput
 from harness.history import SCHEMA, History
 from harness.history import read as read_history
@@ -113,27 +110,6 @@ def test_a_server_without_a_first_model_is_refused_before_a_container_is_made(
     assert left_in_engine(made.stack.project) == []
 
 
-def test_an_official_image_that_cannot_be_pulled_is_one_sentence_and_leaves_nothing(
-    tmp_path: Path,
-) -> None:
-    name = f"127.0.0.1:{free_port()}/serving:none"
-    runs = tmp_path / "runs"
-    command = [sys.executable, "-m", "harness", "e2e", "--serving", "official-docker"]
-    done = subprocess.run(
-        [*command, "--remotes", "http", "--on", "docker", "--runs", str(runs)],
-        env={**os.environ, "OFFICIAL_IMAGE": name},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 2
-    (sentence,) = done.stderr.splitlines()
-    assert f"the official image {name} is not here and cannot be pulled (" in sentence
-    assert "SERVING=docker" in sentence
-    assert not runs.exists()
-
-
 def test_the_vendors_entrypoint_finds_the_python_with_the_server_in_it(
     tmp_path: Path,
     releases: Releases,
@@ -156,26 +132,3 @@ def test_the_vendors_entrypoint_finds_the_python_with_the_server_in_it(
         release = releases.published[0]
         assert predict(made.port, release) == expected(release)
     assert left_in_engine(made.stack.project) == []
-
-
-@pytest.mark.parametrize("device", ["cpu", "gpu"])
-def test_the_vendors_service_is_given_its_image_and_what_is_mounted_into_it(
-    device: str, tmp_path: Path
-) -> None:
-    service = "official-gpu" if device == "gpu" else "official"
-    image = ServingImage("official-docker", Path(OFFICIAL[device]), "0.9.0", "asked for", service)
-    made = ContainerServing(tmp_path, binary=image, port=19292, gpu_ids="1")
-    given = made.stack.variables
-    assert given["OFFICIAL_GPU_IMAGE" if device == "gpu" else "OFFICIAL_IMAGE"] == OFFICIAL[device]
-    assert (given["SERVING_PORT"], given["GPU_IDS"]) == ("19292", "1")
-    assert given["SERVING_FOLDER"] == str(tmp_path)
-    assert Path(given["LAUNCHER"]).is_file()
-    assert Path(given["OFFICIAL_ENTRYPOINT"]).is_file()
-    assert made.stack.compose_words()[-2:] == ["--profile", service]
-
-
-def test_a_container_for_another_choice_or_device_is_refused() -> None:
-    with pytest.raises(BadInput, match="SERVING=embedded is not a container"):
-        containers.serving_binary("embedded")
-    with pytest.raises(BadInput, match="SERVING=docker serves on the CPU only"):
-        containers.serving_binary("docker", "gpu")
