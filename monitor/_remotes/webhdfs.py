@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
 import hdfs
@@ -45,6 +45,15 @@ class WebHdfsRemote(Remote):
         mark = _mark(status)
         if self._seen is None or self._seen.mark != mark:
             content = b"".join(self._read("read", path, 0, DONEFILE_LIMIT))
+            length = int(status["length"])
+            if len(content) != min(length, DONEFILE_LIMIT):
+                # HDFS sends what it has of a file that is still written, and calls that whole.
+                raise RemoteError(
+                    "read",
+                    self._where(path),
+                    f"{len(content)} bytes came, HDFS says {length}",
+                    "it may still be written; if not, check the DataNodes",
+                )
             after = self._status("read", path)
             if after is None or _mark(after) != mark:
                 raise RemoteError(
@@ -95,29 +104,35 @@ class WebHdfsRemote(Remote):
         self._stop.check()
         if self._client is None:
             options = self._options
+            session = Session(options.ca_file, options.proxy.reveal())
+            session.hooks["response"].append(_refuse)
             self._client = hdfs.InsecureClient(
                 options.webhdfs_url.reveal(),
                 user=options.hdfs_user or None,
                 timeout=options.timeout,
-                session=Session(options.ca_file, options.proxy.reveal()),
+                session=session,
             )
         return self._client
 
     def _where(self, path: str) -> str:
         return f"{self._options.webhdfs_url}{path}"
 
-    @contextmanager
+    @contextlib.contextmanager
     def _guard(self, operation: str, path: str) -> Iterator[None]:
         try:
             yield
         except hdfs.HdfsError as error:
             hint = "check --remote_path"
-            text = str(error)
-            if "Authentication" in text or "401" in text:
-                hint = "for Kerberos use --type hdfs with a --hadoop_bin that has a ticket"
+            if error.exception == "AccessControlException":
+                hint = "check --hdfs_user and the permissions of --remote_path"
             raise RemoteError(
-                operation, self._where(path), text.partition("\n")[0], hint
+                operation, self._where(path), str(error).partition("\n")[0], hint
             ) from error
+        except requests.HTTPError as error:
+            hint = "check --webhdfs_url and that WebHDFS is up there"
+            if error.response is not None and error.response.status_code == 401:
+                hint = "for Kerberos use --type hdfs with a --hadoop_bin that has a ticket"
+            raise RemoteError(operation, self._where(path), error, hint) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             from .general import _cause
 
@@ -128,9 +143,13 @@ class WebHdfsRemote(Remote):
     def _status(self, operation: str, path: str) -> Optional[dict[str, Any]]:
         with self._guard(operation, path):
             try:
-                status: Optional[dict[str, Any]] = self._connected().status(path, strict=False)
-                if status is not None:
-                    int(status["length"])
+                status: dict[str, Any] = self._connected().status(path)
+                int(status["length"])
+            except hdfs.HdfsError as error:
+                # Any other refusal says nothing about the file.
+                if error.exception != "FileNotFoundException":
+                    raise
+                return None
             except (KeyError, TypeError, ValueError) as error:
                 # A proxy's page, or another service.
                 raise RemoteError(
@@ -139,7 +158,7 @@ class WebHdfsRemote(Remote):
                     "the answer is not WebHDFS's",
                     "check --webhdfs_url",
                 ) from error
-        if status is not None and status.get("type") == "DIRECTORY":
+        if status.get("type") == "DIRECTORY":
             raise RemoteError(
                 operation, self._where(path), "it is a folder", "check --remote_donefile_name"
             )
@@ -154,6 +173,20 @@ class WebHdfsRemote(Remote):
                 for chunk in chunks:
                     self._stop.check()
                     yield chunk
+
+
+def _refuse(answer: requests.Response, *_: Any, **__: Any) -> None:
+    """Raises ``HTTPError`` for a refusal that is not in WebHDFS's own form: of a web server, or of
+    Jetty before WebHDFS is asked. The library would make the page's bytes the reason."""
+    code = answer.status_code
+    if code < 400:
+        return
+    if code != 401:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            told = answer.json()["RemoteException"]
+            if isinstance(told["exception"], str) and isinstance(told["message"], str):
+                return
+    raise requests.HTTPError(f"the server answered {code} {answer.reason}".strip(), response=answer)
 
 
 def _mark(status: dict[str, Any]) -> str:

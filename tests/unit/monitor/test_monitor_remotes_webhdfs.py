@@ -1,0 +1,146 @@
+"""WebHDFS: what an answer that is not the wanted one means, against a server that gives it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor import _log
+from monitor._remotes.base import Remote
+from monitor.errors import RemoteError
+
+from .answers import Answer, Answers
+from .fixtures import closing_all
+from .kinds import make
+
+DONEFILE = "/webhdfs/v1/donefile"
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
+    yield
+    _log.logger.handlers.clear()
+
+
+@pytest.fixture
+def server() -> Iterator[Answers]:
+    server = Answers()
+    with closing_all(server):
+        yield server
+
+
+@pytest.fixture
+def remote(server: Answers, tmp_path: Path) -> Iterator[Remote]:
+    with make(tmp_path / "local", type="webhdfs", webhdfs_url=server.url) as made:
+        yield made
+
+
+def refusal(code: int, exception: str, message: str) -> Answer:
+    """As HDFS says no."""
+    told = {"exception": exception, "javaClassName": f"java.{exception}", "message": message}
+    body = json.dumps({"RemoteException": told}).encode()
+    return Answer(code, body, {"Content-Type": "application/json"})
+
+
+def page(code: int, title: str) -> Answer:
+    """As a web server, or Jetty in front of HDFS, says no."""
+    body = f"<html><head><title>{title}</title></head><body><h2>{title}</h2></body></html>"
+    return Answer(code, body.encode(), {"Content-Type": "text/html"})
+
+
+def status(length: int, modified: int = 1) -> Answer:
+    told = {"type": "FILE", "fileId": 7, "modificationTime": modified, "length": length}
+    return Answer(200, json.dumps({"FileStatus": told}).encode())
+
+
+def holds(server: Answers, content: bytes, modified: int = 1) -> None:
+    server.by_path[DONEFILE] = status(len(content), modified)
+    server.by_path[f"{DONEFILE}?OPEN"] = Answer(200, content)
+
+
+def test_only_hdfs_s_own_word_makes_a_file_absent(server: Answers, remote: Remote) -> None:
+    server.otherwise = refusal(404, "FileNotFoundException", "File does not exist: /donefile")
+    assert remote.look("donefile") is None
+    with pytest.raises(RemoteError, match="no such file"):
+        remote.open("donefile")
+
+
+DENIED = "Permission denied: user=me, access=EXECUTE, inode=/base"
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause", "hint"),
+    [
+        (refusal(403, "AccessControlException", DENIED), "user=me, access=EXECUTE", "--hdfs_user"),
+        (refusal(500, "IOException", "trouble"), "trouble", ""),
+        (refusal(503, "ServerTooBusyException", "come later"), "come later", ""),
+        (page(403, "Forbidden"), "the server answered 403", ""),
+        (page(404, "Not Found"), "the server answered 404", "--webhdfs_url"),
+        (page(500, "Oops"), "the server answered 500", ""),
+        (page(503, "Busy"), "the server answered 503", ""),
+        (Answer(502), "the server answered 502", ""),
+        (Answer(404, b'{"error": "no route"}'), "the server answered 404", "--webhdfs_url"),
+        (Answer(500, b'{"RemoteException": null}'), "the server answered 500", ""),
+        (Answer(500, b"[]"), "the server answered 500", ""),
+    ],
+    ids=lambda value: None if isinstance(value, Answer) else value[:24].replace(" ", "-"),
+)
+def test_what_webhdfs_refuses_is_no_absent_file(
+    server: Answers, remote: Remote, answer: Answer, cause: str, hint: str
+) -> None:
+    server.otherwise = answer
+    for attempt in (remote.look, remote.open, lambda name: remote.tree(name, 9)):
+        with pytest.raises(RemoteError) as caught:
+            attempt("donefile")
+        assert cause in caught.value.cause
+        assert "no such file" not in str(caught.value)
+        assert hint in caught.value.hint
+
+
+def test_a_refusal_to_hand_out_the_bytes_is_said_in_hdfs_s_words(
+    server: Answers, remote: Remote
+) -> None:
+    holds(server, b"content")
+    server.by_path[f"{DONEFILE}?OPEN"] = refusal(403, "AccessControlException", DENIED)
+    with pytest.raises(RemoteError, match="user=me"):
+        remote.look("donefile")
+    server.by_path[f"{DONEFILE}?OPEN"] = Answer(502)
+    with pytest.raises(RemoteError, match="the server answered 502"):
+        b"".join(remote.open("donefile").chunks)
+
+
+def test_kerberos_is_named_with_the_way_that_speaks_it(server: Answers, remote: Remote) -> None:
+    server.otherwise = page(401, "Authentication required")
+    server.otherwise.headers["WWW-Authenticate"] = "Negotiate"
+    with pytest.raises(RemoteError, match=r"401.*for Kerberos use --type hdfs"):
+        remote.look("donefile")
+
+
+def test_a_donefile_of_which_less_or_more_comes_than_hdfs_says_is_not_believed(
+    server: Answers, remote: Remote
+) -> None:
+    """A file whose writer is still open lists with length 0, and is read short without a word."""
+    holds(server, b"whole")
+    for came in (b"wh", b"", b"whole and more"):
+        server.by_path[f"{DONEFILE}?OPEN"] = Answer(200, came)
+        with pytest.raises(RemoteError, match=f"{len(came)} bytes came, HDFS says 5"):
+            remote.look("donefile")
+    holds(server, b"whole")
+    seen = remote.look("donefile")
+    assert seen is not None
+    assert seen.content == b"whole"
+
+
+def test_one_connection_serves_all_polls(server: Answers, remote: Remote) -> None:
+    for turn in range(3):
+        holds(server, b"release %d" % turn, turn)
+        seen = remote.look("donefile")
+        assert seen is not None
+        assert seen.content == b"release %d" % turn
+        assert b"".join(remote.open("donefile").chunks) == seen.content
+    assert server.connections == 1
