@@ -119,8 +119,7 @@ def ensure(
         base = ensure(image.on, say, allow)
     else:
         # Two runs at once must not bootstrap, nor build, the same image twice.
-        with (cache_dir("docker") / f"{image.suite}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with bases.locked(image.suite):
             base = bases.ensure(image.suite, say, allow)
     with (cache_dir("docker") / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

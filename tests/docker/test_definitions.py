@@ -1,6 +1,6 @@
 """What the image and compose files promise, as Compose and the engine read them.
 
-The first half needs neither: it reads the files themselves.
+The first part needs neither: it reads the files themselves. The last needs no engine.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import yaml  # type: ignore[import-untyped]
 from harness.containers import builder, compose, engine, images
 from harness.containers.packages import parse_names
 from harness.paths import repository_root
+from tests.docker.compose_only import needs_compose
 
 DOCKER = repository_root() / "docker"
 COMPOSE_FILES = ("compose.yaml", "example/compose.yaml")
@@ -132,7 +133,7 @@ for folder in sys.argv[1:]:
     assert engine.docker(*run, *folders) == ""
 
 
-# -- as Compose reads its files -------------------------------------------------------------------
+# -- as Compose reads its files, wherever there is one --------------------------------------------
 
 #: Every variable with a value that is found again.
 VARIABLES = {
@@ -265,13 +266,13 @@ ALL = [
 ]
 
 
-@pytest.mark.docker
+@needs_compose
 def test_the_compose_files_have_these_services_and_no_others() -> None:
     assert set(resolved("compose.yaml")) == set(HARNESS)
     assert set(resolved("example/compose.yaml")) == set(EXAMPLE)
 
 
-@pytest.mark.docker
+@needs_compose
 @pytest.mark.parametrize("service", HARNESS)
 def test_a_service_of_the_harness_has_its_ports_folders_command_and_image(service: str) -> None:
     ports, mounts, command, image = HARNESS[service]
@@ -283,7 +284,7 @@ def test_a_service_of_the_harness_has_its_ports_folders_command_and_image(servic
     assert definition["user"] == "1234:5678"
 
 
-@pytest.mark.docker
+@needs_compose
 @pytest.mark.parametrize(("file", "service"), ALL)
 def test_every_service_is_confined_and_its_log_bounded(file: str, service: str) -> None:
     definition = resolved(file)[service]
@@ -300,14 +301,14 @@ def test_every_service_is_confined_and_its_log_bounded(file: str, service: str) 
         assert [mount.partition(":")[0] for mount in definition["tmpfs"]] == ["/tmp"]
 
 
-@pytest.mark.docker
+@needs_compose
 @pytest.mark.parametrize("service", PROFILES)
 def test_the_vendors_image_is_given_a_health_check_as_it_has_none(service: str) -> None:
     check = resolved("compose.yaml")[service]["healthcheck"]
     assert check["test"] == ["CMD", "/bin/sh", "/opt/hot-loading/entrypoint.sh", "health"]
 
 
-@pytest.mark.docker
+@needs_compose
 def test_only_the_graphics_profile_reserves_a_gpu() -> None:
     for name, definition in resolved("compose.yaml").items():
         resources = definition.get("deploy", {}).get("resources", {})
@@ -321,7 +322,7 @@ def test_only_the_graphics_profile_reserves_a_gpu() -> None:
         assert gpu["count"] in ("all", -1)
 
 
-@pytest.mark.docker
+@needs_compose
 def test_the_ftp_password_comes_from_the_environment_alone() -> None:
     for name, definition in resolved("compose.yaml").items():
         text = yaml.safe_dump(definition)
@@ -330,7 +331,7 @@ def test_the_ftp_password_comes_from_the_environment_alone() -> None:
     assert environment["FTP_PASSWORD"] == "hush"
 
 
-@pytest.mark.docker
+@needs_compose
 def test_the_example_publishes_the_server_and_the_web_page_and_shares_one_volume() -> None:
     services = resolved("example/compose.yaml")
     found = {name: published(definition) for name, definition in services.items()}
