@@ -11,11 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from . import _kept, _live
+from . import _kept, _live, _state
 from ._fallback import recover
 from ._folder import ROLLBACK, Folder, remove
 from ._parser import Parser
-from ._state import Installed, read_hold, read_installed, read_quarantine, write_hold
+from ._state import Hold, Installed, read_hold, read_installed, read_quarantine
 from .errors import BadOption, MachineError
 
 
@@ -55,7 +55,7 @@ def _status(folder: Folder, given: argparse.Namespace) -> int:
         "swapped": installed.swapped,
         "time_file_second": _live.time_second(folder.live, given.local_timestamp_file),
         "monitor_running": _running(folder),
-        "held": hold.label if hold else None,
+        "held": hold.identity.label if hold else None,
         "quarantined": f"{bad.identity.label}: {bad.reason}" if bad else None,
         "kept": [
             _label(kept.installed) + (" (rolled back)" if kept.rolled_back else "")
@@ -85,12 +85,13 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
                 f"{wanted} is not kept beside {folder.live}; run the monitor with --keep N"
             )
         before = read_installed(folder.live)
-        staging, held = "", False
+        earlier = read_hold(folder.hold)
+        hold = _to_hold(folder, earlier, before)
+        staging = ""
         try:
-            if before.identity is not None and read_hold(folder.hold) is None:
+            if hold is not None:
                 # First the hold: cut off here, nothing has changed but that no pull happens.
-                write_hold(folder.hold, before.identity)
-                held = True
+                _state.write_hold(folder.hold, hold)
             now = time.time()
             second = _live.choose_second(folder.live, given.local_timestamp_file, now)
             staging = folder.staging_name(ROLLBACK)
@@ -102,7 +103,7 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
             _live.flush(everything)
             old = _live.swap(staging, folder.live, given.local_timestamp_file)
         except OSError as error:
-            _undo(folder, chosen, staging, held)
+            _undo(folder, chosen, staging, earlier)
             raise MachineError(
                 "roll back", folder.live, error, "mend that and try again"
             ) from error
@@ -115,17 +116,30 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
             # The rollback is done; a monitor that starts keeps what lies there.
             print(f"cannot put away {old}: {error.strerror}", file=sys.stderr)
     print(f"{folder.live} is {_label(state)} again, in place of {_label(before)}.")
-    print("What the donefile announces is held back until the donefile changes.")
+    if hold is None:
+        print("Nothing is held back, because no monitor has seen yet what the donefile announces.")
+    else:
+        print(f"{hold.identity.label}, as announced, is held back until the donefile changes.")
     return 0
 
 
-def _undo(folder: Folder, chosen: _kept.Kept, staging: str, held: bool) -> None:
-    """After a rollback that failed: the release is kept again, and what was announced not held."""
+def _to_hold(folder: Folder, earlier: Optional[Hold], before: Installed) -> Optional[Hold]:
+    """What the donefile announces, which may be pulled at this moment or waiting for its turn, and
+    not what is installed."""
+    seen = _state.read_announced(folder.announced) or (earlier and earlier.identity)
+    held = seen or before.identity
+    return None if held is None else Hold(held, before.identity)
+
+
+def _undo(folder: Folder, chosen: _kept.Kept, staging: str, earlier: Optional[Hold]) -> None:
+    """After a rollback that failed: the release is kept again, and held is what was before."""
     try:
         if staging and os.path.lexists(staging) and not os.path.lexists(chosen.path):
             os.rename(staging, chosen.path)
-        if held and os.path.lexists(chosen.path):
+        if os.path.lexists(chosen.path) and earlier is None:
             remove(folder.hold)
+        elif os.path.lexists(chosen.path) and earlier is not None:
+            _state.write_hold(folder.hold, earlier)
     except OSError as error:
         print(f"cannot undo the rollback: {error}; {staging} is kept", file=sys.stderr)
 

@@ -4,7 +4,7 @@ local_path/MODEL                      the live directory
 local_path/.MODEL.staging-ID          a release being completed (same filesystem)
 local_path/.MODEL.monitor/lock        held while a monitor runs
 local_path/.MODEL.monitor/swap.lock   held for a swap, by a monitor or a rollback
-local_path/.MODEL.monitor/…           quarantine.json, hold.json, kept/, ugi-….xml
+local_path/.MODEL.monitor/…           {quarantine,hold,announced}.json, kept/, ugi-….xml
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Folder:
         self.control = os.path.join(self.parent, f".{self.name}.monitor")
         self.quarantine = os.path.join(self.control, "quarantine.json")
         self.hold = os.path.join(self.control, "hold.json")
+        self.announced = os.path.join(self.control, "announced.json")
         self.kept = os.path.join(self.control, "kept")
         self._lock: Optional[IO[str]] = None
 

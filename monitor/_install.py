@@ -88,7 +88,8 @@ class Install:
         options, live = self._options, self._folder.live
         with self._folder.swapping(), self._hands:
             self._stop.check()
-            if read_hold(self._folder.hold) == identity:
+            hold = read_hold(self._folder.hold)
+            if hold is not None and hold.identity == identity:
                 return None
             self._recover()
             second = _live.choose_second(live, options.local_timestamp_file, now, self._last_second)

@@ -54,7 +54,7 @@ def rescue(folder: Folder) -> list[str]:
             remove(path)
             continue
         identity = read_installed(path).identity
-        rolled_back = identity is not None and identity == hold
+        rolled_back = identity is not None and hold is not None and identity == hold.replaced
         add(folder, path, sys.maxsize, rolled_back=rolled_back)
     return found
 

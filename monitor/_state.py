@@ -1,8 +1,9 @@
 """What the monitor remembers, as small JSON files, each written whole or not at all.
 
 ``.monitor-state.json`` lies in the live directory, so that it changes in the same exchange as the
-release it speaks of. ``hold.json`` and ``quarantine.json`` lie beside it in the monitor's own
-folder. A file that is missing or damaged reads as None: the worst that follows is one pull.
+release it speaks of. ``announced.json``, ``hold.json`` and ``quarantine.json`` lie beside it in the
+monitor's own folder. A file that is missing or damaged reads as None: the worst that follows is one
+pull.
 """
 
 from __future__ import annotations
@@ -109,13 +110,35 @@ def write_quarantine(path: str, bad: Quarantine) -> None:
     )
 
 
-def read_hold(path: str) -> Optional[Identity]:
-    """The announced release that a rollback holds back."""
+@dataclass(frozen=True)
+class Hold:
+    """What a rollback holds back (``identity``), and the release that it takes out of service,
+    which is another one when a newer release was announced and not yet installed."""
+
+    identity: Identity
+    replaced: Optional[Identity] = None
+
+
+def read_hold(path: str) -> Optional[Hold]:
+    content = read_json(path)
+    identity = Identity.from_json(content.get("identity")) if content else None
+    if content is None or identity is None:
+        return None
+    return Hold(identity, Identity.from_json(content.get("replaced")))
+
+
+def write_hold(path: str, hold: Hold) -> None:
+    replaced = None if hold.replaced is None else hold.replaced.to_json()
+    write_json(path, {"identity": hold.identity.to_json(), "replaced": replaced})
+
+
+def read_announced(path: str) -> Optional[Identity]:
+    """What the donefile announced when a monitor last looked."""
     content = read_json(path)
     return Identity.from_json(content.get("identity")) if content else None
 
 
-def write_hold(path: str, identity: Identity) -> None:
+def write_announced(path: str, identity: Identity) -> None:
     write_json(path, {"identity": identity.to_json()})
 
 

@@ -21,7 +21,15 @@ from ._options import Options
 from ._pull import Puller
 from ._remotes.base import Remote, Sighting, Stop, Stopped
 from ._schedule import Backoff, settle_left
-from ._state import Quarantine, read_hold, read_installed, read_quarantine, write_quarantine
+from ._state import (
+    Quarantine,
+    read_announced,
+    read_hold,
+    read_installed,
+    read_quarantine,
+    write_announced,
+    write_quarantine,
+)
 from .errors import BadOption, MachineError, MonitorError, ReleaseError, RemoteError
 from .manifest import Manifest
 
@@ -179,15 +187,19 @@ class Watch:
             self.figures.release = installed.identity.release
         quarantine = read_quarantine(self.folder.quarantine)
         if identity is not None:
+            # For a rollback, which may come while it is pulled; so before anything else.
+            if read_announced(self.folder.announced) != identity:
+                write_announced(self.folder.announced, identity)
             self._end_hold(identity)
             if identity != self._failed:
                 # What failed is no longer announced: its pause says nothing about this one.
                 self._failed = None
                 self._backoff.clear()
+        hold = read_hold(self.folder.hold)
         event = judge(
             identity,
             installed=installed.identity,
-            held=read_hold(self.folder.hold),
+            held=hold.identity if hold else None,
             quarantined=quarantine is not None
             and quarantine.covers(
                 identity, self._rules(), self._clock(), self.options.quarantine_retry
@@ -294,7 +306,7 @@ class Watch:
 
     def _end_hold(self, identity: Identity) -> None:
         hold = read_hold(self.folder.hold)
-        if hold is not None and hold != identity:
+        if hold is not None and hold.identity != identity:
             logger.warning("the donefile changed: the rollback's hold ends")
             remove(self.folder.hold)
 

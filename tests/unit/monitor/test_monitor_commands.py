@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from .fixtures import MODEL, Site
+from monitor._machine import Event
+
+from .fixtures import MODEL, TARBALL, Site
 from .processes import ROOT, Here, Start, general
+from .stepping import MakeWatch, live, poll, release_in
 
 
 @pytest.fixture
@@ -102,13 +105,18 @@ def test_a_rollback_that_fails_loses_nothing_and_holds_nothing(
 
 
 @pytest.mark.parametrize("moment", ["before the swap", "after the swap"])
+@pytest.mark.parametrize("newer", [False, True], ids=["", "a newer one is announced"])
 def test_a_rollback_that_is_killed_loses_nothing_that_was_kept(
-    here: Here, site: Site, tmp_path: Path, moment: str
+    here: Here, site: Site, tmp_path: Path, moment: str, newer: bool
 ) -> None:
     where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
     for number in (1, 2):
         site.publish(number)
         assert here(*general(site, tmp_path), "--once", "--keep=5")[0] == 0
+    if newer:
+        site.publish(3)
+        (site.root / TARBALL).unlink()
+        assert here(*general(site, tmp_path), "--once", "--keep=5")[0] == 2
     script = (
         "import os, signal, sys\nfrom monitor.__main__ import main\nmoment = sys.argv[1]\n"
         "def kill(event, args):\n"
@@ -128,6 +136,89 @@ def test_a_rollback_that_is_killed_loses_nothing_that_was_kept(
         kept, live = ("release 2 (rolled back)", "release 1")
     assert (facts["installed"], facts["kept"]) == (live, [kept])
     assert not list((tmp_path / "local").glob(".*.staging-*"))
+
+
+def rolled_back(here: Here, tmp_path: Path) -> str:
+    where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
+    code, out, err = here("rollback", *where)
+    assert code == 0, err
+    return out
+
+
+def test_a_rollback_while_a_newer_release_is_pulled_holds_that_one_back(
+    here: Here, watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    one = watch(keep="5")
+    for number in (1, 2):
+        site.publish(number)
+        assert poll(one) is Event.SWAPPED
+    site.publish(3)
+    said: list[str] = []
+    site.during_get = lambda: said.append(rolled_back(here, tmp_path))
+    assert poll(one) is Event.HELD
+    assert "release 3, as announced, is held back" in said[0]
+    assert release_in(live(tmp_path)) == 1
+    site.during_get = None
+    assert poll(one) is Event.HELD
+    site.publish(4)
+    assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("reason", ["settle", "back-off"])
+def test_a_rollback_while_a_newer_release_waits_holds_that_one_back(
+    here: Here, watch: MakeWatch, site: Site, tmp_path: Path, reason: str
+) -> None:
+    settle = {"settle": "1000"} if reason == "settle" else {}
+    now = [1_800_000_000.0]
+    one = watch(keep="5", clock=lambda: now[0], **settle)
+    for number in (1, 2):
+        site.publish(number)
+        assert poll(one) is Event.SWAPPED
+        now[0] += 1001
+    now[0] -= 1001
+    site.publish(3)
+    packed = (site.root / TARBALL).read_bytes()
+    if reason == "back-off":
+        (site.root / TARBALL).unlink()
+    assert poll(one) is (Event.SETTLING if settle else Event.REMOTE_FAILED)
+    assert "release 3, as announced" in rolled_back(here, tmp_path)
+    site.put(TARBALL, packed)
+    now[0] += 1001
+    assert poll(one) is Event.HELD
+    assert release_in(live(tmp_path)) == 1
+
+
+def test_a_rollback_of_a_release_that_nobody_announced_says_that_nothing_is_held(
+    here: Here, watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    one = watch(keep="5")
+    for number in (1, 2):
+        site.publish(number)
+        poll(one)
+    # As after a stock monitor, which says nothing of what it installs.
+    (live(tmp_path) / ".monitor-state.json").unlink()
+    (tmp_path / "local" / f".{MODEL}.monitor" / "announced.json").unlink()
+    assert "Nothing is held back" in rolled_back(here, tmp_path)
+
+
+def test_a_second_rollback_that_fails_leaves_the_hold_of_the_first(
+    here: Here, watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    one = watch(keep="5")
+    for number in (1, 2, 3):
+        site.publish(number)
+        poll(one)
+    rolled_back(here, tmp_path)
+    control = tmp_path / "local" / f".{MODEL}.monitor"
+    before = (control / "hold.json").read_text()
+    oldest = min((control / "kept").iterdir())
+    (oldest / "fluid_time_file").unlink()
+    (oldest / "fluid_time_file").mkdir()
+    where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
+    assert here("rollback", *where)[0] == 1
+    assert (control / "hold.json").read_text() == before
+    assert poll(one) is Event.HELD
 
 
 def test_a_rollback_with_nothing_kept_is_one_sentence(

@@ -313,7 +313,7 @@ while killed and number < 300:
     found = _kept.listed(Folder(str(live)))
     assert all(one.installed.identity for one in found), (where, found)
     kept = [one.installed.identity.release for one in found]
-    held = hold.release if hold else None
+    held = hold.identity.release if hold else None
     # Gone back to 1 with 2 held; or still 2, and 1 is kept.
     done = release == 1 and held == 2
     assert done or (release == 2 and kept == [1]), (where, release, held, kept)

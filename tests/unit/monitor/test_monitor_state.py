@@ -12,7 +12,7 @@ import pytest
 
 from monitor import _state
 from monitor._machine import Identity
-from monitor._state import Installed, Quarantine
+from monitor._state import Hold, Installed, Quarantine
 
 ONE = Identity("one", 1)
 RULES = "rules"
@@ -96,8 +96,24 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
 
 def test_a_hold_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = str(tmp_path / "hold.json")
-    _state.write_hold(path, ONE)
-    assert _state.read_hold(path) == ONE
+    for hold in (Hold(ONE), Hold(ONE, Identity("two"))):
+        _state.write_hold(path, hold)
+        assert _state.read_hold(path) == hold
+
+
+def test_what_is_odd_in_a_hold_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "hold.json"
+    path.write_text('{"replaced": {"key": "one", "release": 1}}')
+    assert _state.read_hold(str(path)) is None
+    path.write_text('{"identity": {"key": "one", "release": 1}, "replaced": "two"}')
+    assert _state.read_hold(str(path)) == Hold(ONE)
+
+
+def test_what_is_announced_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = str(tmp_path / "announced.json")
+    assert _state.read_announced(path) is None
+    _state.write_announced(path, ONE)
+    assert _state.read_announced(path) == ONE
 
 
 @pytest.mark.parametrize("until", [None, 1_800_000_000.0, 1_800_000_000])
@@ -160,7 +176,9 @@ def test_a_quarantine_covers_no_other_release_and_no_other_rules() -> None:
 
 
 def test_what_is_remembered_are_values_that_nobody_can_change() -> None:
-    for value, name in ((Installed(), "second"), (Quarantine(ONE, "", None, ""), "until")):
+    for value, name in (
+        (Installed(), "second"), (Quarantine(ONE, "", None, ""), "until"), (Hold(ONE), "replaced"),
+    ):  # fmt: skip
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, name, 1)
 
