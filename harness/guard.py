@@ -31,8 +31,12 @@ KILL_S = 5.0
 
 
 def descendants(root: int) -> list[int]:
-    """Process ids of all living descendants of ``root``, from /proc (proc(5), stat field 4)."""
-    children: dict[int, list[int]] = {}
+    """Process ids of all living descendants of ``root``, from /proc (proc(5), stat field 4).
+
+    The children of each come in the order in which they were started (field 22): a guard's own
+    command before the orphans it is handed later, whose process ids may be lower.
+    """
+    children: dict[int, list[tuple[int, int]]] = {}
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -42,11 +46,11 @@ def descendants(root: int) -> list[int]:
         except OSError:
             continue
         if fields[0] != "Z":
-            children.setdefault(int(fields[1]), []).append(int(name))
+            children.setdefault(int(fields[1]), []).append((int(fields[19]), int(name)))
     found: list[int] = []
     todo = [root]
     while todo:
-        for child in children.get(todo.pop(), []):
+        for _, child in sorted(children.get(todo.pop(), [])):
             found.append(child)
             todo.append(child)
     return found

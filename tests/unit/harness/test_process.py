@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import guard
 from harness.errors import Failed
 from harness.process import Process, marked
 from harness.waits import wait_for
@@ -25,6 +26,14 @@ def state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "Z"
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def alive(pid: int) -> bool:
@@ -88,7 +97,9 @@ process = Process("inner", [sys.executable, "-c", {SLEEPS!r}], log=Path({str(tmp
 process.start()
 wait_for(lambda: "up" in process.log.read_text(), "the command to print", 20)
 print(*process.pids, flush=True)
-time.sleep(300)
+# In steps: a signal that comes just before a long sleep would be seen only behind it.
+for _ in range(3000):
+    time.sleep(0.1)
 """
     with subprocess.Popen(
         [sys.executable, "-c", code],
@@ -112,8 +123,7 @@ time.sleep(300)
 def test_nothing_is_left_when_the_guard_itself_is_killed(tmp_path: Path) -> None:
     process = command(tmp_path)
     pids = started(process)
-    (guard,) = {int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1])}
-    os.kill(guard, signal.SIGKILL)
+    os.kill(parent(pids[0]), signal.SIGKILL)
     wait_for(lambda: not process.running, "the guard to be gone", 10)
     assert alive(pids[1]), "the daemon outlives the guard"
     process.stop()
@@ -136,6 +146,21 @@ while time.monotonic() < end:
     mark = process._mark
     process.stop()
     wait_for(lambda: not marked(mark), "all of it to be gone", 10)
+
+
+def test_the_command_comes_before_the_orphans_that_were_started_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphans = "import subprocess, time; subprocess.run(['sh', '-c', 'sleep 300 &']); "
+    with command(tmp_path, orphans + "print('up', flush=True); time.sleep(300)") as process:
+        wait_for(lambda: "up" in process.log.read_text(), "the command to print", 20)
+        (first,) = [pid for pid in process.pids if "python" in command_line(pid)]
+        (orphan,) = [pid for pid in process.pids if pid != first]
+        assert parent(orphan) == parent(first)
+        # As after a wrap of the process ids, where the orphan's is the lower.
+        monkeypatch.setattr(guard.os, "listdir", lambda _: [str(orphan), str(first)])
+        assert process.pids == [first, orphan]
+        monkeypatch.undo()
 
 
 def test_the_exit_code_is_the_commands(tmp_path: Path) -> None:
