@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional, Union
 from xml.sax.saxutils import escape
 
 from .. import manifest
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _ABSENT = re.compile(r"no such file or directory|does not exist", re.IGNORECASE)
 # log4j lines and the JVM's own notices are not the reason why a command failed.
 _NOISE = re.compile(r"(^\d{4}-\d\d-\d\d |^\d\d/\d\d/\d\d |^\s*at |WARN|INFO|SLF4J|OpenJDK|log4j)")
+# A JVM needs seconds before it says anything at all.
+_START_S = 10.0
 _STAT = "%Y %b"
 
 
@@ -110,11 +112,15 @@ class HadoopRemote(Remote):
         return found
 
     def fetch_tree(self, name: str, target: str) -> bool:
-        """One JVM for the whole folder instead of one for each file."""
+        """One JVM for the whole folder instead of two for each file, unless a rate is asked for,
+        to which ``-get`` cannot be held."""
+        if self._options.rate_limit:
+            return False
         path = join(self._base, name)
-        code, _, err = self._run("pull", path, ["-get", path, target])
+        # It says nothing while it copies: what shows that it is alive is what it writes.
+        code, _, err = self._run("pull", path, ["-get", path, target], lambda: _size(target))
         if code != 0:
-            if _ABSENT.search(err.decode("utf-8", "replace")):
+            if _absent(err, path):
                 raise self._missing(path)
             raise RemoteError("pull", path, _why(err, code), _HINT)
         return True
@@ -186,12 +192,18 @@ class HadoopRemote(Remote):
         return self._process
 
     def _output(
-        self, process: subprocess.Popen[bytes], path: str, errors: bytearray
+        self,
+        process: subprocess.Popen[bytes],
+        path: str,
+        errors: bytearray,
+        progress: Callable[[], object] = lambda: None,
     ) -> Iterator[bytes]:
-        """Standard output as it comes; standard error is gathered; silence has an end."""
+        """Standard output as it comes; standard error is gathered; silence has an end, unless
+        ``progress`` gives something else than at the last time that it was asked."""
         assert process.stdout is not None
         assert process.stderr is not None
         quiet_since = time.monotonic()
+        reached = progress()
         with selectors.DefaultSelector() as ready:
             ready.register(process.stdout, selectors.EVENT_READ)
             ready.register(process.stderr, selectors.EVENT_READ)
@@ -207,8 +219,11 @@ class HadoopRemote(Remote):
                         quiet_since = time.monotonic()
                     elif len(errors) < CHUNK:
                         errors += chunk
-                # A JVM needs seconds before it says anything at all.
-                if time.monotonic() - quiet_since > self._options.timeout + 10.0:
+                if time.monotonic() - quiet_since > self._options.timeout + _START_S:
+                    before, reached = reached, progress()
+                    if reached != before:
+                        quiet_since = time.monotonic()
+                        continue
                     raise RemoteError(
                         "read", path, "hadoop fs was silent for longer than the time-out", _HINT
                     )
@@ -229,11 +244,17 @@ class HadoopRemote(Remote):
             process.wait()
             self._process = None
 
-    def _run(self, operation: str, path: str, words: list[str]) -> tuple[int, bytes, bytes]:
+    def _run(
+        self,
+        operation: str,
+        path: str,
+        words: list[str],
+        progress: Callable[[], object] = lambda: None,
+    ) -> tuple[int, bytes, bytes]:
         errors = bytearray()
         with self._running(operation, path, words) as process:
             out = bytearray()
-            for chunk in self._output(process, path, errors):
+            for chunk in self._output(process, path, errors, progress):
                 out += chunk
             code = process.wait()
         logger.debug("resp: %s", bytes(out[:200]).decode("utf-8", "replace").strip())
@@ -243,7 +264,7 @@ class HadoopRemote(Remote):
         code, out, err = self._run("check", path, ["-stat", _STAT, path])
         if code == 0:
             return out.decode("utf-8", "replace").strip()
-        if _ABSENT.search(err.decode("utf-8", "replace")):
+        if _absent(err, path):
             return None
         raise RemoteError(operation, path, _why(err, code), _HINT)
 
@@ -251,7 +272,7 @@ class HadoopRemote(Remote):
         code, out, err = self._run("check", path, ["-cat", path])
         if code == 0:
             return out[:DONEFILE_LIMIT]
-        if _ABSENT.search(err.decode("utf-8", "replace")):
+        if _absent(err, path):
             return None
         raise RemoteError("read", path, _why(err, code), _HINT)
 
@@ -261,7 +282,7 @@ class HadoopRemote(Remote):
             yield from self._output(process, path, errors)
             code = process.wait()
         if code != 0:
-            if _ABSENT.search(errors.decode("utf-8", "replace")):
+            if _absent(errors, path):
                 raise self._missing(path)
             raise RemoteError("pull", path, _why(bytes(errors), code), _HINT)
 
@@ -273,6 +294,26 @@ class HadoopRemote(Remote):
 
 
 _HINT = "check --hadoop_bin, --fs_name and that HDFS is up"
+
+
+def _absent(errors: Union[bytes, bytearray], path: str) -> bool:
+    """Whether the shell's own command says of ``path`` that there is no such file.
+
+    Not whether anything is missing: a launcher without its Java says that with the same words.
+    """
+    said = rf"(cat|get|ls|stat): (.*[\s`'\"])?([\w-]+://[^/\s]*)?{re.escape(path)}(?![\w/-]|\.\w)"
+    lines = errors.decode("utf-8", "replace").splitlines()
+    return any(re.match(said, line) and _ABSENT.search(line) for line in lines)
+
+
+def _size(folder: str) -> int:
+    """Bytes of all files below ``folder``, into which another process writes and renames."""
+    size = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                size += os.lstat(os.path.join(where, name)).st_size
+    return size
 
 
 def _why(errors: bytes, code: int) -> str:
