@@ -81,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--remotes",
         help="which of http, ftp, hdfs (a hadoop command), webhdfs (only for a monitor that knows "
-        "--type webhdfs); default: those of the monitor's file, else http,ftp,hdfs",
+        "--type webhdfs), fsspec (--type fsspec); default: those of the monitor's file, else "
+        "http,ftp,hdfs",
     )
     add(
         "--scenarios",

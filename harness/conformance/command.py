@@ -41,6 +41,7 @@ OPTIONS = (
     "webhdfs_url",
     "hdfs_user",
     "http_token",
+    "remote_url",
 )
 _PLACE = re.compile(r"\{([A-Za-z_]+)\}")
 

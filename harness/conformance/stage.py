@@ -139,10 +139,10 @@ class Stage:
 
     # --- publishing ----------------------------------------------------------------------
 
-    def upload(self, release: Release) -> None:
+    def upload(self, release: Release, second: Optional[int] = None) -> None:
         """The tarball alone."""
         self.know(release)
-        self.remote.put(MODEL_NAME, release.tarball)
+        self.remote.put(MODEL_NAME, release.tarball, second=second)
         self.observed.published.append(Publication(time.monotonic(), release.label, False))
 
     def announce(
@@ -297,7 +297,7 @@ class Stage:
         self.let_time_pass(count * self.poll_s + 1.0, self.alive)
 
     def watch_pull(self, release: Release) -> None:
-        """Before the monitor starts: ``expect_pull`` will wait for this release.
+        """From now on: ``expect_pull`` will wait for this release.
 
         The end of the tarball is looked for on the wire: what polls of the donefile bring adds up
         to any size. Of an empty tarball nothing can be seen but that there is traffic.
@@ -306,7 +306,7 @@ class Stage:
         self._pull_end = release.tarball[-_TAIL:]
         self.place.seek(self._pull_end)
 
-    def expect_pull(self) -> None:
+    def expect_pull(self, within: Optional[float] = None) -> None:
         """Waits until the release of ``watch_pull`` has come down to its end."""
 
         def pulled() -> bool:
@@ -314,7 +314,7 @@ class Stage:
                 return self.place.found()
             return self.place.traffic() > self._before_pull
 
-        self.expect(pulled, "the tarball to be pulled")
+        self.expect(pulled, "the tarball to be pulled", within)
 
     def let_time_pass(self, seconds: float, alive: Optional[Callable[[], None]] = None) -> None:
         """Watches for so long, whether the monitor runs or not unless ``alive`` says so."""

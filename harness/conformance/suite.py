@@ -28,7 +28,7 @@ from .settings import Settings
 from .stage import NotMet, Stage
 
 # How many scenarios ``--short`` draws on each remote: a poll of HDFS is a JVM.
-_DRAWN = {"http": 14, "ftp": 8, "webhdfs": 4, "hdfs": 3}
+_DRAWN = {"http": 14, "ftp": 8, "webhdfs": 4, "fsspec": 4, "hdfs": 3}
 SUITE_FAILED = "the suite itself failed: "
 
 

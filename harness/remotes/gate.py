@@ -192,6 +192,8 @@ class _Connection:
         port: int,
         gate: Gate,
     ) -> None:
+        # An FTP client sends ABOR as urgent data, which would be dropped here (tcp(7)).
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self._reader = reader
         self._client = writer
         self._service: Optional[asyncio.StreamWriter] = None

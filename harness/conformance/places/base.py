@@ -60,12 +60,14 @@ class Place(ABC):
 
     ``interval_s``: the least polling interval that a monitor is given here, in seconds;
     ``poll_s``: what one poll costs beside that (a JVM); ``install_s``: the same for a whole
-    installation, which takes several. ``length``: how long a scenario takes here, roughly, as a
-    multiple of what it takes over HTTP.
+    installation, which takes several. ``stop_at``: the byte of a connection at which a pull is
+    stopped, far from what one brings that only looks at the donefile. ``length``: how long a
+    scenario takes here, roughly, as a multiple of what it takes over HTTP.
     """
 
     name: str
     interval_s: float = 0.0
+    stop_at: int = 1 << 20
     poll_s: float = 0.0
     install_s: float = 0.0
     length: float = 1.0

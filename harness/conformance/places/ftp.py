@@ -19,20 +19,22 @@ if TYPE_CHECKING:
 
 
 class FtpFolder(Folder):
-    """A folder of the user's; ``disk`` is where the server keeps it.
+    """A folder of the user's; ``disk`` is where the server keeps it, ``login`` has upstream's
+    options for who uploads.
 
     Times are set on the server's disk: the server does not let users change them.
     """
 
-    def __init__(self, path: str, disk: Path, options: Mapping[str, str]) -> None:
+    def __init__(self, path: str, disk: Path, login: Mapping[str, str]) -> None:
         self.path = path
         self.disk = disk
-        self.options = options
+        self.login = login
+        self.options = login
 
     def _connect(self) -> ftplib.FTP:
         ftp = ftplib.FTP(timeout=10)
-        ftp.connect(self.options["ftp_host"], int(self.options["ftp_port"]))
-        ftp.login(self.options["ftp_username"], self.options["ftp_password"])
+        ftp.connect(self.login["ftp_host"], int(self.login["ftp_port"]))
+        ftp.login(self.login["ftp_username"], self.login["ftp_password"])
         ftp.cwd(self.path)
         return ftp
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ...remotes.hdfs import LocalHdfs
 from .base import Folder
-from .local import LocalPlace
+from .local import LocalPlace, as_mapping
 
 if TYPE_CHECKING:
     from ..stage import Stage
@@ -82,6 +82,11 @@ class HdfsPlace(LocalPlace):
     def _make_folder(self, name: str, options: Mapping[str, str]) -> HdfsFolder:
         self._hdfs.client.makedirs(f"/{name}")
         return HdfsFolder(f"/{name}", self._hdfs.client, options)
+
+    @property
+    def as_afs(self) -> Mapping[str, str]:
+        """The options that point a monitor of upstream's other type for it to the newest folder."""
+        return as_mapping(self._hdfs.monitor_options("afs"))
 
     @contextlib.contextmanager
     def refusing(self, stage: Stage) -> Iterator[Callable[[], int]]:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,6 +42,15 @@ class HttpFolder(Folder):
         if second is not None:
             os.utime(beside, (second, second))
         os.replace(beside, self.path / name)
+
+    def put_folder(self, name: str, members: Mapping[str, bytes]) -> None:
+        beside, target = self.path / f".{name}.part", self.path / name
+        for path, data in members.items():
+            (beside / path).parent.mkdir(parents=True, exist_ok=True)
+            (beside / path).write_bytes(data)
+        # A folder is not renamed over another: it is gone for a moment.
+        shutil.rmtree(target, ignore_errors=True)
+        beside.rename(target)
 
     def remove(self, name: str) -> None:
         (self.path / name).unlink()

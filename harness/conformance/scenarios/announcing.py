@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import judge, packing
+from ..places.hdfs import HdfsPlace
 from ..places.http import bare_server
 from ..releases import DONEFILE_NAME, MODEL_NAME
 from ..stage import Stage
@@ -304,7 +305,6 @@ class FolderRelease(Scenario):
     name = "folder-release"
     title = "A release that is a folder at the remote, not a tarball, arrives."
     loss = "A producer that uploads the model as it is cannot be used."
-    places = frozenset({"ftp", "hdfs", "webhdfs"})
     claims = (
         _WHOLE,
         judge.each_was_live("release 1", "release 2"),
@@ -329,6 +329,28 @@ class FolderRelease(Scenario):
             stage.expect_live(release)
 
 
+class TypeAfs(Scenario):
+    name = "type-afs"
+    title = "With --type afs, its file system named by --fs_name, releases arrive as with hdfs."
+    loss = "Who watches AFS, as the hot-loading page describes it, gets no models."
+    places = frozenset({"hdfs"})
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        assert isinstance(stage.place, HdfsPlace)
+        stage.options.update(stage.place.as_afs)
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.publish(stage.releases[2], second=_later(stage))
+        stage.expect_live(stage.releases[2])
+
+
 SCENARIOS: tuple[type[Scenario], ...] = (
     HappyPath,
     EmptyDonefile,
@@ -345,4 +367,5 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     OtherPackers,
     BareServer,
     FolderRelease,
+    TypeAfs,
 )

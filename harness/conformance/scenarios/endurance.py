@@ -17,9 +17,8 @@ from .base import Scenario
 _SHORT_COUNT = 60
 # Where every command is a JVM: a thousand releases would be two hours of them.
 _JVM_COUNT = 25
-# A pull that is stopped in its middle (bytes): no buffer between two programs holds the rest.
+# Of a pull that is stopped in its middle (bytes): no buffer between two programs holds the rest.
 _PULL_SIZE = 3 << 20
-_STOP_AT = 1 << 20
 # Of a tarball, enough to be found nowhere else (bytes).
 _BEGINNING = 64
 # What may grow: allocators keep some; a leak of one release is 16 KiB and more.
@@ -102,7 +101,7 @@ class SecondMonitorInPull(Scenario):
     def act(self, stage: Stage) -> None:
         release = stage.releases[1].padded(_PULL_SIZE, stage.settings.seed)
         stage.publish(release)
-        stage.place.silent_after(_STOP_AT)
+        stage.place.silent_after(stage.place.stop_at)
         stage.start_monitor()
         stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
         # It stands still as well: that its time-outs run out meanwhile is another scenario.
@@ -133,7 +132,7 @@ class StopsAtOnce(Scenario):
 
     def act(self, stage: Stage) -> None:
         stage.publish(stage.releases[1].padded(_PULL_SIZE, stage.settings.seed))
-        stage.place.silent_after(_STOP_AT)
+        stage.place.silent_after(stage.place.stop_at)
         stage.start_monitor()
         stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
         stage.runs.stop(term=True)

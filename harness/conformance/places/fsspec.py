@@ -1,0 +1,49 @@
+"""Anything fsspec reads, here FTP: of the file systems that fsspec has without another package the
+one that can be broken on the wire."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
+
+from .ftp import FtpFolder, FtpPlace
+
+if TYPE_CHECKING:
+    from ..stage import Stage
+
+
+class FsspecFolder(FtpFolder):
+    """A folder of the FTP server's, which a monitor is told as one address."""
+
+    def __init__(self, path: str, disk: Path, login: Mapping[str, str]) -> None:
+        super().__init__(path, disk, login)
+        self.options = self.options_with(login["ftp_password"])
+
+    def options_with(self, password: str) -> dict[str, str]:
+        """The monitor's options, with this password in the address."""
+        login = self.login
+        host = f"{login['ftp_username']}:{password}@{login['ftp_host']}:{login['ftp_port']}"
+        return {"type": "fsspec", "remote_url": f"ftp://{host}{self.path}"}
+
+
+class FsspecPlace(FtpPlace):
+    """The FTP server for a monitor that reads it through fsspec."""
+
+    name = "fsspec"
+    # Of a file each block is a transfer of its own, of 256 KiB with our monitor.
+    stop_at = 100_000
+    poll_s = 0.5
+    length = 1.5
+
+    def _make_folder(self, name: str, options: Mapping[str, str]) -> FsspecFolder:
+        made = super()._make_folder(name, options)
+        return FsspecFolder(made.path, made.disk, options)
+
+    @contextlib.contextmanager
+    def refusing(self, stage: Stage) -> Iterator[Callable[[], int]]:
+        assert isinstance(stage.remote, FsspecFolder)
+        with super().refusing(stage) as refused:
+            stage.options.update(stage.remote.options_with(stage.options.pop("ftp_password")))
+            yield refused
