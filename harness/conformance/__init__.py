@@ -16,6 +16,7 @@ failed with evidence, or unknown with why.
     stage        one scenario on one remote: folders, monitor, watcher; records, decides nothing
     runs         the runs of the monitor on a stage
     namespace    a mount namespace for a monitor: a small disk, a read-only one
+    space        looks at the free space of its disk all the time
     watch        looks at the live directory all the time
     interposer   kills a monitor before or after its n-th change of a file
     observed     what was seen, as values

@@ -16,8 +16,10 @@ from typing import Optional
 from .releases import Release, file_entry, folder_entry, pack
 
 Member = tuple[tarfile.TarInfo, Optional[bytes]]
-# Zeros to this size are a thousand times smaller when packed.
-_BOMB = 256 << 20
+# Zeros are a thousand times smaller when packed. Many files: of one that is larger than the disk
+# its size says that it will not fit.
+_BOMB_FILES = 64
+_BOMB_FILE = 4 << 20
 
 
 def _bad(release: Release, tarball: bytes, label: str) -> Release:
@@ -78,7 +80,9 @@ def bomb(release: Release) -> Release:
         archive.addfile(folder_entry(release.top))
         for path, data in release.members.items():
             archive.addfile(file_entry(f"{release.top}/{path}", len(data)), io.BytesIO(data))
-        archive.addfile(file_entry(f"{release.top}/zeros.bin", _BOMB), io.BytesIO(bytes(_BOMB)))
+        for number in range(_BOMB_FILES):
+            entry = file_entry(f"{release.top}/zeros-{number:02}.bin", _BOMB_FILE)
+            archive.addfile(entry, io.BytesIO(bytes(_BOMB_FILE)))
     return _bad(release, gzip.compress(plain.getvalue(), mtime=0), "the bomb")
 
 

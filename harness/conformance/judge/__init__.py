@@ -22,6 +22,7 @@ from ._live import (
 )
 from ._monitor import (
     both_refusals_were_met,
+    disk_stays_free,
     flat,
     goes_on_with_its_pull,
     keeps_running,
@@ -44,6 +45,7 @@ __all__ = [
     "all_of_many_were_live",
     "always_one_whole_release",
     "both_refusals_were_met",
+    "disk_stays_free",
     "each_was_live",
     "ends_with",
     "every_kill_is_survived",

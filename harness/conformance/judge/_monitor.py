@@ -61,6 +61,18 @@ def stopped_within_1_s(observed: Observed) -> Optional[str]:
     return None
 
 
+def disk_stays_free(share: float) -> Claim:
+    """At no time was less than ``share`` of the disk free (``figures["least free"]``)."""
+
+    def claim(observed: Observed) -> Optional[str]:
+        least = min(observed.figures.get("least free", []), default=None)
+        if least is None:
+            return Unjudged("the free space of the disk was not looked at")
+        return f"only {least:.0%} of the disk stayed free" if least < share else None
+
+    return claim
+
+
 # How programs say that somebody may not: in words, or by the status of HTTP (RFC 9110) or FTP
 # (RFC 959). Not as a part of a time or an address, which logs are full of.
 _REFUSED = re.compile(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from . import announcing, bad_releases, endurance, kills, machine, outages, throughout
+from . import announcing, bad_releases, disk, endurance, kills, machine, outages, throughout
 from .base import Scenario
 
 FAMILIES: tuple[tuple[str, tuple[type[Scenario], ...]], ...] = (
     ("Announcements", announcing.SCENARIOS),
     ("Outages", outages.SCENARIOS),
     ("Bad releases", bad_releases.SCENARIOS),
-    ("The machine", machine.SCENARIOS),
+    ("The machine", disk.SCENARIOS + machine.SCENARIOS),
     ("Starts, stops, many releases", endurance.SCENARIOS),
     ("Kills", kills.SCENARIOS),
     ("Over all", throughout.SCENARIOS),

@@ -9,8 +9,10 @@ from typing import ClassVar
 from .. import damage, judge
 from ..judge import Claim
 from ..releases import MODEL_NAME, Release
+from ..space import LeastFree
 from ..stage import Stage
 from .base import Scenario
+from .in_namespace import InNamespace
 
 _ESCAPED = "escaped.txt"
 
@@ -109,11 +111,22 @@ class Html(BadRelease):
         return damage.html(release)
 
 
-class Bomb(BadRelease):
+class Bomb(InNamespace, BadRelease):
+    """Of 256 MiB, on a disk of half of that."""
+
     name = "bomb"
-    title = "An archive that unpacks to a thousand times its size is refused."
+    title = "An archive that unpacks to a thousand times its size is refused before the disk fills."
     loss = "One small file fills the disk of every server."
     manifest = True
+    claims = (*BadRelease.claims, judge.disk_stays_free(0.25))
+    disk = "size=128m"
+
+    def act(self, stage: Stage) -> None:
+        with LeastFree(stage.seen(stage.local)) as free:
+            try:
+                super().act(stage)
+            finally:
+                stage.observed.figures["least free"] = [free.share]
 
     def spoil(self, release: Release) -> Release:
         return damage.bomb(release)

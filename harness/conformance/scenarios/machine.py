@@ -1,4 +1,4 @@
-"""What is wrong with the machine itself: disk full, read-only, clock, mount point, link, rights."""
+"""What is odd about the machine: mount points, layers, links, other disks, its clock, rights."""
 
 from __future__ import annotations
 
@@ -9,87 +9,12 @@ from pathlib import Path
 from typing import Optional
 
 from .. import clock, judge
-from ..namespace import Namespace, why_not
 from ..places.base import Place
-from ..releases import DONEFILE_NAME, Release
+from ..releases import DONEFILE_NAME
 from ..settings import Settings
 from ..stage import TIME_FILE, Stage
 from .base import Scenario
-
-_KEPT = (judge.settles_whole, judge.keeps_running)
-# A release of 2 MiB fits a disk of 16 MiB several times, until the filler takes the rest.
-_DISK = "16m"
-_RELEASE_SIZE = 2 << 20
-_LEFT_FREE = 1 << 20
-
-
-class InNamespace(Scenario):
-    """Runs the monitor in a mount namespace of its own, with its local path on a small tmpfs."""
-
-    def cannot(self, place: Place, settings: Settings) -> Optional[str]:
-        return why_not()
-
-    def prepare(self, stage: Stage) -> None:
-        stage.local.mkdir(parents=True)
-        self.namespace = Namespace(stage.folder / "namespace.log")
-        self.namespace.mount("-t", "tmpfs", "-o", f"size={_DISK}", "none", str(stage.local))
-        stage.set_namespace(self.namespace.prefix, self.namespace.seen)
-        stage.install(stage.releases[0])
-
-    def clean(self, stage: Stage) -> None:
-        namespace: Optional[Namespace] = getattr(self, "namespace", None)
-        if namespace is not None:
-            namespace.close()
-
-
-class DiskFull(InNamespace):
-    name = "disk-full"
-    title = "On a full disk the old release stays live and whole; with space again, the new comes."
-    loss = "A full disk leaves half a model live, or the release is never tried again."
-    claims = (*_KEPT, judge.ends_with("release 2"))
-
-    def act(self, stage: Stage) -> None:
-        first, second = (_sized(stage, number) for number in (1, 2))
-        stage.publish(first)
-        stage.start_monitor()
-        stage.expect_live(first)
-        filler = stage.seen(stage.local) / "filler"
-        _fill(filler)
-        later = stage.remote.second(DONEFILE_NAME) + 120
-        stage.publish(second, second=later)
-        stage.let_polls_pass(3)
-        filler.unlink()
-        stage.expect_live(second, stage.settings.recovery)
-
-
-def _sized(stage: Stage, number: int) -> Release:
-    return stage.releases[number].padded(_RELEASE_SIZE, stage.settings.seed)
-
-
-def _fill(filler: Path) -> None:
-    """Takes all space of the file system but a part of what a release needs."""
-    disk = os.statvfs(filler.parent)
-    with filler.open("wb") as file:
-        file.write(bytes(disk.f_bavail * disk.f_frsize - _LEFT_FREE))
-
-
-class ReadOnly(InNamespace):
-    name = "read-only-disk"
-    title = "While the live directory is read-only nothing breaks; writable again, the new comes."
-    loss = "A file system that went read-only for a minute ends hot loading."
-    claims = (*_KEPT, judge.ends_with("release 2"))
-
-    def act(self, stage: Stage) -> None:
-        stage.publish(stage.releases[1])
-        stage.start_monitor()
-        stage.expect_live(stage.releases[1])
-        stage.let_polls_pass(1)
-        self.namespace.make_read_only(stage.local)
-        later = stage.remote.second(DONEFILE_NAME) + 120
-        stage.publish(stage.releases[2], second=later)
-        stage.let_polls_pass(3)
-        self.namespace.make_writable(stage.local)
-        stage.expect_live(stage.releases[2], stage.settings.recovery)
+from .in_namespace import InNamespace
 
 
 class MountPoint(InNamespace):
@@ -107,7 +32,7 @@ class MountPoint(InNamespace):
 
     def prepare(self, stage: Stage) -> None:
         super().prepare(stage)
-        self.namespace.mount("-t", "tmpfs", "-o", f"size={_DISK}", "none", str(stage.live))
+        self.namespace.mount("-t", "tmpfs", "-o", self.disk, "none", str(stage.live))
         stage.install(stage.releases[0])
 
     def act(self, stage: Stage) -> None:
@@ -142,7 +67,7 @@ class LowerLayer(InNamespace):
         # On a tmpfs: an overlay on an overlay (this program may run in a container) is refused.
         layers = stage.folder / "layers"
         layers.mkdir()
-        self.namespace.mount("-t", "tmpfs", "-o", f"size={_DISK}", "none", str(layers))
+        self.namespace.mount("-t", "tmpfs", "-o", self.disk, "none", str(layers))
         lower, upper, work = (layers / name for name in ("lower", "upper", "work"))
         for folder in (lower, upper, work):
             stage.seen(folder).mkdir()
@@ -170,7 +95,7 @@ class TmpElsewhere(InNamespace):
 
     def act(self, stage: Stage) -> None:
         stage.seen(stage.tmp).mkdir()
-        self.namespace.mount("-t", "tmpfs", "-o", f"size={_DISK}", "none", str(stage.tmp))
+        self.namespace.mount("-t", "tmpfs", "-o", self.disk, "none", str(stage.tmp))
         stage.publish(stage.releases[1])
         stage.start_monitor()
         stage.expect_live(stage.releases[1])
@@ -313,8 +238,6 @@ def _rights(path: Path) -> str:
 
 
 SCENARIOS: tuple[type[Scenario], ...] = (
-    DiskFull,
-    ReadOnly,
     MountPoint,
     LowerLayer,
     TmpElsewhere,

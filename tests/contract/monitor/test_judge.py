@@ -204,6 +204,17 @@ def test_a_pull_that_was_begun_anew_brings_its_beginning_again(again: str, word:
     assert _word(Observed(), judge.goes_on_with_its_pull) == judge.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("least", "word"),
+    [([0.5], judge.PASSED), ([0.1], judge.FAILED), ([], judge.UNKNOWN)],
+)
+def test_a_disk_that_was_nearly_full_for_a_moment_was_nearly_full(
+    least: list[float], word: str
+) -> None:
+    observed = Observed(figures={"least free": least})
+    assert _word(observed, judge.disk_stays_free(0.25)) == word
+
+
 def test_a_refusal_must_have_been_met_and_said() -> None:
     for refused, log, word in (
         (1.0, "login failed\n", judge.PASSED),

@@ -1,0 +1,124 @@
+"""What is wrong with the disk: full, full of files, read-only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from .. import judge
+from ..releases import DONEFILE_NAME, Release
+from ..stage import Stage
+from .base import Scenario
+from .in_namespace import InNamespace
+
+_KEPT = (judge.settles_whole, judge.keeps_running)
+# A release of 2 MiB fits a disk of 16 MiB several times, until the filler takes the rest.
+_RELEASE_SIZE = 2 << 20
+_LEFT_FREE = 1 << 20
+# Enough for a pull and a beginning of what is in it.
+_FILES_LEFT = 30
+_FILES = 60
+
+
+class DiskFull(InNamespace):
+    name = "disk-full"
+    title = "On a full disk the old release stays live and whole; with space again, the new comes."
+    loss = "A full disk leaves half a model live, or the release is never tried again."
+    claims = (*_KEPT, judge.ends_with("release 2"))
+
+    def act(self, stage: Stage) -> None:
+        first, second = (_sized(stage, number) for number in (1, 2))
+        stage.publish(first)
+        stage.start_monitor()
+        stage.expect_live(first)
+        filler = stage.seen(stage.local) / "filler"
+        _fill(filler)
+        later = stage.remote.second(DONEFILE_NAME) + 120
+        stage.publish(second, second=later)
+        stage.let_polls_pass(3)
+        filler.unlink()
+        stage.expect_live(second, stage.settings.recovery)
+
+
+def _sized(stage: Stage, number: int) -> Release:
+    return stage.releases[number].padded(_RELEASE_SIZE, stage.settings.seed)
+
+
+def _fill(filler: Path) -> None:
+    """Takes all space of the file system but a part of what a release needs."""
+    disk = os.statvfs(filler.parent)
+    with filler.open("wb") as file:
+        file.write(bytes(disk.f_bavail * disk.f_frsize - _LEFT_FREE))
+
+
+class FullWhileUnpacking(InNamespace):
+    """Full of files: that no bytes are free a monitor may find out before it begins."""
+
+    name = "disk-full-while-unpacking"
+    title = (
+        "A disk that gets full in the middle of unpacking leaves the old release live and whole; "
+        "with space again, the new comes."
+    )
+    loss = "What was unpacked until then is served as if it were the whole model."
+    claims = (*_KEPT, judge.ends_with("release 2"))
+    disk = "size=16m,nr_inodes=400"
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        filler = stage.seen(stage.local) / "filler"
+        _fill_with_files(filler)
+        many = {f"words/{number:02}.txt": b"%d\n" % number for number in range(_FILES)}
+        second = stage.releases[2].with_files(many)
+        stage.watch_pull(second)
+        stage.publish(second, second=stage.remote.second(DONEFILE_NAME) + 120)
+        stage.expect_pull()
+        stage.let_polls_pass(2)
+        shutil.rmtree(filler)
+        stage.expect_live(second, stage.settings.recovery)
+
+
+def _fill_with_files(filler: Path) -> None:
+    """Takes all files that the file system can have but ``_FILES_LEFT``."""
+    filler.mkdir()
+    for number in range(os.statvfs(filler).f_ffree - _FILES_LEFT):
+        (filler / str(number)).touch()
+
+
+class ReadOnly(InNamespace):
+    name = "read-only-disk"
+    title = "While the local path is read-only nothing breaks; writable again, the new comes."
+    loss = "A file system that went read-only for a minute ends hot loading."
+    claims = (*_KEPT, judge.ends_with("release 2"))
+
+    def read_only(self, stage: Stage) -> Path:
+        """What becomes read-only."""
+        return stage.local
+
+    def act(self, stage: Stage) -> None:
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.let_polls_pass(1)
+        self.namespace.make_read_only(self.read_only(stage))
+        later = stage.remote.second(DONEFILE_NAME) + 120
+        stage.publish(stage.releases[2], second=later)
+        stage.let_polls_pass(3)
+        self.namespace.make_writable(self.read_only(stage))
+        stage.expect_live(stage.releases[2], stage.settings.recovery)
+
+
+class LiveReadOnly(ReadOnly):
+    name = "live-directory-read-only"
+    title = (
+        "While the live directory alone is read-only nothing breaks; writable again, the new comes."
+    )
+    loss = "A model folder that was mounted read-only by mistake ends hot loading."
+
+    def read_only(self, stage: Stage) -> Path:
+        return stage.live
+
+
+SCENARIOS: tuple[type[Scenario], ...] = (DiskFull, FullWhileUnpacking, ReadOnly, LiveReadOnly)
