@@ -24,7 +24,7 @@ from harness.containers.lifeline import Lifeline
 from harness.paths import repository_root
 from harness.ports import free_port
 from harness.waits import wait_for
-from tests.docker.fleet import left_in_engine
+from tests.docker.fleet import left_in_engine, left_of, volumes_of
 
 pytestmark = pytest.mark.docker
 
@@ -230,4 +230,7 @@ def test_a_set_up_that_fails_leaves_nothing(
         ):
             raise AssertionError("the set-up did not fail")
         assert left_in_engine(name), "nothing was made, so nothing is shown"
+        volumes = volumes_of(name)
+        assert volumes, "no volume was made, so nothing is shown"
     assert left_in_engine(name) == []
+    assert left_of(volumes) == []
