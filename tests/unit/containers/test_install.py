@@ -151,46 +151,50 @@ def test_two_at_once_install_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert done == ["installed"]
 
 
-def test_a_base_image_is_not_made_beside_a_build_that_makes_it(
+def is_locked(suite: str, cache: Path) -> bool:
+    """Whether somebody is getting the base image of that suite."""
+    with (cache / "docker" / f"{suite}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_a_base_image_that_a_build_has_made_meanwhile_is_not_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     program(tmp_path / "bin", "debootstrap", "exit 1")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    there: list[str] = []
+    looked: list[bool] = []
     made: list[str] = []
-    monkeypatch.setattr(bases, "find", lambda _: there[0] if there else None)
+
+    def find(suite: str) -> str:
+        looked.append(is_locked(suite, tmp_path))
+        return bases.made_here(suite)
+
+    monkeypatch.setattr(bases, "find", find)
     monkeypatch.setattr(bases, "make", lambda suite, _: made.append(suite))
-    need = install._base_need("bookworm")
-    with bases.locked("bookworm"):
-        beside = threading.Thread(target=need.do, args=(lambda _: None,), daemon=True)
-        beside.start()
-        beside.join(0.2)
-        assert beside.is_alive()
-        there.append("hot-loading/base:bookworm")
-    beside.join(30)
-    assert made == []
+    install._base_need("bookworm").do(lambda _: None)
+    assert (looked, made) == ([True], [])
 
 
-def test_builds_and_installs_share_the_lock_of_a_base_image(
+def test_a_build_gets_its_base_image_under_the_same_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     monkeypatch.setattr(engine, "require", lambda: None)
-    seen: list[bool] = []
+    looked: list[bool] = []
 
     def ensure(suite: str, *_: object) -> str:
-        with (tmp_path / "docker" / f"{suite}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                seen.append(True)
+        looked.append(is_locked(suite, tmp_path))
         raise BadInput("enough")
 
     monkeypatch.setattr(bases, "ensure", ensure)
     with pytest.raises(BadInput, match="enough"):
         images.ensure("http")
-    assert seen == [True]
+    assert looked == [True]
 
 
 @pytest.mark.parametrize("gives", [True, False], ids=["a-registry-gives-it", "none-gives-it"])

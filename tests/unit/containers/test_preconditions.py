@@ -36,7 +36,7 @@ def e2e(on: str, serving: str, programs: Path, tmp_path: Path) -> str:
         env={**kept, "PATH": str(programs), "OFFICIAL_IMAGE": "vendor.example/serving:0.9.0"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 2, done.stderr
