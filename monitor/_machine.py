@@ -48,13 +48,15 @@ class Event(Enum):
     SETTLING = "the last swap is less than --settle seconds ago"
     ANNOUNCED = "something is announced that is not installed"
     PULLED = "the bytes are here, whole, and the donefile is still the same"
-    MOVED = "the donefile or the tarball changed during the pull"
+    MOVED = "the donefile changed during the pull"
+    MOVED_AGAIN = "the donefile changed during the pull, and during the one before"
     GOOD = "the release is what a server can load"
     STAGED = "the staging folder is complete and on disk"
     SWAPPED = "the live directory is the new release"
     BAD_RELEASE = "the release is bad"
     REMOTE_FAILED = "the remote failed"
     MACHINE_FAILED = "this machine failed"
+    UNFORESEEN = "a mistake of the monitor came up"
     STOP = "a signal asked for the end"
 
 
@@ -91,6 +93,7 @@ TABLE: tuple[Row, ...] = (
     Row(_S.CHECK, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
     Row(_S.PULL, _E.PULLED, _S.VERIFY),
     Row(_S.PULL, _E.MOVED, _S.CHECK),
+    Row(_S.PULL, _E.MOVED_AGAIN, _S.IDLE, _W.BACKOFF),
     Row(_S.PULL, _E.BAD_RELEASE, _S.IDLE, _W.INTERVAL),
     Row(_S.PULL, _E.REMOTE_FAILED, _S.IDLE, _W.BACKOFF),
     Row(_S.PULL, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
@@ -103,6 +106,7 @@ TABLE: tuple[Row, ...] = (
     Row(_S.SWAP, _E.SWAPPED, _S.IDLE, _W.INTERVAL),
     Row(_S.SWAP, _E.HELD, _S.IDLE, _W.INTERVAL),
     Row(_S.SWAP, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
+    *(Row(state, _E.UNFORESEEN, _S.IDLE, _W.BACKOFF) for state in _S if state is not _S.ENDED),
     *(Row(state, _E.STOP, _S.ENDED) for state in _S if state is not _S.ENDED),
 )
 _ROWS = {(row.state, row.event): row for row in TABLE}
@@ -155,6 +159,14 @@ def identify(content: bytes, mark: str, manifest: Optional[Manifest]) -> Identit
         return Identity(f"{manifest.release}-{manifest.sha256}", manifest.release)
     digest = hashlib.sha256(content + b"\0" + mark.encode("utf-8", "surrogateescape"))
     return Identity(digest.hexdigest())
+
+
+def superseded(pulled: Identity, announced: Optional[Identity]) -> bool:
+    """Whether what is announced by now is a newer release than the one that was pulled, and the
+    latter so as good as ever; not when it was withdrawn (for an older one, or for none)."""
+    if announced is None or announced.release is None or pulled.release is None:
+        return False
+    return announced.release > pulled.release
 
 
 def judge(

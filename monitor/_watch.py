@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from . import _hook, manifest
+from ._figures import Figures
 from ._folder import Folder, remove
 from ._install import Install
 from ._log import logger
-from ._machine import Event, Identity, Machine, Row, State, Wait, identify, judge
+from ._machine import Event, Identity, Machine, Row, State, identify, judge, superseded
 from ._options import Options
+from ._pauses import Pauses
 from ._pull import Puller
 from ._remotes.base import Remote, Sighting, Stop, Stopped
-from ._schedule import Backoff, settle_left
+from ._schedule import settle_left
 from ._state import (
     Quarantine,
     read_announced,
@@ -32,22 +34,6 @@ from ._state import (
 )
 from .errors import BadOption, MachineError, MonitorError, ReleaseError, RemoteError
 from .manifest import Manifest
-
-
-@dataclass
-class Figures:
-    """Numbers since the start; read by another thread for /metrics."""
-
-    polls: int = 0
-    swaps: int = 0
-    failures_remote: int = 0
-    failures_release: int = 0
-    failures_machine: int = 0
-    bytes_pulled: int = 0
-    last_poll: float = 0.0
-    last_swap: float = 0.0
-    release: int = -1
-    last_error: str = ""
 
 
 @dataclass
@@ -79,10 +65,7 @@ class Watch:
         part = self.folder.part(options.tmp, options.remote_model_name)
         self._puller = Puller(remote, part, options.rate_limit, stop)
         self._install = Install(options, self.folder, stop)
-        self._backoff = Backoff(options.interval, options.longest_pause)
-        self._sleep = 0.0
-        self._retry_at = 0.0
-        self._failed: Optional[Identity] = None
+        self._pauses = Pauses(options.interval, options.longest_pause)
         self._announced: Optional[_Announced] = None
         self._said: Optional[Identity] = None
         self._warned_no_manifest = False
@@ -126,8 +109,7 @@ class Watch:
         self._install.drop()
         self._puller.forget()
         self._remote.close()
-        self.machine.state = State.IDLE
-        self._sleep = self._backoff.fail()
+        self._pause_after(self.machine.take(Event.UNFORESEEN))
 
     def step(self) -> Row:
         """Carries out the state that the machine is in."""
@@ -168,8 +150,8 @@ class Watch:
     # --- the states -------------------------------------------------------------------------
 
     def _idle(self) -> Event:
-        logger.info("sleep %ss.", _number(self._sleep))
-        self._stop.wait(self._sleep)
+        logger.info("sleep %ss.", _number(self._pauses.sleep))
+        self._stop.wait(self._pauses.sleep)
         return Event.POLL_DUE
 
     def _check(self) -> Event:
@@ -191,10 +173,7 @@ class Watch:
             if read_announced(self.folder.announced) != identity:
                 write_announced(self.folder.announced, identity)
             self._end_hold(identity)
-            if identity != self._failed:
-                # What failed is no longer announced: its pause says nothing about this one.
-                self._failed = None
-                self._backoff.clear()
+            self._pauses.announced(identity)
         hold = read_hold(self.folder.hold)
         event = judge(
             identity,
@@ -204,9 +183,11 @@ class Watch:
             and quarantine.covers(
                 identity, self._rules(), self._clock(), self.options.quarantine_retry
             ),
-            backing_off=self._failed is not None and time.monotonic() < self._retry_at,
-            settling=settle_left(self.options.settle, installed.swapped, self._clock()) > 0,
+            backing_off=self._pauses.backing_off(time.monotonic()),
+            settling=self._settle_left() > 0,
         )
+        if event is not Event.ANNOUNCED:
+            self._pauses.still()
         if event is Event.NO_DONEFILE:
             logger.info("remote(%s) has no donefile.", self.options.remote_path)
         elif event is Event.QUARANTINED and quarantine is not None:
@@ -238,13 +219,12 @@ class Watch:
                 self._puller.pull_tree(name, self.options.max_members, self.options.max_unpacked)
         finally:
             self.figures.bytes_pulled += self._puller.bytes_pulled - before
-        after = self._look()
-        if after is None or after.identity != announced.identity:
+        event = self._look_again(announced)
+        if event is Event.PULLED:
+            logger.info("pull remote model(%s).", name)
+        else:
             self._puller.forget()
-            logger.debug("the donefile changed during the pull")
-            return Event.MOVED
-        logger.info("pull remote model(%s).", name)
-        return Event.PULLED
+        return event
 
     def _verify(self) -> Event:
         self._install.verify(self._puller.part, self._puller.tree_part)
@@ -300,6 +280,30 @@ class Watch:
             )
         return _Announced(sighting, found, identify(sighting.content, sighting.mark, found))
 
+    def _look_again(self, announced: _Announced) -> Event:
+        """What the donefile says after the pull of what it announced before."""
+        after = self._look()
+        if after is not None and after.identity == announced.identity:
+            self._pauses.still()
+            return Event.PULLED
+        newer = superseded(announced.identity, after.identity if after else None)
+        if self._pauses.moved and newer and self.options.packed:
+            # The newest wins, but a producer that is faster than the pull must not starve the
+            # server; that the bytes are those of this release is proven by the digest.
+            logger.warning("the donefile changed during the pull, again: the older one is used")
+            self._pauses.still()
+            return Event.PULLED
+        if not self._pauses.moved:
+            logger.debug("the donefile changed during the pull")
+            return Event.MOVED
+        wrong = RemoteError(
+            "pull",
+            self.options.remote_model_name,
+            "the donefile changed during the pull, and during the one before",
+            "see whether servers behind one address give one file different times or tags",
+        )
+        return self._note(Event.MOVED_AGAIN, wrong)
+
     def _now_announced(self) -> _Announced:
         assert self._announced is not None
         return self._announced
@@ -337,7 +341,7 @@ class Watch:
     def _note(self, event: Event, error: MonitorError) -> Event:
         self.error = error
         self.figures.last_error = str(error)
-        if event is Event.REMOTE_FAILED:
+        if isinstance(error, RemoteError):
             self.figures.failures_remote += 1
             logger.warning("%s", error)
         else:
@@ -375,26 +379,12 @@ class Watch:
         return Event.BAD_RELEASE
 
     def _pause_after(self, row: Row) -> None:
-        if row.wait is Wait.INTERVAL:
-            self._sleep = self.options.interval
-            if row.event in (Event.SWAPPED, Event.INSTALLED):
-                self._failed = None
-                self._backoff.clear()
-            elif row.event is Event.BACKING_OFF:
-                left = self._retry_at - time.monotonic()
-                self._sleep = min(self._sleep, max(0.01, left))
-            elif row.event is Event.SETTLING:
-                swapped = read_installed(self.folder.live).swapped
-                left = settle_left(self.options.settle, swapped, self._clock())
-                self._sleep = min(self._sleep, max(0.01, left))
-        elif row.wait is Wait.BACKOFF:
-            pause = self._backoff.fail()
-            self._sleep = pause
-            if row.state is not State.CHECK and self._announced is not None:
-                self._failed = self._announced.identity
-                self._retry_at = time.monotonic() + pause
-                # The donefile is still looked at: a newer release need not wait for this pause.
-                self._sleep = min(pause, self.options.interval)
+        announced = self._announced.identity if self._announced else None
+        self._pauses.after(row, announced, time.monotonic(), self._settle_left())
+
+    def _settle_left(self) -> float:
+        swapped = read_installed(self.folder.live).swapped
+        return settle_left(self.options.settle, swapped, self._clock())
 
     def _once(self, key: str, text: str) -> None:
         if key not in self._said_once:

@@ -9,7 +9,18 @@ from typing import Optional
 import pytest
 
 from monitor import _machine, _schedule
-from monitor._machine import TABLE, Event, Identity, Machine, Row, State, Wait, identify, judge
+from monitor._machine import (
+    TABLE,
+    Event,
+    Identity,
+    Machine,
+    Row,
+    State,
+    Wait,
+    identify,
+    judge,
+    superseded,
+)
 from monitor.manifest import Manifest
 
 ONE = Identity("one", 1)
@@ -31,6 +42,7 @@ def test_the_table_is_this_one_and_no_other() -> None:
         (s.CHECK, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
         (s.PULL, e.PULLED): (s.VERIFY, w.NONE),
         (s.PULL, e.MOVED): (s.CHECK, w.NONE),
+        (s.PULL, e.MOVED_AGAIN): (s.IDLE, w.BACKOFF),
         (s.PULL, e.BAD_RELEASE): (s.IDLE, w.INTERVAL),
         (s.PULL, e.REMOTE_FAILED): (s.IDLE, w.BACKOFF),
         (s.PULL, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
@@ -43,6 +55,7 @@ def test_the_table_is_this_one_and_no_other() -> None:
         (s.SWAP, e.SWAPPED): (s.IDLE, w.INTERVAL),
         (s.SWAP, e.HELD): (s.IDLE, w.INTERVAL),
         (s.SWAP, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
+        **{(state, e.UNFORESEEN): (s.IDLE, w.BACKOFF) for state in s if state is not s.ENDED},
         **{(state, e.STOP): (s.ENDED, w.NONE) for state in s if state is not s.ENDED},
     }
     assert {(row.state, row.event): (row.then, row.wait) for row in TABLE} == expected
@@ -163,6 +176,15 @@ def test_without_a_manifest_content_and_mark_are_the_identity() -> None:
     assert identify(b"x", "m", None) != identify(b"y", "m", None)
     assert identify(b"xm", "", None) != identify(b"x", "m", None)
     assert identify(b"", "\udcff", None).release is None
+
+
+def test_a_release_is_superseded_by_a_greater_number_only() -> None:
+    assert superseded(ONE, TWO)
+    assert not superseded(TWO, ONE)
+    assert not superseded(ONE, Identity("other", 1))
+    assert not superseded(ONE, None)
+    assert not superseded(ONE, Identity("without a number"))
+    assert not superseded(Identity("without a number"), ONE)
 
 
 def test_rows_and_identities_are_values_that_nobody_can_change() -> None:

@@ -168,23 +168,6 @@ def test_a_newer_release_does_not_wait_for_the_pause_of_one_that_failed(
     assert poll(one) is Event.SWAPPED
 
 
-def test_a_donefile_that_changes_during_the_pull_starts_over_with_the_newer_release(
-    watch: MakeWatch, site: Site, tmp_path: Path
-) -> None:
-    site.publish(1)
-    one = watch()
-    done: list[int] = []
-
-    def publish_once() -> None:
-        if not done:
-            done.append(1)
-            site.publish(2)
-
-    site.during_get = publish_once
-    assert poll(one) is Event.SWAPPED
-    assert release_in(live(tmp_path)) == 2
-
-
 def test_files_that_the_new_release_does_not_have_are_gone_after_the_swap(
     watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:

@@ -1,0 +1,125 @@
+"""A donefile that is another one after the pull: newest wins, nobody starves, nothing runs hot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from monitor._machine import Event, State
+from monitor._run import once
+
+from .fixtures import TARBALL, Site
+from .stepping import MakeWatch, live, poll, release_in, until
+
+
+@pytest.fixture
+def tmp_path(in_memory: Path) -> Path:
+    return in_memory
+
+
+def test_a_donefile_that_changes_during_the_pull_starts_over_with_the_newer_release(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    one = watch()
+    done: list[int] = []
+
+    def publish_once() -> None:
+        if not done:
+            done.append(1)
+            site.publish(2)
+
+    site.during_get = publish_once
+    assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 2
+
+
+def test_a_donefile_that_is_another_at_each_look_costs_two_pulls_and_then_growing_pauses(
+    watch: MakeWatch, site: Site, lines: list[str]
+) -> None:
+    """As two servers behind one address show it that have two times for one file."""
+    site.publish(1, donefile=b"")
+    looks = [0]
+
+    def look() -> None:
+        looks[0] += 1
+        os.utime(site.root / "donefile", (looks[0], looks[0]))
+
+    site.during_get = look
+    one = watch(interval="0.02", backoff_max="10")
+    pauses = []
+    for _ in range(5):
+        assert poll(one) is Event.MOVED_AGAIN
+        pauses.append(one._pauses.sleep)
+    assert [path for path, _ in site.seen].count(f"/{TARBALL}") == 6
+    assert pauses[-1] > 4 * pauses[0]
+    assert pauses[-1] > 0.1
+    warnings = [line for line in lines if "the donefile changed" in line]
+    assert len(warnings) == 5
+    assert all(line.startswith("WARNING") for line in warnings)
+    assert once(one) == 2
+    site.during_get = None
+    assert until(one, Event.SWAPPED)
+
+
+def test_a_producer_that_is_faster_than_the_pull_starves_nobody(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    """The tarball that was opened stays what it was; its manifest's digest says so."""
+    number = [1]
+    site.publish(1)
+
+    def publish() -> None:
+        number[0] += 1
+        site.publish(number[0])
+
+    site.during_get = publish
+    one = watch()
+    assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 2
+    assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("then", ["gone", "an older one"])
+def test_a_release_that_is_withdrawn_during_the_pull_is_not_installed(
+    watch: MakeWatch, site: Site, then: str
+) -> None:
+    first = site.publish(1)
+    one = watch()
+    assert poll(one) is Event.SWAPPED
+
+    def withdraw() -> None:
+        site.publish(1, first)
+        if then == "gone":
+            (site.root / "donefile").unlink()
+
+    for _ in range(2):
+        site.publish(2)
+        site.during_get = withdraw
+        assert poll(one) is (Event.NO_DONEFILE if then == "gone" else Event.INSTALLED)
+
+
+def test_a_mistake_of_the_monitor_lets_go_of_everything_and_goes_on_after_growing_pauses(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    one = watch(interval="1", backoff_max="100")
+    pauses = []
+    for _ in range(4):
+        one.machine.state = State.CHECK
+        while one.machine.state is not State.STAGE:
+            one.step()
+        one.start_over()
+        assert one.machine.state is State.IDLE
+        assert sorted(path.name for path in (tmp_path / "local").iterdir()) == [
+            ".uci_housing_model.monitor", "_serving_monitor_tmp",
+        ]  # fmt: skip
+        assert not list((tmp_path / "local" / "_serving_monitor_tmp").iterdir())
+        pauses.append(one._pauses._retry_at)
+        one._pauses._retry_at = 0.0
+    assert pauses[3] - pauses[0] > 2
+    one.machine.state = State.CHECK
+    assert poll(one) is Event.SWAPPED
