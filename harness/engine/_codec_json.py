@@ -16,6 +16,8 @@ from typing import Any, Callable, Optional
 import numpy as np
 import orjson
 
+from . import _json_lists
+from ._json_lists import LongList
 from ._query import (
     ELEM_OF_CODE,
     ELEM_TYPES,
@@ -56,19 +58,19 @@ _REPEATED: dict[str, tuple[str, frozenset[type], Optional[tuple[int, int]]]] = {
 _REPEATED_KEYS = _REPEATED.keys()
 _NO_NUMBERS = ("nan", "infinity", "-infinity")
 _DIGITS = re.compile(r"-?[0-9]{1,20}", re.ASCII)
-# An object or a list costs some 70 bytes of memory, and two in a request: a large body that has
-# one in every 16 bytes is no request, but would become one of gigabytes.
-_LARGE = 1 << 20
-_BYTES_EACH = 16
+_NONE: dict[str, LongList] = {}
 
 
-def decode(body: bytes, *, fill: bool = False) -> Query:
-    """``fill`` is for ``shaped``.
+def decode(body: bytes, *, fill: bool = False, most: int = 1 << 29) -> Query:
+    """``fill`` is for ``shaped``; ``most`` is how many bytes of memory parsing may take.
 
     Raises ``Unparsable``, or ``ServiceError`` for a feed that cannot be.
     """
-    if len(body) > _LARGE and (body.count(b"{") + body.count(b"[")) * _BYTES_EACH > len(body):
-        raise Unparsable("Too many objects and arrays")
+    lists = _NONE
+    if len(body) > _json_lists.LARGE:
+        body, lists = _json_lists.taken_out(body)
+        if len(body) > _json_lists.LARGE:
+            _json_lists.afford(body, most)
     try:
         document = orjson.loads(body)
     except ValueError:
@@ -94,18 +96,22 @@ def decode(body: bytes, *, fill: bool = False) -> Query:
     if type(log_id) is not int or not _UINT64[0] <= log_id <= _UINT64[1]:
         log_id = 0
     return Query(
-        tuple([_tensor(one, fill) for one in tensors]),
+        tuple([_tensor(one, fill, lists) for one in tensors]),
         tuple(fetch),
         document.get("profile_server") is True,
         log_id,
     )
 
 
-def _tensor(document: Any, fill: bool) -> Tensor:
+def _tensor(document: Any, fill: bool, lists: dict[str, LongList]) -> Tensor:
     if type(document) is not dict:
         raise _wrong(document, f"{_REQUEST}.tensor", "OBJECT")
     for key in _REPEATED_KEYS & document.keys():
-        document[key] = _repeated(key, document[key])
+        value = document[key]
+        if lists and type(value) is str and value in lists:
+            document[key] = _json_lists.read(key, lists[value], _repeated)
+        else:
+            document[key] = _repeated(key, value)
     # json2pb passes over an optional field whose value has the wrong type.
     name = document.get("name")
     if type(name) is not str:
@@ -120,7 +126,8 @@ def _tensor(document: Any, fill: bool) -> Tensor:
     elif kind.field == "data":
         flat = text(name, document.get("data") or ())
     else:
-        flat = np.array(document.get(kind.field) or (), kind.dtype)
+        given = document.get(kind.field)
+        flat = np.asarray(() if given is None else given, kind.dtype)
     array = shaped(name, number, flat, tuple(document.get("shape") or ()), fill=fill)
     lod = tuple(document.get("lod") or ())
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)

@@ -214,7 +214,8 @@ class Connection(asyncio.Protocol):
         try:
             if is_protobuf(content_type):
                 return self._host.protobuf.decode(body)
-            return _codec_json.decode(body or b"{}", fill=self._host.strict)
+            host = self._host
+            return _codec_json.decode(body or b"{}", fill=host.strict, most=host.limit)
         except Unparsable as error:
             reason = "" if is_protobuf(content_type) else f", {error}"
             raise ServiceError(EREQUEST, f"Fail to parse http body as {_REQUEST}{reason}") from None
