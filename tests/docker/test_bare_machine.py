@@ -7,13 +7,16 @@ quarter of an hour and fetches what a new machine fetches: `make test-bare`.
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from harness.containers import authorities, bases, engine
+from harness.containers import alive, authorities, bases, engine, sweep
+from harness.containers.lifeline import Lifeline
 from harness.paths import repository_root
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -30,11 +33,13 @@ CHECKOUT = "/root/hot-loading"
 class Machine:
     """A container that behaves like a machine nobody has set up yet."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, project: str) -> None:
         python = sys.base_prefix
         passed = [name for name in os.environ if name.lower().endswith("_proxy")]
         self.container = engine.docker(
             *("create", "--init", "--volume", "/var/lib/docker"),
+            # As Compose would: what the lifeline finds it by.
+            *("--label", f"{engine.PROJECT_LABEL}={project}"),
             # Not --privileged, which a sandbox may refuse for one capability that nobody needs.
             *(word for name in CAPABILITIES for word in ("--cap-add", name)),
             *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
@@ -74,9 +79,14 @@ class Machine:
 
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
-    made = Machine(bases.ensure("bookworm", lambda _: None, False))
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    base = bases.ensure("bookworm", lambda _: None, False)
+    project = engine.PROJECT_PREFIX + secrets.token_hex(5)
+    alive.hold(project)
+    # A container with such capabilities must not outlive a test run that was killed.
+    line = Lifeline(project, tmp_path / "logs")
     try:
+        made = Machine(base, project)
         engine.docker("start", made.container)
         files = subprocess.run(
             ["git", "ls-files", "-z"], cwd=repository_root(), capture_output=True, check=True
@@ -98,7 +108,9 @@ def machine() -> Iterator[Machine]:
         made.put(BUNDLE, bundle)
         yield made
     finally:
-        engine.docker("rm", "--force", "--volumes", made.container)
+        sweep.remove(engine.client(), project)
+        line.let_go(done=not sweep.remove(engine.client(), project))
+        alive.let_go(project)
 
 
 def test_a_bare_machine_is_told_what_to_type_and_made_ready_on_demand(machine: Machine) -> None:
