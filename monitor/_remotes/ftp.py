@@ -12,7 +12,7 @@ import re
 import socket as sockets
 import ssl
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 from urllib.parse import unquote, urlsplit
 
 from .._secrets import Secret
@@ -23,6 +23,28 @@ if TYPE_CHECKING:
     from .._options import Options
 
 _ABSENT = re.compile(r"no such|not found|does not exist|not exist", re.IGNORECASE)
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Many servers close a data connection without TLS's goodbye; 226 says whether all came."""
+
+    def unwrap(self) -> sockets.socket:
+        with contextlib.suppress(OSError):
+            return super().unwrap()
+        return self
+
+
+class _FtpTls(ftplib.FTP_TLS):
+    """Goes on with the control connection's TLS session, which most servers ask of their data
+    connections, so that nobody else can take one; ftplib begins another one."""
+
+    def ntransfercmd(
+        self, cmd: str, rest: Union[int, str, None] = None
+    ) -> tuple[sockets.socket, Optional[int]]:
+        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        assert isinstance(self.sock, ssl.SSLSocket)
+        session = self.sock.session
+        return self.context.wrap_socket(conn, server_hostname=self.host, session=session), size
 
 
 class FtpRemote(Remote):
@@ -208,7 +230,8 @@ class FtpRemote(Remote):
         ftp: ftplib.FTP
         if self._tls:
             context = ssl.create_default_context(cafile=self._options.ca_file or None)
-            ftp = ftplib.FTP_TLS(context=context, timeout=timeout)
+            context.sslsocket_class = _TlsSocket
+            ftp = _FtpTls(context=context, timeout=timeout)
         else:
             ftp = ftplib.FTP(timeout=timeout)
         # Names are what the producer wrote; ftplib's default before 3.9 was latin-1.
@@ -292,8 +315,7 @@ class FtpRemote(Remote):
                     break
                 yield chunk
             if isinstance(socket, ssl.SSLSocket):
-                with contextlib.suppress(OSError):
-                    socket.unwrap()
+                socket.unwrap()
             # 226: only this says that the server has sent all it had.
             socket.close()
             ftp.voidresp()
