@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import Optional
+from typing import Callable, Optional
 
 from . import _archive, _hook, _kept, _live, _model
 from ._fallback import READY, recover
@@ -28,10 +28,14 @@ from .manifest import Manifest
 class Install:
     """The way of one release after another into one live directory."""
 
-    def __init__(self, options: Options, folder: Folder, stop: Stop) -> None:
+    def __init__(
+        self, options: Options, folder: Folder, stop: Stop, alive: Callable[[], None]
+    ) -> None:
+        """``alive`` is called for each piece of work, and may raise ``Stopped``."""
         self._options = options
         self._folder = folder
         self._stop = stop
+        self._alive = alive
         self._staging = ""
         self._last_second: Optional[int] = None
         # Held while the exchange may happen; whoever has it may take the staging folder away.
@@ -78,7 +82,7 @@ class Install:
         # All but the folder itself, which the swap still writes into.
         inside = _live.tree(self._staging)[:-1]
         _live.dress(inside, self._folder.live)
-        _live.flush(inside, self._stop.check)
+        _live.flush(inside, self._alive)
 
     def swap(self, identity: Identity, now: float) -> Optional[int]:
         """Makes the staging folder the live directory; gives the time file's second.
@@ -97,9 +101,7 @@ class Install:
             added = _live.stamp(self._staging, options.local_timestamp_file, installed)
             _live.dress(added, live)
             _live.flush(added)
-            old = _live.swap(
-                self._staging, live, options.local_timestamp_file, alive=self._stop.check
-            )
+            old = _live.swap(self._staging, live, options.local_timestamp_file, alive=self._alive)
             self._staging = ""
             self._last_second = second
             self._put_away(old)
@@ -152,7 +154,7 @@ class Install:
                 top=options.top,
                 limits=limits,
                 before_file=lambda member: check_space(self._staging, member.size, "unpack into"),
-                alive=self._stop.check,
+                alive=self._alive,
             )
         except ReleaseError as error:
             raise ReleaseError("unpack", name, error.cause, error.hint) from error
@@ -170,9 +172,7 @@ class Install:
                 for name in below:
                     os.mkdir(os.path.join(there, name))
                 for name in files:
-                    copy_file(
-                        os.path.join(folder, name), os.path.join(there, name), self._stop.check
-                    )
+                    copy_file(os.path.join(folder, name), os.path.join(there, name), self._alive)
 
     def _recover(self) -> None:
         timestamp_file = self._options.local_timestamp_file

@@ -1,7 +1,8 @@
 """``/metrics`` (Prometheus) and ``/healthz`` on one port, for all models of a process.
 
 ``/healthz`` answers 200 while every model has had a look at its donefile lately (a remote that
-says "there is none" counts), else 503, so also before the first look; the body says which model
+says "there is none" counts, and so does each piece of a release that comes or is worked on, which
+may take longer than many looks), else 503, so also before the first look; the body says which model
 has not, and why.
 """
 
@@ -37,22 +38,24 @@ _GAUGES = (
 
 
 def healthy_for(watch: Watch) -> float:
-    """Seconds without a look at the donefile after which a model counts as not healthy."""
+    """Seconds without a look at the donefile, or any other life, after which a model is not
+    healthy."""
     options = watch.options
     checking = options.check_timeout if options.check_command else 0.0
-    return 2 * (options.longest_pause + options.timeout) + checking
+    telling = options.on_swap_timeout if options.on_swap else 0.0
+    return 2 * (options.longest_pause + options.timeout) + checking + telling
 
 
 def ailing(watches: Sequence[Watch], now: float) -> list[str]:
-    """One line for each model that is not well; empty when all are."""
+    """One line for each model that is not well at ``now`` of ``time.monotonic``; empty when all
+    are."""
     found = []
     for watch in watches:
         figures = watch.figures
-        since = now - figures.last_poll
-        if since <= healthy_for(watch):
+        since = None if figures.last_life is None else now - figures.last_life
+        if since is not None and since <= healthy_for(watch):
             continue
-        # It is 0 before the first.
-        how_long = f"for {since:.0f} s" if figures.last_poll else "yet"
+        how_long = "yet" if since is None else f"for {since:.0f} s"
         name, why = watch.options.local_model_name, figures.last_error or "busy"
         found.append(f"{name}: no look at the donefile {how_long}; {why}")
     return found
@@ -79,7 +82,7 @@ class Endpoint:
                     kind = prometheus_client.CONTENT_TYPE_LATEST
                     self._answer(200, prometheus_client.generate_latest(registry), kind)
                 elif self.path == "/healthz":
-                    wrong = ailing(watches, time.time())
+                    wrong = ailing(watches, time.monotonic())
                     text = mask("\n".join(wrong)) or "ok"
                     self._answer(503 if wrong else 200, f"{text}\n".encode(), "text/plain")
                 else:

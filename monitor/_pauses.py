@@ -62,3 +62,8 @@ class Pauses:
                 self._retry_at = now + pause
                 # The donefile is still looked at: a newer release need not wait for this pause.
                 self.sleep = min(pause, self._interval)
+
+
+def shown(value: float) -> str:
+    """10 for 10.0, 0.25 for 0.25, 7.31 for 7.3081."""
+    return f"{value:.6g}" if value == round(value, 3) else f"{value:.2f}"

@@ -12,7 +12,7 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ._folder import check_space, remove
 from ._machine import Identity
@@ -74,7 +74,16 @@ class _Partial:
 class Puller:
     """Pulls into one file (or, for a release that is not packed, one folder)."""
 
-    def __init__(self, remote: Remote, part: str, rate_limit: int, stop: Stop) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        part: str,
+        rate_limit: int,
+        stop: Stop,
+        received: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """``received`` is told of each piece that came, in bytes."""
+        self._received = received
         self._remote = remote
         self.part = part
         self.tree_part = part + ".tree"
@@ -160,7 +169,7 @@ class Puller:
             if self._remote.fetch_tree(name, self.tree_part):
                 # It may have grown since it was listed.
                 seen = sizes(self.tree_part)
-                self.bytes_pulled += sum(seen.values())
+                self._count(sum(seen.values()))
                 check_tree(name, len(seen), sum(seen.values()), most, largest)
                 return
             os.makedirs(self.tree_part)
@@ -180,7 +189,7 @@ class Puller:
                 self._stop.check()
                 out.write(chunk)
                 size += len(chunk)
-                self.bytes_pulled += len(chunk)
+                self._count(len(chunk))
                 if size > most:
                     raise too_large(name)
                 self._throttle.pay(len(chunk))
@@ -189,6 +198,10 @@ class Puller:
                 "pull", f"{name}/{path}", "it came only in part", "check that the remote is up"
             )
         return size
+
+    def _count(self, count: int) -> None:
+        self.bytes_pulled += count
+        self._received(count)
 
     def _can_resume(self, partial: _Partial) -> bool:
         """Whether the remote promises it and the file is still here (a cleaner may have come)."""
@@ -217,7 +230,7 @@ class Puller:
                     out.write(chunk)
                     partial.digest.update(chunk)
                     partial.size += len(chunk)
-                    self.bytes_pulled += len(chunk)
+                    self._count(len(chunk))
                     if manifest is not None and partial.size > manifest.size:
                         self._wrong(name, f"more than the manifest's {manifest.size} bytes came")
                     self._throttle.pay(len(chunk))

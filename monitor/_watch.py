@@ -19,7 +19,7 @@ from ._install import Install
 from ._log import logger
 from ._machine import Event, Identity, Machine, Row, State, identify, judge, superseded
 from ._options import Options
-from ._pauses import Pauses
+from ._pauses import Pauses, shown
 from ._pull import Puller
 from ._remotes.base import Remote, Sighting, Stop, Stopped
 from ._schedule import settle_left
@@ -63,8 +63,8 @@ class Watch:
         self._stop = stop
         self._clock = clock
         part = self.folder.part(options.tmp, options.remote_model_name)
-        self._puller = Puller(remote, part, options.rate_limit, stop)
-        self._install = Install(options, self.folder, stop)
+        self._puller = Puller(remote, part, options.rate_limit, stop, self._received)
+        self._install = Install(options, self.folder, stop, self._alive)
         self._pauses = Pauses(options.interval, options.longest_pause)
         self._announced: Optional[_Announced] = None
         self._said: Optional[Identity] = None
@@ -84,7 +84,7 @@ class Watch:
             logger.info("_%s: %s", name, getattr(options, name))
         for name in ("local_model_name", "local_path", "local_timestamp_file", "local_tmp_path"):
             logger.info("_%s: %s", name, getattr(options, name))
-        logger.info("_interval: %s", _number(options.interval))
+        logger.info("_interval: %s", shown(options.interval))
         self.folder.lock()
         self._mend()
 
@@ -150,7 +150,7 @@ class Watch:
     # --- the states -------------------------------------------------------------------------
 
     def _idle(self) -> Event:
-        logger.info("sleep %ss.", _number(self._pauses.sleep))
+        logger.info("sleep %ss.", shown(self._pauses.sleep))
         self._stop.wait(self._pauses.sleep)
         return Event.POLL_DUE
 
@@ -162,6 +162,7 @@ class Watch:
             self._mend()
         found = self._look()
         self.figures.last_poll = self._clock()
+        self._alive()
         self._announced = found
         identity = found.identity if found else None
         installed = read_installed(self.folder.live)
@@ -211,14 +212,10 @@ class Watch:
             raise ReleaseError(
                 "pull", name, f"the manifest is of {found.tarball!r}", "check --remote_model_name"
             )
-        before = self._puller.bytes_pulled
-        try:
-            if self.options.packed:
-                self._puller.pull_file(name, announced.identity, found)
-            else:
-                self._puller.pull_tree(name, self.options.max_members, self.options.max_unpacked)
-        finally:
-            self.figures.bytes_pulled += self._puller.bytes_pulled - before
+        if self.options.packed:
+            self._puller.pull_file(name, announced.identity, found)
+        else:
+            self._puller.pull_tree(name, self.options.max_members, self.options.max_unpacked)
         event = self._look_again(announced)
         if event is Event.PULLED:
             logger.info("pull remote model(%s).", name)
@@ -266,6 +263,14 @@ class Watch:
         return Event.SWAPPED
 
     # --- parts of them ----------------------------------------------------------------------
+
+    def _alive(self) -> None:
+        self._stop.check()
+        self.figures.last_life = time.monotonic()
+
+    def _received(self, count: int) -> None:
+        self.figures.bytes_pulled += count
+        self._alive()
 
     def _look(self) -> Optional[_Announced]:
         sighting = self._remote.look(self.options.remote_donefile_name)
@@ -362,7 +367,7 @@ class Watch:
         then = (
             "until the donefile changes"
             if proven
-            else f"until the donefile changes, at least {_number(self.options.quarantine_retry)} s"
+            else f"until the donefile changes, at least {shown(self.options.quarantine_retry)} s"
         )
         logger.error("%s is quarantined %s: %s", announced.identity.label, then, error)
         self._puller.forget()
@@ -390,8 +395,3 @@ class Watch:
         if key not in self._said_once:
             self._said_once.add(key)
             logger.warning("%s", text)
-
-
-def _number(value: float) -> str:
-    """10 for 10.0, 0.25 for 0.25, 7.31 for 7.3081."""
-    return f"{value:.6g}" if value == round(value, 3) else f"{value:.2f}"

@@ -2,37 +2,71 @@
 
 from __future__ import annotations
 
+import time
+from typing import Optional
+
 import pytest
 
-from monitor._machine import Event
+from harness.waits import wait_for
+from monitor._machine import Event, State
 from monitor._metrics import ailing, healthy_for
 
 from .fixtures import MODEL, Site
 from .stepping import MakeWatch, poll
-
-NOW = 1_800_000_000.0
 
 
 def test_a_model_is_not_well_before_its_first_look_at_the_remote(
     watch: MakeWatch, site: Site
 ) -> None:
     site.status = 500
-    one = watch(clock=lambda: NOW)
-    assert ailing([one], NOW) == [f"{MODEL}: no look at the donefile yet; busy"]
+    one = watch()
+    assert ailing([one], time.monotonic()) == [f"{MODEL}: no look at the donefile yet; busy"]
     assert poll(one) is Event.REMOTE_FAILED
-    (said,) = ailing([one], NOW)
+    (said,) = ailing([one], time.monotonic())
     assert said.startswith(f"{MODEL}: no look at the donefile yet; ")
     assert "the server answered 500" in said
 
 
 def test_a_model_is_well_after_a_look_also_where_nothing_was_published(watch: MakeWatch) -> None:
-    one = watch(clock=lambda: NOW)
+    one = watch(clock=lambda: 1_000_000_000.0)
     poll(one)
-    assert ailing([one], NOW) == []
-    assert ailing([one], NOW + healthy_for(one)) == []
-    later = NOW + healthy_for(one) + 1
-    (said,) = ailing([one], later)
-    assert f"no look at the donefile for {later - NOW:.0f} s" in said
+    looked = one.figures.last_life
+    assert looked is not None
+    assert ailing([one], looked) == []
+    assert ailing([one], looked + healthy_for(one)) == []
+    (said,) = ailing([one], looked + healthy_for(one) + 1)
+    assert f"no look at the donefile for {healthy_for(one) + 1:.0f} s" in said
+
+
+def test_a_model_is_well_as_long_as_a_release_comes_in(watch: MakeWatch, site: Site) -> None:
+    one = watch()
+    seen: list[Optional[float]] = []
+    site.publish(1, size=3_000_000)
+    site.during_get = lambda: (
+        wait_for(lambda: one.figures.bytes_pulled > 100_000, "the first half", 10),
+        seen.append(one.figures.last_life),
+    )
+    one.step()
+    looked = one.figures.last_life
+    one.step()
+    assert looked is not None
+    assert seen[0] is not None
+    assert seen[0] > looked
+
+
+@pytest.mark.parametrize("state", [State.VERIFY, State.STAGE])
+def test_a_model_is_well_as_long_as_a_release_is_worked_on(
+    watch: MakeWatch, site: Site, state: State
+) -> None:
+    one = watch()
+    site.publish(1)
+    while one.machine.state is not state:
+        one.step()
+    before = one.figures.last_life
+    one.step()
+    assert before is not None
+    assert one.figures.last_life is not None
+    assert one.figures.last_life > before
 
 
 @pytest.mark.parametrize(
@@ -41,10 +75,12 @@ def test_a_model_is_well_after_a_look_also_where_nothing_was_published(watch: Ma
         ({}, 2 * (60 + 30)),
         ({"check_timeout": "100"}, 2 * (60 + 30)),
         ({"check_timeout": "100", "check_command": "/bin/true"}, 2 * (60 + 30) + 100),
+        ({"on_swap_timeout": "50"}, 2 * (60 + 30)),
+        ({"on_swap_timeout": "50", "on_swap": "/bin/true"}, 2 * (60 + 30) + 50),
     ],
-    ids=["neither", "a-time-out-without-a-command", "both"],
+    ids=["neither", "a-time-out-alone", "a-check", "another-time-out-alone", "on-swap"],
 )
-def test_the_time_of_a_check_counts_only_where_there_is_one(
+def test_the_time_of_a_program_counts_only_where_there_is_one(
     given: dict[str, str], seconds: float, watch: MakeWatch
 ) -> None:
     one = watch(interval="10", backoff_max="60", timeout="30", **given)

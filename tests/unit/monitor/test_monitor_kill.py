@@ -116,7 +116,7 @@ def killed_before(number: int, local: Path, url: str, **given: object) -> bool:
 def install(local: Path, *numbers: int) -> None:
     """Installs releases one after the other, as a monitor that keeps two would."""
     options = options_for(local, general_host="http://127.0.0.1:1", keep="2")
-    install = Install(options, Folder(options.live), Stop())
+    install = Install(options, Folder(options.live), Stop(), lambda: None)
     Folder(options.live).prepare()
     for number in numbers:
         part = local / "part"
