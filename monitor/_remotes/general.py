@@ -49,6 +49,9 @@ class HttpRemote(Remote):
         url = self._url(name)
         with self._get(url, "read", {}) as answer:
             if answer.status_code in (404, 410):
+                # Read all the same: a connection with an unread answer cannot be kept.
+                with contextlib.suppress(RemoteError):
+                    b"".join(_limited(self._chunks(answer, url), DONEFILE_LIMIT))
                 return None
             self._expect(answer, url, "read", (200,))
             content = b"".join(_limited(self._chunks(answer, url), DONEFILE_LIMIT))
@@ -124,13 +127,14 @@ class HttpRemote(Remote):
     def _connected(self) -> requests.Session:
         if self._session is None:
             options = self._options
-            session = Session(options.ca_file, options.proxy.reveal())
+            secrets = {}
             for line in options.http_header:
                 key, _, value = line.reveal().partition(":")
-                session.headers[key.strip()] = value.strip()
+                secrets[key.strip()] = value.strip()
             token = options.http_token.reveal()
             if token:
-                session.headers["Authorization"] = f"Bearer {token}"
+                secrets["Authorization"] = f"Bearer {token}"
+            session = Session(options.ca_file, options.proxy.reveal(), secrets)
             # The file itself is wanted, as wget would store it, not a decoded form of it.
             session.headers["Accept-Encoding"] = "identity"
             self._session = session

@@ -104,7 +104,7 @@ class WebHdfsRemote(Remote):
         self._stop.check()
         if self._client is None:
             options = self._options
-            session = Session(options.ca_file, options.proxy.reveal())
+            session = Session(options.ca_file, options.proxy.reveal(), {})
             session.hooks["response"].append(_refuse)
             self._client = hdfs.InsecureClient(
                 options.webhdfs_url.reveal(),

@@ -1,0 +1,130 @@
+"""HTTP: one connection, and to whom the secrets go."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor import _log
+
+from .answers import Answer, Answers
+from .fixtures import closing_all
+from .kinds import make
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
+    yield
+    _log.logger.handlers.clear()
+
+
+@pytest.fixture
+def server() -> Iterator[Answers]:
+    server = Answers()
+    with closing_all(server):
+        server.by_path["/donefile"] = Answer(200, b"x")
+        yield server
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Answers]:
+    """A server at another origin: another port is enough."""
+    server = Answers()
+    with closing_all(server):
+        server.by_path["/donefile"] = Answer(200, b"x")
+        yield server
+
+
+@pytest.fixture
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account of this user for 127.0.0.1, which curl and wget would take."""
+    file = tmp_path / "netrc"
+    file.write_text("machine 127.0.0.1 login of-netrc password pa55\n")
+    monkeypatch.setenv("NETRC", str(file))
+
+
+def basic(login: str) -> str:
+    return "Basic " + base64.b64encode(login.encode()).decode()
+
+
+def moved(to: str) -> Answer:
+    return Answer(302, b"over there", {"Location": to})
+
+
+def authorization(server: Answers, folder: Path, host: str = "", **options: object) -> object:
+    """What the server was shown in the last request that one look makes."""
+    with make(folder / "local", general_host=host or server.url, **options) as remote:
+        assert remote.look("donefile") is not None
+    shown = {name.lower(): value for name, value in server.seen[-1][1].items()}
+    return shown.get("authorization")
+
+
+def test_one_connection_serves_all_polls_and_pulls(server: Answers, tmp_path: Path) -> None:
+    with make(tmp_path / "local", general_host=server.url) as remote:
+        assert remote.look("absent") is None
+        for turn in range(3):
+            server.by_path["/donefile"] = Answer(200, b"%d" % turn)
+            seen = remote.look("donefile")
+            assert seen is not None
+            assert seen.content == b"%d" % turn
+            assert b"".join(remote.open("donefile").chunks) == seen.content
+    assert server.connections == 1
+
+
+@pytest.mark.usefixtures("netrc")
+def test_a_token_is_not_replaced_by_an_account_of_netrc(server: Answers, tmp_path: Path) -> None:
+    assert authorization(server, tmp_path, http_token="t0k") == "Bearer t0k"
+    server.by_path["/donefile"] = moved("/real")
+    server.by_path["/real"] = Answer(200, b"x")
+    assert authorization(server, tmp_path, http_token="t0k") == "Bearer t0k"
+
+
+@pytest.mark.usefixtures("netrc")
+def test_nor_is_a_header_or_what_stands_in_the_address(server: Answers, tmp_path: Path) -> None:
+    header = {"http_header": ["authorization: Key 1"]}
+    assert authorization(server, tmp_path, **header) == "Key 1"
+    host = server.url.replace("//", "//me:of-address@")
+    assert authorization(server, tmp_path, host) == basic("me:of-address")
+
+
+@pytest.mark.usefixtures("netrc")
+def test_where_nothing_else_is_given_an_account_of_netrc_is_shown(
+    server: Answers, elsewhere: Answers, tmp_path: Path
+) -> None:
+    assert authorization(server, tmp_path) == basic("of-netrc:pa55")
+    # The host that it leads to has an account there, too: its own.
+    server.by_path["/donefile"] = moved(f"{elsewhere.url}/donefile")
+    assert authorization(elsewhere, tmp_path, server.url) == basic("of-netrc:pa55")
+
+
+def test_secrets_do_not_follow_to_another_origin(
+    server: Answers, elsewhere: Answers, tmp_path: Path
+) -> None:
+    server.by_path["/donefile"] = moved("/near")
+    server.by_path["/near"] = moved(f"{elsewhere.url}/far")
+    elsewhere.by_path["/far"] = moved("/donefile")
+    secrets = {"http_header": ["X-Api-Key: s3cret", "Private-Token: t0k"], "http_token": "t0k"}
+    with make(tmp_path / "local", general_host=server.url, **secrets) as remote:
+        assert remote.look("donefile") is not None
+        assert remote.look("donefile") is not None
+    shown = {"Authorization", "X-Api-Key", "Private-Token"}
+    assert [path for path, _ in server.seen] == ["/donefile", "/near"] * 2
+    assert all(shown <= headers.keys() for _, headers in server.seen)
+    assert [path for path, _ in elsewhere.seen] == ["/far", "/donefile"] * 2
+    assert not any(shown & headers.keys() for _, headers in elsewhere.seen)
+    # What is no secret, and what the transfer needs, still goes with it.
+    assert all(headers["Accept-Encoding"] == "identity" for _, headers in elsewhere.seen)
+
+
+def test_an_account_in_the_address_does_not_follow_to_another_origin(
+    server: Answers, elsewhere: Answers, tmp_path: Path
+) -> None:
+    server.by_path["/donefile"] = moved(f"{elsewhere.url}/donefile")
+    host = server.url.replace("//", "//me:of-address@")
+    assert authorization(elsewhere, tmp_path, host) is None
+    assert server.seen[-1][1]["Authorization"] == basic("me:of-address")
