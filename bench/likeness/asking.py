@@ -3,7 +3,7 @@
 python bench/likeness/asking.py CLIENT_CONF HOST:PORT QUESTION [MODE]
 
 QUESTION is the name of a function below, with blanks for underscores; MODE is for HttpClient:
-JSON, protobuf, gzip or gRPC.
+JSON, protobuf, either with " with gzip" behind it, or gRPC.
 """
 
 from __future__ import annotations
@@ -67,12 +67,17 @@ def outage(configuration: str, endpoint: str) -> Any:
     during = price()
     print("\ndown", flush=True)
     sys.stdin.readline()
-    until = time.monotonic() + 30
+    start = time.monotonic()
     after = price()
-    while after is None and time.monotonic() < until:
+    while after is None and time.monotonic() < start + 30:
         time.sleep(0.1)
         after = price()
-    return {"first": first, "during": during, "after": after}
+    return {
+        "first": first,
+        "during": during,
+        "after": after,
+        "recovered in s": time.monotonic() - start,
+    }
 
 
 def two(configuration: str, endpoint: str) -> Any:
@@ -148,7 +153,7 @@ def http_numbers(configuration: str, endpoint: str, mode: str) -> Any:
 
 def http(configuration: str, endpoint: str, mode: str) -> Any:
     client = _http_client(configuration, endpoint, mode)
-    rows = 200 if mode == "gzip" else 1
+    rows = 200 if "gzip" in mode else 1
     answer = client.predict(feed={"x": np.stack([ROW] * rows)}, fetch=["price"], batch=True)
     if answer is None:
         return None
@@ -162,9 +167,9 @@ def _http_client(configuration: str, endpoint: str, mode: str) -> Any:
 
     client = HttpClient()
     client.load_client_config(configuration)
-    client.set_http_proto(mode != "JSON")
+    client.set_http_proto(not mode.startswith("JSON"))
     client.set_use_grpc_client(mode == "gRPC")
-    if mode == "gzip":
+    if "gzip" in mode:
         client.set_request_compress(True)
         client.set_response_compress(True)
     client.connect([endpoint])

@@ -115,7 +115,39 @@ for _name, _kind in (("none", NONE), ("snappy", SNAPPY), ("unknown", 9)):
 
 @check("baidu_std", "an empty request: -5100")
 def _(subject: Subject) -> None:
-    same(baidu(subject.port, frame(b"")).code, -5100)
+    answer = baidu(subject.port, frame(b""))
+    same(answer.code, -5100)
+    holds("InferService inference failed!" in answer.text, answer.text)
+
+
+@check(
+    "baidu_std",
+    "the answers to several requests in flight on one connection come out of order",
+    wanted="in the order of the requests",
+)
+def _(subject: Subject) -> bool:
+    # Requests of very different weight, so that servers with several workers overtake.
+    rows = [1000 if number % 2 == 0 else 1 for number in range(50)]
+    with Wire(subject.port) as one:
+        one.send(b"".join(frame(payload(rows=rows[number]), number) for number in range(50)))
+        answers = [one.baidu_answer() for _ in range(50)]
+    for answer in answers:
+        message = wire.response_message(gzip.decompress(answer.payload))
+        values = message.outputs[0].tensor[0].float_data
+        same(set(values), {PRICE})
+        same(len(values), rows[answer.correlation_id], f"rows of {answer.correlation_id}")
+    return [answer.correlation_id for answer in answers] == list(range(50))
+
+
+@check("baidu_std", "without --max_body_size a body may have 512 MiB and no byte more", own=True)
+def _(subject: Subject) -> None:
+    with subject.launch() as server, Wire(server.port) as most, Wire(server.port) as more:
+        most.send(_baidu_std.HEADER.pack(b"PRPC", 512 << 20, 10) + b"x" * 5)
+        more.send(_baidu_std.HEADER.pack(b"PRPC", (512 << 20) + 1, 10) + b"x" * 5)
+        holds(more.closed(), "512 MiB and a byte: it answered")
+        # Another client is answered meanwhile, so both have been looked at.
+        same(price(baidu(server.port, frame(payload()))), PRICE)
+        holds(most.silent(), "512 MiB: it was closed or answered")
 
 
 for _what, _data in (

@@ -13,6 +13,9 @@ from typing import Any
 
 from .checks import JSON_BODY, PRICE, Differs, Missing, Subject, check, holds, same
 
+# Twice what was measured: the machine may have other things to do.
+RECOVERY_S = 8.0
+
 
 def _command(subject: Subject, port: int, model: str = "uci") -> list[str]:
     return [
@@ -49,7 +52,7 @@ def _(subject: Subject) -> None:
 @check(
     "clients",
     "the compiled client without its server: None and [E111] or [E112]; with it again it recovers "
-    "by itself",
+    "by itself in 2 to 4 s",
     own=True,
 )
 def _(subject: Subject) -> None:
@@ -76,11 +79,14 @@ def _(subject: Subject) -> None:
             finally:
                 asking.kill()
         shown = errors.read_text(errors="replace")
+    answers = json.loads(said[-1])
+    took = answers.pop("recovered in s")
     same(
-        json.loads(said[-1]),
+        answers,
         {"first": [[PRICE]], "during": None, "after": [[PRICE]]},
         f"predictions ({shown[-300:]})",
     )
+    holds(took < RECOVERY_S, f"it took {took:.1f} s to recover")
     failed = re.search(r"inference call failed, message: \[E(\d+)\]", shown)
     holds(failed and failed[1] in ("111", "112"), shown[-600:])
 
@@ -96,12 +102,12 @@ def _until(asking: subprocess.Popen[str], word: str) -> list[str]:
     raise Differs(f"the client ended before {word!r}: {lines[-3:]}")
 
 
-for _mode in ("JSON", "protobuf", "gzip", "gRPC"):
+for _mode in ("JSON", "protobuf", "JSON with gzip", "protobuf with gzip", "gRPC"):
 
     @check("clients", f"HttpClient with {_mode}")
     def _(subject: Subject, _mode: str = _mode) -> None:
         answers, _ = ask(subject, "http", _mode)
-        same(answers, [PRICE] * 200 if _mode == "gzip" else [PRICE])
+        same(answers, [PRICE] * 200 if "gzip" in _mode else [PRICE])
 
 
 for _name, _option in (("HTTP/1.1", "--http1.1"), ("h2c", "--http2-prior-knowledge")):

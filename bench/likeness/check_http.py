@@ -34,6 +34,8 @@ def error(answer: HttpAnswer, status_line: str, code: int, text: str, port: int)
     same(answer.status_line, status_line)
     same(answer.header("x-bd-error-code"), str(code), "x-bd-error-code")
     same(answer.header("content-type"), "text/plain", "Content-Type")
+    names = [name for name, _ in answer.headers if name != "Content-Length"]
+    same(names, ["Content-Type", "x-bd-error-code"], "headers")
     same(answer.body.decode(), f"[127.0.0.1:{port}][E{code}]{text}")
 
 

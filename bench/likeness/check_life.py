@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from harness import waits
@@ -45,14 +46,15 @@ def _(subject: Subject) -> None:
         holds(f"is serving on port={other.port}." in other.log(), other.log()[-300:])
 
 
-@check("start", "the model's files may be called __model__ and __params__", own=True)
-def _(subject: Subject) -> None:
-    server = subject.server
-    with subject.folder() as folder, ByHand(subject.binary, server, folder) as other:
-        (other.live / "model.pdmodel").rename(other.live / "__model__")
-        (other.live / "params.pdiparams").rename(other.live / "__params__")
-        other.start()
-        same(price(http(other.port, JSON_BODY, headers=JSON)), PRICE)
+for _program, _params in (("__model__", "__params__"), ("model", "params")):
+
+    @check("start", f"the model's files may be called {_program} and {_params}", own=True)
+    def _(subject: Subject, _program: str = _program, _params: str = _params) -> None:
+        with subject.folder() as folder, ByHand(subject.binary, subject.server, folder) as other:
+            (other.live / "model.pdmodel").rename(other.live / _program)
+            (other.live / "params.pdiparams").rename(other.live / _params)
+            other.start()
+            same(price(http(other.port, JSON_BODY, headers=JSON)), PRICE)
 
 
 @check("start", "the time file absent at start: it ends at once with `Failed load model_data_path`")
@@ -76,17 +78,24 @@ def _(subject: Subject) -> None:
     holds("server.cpp:956] Fail to listen" in log and f":{server.port}" in log, log)
 
 
-@check(
-    "signals",
-    "SIGINT: `is going to quit`, waits out the sleep, `Exit reload worker!`",
-    own=True,
-)
+TICK_S = 5
+
+
+@check("signals", "SIGINT: `is going to quit`, waits out the sleep, `Exit reload worker!`")
 def _(subject: Subject) -> None:
-    with subject.launch() as server:
-        server.interrupt()
-        waits.wait_for(
-            lambda: not server.process.running, "the server to end", 15, log=server.log_file()
-        )
+    words = ["-reload_interval_s", str(TICK_S)]
+    with (
+        subject.folder() as folder,
+        ByHand(subject.binary, subject.server, folder, words=words) as server,
+    ):
+        server.start()
+        # A sleep begins here, so nearly all of it is left.
+        server.wait_for_log("Finish reload 1 workflow(s)")
+        start = time.monotonic()
+        server.process.signal(signal.SIGINT)
+        server.process.wait(3 * TICK_S)
+        took = time.monotonic() - start
+        holds(took > TICK_S / 2, f"it ended after {took:.1f} s of a sleep of {TICK_S} s")
         lines_in_order(
             server.log(),
             [
@@ -96,13 +105,17 @@ def _(subject: Subject) -> None:
         )
 
 
-@check("signals", "SIGTERM ends it at once, without a line", own=True)
+@check("signals", "SIGTERM ends it at once, without a line")
 def _(subject: Subject) -> None:
-    with subject.launch(tick_s=60) as server:
-        os.kill(server.pid, signal.SIGTERM)
-        waits.wait_for(
-            lambda: not server.process.running, "the server to end", 5, log=server.log_file()
-        )
+    # By hand, because the launcher keeps the exit code to itself.
+    words = ["-reload_interval_s", "60"]
+    with (
+        subject.folder() as folder,
+        ByHand(subject.binary, subject.server, folder, words=words) as server,
+    ):
+        server.start()
+        server.process.signal(signal.SIGTERM)
+        same(server.process.wait(5), 128 + signal.SIGTERM, "exit code (of the signal)")
         holds("going to quit" not in server.log(), "it logged that it quits")
 
 

@@ -5,22 +5,32 @@ from __future__ import annotations
 import os
 import re
 import socket
+from pathlib import Path
 
 from .check_http import JSON, price
 from .checks import JSON_BODY, PRICE, Subject, check, holds, same
+from .server import Launched
 from .wire import http
 
 STAMP = r"[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ "
 
 
+BEGIN = "Begin reload framework..."
+STAT_FAILED = "infer.cpp:166] Failed stat config file:uci_housing_model/fluid_time_file"
+
+
+def line(pattern: str) -> re.Pattern[str]:
+    """A whole line out of severity, blank and the pattern of what is behind time and thread."""
+    severity, rest = pattern[0], pattern[2:]
+    return re.compile(rf"{severity}\d{{4}} \d\d:\d\d:\d\d\.\d{{6}} +\d+ {rest}$", re.MULTILINE)
+
+
 def lines_in_order(text: str, wanted: list[str]) -> None:
-    """Raises ``Differs`` unless the lines (patterns behind time and thread) come in this order."""
+    """Raises ``Differs`` unless these lines come in this order; others may be between them."""
     at = 0
     lines = text.splitlines()
     for pattern in wanted:
-        severity, rest = pattern[0], pattern[2:]
-        whole = re.compile(rf"{severity}\d{{4}} \d\d:\d\d:\d\d\.\d{{6}} +\d+ {rest}$")
-        found = next((n for n in range(at, len(lines)) if whole.match(lines[n])), None)
+        found = next((n for n in range(at, len(lines)) if line(pattern).match(lines[n])), None)
         holds(
             found is not None,
             f"no line {pattern!r} behind {lines[at - 1] if at else 'the start'!r}; "
@@ -28,6 +38,26 @@ def lines_in_order(text: str, wanted: list[str]) -> None:
         )
         assert found is not None
         at = found + 1
+
+
+def lines_exactly(text: str, wanted: list[str]) -> None:
+    """Raises ``Differs`` unless the text is these lines and no others."""
+    lines = text.splitlines()
+    for seen, pattern in zip(lines, wanted):
+        holds(line(pattern).match(seen), f"{seen!r} instead of {pattern!r}")
+    same(lines[len(wanted) :], [], "more lines")
+    same(wanted[len(lines) :], [], "missing lines")
+
+
+def tick_with(server: Launched, text: str, start: int) -> str:
+    """Waits for the tick that logs ``text`` behind ``start``, and gives the lines of that tick:
+    all up to the next one."""
+    server.wait_for_log(text, start=start)
+    at = server.log().index(text, start) + len(text)
+    server.wait_for_log(BEGIN, start=at)
+    log = server.log()
+    first = log.rindex(BEGIN, 0, at)
+    return log[log.rindex("\n", 0, first) + 1 : log.rindex("\n", 0, log.index(BEGIN, at)) + 1]
 
 
 START = [
@@ -50,35 +80,62 @@ IDLE = [
 ]
 
 
+def symlink(folder: Path, severity: str, pid: int) -> None:
+    target = os.readlink(folder / f"serving.{severity}")
+    name = re.escape(f"serving.{socket.gethostname()}.") + rf"[^.]+\.log\.{severity}"
+    holds(re.fullmatch(rf"{name}\.\d{{8}}-\d{{6}}\.\d+", target), target)
+    same(target.rpartition(".")[2], str(pid), "the pid in the name")
+
+
+def header(text: str) -> None:
+    lines = text.splitlines()[:4]
+    pattern = r"Log file created at: \d{4}/\d\d/\d\d \d\d:\d\d:\d\d"
+    holds(re.fullmatch(pattern, lines[0]), lines[0])
+    same(lines[1], f"Running on machine: {socket.gethostname()}")
+    same(lines[2], "Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg")
+    holds(re.match(STAMP, lines[3]), lines[3])
+
+
 @check("log", "serving.INFO and serving.WARNING are symlinks to glog's names")
 def _(subject: Subject) -> None:
-    folder = subject.server.folder / "log"
     for severity in ("INFO", "WARNING"):
-        target = os.readlink(folder / f"serving.{severity}")
-        name = re.escape(f"serving.{socket.gethostname()}.") + rf"[^.]+\.log\.{severity}"
-        holds(re.fullmatch(rf"{name}\.\d{{8}}-\d{{6}}\.\d+", target), target)
-        same(target.rpartition(".")[2], str(subject.server.pid), "the pid in the name")
+        symlink(subject.server.folder / "log", severity, subject.server.pid)
 
 
 @check("log", "every file starts with glog's three lines")
 def _(subject: Subject) -> None:
     for severity in ("INFO", "WARNING"):
-        lines = subject.server.log(severity).splitlines()[:4]
-        pattern = r"Log file created at: \d{4}/\d\d/\d\d \d\d:\d\d:\d\d"
-        holds(re.fullmatch(pattern, lines[0]), lines[0])
-        same(lines[1], f"Running on machine: {socket.gethostname()}")
-        same(
-            lines[2],
-            "Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg",
-        )
-        holds(re.match(STAMP, lines[3]), lines[3])
+        header(subject.server.log(severity))
+
+
+@check(
+    "log",
+    "serving.ERROR is there from the first error on, like the others; the line is in all three",
+    own=True,
+)
+def _(subject: Subject) -> None:
+    with subject.launch() as server:
+        folder = server.folder / "log"
+        early = [file.name for file in folder.iterdir() if "ERROR" in file.name]
+        same(early, [], "error files before the first error")
+        server.live.rename(server.live.with_name("away"))
+        server.wait_for_log(STAT_FAILED)
+        symlink(folder, "ERROR", server.pid)
+        header(server.log("ERROR"))
+        (seen, *_) = [one for one in server.log().splitlines() if STAT_FAILED in one]
+        same(seen[0], "E", "severity")
+        for severity in ("INFO", "WARNING", "ERROR"):
+            holds(seen in server.log(severity).splitlines(), f"serving.{severity} lacks {seen!r}")
 
 
 @check("log", "the lines at start, in order")
 def _(subject: Subject) -> None:
     lines_in_order(subject.server.log(), START)
     lines_in_order(subject.server.log(), SERVING)
-    holds("server.cpp:152] Entrence reload worker, interval_s: 1" in subject.server.log(), "none")
+    # By a thread of its own, so anywhere.
+    lines_in_order(
+        subject.server.log(), [r"I server\.cpp:152\] Entrence reload worker, interval_s: 1"]
+    )
 
 
 @check("log", "at start each of the N + 1 workers logs its lines")
@@ -86,12 +143,17 @@ def _(subject: Subject) -> None:
     text = subject.server.log()
     workers = subject.server.threads + 1
     start = text[: text.index("is serving on port")]
-    pattern = r"infer\.h:434\] tid:\d+ Loading clone model \.\.\."
-    same(len(re.findall(pattern, start)), workers, "Loading clone model")
-    pattern = r"infer\.h:481\] \[\d+\] Reload clone model and cube cache done\. switching to curr"
-    same(len(re.findall(pattern, start)), workers, "switching to current_idx")
-    same(start.count("infer.h:447] create cube cache[0] done."), 1, "create cube cache")
-    same(len(re.findall(r"infer\.h:474\] tid:\d+ clone caches done", start)), workers - 1)
+    for pattern, times in (
+        (r"W infer\.h:434\] tid:\d+ Loading clone model \.\.\.", workers),
+        (r"W infer\.h:447\] create cube cache\[0\] done\.", 1),
+        (r"W infer\.h:474\] tid:\d+ clone caches done", workers - 1),
+        (
+            r"W infer\.h:481\] \[\d+\] Reload clone model and cube cache done\. "
+            r"switching to current_idx\[0\]",
+            workers,
+        ),
+    ):
+        same(len(line(pattern).findall(start)), times, pattern)
 
 
 @check("log", "a WARNING line is in both files, an INFO line in one")
@@ -104,12 +166,10 @@ def _(subject: Subject) -> None:
 @check("log", "a tick on which nothing changed logs three lines")
 def _(subject: Subject) -> None:
     server = subject.server
-    begin = "Begin reload framework..."
-    server.wait_for_log(begin, start=len(server.log()))
-    # From the start of the last tick's first line on.
-    start = server.log().rindex("\n", 0, server.log().rindex(begin)) + 1
-    server.wait_for_log("Finish reload 1 workflow(s)", start=start)
-    lines_in_order(server.log()[start:], IDLE)
+    start = len(server.log())
+    server.wait_for_log(BEGIN, start=start)
+    at = server.log().index(BEGIN, start)
+    lines_exactly(tick_with(server, "Finish reload 1 workflow(s)", at), IDLE)
 
 
 @check("log", "a request logs its eight lines")
@@ -119,9 +179,13 @@ def _(subject: Subject) -> None:
     body = JSON_BODY.replace(b'"log_id":0', b'"log_id":77')
     same(price(http(server.port, body, headers=JSON)), PRICE)
     text = server.wait_for_log("[serving]logid=77,cost=", start=start)
+    # The reload thread may log a tick meanwhile; and the answer before may still be logged.
+    ticking = [line(pattern) for pattern in IDLE]
+    lines = [one for one in text.splitlines() if not any(tick.match(one) for tick in ticking)]
+    first = next((n for n, one in enumerate(lines) if "logid=77" in one), 0)
     side = r"\[127\.0\.0\.1:\d+\]"
-    lines_in_order(
-        text,
+    lines_exactly(
+        "\n".join(lines[first:]),
         [
             rf"I general_model_service\.pb\.cc:3443\] \(logid=77\) remote_side={side}",
             rf"I general_model_service\.pb\.cc:3444\] \(logid=77\) local_side={side}",

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
-import threading
-import time
+import signal
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable, NamedTuple
 
 from harness import waits
-from monitor._live import exchange
 
 from .by_hand import ByHand
 from .check_http import JSON, predicted, price
-from .check_log import IDLE, lines_in_order
-from .checks import JSON_BODY, PRICE, Subject, check, holds, same
+from .check_log import BEGIN, IDLE, STAT_FAILED, lines_exactly, lines_in_order, tick_with
+from .checks import JSON_BODY, PRICE, PRICE_2, Subject, check, holds, same
 from .server import TIME_FILE, Launched
 from .wire import http
-
-# The second model's price for the same row: twice the weights, twice the bias.
-PRICE_2 = 2 * PRICE
-STAT_FAILED = "infer.cpp:166] Failed stat config file:uci_housing_model/fluid_time_file"
 
 
 def set_second(server: Launched, second: float) -> None:
@@ -34,7 +27,7 @@ def ticks(server: Launched, count: int) -> str:
     start = len(server.log())
     for _ in range(count + 1):
         seen = len(server.log())
-        server.wait_for_log("Begin reload framework...", start=seen)
+        server.wait_for_log(BEGIN, start=seen)
     return server.log()[start:]
 
 
@@ -50,22 +43,23 @@ def _(subject: Subject) -> None:
         for index, model, wanted in ((1, "uci_2", PRICE_2), (0, "uci", PRICE)):
             start = len(server.log())
             server.install(subject.models / model)
-            text = server.wait_for_log("infer.h:239] Succ load engine", start=start)
-            text = server.wait_for_log("Finish reload", start=start + text.index("infer.h:239]"))
-            text = server.log()[start:]
+            text = tick_with(server, "infer.h:239] Succ load engine", start)
             same(predicted(server), wanted, f"after {model}")
+            loading = r"W infer\.h:434\] tid:\d+ Loading clone model \.\.\."
             done = (
                 r"W infer\.h:481\] \[\d+\] Reload clone model and cube cache done\. "
                 rf"switching to current_idx\[{index}\]"
             )
-            lines_in_order(
+            cloned = r"W infer\.h:474\] tid:\d+ clone caches done"
+            lines_exactly(
                 text,
                 [
                     IDLE[0],
                     r"W infer\.cpp:134\] begin reload model\[uci_housing_model\]\.",
-                    r"W infer\.h:434\] tid:\d+ Loading clone model \.\.\.",
+                    loading,
                     rf"W infer\.h:447\] create cube cache\[{index}\] done\.",
-                    *([done] * (server.threads + 1)),
+                    done,
+                    *([loading, cloned, done] * server.threads),
                     r"W infer\.h:239\] Succ load engine, path: uci_housing_model",
                     r"I request_cache\.cpp:230\] Clear 0 key!",
                     *IDLE[1:],
@@ -177,58 +171,6 @@ def _(subject: Subject) -> None:
             server.wait_for_log("infer.h:239] Succ load engine", seen)
 
 
-@check(
-    "reload",
-    "directories exchanged every 40 ms under clients: no error, and every answer is a whole "
-    "release's",
-    own=True,
-)
-def _(subject: Subject) -> None:
-    with subject.launch() as server:
-        wrong: list[str] = []
-        asked: list[Any] = []
-        stop = threading.Event()
-
-        def client() -> None:
-            while not stop.is_set():
-                try:
-                    asked.append(predicted(server))
-                except (AssertionError, OSError, EOFError) as error:
-                    wrong.append(repr(error))
-                    return
-
-        clients = [threading.Thread(target=client) for _ in range(3)]
-        for one in clients:
-            one.start()
-        second = int(time.time()) + 10
-        until = time.monotonic() + 4
-        latest = until + 30
-        number = 0
-        try:
-            # Long enough for several reloads, and longer on a machine that has other things to do.
-            while time.monotonic() < (until if server.reloads() >= 2 else latest):
-                number += 1
-                second += 1
-                beside = server.folder / "beside"
-                shutil.copytree(subject.models / ("uci", "uci_2")[number % 2], beside)
-                (beside / TIME_FILE).touch()
-                os.utime(beside / TIME_FILE, (second, second))
-                exchange(str(beside), str(server.live))
-                shutil.rmtree(beside)
-                # The pace is what is tested.
-                stop.wait(0.04)
-        finally:
-            stop.set()
-            for one in clients:
-                one.join()
-        server.process.check()
-        holds(not wrong, f"{len(wrong)} errors: {wrong[:1]}")
-        holds(set(asked) <= {PRICE, PRICE_2}, f"answers: {set(asked)}")
-        holds(server.reloads() >= 2, f"{server.reloads()} reloads")
-        wanted = (PRICE, PRICE_2)[number % 2]
-        waits.wait_for(lambda: predicted(server) == wanted, "the last release to serve", 20)
-
-
 def _corrupt(live: Path) -> None:
     params = live / "params.pdiparams"
     params.write_bytes(b"\xff" * params.stat().st_size)
@@ -253,42 +195,73 @@ def _reload_ended(server: Launched, start: int) -> bool:
     return "Failed reload resource!" in text or "Succ load engine" in text
 
 
+class Damage(NamedTuple):
+    """One way to spoil a live model: the signal that ends the real server, and the words in which
+    a server that stays up says why it refuses it."""
+
+    spoil: Callable[[Path], None]
+    signum: signal.Signals
+    reason: str
+
+
+DAMAGES = (
+    Damage(_corrupt, signal.SIGABRT, "no tensor"),
+    Damage(_garbage, signal.SIGSEGV, "the program "),
+    Damage(_no_params, signal.SIGABRT, "has no parameters"),
+    Damage(_no_program, signal.SIGABRT, "has no program"),
+)
+TERMINATED = "terminate called after throwing an instance of 'phi::enforce::EnforceNotMet'"
+
+
+def _dies_as_measured(subject: Subject, damage: Damage) -> None:
+    with subject.folder() as folder, ByHand(subject.binary, subject.server, folder) as server:
+        server.start()
+        damage.spoil(server.live)
+        os.utime(server.live / TIME_FILE, (1_000_000_000, 1_000_000_000))
+        what = damage.spoil.__name__
+        same(server.process.wait(20), 128 + damage.signum, f"exit code with {what}")
+        aborted = TERMINATED in server.process.log.read_text(errors="replace")
+        same(aborted, damage.signum == signal.SIGABRT, f"C++'s last words with {what}")
+        same(server.log("ERROR"), "", f"serving.ERROR with {what}")
+
+
+def _is_refused(server: Launched, damage: Damage) -> bool:
+    """Whether the server is still there; raises ``Differs`` when it is and did not say why."""
+    start = len(server.log())
+    damage.spoil(server.live)
+    server.touch()
+    waits.wait_for(
+        functools.partial(_reload_ended, server, start), "the reload of a bad model to end", 20
+    )
+    if not server.process.running:
+        return False
+    lines_in_order(
+        server.log()[start:],
+        [
+            r"W infer\.cpp:134\] begin reload model\[uci_housing_model\]\.",
+            rf"E paddle_engine\.h:167\] create paddle predictor failed, .*{damage.reason}.*",
+            r"E infer\.h:438\] Failed create model, path: uci_housing_model",
+            r"E infer\.cpp:283\] Failed reload version engine: 18446744073709551615",
+            r"E server\.cpp:157\] Failed reload resource!",
+        ],
+    )
+    same(predicted(server), PRICE, f"with {damage.spoil.__name__} in the live directory")
+    return True
+
+
 @check(
     "reload",
-    "a bad model at a reload (corrupt, garbage, missing) kills the server",
+    "a bad model kills the server: corrupt or missing files with SIGABRT and EnforceNotMet, a "
+    "garbage program with SIGSEGV, and serving.ERROR stays empty",
     wanted="it logs the reason, serves the model it has, and loads the next good one",
 )
 def _(subject: Subject) -> bool:
-    damages: list[tuple[Callable[[Path], None], str]] = [
-        (_corrupt, "no tensor"),
-        (_garbage, "the program "),
-        (_no_params, "has no parameters"),
-        (_no_program, "has no program"),
-    ]
     server = subject.server
-    for damage, reason in damages:
-        start = len(server.log())
-        damage(server.live)
-        server.touch()
-        waits.wait_for(
-            functools.partial(_reload_ended, server, start),
-            "the reload of a bad model to end",
-            20,
-        )
-        if not server.process.running:
+    for damage in DAMAGES:
+        if not _is_refused(server, damage):
+            for each in DAMAGES:
+                _dies_as_measured(subject, each)
             return False
-        text = server.log()[start:]
-        lines_in_order(
-            text,
-            [
-                r"W infer\.cpp:134\] begin reload model\[uci_housing_model\]\.",
-                rf"E paddle_engine\.h:167\] create paddle predictor failed, .*{reason}.*",
-                r"E infer\.h:438\] Failed create model, path: uci_housing_model",
-                r"E infer\.cpp:283\] Failed reload version engine: 18446744073709551615",
-                r"E server\.cpp:157\] Failed reload resource!",
-            ],
-        )
-        same(predicted(server), PRICE, f"with {damage.__name__} in the live directory")
     server.reload(subject.models / "uci_2")
     same(predicted(server), PRICE_2, "after the next good model")
     server.reload(subject.models / "uci")

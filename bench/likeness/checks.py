@@ -22,6 +22,8 @@ JSON_BODY = (
 )
 # What the model answers to it: 1 + 2 + … + 13, and a bias of 1.
 PRICE = 92.0
+# The second model's price for the same row: twice the weights, twice the bias.
+PRICE_2 = 2 * PRICE
 
 
 class Differs(AssertionError):
@@ -135,6 +137,7 @@ def load_all() -> list[Check]:
         check_life,
         check_log,
         check_reload,
+        check_reload_load,
     )
 
     return CHECKS

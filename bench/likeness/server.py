@@ -73,6 +73,19 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+def started_by_shell(launcher: int) -> int:
+    """The process of the command that ``launcher`` runs through ``sh -c``.
+
+    Some shells fork for the command, others (bash) become it. Raises ``Failed`` while there is
+    none.
+    """
+    for pid in guard.descendants(launcher):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:2] != [b"-c"]:
+                return pid
+    raise Failed(f"process {launcher} has started no command")
+
+
 class Launched:
     """A server under the real launcher.
 
@@ -160,11 +173,9 @@ class Launched:
 
     @property
     def pid(self) -> int:
-        """The serving binary's own process: the child of the launcher's shell."""
-        # launcher, sh, binary: in this order, because each is the parent of the next; beside the
-        # launcher are processes that outlived the one that started them
-        launcher = self.process.pids[0]
-        return guard.descendants(launcher)[1]
+        """The serving binary's own process."""
+        # Beside the launcher are processes that outlived the one that started them.
+        return started_by_shell(self.process.pids[0])
 
     def log_file(self, severity: str = "INFO") -> Path:
         return self.folder / "log" / f"serving.{severity}"

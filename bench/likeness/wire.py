@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from typing import Any, NamedTuple, Optional
@@ -73,6 +74,11 @@ class Wire:
     def closed(self) -> bool:
         """Whether the server closes the connection without another byte."""
         return not self._rest and not self._more()
+
+    def silent(self) -> bool:
+        """Whether the connection is open and nothing has come."""
+        ready, _, _ = select.select([self.socket], [], [], 0)
+        return not self._rest and not ready
 
     def http_answer(self, head_only: bool = False) -> HttpAnswer:
         while b"\r\n\r\n" not in self._rest:

@@ -1,0 +1,82 @@
+"""Clients that ask for one prediction again and again, and remember when they got which price."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from .check_http import predicted
+from .server import Launched
+
+
+class Asked(NamedTuple):
+    """One request: when it was sent and answered (monotonic seconds), and the price."""
+
+    sent: float
+    answered: float
+    price: float
+
+
+class Period(NamedTuple):
+    """From just before a release got in to just before the next did; ``price`` is its own."""
+
+    start: float
+    end: float
+    price: float
+
+
+class SteadyClients:
+    """``count`` threads at work inside the ``with``; ``asked`` and ``failures`` are complete
+    behind it."""
+
+    def __init__(self, server: Launched, count: int) -> None:
+        self.asked: list[Asked] = []
+        self.failures: list[str] = []
+        self._server = server
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
+
+    def _ask(self) -> None:
+        while not self._stop.is_set():
+            sent = time.monotonic()
+            try:
+                price = predicted(self._server)
+            except Exception as error:
+                self.failures.append(repr(error))
+                # One is enough, and a server that is gone would give thousands.
+                return
+            self.asked.append(Asked(sent, time.monotonic(), price))
+
+    @property
+    def prices(self) -> set[float]:
+        return {one.price for one in self.asked}
+
+    def __enter__(self) -> SteadyClients:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def steps_back(asked: Iterable[Asked], periods: Iterable[Period]) -> list[float]:
+    """Where a client saw an older release after anybody had seen the newer one.
+
+    Gives, for each such request, how many seconds after the first new answer it was sent.
+    """
+    asked = list(asked)
+    found = []
+    for period in periods:
+        during = [one for one in asked if period.start <= one.sent < period.end]
+        news = [one.answered for one in during if one.price == period.price]
+        if news:
+            first = min(news)
+            found += [
+                one.sent - first for one in during if one.sent > first and one.price != period.price
+            ]
+    return found
