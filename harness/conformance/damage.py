@@ -18,8 +18,8 @@ from .releases import Release, file_entry, folder_entry, pack
 Member = tuple[tarfile.TarInfo, Optional[bytes]]
 # Zeros are a thousand times smaller when packed. Many files: of one that is larger than the disk
 # its size says that it will not fit.
-_BOMB_FILES = 64
-_BOMB_FILE = 4 << 20
+_BOMB_FILES = 16
+_BOMB_FILE = 16 << 20
 
 
 def _bad(release: Release, tarball: bytes, label: str) -> Release:

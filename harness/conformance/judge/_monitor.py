@@ -76,7 +76,7 @@ def disk_stays_free(share: float) -> Claim:
 # How programs say that somebody may not: in words, or by the status of HTTP (RFC 9110) or FTP
 # (RFC 959). Not as a part of a time or an address, which logs are full of.
 _REFUSED = re.compile(
-    r"permission|denied|forbidden|unauthori[sz]ed|not (allowed|authori[sz]ed|logged in)|"
+    r"permission(?!-)|denied|forbidden|unauthori[sz]ed|not (allowed|authori[sz]ed|logged in)|"
     r"log-?in (is |was )?(incorrect|failed|refused)|authentication (is |was )?(failed|required)|"
     r"(?<![\w.,:/-])(401|403|530)(?![\w.,:/-]*\d)",
     re.IGNORECASE,

@@ -152,7 +152,10 @@ class KillAnywhere(Scenario):
         record = stage.folder / "calls.jsonl"
         stage.start_monitor(wrap=_interposed(stage, record))
         stage.expect(
-            lambda: self._live(stage) == self.after.label, f"{self.after.label} to be live"
+            lambda: self._live(stage) == self.after.label,
+            f"{self.after.label} to be live",
+            # Under the interposer it takes longer.
+            max(stage.settings.patience, _INSTALLED_S),
         )
         stage.let_polls_pass(1)
         stage.runs.stop()

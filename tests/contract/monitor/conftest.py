@@ -59,3 +59,8 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture(scope="session")
 def ftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     yield from _place("ftp", tmp_path_factory.mktemp("ftp"))
+
+
+@pytest.fixture(scope="session")
+def fsspec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    yield from _place("fsspec", tmp_path_factory.mktemp("fsspec"))

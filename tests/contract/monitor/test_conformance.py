@@ -31,9 +31,12 @@ SHORT_FTP = {
     "remote-cut-in-transfer",
     "remote-silent-in-transfer",
     "replaced-during-pull",
+    "replaced-after-a-cut",
     "wrong-credentials",
     "password-stays-secret",
 }
+# Through fsspec: that it arrives, and what a break does to its many transfers.
+SHORT_FSSPEC = {"happy-path", "remote-cut-in-transfer"}
 # Each has a sibling in the default run that takes the same path through a monitor.
 SLOW_HTTP = {
     "clock-behind-the-time-file",
@@ -102,6 +105,14 @@ def test_our_monitor_does_over_ftp_what_the_scenario_says(
     scenario: Scenario, ftp: Place, stock: Stock, tmp_path: Path
 ) -> None:
     _run(scenario, ftp, stock, tmp_path / "stage")
+
+
+@pytest.mark.parametrize("scenario", _pairs("fsspec", set(SCENARIOS) - SHORT_FSSPEC))
+def test_our_monitor_does_through_fsspec_what_the_scenario_says(
+    scenario: Scenario, fsspec: Place, stock: Stock, tmp_path: Path
+) -> None:
+    pytest.importorskip("fsspec", reason="fsspec is an extra of the monitor")
+    _run(scenario, fsspec, stock, tmp_path / "stage")
 
 
 @ONE_WORKER

@@ -227,6 +227,8 @@ def test_a_refusal_must_have_been_met_and_said() -> None:
         (1.0, "2026-11-23 05:30:12,403 INFO remote(/401) has no donefile\n", judge.FAILED),
         (1.0, "_ftp_host: 127.0.0.1:5301 http://h:403/x\n", judge.FAILED),
         (1.0, "_ftp_password: ***\n", judge.FAILED),
+        # The scenario's own name, in an address.
+        (1.0, "remote(/permission-comes-later-1) has no donefile\n", judge.FAILED),
     ):
         observed = _run(log)
         observed.figures["logins refused"] = [refused]

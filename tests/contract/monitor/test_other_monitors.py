@@ -17,6 +17,7 @@ import pytest
 
 from harness.conformance import judge
 from harness.conformance.observed import Observed
+from harness.conformance.places import PLACES
 from harness.conformance.places.base import Place
 from harness.conformance.scenarios import all_scenarios
 from harness.conformance.settings import Settings
@@ -30,7 +31,11 @@ TINY = (
     "--base {general_host}{remote_path} --model {remote_model_name} "
     "--donefile {remote_donefile_name} --into {local_path} --live {local_model_name} "
     "--time-file {local_timestamp_file} --tmp {local_tmp_path} --top {unpacked_filename} "
-    "--every {interval}"
+    "--every {interval} --token={http_token}"
+)
+TINY_WEBHDFS = (
+    TINY.replace("{general_host}", "{webhdfs_url}/webhdfs/v1")
+    + " --query '?op=OPEN&user.name={hdfs_user}'"
 )
 CURL = (
     f"sh {shlex.quote(str(HERE / 'curl_monitor.sh'))} {{general_host}}{{remote_path}} "
@@ -39,7 +44,16 @@ CURL = (
     "{local_timestamp_file} {unpacked_filename} {interval}"
 )
 # Short waits: what a broken monitor never does is waited for in vain.
-QUICK = Settings(TINY, interval=0.1, patience=3.0, recovery=4.0, silence=4.0, short=True, count=24)
+QUICK = Settings(
+    TINY,
+    interval=0.1,
+    patience=3.0,
+    recovery=4.0,
+    silence=4.0,
+    short=True,
+    count=24,
+    knows=frozenset({"http_token"}),
+)
 
 # What is broken, the scenario that has to catch it, and the evidence it has to give.
 CAUGHT = [
@@ -62,6 +76,20 @@ CAUGHT = [
     ("deaf-in-a-pull", "stops-in-a-pull", "SIGTERM took"),
     ("keeps-old-files", "files-of-the-old-release-go", "vocabulary/words.txt of release 1"),
     ("sleeps-after-a-swap", "happy-path", "never live in its turn: release 2"),
+    ("ends-when-refused", "remote-refuses", "the monitor ended by itself"),
+    ("says-the-password", "wrong-token", "the password is in the log"),
+    ("hides-refusals", "wrong-credentials", "its log does not say that it was refused"),
+    ("ends-without-a-donefile", "donefile-gone-and-back", "the monitor ended by itself"),
+    ("only-goes-up", "older-release-announced", "at the end the live directory was release 2"),
+    ("resumes-blindly", "replaced-after-a-cut", "embedding.bin of no release"),
+    ("knows-one-packer", "tarballs-of-other-packers", "never live in its turn: release 2"),
+    ("unpacks-any-size", "bomb", "of the disk stayed free"),
+    ("installs-what-fits", "disk-full-while-unpacking", "the live directory stayed torn"),
+    ("stages-where-it-pulls", "temporary-path-on-another-disk", "was release 0"),
+    ("forgets-rights", "rights-stay", "mode and owner of the live directory were"),
+    ("refuses-links", "live-directory-is-a-link", "never live in its turn: release 1"),
+    ("knows-no-layers", "live-directory-in-an-image", "never live in its turn: release 1"),
+    ("ends-when-it-cannot-swap", "live-directory-read-only", "the monitor ended by itself"),
 ]
 
 
@@ -78,7 +106,7 @@ def _judged(
 
 
 def test_every_promise_that_the_tiny_monitor_can_break_is_broken_here() -> None:
-    assert sorted(broken for broken, _, _ in CAUGHT) == sorted(BROKEN)
+    assert {broken for broken, _, _ in CAUGHT} == set(BROKEN)
 
 
 @pytest.mark.parametrize("scenario", sorted({scenario for _, scenario, _ in CAUGHT}))
@@ -89,7 +117,7 @@ def test_a_small_right_monitor_with_options_of_its_own_passes(
     assert verdict.word == judge.PASSED, f"{verdict.evidence}\n{observed.log[-2000:]}"
 
 
-@pytest.mark.parametrize("case", CAUGHT, ids=[broken for broken, _, _ in CAUGHT])
+@pytest.mark.parametrize("case", CAUGHT, ids=[f"{broken}-{name}" for broken, name, _ in CAUGHT])
 def test_a_broken_monitor_is_caught_where_it_should_be(
     case: tuple[str, str, str], http: Place, stock: Stock, tmp_path: Path
 ) -> None:
@@ -100,6 +128,21 @@ def test_a_broken_monitor_is_caught_where_it_should_be(
         f"a monitor that {BROKEN[broken]} got through {scenario}: {verdict}\n{observed.log[-2000:]}"
     )
     assert evidence in verdict.evidence
+
+
+@pytest.mark.slow
+def test_one_that_ends_when_it_is_refused_is_caught_on_a_real_hdfs_too(
+    stock: Stock, tmp_path: Path
+) -> None:
+    pytest.importorskip("jgo", reason="the local HDFS fetches its jars with jgo")
+    name = "permission-comes-later"
+    with PLACES["webhdfs"](tmp_path / "hdfs") as place:
+        verdict, observed = _judged(TINY_WEBHDFS, name, place, stock, tmp_path / "right")
+        assert verdict.word == judge.PASSED, f"{verdict.evidence}\n{observed.log[-2000:]}"
+        broken = f"{TINY_WEBHDFS} --broken ends-when-refused"
+        verdict, _ = _judged(broken, name, place, stock, tmp_path / "broken")
+    assert verdict.word == judge.FAILED
+    assert "the monitor ended by itself" in verdict.evidence
 
 
 @pytest.mark.parametrize("name", ["http", "ftp"])

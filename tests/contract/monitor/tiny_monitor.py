@@ -1,7 +1,8 @@
-"""A small monitor for HTTP that keeps the promises its scenarios ask about, but for one.
+"""A small HTTP and WebHDFS monitor that keeps the promises its scenarios ask about, but for one.
 
     python tiny_monitor.py --base URL --model NAME --donefile NAME --into FOLDER --live NAME
-        --time-file NAME --tmp NAME --top NAME --every SECONDS [--broken PROMISE]
+        --time-file NAME --tmp NAME --top NAME --every SECONDS [--query TEXT] [--token TEXT]
+        [--broken PROMISE]
 
 It is what the conformance suite is tried on: whole, it passes; with ``--broken`` it breaks one
 promise, as monitors do that claim to keep it, and has to be caught. ``BROKEN`` lists them.
@@ -14,6 +15,7 @@ import argparse
 import base64
 import contextlib
 import ctypes
+import errno
 import gzip
 import hashlib
 import json
@@ -41,7 +43,7 @@ BROKEN = {
     "leaks-descriptors": "leaves a file open for every release",
     "sees-times-only": "takes a donefile with the same time for the same",
     "sees-touches": "takes a donefile with another time for another",
-    "says-the-password": "logs where it pulls from, the password in it",
+    "says-the-password": "logs where it pulls from, and with which password or token",
     "trusts-any-bytes": "installs what it got without looking at the manifest",
     "trusts-the-size": "compares the manifest's size with what it got, and not its digest",
     "ends-at-a-broken-pull": "ends when a pull breaks",
@@ -49,9 +51,27 @@ BROKEN = {
     "deaf-in-a-pull": "hears SIGTERM only between two polls",
     "keeps-old-files": "builds a release on top of a copy of the one before",
     "sleeps-after-a-swap": "does nothing for a long time after a release",
+    "ends-when-refused": "ends when the remote refuses",
+    "hides-refusals": "takes a refusal for a donefile that is not there",
+    "ends-without-a-donefile": "ends when the donefile is gone",
+    "only-goes-up": "installs no release with a lower number",
+    "resumes-blindly": "goes on where a pull was cut, in whatever file there is then",
+    "knows-one-packer": "takes the archives of one producer only",
+    "unpacks-any-size": "unpacks without a bound",
+    "installs-what-fits": "installs what it could unpack before the disk was full",
+    "stages-where-it-pulls": "builds a release in the folder for temporary files",
+    "forgets-rights": "gives the live directory the rights of what it has unpacked",
+    "refuses-links": "swaps a folder only",
+    "knows-no-layers": "swaps by an exchange only",
+    "ends-when-it-cannot-swap": "ends when the live directory cannot be replaced",
 }
 _EXCHANGE, _HERE = 2, -100
+_LARGEST = 32 << 20
 _LONG_S = 60.0
+
+
+class Refused(OSError):
+    """A release that is not tried again."""
 
 
 class Tiny:
@@ -67,27 +87,40 @@ class Tiny:
         self.live = self.into / options.live
         self.tarball = self.into / options.tmp / options.model
         self.staging = self.into / f".{options.live}.new"
+        if self.broken == "stages-where-it-pulls":
+            self.staging = self.tarball.with_name("new")
         self.installed: Optional[bytes] = None
+        self.number = 0
+        self.came = bytearray()
         self.left_open: list[object] = []
         address = urlsplit(options.base)
         self.headers = {}
         if address.username:
             pair = f"{address.username}:{address.password}".encode()
             self.headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
+        if options.token:
+            self.headers["Authorization"] = f"Bearer {options.token}"
+        self.query: str = options.query
         self.base = f"{address.scheme}://{address.hostname}:{address.port}{address.path}"
         if self.broken == "says-the-password":
-            self.say(f"watching {options.base}")
+            self.say(f"watching {options.base} {options.token}")
 
     @staticmethod
     def say(text: str) -> None:
         print(text, flush=True)
 
-    def read(self, name: str) -> tuple[bytes, str]:
-        """The bytes of a remote file, and its time."""
-        request = urllib.request.Request(f"{self.base}/{name}", headers=self.headers)
+    def read(self, name: str, offset: int = 0) -> tuple[bytes, str]:
+        """The bytes of a remote file, and its time; of a pull that breaks, ``came`` did come."""
+        headers = {**self.headers, "Range": f"bytes={offset}-"} if offset else self.headers
+        request = urllib.request.Request(f"{self.base}/{name}{self.query}", headers=headers)
         timeout = None if self.broken == "waits-for-ever" else 2.0
         with urllib.request.urlopen(request, timeout=timeout) as answer:
-            return answer.read(), answer.headers.get("Last-Modified", "")
+            del self.came[offset:]
+            while chunk := answer.read1():
+                self.came += chunk
+            if len(self.came) - offset < int(answer.headers.get("Content-Length", 0)):
+                raise ConnectionResetError("a file came in part")
+            return bytes(self.came), answer.headers.get("Last-Modified", "")
 
     def poll(self) -> None:
         donefile, modified = self.read(self.donefile_name)
@@ -100,13 +133,20 @@ class Tiny:
             return
         if self.broken == "remembers-too-early":
             self.installed = announced
-        packed, _ = self.read(self.model)
+        release = self.release(donefile)
+        if self.broken == "only-goes-up" and release < self.number:
+            return
+        packed = self.pull()
         self.tarball.parent.mkdir(exist_ok=True)
         self.tarball.write_bytes(packed)
         self.check(donefile, packed)
-        self.stage()
+        try:
+            self.stage()
+        except Refused:
+            self.installed = announced
+            raise
         self.swap()
-        self.installed = announced
+        self.installed, self.number = announced, release
         self.say("installed a release")
         if self.broken == "leaves-tarballs":
             self.tarball.rename(self.tarball.with_name(f"{time.monotonic_ns()}"))
@@ -116,6 +156,24 @@ class Tiny:
             self.left_open.append((self.live / self.time_file).open())
         if self.broken == "sleeps-after-a-swap":
             time.sleep(_LONG_S)
+
+    def pull(self) -> bytes:
+        """The tarball's bytes."""
+        offset = 0
+        while True:
+            try:
+                return self.read(self.model, offset)[0]
+            except ConnectionResetError:
+                if self.broken != "resumes-blindly":
+                    raise
+                offset = len(self.came)
+
+    @staticmethod
+    def release(donefile: bytes) -> int:
+        """The number in the manifest; 0 without one."""
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            return int(json.loads(donefile)["release"])
+        return 0
 
     def check(self, donefile: bytes, packed: bytes) -> None:
         """Raises ``ValueError`` for bytes that are not what the manifest says."""
@@ -135,25 +193,43 @@ class Tiny:
         self.staging.mkdir()
         unpacked = self.staging / "unpacked"
         unpacked.mkdir()
-        with gzip.open(self.tarball) as stream:
+        with tarfile.open(self.tarball) as archive:
+            size = 0
+            for member in archive:
+                size += member.size
+                if size > _LARGEST and self.broken != "unpacks-any-size":
+                    raise Refused("the archive unpacks to more than a model has")
+        packed = self.tarball.read_bytes()[:2] == b"\x1f\x8b"
+        with gzip.open(self.tarball) if packed else self.tarball.open("rb") as stream:
             while stream.read(1 << 20):
                 pass  # to its trailer: a stream that is cut is no release
         with tarfile.open(self.tarball) as archive:
             if self.broken == "unpacks-anywhere":
                 trusted = {"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}
                 archive.extractall(unpacked, **trusted)
+            elif self.broken == "installs-what-fits":
+                (unpacked / self.top).mkdir()
+                (unpacked / self.top / self.time_file).touch()
+                with contextlib.suppress(OSError):
+                    self.unpack(archive, unpacked)
             else:
-                for member in archive:
-                    parts = member.name.split("/")
-                    plain = member.isreg() or member.isdir()
-                    if parts[0] != self.top or ".." in parts or not plain:
-                        raise OSError(f"{member.name} has no place in a release")
-                    archive.extract(member, unpacked)
+                self.unpack(archive, unpacked)
         if self.broken == "keeps-old-files":
             shutil.copytree(self.live, self.staging / "both")
             shutil.copytree(unpacked / self.top, self.staging / "both", dirs_exist_ok=True)
             shutil.rmtree(unpacked / self.top)
             (self.staging / "both").rename(unpacked / self.top)
+
+    def unpack(self, archive: tarfile.TarFile, unpacked: Path) -> None:
+        for member in archive:
+            name = member.name
+            if name.startswith("./") and self.broken != "knows-one-packer":
+                name = name[2:]
+            parts = name.split("/")
+            plain = member.isreg() or member.isdir()
+            if parts[0] != self.top or ".." in parts or not plain:
+                raise OSError(f"{member.name} has no place in a release")
+            archive.extract(member, unpacked)
 
     def swap(self) -> None:
         new = self.staging / "unpacked" / self.top
@@ -166,12 +242,32 @@ class Tiny:
             os.utime(new / self.time_file, (second, second))
             if not self.live.exists():
                 new.rename(self.live)
-            elif self.broken == "renames-twice":
+                self.done()
+                return
+            if self.broken != "forgets-rights":
+                dress(new, self.live)
+            if self.broken == "refuses-links" and self.live.is_symlink():
+                raise OSError(f"{self.live} is a link")
+            if self.broken == "renames-twice":
                 self.live.rename(self.staging / "old")
                 new.rename(self.live)
             else:
-                exchange(new, self.live)
+                self.exchange(new)
+        self.done()
+
+    def done(self) -> None:
         shutil.rmtree(self.staging)
+
+    def exchange(self, new: Path) -> None:
+        try:
+            exchange(new, self.live)
+        except OSError as error:
+            here = new.stat().st_dev == self.live.stat().st_dev
+            if error.errno != errno.EXDEV or not here or self.broken == "knows-no-layers":
+                raise
+            # From a lower layer of an overlay: it can be hidden, not moved.
+            shutil.rmtree(self.live)
+            new.rename(self.live)
 
     def next_second(self) -> int:
         now = int(time.time())
@@ -180,6 +276,17 @@ class Tiny:
         last = int((self.live / self.time_file).stat().st_mtime)
         return last if self.broken == "keeps-the-second" else max(now, last + 1)
 
+    def ends_at(self, error: Exception) -> bool:
+        """Whether the broken promise is to live on after this."""
+        status = error.code if isinstance(error, urllib.error.HTTPError) else None
+        number = error.errno if isinstance(error, OSError) else None
+        return {
+            "ends-at-a-broken-pull": status is None,
+            "ends-when-refused": status in (401, 403, 503),
+            "ends-without-a-donefile": status == 404 and self.installed is not None,
+            "ends-when-it-cannot-swap": number in (errno.EBUSY, errno.EROFS),
+        }.get(self.broken or "", False)
+
     def wait(self, seconds: float) -> None:
         if self.broken == "sleeps-by-the-clock":
             until = time.time() + seconds
@@ -187,6 +294,14 @@ class Tiny:
                 time.sleep(0.01)
         else:
             time.sleep(seconds)
+
+
+def dress(new: Path, live: Path) -> None:
+    """Owner and mode of ``live`` for ``new``."""
+    status = live.stat()
+    if os.geteuid() == 0:
+        os.chown(new, status.st_uid, status.st_gid)
+    new.chmod(status.st_mode & 0o7777)
 
 
 def exchange(one: Path, other: Path) -> None:
@@ -201,6 +316,8 @@ def main() -> NoReturn:
     for name in ("base", "model", "donefile", "into", "live", "time-file", "tmp", "top"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--every", type=float, required=True)
+    parser.add_argument("--query", default="", help="follows the name in every address")
+    parser.add_argument("--token")
     parser.add_argument("--broken", choices=BROKEN)
     options = parser.parse_args()
     asked: list[int] = []
@@ -212,10 +329,12 @@ def main() -> NoReturn:
         try:
             tiny.poll()
         except (OSError, EOFError, tarfile.TarError, ValueError) as error:
-            tiny.say(f"{type(error).__name__}: {error}")
-            absent = isinstance(error, urllib.error.HTTPError)
-            if options.broken == "ends-at-a-broken-pull" and not absent:
+            if tiny.ends_at(error):
                 raise
+            hidden = options.broken == "hides-refusals" and isinstance(
+                error, urllib.error.HTTPError
+            )
+            tiny.say("no donefile" if hidden else f"{type(error).__name__}: {error}")
         tiny.wait(options.every)
     sys.exit(0)
 
