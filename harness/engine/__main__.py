@@ -76,7 +76,8 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         )
         return _REFUSED
     try:
-        host = os.environ.get("ENGINE_HOST", "127.0.0.1")
+        # An empty one as well: asyncio would take it for every address.
+        host = os.environ.get("ENGINE_HOST") or "127.0.0.1"
         engine = _engine.Engine(flags, serving, log, host=host, strict=strict)
         _engine.run(engine)
     except _prototxt.Refused as error:

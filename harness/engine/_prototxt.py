@@ -18,6 +18,17 @@ from ._gflags import Flags
 
 SERVICE = "GeneralModelService"
 _STEPS = ("GeneralReaderOp", "GeneralInferOp", "GeneralResponseOp")
+_RELOAD_KIND = "timestamp_ne"
+_PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+# Fields of an engine that say where or how its model runs, and the launcher's options for them.
+_ELSEWHERE = {
+    "use_lite": "--use_lite",
+    "use_xpu": "--use_xpu",
+    "use_ascend_cl": "--use_ascend_cl",
+    "use_trt": "--use_trt",
+    "gpu_multi_stream": "--gpu_multi_stream",
+    "enable_dist_model": "--use_dist_model",
+}
 
 
 class Refused(Exception):
@@ -51,7 +62,6 @@ class Serving:
     engine_name: str
     model_dir: str
     time_file: str
-    reload_kind: str
     feeds: tuple[Variable, ...]
     fetches: tuple[Variable, ...]
     use_gpu: bool
@@ -109,6 +119,7 @@ def read(flags: Flags) -> Serving:
             f"the model in {engine.model_dir} is encrypted, which the embedded engine cannot "
             "read; use the official binary"
         )
+    _refuse_what_runs_elsewhere(engine, flags)
     gpu_ids = list(engine.gpu_ids)
     return Serving(
         port=service.port,
@@ -119,7 +130,6 @@ def read(flags: Flags) -> Serving:
         engine_name=engine.name,
         model_dir=engine.model_dir,
         time_file=engine.reloadable_meta,
-        reload_kind=engine.reloadable_type,
         feeds=_variables(model.feed_var, "feed_type"),
         fetches=_variables(model.fetch_var, "fetch_type"),
         use_gpu=bool(engine.use_gpu and gpu_ids and gpu_ids[0] >= 0),
@@ -127,6 +137,33 @@ def read(flags: Flags) -> Serving:
         ir_optim=engine.enable_ir_optimization,
         memory_optim=engine.enable_memory_optimization,
     )
+
+
+def _refuse_what_runs_elsewhere(engine: Any, flags: Flags) -> None:
+    for field, option in _ELSEWHERE.items():
+        if getattr(engine, field):
+            raise Refused(
+                f"{option} asks for what the embedded engine does not have: it runs the model "
+                "with Paddle Inference on the CPU or on one GPU; leave it out, or use the "
+                "official binary"
+            )
+    if len(engine.gpu_ids) > 1:
+        ids = ",".join(map(str, engine.gpu_ids))
+        raise Refused(
+            f"--gpu_ids {ids} asks for {len(engine.gpu_ids)} GPUs, but the embedded engine uses "
+            "one; give one number, or use the official binary"
+        )
+    if flags.text("precision") not in _PRECISIONS:
+        raise Refused(
+            f"--precision {flags.text('precision')} is none that Paddle Serving has; "
+            f"give {', '.join(_PRECISIONS[:-1])} or {_PRECISIONS[-1]}"
+        )
+    if engine.reloadable_type != _RELOAD_KIND:
+        raise Refused(
+            f"the reloadable_type of {engine.name} is {engine.reloadable_type or 'not given'}, "
+            f"but the embedded engine reloads by {_RELOAD_KIND} alone, which the launcher "
+            "writes; let it write the files again"
+        )
 
 
 def resource_name(flags: Flags) -> str:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,13 +51,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def flags(folder: Path, workdir: str) -> _gflags.Flags:
+def flags(folder: Path, workdir: str, *more: str) -> _gflags.Flags:
     """The flags that the launcher would pass; the files' own paths are made absolute."""
     whole = str(folder / workdir)
     for file in (folder / workdir).glob("**/*.prototxt"):
         file.write_text(file.read_text().replace(f'"{workdir}"', f'"{whole}"'))
     words = [f"-{name}_path={whole}" for name in ("inferservice", "resource", "workflow")]
-    return _gflags.parse([*words, "-inferservice_file=infer_service.prototxt"])
+    return _gflags.parse([*words, "-inferservice_file=infer_service.prototxt", *more])
 
 
 @pytest.mark.xdist_group("engine configuration")
@@ -66,7 +67,6 @@ def test_what_the_launcher_writes_is_read_with_the_real_messages(folder: Path) -
     assert serving.nodes == ("GeneralReaderOp_0", "GeneralInferOp_0", "GeneralResponseOp_0")
     assert serving.engine_name == "GeneralInferOp_0"
     assert (serving.model_dir, serving.time_file) == ("two", "two/fluid_time_file")
-    assert serving.reload_kind == "timestamp_ne"
     assert serving.ir_optim
     assert not serving.use_gpu
     assert [(one.name, one.alias, one.elem_type, one.shape) for one in serving.feeds] == [
@@ -92,3 +92,59 @@ def test_a_file_that_is_no_prototxt_is_named(folder: Path, tmp_path: Path) -> No
     (copy / "resource.prototxt").write_text("what is this")
     with pytest.raises(_prototxt.Refused, match=r"resource\.prototxt is no ResourceConf"):
         _prototxt.read(flags(tmp_path, "workdir"))
+
+
+def changed(folder: Path, copy: Path, line: str) -> Path:
+    """A copy of what the launcher wrote, with one more line in the description of its engine."""
+    shutil.copytree(folder / "workdir", copy / "workdir")
+    for file in (copy / "workdir").glob("**/*.prototxt"):
+        # In the original these may have been made absolute already.
+        file.write_text(file.read_text().replace(str(folder), str(copy)))
+    (toolkit,) = (copy / "workdir").glob("*/model_toolkit.prototxt")
+    text = toolkit.read_text()
+    assert text.startswith("engines {\n"), text
+    name = line.partition(":")[0]
+    lines = [one for one in text.splitlines() if one.split(":")[0].strip() != name]
+    toolkit.write_text("\n".join([lines[0], line, *lines[1:]]))
+    return copy
+
+
+@pytest.mark.xdist_group("engine configuration")
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("use_lite: true", "--use_lite asks for what the embedded engine does not have"),
+        ("use_xpu: true", "--use_xpu asks for"),
+        ("use_ascend_cl: true", "--use_ascend_cl asks for"),
+        ("use_trt: true", "--use_trt asks for"),
+        ("gpu_multi_stream: true", "--gpu_multi_stream asks for"),
+        ("enable_dist_model: true", "--use_dist_model asks for"),
+        ("gpu_ids: 0 gpu_ids: 1", "--gpu_ids 0,1 asks for 2 GPUs, but .* give one number"),
+        ('reloadable_type: "md5sum"', "is md5sum, but the embedded engine reloads by timestamp_ne"),
+    ],
+)
+def test_an_option_that_would_change_where_or_how_the_model_runs_is_refused(
+    folder: Path, tmp_path: Path, line: str, reason: str
+) -> None:
+    with pytest.raises(_prototxt.Refused, match=reason):
+        _prototxt.read(flags(changed(folder, tmp_path, line), "workdir"))
+
+
+@pytest.mark.xdist_group("engine configuration")
+@pytest.mark.parametrize(
+    "line", ["runtime_thread_num: 4", "batch_infer_size: 64", "enable_overrun: true"]
+)
+def test_an_option_for_what_the_engine_does_in_its_own_way_changes_nothing(
+    folder: Path, tmp_path: Path, line: str
+) -> None:
+    as_it_is = _prototxt.read(flags(folder, "workdir"))
+    other = _prototxt.read(flags(changed(folder, tmp_path, line), "workdir", "-use_calib=True"))
+    assert replace(other, workflow_file="") == replace(as_it_is, workflow_file="")
+
+
+@pytest.mark.xdist_group("engine configuration")
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
+def test_a_precision_is_one_that_serving_knows(folder: Path, precision: str) -> None:
+    _prototxt.read(flags(folder, "workdir", f"-precision={precision}"))
+    with pytest.raises(_prototxt.Refused, match="--precision fp8 is none that Paddle Serving has"):
+        _prototxt.read(flags(folder, "workdir", "-precision=fp8"))

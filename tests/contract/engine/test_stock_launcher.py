@@ -1,0 +1,74 @@
+"""The engine under ``python -m paddle_serving_server.serve`` itself, as people start it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bench.likeness.check_http import JSON, price
+from bench.likeness.checks import JSON_BODY, PRICE
+from bench.likeness.server import models
+from bench.likeness.wire import http
+from harness import waits
+from harness.ports import free_port, is_listening
+from harness.process import Process
+from tests.contract.engine.conftest import ENGINE
+
+
+@contextmanager
+def served(folder: Path, port: int, *options: str, **env: str) -> Iterator[Process]:
+    shutil.copytree(models() / "uci", folder / "uci_housing_model")
+    command = [sys.executable, "-m", "paddle_serving_server.serve", "--model", "uci_housing_model"]
+    with Process(
+        "serve.py",
+        [*command, "--port", str(port), *options],
+        log=folder / "launcher.log",
+        cwd=folder,
+        env={**os.environ, "SERVING_HOME": str(folder), "SERVING_BIN": str(ENGINE), **env},
+    ) as process:
+        yield process
+
+
+def test_it_answers_on_the_loopback_address_with_the_launchers_own_limit(tmp_path: Path) -> None:
+    port = free_port()
+    # An empty address is none given.
+    with served(tmp_path, port, "--thread", "10", ENGINE_HOST="") as process:
+        waits.wait_for(
+            lambda: is_listening(port),
+            "the engine to listen",
+            60,
+            alive=process.check,
+            log=tmp_path / "launcher.log",
+        )
+        assert price(http(port, JSON_BODY, headers=JSON)) == PRICE
+        flags = http(port, b"", path="/flags").body.decode()
+        assert f"max_body_size={512 << 20}" in flags, flags
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--use_xpu"], "--use_xpu asks for what the embedded engine does not have"),
+        (["--use_lite"], "--use_lite asks for what the embedded engine does not have"),
+        (["--use_ascend_cl"], "--use_ascend_cl asks for what the embedded engine does not have"),
+        (["--gpu_ids", "0", "--use_trt"], "--use_trt asks for what the embedded engine does not"),
+        (["--gpu_ids", "0,1"], "--gpu_ids 0,1 asks for 2 GPUs"),
+        (["--precision", "nonsense"], "--precision nonsense is none that Paddle Serving has"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else " ".join(value),
+)
+def test_an_option_it_cannot_follow_is_refused_with_a_sentence(
+    tmp_path: Path, options: list[str], reason: str
+) -> None:
+    with served(tmp_path, free_port(), *options) as process:
+        process.wait(60)
+        assert f"embedded-serving: {reason}" in (tmp_path / "launcher.log").read_text()
