@@ -25,6 +25,8 @@ _MAX_EXTENSION = 64 * 1024
 _MAX_NAME = 255
 _MAX_PATH = 1024
 _MAX_DEPTH = 32
+# Before one member: a comment for all, a pax header and a GNU long name are all that may come.
+_MAX_EXTENSIONS = 3
 # Below this many bytes any expansion is harmless: a small model of zeros packs 1000 to 1.
 _EXPANSION_FREE = 64 * 1024 * 1024
 
@@ -58,27 +60,29 @@ def unpack(
 ) -> list[Member]:
     """Unpacks the archive ``path`` into the existing, empty folder ``target``.
 
-    ``before_file`` is called before each file is written (free space), ``alive`` for each piece.
+    ``before_file`` is called before each file is written (free space), ``alive`` for each header
+    and each piece.
     Gives the members. Raises ``ReleaseError``; what was written until then is the caller's to
     remove. An ``OSError`` of this machine passes through.
     """
     with open(path, "rb") as file:
-        return _Reader(file, path, top, limits).run(target, before_file, alive)
+        return _Reader(file, path, top, limits, alive).run(target, before_file)
 
 
 class _Reader:
-    def __init__(self, file: BinaryIO, path: str, top: str, limits: Limits) -> None:
+    def __init__(
+        self, file: BinaryIO, path: str, top: str, limits: Limits, alive: Callable[[], None]
+    ) -> None:
         self._path = path
         self._top = top
         self._limits = limits
+        self._alive = alive
         self._stream = Unpacked(file, path)
         self._size = 0
         # Every path seen -> whether it is a folder that stood there itself (None: only implied).
         self._seen: dict[str, Optional[bool]] = {}
 
-    def run(
-        self, target: str, before_file: Callable[[Member], None], alive: Callable[[], None]
-    ) -> list[Member]:
+    def run(self, target: str, before_file: Callable[[Member], None]) -> list[Member]:
         members = []
         for member in self._members():
             members.append(member)
@@ -90,7 +94,6 @@ class _Reader:
             os.makedirs(os.path.dirname(place), exist_ok=True)
             with open(place, "xb") as out:
                 for piece in self._content(member.size):
-                    alive()
                     out.write(piece)
         if not any(not member.folder for member in members):
             raise self._bad("it holds no file")
@@ -99,13 +102,19 @@ class _Reader:
     def _members(self) -> Iterator[Member]:
         long_name: Optional[str] = None
         pax: dict[str, str] = {}
+        extensions = 0
         while True:
+            self._alive()
             block = self._stream.read(BLOCK)
+            self._check_expansion()
             if block == bytes(BLOCK):
                 self._finish(after_extension=long_name is not None or bool(pax))
                 return
             header = self._header(block)
             if header.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME):
+                extensions += 1
+                if extensions > _MAX_EXTENSIONS:
+                    raise self._bad("it has more than three extended headers for one member")
                 content = self._extension(header.size)
                 if header.type == tarfile.GNUTYPE_LONGNAME:
                     long_name = self._text(content.rstrip(b"\0"))
@@ -117,7 +126,7 @@ class _Reader:
                 continue
             name = pax.get("path") or long_name or header.name
             size = self._pax_size(pax["size"]) if "size" in pax else header.size
-            long_name, pax = None, {}
+            long_name, pax, extensions = None, {}, 0
             yield self._member(name, size, header)
 
     def _header(self, block: bytes) -> tarfile.TarInfo:
@@ -154,6 +163,9 @@ class _Reader:
         plain = name[2:] if name.startswith("./") else name
         plain = plain[:-1] if folder and plain.endswith("/") else plain
         if folder and plain in ("", "."):
+            if "" in self._seen:
+                raise self._bad(f"{name!r} is in it twice")
+            self._seen[""] = folder
             return ""
         parts = plain.split("/")
         if name.startswith("/"):
@@ -182,6 +194,7 @@ class _Reader:
             if not piece:
                 raise self._bad("it ends in the middle of a file")
             left -= len(piece)
+            self._alive()
             self._check_expansion()
             yield piece
         padding = -size % BLOCK
@@ -236,6 +249,7 @@ class _Reader:
         if after_extension or self._stream.read(BLOCK) != bytes(BLOCK):
             raise self._bad("it ends without the end of a tar")
         while True:
+            self._alive()
             rest = self._stream.read(CHUNK)
             if not rest:
                 return

@@ -39,8 +39,8 @@ TESTS = {
     "_machine": "machine",
     "_schedule": "machine",
     "_state": "state",
-    "_archive": "archive stream",
-    "_stream": "stream archive",
+    "_archive": "archive archive_bounds stream",
+    "_stream": "stream archive archive_bounds",
     "manifest": "manifest",
 }
 TIMEOUT_S = 60
