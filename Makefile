@@ -54,10 +54,10 @@ test-monitor: setup
 docker-ready: setup
 	@$(PY) -m harness.containers ready
 
-## make test-docker    the tests in containers
+## make test-docker    the tests in containers, and those that Compose is enough for
 test-docker: docker-ready
 	@$(PY) -m harness.containers build
-	@CONTAINERS_REQUIRED=1 $(PY) -m pytest -m 'docker and not slow' tests/docker $(PYTEST)
+	@CONTAINERS_REQUIRED=1 $(PY) -m pytest -m 'not slow' tests/docker tests/unit/containers $(PYTEST)
 
 ## make test-bare      a bare Debian, in a container, made ready for containers (a quarter of an hour)
 test-bare: docker-ready

@@ -51,10 +51,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def skipped_here(config: pytest.Config) -> list[pytest.TestReport]:
-    """Reports of the tests in containers that were skipped."""
+    """Reports of the tests in containers, and of those with Compose, that were skipped."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
-    return [report for report in skipped if report.nodeid.startswith("tests/docker")]
+    folders = ("tests/docker", "tests/unit/containers")
+    return [report for report in skipped if report.nodeid.startswith(folders)]
 
 
 def why(report: pytest.TestReport) -> str:
