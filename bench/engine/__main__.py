@@ -11,7 +11,8 @@ the same under reloads (unless ``--port``). The calibration figure is how often 
 machine parses the JSON request and runs the model, in one loop without a server: figures of two
 days compare after dividing by it.
 
-Exit code 1 when a request failed, 2 for bad input.
+Exit code 1 when a request failed or was answered with another price, or when there were no
+reloads to measure under; 2 for bad input.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -35,12 +36,12 @@ import numpy as np
 from bench.engine import http_load
 from bench.engine.http_load import Loaded
 from bench.likeness import server as likeness_server
+from bench.likeness.checks import JSON_BODY, PRICE, PRICE_2
 from harness.errors import BadInput, Failed, HarnessError
 
-BODY = (
-    b'{"tensor":[{"float_data":[1,1,1,1,1,1,1,1,1,1,1,1,1],"elem_type":1,"name":"x",'
-    b'"alias_name":"x","shape":[1,13]}],"fetch_var_names":["price"],"log_id":0}'
-)
+# While two models take turns, either price is right.
+BOTH = (PRICE, PRICE_2)
+SHORTEST_UNDER_RELOADS_S = 3.0
 
 
 class Row(NamedTuple):
@@ -102,15 +103,19 @@ def calibrate(model: Path, seconds: float = 1.0) -> float:
     return float(done.stdout)
 
 
-def load(row: Row, port: int, seconds: float, configuration: Path) -> Loaded:
-    """Runs one row's clients against a port."""
+def load(
+    row: Row, port: int, seconds: float, configuration: Path, prices: Sequence[float]
+) -> Loaded:
+    """Runs one row's clients against a port. An answer that is none of ``prices`` (when there are
+    some) counts as failed."""
     if row.kind == "http":
         host = f"127.0.0.1:{port}"
         return http_load.run(
             ("127.0.0.1", port),
-            http_load.request_bytes(host, BODY),
+            http_load.request_bytes(host, JSON_BODY),
             connections=row.clients,
             seconds=seconds,
+            expected=[b'"float_data":[%.1f]' % price for price in prices],
         )
     script = str(Path(__file__).with_name("client_load.py"))
     with tempfile.TemporaryDirectory(prefix="bench-engine-") as folder:
@@ -125,6 +130,7 @@ def load(row: Row, port: int, seconds: float, configuration: Path) -> Loaded:
                     f"127.0.0.1:{port}",
                     str(seconds),
                     str(out),
+                    *(str(price) for price in prices[:1]),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -158,11 +164,15 @@ def load(row: Row, port: int, seconds: float, configuration: Path) -> Loaded:
 
 
 @contextmanager
-def reloading(server: likeness_server.Launched, every_s: float) -> Iterator[list[int]]:
+def reloading(
+    server: likeness_server.Launched, every_s: float, at_least: int
+) -> Iterator[list[int]]:
     """Installs two models in turns all the while; gives a list with the number of reloads.
 
-    In a process of its own: a thread would take the interpreter lock from the clients that
-    measure, whose latency would then count as the server's.
+    Raises ``Failed`` behind the block when models could not be installed, or were reloaded fewer
+    than ``at_least`` times: nothing was measured then. In a process of its own: a thread would
+    take the interpreter lock from the clients that measure, whose latency would then count as the
+    server's.
     """
     models = [likeness_server.models() / name for name in ("uci_2", "uci")]
     forked = multiprocessing.get_context("fork")
@@ -170,9 +180,11 @@ def reloading(server: likeness_server.Launched, every_s: float) -> Iterator[list
 
     def work() -> None:
         turn = 0
-        while not stop.wait(every_s):
+        while True:
             server.install(models[turn % 2])
             turn += 1
+            if stop.wait(every_s):
+                return
 
     count = [0]
     before = server.reloads()
@@ -183,7 +195,11 @@ def reloading(server: likeness_server.Launched, every_s: float) -> Iterator[list
     finally:
         stop.set()
         process.join()
-        count[0] = server.reloads() - before
+    count[0] = server.reloads() - before
+    if process.exitcode != 0:
+        raise Failed(f"the process that installs models ended with exit code {process.exitcode}")
+    if count[0] < at_least:
+        raise Failed(f"{count[0]} reloads, and at least {at_least} were to be measured under")
 
 
 def prefer(pid: int) -> None:
@@ -223,6 +239,11 @@ def table(rows: list[tuple[Row, list[Figures]]], calibration: float) -> str:
     return "\n".join(lines)
 
 
+def p999_ratio(quiet: list[Figures], busy: list[Figures]) -> float:
+    """How many times p99.9 under reloads is that without: the median of the rounds."""
+    return statistics.median(with_.p999 / without.p999 for without, with_ in zip(quiet, busy))
+
+
 def measure(options: argparse.Namespace) -> int:
     """Everything between the options and the exit code."""
     models = likeness_server.models()
@@ -251,20 +272,29 @@ def measure(options: argparse.Namespace) -> int:
         if options.priority:
             prefer(server.pid)
     port = options.port if server is None else server.port
+    # Somebody else's server may have any model.
+    prices = () if server is None else (PRICE,)
     try:
         for number in range(rounds):
             for row, measured in results:
-                measured.append(figures(load(row, port, seconds, configuration)))
+                measured.append(figures(load(row, port, seconds, configuration, prices)))
                 print(
                     f"round {number + 1}: {row.name}: {measured[-1].rps:.0f}/s",
                     file=sys.stderr,
                 )
+        pairs: list[tuple[Row, list[Figures]]] = []
         if server is not None and not options.no_reloads:
-            results += under_reloads(server, seconds, rounds, configuration)
+            pairs = under_reloads(server, seconds, rounds, configuration)
+            results += pairs
     finally:
         if server is not None:
             server.stop()
     print(table(results, calibration))
+    for (row, quiet), (_, busy) in zip(pairs[::2], pairs[1::2]):
+        print(
+            f"{row.clients} connections: p99.9 under reloads is {p999_ratio(quiet, busy):.2f} "
+            f"times that without (median of {rounds})"
+        )
     return 1 if any(one.failed for _, measured in results for one in measured) else 0
 
 
@@ -273,6 +303,9 @@ def under_reloads(
 ) -> list[tuple[Row, list[Figures]]]:
     """The rows with and without reloads, in turns, so that both see the same machine."""
     pairs: list[tuple[Row, list[Figures]]] = []
+    seconds = max(seconds, SHORTEST_UNDER_RELOADS_S)
+    # One is installed every second, is seen up to a tick of a second later, and takes its time.
+    at_least = int(seconds / SHORTEST_UNDER_RELOADS_S)
     for clients in (4, 64):
         quiet = Row(f"{clients} connections, no reloads", "http", clients)
         busy = Row(f"{clients} connections, reloads", "http", clients)
@@ -280,9 +313,9 @@ def under_reloads(
         busy_figures: list[Figures] = []
         reloads = 0
         for _ in range(rounds):
-            quiet_figures.append(figures(load(quiet, server.port, seconds, configuration)))
-            with reloading(server, 1.0) as count:
-                busy_figures.append(figures(load(busy, server.port, seconds, configuration)))
+            quiet_figures.append(figures(load(quiet, server.port, seconds, configuration, BOTH)))
+            with reloading(server, 1.0, at_least) as count:
+                busy_figures.append(figures(load(busy, server.port, seconds, configuration, BOTH)))
             reloads += count[0]
         pairs.append((quiet, quiet_figures))
         pairs.append((busy._replace(name=f"{busy.name} ({reloads})"), busy_figures))

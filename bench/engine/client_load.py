@@ -1,10 +1,10 @@
 """One process of load with one of Paddle Serving's own clients, or grpcio; started by the bench.
 
-    python bench/engine/client_load.py compiled|grpc CLIENT_CONF HOST:PORT SECONDS OUT
+    python bench/engine/client_load.py compiled|grpc CLIENT_CONF HOST:PORT SECONDS OUT [PRICE]
 
 waits for a line on standard input, loads, writes the latencies in seconds into OUT (numpy) and
-prints ``failed FIRST_FAILURE``. The compiled client reads ``sys.argv`` itself, so it wants a file
-and not ``-c``.
+prints ``failed FIRST_FAILURE``. An answer that is not PRICE (without it: the first answer) has
+failed. The compiled client reads ``sys.argv`` itself, so it wants a file and not ``-c``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def grpc_stub(_configuration: str, endpoint: str) -> Callable[[], Any]:
 def main() -> int:
     kind, configuration, endpoint, seconds, out = sys.argv[1:6]
     call = {"compiled": compiled, "grpc": grpc_stub}[kind](configuration, endpoint)
-    expected = call()
+    first = call()
+    expected = float(sys.argv[6]) if len(sys.argv) > 6 else first
     print("ready", flush=True)
     sys.stdin.readline()
     latencies = []

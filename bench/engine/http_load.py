@@ -10,7 +10,8 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from typing import NamedTuple, Optional
+from collections.abc import Sequence
+from typing import NamedTuple
 
 
 class Loaded(NamedTuple):
@@ -47,9 +48,10 @@ def run(
     *,
     connections: int,
     seconds: float,
-    expected: Optional[bytes] = None,
+    expected: Sequence[bytes] = (),
 ) -> Loaded:
-    """Loads for ``seconds``. An answer without ``expected`` in it counts as failed.
+    """Loads for ``seconds``. An answer that is no 200, or has none of ``expected`` in it when
+    there are some, counts as failed.
 
     Raises ``OSError`` when the server cannot be reached at all.
     """
@@ -93,7 +95,7 @@ def run(
                 now = clock()
                 latencies.append(now - client.sent_at)
                 if not client.data.startswith(b"HTTP/1.1 200") or (
-                    expected is not None and expected not in client.data
+                    expected and not any(one in client.data for one in expected)
                 ):
                     failed += 1
                     first_failure = first_failure or client.data[:300].decode("latin-1")

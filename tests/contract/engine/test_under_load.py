@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from bench.engine import http_load
+from bench.engine_reloads import kept, settled
 from bench.likeness.check_http import JSON, price
+from bench.likeness.check_reload_load import reload_in_turns, turns
 from bench.likeness.checks import JSON_BODY, PRICE, Subject
-from bench.likeness.server import Launched
 from bench.likeness.wire import Wire, http
 from harness.engine import _baidu_std
-
-CLIENTS = 4
 
 pytestmark = pytest.mark.xdist_group("likeness")
 
@@ -36,7 +32,7 @@ def test_64_clients_at_work_lose_no_request(subject: Subject) -> None:
         request,
         connections=64,
         seconds=1.0,
-        expected=b'"float_data":[92.0]',
+        expected=[b'"float_data":[92.0]'],
     )
     assert loaded.failed == 0, loaded.first_failure
     assert len(loaded.latencies) > 64
@@ -117,68 +113,20 @@ def test_a_body_over_max_body_size_is_refused_before_it_is_in_memory(
     assert resident_kib(pid) - before < 10_000
 
 
-class Asked(NamedTuple):
-    """One request: when it was sent and answered (monotonic), and the price."""
-
-    sent: float
-    answered: float
-    price: float
-
-
-def reload_under_load(server: Launched, models: list[Path], reloads: int) -> None:
-    """Alternates the models while clients ask: each answer is one of theirs, in one order."""
-    asked: list[Asked] = []
-    failures: list[str] = []
-    stop = threading.Event()
-
-    def client() -> None:
-        while not stop.is_set():
-            sent = time.monotonic()
-            try:
-                value = price(http(server.port, JSON_BODY, headers=JSON))
-            except (AssertionError, OSError, EOFError) as error:
-                failures.append(repr(error))
-            else:
-                asked.append(Asked(sent, time.monotonic(), value))
-
-    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    starts = []
-    try:
-        for number in range(reloads):
-            starts.append(time.monotonic())
-            server.reload(models[number % 2])
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert not failures, failures[0]
-    assert {one.price for one in asked} == {PRICE, 2 * PRICE}
-    for number, (start, end) in enumerate(zip(starts, [*starts[1:], float("inf")])):
-        new = (2 - number % 2) * PRICE
-        during = [one for one in asked if start <= one.sent < end]
-        # Whoever asks after anybody has had an answer of the new model gets the new one.
-        first = min((one.answered for one in during if one.price == new), default=end)
-        back = [one for one in during if one.sent > first and one.price != new]
-        assert not back, f"reload {number}: back to the old model {back[0].sent - first} s later"
-
-
 def test_reloads_lose_no_request_and_keep_no_memory(subject: Subject) -> None:
-    models = [subject.models / "uci_2", subject.models / "uci"]
     server = subject.server
-    reload_under_load(server, models, 2)
-    before = resident_kib(server.pid)
-    reload_under_load(server, models, 4)
-    assert resident_kib(server.pid) - before < 4_000
+    # Until two processes have held a model each.
+    assert reload_in_turns(server, turns(subject), 4) == []
+    before = settled(server.pid)
+    assert reload_in_turns(server, turns(subject), 4) == []
+    assert kept(before, settled(server.pid)) == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_memory_is_flat_over_many_reloads(subject: Subject) -> None:
-    models = [subject.models / "uci_2", subject.models / "uci"]
     with subject.launch() as server:
-        reload_under_load(server, models, 20)
-        before = resident_kib(server.pid)
-        reload_under_load(server, models, 400)
-        assert resident_kib(server.pid) - before < 8_000
+        assert reload_in_turns(server, turns(subject), 20) == []
+        before = settled(server.pid)
+        assert reload_in_turns(server, turns(subject), 400) == []
+        assert kept(before, settled(server.pid)) == []
