@@ -1,7 +1,8 @@
 """``--config monitors.toml``: many models in one process.
 
 Keys are the options' names without dashes. What stands above the tables holds for all models, a
-``[[model]]`` table for one; options of the command line hold for all and win.
+``[[model]]`` table for one; options of the command line hold for all and win. A secret and the
+file that it may stand in are one thing: who gives either takes both from what is less specific.
 
     type = "webhdfs"
     webhdfs_url = "http://namenode:9870"
@@ -18,7 +19,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ._options import Options, from_mapping
+from ._options import SECRETS, Options, from_mapping
 from .errors import BadOption
 
 if sys.version_info >= (3, 11):
@@ -44,5 +45,18 @@ def read(path: str, command_line: dict[str, Any]) -> list[Options]:
     for number, table in enumerate(tables, 1):
         if not isinstance(table, dict):
             raise BadOption(f"--config {path}: model {number} is no table; write [[model]]")
-        models.append(from_mapping({**content, **table, **over}, f"{path}, model {number}"))
+        models.append(from_mapping(_merged(content, table, over), f"{path}, model {number}"))
     return models
+
+
+def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
+    """All layers as one, a later one over those before."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for name in SECRETS:
+            if name in layer or f"{name}_file" in layer:
+                # Else a secret would go to the server of another model.
+                merged.pop(name, None)
+                merged.pop(f"{name}_file", None)
+        merged.update(layer)
+    return merged

@@ -277,6 +277,8 @@ def from_mapping(given: Mapping[str, Any], where: str = "") -> Options:
                 values[name] = tuple(meta["parse"](one) for one in _as_list(raw))
             elif meta["parse"] in _TEXTS and not isinstance(raw, str):
                 raise ValueError("a text is expected")
+            elif isinstance(raw, str) and "\0" in raw:
+                raise ValueError("there is a NUL in it")
             else:
                 values[name] = meta["parse"](raw)
         except (ValueError, TypeError, OverflowError) as error:
@@ -327,7 +329,7 @@ def _with_secrets(given: Mapping[str, Any]) -> dict[str, Any]:
 def _check(options: Options, lead: str) -> None:
     for name in ("local_timestamp_file", "unpacked_filename"):
         value = getattr(options, name)
-        if "/" in value or value in (".", "..") or "\0" in value:
+        if "/" in value or value in (".", ".."):
             raise BadOption(f"{lead}--{name} is {value}; it has to be a plain name without /")
     if not options.local_timestamp_file:
         raise BadOption(f"{lead}--local_timestamp_file is empty; leave it out for its default")

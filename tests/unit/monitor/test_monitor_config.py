@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import time
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
 from harness.ports import free_port
+from monitor import _config
 from monitor.__main__ import main
 
 from .fixtures import MODEL, TARBALL, FtpSite, Site, closing_all
@@ -84,8 +86,13 @@ def test_many_models_run_in_one_process_and_a_broken_remote_delays_no_other(
         ("[[model]]\ntype = 'gopher'", "choose one of"),
         ("[[model]]\ndebug = 'yes'", "--debug is wrong"),
         ("[[model", "is not TOML"),
+        (
+            '[[model]]\nlocal_model_name = "a\\u0000b"',
+            "--local_model_name is wrong: there is a NUL",
+        ),
+        ('[[model]]\nftp_password = "a\\u0000b"', "--ftp_password is wrong: there is a NUL"),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_a_wrong_config_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, sentence: str
@@ -108,3 +115,45 @@ def test_the_same_directory_twice_in_a_config_is_refused(
     config.write_text(head + 2 * table)
     assert main([f"--config={config}"]) == 2
     assert "is watched twice" in capsys.readouterr().err
+
+
+def a_config(tmp_path: Path, above: str, model: str) -> str:
+    config = tmp_path / "monitors.toml"
+    config.write_text(
+        f'type = "ftp"\nftp_host = "h"\nremote_path = "/"\nlocal_path = "{tmp_path}"\n{above}\n'
+        f'remote_model_name = "m"\nremote_donefile_name = "d"\n[[model]]\n{model}\n'
+        'local_model_name = "m"\n'
+    )
+    return str(config)
+
+
+@pytest.mark.parametrize(
+    ("above", "model", "line", "password"),
+    [
+        ('ftp_password = "above"', 'ftp_password_file = "FILE"', {}, "in the file"),
+        ('ftp_password_file = "FILE"', 'ftp_password = "own"', {}, "own"),
+        ('ftp_password = "above"', "", {}, "above"),
+        ('ftp_password = "above"', "", {"ftp_password_file": "FILE"}, "in the file"),
+        ("", 'ftp_password = "own"', {"ftp_password_file": "FILE"}, "in the file"),
+        ("", 'ftp_password_file = "FILE"', {"ftp_password": "line"}, "line"),
+        ("", 'ftp_password_file = "FILE"', {"ftp_password": None}, "in the file"),
+    ],
+    ids=range(7),
+)
+def test_the_most_specific_place_of_a_secret_counts_and_not_how_it_is_given(
+    tmp_path: Path, above: str, model: str, line: dict[str, Optional[str]], password: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("in the file\n")
+    above, model = (text.replace("FILE", str(secret)) for text in (above, model))
+    given = {key: value and value.replace("FILE", str(secret)) for key, value in line.items()}
+    (options,) = _config.read(a_config(tmp_path, above, model), given)
+    assert options.ftp_password.reveal() == password
+
+
+def test_a_model_that_has_headers_of_its_own_sends_none_of_those_above(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("X-Key: of another server\n")
+    above = f'http_header_file = "{secret}"'
+    (options,) = _config.read(a_config(tmp_path, above, 'http_header = ["X-Key: own"]'), {})
+    assert [header.reveal() for header in options.http_header] == ["X-Key: own"]
