@@ -18,7 +18,7 @@ from typing import Callable, Optional
 
 from . import _state
 from ._folder import copy_file, remove
-from ._live import UNKNOWN, dress, rename_new, tree
+from ._live import UNKNOWN, dress, rename_new, step_past_touch, tree
 from ._log import logger
 from ._state import Installed, flush_folder
 
@@ -113,13 +113,14 @@ def _out_of_lower_layer(
         shutil.copytree(live, old, symlinks=True, copy_function=_copier(alive))
         _make_ready(staging)
         _state.write_json(_torn(ready), {"live": live})
+        step_past_touch(ready, live, timestamp_file)
         # First the time file: a server that finds none loads nothing and serves on.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(live, timestamp_file))
         shutil.rmtree(live)
         os.rename(ready, live)
-    except OSError:
-        # On a disk that is full a copy at every try would make it worse.
+    except BaseException:
+        # On a full disk a copy at every try would make it worse; and a signal leaves nothing.
         remove(old)
         if os.path.lexists(ready) and _state.read_json(_torn(ready)) is None:
             os.rename(ready, staging)
@@ -207,6 +208,7 @@ def _move_in(inside: str, live: str, timestamp_file: str) -> None:
         if folder != live and not folder.startswith(inside):
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
+    step_past_touch(inside, live, timestamp_file)
     for name in last:
         if name in wanted:
             flush_folder(live)

@@ -152,19 +152,20 @@ def _finish(live: str, old: Optional[str], timestamp_file: str) -> None:
     """What is left when the new release is live; whoever swapped must not take it for failed."""
     try:
         if old is not None:
-            _step_past_touch(live, old, timestamp_file)
+            step_past_touch(live, old, timestamp_file)
         flush_folder(os.path.dirname(live) or ".")
     except OSError as error:
         logger.warning("%s is swapped, but not all was done after it: %s", live, error)
 
 
-def _step_past_touch(live: str, old: str, timestamp_file: str) -> None:
-    """Moves the second on when the launcher touched the old time file after it was read.
+def step_past_touch(new: str, old: str, timestamp_file: str) -> None:
+    """Moves the second of ``new`` on when the launcher touched the time file of ``old`` after it
+    was read.
 
     The server would have seen that very second already, and would not load the new release.
     """
-    path = os.path.join(live, timestamp_file)
-    before, now = time_second(old, timestamp_file), time_second(live, timestamp_file)
+    path = os.path.join(new, timestamp_file)
+    before, now = time_second(old, timestamp_file), time_second(new, timestamp_file)
     if before is not None and now is not None and before >= now:
         os.utime(path, (before + 1, before + 1))
 

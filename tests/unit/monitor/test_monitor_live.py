@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from monitor import _fallback, _live, _state
 from monitor._folder import Folder
+from monitor._remotes.base import Stopped
 
 from .filesystems import TIME, content, staged
 
@@ -130,3 +132,39 @@ def test_leftovers_of_this_model_go_and_those_of_others_stay(tmp_path: Path) -> 
     assert len(folder.clean(str(tmp_path), "t.tar.gz")) == 5
     assert not ugi.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == [".m.monitor", ".other.staging-1"]
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EXDEV], ids=["mount", "lower layer"])
+def test_a_launcher_s_touch_during_a_copy_does_not_hide_the_new_release(
+    tmp_path: Path, code: int
+) -> None:
+    live = tmp_path / "m"
+    _live.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    new = staged(tmp_path, 2, 2_000_000_050)
+
+    def touch() -> None:
+        os.utime(live / TIME, (2_000_000_050, 2_000_000_050))
+
+    _fallback.swap(str(new), str(live), TIME, OSError(code, "as if"), touch)
+    assert content(live) == {"2"}
+    assert _live.time_second(str(live), TIME) == 2_000_000_051
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EXDEV], ids=["mount", "lower layer"])
+def test_a_signal_during_a_copy_leaves_nothing_but_the_old_release(
+    tmp_path: Path, code: int
+) -> None:
+    live = tmp_path / "m"
+    _live.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    new = staged(tmp_path, 2, 2_000_000_001)
+    asked: list[int] = []
+
+    def stop() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        _fallback.swap(str(new), str(live), TIME, OSError(code, "as if"), stop)
+    assert content(live) == {"1"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, "m"]
