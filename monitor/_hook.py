@@ -14,7 +14,6 @@ program also gets, in its environment:
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import signal
@@ -126,7 +125,8 @@ def check(
     environment["SERVING_MONITOR_DONEFILE"] = copy
     environment["SERVING_MONITOR_TARBALL"] = tarball
     if manifest is not None:
-        environment["MONITOR_MANIFEST"] = json.dumps(manifest.content)
+        # Its own text: written anew it may be thrice as long, and too long for the kernel.
+        environment["MONITOR_MANIFEST"] = os.fsdecode(donefile)
     argv = [*words(options.check_command, "--check_command"), staging]
     try:
         ended = run(argv, environment, options.check_timeout, stop)

@@ -18,6 +18,7 @@ from ._folder import Folder, remove
 from ._install import Install
 from ._log import logger
 from ._machine import Event, Identity, Machine, Row, State, identify, judge, superseded
+from ._model import read_signature
 from ._options import Options
 from ._pauses import Pauses, shown
 from ._pull import Puller
@@ -335,9 +336,11 @@ class Watch:
     def _rules(self) -> str:
         """What the verdict on a release depends on, beside the release: other rules, other try."""
         o = self.options
+        # Of a release that was refused for its feeds, the running model is the reason.
+        running = None if o.allow_signature_change else read_signature(self.folder.live)
         rules = (
             o.top, o.allow_signature_change, o.check_command, o.max_members, o.max_unpacked,
-            o.max_expansion, o.remote_model_name,
+            o.max_expansion, o.remote_model_name, running,
         )  # fmt: skip
         return hashlib.sha256(repr(rules).encode()).hexdigest()[:16]
 

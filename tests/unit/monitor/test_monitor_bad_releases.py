@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +210,29 @@ def test_how_a_check_command_ends_says_whose_fault_it_is(
 ) -> None:
     site.publish(1)
     assert poll(watch(check_command=command, check_timeout="0.3")) is event
+
+
+def test_a_manifest_reaches_the_check_as_it_was_published_however_it_is_written(
+    watch: MakeWatch, site: Site
+) -> None:
+    """Escaped it would be longer than the kernel lets a variable be."""
+    packed = tarball(model_files(1))
+    fields = {**json.loads(manifest_of(1, packed)), "note": "é" * 30_000}
+    site.publish(1, packed, donefile=json.dumps(fields, ensure_ascii=False).encode())
+    script = 'printf %s "$MONITOR_MANIFEST" | cmp - "$SERVING_MONITOR_DONEFILE"'
+    assert poll(watch(check_command=f"sh -c '{script}'")) is Event.SWAPPED
+
+
+def test_a_release_that_did_not_fit_the_running_model_is_tried_when_that_is_gone(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    one = watch()
+    poll(one)
+    conf = model_files(2)["serving_server_conf.prototxt"].replace(b"price", b"cost")
+    site.publish(2, tarball({**model_files(2), "serving_server_conf.prototxt": conf}))
+    assert poll(one) is Event.BAD_RELEASE
+    assert poll(one) is Event.QUARANTINED
+    shutil.rmtree(live(tmp_path))
+    assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 2
