@@ -19,6 +19,8 @@ from typing import Any, Optional
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024
+# What 64 bits hold: no release and no byte is counted farther, and a gauge's float has room for it.
+_MOST = 2**64 - 1
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -50,9 +52,9 @@ def parse(donefile: bytes) -> Optional[Manifest]:
         return None
     release, size = content.get("release"), content.get("size")
     tarball, sha256 = content.get("tarball"), content.get("sha256")
-    if not (isinstance(release, int) and _whole(release) and release >= 0):
+    if not (isinstance(release, int) and _whole(release) and 0 <= release <= _MOST):
         return None
-    if not (isinstance(size, int) and _whole(size) and size >= 0):
+    if not (isinstance(size, int) and _whole(size) and 0 <= size <= _MOST):
         return None
     if not (isinstance(tarball, str) and tarball and isinstance(sha256, str)):
         return None

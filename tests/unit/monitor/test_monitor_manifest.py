@@ -27,10 +27,11 @@ def test_a_manifest_is_read_with_everything_in_it() -> None:
     assert found.content == GOOD
 
 
-def test_a_size_may_be_zero() -> None:
-    found = parse(json.dumps({**GOOD, "size": 0}).encode())
+@pytest.mark.parametrize("size", [0, 2**64 - 1])
+def test_a_size_may_be_zero_or_whatever_64_bits_hold(size: int) -> None:
+    found = parse(json.dumps({**GOOD, "size": size}).encode())
     assert found is not None
-    assert found.size == 0
+    assert found.size == size
 
 
 def test_two_manifests_of_one_release_are_the_same_whatever_else_they_say() -> None:
@@ -49,8 +50,8 @@ def test_digests_are_compared_in_lower_case() -> None:
     assert found.sha256 == "ab" * 32
 
 
-@pytest.mark.parametrize("release", [0, 1, 2**63])
-def test_any_number_from_zero_is_a_release(release: int) -> None:
+@pytest.mark.parametrize("release", [0, 1, 2**64 - 1])
+def test_any_number_from_zero_that_64_bits_hold_is_a_release(release: int) -> None:
     found = parse(json.dumps({**GOOD, "release": release}).encode())
     assert found is not None
     assert found.release == release
@@ -75,6 +76,7 @@ def test_any_other_donefile_is_legal_and_has_none(content: bytes) -> None:
         {"format": True}, {"format": None}, {"format": 1.0},
         {"release": -1}, {"release": "7"}, {"release": True}, {"release": 1.5}, {"release": None},
         {"size": -1}, {"size": "10"}, {"size": False}, {"tarball": ""}, {"tarball": 1},
+        {"release": 2**64}, {"size": 2**64},
         {"sha256": "ab"}, {"sha256": "zz" * 32}, {"sha256": "ab" * 32 + "\n"}, {"sha256": 5},
     ],
     ids=str,
