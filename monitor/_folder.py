@@ -18,6 +18,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from typing import IO, Callable, Optional
 
@@ -90,7 +91,7 @@ class Folder:
                 f"cannot open {path}: {error.strerror}; check its permissions"
             ) from None
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _flock(file)
         except OSError as error:
             file.seek(0)
             owner = file.read(32).strip() or "unknown"
@@ -141,6 +142,18 @@ class Folder:
         return left
 
 
+def _flock(file: IO[str]) -> None:
+    """Takes a lock; ``status`` may have it for the moment in which it asks who has it."""
+    deadline = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.01)
+
+
 def remove(path: str) -> None:
     """Removes a file, a symbolic link or a whole folder, whatever its modes; absence is fine."""
     try:
@@ -185,3 +198,5 @@ def check_space(path: str, need: int, operation: str) -> None:
 # What must stay free for state, time file and the folders themselves.
 RESERVE = 256 * 1024
 _PIECE = 1024 * 1024
+# How long the lock may be had by somebody who only asks for it.
+_LOCK_S = 0.3

@@ -52,9 +52,12 @@ class Process:
 
         Gives the exit code. Raises ``BadOption``.
         """
-        before = [signal.signal(signum, self._on_signal) for signum in _SIGNALS]
+        before = [signal.getsignal(signum) for signum in _SIGNALS]
         endpoint = None
         try:
+            # In here, because the first signal may come at once.
+            for signum in _SIGNALS:
+                signal.signal(signum, self._on_signal)
             first = self.watches[0].options
             if first.metrics_port:
                 from ._metrics import Endpoint

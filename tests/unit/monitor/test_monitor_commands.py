@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -229,3 +231,14 @@ def test_a_rollback_with_nothing_kept_is_one_sentence(
     code, _, err = here("rollback", f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}")
     assert code == 2
     assert err.strip().endswith("run the monitor with --keep N")
+
+
+def test_a_monitor_that_starts_does_not_take_a_look_at_its_status_for_another_monitor(
+    watch: MakeWatch, tmp_path: Path
+) -> None:
+    control = tmp_path / "local" / f".{MODEL}.monitor"
+    control.mkdir(parents=True)
+    with (control / "lock").open("a") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        threading.Timer(0.05, lambda: fcntl.flock(asking, fcntl.LOCK_UN)).start()
+        watch()

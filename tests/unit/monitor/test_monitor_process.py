@@ -208,3 +208,19 @@ def test_help_and_status_import_nothing_heavy(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_signal_in_the_very_moment_of_the_start_ends_it_without_a_traceback(
+    site: Site, tmp_path: Path
+) -> None:
+    script = (
+        "import os, signal, sys\nfrom monitor.__main__ import main\nreal = signal.signal\n"
+        "def install(signum, handler):\n"
+        "    before = real(signum, handler)\n"
+        "    if signum == signal.SIGTERM: os.kill(os.getpid(), signum)\n"
+        "    return before\n"
+        "signal.signal = install\nsys.exit(main(sys.argv[1:]))\n"
+    )
+    words = [sys.executable, "-c", script, *general(site, tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
