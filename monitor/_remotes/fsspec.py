@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Optional
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from ..errors import BadOption, MonitorError, RemoteError
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
@@ -12,6 +14,7 @@ from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop
 if TYPE_CHECKING:
     from .._options import Options
 
+_T = TypeVar("_T")
 # What the file systems call a file's version, finest first; which of them there are differs.
 _FACTS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "mtime", "LastModified",
           "last_modified", "updated", "created", "size")  # fmt: skip
@@ -40,30 +43,30 @@ class FsspecRemote(Remote):
         path = self._path(name)
         with self._guard("read", name):
             try:
-                info = self._info(path)
-                with self._files.open(path, "rb") as file:
-                    content = file.read(DONEFILE_LIMIT)
+                return self._within(_sight, self._files, path)
             except FileNotFoundError:
                 return None
-            return Sighting(content, _mark(info))
 
     def open(self, name: str, offset: int = 0, mark: str = "") -> Download:
         path = self._path(name)
         with self._guard("pull", name):
-            info = self._info(path)
+            info = self._within(_info, self._files, path)
             now = _mark(info)
             start = offset if offset and mark == now else 0
-            size = info.get("size")
-            file = self._files.open(path, "rb", block_size=CHUNK)
-            file.seek(start)
-        return Download(start, size, now, self._body(file, name), file.close)
+            file = self._within(_begin, self._files, path, start)
+        return Download(start, info.get("size"), now, self._body(file, name), lambda: _let_go(file))
 
     def tree(self, name: str, most: int) -> list[Entry]:
         top = self._path(name)
         found: list[Entry] = []
         seen = 0
         with self._guard("list", name):
-            for _, folders, files in self._files.walk(top, detail=True):
+            steps = self._files.walk(top, detail=True)
+            while True:
+                step = self._within(next, steps, None)
+                if step is None:
+                    break
+                _, folders, files = step
                 seen += len(folders) + len(files)
                 if seen > most:
                     raise too_many(name, most)
@@ -78,26 +81,48 @@ class FsspecRemote(Remote):
         with self._guard("reach", name):
             if self._files is None:
                 url = self._options.remote_url.reveal()
-                # Listings must not come from a cache: they are what is watched.
-                self._files, base = self._fsspec.core.url_to_fs(url, use_listings_cache=False)
+                # Listings must not come from a cache: they are what is watched. Nor the file
+                # system: it would be the one that failed.
+                self._files, base = self._within(
+                    lambda: self._fsspec.core.url_to_fs(
+                        url, use_listings_cache=False, skip_instance_cache=True
+                    )
+                )
                 self._base = str(base).rstrip("/")
         return f"{self._base}/{join(self._options.remote_path, name).lstrip('/')}"
 
-    def _info(self, path: str) -> dict[str, Any]:
-        self._files.invalidate_cache()
-        info: dict[str, Any] = self._files.info(path)
-        return info
+    def _within(self, call: Callable[..., _T], *given: Any) -> _T:
+        """What ``call`` gives, or ``TimeoutError``.
+
+        File systems have time-outs under many names, and some have none. So a thread waits, and
+        one whose call never comes back is left behind with what it holds.
+        """
+        self._stop.check()
+        outcome: Future[_T] = Future()
+
+        def work() -> None:
+            try:
+                outcome.set_result(call(*given))
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        if not wait([outcome], self._options.timeout).done:
+            raise TimeoutError("nothing came within the time-out")
+        return outcome.result()
 
     def _body(self, file: Any, name: str) -> Generator[bytes, None, None]:
-        with self._guard("pull", name), file:
-            while True:
-                self._stop.check()
-                chunk: bytes = file.read(CHUNK)
-                if not chunk:
-                    return
-                yield chunk
+        try:
+            with self._guard("pull", name):
+                while True:
+                    chunk: bytes = self._within(file.read, CHUNK)
+                    if not chunk:
+                        return
+                    yield chunk
+        finally:
+            _let_go(file)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _guard(self, operation: str, name: str) -> Iterator[None]:
         try:
             yield
@@ -113,6 +138,34 @@ class FsspecRemote(Remote):
             where = f"{self._options.remote_url}/{name}"
             cause = "no such file" if isinstance(error, FileNotFoundError) else error
             raise RemoteError(operation, where, cause, "check --remote_url") from error
+
+
+def _info(files: Any, path: str) -> dict[str, Any]:
+    files.invalidate_cache()
+    info: dict[str, Any] = files.info(path)
+    return info
+
+
+def _sight(files: Any, path: str) -> Sighting:
+    info = _info(files, path)
+    with files.open(path, "rb") as file:
+        return Sighting(file.read(DONEFILE_LIMIT), _mark(info))
+
+
+def _begin(files: Any, path: str, start: int) -> Any:
+    file = files.open(path, "rb", block_size=CHUNK)
+    file.seek(start)
+    return file
+
+
+def _let_go(file: Any) -> None:
+    """Closes a file without waiting for it: a call that was given up may still hold it."""
+
+    def close() -> None:
+        with contextlib.suppress(Exception):
+            file.close()
+
+    threading.Thread(target=close, daemon=True).start()
 
 
 def _mark(info: dict[str, Any]) -> str:

@@ -1,0 +1,122 @@
+"""fsspec: file systems that stall, or lose their connection."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from monitor import _log
+from monitor.errors import RemoteError
+
+from .fixtures import TARBALL
+from .kinds import make
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
+    yield
+    _log.logger.handlers.clear()
+
+
+@pytest.fixture
+def stalling() -> Iterator[Any]:
+    """A local file system whose calls named in ``stalled`` come back only at the end."""
+    from fsspec.implementations.local import LocalFileOpener, LocalFileSystem
+
+    class Opener(LocalFileOpener):  # type: ignore[misc]
+        def read(self, *args: Any) -> Any:
+            Stalling.wait("read")
+            return self.f.read(*args)
+
+    class Stalling(LocalFileSystem):  # type: ignore[misc]
+        protocol = "stalling"
+        stalled: ClassVar[set[str]] = set()
+        over = threading.Event()
+        made = 0
+
+        def __init__(self, **options: Any) -> None:
+            Stalling.made += 1
+            super().__init__(**options)
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> Any:
+            return super()._strip_protocol(path.replace("stalling://", ""))
+
+        @classmethod
+        def wait(cls, what: str) -> None:
+            if what in cls.stalled:
+                cls.over.wait(20)
+
+        def _open(self, path: str, mode: str = "rb", **more: Any) -> Any:
+            self.wait("open")
+            return Opener(path, mode, fs=self)
+
+        def ls(self, path: str, detail: bool = False, **more: Any) -> Any:
+            self.wait("ls")
+            return super().ls(path, detail=detail, **more)
+
+        def info(self, path: str, **more: Any) -> Any:
+            self.wait("info")
+            return super().info(path, **more)
+
+    fsspec.register_implementation("stalling", Stalling, clobber=True)
+    yield Stalling
+    Stalling.over.set()
+
+
+@pytest.mark.parametrize("call", ["info", "open", "read", "ls"])
+def test_a_file_system_that_says_nothing_fails_after_the_time_out(
+    stalling: Any, tmp_path: Path, call: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "donefile").write_bytes(b"x")
+    options = {"type": "fsspec", "remote_url": f"stalling://{tmp_path}", "timeout": "0.3"}
+    with make(tmp_path / "local", **options) as remote:
+        assert remote.look("donefile") is not None
+        stalling.stalled = {call}
+        begun = time.monotonic()
+        attempt = remote.look if call != "ls" else lambda name: remote.tree("folder", 9)
+        with pytest.raises(RemoteError, match="nothing came within the time-out"):
+            attempt("donefile")
+        assert time.monotonic() - begun < 5
+        stalling.stalled = set()
+        # Not through the connection that does not answer.
+        made = stalling.made
+        assert remote.look("donefile") is not None
+        assert stalling.made == made + 1
+
+
+def test_a_pull_that_stalls_in_the_middle_ends_after_the_time_out(
+    stalling: Any, tmp_path: Path
+) -> None:
+    (tmp_path / TARBALL).write_bytes(bytes(700_000))
+    options = {"type": "fsspec", "remote_url": f"stalling://{tmp_path}", "timeout": "0.3"}
+    with make(tmp_path / "local", **options) as remote:
+        download = remote.open(TARBALL)
+        next(download.chunks)
+        stalling.stalled = {"read"}
+        begun = time.monotonic()
+        with pytest.raises(RemoteError, match="nothing came within the time-out"):
+            next(download.chunks)
+        download.close()
+        assert time.monotonic() - begun < 5
+
+
+def test_a_file_that_blocks_in_the_system_fails_after_the_time_out(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "donefile")
+    options = {"type": "fsspec", "remote_url": f"file://{tmp_path}", "timeout": "0.3"}
+    with make(tmp_path / "local", **options) as remote:  # noqa: SIM117
+        with pytest.raises(RemoteError, match="nothing came within the time-out"):
+            remote.look("donefile")
+    # The call that was given up has its end, too.
+    (tmp_path / "donefile").open("wb").close()
