@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         "--count",
         type=_count,
         default=1000,
-        help="releases of many-releases (%(default)s; hdfs at most 25, a poll is a JVM)",
+        help="releases of many-releases (%(default)s; hdfs at most 25, fsspec 100)",
     )
     add(
         "--knows",

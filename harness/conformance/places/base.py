@@ -62,7 +62,8 @@ class Place(ABC):
     ``poll_s``: what one poll costs beside that (a JVM); ``install_s``: the same for a whole
     installation, which takes several. ``stop_at``: the byte of a connection at which a pull is
     stopped, far from what one brings that only looks at the donefile. ``length``: how long a
-    scenario takes here, roughly, as a multiple of what it takes over HTTP.
+    scenario takes here, roughly, as a multiple of what it takes over HTTP. ``most_releases``: how
+    many in a row are enough here; None: as many as are asked for.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Place(ABC):
     poll_s: float = 0.0
     install_s: float = 0.0
     length: float = 1.0
+    most_releases: Optional[int] = None
 
     @abstractmethod
     def start(self) -> None:

@@ -36,6 +36,7 @@ class FsspecPlace(FtpPlace):
     stop_at = 100_000
     poll_s = 0.5
     length = 1.5
+    most_releases = 100
 
     def _make_folder(self, name: str, options: Mapping[str, str]) -> FsspecFolder:
         made = super()._make_folder(name, options)

@@ -64,6 +64,8 @@ class HdfsPlace(LocalPlace):
     # Look, read, pull, look again: four JVMs and more, on a machine that has other work, too.
     install_s = 40.0
     length = 4.0
+    # A thousand would be two hours of JVMs.
+    most_releases: Optional[int] = 25
 
     def __init__(self, folder: Path) -> None:
         self._over(LocalHdfs(folder, permissions=True))
@@ -112,3 +114,4 @@ class WebHdfsPlace(HdfsPlace):
     poll_s = 0.5
     install_s = 0.0
     length = 1.0
+    most_releases = None

@@ -15,8 +15,6 @@ from ..stage import Stage
 from .base import Scenario
 
 _SHORT_COUNT = 60
-# Where every command is a JVM: a thousand releases would be two hours of them.
-_JVM_COUNT = 25
 # Of a pull that is stopped in its middle (bytes): no buffer between two programs holds the rest.
 _PULL_SIZE = 3 << 20
 # Of a tarball, enough to be found nowhere else (bytes).
@@ -171,7 +169,7 @@ class ManyReleases(Scenario):
     length = 60.0
     title = (
         "Many releases in a row leave nothing behind: a thousand, unless fewer are asked for or "
-        "each of the monitor's commands is a JVM (25 then)."
+        "each takes long (hdfs: 25, fsspec: 100)."
     )
     loss = "After some weeks the monitor takes the machine's disk or memory, and the server down."
     claims = (
@@ -189,8 +187,8 @@ class ManyReleases(Scenario):
         count = stage.settings.count
         if stage.settings.short:
             count = min(count, _SHORT_COUNT)
-        if stage.place.poll_s > 1:
-            count = min(count, _JVM_COUNT)
+        if stage.place.most_releases is not None:
+            count = min(count, stage.place.most_releases)
         figures = stage.observed.figures
         for name in ("files", "descriptors", "memory_kib"):
             figures[name] = []
