@@ -20,10 +20,12 @@ from ._query import Array, Tensor, inference_failed
 # Free dimensions get this size when the core is tried out.
 _TRIAL_DIM = 2
 _LONGEST_REASON = 500
-# phi's error class for memory (phi/core/enforce.h), the C++ library's word, and the system's.
+# phi's error class for memory (phi/core/enforce.h), the C++ library's word, Python's, the system's.
 _NO_MORE = (
     "(ResourceExhausted)",
     "bad_alloc",
+    "MemoryError",
+    "can't start new thread",
     os.strerror(errno.EMFILE),
     os.strerror(errno.ENFILE),
     os.strerror(errno.ENOMEM),
@@ -201,10 +203,10 @@ def _create(files: ModelFiles, device: Device) -> Any:
         return library.create_predictor(config)
     except Exception as error:
         why = reason(error)
-        raise BadModel(f"Paddle cannot load the model: {why}", passing=_passing(why)) from None
+        raise BadModel(f"Paddle cannot load the model: {why}", passing=passes(why)) from None
 
 
-def _passing(why: str) -> bool:
+def passes(why: str) -> bool:
     """Whether not the model is to blame, but this machine, which has no more of something now.
 
     Paddle passes the system's words on, or says only that it could not open a file.

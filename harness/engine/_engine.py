@@ -25,7 +25,7 @@ from . import _inference, _pages, _reload
 from ._batcher import Batcher, Counters
 from ._codec_protobuf import ProtobufCodec
 from ._connection import Connection
-from ._core import Device
+from ._core import Device, passes
 from ._gflags import Flags
 from ._glog import Log
 from ._idle import IdleWatch
@@ -154,7 +154,12 @@ class Engine:
         )
         interval = self.flags.number("reload_interval_s")
         self._reloading = reload = _reload.ReloadThread(
-            self.log, self.serving.time_file, interval, self._seen, self._reload
+            self.log,
+            self.serving.time_file,
+            interval,
+            self._seen,
+            self._reload,
+            needed=lambda: self._ended,
         )
         port = self.serving.port
         try:
@@ -225,7 +230,10 @@ class Engine:
             return False
         except Exception as error:
             # Whatever a model brings about: this thread has to live on.
-            self._loader.log_failure(BadModel(f"{type(error).__name__}: {error}"))
+            why = f"{type(error).__name__}: {error}"
+            self._loader.log_failure(BadModel(why))
+            if passes(why):
+                raise _reload.NotNow from None
             return False
         old, cleared = self._swap(model)
         self._loader.log_workers()

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Callable, NamedTuple, Optional
 
-from ._core import Core, Device
+from ._core import Core, Device, passes, reason
 from ._model_files import BadModel, ModelFiles, check
 from ._process import Channel, Gone, serve
 from ._prototxt import Variable
@@ -87,6 +87,12 @@ def refusal(why: str, *, passing: bool = False) -> dict[str, Any]:
     return {"refused": why[:_LONGEST_REASON], "passing": passing}
 
 
+def refused_by(error: Exception) -> dict[str, Any]:
+    """What nobody thought of; or no memory and no thread, which there may be later."""
+    why = f"{type(error).__name__}: {reason(error)}"
+    return refusal(why, passing=passes(why))
+
+
 def trouble(error: OSError) -> dict[str, Any]:
     return {"errno": error.errno or 0}
 
@@ -97,13 +103,18 @@ def live(
     """The whole life, from its first load on; ``say`` takes the answer to that one."""
     with suppress(Gone):
         while True:
-            held = _Held(asked, feeds, fetches)
-            os.close(asked.program)
-            os.close(asked.params)
             with ThreadPoolExecutor(1) as fresh:
-                served = fresh.submit(_serve, held, channel, say).result()
-            if not served:
-                return
+                try:
+                    held = _Held(asked, feeds, fetches)
+                    serving = fresh.submit(_serve, held, channel, say)
+                except RuntimeError as error:
+                    # No thread to be had.
+                    say(json.dumps(refused_by(error)).encode())
+                    return
+                os.close(asked.program)
+                os.close(asked.params)
+                if not serving.result():
+                    return
             held.drop()
             channel.send(None)
             say = channel.send
@@ -126,10 +137,13 @@ def _serve(held: _Held, channel: Channel, say: Say) -> bool:
     In a thread that has run no other model: what Paddle keeps for a thread points at the
     predictor that it ran there first, and the second one that ran there crashed it.
     """
-    core = held.core
+    core, answer = held.core, held.answer
     if core is not None and core.together:
-        core.warm_up()
-    say(json.dumps(held.answer).encode())
+        try:
+            core.warm_up()
+        except Exception as error:
+            core, answer = None, refused_by(error)
+    say(json.dumps(answer).encode())
     if core is None:
         return False
     serve(core, channel)
@@ -159,26 +173,37 @@ class _Held:
     def drop(self) -> None:
         self._dropped.set()
         self._thread.join()
-        # The library keeps what was freed; the machine is to have it back.
-        ctypes.CDLL(None).malloc_trim(0)
 
     def _hold(self) -> None:
         asked, feeds, fetches = self._load
-        if asked.gently:
-            os.nice(_NICE)
-            # It wakes without pushing anybody aside (sched(7)).
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-        files = ModelFiles(asked.directory, asked.program, asked.params)
         try:
+            if asked.gently:
+                _step_back()
+            files = ModelFiles(asked.directory, asked.program, asked.params)
             graph = check(files)
             self.core = Core(files, graph, feeds, fetches, asked.device)
             self.answer = {"graph": graph[:2], "together": self.core.together}
         except BadModel as error:
             self.answer = refusal(str(error), passing=error.passing)
         except Exception as error:
-            self.answer = refusal(f"{type(error).__name__}: {error}")
-        self._done.set()
+            self.answer = refused_by(error)
+        finally:
+            self._done.set()
         self._dropped.wait()
+        if not asked.gently:
+            # By now there is another model, whose clients come first.
+            _step_back()
         if self.core is not None:
             self.core.close()
             self.core = None
+        # The library keeps what was freed; the machine is to have it back.
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _step_back() -> None:
+    """Lets requests go before what the calling thread does, where the system allows it."""
+    with suppress(OSError):
+        os.nice(_NICE)
+    with suppress(OSError):
+        # It wakes without pushing anybody aside (sched(7)).
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

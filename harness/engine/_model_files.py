@@ -60,8 +60,8 @@ class BadModel(Exception):
     """The files are no model; the text says which file and why.
 
     ``real_signal`` is what the real server dies of, measured: SIGSEGV when the program is
-    garbage, SIGABRT otherwise (``--strict-compat``). ``passing`` says that not the files are to
-    blame but this machine just now: it is worth trying them again.
+    garbage, SIGABRT otherwise (``--strict-compat``). ``passing`` says that the same files are
+    worth another try: this machine is to blame, or they were just being written.
     """
 
     def __init__(
@@ -201,7 +201,8 @@ def snapshot(original: int, path: str) -> int:
             at += done
         after = os.fstat(original)
         if at != before.st_size or _version(before) != _version(after):
-            raise BadModel(f"{path} changed while it was read")
+            # Whoever writes it may be done at the next look, and in this very second.
+            raise BadModel(f"{path} changed while it was read", passing=True)
     except BaseException:
         os.close(copy)
         raise

@@ -41,14 +41,12 @@ from ._first_use import get_over_first_use
 from ._hosting import Asked, Found, live, question, refusal, trouble, understood
 from ._inference import library
 from ._model_files import BadModel, ModelFiles, graph_of, unavailable
-from ._process import Channel, Gone, Host, ModelProcess
+from ._process import LOAD_S, Channel, Gone, Hangs, Host, ModelProcess
 from ._prototxt import Variable
 
 _PR_SET_PDEATHSIG = 1
 # Names, types and shapes of feeds and fetches; a socket message takes some 200 KB.
 _LONGEST_ANSWER = 128 * 1024
-# A load that takes longer than this hangs.
-_DEADLINE_S = 600.0
 # Paddle keeps 5 to 10 KB of each predictor that was (bench.engine_reloads); a new process has none.
 _MOST_LOADS = 50
 _NOT_LOADED = "the model could not be loaded"
@@ -130,7 +128,7 @@ class Nursery:
         spare, self._spare = self._spare, None
         if spare is not None:
             spare.close()
-        if model.host.loads < _MOST_LOADS and model.host.emptied():
+        if model.host.loads < _MOST_LOADS and model.host.empty():
             self._spare = model.host
         else:
             model.close()
@@ -148,6 +146,10 @@ class Nursery:
         except Gone:
             spare.close()
             return None
+        except Hangs as error:
+            # It would in another process as well.
+            spare.close()
+            raise BadModel(str(error)) from None
         except OSError as error:
             spare.close()
             raise unavailable(_NOT_LOADED, error) from None
@@ -246,7 +248,11 @@ class _Children:
 
     def reap(self) -> None:
         for pid in tuple(self._pids):
-            ended, _ = os.waitpid(pid, os.WNOHANG)
+            try:
+                ended, _ = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                # The signal handler came between two steps of this, and has waited for it.
+                ended = pid
             if ended:
                 self._pids.discard(pid)
 
@@ -283,7 +289,7 @@ def _made(life: _Life, control: socket.socket, children: _Children) -> dict[str,
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as answer:
-        hangs = not select.select([answer], [], [], _DEADLINE_S)[0]
+        hangs = not select.select([answer], [], [], LOAD_S)[0]
         if hangs:
             os.kill(pid, signal.SIGKILL)
         said = answer.read(_LONGEST_ANSWER)
@@ -295,7 +301,7 @@ def _made(life: _Life, control: socket.socket, children: _Children) -> dict[str,
     if found:
         return found
     if hangs:
-        return refusal(f"loading it takes longer than {_DEADLINE_S:.0f} s")
+        return refusal(str(Hangs()))
     if not os.WIFSIGNALED(status):
         return refusal("loading it ended a process without a word")
     if os.WTERMSIG(status) == signal.SIGKILL:

@@ -2,7 +2,7 @@
 
     engine, ModelProcess.feed ──feeds──▶ model's process, serve() ──▶ Core.feed
                               ◀─outputs─
-            Host.emptied      ──None───▶ ... which drops the model and keeps still
+            Host.empty        ──None───▶ ... which drops the model and keeps still
             Host.load         ──files──▶ ... until it is to hold another (``_hosting``)
 
 Why not in the engine: Paddle makes a predictor without letting go of Python's interpreter lock,
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import errno
 import marshal
 import mmap
 import os
@@ -27,7 +28,7 @@ import signal
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -42,14 +43,22 @@ from ._query import INFERENCE_FAILED, ServiceError, Tensor, inference_failed
 _LONGEST_PACKET = 32 * 1024
 # What comes in a packet in place of a message too long for one: its length.
 _ELSEWHERE = struct.Struct("=Q")
-# Emptying takes no time to speak of; loading may have to read gigabytes.
-_EMPTY_S = 10.0
-_LOAD_S = 600.0
+# Emptying takes no time to speak of, and has been under way since the reload before; loading may
+# have to read gigabytes.
+_EMPTY_S = 1.0
+LOAD_S = 600.0
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize)
 
 
 class Gone(Exception):
     """The other end is there no more."""
+
+
+class Hangs(Exception):
+    """Loading a model takes longer than any does."""
+
+    def __init__(self) -> None:
+        super().__init__(f"loading it takes longer than {LOAD_S:.0f} s")
 
 
 class Channel:
@@ -111,9 +120,12 @@ class Channel:
 
     def receive(self) -> Any:
         try:
-            size, rights, _, _ = self._end.recvmsg_into([self._packet], _ONE_DESCRIPTOR)
+            size, rights, flags, _ = self._end.recvmsg_into([self._packet], _ONE_DESCRIPTOR)
         except ConnectionError:
             raise Gone from None
+        if flags & socket.MSG_CTRUNC:
+            # There was no number for the file in which the message is.
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         if rights:
             (file,) = array.array("i", rights[0][2])
             try:
@@ -139,29 +151,39 @@ class Host:
         # How many models it has been given, the one it was made for among them.
         self.loads = 1
 
-    def emptied(self) -> bool:
-        """Has the model dropped; whether it was, and another may be loaded."""
+    def empty(self) -> bool:
+        """Has the model dropped, and waits for nothing; whether it could be told."""
         try:
-            with self.channel.patience(_EMPTY_S):
-                self.channel.send(None)
-                return self.channel.receive() is None
+            self.channel.send(None)
         except (Gone, OSError):
             return False
+        return True
 
     def load(self, question: bytes, files: Sequence[int]) -> bytes:
-        """Has the model in ``files`` loaded, as ``question`` says (``_hosting``); the answer.
+        """After ``empty``: has the model in ``files`` loaded, as ``question`` says (``_hosting``).
 
-        Raises ``Gone`` when the process ended over it, ``OSError`` when it cannot be asked.
+        Gives the answer. Raises ``Gone`` when the process ended over it, or does not say that it
+        has dropped its model; ``Hangs``; and ``OSError`` when it cannot be asked.
         """
         self.loads += 1
         try:
-            with self.channel.patience(_LOAD_S):
+            with self.channel.patience(_EMPTY_S):
+                self.channel.receive()
+        except socket.timeout:
+            self._kill()
+            raise Gone from None
+        try:
+            with self.channel.patience(LOAD_S):
                 self.channel.send_files(question, files)
                 answer: bytes = self.channel.receive()
                 return answer
         except socket.timeout:
+            self._kill()
+            raise Hangs from None
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-            raise Gone from None
 
     def close(self) -> None:
         """The process ends by itself when nobody can ask it any more."""
@@ -234,7 +256,16 @@ class ModelProcess(Model):
 
 def serve(core: Core, channel: Channel) -> None:
     """Answers on ``channel`` until the model is to be dropped. Raises ``Gone``."""
-    while (asked := channel.receive()) is not None:
+    while True:
+        try:
+            asked = channel.receive()
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            channel.send((False, inference_failed(os.strerror(errno.EMFILE)).text))
+            continue
+        if asked is None:
+            return
         try:
             outputs = core.feed(
                 [

@@ -56,14 +56,16 @@ def decide(seen: Optional[int], last_seen: Optional[int]) -> Decision:
 def look(time_file: str) -> Optional[int]:
     """The time file's mtime in whole seconds, None when it cannot be read."""
     try:
-        return int(os.stat(time_file).st_mtime)
+        # As a fraction, the last 120 ns of a second would be the next one.
+        return os.stat(time_file).st_mtime_ns // 10**9
     except OSError:
         return None
 
 
 class ReloadThread(threading.Thread):
     """The reload worker. ``load`` loads and swaps; it gives False when it failed and logged why,
-    and raises ``NotNow`` when it is to be called again at the next look.
+    and raises ``NotNow`` when it is to be called again at the next look. It is called without a new
+    second as well, as long as ``needed`` says that there is no model to serve.
 
     ``last_seen`` is the second that the first load has consumed. ``stop`` ends the thread after
     the sleep it is in, as the real server does.
@@ -76,6 +78,8 @@ class ReloadThread(threading.Thread):
         interval_s: int,
         last_seen: Optional[int],
         load: Callable[[], bool],
+        *,
+        needed: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(name="reload", daemon=True)
         self._log = log
@@ -83,8 +87,8 @@ class ReloadThread(threading.Thread):
         self._interval_s = max(interval_s, 0.05)
         self._last_seen = last_seen
         self._load = load
+        self._needed = needed
         self._stopping = False
-        self._hurried = False
         self._sleep = threading.Event()
 
     def run(self) -> None:
@@ -103,8 +107,7 @@ class ReloadThread(threading.Thread):
         self._stopping = True
 
     def hurry(self) -> None:
-        """Loads as soon as this thread is free, although no time file asks for it."""
-        self._hurried = True
+        """Looks as soon as this thread is free; what ``needed`` says has to be true before."""
         self._sleep.set()
 
     def _loaded(self, before: Optional[int]) -> bool:
@@ -120,15 +123,13 @@ class ReloadThread(threading.Thread):
         log.info_line("server.cpp:155", "Begin reload framework...")
         before = self._last_seen
         tick, self._last_seen = decide(look(self._time_file), before)
-        hurried, self._hurried = self._hurried, False
-        if hurried:
+        if self._needed():
             tick = Tick.RELOAD
         if tick is Tick.STAT_FAILED:
             log.error_line("infer.cpp:166", f"Failed stat config file:{self._time_file}")
         elif tick is Tick.RELOAD and not self._loaded(before):
             log.error_line("infer.cpp:283", f"Failed reload version engine: {NO_VERSION}")
             log.error_line("server.cpp:157", "Failed reload resource!")
-            self._hurried |= hurried
             return
         log.warning_line("infer.cpp:286", f"Succ reload version engine: {NO_VERSION}")
         log.info_line("manager.h:131", "Finish reload 1 workflow(s)")

@@ -36,6 +36,9 @@ def test_the_time_file_is_read_in_whole_seconds(tmp_path: Path) -> None:
     tag.touch()
     os.utime(tag, (5.9, 5.9))
     assert look(str(tag)) == 5
+    # As a fraction this would be the next second.
+    os.utime(tag, ns=(0, 1_795_419_975_999_999_990))
+    assert look(str(tag)) == 1_795_419_975
 
 
 @pytest.fixture
@@ -138,3 +141,58 @@ def test_a_load_for_which_there_was_no_room_is_tried_again(tmp_path: Path, log: 
         thread.tick()
     assert len(loads) == 2
     assert messages(tmp_path).count("Failed reload resource!") == 1
+
+
+def test_without_a_model_every_look_loads_until_there_is_one(tmp_path: Path, log: Log) -> None:
+    tag = tmp_path / "tag"
+    tag.touch()
+    os.utime(tag, (10, 10))
+    model_is_gone = True
+    results = [False, False, True]
+    loads: list[bool] = []
+
+    def load() -> bool:
+        nonlocal model_is_gone
+        # The news that the model is gone may come at any time, this one included.
+        thread.hurry()
+        loads.append(results[len(loads)])
+        model_is_gone = not loads[-1]
+        return loads[-1]
+
+    thread = ReloadThread(log, str(tag), 600, 10, load, needed=lambda: model_is_gone)
+    thread.start()
+    thread.hurry()
+    try:
+        wait_for(
+            lambda: messages(tmp_path).count("Finish reload 1 workflow(s)") == 2,
+            "a look behind the good load",
+            10,
+        )
+    finally:
+        thread.stop()
+        thread.hurry()
+        thread.join()
+    assert loads == results
+
+
+def test_a_model_that_goes_while_the_thread_looks_is_seen_at_the_next_look(
+    tmp_path: Path, log: Log
+) -> None:
+    tag = tmp_path / "tag"
+    tag.touch()
+    os.utime(tag, (11, 11))
+    gone: list[bool] = []
+    loads: list[None] = []
+
+    def load() -> bool:
+        loads.append(None)
+        if len(loads) == 1:
+            gone.append(True)
+            return False
+        gone.clear()
+        return True
+
+    thread = ReloadThread(log, str(tag), 600, 10, load, needed=lambda: bool(gone))
+    for _ in range(3):
+        thread.tick()
+    assert len(loads) == 2

@@ -11,6 +11,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from bench.likeness import server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,7 +36,7 @@ def in_its_own_process(code: str) -> str:
 PREPARED = """
 import os, resource, signal, threading, time
 from harness import guard
-from harness.engine import _inference
+from harness.engine import _hosting, _inference, _nursery, _process
 from harness.engine._core import Core, Device
 from harness.engine._model_files import BadModel, check, opened
 from harness.engine._nursery import Nursery
@@ -146,3 +148,109 @@ def test_an_unreadable_program_is_a_bad_model() -> None:
         """
     )
     assert said == "False"
+
+
+NO_THREAD = """
+def start(self):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
+NO_MEMORY = """
+def refuse(*_):
+    raise MemoryError
+{} = refuse
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "reason"),
+    [
+        (NO_THREAD, "RuntimeError: can't start new thread"),
+        (NO_MEMORY.format("_hosting.check"), "MemoryError: MemoryError"),
+        (NO_MEMORY.format("Core.warm_up"), "MemoryError: MemoryError"),
+    ],
+    ids=["no thread", "no memory to check it", "no memory for its first run"],
+)
+def test_a_process_that_lacks_something_says_so_and_blames_no_model(
+    patch: str, reason: str
+) -> None:
+    said = in_its_own_process(
+        f"""
+        {textwrap.indent(patch, " " * 8).strip()}
+        nursery = Nursery.start(FEEDS, FETCHES, Device())
+        with opened(os.environ["MODEL"]) as files:
+            try:
+                nursery.load(files, Device(), gently=False)
+            except BadModel as error:
+                print(error.passing, error)
+        """
+    )
+    assert said == f"True {reason}"
+
+
+def test_a_model_is_loaded_where_nobody_may_step_back() -> None:
+    said = in_its_own_process(
+        """
+        def refuse(*_):
+            raise PermissionError(1, "Operation not permitted")
+        os.nice = os.sched_setscheduler = refuse
+        _nursery.LOAD_S = 20
+        nursery = Nursery.start(FEEDS, FETCHES, Device())
+        with opened(os.environ["MODEL"]) as files:
+            print(nursery.load(files, Device(), gently=True).together)
+        """
+    )
+    assert said == "True"
+
+
+def test_a_load_that_hangs_in_the_spare_process_is_not_tried_in_another() -> None:
+    said = in_its_own_process(
+        """
+        hung = os.memfd_create("hung")
+        made = Core.__init__
+        def make(self, files, *rest, **more):
+            if files.directory == "one that hangs":
+                os.write(hung, b"x")
+                threading.Event().wait()
+            made(self, files, *rest, **more)
+        Core.__init__ = make
+        nursery = Nursery.start(FEEDS, FETCHES, Device())
+        with opened(os.environ["MODEL"]) as files:
+            nursery.retire(nursery.load(files, Device(), gently=False))
+            _process.LOAD_S = 3
+            try:
+                bad = type(files)("one that hangs", files.program, files.params)
+                nursery.load(bad, Device(), gently=False)
+            except BadModel as error:
+                print(error.passing, error)
+            print(os.fstat(hung).st_size)
+            _process.LOAD_S = 60
+            print(nursery.load(files, Device(), gently=False).together)
+        """
+    )
+    assert said.splitlines() == ["False loading it takes longer than 3 s", "1", "True"]
+
+
+def test_a_process_that_has_had_many_models_is_replaced_by_a_new_one() -> None:
+    said = in_its_own_process(
+        """
+        _nursery._MOST_LOADS = 3
+        nursery = Nursery.start(FEEDS, FETCHES, Device())
+        names, old = [], None
+        with opened(os.environ["MODEL"]) as files:
+            for _ in range(10):
+                model = nursery.load(files, Device(), gently=False)
+                if model.host.pid not in names:
+                    names.append(model.host.pid)
+                print(names.index(model.host.pid), end=" ")
+                if old is not None:
+                    nursery.retire(old)
+                old = model
+            until = time.monotonic() + 20
+            while len(left := guard.descendants(nursery.pid)) > 2:
+                assert time.monotonic() < until, left
+                time.sleep(0.02)
+        """
+    )
+    # Two take turns until each has had three.
+    assert said == "0 1 0 1 0 1 2 3 2 3"
