@@ -43,15 +43,16 @@ class Stamps:
     """``mmdd hh:mm:ss.uuuuuu``; the part that changes once a second is kept."""
 
     def __init__(self) -> None:
-        self._second = -1
-        self._text = ""
+        # Both in one value, so that no thread sees one of another second.
+        self._kept = (-1, "")
 
     def __call__(self, now: float) -> str:
         second = int(now)
-        if second != self._second:
-            self._text = time.strftime("%m%d %H:%M:%S.", time.localtime(second))
-            self._second = second
-        return f"{self._text}{min(999_999, round((now - second) * 1e6)):06d}"
+        kept = self._kept
+        if second != kept[0]:
+            kept = (second, time.strftime("%m%d %H:%M:%S.", time.localtime(second)))
+            self._kept = kept
+        return f"{kept[1]}{min(999_999, round((now - second) * 1e6)):06d}"
 
 
 class Log:
@@ -125,7 +126,7 @@ class Log:
             (
                 severity,
                 f"{_LETTERS[severity]}{self.stamp(now)} {own if tid is None else tid:5d} "
-                f"{where}] {message}\n",
+                f"{where}] {_on_one_line(message)}\n",
             )
             for severity, where, message, tid in entries
             if severity >= self._lowest
@@ -160,8 +161,11 @@ class Log:
                 self._flush_pending()
 
     def _flush_pending(self) -> None:
-        if self._pending:
-            text, self._pending = "".join(self._pending), []
+        # ``collect`` takes no lock: the list stays the same one, and only what is read here goes.
+        count = len(self._pending)
+        if count:
+            text = "".join(self._pending[:count])
+            del self._pending[:count]
             self._put(INFO, text.encode())
             if self._stderr_from == INFO:
                 _show(text)
@@ -176,6 +180,15 @@ class Log:
             if descriptor is None:
                 descriptor = self._open(severity)
             os.write(descriptor, data)
+
+
+def _on_one_line(message: str) -> str:
+    """Names that a client made up stand in messages, and may not look like lines of their own."""
+    if message.isprintable():
+        return message
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in message
+    )
 
 
 def _show(text: str) -> None:

@@ -9,6 +9,8 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -109,3 +111,70 @@ def test_a_file_whose_header_cannot_be_written_is_closed(tmp_path: Path) -> None
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def between_the_steps_of(
+    code: CodeType, interrupt: Callable[[], None], run: Callable[[], Any]
+) -> Any:
+    """What ``run`` gives when ``interrupt`` comes before each instruction of ``code``.
+
+    As another thread may come, which gets the interpreter between any two of them.
+    """
+
+    def enter(frame: FrameType, _event: str, _arg: Any) -> Optional[Callable[..., Any]]:
+        if frame.f_code is not code:
+            return None
+        frame.f_trace_opcodes = True
+        return step
+
+    def step(_frame: FrameType, event: str, _arg: Any) -> Callable[..., Any]:
+        if event == "opcode":
+            sys.settrace(None)
+            interrupt()
+            sys.settrace(enter)
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        return run()
+    finally:
+        sys.settrace(before)
+
+
+def test_a_line_collected_while_another_thread_flushes_is_not_lost(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    collected: list[str] = []
+
+    def collect() -> None:
+        collected.append(f"line {len(collected)}")
+        log.collect(f"{collected[-1]}\n")
+
+    collect()
+    between_the_steps_of(Log._flush_pending.__code__, collect, log.flush)
+    between_the_steps_of(Log.collect.__code__, log.flush, collect)
+    log.flush()
+    assert len(collected) > 10
+    assert (tmp_path / "serving.INFO").read_text().splitlines()[3:] == collected
+
+
+def test_a_stamp_is_of_its_own_second_though_another_thread_stamps_another() -> None:
+    stamp = Stamps()
+    first, second = Stamps()(1000.0), Stamps()(1001.0)
+
+    def other() -> None:
+        assert stamp(1001.0) == second
+
+    for _ in range(2):
+        assert first == between_the_steps_of(Stamps.__call__.__code__, other, lambda: stamp(1000.0))
+        assert stamp(1000.0) == first
+        assert stamp(1001.0) == second
+
+
+def test_a_name_that_a_client_made_up_makes_no_line_of_its_own(tmp_path: Path) -> None:
+    log = Log(tmp_path, stderr_threshold=ERROR + 1)
+    log.error_line("a.cpp:1", "no feed y\nW0101 Succ load engine, path: \u2028\x1b[2J\ud800 \u540d")
+    (line,) = (tmp_path / "serving.ERROR").read_text().splitlines()[3:]
+    assert line.endswith(
+        "a.cpp:1] no feed y\\nW0101 Succ load engine, path: \\u2028\\x1b[2J\\ud800 \u540d"
+    )
