@@ -230,6 +230,12 @@ class Options:
         return next((name[: -len(end)] for end in ARCHIVES if name.endswith(end)), name)
 
     @property
+    def largest_tarball(self) -> int:
+        """What may be pulled, in bytes: all that may be unpacked, should it not pack at all, with
+        what tar (headers, padding) and the packing add to it."""
+        return self.max_unpacked + self.max_unpacked // 64 + 4096 * (self.max_members + 256)
+
+    @property
     def longest_pause(self) -> float:
         return self.backoff_max or default_cap(self.interval)
 

@@ -1,15 +1,18 @@
 """Brings a release to this machine: streamed, hashed on the way, resumed where a transfer broke.
 
 Memory is bounded by one chunk. What was pulled of a release is kept over a break as long as the
-same release is announced and the remote's file is still the same; bytes that turn out wrong are
-thrown away with their offset.
+same release is announced and the remote's file is still the same; what came whole is kept until
+``forget``, so that no failure after the pull costs another. Bytes that turn out wrong are thrown
+away with their offset.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
@@ -69,6 +72,7 @@ class _Partial:
     mark: str
     size: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
+    whole: bool = False
 
 
 class Puller:
@@ -80,10 +84,13 @@ class Puller:
         part: str,
         rate_limit: int,
         stop: Stop,
+        *,
         received: Callable[[int], None] = lambda count: None,
+        largest: int = sys.maxsize,
     ) -> None:
-        """``received`` is told of each piece that came, in bytes."""
+        """``received`` is told of each piece that came, in bytes; a file may have ``largest``."""
         self._received = received
+        self.largest = largest
         self._remote = remote
         self.part = part
         self.tree_part = part + ".tree"
@@ -103,9 +110,13 @@ class Puller:
         """Brings the file ``name`` to ``part``, whole.
 
         Raises ``RemoteError`` (what came is kept for the next try), ``Mismatch`` (it is not),
-        ``MachineError``.
+        ``ReleaseError`` for more than ``largest`` bytes, ``MachineError``.
         """
         partial = self._partial
+        if partial is not None and partial.whole and partial.identity == identity:
+            if self._size_here() == partial.size:
+                return
+            partial = None
         if partial is None or partial.identity != identity or not self._can_resume(partial):
             self.forget()
             partial = None
@@ -137,8 +148,7 @@ class Puller:
             )
         if manifest is not None:
             self._compare(name, partial, manifest)
-        # Nothing is left to go on with: a resume would ask for bytes behind the end.
-        self._partial = None
+        partial.whole = True
 
     def abandon(self) -> None:
         """``forget`` while another thread may still be in the middle of a pull."""
@@ -205,10 +215,13 @@ class Puller:
 
     def _can_resume(self, partial: _Partial) -> bool:
         """Whether the remote promises it and the file is still here (a cleaner may have come)."""
+        return bool(partial.mark) and self._size_here() >= partial.size
+
+    def _size_here(self) -> int:
         try:
-            return bool(partial.mark) and os.path.getsize(self.part) >= partial.size
+            return os.path.getsize(self.part)
         except OSError:
-            return False
+            return -1
 
     def _store(
         self,
@@ -227,6 +240,9 @@ class Puller:
                 out.truncate()
                 for chunk in chunks:
                     self._stop.check()
+                    if partial.size + len(chunk) > self.largest:
+                        self.forget()
+                        raise too_large(name)
                     out.write(chunk)
                     partial.digest.update(chunk)
                     partial.size += len(chunk)
@@ -240,6 +256,9 @@ class Puller:
     ) -> None:
         if manifest is not None and size is not None and size != manifest.size:
             self._wrong(name, f"the remote has {size} bytes, the manifest says {manifest.size}")
+        if size is not None and size > self.largest:
+            self.forget()
+            raise too_large(name)
 
     def _compare(self, name: str, partial: _Partial, manifest: Manifest) -> None:
         if partial.size != manifest.size:
@@ -257,6 +276,9 @@ class Puller:
         try:
             yield
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                # Others need the space as well, and this pull needs it whole.
+                self.forget()
             raise MachineError(
                 "write", self.part, error, "check space and permissions of --local_tmp_path"
             ) from error

@@ -64,7 +64,10 @@ class Watch:
         self._stop = stop
         self._clock = clock
         part = self.folder.part(options.tmp, options.remote_model_name)
-        self._puller = Puller(remote, part, options.rate_limit, stop, self._received)
+        self._puller = Puller(
+            remote, part, options.rate_limit, stop,
+            received=self._received, largest=options.largest_tarball,
+        )  # fmt: skip
         self._install = Install(options, self.folder, stop, self._alive)
         self._pauses = Pauses(options.interval, options.longest_pause)
         self._announced: Optional[_Announced] = None
@@ -230,14 +233,8 @@ class Watch:
 
     def _stage(self) -> Event:
         announced = self._now_announced()
-        self._install.stage(
-            announced.identity,
-            announced.manifest,
-            announced.sighting.content,
-            self._puller.part,
-        )
-        self._puller.forget()
-        logger.debug("remove packed file(%s).", self.options.remote_model_name)
+        content, part = announced.sighting.content, self._puller.part
+        self._install.stage(announced.identity, announced.manifest, content, part)
         return Event.STAGED
 
     def _swap(self) -> Event:
@@ -245,6 +242,8 @@ class Watch:
         options = self.options
         now = self._clock()
         second = self._install.swap(identity, now)
+        self._puller.forget()
+        logger.debug("remove packed file(%s).", options.remote_model_name)
         if second is None:
             return Event.HELD
         logger.info("update local model(%s).", options.local_model_name)

@@ -102,6 +102,8 @@ class Site(Place):
         # A length to claim in place of the true one.
         self.claimed: Optional[int] = None
         self.validators = True
+        # A server that does not ends the connection after what it sends.
+        self.tells_length = True
         self.status: Optional[int] = None
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.during_get: Any = None
@@ -184,7 +186,11 @@ class Site(Place):
     ) -> None:
         handler.send_response(code)
         length = len(body) if self.claimed is None or "ETag" not in headers else self.claimed
-        for key, value in {**headers, "Content-Length": str(length)}.items():
+        if self.tells_length:
+            handler.send_header("Content-Length", str(length))
+        else:
+            handler.send_header("Connection", "close")
+        for key, value in headers.items():
             handler.send_header(key, value)
         handler.end_headers()
         if faulty and self.during_get is not None:

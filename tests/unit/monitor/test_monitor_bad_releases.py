@@ -236,3 +236,17 @@ def test_a_release_that_did_not_fit_the_running_model_is_tried_when_that_is_gone
     shutil.rmtree(live(tmp_path))
     assert poll(one) is Event.SWAPPED
     assert release_in(live(tmp_path)) == 2
+
+
+def test_a_release_that_failed_on_this_machine_is_not_pulled_again(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.publish(1)
+    now = tmp_path / "now"
+    one = watch(check_command=f"sh -c 'test -e {now} || exit 3'")
+    for _ in range(3):
+        assert until(one, Event.MACHINE_FAILED)
+    now.touch()
+    assert until(one, Event.SWAPPED)
+    assert [path for path, _ in site.seen].count(f"/{TARBALL}") == 1
+    nothing_left(tmp_path)

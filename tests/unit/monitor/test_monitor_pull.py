@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -11,11 +12,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
+from typing import IO, Any, Optional
 
 import pytest
 
-from monitor import _log, _remotes
+from monitor import _log, _pull, _remotes
 from monitor._machine import Identity
 from monitor._pull import Puller, Throttle, _check_name
 from monitor._remotes.base import CHUNK, Remote, Stop, Stopped
@@ -71,13 +72,89 @@ def test_a_broken_transfer_goes_on_where_it_broke(site: Site, tmp_path: Path) ->
     ]  # fmt: skip
 
 
-def test_what_came_whole_is_not_asked_for_again_behind_its_end(site: Site, tmp_path: Path) -> None:
+def test_what_came_whole_is_not_asked_for_again_until_it_is_forgotten(
+    site: Site, tmp_path: Path
+) -> None:
     put_old(site, BIG)
     one = puller(site, tmp_path, Stop())
     for _ in range(2):
         one.pull_file(TARBALL, ONE, manifest(BIG))
         assert part(tmp_path) == BIG
-    assert [headers.get("Range") for _, headers in site.seen] == [None, None]
+    assert len(site.seen) == 1
+    one.pull_file(TARBALL, Identity("2-b", 2), manifest(BIG))
+    assert len(site.seen) == 2
+    one.forget()
+    one.pull_file(TARBALL, Identity("2-b", 2), manifest(BIG))
+    assert part(tmp_path) == BIG
+    assert [headers.get("Range") for _, headers in site.seen] == [None, None, None]
+
+
+@pytest.mark.parametrize("left", [0, 699_999, None])
+def test_what_came_whole_and_was_cut_by_a_cleaner_is_pulled_again(
+    site: Site, tmp_path: Path, left: Optional[int]
+) -> None:
+    put_old(site, BIG)
+    one = puller(site, tmp_path, Stop())
+    one.pull_file(TARBALL, ONE, None)
+    if left is None:
+        (tmp_path / "tmp" / "part").unlink()
+    else:
+        os.truncate(tmp_path / "tmp" / "part", left)
+    one.pull_file(TARBALL, ONE, None)
+    assert part(tmp_path) == BIG
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["its length is told", "it is not"])
+def test_a_file_that_is_larger_than_any_release_may_be_is_not_kept(
+    site: Site, tmp_path: Path, told: bool
+) -> None:
+    put_old(site, BIG)
+    site.tells_length = told
+    one = puller(site, tmp_path, Stop())
+    one.largest = len(BIG) - 1
+    with pytest.raises(ReleaseError, match="more bytes than --max_unpacked allows"):
+        one.pull_file(TARBALL, ONE, None)
+    assert (one.bytes_pulled == 0) is told
+    assert not (tmp_path / "tmp" / "part").exists()
+    one.largest = len(BIG)
+    one.pull_file(TARBALL, ONE, None)
+    assert part(tmp_path) == BIG
+
+
+def test_a_pull_that_fills_the_disk_gives_the_space_back(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_old(site, BIG)
+    one = puller(site, tmp_path, Stop())
+
+    class Full:
+        """A disk with room for 300,000 bytes."""
+
+        def __init__(self, inner: IO[bytes]) -> None:
+            self.inner = inner
+
+        def __enter__(self) -> Full:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.inner.close()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+        def write(self, data: bytes) -> int:
+            if self.inner.tell() + len(data) > 300_000:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return self.inner.write(data)
+
+    real = open
+    with monkeypatch.context() as patch:
+        patch.setattr(_pull, "open", lambda *words: Full(real(*words)), raising=False)
+        with pytest.raises(MachineError, match="No space left on device"):
+            one.pull_file(TARBALL, ONE, None)
+    assert not (tmp_path / "tmp" / "part").exists()
+    one.pull_file(TARBALL, ONE, None)
+    assert part(tmp_path) == BIG
 
 
 def test_a_transfer_that_broke_after_its_last_byte_begins_at_zero(
