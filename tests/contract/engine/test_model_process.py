@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -233,13 +234,37 @@ def test_a_process_that_held_no_model_takes_no_other_after_a_bad_one(
         waits.wait_for(lambda: len(children(nursery(server))) == 2, "one process for each core", 10)
 
 
-def test_every_process_ends_with_a_killed_engine(subject: Subject) -> None:
+@pytest.mark.parametrize("reloads", [0, 1])
+def test_every_process_ends_with_a_killed_engine(subject: Subject, reloads: int) -> None:
     with subject.launch() as server:
+        for _ in range(reloads):
+            server.reload(subject.models / "uci_2")
         everybody = guard.descendants(server.pid)
-        assert len(everybody) == 2, everybody
+        # From the first reload on there is one that holds no model.
+        assert len(everybody) == 2 + reloads, everybody
         os.kill(server.pid, signal.SIGKILL)
         for pid in everybody:
             ended(pid)
+
+
+def test_a_process_that_does_not_drop_its_model_holds_up_no_reload(subject: Subject) -> None:
+    with subject.launch() as server:
+        with stopped(model_process(server)):
+            start = len(server.log())
+            server.reload(subject.models / "uci_2")
+            (serving,) = [pid for pid in children(nursery(server)) if state(pid) != "T"]
+            begun = time.monotonic()
+            os.kill(serving, signal.SIGKILL)
+            server.wait_for_log("loading the model anew", start=start)
+            waits.wait_for(
+                lambda: http(server.port, JSON_BODY, headers=JSON).status == 200,
+                "the model to be loaded anew",
+                20,
+                log=server.log_file(),
+            )
+            took = time.monotonic() - begun
+        assert ask(server) == 2 * PRICE
+        assert took < 8, f"nobody was served for {took:.1f} s"
 
 
 def test_feeds_and_answers_of_any_length_pass_between_the_processes(subject: Subject) -> None:
