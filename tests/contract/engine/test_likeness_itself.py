@@ -1,141 +1,49 @@
-"""The likeness program against servers that are deliberately unlike: it has to see it.
-
-Each is the engine behind a script that spoils one thing: a line of the log, a byte of an answer, a
-flag. Nothing in the engine itself can be switched to lie.
-"""
+"""The likeness program against servers that are deliberately unlike: it has to see it."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
+import itertools
 from pathlib import Path
 
 import pytest
 
 from bench.likeness.checks import Subject
+from tests.contract.engine.unlike import AFTER, ANSWERS, BEFORE, FLAGS, LOG, likeness, script
 
 pytestmark = pytest.mark.xdist_group("likeness itself")
-
-START = """\
-#!{python}
-import os, pathlib, re, signal, socket, subprocess, sys, threading, time
-ENGINE = {engine!r}
-WORDS = sys.argv[1:]
-"""
-# Copies the engine's log while it is written, changed, to where the log is looked for.
-LOG = """
-real = pathlib.Path("really")
-real.mkdir(exist_ok=True)
-pathlib.Path("log").mkdir(exist_ok=True)
-one = subprocess.Popen([ENGINE, *WORDS, "-log_dir", "really"])
-signal.signal(signal.SIGTERM, lambda *_: one.terminate())
-signal.signal(signal.SIGINT, lambda *_: one.send_signal(signal.SIGINT))
-until = time.monotonic() + 300
-while one.poll() is None and time.monotonic() < until:
-    for file in real.glob("serving.[A-Z]*"):
-        if file.is_symlink():
-            text = file.read_text().replace({old!r}, {new!r})
-            beside = pathlib.Path("log", file.name + ".new")
-            beside.write_text(text)
-            beside.rename(pathlib.Path("log", file.name))
-    time.sleep(0.02)
-one.kill()
-"""
-# Sits before the engine and changes what it answers.
-ANSWERS = """
-file = pathlib.Path("really.prototxt")
-workdir = WORDS[WORDS.index("-inferservice_path") + 1]
-given = pathlib.Path(workdir, "infer_service.prototxt").read_text()
-port = int(re.search(r"port: (\\d+)", given)[1])
-with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    behind = free.getsockname()[1]
-file.write_text(given.replace(str(port), str(behind)))
-words = [*WORDS, "-inferservice_path", ".", "-inferservice_file", file.name]
-one = subprocess.Popen([ENGINE, *words])
-signal.signal(signal.SIGTERM, lambda *_: one.terminate())
-signal.signal(signal.SIGINT, lambda *_: one.send_signal(signal.SIGINT))
-listening = socket.create_server(("127.0.0.1", port))
-
-def carry(source, target, spoil):
-    try:
-        while data := source.recv(65536):
-            target.sendall(spoil(data))
-    except OSError:
-        pass
-    for end in (source, target):
-        try:
-            end.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-
-def accept():
-    while True:
-        client, _ = listening.accept()
-        until = time.monotonic() + 30
-        while True:
-            try:
-                server = socket.create_connection(("127.0.0.1", behind))
-                break
-            except OSError:
-                assert time.monotonic() < until
-                time.sleep(0.05)
-        spoil = lambda data: data.replace({old!r}, {new!r})
-        threading.Thread(target=carry, args=(client, server, bytes), daemon=True).start()
-        threading.Thread(target=carry, args=(server, client, spoil), daemon=True).start()
-
-threading.Thread(target=accept, daemon=True).start()
-one.wait(300)
-"""
-FLAGS = """
-if WORDS == ["-V"]:
-    print("1.0")
-    sys.exit(0)
-os.execv(ENGINE, [ENGINE, *WORDS])
-"""
-
-
-def script(subject: Subject, folder: Path, code: str, **spoilt: object) -> Path:
-    path = folder / "serving"
-    text = (START + textwrap.dedent(code)).format(
-        python=sys.executable, engine=str(subject.binary), **spoilt
-    )
-    path.write_text(text)
-    path.chmod(0o755)
-    return path
-
-
-def likeness(binary: Path, only: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.likeness", "--serving-bin", str(binary), "--only", only],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-        cwd=Path(__file__).resolve().parents[3],
-        env={**os.environ},
-    )
-    return done.returncode, done.stdout + done.stderr
+TICK = "Finish reload 1 workflow(s)"
+STRICT = {"ENGINE_STRICT_COMPAT": "1"}
 
 
 @pytest.mark.parametrize(
     ("code", "spoilt", "only"),
-    [
+    ids=itertools.count(1),
+    argvalues=[
         (LOG, ("cost=", "cst="), "a request logs its eight lines"),
         (LOG, ("Succ load model:", "Loaded model:"), "the lines at start, in order"),
         (LOG, ("Finish reload 1 workflow(s)", "Finish reload"), "a tick on which nothing changed"),
         (ANSWERS, (b'"elem_type":1,', b""), "the JSON answer: fields by number"),
         (ANSWERS, (b"[E1002]Fail", b"[E1002]fail"), "an unknown method: 404"),
         (ANSWERS, (b"Content-Length", b"content-length"), "an answer has Content-Length and"),
+        (LOG, (TICK, TICK + "\nI1126 01:02:03.456789  7 a.cpp:1] b"), "a tick on which nothing"),
+        (LOG, (" (logid=77) workflow", " (logid=77) b\nI"), "a request logs its eight lines"),
+        (LOG, ("infer.h:239]", "infer.h:240]"), "another second in the time file"),
+        (LOG, ("create cube cache[0] done.", "create cube cache."), "each of the N + 1 workers"),
+        (LOG, ("Entrence reload worker", "Entrance"), "the lines at start, in order"),
+        (ANSWERS, (b"outputs", b"0utputs"), "Content-Type text/plain counts as JSON"),
+        (ANSWERS, (b"x-bd-error-code", b"X-Bd-Error-Code"), "an unknown method: 404"),
+        (ANSWERS, (b"InferService", b"inferService"), "an empty request: -5100"),
+        (ANSWERS, (b"Content-Encoding", b"Content-encoded!"), "HttpClient with JSON with gzip"),
+        (ANSWERS, (b"[184.0]", b"[185.0]"), "15 reloads under 4 clients"),
+        (ANSWERS, (b"[184.0]", b"[185.0]"), "the workers switch one after another"),
+        (ANSWERS, (b"[184.0]", b"[185.0]"), "releases copied in with `cp -r`"),
     ],
 )
 def test_a_server_that_differs_in_one_thing_is_caught(
     subject: Subject, tmp_path: Path, code: str, spoilt: tuple[object, object], only: str
 ) -> None:
     old, new = spoilt
-    exit_code, said = likeness(script(subject, tmp_path, code, old=old, new=new), only)
+    exit_code, said = likeness(script(subject.binary, tmp_path, code, old=old, new=new), only)
     assert exit_code == 1, said
     assert "DIFFERS" in said, said
     assert "1 facts: 1 DIFFERS" in said, said
@@ -146,13 +54,69 @@ def test_the_same_scripts_pass_when_they_spoil_nothing(
     subject: Subject, tmp_path: Path, code: str
 ) -> None:
     nothing: object = "is not there" if code == LOG else b"is not there"
-    binary = script(subject, tmp_path, code, old=nothing, new=nothing)
+    binary = script(subject.binary, tmp_path, code, old=nothing, new=nothing)
     only = "a request logs its eight lines" if code == LOG else "the JSON answer"
     assert likeness(binary, only)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("code", "spoilt", "only"),
+    ids=itertools.count(1),
+    argvalues=[
+        (
+            BEFORE,
+            {"what": "if pathlib.Path('uci_housing_model/params').exists(): sys.exit(255)"},
+            "may be called model and params",
+        ),
+        (
+            BEFORE,
+            {"what": "WORDS += ['-max_body_size', str(1 << 30)]"},
+            "a body may have 512 MiB and no byte more",
+        ),
+        (
+            BEFORE,
+            {"what": "WORDS += ['-max_body_size', str(1 << 28)]"},
+            "a body may have 512 MiB and no byte more",
+        ),
+        (
+            BEFORE,
+            {"what": "os.mkdir('log'); open('log/serving.of.old.log.ERROR', 'w').close()"},
+            "serving.ERROR is there from the first",
+        ),
+        (AFTER, {"interrupted": "one.kill()", "ended": "0"}, "SIGINT: `is going to quit`"),
+        (AFTER, {"interrupted": "None", "ended": "0"}, "SIGTERM ends it at once"),
+    ],
+)
+def test_a_server_that_does_one_thing_otherwise_is_caught(
+    subject: Subject, tmp_path: Path, code: str, spoilt: dict[str, str], only: str
+) -> None:
+    exit_code, said = likeness(script(subject.binary, tmp_path, code, **spoilt), only)
+    assert exit_code == 1, said
+    assert "1 facts: 1 DIFFERS" in said, said
+
+
+BAD_MODEL = "a bad model kills the server"
+
+
+def test_a_server_that_dies_of_a_bad_model_as_measured_is_the_same(subject: Subject) -> None:
+    exit_code, said = likeness(subject.binary, BAD_MODEL, STRICT)
+    assert exit_code == 0, said
+    assert "1 facts: 1 same" in said, said
+
+
+def test_a_server_that_dies_of_a_bad_model_in_another_way_is_caught(
+    subject: Subject, tmp_path: Path
+) -> None:
+    # -11 is SIGSEGV: what the real server dies of with a garbage program alone.
+    spoilt = {"interrupted": "None", "ended": "code if code >= 0 else 128 + 11"}
+    binary = script(subject.binary, tmp_path, AFTER, **spoilt)
+    exit_code, said = likeness(binary, BAD_MODEL, STRICT)
+    assert exit_code == 1, said
+    assert "exit code with _corrupt: 139 instead of 134" in said, said
+
+
 def test_a_wrong_version_is_caught(subject: Subject, tmp_path: Path) -> None:
-    exit_code, said = likeness(script(subject, tmp_path, FLAGS), "-V prints")
+    exit_code, said = likeness(script(subject.binary, tmp_path, FLAGS), "-V prints")
     assert exit_code == 1, said
 
 

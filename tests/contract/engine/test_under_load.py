@@ -114,12 +114,12 @@ def test_a_body_over_max_body_size_is_refused_before_it_is_in_memory(
 
 
 def test_reloads_lose_no_request_and_keep_no_memory(subject: Subject) -> None:
-    server = subject.server
-    # Until two processes have held a model each.
-    assert reload_in_turns(server, turns(subject), 4) == []
-    before = settled(server.pid)
-    assert reload_in_turns(server, turns(subject), 4) == []
-    assert kept(before, settled(server.pid)) == []
+    with subject.launch() as server:
+        # Until two processes have held a model each.
+        assert reload_in_turns(server, turns(subject), 4) == []
+        before = settled(server.pid)
+        assert reload_in_turns(server, turns(subject), 4) == []
+        assert kept(before, settled(server.pid)) == []
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import pytest
 
 from bench.engine.__main__ import Figures, p999_ratio, reloading
-from bench.engine_reloads import Resources, kept
+from bench.engine_reloads import Resources, comparable, kept
 from bench.likeness import server as likeness_server
 from bench.likeness.__main__ import judge
 from bench.likeness.check_log import lines_exactly
@@ -33,6 +33,13 @@ FIRST = Resources(100_000, 50, 20, 4)
 )
 def test_what_a_server_keeps_over_reloads_is_named(last: Resources, sentences: list[str]) -> None:
     assert kept(FIRST, last) == sentences
+
+
+def test_looks_with_one_process_less_are_compared_with_no_other() -> None:
+    fewer = FIRST._replace(processes=3, threads=18, memory_kib=90_000)
+    last = FIRST._replace(memory_kib=100_500)
+    assert comparable([fewer, FIRST, last]) == (FIRST, last)
+    assert comparable([FIRST, last, fewer]) == (FIRST, last)
 
 
 def test_an_older_answer_behind_a_newer_one_is_a_step_back() -> None:

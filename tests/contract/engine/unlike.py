@@ -1,0 +1,132 @@
+"""Servers that are deliberately unlike: the engine behind a script that spoils one thing.
+
+Nothing in the engine itself can be switched to lie.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Optional
+
+START = """\
+#!{python}
+import os, pathlib, re, signal, socket, subprocess, sys, threading, time
+ENGINE = {engine!r}
+WORDS = sys.argv[1:]
+"""
+# Copies the engine's log while it is written, changed, to where the log is looked for.
+LOG = """
+real = pathlib.Path("really")
+real.mkdir(exist_ok=True)
+pathlib.Path("log").mkdir(exist_ok=True)
+one = subprocess.Popen([ENGINE, *WORDS, "-log_dir", "really"])
+signal.signal(signal.SIGTERM, lambda *_: one.terminate())
+signal.signal(signal.SIGINT, lambda *_: one.send_signal(signal.SIGINT))
+until = time.monotonic() + 300
+while one.poll() is None and time.monotonic() < until:
+    for file in real.glob("serving.[A-Z]*"):
+        if file.is_symlink():
+            text = file.read_text().replace({old!r}, {new!r})
+            beside = pathlib.Path("log", file.name + ".new")
+            beside.write_text(text)
+            beside.rename(pathlib.Path("log", file.name))
+    time.sleep(0.02)
+one.kill()
+"""
+# Sits before the engine and changes what it answers.
+ANSWERS = """
+file = pathlib.Path("really.prototxt")
+workdir = WORDS[WORDS.index("-inferservice_path") + 1]
+given = pathlib.Path(workdir, "infer_service.prototxt").read_text()
+port = int(re.search(r"port: (\\d+)", given)[1])
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    behind = free.getsockname()[1]
+file.write_text(given.replace(str(port), str(behind)))
+words = [*WORDS, "-inferservice_path", ".", "-inferservice_file", file.name]
+one = subprocess.Popen([ENGINE, *words])
+signal.signal(signal.SIGTERM, lambda *_: one.terminate())
+signal.signal(signal.SIGINT, lambda *_: one.send_signal(signal.SIGINT))
+listening = socket.create_server(("127.0.0.1", port))
+
+def carry(source, target, spoil):
+    try:
+        while data := source.recv(65536):
+            target.sendall(spoil(data))
+    except OSError:
+        pass
+    for end in (source, target):
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+def accept():
+    while True:
+        client, _ = listening.accept()
+        until = time.monotonic() + 30
+        while True:
+            try:
+                server = socket.create_connection(("127.0.0.1", behind))
+                break
+            except OSError:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        spoil = lambda data: data.replace({old!r}, {new!r})
+        threading.Thread(target=carry, args=(client, server, bytes), daemon=True).start()
+        threading.Thread(target=carry, args=(server, client, spoil), daemon=True).start()
+
+threading.Thread(target=accept, daemon=True).start()
+one.wait(300)
+"""
+FLAGS = """
+if WORDS == ["-V"]:
+    print("1.0")
+    sys.exit(0)
+os.execv(ENGINE, [ENGINE, *WORDS])
+"""
+
+
+# Does something beside the engine, in its folder, when it starts.
+BEFORE = """
+{what}
+os.execv(ENGINE, [ENGINE, *WORDS])
+"""
+# Ends with another exit code than the engine.
+AFTER = """
+one = subprocess.Popen([ENGINE, *WORDS])
+signal.signal(signal.SIGTERM, lambda *_: one.terminate())
+signal.signal(signal.SIGINT, lambda *_: {interrupted})
+code = one.wait()
+sys.exit({ended})
+"""
+
+
+def script(binary: Path, folder: Path, code: str, **spoilt: object) -> Path:
+    """Writes one of the scripts; gives its path, for a serving binary's."""
+    path = folder / "serving"
+    text = (START + textwrap.dedent(code)).format(
+        python=sys.executable, engine=str(binary), **spoilt
+    )
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def likeness(binary: Path, only: str, env: Optional[Mapping[str, str]] = None) -> tuple[int, str]:
+    """Runs the program; gives the exit code and what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.likeness", "--serving-bin", str(binary), "--only", only],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+        cwd=Path(__file__).resolve().parents[3],
+        env={**os.environ, **(env or {})},
+    )
+    return done.returncode, done.stdout + done.stderr
