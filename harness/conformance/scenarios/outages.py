@@ -15,6 +15,8 @@ from .base import Scenario
 # Large enough that no buffer between two programs holds a whole tarball.
 _SIZE = 3 << 20
 _KEPT_OF_PULL = 1 << 20
+# How long after a refusal a monitor may take to say so, beside two polls.
+_SAYS_S = 1.0
 
 _KEPT = (judge.settles_whole, judge.keeps_running)
 
@@ -195,7 +197,7 @@ class WrongCredentials(Scenario):
             # Whether it ends or goes on trying is the monitor's choice.
             with contextlib.suppress(NotMet):
                 stage.expect(lambda: refused() > 0, "a login to be refused")
-                stage.let_time_pass(2 * stage.poll_s, stage.alive)
+                stage.let_time_pass(2 * stage.poll_s + _SAYS_S, stage.alive)
             stage.observed.figures["logins refused"] = [float(refused())]
             stage.observed.unmet.clear()
             stage.runs.note_processes()
@@ -214,7 +216,7 @@ class PermissionComes(Scenario):
             stage.start_monitor()
             stage.expect(lambda: refused() > 0, "the user to be refused")
             stage.observed.figures["logins refused"] = [float(refused())]
-            stage.let_time_pass(2 * stage.poll_s, stage.alive)
+            stage.let_time_pass(2 * stage.poll_s + _SAYS_S, stage.alive)
             stage.remote.let_all_read()
             stage.expect_live(stage.releases[1], stage.settings.recovery)
 
@@ -244,7 +246,7 @@ class WrongToken(Scenario):
             with guarded_server(stage, access) as refused:
                 stage.start_monitor()
                 stage.expect(lambda refused=refused: refused(), "a refusal")  # type: ignore[misc]
-                stage.let_time_pass(2 * stage.poll_s, stage.alive)
+                stage.let_time_pass(2 * stage.poll_s + _SAYS_S, stage.alive)
                 stage.runs.note_processes()
                 seen.update(refused())
                 stage.runs.stop(term=True)

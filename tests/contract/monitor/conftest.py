@@ -21,8 +21,9 @@ from harness.conformance.suite import Stock
 
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "conformance" / "releases"
-# Short waits of ours, so that a test of a silent remote takes seconds; both are options.
-OURS = f"{sys.executable} -m monitor --timeout 3 --backoff_max 2"
+# Short waits of ours, so that a test of a silent remote takes seconds; both are options. The FTP
+# server lets three of them pass before it answers a wrong password.
+OURS = f"{sys.executable} -m monitor --timeout 5 --backoff_max 2"
 
 
 @pytest.fixture(scope="session")
