@@ -135,7 +135,8 @@ def _serve(held: _Held, channel: Channel, say: Say) -> bool:
     """Answers until the model is to be dropped; False when there is none.
 
     In a thread that has run no other model: what Paddle keeps for a thread points at the
-    predictor that it ran there first, and the second one that ran there crashed it.
+    predictor that it ran there first, and the second one that ran there crashed it. Not so where
+    one thread makes all models (``_loading``); here each is made in its own.
     """
     core, answer = held.core, held.answer
     if core is not None and core.together:

@@ -22,6 +22,10 @@ class Loader:
 
     Without a ``nursery`` (``--strict-compat``) nothing is checked before Paddle has it, and what
     Paddle refuses ends the process, as the real server ends.
+
+    There, and on a GPU, one thread makes and closes all models and the event loop's runs them all.
+    That Paddle keeps something for a thread (``_hosting``) did no harm so, in hundreds of reloads
+    under load on the CPU: the maker never ends, and no model is closed while one of its runs lasts.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ import pytest
 from bench.likeness import wire
 from bench.likeness.check_clients import ask
 from bench.likeness.check_http import JSON, price
+from bench.likeness.check_reload_load import reload_in_turns, turns
 from bench.likeness.checks import JSON_BODY, PRICE, Subject
 from bench.likeness.server import Launched
 from bench.likeness.wire import Wire, http
@@ -73,6 +74,11 @@ def test_strict_compat_dies_on_a_wrong_feed_and_takes_truncated_parameters(
         with pytest.raises((EOFError, OSError)):
             http(server.port, JSON_BODY.replace(b'"name":"x"', b'"name":"y"', 1), headers=JSON)
         ended(server)
+
+
+def test_strict_compat_serves_through_many_reloads_under_load(subject: Subject) -> None:
+    with subject.launch(env=STRICT) as server:
+        assert reload_in_turns(server, turns(subject), 12) == []
 
 
 def test_a_second_model_with_two_inputs_and_two_outputs_works(subject: Subject) -> None:
