@@ -175,3 +175,14 @@ def test_a_run_of_empty_lines_costs_one_step() -> None:
     # One step for each of the million bytes takes more than a second.
     assert time.process_time() - began < 0.3
     assert reader.waiting == 0
+
+
+def test_an_input_on_which_a_parser_never_ends_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(_data: bytes, _cuts: list[int]) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr(fuzz_engine, "SLOWEST_S", 0.05)
+    monkeypatch.setitem(fuzz_engine.TARGETS, "hangs", (lambda: [b"the input"], hang))
+    with pytest.raises(AssertionError, match="hangs: TooSlow"):
+        fuzz_engine.fuzz("hangs", inputs=1, number=1)
