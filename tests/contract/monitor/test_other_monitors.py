@@ -89,6 +89,7 @@ CAUGHT = [
     ("forgets-rights", "rights-stay", "mode and owner of the live directory were"),
     ("refuses-links", "live-directory-is-a-link", "never live in its turn: release 1"),
     ("knows-no-layers", "live-directory-in-an-image", "never live in its turn: release 1"),
+    ("moves-the-time-file-early", "live-directory-is-a-mount-point", "has the same second"),
     ("ends-when-it-cannot-swap", "live-directory-read-only", "the monitor ended by itself"),
 ]
 

@@ -63,6 +63,7 @@ BROKEN = {
     "forgets-rights": "gives the live directory the rights of what it has unpacked",
     "refuses-links": "swaps a folder only",
     "knows-no-layers": "swaps by an exchange only",
+    "moves-the-time-file-early": "moves the time file before the files when it copies into a mount",
     "ends-when-it-cannot-swap": "ends when the live directory cannot be replaced",
 }
 _EXCHANGE, _HERE = 2, -100
@@ -262,12 +263,29 @@ class Tiny:
         try:
             exchange(new, self.live)
         except OSError as error:
+            if error.errno == errno.EBUSY:
+                self.into_mount(new)
+                return
             here = new.stat().st_dev == self.live.stat().st_dev
             if error.errno != errno.EXDEV or not here or self.broken == "knows-no-layers":
                 raise
             # From a lower layer of an overlay: it can be hidden, not moved.
             shutil.rmtree(self.live)
             new.rename(self.live)
+
+    def into_mount(self, new: Path) -> None:
+        """File by file, the time file last: a mount point cannot be exchanged."""
+        names = {str(path.relative_to(new)) for path in new.rglob("*") if path.is_file()}
+        if self.broken == "moves-the-time-file-early":
+            shutil.copystat(new / self.time_file, self.live / self.time_file)
+            time.sleep(0.2)  # time for a server to see it, and load the old release
+        for name in sorted(names - {self.time_file}):
+            (self.live / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(new / name, self.live / name)
+        for path in self.live.rglob("*"):
+            if path.is_file() and str(path.relative_to(self.live)) not in names:
+                path.unlink()
+        shutil.copystat(new / self.time_file, self.live / self.time_file)
 
     def next_second(self) -> int:
         now = int(time.time())
