@@ -95,6 +95,16 @@ def test_a_server_that_does_one_thing_otherwise_is_caught(
     assert "1 facts: 1 DIFFERS" in said, said
 
 
+def test_a_server_to_which_clients_come_back_late_is_caught(
+    subject: Subject, tmp_path: Path
+) -> None:
+    nothing = b"is not there"
+    binary = script(subject.binary, tmp_path, ANSWERS, old=nothing, new=nothing, late_s=12)
+    exit_code, said = likeness(binary, "it recovers by itself in 2 to 4 s")
+    assert exit_code == 1, said
+    assert "s to recover" in said, said
+
+
 BAD_MODEL = "a bad model kills the server"
 
 

@@ -38,10 +38,12 @@ while one.poll() is None and time.monotonic() < until:
     time.sleep(0.02)
 one.kill()
 """
-# Sits before the engine and changes what it answers.
+# Sits before the engine and changes what it answers; when it is started again in the same folder,
+# it answers nobody for some seconds.
 ANSWERS = """
 file = pathlib.Path("really.prototxt")
 workdir = WORDS[WORDS.index("-inferservice_path") + 1]
+silent_until = time.monotonic() + ({late_s} if file.exists() else 0)
 given = pathlib.Path(workdir, "infer_service.prototxt").read_text()
 port = int(re.search(r"port: (\\d+)", given)[1])
 with socket.socket() as free:
@@ -69,6 +71,7 @@ def carry(source, target, spoil):
 def accept():
     while True:
         client, _ = listening.accept()
+        time.sleep(max(0, silent_until - time.monotonic()))
         until = time.monotonic() + 30
         while True:
             try:
@@ -111,7 +114,7 @@ def script(binary: Path, folder: Path, code: str, **spoilt: object) -> Path:
     """Writes one of the scripts; gives its path, for a serving binary's."""
     path = folder / "serving"
     text = (START + textwrap.dedent(code)).format(
-        python=sys.executable, engine=str(binary), **spoilt
+        python=sys.executable, engine=str(binary), **{"late_s": 0, **spoilt}
     )
     path.write_text(text)
     path.chmod(0o755)
