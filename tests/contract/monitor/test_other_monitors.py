@@ -60,6 +60,7 @@ CAUGHT = [
     ("copies-into-place", "whole-at-every-instant", "the live directory was torn"),
     ("renames-twice", "kill-anywhere", "the live directory was absent"),
     ("remembers-too-early", "donefile-before-model", "the live directory was release 0"),
+    ("remembers-too-late", "replaced-during-pull", "the live directory was release 1"),
     ("goes-back", "clock-behind-the-time-file", "the time file went back"),
     ("keeps-the-second", "happy-path", "has the same second as the release before"),
     ("sleeps-by-the-clock", "clock-set-back", "never live in its turn: release 2"),

@@ -35,6 +35,7 @@ BROKEN = {
     "copies-into-place": "copies the files of a release into the live directory one by one",
     "renames-twice": "moves the old release away, then the new one into its place",
     "remembers-too-early": "remembers a donefile before the release it announces is installed",
+    "remembers-too-late": "remembers the donefile that there is after a pull",
     "goes-back": "gives the time file the clock's time, whatever it had before",
     "keeps-the-second": "leaves the time file's second as it was",
     "sleeps-by-the-clock": "waits for its next poll by the wall clock",
@@ -138,6 +139,7 @@ class Tiny:
         if self.broken == "only-goes-up" and release < self.number:
             return
         packed = self.pull()
+        after = self.read(self.donefile_name)[0] if self.broken == "remembers-too-late" else b""
         self.tarball.parent.mkdir(exist_ok=True)
         self.tarball.write_bytes(packed)
         self.check(donefile, packed)
@@ -148,6 +150,8 @@ class Tiny:
             raise
         self.swap()
         self.installed, self.number = announced, release
+        if self.broken == "remembers-too-late":
+            self.installed = after
         self.say("installed a release")
         if self.broken == "leaves-tarballs":
             self.tarball.rename(self.tarball.with_name(f"{time.monotonic_ns()}"))
