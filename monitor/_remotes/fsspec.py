@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 # What the file systems call a file's version, finest first; which of them there are differs.
-_FACTS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "mtime", "LastModified",
-          "last_modified", "updated", "created", "size")  # fmt: skip
+_VERSIONS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "fileId", "unique", "ino",
+             "mtime", "modificationTime", "modify", "LastModified", "last_modified", "updated",
+             "created")  # fmt: skip
 
 
 class FsspecRemote(Remote):
@@ -54,7 +55,10 @@ class FsspecRemote(Remote):
             now = _mark(info)
             start = offset if offset and mark == now else 0
             file = self._within(_begin, self._files, path, start)
-        return Download(start, info.get("size"), now, self._body(file, name), lambda: _let_go(file))
+        # Another file may have the same size: with no more than that to tell, no pull goes on.
+        known = now if _versions(info) else ""
+        body = self._body(file, name, path, now)
+        return Download(start, info.get("size"), known, body, lambda: _let_go(file))
 
     def tree(self, name: str, most: int) -> list[Entry]:
         top = self._path(name)
@@ -111,14 +115,22 @@ class FsspecRemote(Remote):
             raise TimeoutError("nothing came within the time-out")
         return outcome.result()
 
-    def _body(self, file: Any, name: str) -> Generator[bytes, None, None]:
+    def _body(self, file: Any, name: str, path: str, mark: str) -> Generator[bytes, None, None]:
         try:
             with self._guard("pull", name):
                 while True:
                     chunk: bytes = self._within(file.read, CHUNK)
                     if not chunk:
-                        return
+                        break
                     yield chunk
+                # Many file systems fetch each block anew, by name: of whatever file has it then.
+                if _mark(self._within(_info, self._files, path)) != mark:
+                    raise RemoteError(
+                        "pull",
+                        f"{self._options.remote_url}/{name}",
+                        "the file was replaced while it was read",
+                        "it is pulled again; publish less often than a pull takes",
+                    )
         finally:
             _let_go(file)
 
@@ -168,5 +180,9 @@ def _let_go(file: Any) -> None:
     threading.Thread(target=close, daemon=True).start()
 
 
+def _versions(info: dict[str, Any]) -> list[str]:
+    return [f"{key}={info[key]}" for key in _VERSIONS if info.get(key) is not None]
+
+
 def _mark(info: dict[str, Any]) -> str:
-    return "|".join(f"{key}={info[key]}" for key in _FACTS if info.get(key) is not None)
+    return "|".join([*_versions(info), f"size={info.get('size')}"])

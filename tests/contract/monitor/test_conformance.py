@@ -35,8 +35,9 @@ SHORT_FTP = {
     "wrong-credentials",
     "password-stays-secret",
 }
-# Through fsspec: that it arrives, and what a break does to its many transfers.
-SHORT_FSSPEC = {"happy-path", "remote-cut-in-transfer"}
+# Through fsspec: that it arrives, what tells one file from another, and what a break does to its
+# many transfers.
+SHORT_FSSPEC = {"happy-path", "empty-donefile", "remote-cut-in-transfer", "replaced-after-a-cut"}
 # Each has a sibling in the default run that takes the same path through a monitor.
 SLOW_HTTP = {
     "clock-behind-the-time-file",

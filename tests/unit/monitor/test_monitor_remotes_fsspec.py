@@ -15,7 +15,7 @@ import pytest
 from monitor import _log
 from monitor.errors import RemoteError
 
-from .fixtures import TARBALL
+from .fixtures import TARBALL, FtpSite
 from .kinds import make
 
 fsspec = pytest.importorskip("fsspec")
@@ -120,3 +120,55 @@ def test_a_file_that_blocks_in_the_system_fails_after_the_time_out(tmp_path: Pat
             remote.look("donefile")
     # The call that was given up has its end, too.
     (tmp_path / "donefile").open("wb").close()
+
+
+def ftp_through_fsspec(site: FtpSite) -> dict[str, str]:
+    login = f"{site.USER}:{site.PASSWORD}@127.0.0.1:{site.port}"
+    return {"type": "fsspec", "remote_url": f"ftp://{login}"}
+
+
+def test_a_touched_empty_donefile_is_another_over_ftp_through_fsspec(tmp_path: Path) -> None:
+    site = FtpSite(tmp_path)
+    try:
+        donefile = site.root / "donefile"
+        donefile.touch()
+        with make(tmp_path / "local", **ftp_through_fsspec(site)) as remote:
+            before = remote.look("donefile")
+            os.utime(donefile, (2e9, 2e9))
+            assert remote.look("donefile") != before
+    finally:
+        site.close()
+
+
+def test_no_pull_goes_on_in_a_file_of_which_only_the_size_is_known(
+    stalling: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / TARBALL).write_bytes(bytes(1000))
+    only = {"name": str(tmp_path / TARBALL), "size": 1000, "type": "file"}
+    monkeypatch.setattr(stalling, "info", lambda self, path, **more: only)
+    options = {"type": "fsspec", "remote_url": f"stalling://{tmp_path}"}
+    with make(tmp_path / "local", **options) as remote:
+        download = remote.open(TARBALL)
+        assert download.mark == "", "a file is taken for the same by its size"
+        download.close()
+
+
+def test_a_file_that_is_replaced_between_two_of_its_blocks_is_not_taken_for_whole(
+    tmp_path: Path,
+) -> None:
+    site = FtpSite(tmp_path)
+    try:
+        tarball = site.root / TARBALL
+        tarball.write_bytes(bytes(700_000))
+        os.utime(tarball, (1e9, 1e9))
+        with make(tmp_path / "local", **ftp_through_fsspec(site)) as remote:
+            download = remote.open(TARBALL)
+            next(download.chunks)
+            replacement = site.root / "replacement"
+            replacement.write_bytes(b"1" * 700_000)
+            replacement.rename(tarball)
+            with pytest.raises(RemoteError, match="replaced while it was read"):
+                list(download.chunks)
+            download.close()
+    finally:
+        site.close()
