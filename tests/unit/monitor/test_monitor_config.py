@@ -130,13 +130,13 @@ def a_config(tmp_path: Path, above: str, model: str) -> str:
 @pytest.mark.parametrize(
     ("above", "model", "line", "password"),
     [
-        ('ftp_password = "above"', 'ftp_password_file = "FILE"', {}, "in the file"),
-        ('ftp_password_file = "FILE"', 'ftp_password = "own"', {}, "own"),
-        ('ftp_password = "above"', "", {}, "above"),
-        ('ftp_password = "above"', "", {"ftp_password_file": "FILE"}, "in the file"),
-        ("", 'ftp_password = "own"', {"ftp_password_file": "FILE"}, "in the file"),
-        ("", 'ftp_password_file = "FILE"', {"ftp_password": "line"}, "line"),
-        ("", 'ftp_password_file = "FILE"', {"ftp_password": None}, "in the file"),
+        ('ftp_password = "s3cret-above"', 'ftp_password_file = "FILE"', {}, "s3cret-in-a-file"),
+        ('ftp_password_file = "FILE"', 'ftp_password = "s3cret-own"', {}, "s3cret-own"),
+        ('ftp_password = "s3cret-above"', "", {}, "s3cret-above"),
+        ('ftp_password = "s3cret-above"', "", {"ftp_password_file": "FILE"}, "s3cret-in-a-file"),
+        ("", 'ftp_password = "s3cret-own"', {"ftp_password_file": "FILE"}, "s3cret-in-a-file"),
+        ("", 'ftp_password_file = "FILE"', {"ftp_password": "s3cret-line"}, "s3cret-line"),
+        ("", 'ftp_password_file = "FILE"', {"ftp_password": None}, "s3cret-in-a-file"),
     ],
     ids=range(7),
 )
@@ -144,7 +144,7 @@ def test_the_most_specific_place_of_a_secret_counts_and_not_how_it_is_given(
     tmp_path: Path, above: str, model: str, line: dict[str, Optional[str]], password: str
 ) -> None:
     secret = tmp_path / "secret"
-    secret.write_text("in the file\n")
+    secret.write_text("s3cret-in-a-file\n")
     above, model = (text.replace("FILE", str(secret)) for text in (above, model))
     given = {key: value and value.replace("FILE", str(secret)) for key, value in line.items()}
     (options,) = _config.read(a_config(tmp_path, above, model), given)
@@ -153,7 +153,7 @@ def test_the_most_specific_place_of_a_secret_counts_and_not_how_it_is_given(
 
 def test_a_model_that_has_headers_of_its_own_sends_none_of_those_above(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
-    secret.write_text("X-Key: of another server\n")
+    secret.write_text("X-Key: s3cret-of-another\n")
     above = f'http_header_file = "{secret}"'
-    (options,) = _config.read(a_config(tmp_path, above, 'http_header = ["X-Key: own"]'), {})
-    assert [header.reveal() for header in options.http_header] == ["X-Key: own"]
+    (options,) = _config.read(a_config(tmp_path, above, 'http_header = ["X-Key: s3cret-own"]'), {})
+    assert [header.reveal() for header in options.http_header] == ["X-Key: s3cret-own"]
