@@ -14,6 +14,7 @@ import errno
 import os
 import secrets
 import shutil
+from dataclasses import replace
 from typing import Callable, Optional
 
 from . import _state
@@ -113,7 +114,7 @@ def _out_of_lower_layer(
         shutil.copytree(live, old, symlinks=True, copy_function=_copier(alive))
         _make_ready(staging)
         _state.write_json(_torn(ready), {"live": live})
-        step_past_touch(ready, live, timestamp_file)
+        _step_past_touch(ready, live, timestamp_file)
         # First the time file: a server that finds none loads nothing and serves on.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(live, timestamp_file))
@@ -129,6 +130,17 @@ def _out_of_lower_layer(
         raise
     remove(_torn(ready))
     return old
+
+
+def _step_past_touch(new: str, live: str, timestamp_file: str) -> None:
+    """As ``step_past_touch``; the release's own state says so as well, while nobody sees it.
+
+    After a cut between time file and state the time file is this very release's: then one second
+    more costs a reload, and tells it from a touch that came meanwhile.
+    """
+    second = step_past_touch(new, live, timestamp_file)
+    if second is not None:
+        _state.write_installed(new, replace(_state.read_installed(new), second=second))
 
 
 def _same_filesystem(one: str, other: str) -> bool:
@@ -208,7 +220,7 @@ def _move_in(inside: str, live: str, timestamp_file: str) -> None:
         if folder != live and not folder.startswith(inside):
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
-    step_past_touch(inside, live, timestamp_file)
+    _step_past_touch(inside, live, timestamp_file)
     for name in last:
         if name in wanted:
             flush_folder(live)

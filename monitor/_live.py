@@ -158,16 +158,18 @@ def _finish(live: str, old: Optional[str], timestamp_file: str) -> None:
         logger.warning("%s is swapped, but not all was done after it: %s", live, error)
 
 
-def step_past_touch(new: str, old: str, timestamp_file: str) -> None:
+def step_past_touch(new: str, old: str, timestamp_file: str) -> Optional[int]:
     """Moves the second of ``new`` on when the launcher touched the time file of ``old`` after it
-    was read.
+    was read. Gives the second if it did.
 
     The server would have seen that very second already, and would not load the new release.
     """
     path = os.path.join(new, timestamp_file)
     before, now = time_second(old, timestamp_file), time_second(new, timestamp_file)
-    if before is not None and now is not None and before >= now:
-        os.utime(path, (before + 1, before + 1))
+    if before is None or now is None or before < now:
+        return None
+    os.utime(path, (before + 1, before + 1))
+    return before + 1
 
 
 def tree(top: str) -> list[str]:
