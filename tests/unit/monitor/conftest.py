@@ -30,6 +30,14 @@ _MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture
+def quiet() -> Iterator[None]:
+    """The monitor's log goes where nobody reads it."""
+    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
+    yield
+    _log.logger.handlers.clear()
+
+
+@pytest.fixture
 def in_memory() -> Iterator[Path]:
     """A folder on tmpfs: a flush costs nothing there, and no kill can tell the difference."""
     usable = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK)

@@ -6,7 +6,6 @@ Slow: two JVMs are started, and every poll of ``--type hdfs`` is one more.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import random
 import socket
@@ -23,7 +22,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.waits import wait_for
-from monitor import _log, _remotes
+from monitor import _remotes
 from monitor._machine import Identity
 from monitor._pull import Puller
 from monitor._remotes.base import Remote, Stop
@@ -32,16 +31,9 @@ from monitor.errors import RemoteError
 from .fixtures import TARBALL, closing_all, manifest_of, options_for
 from .processes import Start, common
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet")]
 BIG = random.Random(5).randbytes(3_000_000)
 ONE = Identity("1-a", 1)
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
-    yield
-    _log.logger.handlers.clear()
 
 
 @pytest.fixture(scope="module")

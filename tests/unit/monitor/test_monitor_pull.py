@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
 import random
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Optional
 
 import pytest
 
-from monitor import _log, _pull, _remotes
+from monitor import _pull, _remotes
 from monitor._machine import Identity
 from monitor._pull import Puller, Throttle, _check_name
 from monitor._remotes.base import CHUNK, Remote, Stop, Stopped
@@ -26,15 +24,10 @@ from monitor.manifest import Manifest
 from .fixtures import TARBALL, Site, options_for
 from .kinds import Kind, make
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 ONE = Identity("1-a", 1)
 BIG = random.Random(5).randbytes(700_000)
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
-    yield
-    _log.logger.handlers.clear()
 
 
 def manifest(content: bytes) -> Manifest:

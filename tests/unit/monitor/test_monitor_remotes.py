@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import random
 import socket
@@ -11,13 +10,11 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.waits import wait_for
-from monitor import _log
 from monitor._machine import Identity
 from monitor._remotes.base import Remote, join
 from monitor.errors import BadOption, RemoteError
@@ -26,15 +23,10 @@ from .fixtures import MODEL, TARBALL, FtpSite, Site, closing_all
 from .kinds import Kind, ftp_options, make
 from .processes import ROOT, ftp, general
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 ONE = Identity("1-a", 1)
 BIG = random.Random(5).randbytes(700_000)
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
-    yield
-    _log.logger.handlers.clear()
 
 
 def open_files() -> int:

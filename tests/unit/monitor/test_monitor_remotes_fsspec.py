@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 import time
@@ -12,7 +11,6 @@ from typing import Any, ClassVar
 
 import pytest
 
-from monitor import _log
 from monitor.errors import RemoteError
 
 from .fixtures import TARBALL, FtpSite
@@ -20,12 +18,7 @@ from .kinds import make
 
 fsspec = pytest.importorskip("fsspec")
 
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
-    yield
-    _log.logger.handlers.clear()
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monitor import _log
 from monitor._machine import Identity
 from monitor._pull import Puller
 from monitor._remotes.base import Remote, Stop
@@ -20,14 +17,9 @@ from monitor.manifest import Manifest
 from .fixtures import TARBALL, FtpSite, closing_all
 from .kinds import ftp_options, make
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 BIG = random.Random(5).randbytes(700_000)
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
-    yield
-    _log.logger.handlers.clear()
 
 
 def test_a_pull_that_is_refused_before_its_first_byte_leaves_the_server_usable(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monitor import _log
 from monitor._pull import Puller
 from monitor._remotes import hadoop
 from monitor._remotes.base import Remote, Stop
@@ -18,12 +15,7 @@ from monitor.errors import RemoteError
 
 from .kinds import make
 
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
-    yield
-    _log.logger.handlers.clear()
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def command(folder: Path, script: str) -> Path:

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from monitor import _log
-
 from .answers import Answer, Answers
 from .fixtures import closing_all
 from .kinds import make
 
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
-    yield
-    _log.logger.handlers.clear()
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture

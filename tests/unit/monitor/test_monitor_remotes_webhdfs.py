@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from monitor import _log
 from monitor._remotes.base import Remote
 from monitor.errors import RemoteError
 
@@ -17,14 +15,9 @@ from .answers import Answer, Answers
 from .fixtures import closing_all
 from .kinds import make
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 DONEFILE = "/webhdfs/v1/donefile"
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
-    yield
-    _log.logger.handlers.clear()
 
 
 @pytest.fixture
