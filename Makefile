@@ -38,7 +38,7 @@ e2e:
 
 ## make test     every test that CI runs
 test: setup
-	@$(PY) -m pytest -n 2 --dist loadgroup $(PYTEST)
+	@$(PY) -m pytest -n 3 --dist loadgroup $(PYTEST)
 
 # pyenv's own interpreters, because its shims only start the versions that are switched on.
 PYENVS := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin)

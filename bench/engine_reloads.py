@@ -81,11 +81,14 @@ def settled(root: int) -> Resources:
             return (
                 before is not None
                 and before.processes == now.processes
+                and before.threads == now.threads
                 and abs(before.memory_kib - now.memory_kib) < NOISE_KIB
             )
         return False
 
-    waits.wait_for(still, "two looks in a row to find the same processes and memory", 30)
+    # A model is dropped at low priority: two looks close together may both come before that.
+    what = "two looks in a row to find the same processes, threads and memory"
+    waits.wait_for(still, what, 30, every_s=0.25)
     return seen[-1]
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from bench.engine import http_load
-from bench.engine_reloads import kept, settled
+from bench.engine_reloads import Resources, kept, settled
 from bench.likeness.check_http import JSON, price
 from bench.likeness.check_reload_load import reload_in_turns, turns
 from bench.likeness.checks import JSON_BODY, PRICE, Subject
 from bench.likeness.wire import Wire, http
+from harness import waits
 from harness.engine import _baidu_std
 
 pytestmark = pytest.mark.xdist_group("likeness")
@@ -113,13 +114,27 @@ def test_a_body_over_max_body_size_is_refused_before_it_is_in_memory(
     assert resident_kib(pid) - before < 10_000
 
 
+def given_back(before: Resources, pid: int) -> None:
+    """Waits until nothing is left of what the reloads took; what is kept stays for ever.
+
+    The last model is dropped at low priority, on a busy machine some seconds after its reload.
+    """
+    found: list[str] = []
+
+    def nothing_kept() -> bool:
+        found[:] = kept(before, settled(pid))
+        return not found
+
+    waits.wait_for(nothing_kept, "what reloads took to be given back", 30, last_seen=found.copy)
+
+
 def test_reloads_lose_no_request_and_keep_no_memory(subject: Subject) -> None:
     with subject.launch() as server:
         # Until two processes have held a model each.
         assert reload_in_turns(server, turns(subject), 4) == []
         before = settled(server.pid)
         assert reload_in_turns(server, turns(subject), 4) == []
-        assert kept(before, settled(server.pid)) == []
+        given_back(before, server.pid)
 
 
 @pytest.mark.slow
@@ -129,4 +144,4 @@ def test_memory_is_flat_over_many_reloads(subject: Subject) -> None:
         assert reload_in_turns(server, turns(subject), 20) == []
         before = settled(server.pid)
         assert reload_in_turns(server, turns(subject), 400) == []
-        assert kept(before, settled(server.pid)) == []
+        given_back(before, server.pid)
