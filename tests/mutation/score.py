@@ -1,4 +1,4 @@
-"""Mutation testing of what decides and of what reads archives (``make mutation``).
+"""Mutation testing of what decides and of what reads archives (``tox -e mutation``).
 
 For each module below, cosmic-ray changes one operator, number, comparison, condition or exception
 at a time, and the tests beside it are run: a change that no test notices *survives*, and is either
