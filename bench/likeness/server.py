@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Optional
+from typing import Callable, Optional
 
 from harness import guard, waits
 from harness.errors import BadInput, Failed
@@ -198,13 +198,18 @@ class Launched:
         os.utime(tag, (second, second))
         return second
 
-    def install(self, model: Path) -> None:
-        """Copies a model's files over the live ones, each by rename, and moves the time file."""
+    def install(
+        self, model: Path, *, place: Callable[[Path, Path], object] = shutil.copyfile
+    ) -> None:
+        """Puts a model's files over the live ones, each by rename, and moves the time file.
+
+        ``place`` makes the new file, beside the live one, out of the model's.
+        """
         for source in model.iterdir():
             if source.name == TIME_FILE:
                 continue
             beside = self.live / f".{source.name}.new"
-            shutil.copyfile(source, beside)
+            place(source, beside)
             beside.rename(self.live / source.name)
         self.touch()
 

@@ -25,13 +25,17 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from ._core import Core, Device, passes, reason
 from ._model_files import BadModel, ModelFiles, check
+from ._priority import Group, long_turns, step_back, usual_turns
 from ._process import Channel, Gone, serve
 from ._prototxt import Variable
 
 # Of a load that nobody waits for: requests go before it.
-_NICE = 10
+_NICE = 15
 _LAST = 19
 _LONGEST_REASON = 4096
+# Bytes of parameters. The next model takes the memory of a smaller one as it is; given back and
+# taken again, it costs the kernel hundreds of page faults.
+_WORTH_GIVING_BACK = 1 << 20
 
 # Takes what became of a load: what ``_answer`` makes of it.
 Say = Callable[[bytes], None]
@@ -101,18 +105,19 @@ def live(
     asked: Asked, channel: Channel, say: Say, feeds: Sequence[Variable], fetches: Sequence[Variable]
 ) -> None:
     """The whole life, from its first load on; ``say`` takes the answer to that one."""
+    group = Group()
+    # As all threads do that are not to serve.
+    long_turns()
     with suppress(Gone):
         while True:
             with ThreadPoolExecutor(1) as fresh:
                 try:
-                    held = _Held(asked, feeds, fetches)
-                    serving = fresh.submit(_serve, held, channel, say)
+                    held = _Held(asked, feeds, fetches, group)
+                    serving = fresh.submit(_serve, held, channel, say, group)
                 except RuntimeError as error:
                     # No thread to be had.
                     say(json.dumps(refused_by(error)).encode())
                     return
-                os.close(asked.program)
-                os.close(asked.params)
                 if not serving.result():
                     return
             held.drop()
@@ -131,7 +136,7 @@ def live(
             os.sched_setscheduler(int(thread), os.SCHED_BATCH, os.sched_param(0))
 
 
-def _serve(held: _Held, channel: Channel, say: Say) -> bool:
+def _serve(held: _Held, channel: Channel, say: Say, group: Group) -> bool:
     """Answers until the model is to be dropped; False when there is none.
 
     In a thread that has run no other model: what Paddle keeps for a thread points at the
@@ -144,6 +149,8 @@ def _serve(held: _Held, channel: Channel, say: Say) -> bool:
             core.warm_up()
         except Exception as error:
             core, answer = None, refused_by(error)
+    group.come_forward()
+    usual_turns()
     say(json.dumps(answer).encode())
     if core is None:
         return False
@@ -160,11 +167,17 @@ class _Held:
     """
 
     def __init__(
-        self, asked: Asked, feeds: Sequence[Variable], fetches: Sequence[Variable]
+        self,
+        asked: Asked,
+        feeds: Sequence[Variable],
+        fetches: Sequence[Variable],
+        group: Group,
     ) -> None:
         self.core: Optional[Core] = None
         self.answer: dict[str, Any] = {}
         self._load = (asked, feeds, fetches)
+        self._group = group
+        self._back = False
         self._done = threading.Event()
         self._dropped = threading.Event()
         self._thread = threading.Thread(target=self._hold, daemon=True)
@@ -179,7 +192,9 @@ class _Held:
         asked, feeds, fetches = self._load
         try:
             if asked.gently:
-                _step_back()
+                self._step_back()
+            else:
+                self._group.come_forward()
             files = ModelFiles(asked.directory, asked.program, asked.params)
             graph = check(files)
             self.core = Core(files, graph, feeds, fetches, asked.device)
@@ -190,21 +205,21 @@ class _Held:
             self.answer = refused_by(error)
         finally:
             self._done.set()
+        size = os.fstat(asked.params).st_size
+        os.close(asked.program)
+        os.close(asked.params)
         self._dropped.wait()
-        if not asked.gently:
-            # By now there is another model, whose clients come first.
-            _step_back()
+        # By now there is another model, whose clients come first.
+        self._step_back()
         if self.core is not None:
             self.core.close()
             self.core = None
-        # The library keeps what was freed; the machine is to have it back.
-        ctypes.CDLL(None).malloc_trim(0)
+        if size > _WORTH_GIVING_BACK:
+            # The library keeps what was freed; the machine is to have it back.
+            ctypes.CDLL(None).malloc_trim(0)
 
-
-def _step_back() -> None:
-    """Lets requests go before what the calling thread does, where the system allows it."""
-    with suppress(OSError):
-        os.nice(_NICE)
-    with suppress(OSError):
-        # It wakes without pushing anybody aside (sched(7)).
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    def _step_back(self) -> None:
+        self._group.step_back(_NICE)
+        if not self._back:
+            step_back(_NICE)
+        self._back = True

@@ -92,11 +92,12 @@ class Server:
     """Stands for a launched one: counts as many reloads as it was given models."""
 
     def __init__(self, folder: Path, most: int = 1000) -> None:
+        self.folder = folder
         self._count = folder / "count"
         self._count.touch()
         self._most = most
 
-    def install(self, _: Path) -> None:
+    def install(self, _: Path, *, place: object) -> None:
         with self._count.open("a") as count:
             count.write(".")
 
@@ -105,13 +106,16 @@ class Server:
 
 
 class Broken(Server):
-    def install(self, _: Path) -> None:
+    def install(self, _: Path, *, place: object) -> None:
         os._exit(3)
 
 
 @pytest.fixture(autouse=True)
-def _no_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likeness_server, "models", lambda: Path("models"))
+def _empty_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    for name in ("uci", "uci_2"):
+        (models / name).mkdir(parents=True)
+    monkeypatch.setattr(likeness_server, "models", lambda: models)
 
 
 def under(server: Any, at_least: int, size: int) -> int:

@@ -131,11 +131,27 @@ def test_a_model_is_dropped_at_low_priority_however_it_was_loaded(
         def close(self) -> None:
             niceness("dropping")
 
+    class Group:
+        def step_back(self, niceness: int) -> None:
+            assert niceness > 0
+            steps.append("back")
+
+        def come_forward(self) -> None:
+            steps.append("forward")
+
+    steps: list[str] = []
+    program, params = (os.memfd_create(name) for name in ("program", "params"))
     monkeypatch.setattr(_hosting, "check", lambda _: ((), (), ()))
     monkeypatch.setattr(_hosting, "Core", Loaded)
-    held = _hosting._Held(Asked("a", Device(), gently, 0, 0), (), ())
+    group: Any = Group()
+    held = _hosting._Held(Asked("a", Device(), gently, program, params), (), (), group)
     assert held.core is not None
     held.drop()
     usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert (seen["loading"] > usual) == gently
     assert seen["dropping"] > usual
+    # Somebody waits for what is not loaded gently, and the group may have stepped back before.
+    assert steps == (["back", "back"] if gently else ["forward", "back"])
+    for descriptor in (program, params):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)

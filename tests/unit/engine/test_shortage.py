@@ -193,7 +193,7 @@ def test_a_model_is_loaded_where_nobody_may_step_back() -> None:
         """
         def refuse(*_):
             raise PermissionError(1, "Operation not permitted")
-        os.nice = os.sched_setscheduler = refuse
+        os.nice = os.sched_setscheduler = os.getpriority = os.setsid = refuse
         _nursery.LOAD_S = 20
         nursery = Nursery.start(FEEDS, FETCHES, Device())
         with opened(os.environ["MODEL"]) as files:
