@@ -4,6 +4,7 @@
     python -m bench.engine --binary PATH          the same with another serving binary
     python -m bench.engine --port 9292            measures what runs there already
     python -m bench.engine --short                a second a row
+    python -m bench.engine --only reloads         only what reloads cost
 
 Prints one table: a row for each client, with the median of the rounds for requests/s, p50, p99
 and p99.9, and beside it what the real server gave on two quiet cores and the ratio to it; then
@@ -69,6 +70,8 @@ ROWS = (
     Row("gRPC, 1 process", "grpc", 1),
     Row("gRPC, 4 processes", "grpc", 4),
 )
+# Measured without reloads as well.
+RELOADED = tuple(Row(f"reloads, {clients} connections", "http", clients) for clients in (4, 64))
 
 
 class Figures(NamedTuple):
@@ -260,10 +263,16 @@ def measure(options: argparse.Namespace) -> int:
     seconds = 1.0 if options.short else options.seconds
     rounds = 1 if options.short else options.rounds
     chosen = [row for row in ROWS if not options.only or options.only in row.name]
-    if not chosen:
+    reloaded = [row for row in RELOADED if not options.only or options.only in row.name]
+    if not chosen and not reloaded:
         raise BadInput(
             f"--only {options.only} names no row; the rows are "
-            + "; ".join(row.name for row in ROWS)
+            + "; ".join(row.name for row in (*ROWS, *RELOADED))
+        )
+    if not chosen and (options.no_reloads or options.port is not None):
+        raise BadInput(
+            f"--only {options.only} names rows under reloads, which are measured on a server that "
+            "the bench starts; leave --port and --no_reloads out"
         )
     results: list[tuple[Row, list[Figures]]] = [(row, []) for row in chosen]
     if options.priority:
@@ -294,7 +303,7 @@ def measure(options: argparse.Namespace) -> int:
                 )
         pairs: list[tuple[Row, list[Figures]]] = []
         if server is not None and not options.no_reloads:
-            pairs = under_reloads(server, seconds, rounds, configuration)
+            pairs = under_reloads(reloaded, server, seconds, rounds, configuration)
             results += pairs
     finally:
         if server is not None:
@@ -309,16 +318,19 @@ def measure(options: argparse.Namespace) -> int:
 
 
 def under_reloads(
-    server: likeness_server.Launched, seconds: float, rounds: int, configuration: Path
+    rows: Sequence[Row],
+    server: likeness_server.Launched,
+    seconds: float,
+    rounds: int,
+    configuration: Path,
 ) -> list[tuple[Row, list[Figures]]]:
-    """The rows with and without reloads, in turns, so that both see the same machine."""
+    """The rows without and with reloads, in turns, so that both see the same machine."""
     pairs: list[tuple[Row, list[Figures]]] = []
     seconds = max(seconds, SHORTEST_UNDER_RELOADS_S)
     # One is installed every 1.3 s, is seen up to a tick of a second later, and takes its time.
     at_least = int(seconds / SHORTEST_UNDER_RELOADS_S)
-    for clients in (4, 64):
-        quiet = Row(f"{clients} connections, no reloads", "http", clients)
-        busy = Row(f"{clients} connections, reloads", "http", clients)
+    for busy in rows:
+        quiet = busy._replace(name=f"no {busy.name}")
         quiet_figures: list[Figures] = []
         busy_figures: list[Figures] = []
         reloads = 0

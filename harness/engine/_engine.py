@@ -42,6 +42,9 @@ _BACKLOG = 1024
 # A thread that waits for the interpreter gets it after so many seconds (default 5 ms): the
 # reload thread must neither wait long for the loop nor make it wait.
 _SWITCH_INTERVAL_S = 0.0005
+# Between the steps of a reload, each of which takes the interpreter's lock or a cold cache from
+# whoever answers requests: so no request meets two of them.
+_PAUSE_S = 0.003
 _STARTED = "C++ Serving service started successfully!"
 _SERVICE_CLASS = FULL_SERVICE.rpartition(".")[0].replace(".", "::") + "::GeneralModelServiceImpl"
 
@@ -236,10 +239,12 @@ class Engine:
                 raise _reload.NotNow from None
             return False
         old, cleared = self._swap(model)
+        time.sleep(_PAUSE_S)
         self._loader.log_workers()
         self.log.warning_line("infer.h:239", f"Succ load engine, path: {model_dir}")
         self.log.info_line("request_cache.cpp:230", f"Clear {cleared} key!")
         self.reloads += 1
+        time.sleep(_PAUSE_S)
         self._loader.retire(old)
         return True
 

@@ -126,6 +126,18 @@ def test_who_steps_back_is_nicer_wakes_softly_and_has_long_turns() -> None:
     assert after == (os.SCHED_BATCH, before[1] + 3, 100_000_000)
 
 
+@needs_turns
+def test_threads_are_behind_when_the_one_who_started_them_is() -> None:
+    started: list[tuple[int, int, int]] = []
+
+    def back_and_start() -> None:
+        step_back(3)
+        started.extend(of_a_thread(lambda: None)[:1])
+
+    _, after = of_a_thread(back_and_start)
+    assert started == [after]
+
+
 def test_what_the_system_forbids_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "not here")
