@@ -43,7 +43,7 @@ _BACKLOG = 1024
 # reload thread must neither wait long for the loop nor make it wait.
 _SWITCH_INTERVAL_S = 0.0005
 # Between the steps of a reload, each of which takes the interpreter's lock or a cold cache from
-# whoever answers requests: so no request meets two of them.
+# whoever answers requests: so few requests meet two of them.
 _PAUSE_S = 0.003
 _STARTED = "C++ Serving service started successfully!"
 _SERVICE_CLASS = FULL_SERVICE.rpartition(".")[0].replace(".", "::") + "::GeneralModelServiceImpl"

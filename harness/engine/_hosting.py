@@ -32,6 +32,9 @@ from ._prototxt import Variable
 # Of a load that nobody waits for: requests go before it.
 _NICE = 15
 _LAST = 19
+# How long dropping a model, for which nobody waits, may wait until it may step back.
+_DROP_WAITS_S = 0.3
+_LOOK_S = 1.0
 _LONGEST_REASON = 4096
 # Bytes of parameters. The next model takes the memory of a smaller one as it is; given back and
 # taken again, it costs the kernel hundreds of page faults.
@@ -119,7 +122,7 @@ def live(
                     say(json.dumps(refused_by(error)).encode())
                     return
                 if not serving.result():
-                    return
+                    break
             held.drop()
             channel.send(None)
             say = channel.send
@@ -129,8 +132,9 @@ def live(
             except OSError as error:
                 say(json.dumps(trouble(error)).encode())
                 return
+    # The end of a process is work as well: requests go before it, whichever thread does it.
+    group.step_back(_LAST)
     for thread in os.listdir("/proc/self/task"):
-        # The end of a process is work as well: requests go before it, whichever thread does it.
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, int(thread), _LAST)
             os.sched_setscheduler(int(thread), os.SCHED_BATCH, os.sched_param(0))
@@ -149,8 +153,9 @@ def _serve(held: _Held, channel: Channel, say: Say, group: Group) -> bool:
             core.warm_up()
         except Exception as error:
             core, answer = None, refused_by(error)
-    group.come_forward()
-    usual_turns()
+    if core is not None:
+        group.come_forward()
+        usual_turns()
     say(json.dumps(answer).encode())
     if core is None:
         return False
@@ -182,7 +187,11 @@ class _Held:
         self._dropped = threading.Event()
         self._thread = threading.Thread(target=self._hold, daemon=True)
         self._thread.start()
-        self._done.wait()
+        parent = os.getppid()
+        while not self._done.wait(_LOOK_S):
+            if os.getppid() != parent:
+                # With the nursery goes who would end a load that hangs.
+                os._exit(0)
 
     def drop(self) -> None:
         self._dropped.set()
@@ -210,7 +219,7 @@ class _Held:
         os.close(asked.params)
         self._dropped.wait()
         # By now there is another model, whose clients come first.
-        self._step_back()
+        self._step_back(wait_s=_DROP_WAITS_S)
         if self.core is not None:
             self.core.close()
             self.core = None
@@ -218,8 +227,8 @@ class _Held:
             # The library keeps what was freed; the machine is to have it back.
             ctypes.CDLL(None).malloc_trim(0)
 
-    def _step_back(self) -> None:
-        self._group.step_back(_NICE)
+    def _step_back(self, *, wait_s: float = 0.0) -> None:
+        self._group.step_back(_NICE, wait_s=wait_s)
         if not self._back:
             step_back(_NICE)
         self._back = True

@@ -19,7 +19,6 @@ import platform
 import struct
 import time
 from contextlib import suppress
-from pathlib import Path
 
 # The number of sched_setattr(2), for which Python has no function, nor glibc before 2.41.
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}.get(platform.machine())
@@ -27,37 +26,64 @@ _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}.get(platform.machine())
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 # The longest there is.
 _LONG_NS = 100_000_000
-_AUTOGROUP = Path("/proc/self/autogroup")
-# Without rights the kernel allows all processes together ten changes a second.
-_LONGEST_WAIT_S = 2.0
+_AUTOGROUP = "/proc/self/autogroup"
+# Without CAP_SYS_ADMIN the kernel allows all processes together ten changes a second.
+_LONGEST_WAIT_S = 5.0
 _PAUSE_S = 0.02
 
 
 class Group:
-    """The calling process's group for the scheduler, its own from now on."""
+    """The calling process's group for the scheduler: from now on its own, where that is allowed.
+
+    Without ``CAP_SYS_ADMIN``, which root in a container lacks as well, a change may have to wait a
+    tenth of a second, longer only where others change theirs all the time. Where the kernel does
+    not go by these groups (in a container's cgroup, say), nothing else comes of it.
+    """
 
     def __init__(self) -> None:
+        self._usual = _niceness()
         with suppress(OSError):
             os.setsid()
+        # Nobody else's group is to be changed.
+        self._own = os.getsid(0) == os.getpid()
         self._back = False
+        if self._own and self._usual:
+            _change(self._usual, 0)
 
-    def step_back(self, niceness: int) -> None:
-        """Everybody else's requests go before what this process does."""
-        with suppress(OSError):
-            _AUTOGROUP.write_text(str(niceness))
+    def step_back(self, niceness: int, *, wait_s: float = 0.0) -> None:
+        """Lets everybody else's requests go before what this process does, if that can be had
+        within ``wait_s``."""
+        if self._own:
             self._back = True
+            _change(niceness, wait_s)
 
     def come_forward(self) -> None:
-        """Takes ``step_back`` back; without rights that can take a tenth of a second."""
-        end = time.monotonic() + _LONGEST_WAIT_S
-        while self._back and time.monotonic() < end:
+        """Takes ``step_back`` back."""
+        if self._back:
+            self._back = not _change(self._usual, _LONGEST_WAIT_S)
+
+
+def _niceness() -> int:
+    with suppress(OSError, ValueError, IndexError), open(_AUTOGROUP) as group:
+        return int(group.read().split()[-1])
+    return 0
+
+
+def _change(niceness: int, wait_s: float) -> bool:
+    end = time.monotonic() + wait_s
+    while True:
+        # In one call of the system's: what a file object could not write it writes once more.
+        with suppress(OSError):
+            descriptor = os.open(_AUTOGROUP, os.O_WRONLY | os.O_CLOEXEC)
             try:
-                _AUTOGROUP.write_text("0")
-                self._back = False
-            except BlockingIOError:
-                time.sleep(_PAUSE_S)
-            except OSError:
-                return
+                os.write(descriptor, str(niceness).encode())
+                return True
+            finally:
+                os.close(descriptor)
+        # Too soon, or no descriptor to be had: both pass.
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_PAUSE_S)
 
 
 def step_back(niceness: int) -> None:

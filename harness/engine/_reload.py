@@ -94,6 +94,7 @@ class ReloadThread(threading.Thread):
 
     def run(self) -> None:
         # Not nicer: whoever answers requests waits for the interpreter's lock when this has it.
+        # Then nobody else is awake, as a rule, and long turns cost nothing.
         long_turns()
         while not self._stopping:
             self._sleep.wait(self._interval_s)

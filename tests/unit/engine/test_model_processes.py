@@ -132,7 +132,7 @@ def test_a_model_is_dropped_at_low_priority_however_it_was_loaded(
             niceness("dropping")
 
     class Group:
-        def step_back(self, niceness: int) -> None:
+        def step_back(self, niceness: int, *, wait_s: float) -> None:
             assert niceness > 0
             steps.append("back")
 

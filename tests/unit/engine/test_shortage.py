@@ -203,6 +203,32 @@ def test_a_model_is_loaded_where_nobody_may_step_back() -> None:
     assert said == "True"
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="this kernel has no autogroups"
+)
+def test_a_model_that_was_loaded_gently_serves_as_others_do() -> None:
+    said = in_its_own_process(
+        """
+        import time
+        def niceness(model):
+            return int(open(f"/proc/{model.host.pid}/autogroup").read().split()[-1])
+        nursery = Nursery.start(FEEDS, FETCHES, Device())
+        seen = []
+        with opened(os.environ["MODEL"]) as files:
+            for _ in range(3):
+                model = nursery.load(files, Device(), gently=True)
+                seen.append(niceness(model))
+                nursery.retire(model)
+                end = time.monotonic() + 20
+                while not niceness(model) and time.monotonic() < end:
+                    time.sleep(0.01)
+                seen.append(niceness(model))
+        print(*seen)
+        """
+    )
+    assert said == "0 15 0 15 0 15"
+
+
 def test_a_load_that_hangs_in_the_spare_process_is_not_tried_in_another() -> None:
     said = in_its_own_process(
         """
