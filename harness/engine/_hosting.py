@@ -37,7 +37,7 @@ _DROP_WAITS_S = 0.3
 _LOOK_S = 1.0
 _LONGEST_REASON = 4096
 # Bytes of parameters. The next model takes the memory of a smaller one as it is; given back and
-# taken again, it costs the kernel hundreds of page faults.
+# taken again, it costs a load some 40 page faults instead of 4 (uci_housing).
 _WORTH_GIVING_BACK = 1 << 20
 
 # Takes what became of a load: what ``_answer`` makes of it.

@@ -48,7 +48,7 @@ class Group:
         self._own = os.getsid(0) == os.getpid()
         self._back = False
         if self._own and self._usual:
-            _change(self._usual, 0)
+            _change(self._usual, _LONGEST_WAIT_S)
 
     def step_back(self, niceness: int, *, wait_s: float = 0.0) -> None:
         """Lets everybody else's requests go before what this process does, if that can be had

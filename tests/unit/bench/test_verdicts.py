@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 from typing import Any, Optional
 
 import pytest
 
-from bench.engine.__main__ import Figures, p999_ratio, reloading
+from bench.engine.__main__ import Figures, measure, p999_ratio, reloading
 from bench.engine_reloads import Resources, comparable, kept
 from bench.likeness import server as likeness_server
 from bench.likeness.__main__ import judge
 from bench.likeness.check_log import lines_exactly
 from bench.likeness.checks import Check, Differs, Missing
 from bench.likeness.steady_clients import Asked, Period, steps_back
-from harness.errors import Failed
+from harness.errors import BadInput, Failed
 
 FIRST = Resources(100_000, 50, 20, 4)
 
@@ -144,3 +145,27 @@ def test_the_ratio_under_reloads_is_the_median_of_the_rounds() -> None:
     quiet = [Figures(1.0, 1.0, 1.0, p999, 0) for p999 in (1.0, 2.0, 1.0)]
     busy = [Figures(1.0, 1.0, 1.0, p999, 0) for p999 in (1.5, 2.2, 9.0)]
     assert p999_ratio(quiet, busy) == 1.5
+
+
+def test_reloads_are_counted_once_whatever_becomes_of_the_log(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    server = likeness_server.Launched(Path("none"), tmp_path / "model", folder=tmp_path / "run")
+    assert server.reloads() == 0
+    log = server.log_file()
+    log.parent.mkdir()
+    line = "W1126 08:00:00.000000 1 infer.h:239] Succ load engine, path: here\n"
+    seen = []
+    # Two; one that is half written; the rest of it, with one more; the log cut short.
+    for mode, text in (("a", line * 2), ("a", line[:50]), ("a", line[50:] + line), ("w", line)):
+        with log.open(mode) as out:
+            out.write(text)
+        seen.append(server.reloads())
+    assert seen == [2, 2, 4, 1]
+
+
+def test_rows_under_reloads_need_a_server_of_the_benchs_own() -> None:
+    options = argparse.Namespace(
+        only="reloads, 4", port=1, no_reloads=False, short=True, seconds=1.0, rounds=1
+    )
+    with pytest.raises(BadInput, match="leave --port and --no_reloads out"):
+        measure(options)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import re
 import struct
 import threading
-import time
 from pathlib import Path
 from typing import Callable
 
@@ -100,22 +98,18 @@ def test_a_group_that_never_stepped_back_is_left_as_it_is() -> None:
 
 @needs_autogroups
 def test_a_group_has_the_niceness_of_the_one_it_was_made_from() -> None:
-    def of_a_nice_one() -> list[int]:
-        Group().step_back(7, wait_s=DEADLINE_S)
-        time.sleep(0.11)
-        reading, writing = os.pipe()
-        if os.fork() == 0:
-            group = Group()
-            seen = [niceness_of_the_group()]
-            group.step_back(15, wait_s=DEADLINE_S)
-            group.come_forward()
-            os.write(writing, str([*seen, niceness_of_the_group()]).encode())
-            os._exit(0)
-        os.wait()
-        said: list[int] = json.loads(os.read(reading, 100))
-        return said
+    def there_and_back() -> list[int]:
+        group = Group()
+        seen = [niceness_of_the_group()]
+        group.step_back(15, wait_s=DEADLINE_S)
+        group.come_forward()
+        return [*seen, niceness_of_the_group()]
 
-    assert in_a_process(of_a_nice_one)[-3:] == " 7]"
+    def from_a_nice_one() -> str:
+        Group().step_back(7, wait_s=DEADLINE_S)
+        return in_a_process(there_and_back)
+
+    assert in_a_process(from_a_nice_one) == "[7, 7]"
 
 
 def test_the_group_of_others_is_not_touched(
