@@ -27,6 +27,11 @@ from ._stream import Http2Start, Message, MessageReader, Unanswerable
 _REQUEST = f"{_routes.FULL_SERVICE.rpartition('.')[0]}.Request"
 # An answer that a slow reader leaves lying; above it nothing more is read from that client.
 _UNSENT_LIMIT = 1 << 20
+# What came in over this many bytes is looked at in pieces of as many, and after that time the
+# others have their turn: the loop would read 8 MB of one socket first, seconds of tiny messages.
+_PIECE = 16 * 1024
+_TURN_S = 0.003
+_NOTHING = memoryview(b"")
 
 
 class Host(Protocol):
@@ -56,6 +61,9 @@ class Connection(asyncio.Protocol):
         # Nothing more is read; what was asked is still answered, and then comes the farewell.
         self._ending = False
         self._farewell = b""
+        # What came in and has not had its turn; nothing more is read meanwhile.
+        self._rest = _NOTHING
+        self._writable = True
         # For the watch over idle connections.
         self._moved = True
         self._unsent = 0
@@ -72,18 +80,44 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _error: Optional[Exception]) -> None:
         self._closed = True
+        self._rest = _NOTHING
         self._slots.clear()
         self._host.open_connections.pop(self, None)
 
     def pause_writing(self) -> None:
         # A client that does not read its answers is not asked for more requests.
+        self._writable = False
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if not self._closed:
+        self._writable = True
+        if self._rest:
+            asyncio.get_running_loop().call_soon(self._turn)
+        elif not self._closed:
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= _PIECE:
+            self._take(data)
+        else:
+            self._rest = memoryview(data)
+            self._transport.pause_reading()
+            # Not from here, where the loop would read on after a resumption.
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Takes of what came in as much as a turn has time for."""
+        end = time.monotonic() + _TURN_S
+        while self._rest and self._writable and time.monotonic() < end:
+            piece, self._rest = self._rest[:_PIECE], self._rest[_PIECE:]
+            self._take(bytes(piece))
+        if self._writable and not (self._closed or self._ending):
+            if self._rest:
+                asyncio.get_running_loop().call_soon(self._turn)
+            else:
+                self._transport.resume_reading()
+
+    def _take(self, data: bytes) -> None:
         self._moved = True
         if self._closed or self._ending:
             return
