@@ -27,6 +27,9 @@ from . import _baidu_std, _http1
 # Up to here the preface cannot be an HTTP/1 request of interest.
 _PREFACE_START = b"PRI * HTTP/2.0\r\n"
 _EMPTY_LINES = re.compile(rb"[\r\n]+")
+# A line may end without its CR (RFC 9112, 2.2), as it does when somebody types it.
+_HEAD_END = re.compile(rb"\n\r?\n")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
 class Unanswerable(Exception):
@@ -174,20 +177,21 @@ class MessageReader:
         return self._go("START")
 
     def _in_head(self, messages: list[Message]) -> bool:
-        end = self._data.find(b"\r\n\r\n", self._at + self._searched)
-        if end < 0 or end - self._at > _http1.HEAD_LIMIT:
+        found = _HEAD_END.search(self._data, self._at + self._searched)
+        if found is None or found.end() - self._at > _http1.HEAD_LIMIT:
             have = len(self._data) - self._at
             if self._searched < 32 and not _http1.looks_like_http(self._data, self._at):
                 raise _http1.BrokenRequest("the bytes are in no known protocol")
             if have > _http1.HEAD_LIMIT:
                 raise _http1.BrokenRequest(f"the head is larger than {_http1.HEAD_LIMIT} bytes")
-            self._searched = max(0, have - 3)
+            self._searched = max(0, have - 2)
             self._needed = have + 1
             return False
-        end += 4
+        end = found.end()
         if not _http1.looks_like_http(self._data, self._at):
             raise _http1.BrokenRequest("the bytes are in no known protocol")
-        self._head = _http1.read_head(bytes(self._data[self._at : end]))
+        head = bytes(self._data[self._at : end])
+        self._head = _http1.read_head(_BARE_LF.sub(b"\r\n", head))
         self._at = end
         if self._head.chunked:
             self._chunks = _http1.ChunkReader(self._limit)

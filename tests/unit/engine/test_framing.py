@@ -38,6 +38,15 @@ def test_messages_of_both_protocols_come_out_whole_however_they_are_cut(size: in
     assert messages == at_once
 
 
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_lines_of_a_head_may_end_without_their_cr(size: int) -> None:
+    typed = b"POST /a HTTP/1.1\nContent-Length: 4\r\nHost: x\n\n\r\n\r\nGET /b HTTP/1.0\n\r\n"
+    parts = [typed[at : at + size] for at in range(0, len(typed), size)]
+    messages, error = fuzz_engine.read_stream(parts)
+    assert error == ""
+    assert [(one.head.path, one.body) for one in messages] == [("/a", b"\r\n\r\n"), ("/b", b"")]
+
+
 def test_a_chunked_body_comes_out_as_one() -> None:
     request = fuzz_engine.valid_messages()[4]
     message = fuzz_engine.read_stream([request])[0][0]
