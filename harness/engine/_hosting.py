@@ -16,6 +16,7 @@ import ctypes
 import errno
 import json
 import os
+import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,16 +26,14 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from ._core import Core, Device, passes, reason
 from ._model_files import BadModel, ModelFiles, check
-from ._priority import Group, long_turns, step_back, usual_turns
-from ._process import Channel, Gone, serve
+from ._priority import Group, last_of_all, long_turns, step_back, usual_turns
+from ._process import Channel, Gone, end_with_parent, serve
 from ._prototxt import Variable
 
 # Of a load that nobody waits for: requests go before it.
 _NICE = 15
-_LAST = 19
 # How long dropping a model, for which nobody waits, may wait until it may step back.
 _DROP_WAITS_S = 0.3
-_LOOK_S = 1.0
 _LONGEST_REASON = 4096
 # Bytes of parameters. The next model takes the memory of a smaller one as it is; given back and
 # taken again, it costs a load some 40 page faults instead of 4 (uci_housing).
@@ -125,6 +124,8 @@ def live(
                     break
             held.drop()
             channel.send(None)
+            # One that waits costs nobody anything, and may have to end soon.
+            group.come_forward()
             say = channel.send
             words, files = channel.receive_files(2)
             try:
@@ -133,11 +134,8 @@ def live(
                 say(json.dumps(trouble(error)).encode())
                 return
     # The end of a process is work as well: requests go before it, whichever thread does it.
-    group.step_back(_LAST)
-    for thread in os.listdir("/proc/self/task"):
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, int(thread), _LAST)
-            os.sched_setscheduler(int(thread), os.SCHED_BATCH, os.sched_param(0))
+    group.step_back(_NICE)
+    last_of_all()
 
 
 def _serve(held: _Held, channel: Channel, say: Say, group: Group) -> bool:
@@ -186,12 +184,12 @@ class _Held:
         self._done = threading.Event()
         self._dropped = threading.Event()
         self._thread = threading.Thread(target=self._hold, daemon=True)
+        # With the nursery goes who would end a load that hangs; a model that serves is to stay.
+        # By the kernel: no thread could look while Paddle holds the interpreter's lock.
+        end_with_parent(signal.SIGKILL)
         self._thread.start()
-        parent = os.getppid()
-        while not self._done.wait(_LOOK_S):
-            if os.getppid() != parent:
-                # With the nursery goes who would end a load that hangs.
-                os._exit(0)
+        self._done.wait()
+        end_with_parent(0)
 
     def drop(self) -> None:
         self._dropped.set()

@@ -21,7 +21,6 @@ process then, because the engine has threads by now.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
@@ -41,10 +40,10 @@ from ._first_use import get_over_first_use
 from ._hosting import Asked, Found, live, question, refusal, trouble, understood
 from ._inference import library
 from ._model_files import BadModel, ModelFiles, graph_of, unavailable
-from ._process import LOAD_S, Channel, Gone, Hangs, Host, ModelProcess
+from ._priority import bring_forward
+from ._process import GENTLE_S, LOAD_S, Channel, Gone, Hangs, Host, ModelProcess, end_with_parent
 from ._prototxt import Variable
 
-_PR_SET_PDEATHSIG = 1
 # Names, types and shapes of feeds and fetches; a socket message takes some 200 KB.
 _LONGEST_ANSWER = 128 * 1024
 # Paddle keeps 5 to 10 KB of each predictor that was (bench.engine_reloads); a new process has none.
@@ -200,7 +199,7 @@ def _live(
     """The nursery's life; it does not return into the engine's code."""
     code = 1
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        end_with_parent(signal.SIGKILL)
         # The launcher's ``stop`` signals the whole group; the engine decides when to end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -289,7 +288,10 @@ def _made(life: _Life, control: socket.socket, children: _Children) -> dict[str,
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as answer:
-        hangs = not select.select([answer], [], [], LOAD_S)[0]
+        hangs = False
+        if not select.select([answer], [], [], GENTLE_S)[0]:
+            bring_forward(pid)
+            hangs = not select.select([answer], [], [], LOAD_S)[0]
         if hangs:
             os.kill(pid, signal.SIGKILL)
         said = answer.read(_LONGEST_ANSWER)

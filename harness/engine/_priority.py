@@ -6,7 +6,7 @@ Niceness alone does not do it on Linux:
   scheduler (sched(7), autogroups). So a process that is to step back needs a session of its own,
   and the group has a niceness, which its processes may set and, unlike their own, take back.
 - It says how much of a core somebody gets, not how soon. Since Linux 6.6 who runs finishes his
-  turn, 1.4 ms on two cores, and runs on to the next tick of the clock (up to 4 ms) when nobody
+  turn, 1.5 ms on two cores, and runs on to the next tick of the clock (4 ms at 250 Hz) when nobody
   wakes then. Only from those with longer turns is the core taken at once, since Linux 6.12, where
   a thread may ask for the length of its turns (``sched_runtime`` of sched_setattr(2)).
 """
@@ -14,22 +14,28 @@ Niceness alone does not do it on Linux:
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import struct
 import time
 from contextlib import suppress
+from typing import Union
 
 # The number of sched_setattr(2), for which Python has no function, nor glibc before 2.41.
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}.get(platform.machine())
 # size, policy, flags, nice, priority, runtime, deadline, period: the first form of sched_attr.
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
+_LAST = 19
 # The longest there is.
 _LONG_NS = 100_000_000
-_AUTOGROUP = "/proc/self/autogroup"
+_AUTOGROUP = "/proc/{}/autogroup"
 # Without CAP_SYS_ADMIN the kernel allows all processes together ten changes a second.
 _LONGEST_WAIT_S = 5.0
+_PROMPT_S = 1.0
 _PAUSE_S = 0.02
+# Too soon, or no descriptor and no memory to be had. All else is so for good.
+_PASSES = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Group:
@@ -47,15 +53,15 @@ class Group:
         # Nobody else's group is to be changed.
         self._own = os.getsid(0) == os.getpid()
         self._back = False
-        if self._own and self._usual:
-            _change(self._usual, _LONGEST_WAIT_S)
+        if self._own and self._usual and not _change(self._usual, _LONGEST_WAIT_S):
+            # Below 0 needs rights, which the one who set it had.
+            self._usual = 0
 
     def step_back(self, niceness: int, *, wait_s: float = 0.0) -> None:
         """Lets everybody else's requests go before what this process does, if that can be had
         within ``wait_s``."""
         if self._own:
-            self._back = True
-            _change(niceness, wait_s)
+            self._back = _change(niceness, wait_s) or self._back
 
     def come_forward(self) -> None:
         """Takes ``step_back`` back."""
@@ -63,26 +69,36 @@ class Group:
             self._back = not _change(self._usual, _LONGEST_WAIT_S)
 
 
+def bring_forward(pid: int) -> None:
+    """Takes ``Group.step_back`` of the process ``pid`` back, as far as its group is its own.
+
+    For one that cannot do it itself; the niceness that its session had before counts no more.
+    """
+    with suppress(OSError):
+        if os.getsid(pid) == pid:
+            _change(0, _PROMPT_S, pid)
+
+
 def _niceness() -> int:
-    with suppress(OSError, ValueError, IndexError), open(_AUTOGROUP) as group:
+    with suppress(OSError, ValueError, IndexError), open(_AUTOGROUP.format("self")) as group:
         return int(group.read().split()[-1])
     return 0
 
 
-def _change(niceness: int, wait_s: float) -> bool:
+def _change(niceness: int, wait_s: float, pid: Union[int, str] = "self") -> bool:
     end = time.monotonic() + wait_s
     while True:
         # In one call of the system's: what a file object could not write it writes once more.
-        with suppress(OSError):
-            descriptor = os.open(_AUTOGROUP, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(_AUTOGROUP.format(pid), os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.write(descriptor, str(niceness).encode())
                 return True
             finally:
                 os.close(descriptor)
-        # Too soon, or no descriptor to be had: both pass.
-        if time.monotonic() >= end:
-            return False
+        except OSError as error:
+            if error.errno not in _PASSES or time.monotonic() >= end:
+                return False
         time.sleep(_PAUSE_S)
 
 
@@ -99,13 +115,21 @@ def step_back(niceness: int) -> None:
     long_turns()
 
 
+def last_of_all() -> None:
+    """Puts every thread of the calling process behind all others, for good."""
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, int(thread), _LAST)
+            os.sched_setscheduler(int(thread), os.SCHED_BATCH, os.sched_param(0))
+
+
 def long_turns() -> None:
     """Lets everybody who wakes take the core from the calling thread, which gets no less of it."""
     _ask_for_turns(_LONG_NS)
 
 
 def usual_turns() -> None:
-    """Takes ``long_turns`` back."""
+    """Takes ``long_turns`` back: turns as the kernel has them for everybody."""
     _ask_for_turns(0)
 
 

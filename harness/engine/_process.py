@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import ctypes
 import errno
 import marshal
 import mmap
@@ -36,6 +37,7 @@ import numpy as np
 from ._core import Core
 from ._model import Model, Output
 from ._model_files import Graph
+from ._priority import bring_forward
 from ._prototxt import Variable
 from ._query import INFERENCE_FAILED, ServiceError, Tensor, inference_failed
 
@@ -47,7 +49,16 @@ _ELSEWHERE = struct.Struct("=Q")
 # have to read gigabytes.
 _EMPTY_S = 1.0
 LOAD_S = 600.0
+# So long others go before a process that loads or drops a model. Where they leave it next to
+# nothing of the cores it would take for ever.
+GENTLE_S = 2.0
+_PR_SET_PDEATHSIG = 1
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize)
+
+
+def end_with_parent(signal_number: int) -> None:
+    """Has this signal sent to the calling process when the one that forked it ends; 0: none."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
 
 
 class Gone(Exception):
@@ -167,19 +178,27 @@ class Host:
         """
         self.loads += 1
         try:
-            with self.channel.patience(_EMPTY_S):
-                self.channel.receive()
+            self._receive(_EMPTY_S)
         except socket.timeout:
             self._kill()
             raise Gone from None
         try:
             with self.channel.patience(LOAD_S):
                 self.channel.send_files(question, files)
-                answer: bytes = self.channel.receive()
-                return answer
+            answer: bytes = self._receive(LOAD_S)
+            return answer
         except socket.timeout:
             self._kill()
             raise Hangs from None
+
+    def _receive(self, seconds: float) -> Any:
+        try:
+            with self.channel.patience(GENTLE_S):
+                return self.channel.receive()
+        except socket.timeout:
+            bring_forward(self.pid)
+        with self.channel.patience(seconds):
+            return self.channel.receive()
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import signal
 import struct
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable
 
 import pytest
 
 from harness.engine import _priority
-from harness.engine._priority import Group, long_turns, step_back, usual_turns
+from harness.engine._priority import Group, bring_forward, long_turns, step_back, usual_turns
 
 AUTOGROUP = Path("/proc/self/autogroup")
 DEADLINE_S = 20.0
@@ -22,17 +25,23 @@ _SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
 _NOBODY = 65534
 
 
-def in_a_process(work: Callable[[], object]) -> str:
-    """What ``work`` gives in a process of its own, as somebody without rights."""
+def without_rights() -> None:
+    """What is left of root has none either, where it may not become somebody else."""
+    if os.geteuid() == 0:
+        with suppress(PermissionError):
+            os.setgroups([])
+            os.setuid(_NOBODY)
+        # Else /proc/self stays root's.
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def in_a_process(work: Callable[[], object], become: Callable[[], None] = without_rights) -> str:
+    """What ``work`` gives in a process of its own, in which ``become`` was called first."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            if os.geteuid() == 0:
-                os.setgroups([])
-                os.setuid(_NOBODY)
-                # Else /proc/self stays root's.
-                ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+            become()
             os.write(writing, str(work()).encode())
         except BaseException as error:
             os.write(writing, f"{type(error).__name__}: {error}".encode())
@@ -45,29 +54,33 @@ def in_a_process(work: Callable[[], object]) -> str:
     return said
 
 
-def niceness_of_the_group() -> int:
-    return int(AUTOGROUP.read_text().split()[-1])
+def niceness_of_the_group(pid: object = "self") -> int:
+    """Nothing stands there for what init started without a session of its own: 0."""
+    said = Path(f"/proc/{pid}/autogroup").read_text().split()
+    return int(said[-1]) if said else 0
 
 
-def _can_change() -> bool:
-    """Whether this kernel has autogroups, and lets a process without rights change its own."""
-    if not AUTOGROUP.exists():
-        return False
+@pytest.fixture(scope="session")
+def usual() -> int:
+    """The niceness that a group made by the tests has; skips where it cannot be changed."""
 
     def change() -> int:
-        Group().step_back(15, wait_s=DEADLINE_S)
-        return niceness_of_the_group()
+        os.setsid()
+        usual = niceness_of_the_group("self")
+        end = time.monotonic() + DEADLINE_S
+        while time.monotonic() < end:
+            with suppress(BlockingIOError):
+                AUTOGROUP.write_text("15")
+                return usual
+        raise TimeoutError
 
-    return in_a_process(change) == "15"
+    said = in_a_process(change)
+    if said != "0":
+        pytest.skip(f"needs a kernel that lets processes change their autogroups: {said}")
+    return max(0, niceness_of_the_group())
 
 
-needs_autogroups = pytest.mark.skipif(
-    not _can_change(), reason="needs a kernel that lets processes change their autogroups"
-)
-
-
-@needs_autogroups
-def test_a_group_comes_forward_again_without_rights() -> None:
+def test_a_group_comes_forward_again_without_rights(usual: int) -> None:
     def there_and_back() -> list[int]:
         seen = []
         group = Group()
@@ -79,14 +92,12 @@ def test_a_group_comes_forward_again_without_rights() -> None:
             seen.append(niceness_of_the_group())
         return seen
 
-    # As text: nothing stands there for what init started without a session of its own.
     before = AUTOGROUP.read_text()
-    assert in_a_process(there_and_back) == "[15, 0, 15, 0, 15, 0]"
+    assert in_a_process(there_and_back) == str([15, usual] * 3)
     assert AUTOGROUP.read_text() == before, "another process's group was changed"
 
 
-@needs_autogroups
-def test_a_group_that_never_stepped_back_is_left_as_it_is() -> None:
+def test_a_group_that_never_stepped_back_is_left_as_it_is(usual: int) -> None:
     def forward() -> int:
         group = Group()
         # Somebody else may have made it nicer, and that is for him to take back.
@@ -97,7 +108,7 @@ def test_a_group_that_never_stepped_back_is_left_as_it_is() -> None:
     assert in_a_process(forward) == "7"
 
 
-@needs_autogroups
+@pytest.mark.usefixtures("usual")
 def test_a_group_has_the_niceness_of_the_one_it_was_made_from() -> None:
     def there_and_back() -> list[int]:
         group = Group()
@@ -113,6 +124,70 @@ def test_a_group_has_the_niceness_of_the_one_it_was_made_from() -> None:
     assert in_a_process(from_a_nice_one) == "[7, 7]"
 
 
+@pytest.mark.usefixtures("usual")
+def test_a_group_that_may_not_be_put_before_others_comes_forward_as_far_as_it_may() -> None:
+    def preferred() -> None:
+        os.setsid()
+        AUTOGROUP.write_text("-5")
+        without_rights()
+
+    def there_and_back() -> int:
+        group = Group()
+        group.step_back(15, wait_s=DEADLINE_S)
+        group.come_forward()
+        return niceness_of_the_group()
+
+    said = in_a_process(lambda: in_a_process(there_and_back), preferred)
+    if said.startswith("PermissionError"):
+        pytest.skip("needs the right to put a group before others")
+    assert said == "0"
+
+
+@pytest.mark.usefixtures("usual")
+def test_a_process_that_cannot_come_forward_is_brought_and_no_other_of_its_session() -> None:
+    def behind() -> list[int]:
+        Group().step_back(15, wait_s=DEADLINE_S)
+        seen = []
+        for own in (False, True):
+            waiting, waits = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                if own:
+                    os.setsid()
+                    Group().step_back(15, wait_s=DEADLINE_S)
+                os.write(waits, b"x")
+                signal.pause()
+            try:
+                os.read(waiting, 1)
+                bring_forward(pid)
+                seen.append(niceness_of_the_group(pid))
+            finally:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        return seen
+
+    assert in_a_process(behind) == "[15, 0]"
+
+
+def test_where_there_are_no_groups_nobody_waits_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(_: float) -> None:
+        raise AssertionError("waited for what never comes")
+
+    monkeypatch.setattr(_priority, "_AUTOGROUP", str(tmp_path / "none"))
+    monkeypatch.setattr(time, "sleep", forbidden)
+
+    def there_and_back() -> str:
+        group = Group()
+        group.step_back(15, wait_s=DEADLINE_S)
+        group.come_forward()
+        bring_forward(os.getpid())
+        return "at once"
+
+    assert in_a_process(there_and_back) == "at once"
+
+
 def test_the_group_of_others_is_not_touched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +199,7 @@ def test_the_group_of_others_is_not_touched(
         raise PermissionError(1, "not here")
 
     monkeypatch.setattr(os, "setsid", refuse)
-    monkeypatch.setattr(os, "getsid", lambda _: 1)
+    monkeypatch.setattr(os, "getsid", lambda _: os.getpid() + 1)
     group = Group()
     group.step_back(15)
     group.come_forward()

@@ -203,30 +203,69 @@ def test_a_model_is_loaded_where_nobody_may_step_back() -> None:
     assert said == "True"
 
 
-@pytest.mark.skipif(
+PRIORITIES = """
+def niceness(pid):
+    said = open(f"/proc/{pid}/autogroup").read().split()
+    return int(said[-1]) if said else 0
+
+def until(wanted, pid):
+    end = time.monotonic() + 20
+    while niceness(pid) != wanted and time.monotonic() < end:
+        time.sleep(0.01)
+    return niceness(pid) == wanted
+"""
+needs_autogroups = pytest.mark.skipif(
     not Path("/proc/self/autogroup").exists(), reason="this kernel has no autogroups"
 )
-def test_a_model_that_was_loaded_gently_serves_as_others_do() -> None:
+
+
+@needs_autogroups
+def test_a_model_that_was_loaded_gently_serves_as_others_do_and_so_does_its_process_wait() -> None:
     said = in_its_own_process(
-        """
-        import time
-        def niceness(model):
-            return int(open(f"/proc/{model.host.pid}/autogroup").read().split()[-1])
-        nursery = Nursery.start(FEEDS, FETCHES, Device())
-        seen = []
-        with opened(os.environ["MODEL"]) as files:
-            for _ in range(3):
-                model = nursery.load(files, Device(), gently=True)
-                seen.append(niceness(model))
-                nursery.retire(model)
-                end = time.monotonic() + 20
-                while not niceness(model) and time.monotonic() < end:
-                    time.sleep(0.01)
-                seen.append(niceness(model))
-        print(*seen)
-        """
+        PRIORITIES
+        + """
+usual = max(0, niceness("self"))
+_hosting._DROP_WAITS_S = 20
+class Watched(Core):
+    def close(self):
+        assert niceness("self") == 15, "a model is dropped before others' requests"
+        super().close()
+_hosting.Core = Watched
+nursery = Nursery.start(FEEDS, FETCHES, Device())
+with opened(os.environ["MODEL"]) as files:
+    for _ in range(3):
+        model = nursery.load(files, Device(), gently=True)
+        print(niceness(model.host.pid) == usual, end=" ")
+        nursery.retire(model)
+        print(until(usual, model.host.pid), model.host.loads, end=" ")
+"""
     )
-    assert said == "0 15 0 15 0 15"
+    assert said == "True True 1 True True 2 True True 3"
+
+
+@needs_autogroups
+def test_a_load_that_others_leave_no_time_for_is_brought_forward() -> None:
+    said = in_its_own_process(
+        PRIORITIES
+        + """
+_nursery.GENTLE_S = _process.GENTLE_S = 0.3
+usual = max(0, niceness("self"))
+def left_behind(files):
+    assert niceness("self") == 15, "did not step back"
+    assert until(0, "self"), "was left behind"
+    return check(files)
+_hosting.check = left_behind
+_hosting._Held._step_back = lambda self, wait_s=0.0: self._group.step_back(15, wait_s=20)
+nursery = Nursery.start(FEEDS, FETCHES, Device())
+with opened(os.environ["MODEL"]) as files:
+    # In a process that was made for it, and in the same when it has given its model up.
+    for _ in range(2):
+        model = nursery.load(files, Device(), gently=True)
+        print(model.host.loads, end=" ")
+        nursery.retire(model)
+"""
+    )
+    assert said == "1 2"
 
 
 def test_a_load_that_hangs_in_the_spare_process_is_not_tried_in_another() -> None:
@@ -280,3 +319,43 @@ def test_a_process_that_has_had_many_models_is_replaced_by_a_new_one() -> None:
     )
     # Two take turns until each has had three.
     assert said == "0 1 0 1 0 1 2 3 2 3"
+
+
+def test_a_load_that_hangs_ends_with_the_process_that_would_end_it() -> None:
+    said = in_its_own_process(
+        """
+        import ctypes
+        hanging, hangs = os.pipe()
+        def hang(files):
+            os.write(hangs, b"x")
+            # With the interpreter's lock, as Paddle holds it.
+            ctypes.PyDLL(None).sleep(600)
+        _hosting.check = hang
+        # Who lost his parent is this process's from then on.
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+        nursery = Nursery.start(FEEDS, FETCHES, Device())
+        def load():
+            try:
+                with opened(os.environ["MODEL"]) as files:
+                    nursery.load(files, Device(), gently=True)
+            except BadModel as error:
+                print(error)
+        loading = threading.Thread(target=load)
+        loading.start()
+        os.read(hanging, 1)
+        (model,) = [one for one in guard.descendants(os.getpid()) if one != nursery.pid]
+        os.kill(nursery.pid, signal.SIGKILL)
+        loading.join(20)
+        end = time.monotonic() + 20
+        while not os.waitpid(-1, os.WNOHANG)[0] == model and time.monotonic() < end:
+            time.sleep(0.01)
+        left = model in guard.descendants(os.getpid())
+        if left:
+            os.kill(model, signal.SIGKILL)
+        print(left)
+        """
+    )
+    assert said.splitlines() == [
+        "the model could not be loaded: the process for it is gone",
+        "False",
+    ]
