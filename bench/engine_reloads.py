@@ -170,9 +170,6 @@ def measure(binary: Path, reloads: int) -> int:
         start = time.monotonic()
         for number in range(1, reloads + 1):
             launched.reload(models[number % 2], deadline_s=30)
-            # A log of a thousand reloads is long to read again and again.
-            if number % 20 == 0:
-                os.truncate(launched.log_file(), 0)
             if number % steps == 0:
                 now = settled(pid)
                 seen.append(now)

@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -215,19 +215,6 @@ def reloading(
         raise Failed(f"{count[0]} reloads, and at least {at_least} were to be measured under")
 
 
-def prefer(pid: int) -> None:
-    """Lets a process' session go before others on a busy machine (sched(7), autogroups).
-
-    Raises ``BadInput`` without the right to.
-    """
-    try:
-        Path(f"/proc/{pid}/autogroup").write_text("-19")
-    except OSError as error:
-        raise BadInput(
-            f"--priority needs root and a kernel with autogroups ({error.strerror}); leave it out"
-        ) from None
-
-
 def table(rows: list[tuple[Row, list[Figures]]], calibration: float) -> str:
     """The text that is printed at the end."""
     head = (
@@ -275,11 +262,6 @@ def measure(options: argparse.Namespace) -> int:
             "the bench starts; leave --port and --no_reloads out"
         )
     results: list[tuple[Row, list[Figures]]] = [(row, []) for row in chosen]
-    if options.priority:
-        # A session of its own, so that the shell it was started from keeps its priority.
-        with suppress(PermissionError):
-            os.setsid()
-        prefer(os.getpid())
     calibration = calibrate(models / "uci", 0.5 if options.short else 2.0)
     configuration = models / "uci_client" / "serving_client_conf.prototxt"
     server: Optional[likeness_server.Launched] = None
@@ -288,8 +270,6 @@ def measure(options: argparse.Namespace) -> int:
         print(f"binary: {binary}")
         server = likeness_server.Launched(binary, models / "uci", tick_s=1, threads=10)
         server.start()
-        if options.priority:
-            prefer(server.pid)
     port = options.port if server is None else server.port
     # Somebody else's server may have any model.
     prices = () if server is None else (PRICE,)
@@ -353,9 +333,6 @@ def main() -> int:
     options.add_argument("--rounds", type=int, default=3, help="rounds, medians are shown (3)")
     options.add_argument("--only", help="rows whose name contains this")
     options.add_argument("--no_reloads", action="store_true", help="leave the reloads out")
-    options.add_argument(
-        "--priority", action="store_true", help="client and server go before others (root)"
-    )
     options.add_argument("--short", action="store_true", help="one round of one second a row")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

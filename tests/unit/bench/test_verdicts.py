@@ -16,6 +16,7 @@ from bench.likeness.__main__ import judge
 from bench.likeness.check_log import lines_exactly
 from bench.likeness.checks import Check, Differs, Missing
 from bench.likeness.steady_clients import Asked, Period, steps_back
+from harness import waits
 from harness.errors import BadInput, Failed
 
 FIRST = Resources(100_000, 50, 20, 4)
@@ -122,8 +123,9 @@ def _empty_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def under(server: Any, at_least: int, size: int) -> int:
     """Waits inside the block until ``size`` models were installed."""
     with reloading(server, 0.001, at_least) as count:
-        while server._count.stat().st_size < size:
-            os.sched_yield()
+        waits.wait_for(
+            lambda: server._count.stat().st_size >= size, f"{size} models to be installed", 20
+        )
     return count[0]
 
 
@@ -163,9 +165,12 @@ def test_reloads_are_counted_once_whatever_becomes_of_the_log(tmp_path: Path) ->
     assert seen == [2, 2, 4, 1]
 
 
-def test_rows_under_reloads_need_a_server_of_the_benchs_own() -> None:
+@pytest.mark.parametrize(("port", "no_reloads"), [(1, False), (None, True)])
+def test_rows_under_reloads_need_a_server_of_the_benchs_own(
+    port: Optional[int], no_reloads: bool
+) -> None:
     options = argparse.Namespace(
-        only="reloads, 4", port=1, no_reloads=False, short=True, seconds=1.0, rounds=1
+        only="reloads, 4", port=port, no_reloads=no_reloads, short=True, seconds=1.0, rounds=1
     )
     with pytest.raises(BadInput, match="leave --port and --no_reloads out"):
         measure(options)
