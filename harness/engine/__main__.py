@@ -20,6 +20,7 @@ from . import _gflags
 _FAILED = 255
 # Ours, for what the real binary could serve and this one cannot.
 _REFUSED = 2
+_MOST_RUN_S = 86_400
 _STRICT = ("--strict-compat", "-strict-compat")
 
 
@@ -32,6 +33,24 @@ def _take_all_descriptors() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _longest_run_s() -> Optional[int]:
+    """None for the default. Raises ``ValueError``, with a sentence for people."""
+    said = os.environ.get("ENGINE_LONGEST_RUN_S")
+    if not said:
+        return None
+    if (
+        not said.isascii()
+        or not said.isdigit()
+        or len(said) > 9
+        or not 1 <= int(said) <= _MOST_RUN_S
+    ):
+        raise ValueError(
+            f"ENGINE_LONGEST_RUN_S is {said}; it has to be a number of whole seconds, "
+            f"1 to {_MOST_RUN_S}"
+        )
+    return int(said)
 
 
 def main(words: Optional[Sequence[str]] = None) -> int:
@@ -57,6 +76,11 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     from . import _messages, _prototxt
 
     try:
+        longest_run_s = _longest_run_s()
+    except ValueError as error:
+        print(f"embedded-serving: {error}", file=sys.stderr)
+        return _REFUSED
+    try:
         serving = _prototxt.read(flags)
     except (_prototxt.Refused, _messages.MessagesMissing) as error:
         print(f"embedded-serving: {error}", file=sys.stderr)
@@ -78,7 +102,14 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     try:
         # An empty one as well: asyncio would take it for every address.
         host = os.environ.get("ENGINE_HOST") or "127.0.0.1"
-        engine = _engine.Engine(flags, serving, log, host=host, strict=strict)
+        engine = _engine.Engine(
+            flags,
+            serving,
+            log,
+            host=host,
+            strict=strict,
+            longest_run_s=longest_run_s,
+        )
         _engine.run(engine)
     except _prototxt.Refused as error:
         print(f"embedded-serving: {error}", file=sys.stderr)

@@ -57,11 +57,19 @@ class Engine:
     """Everything that one run of the engine holds.
 
     ``host`` is the address to bind. With ``strict`` the process dies where the real server does.
+    A model that does not answer for ``longest_run_s`` is loaded anew.
     Raises ``CannotServe``, and ``Refused`` for what only this engine cannot serve.
     """
 
     def __init__(
-        self, flags: Flags, serving: Serving, log: Log, *, host: str, strict: bool = False
+        self,
+        flags: Flags,
+        serving: Serving,
+        log: Log,
+        *,
+        host: str,
+        strict: bool = False,
+        longest_run_s: Optional[int] = None,
     ) -> None:
         self.flags = flags
         self.serving = serving
@@ -87,7 +95,11 @@ class Engine:
                 "the CPU; install the GPU packages, or leave --gpu_ids out"
             )
         self.strict = strict
-        nursery = None if strict else Nursery.start(serving.feeds, serving.fetches, device)
+        nursery = (
+            None
+            if strict
+            else Nursery.start(serving.feeds, serving.fetches, device, longest_run_s=longest_run_s)
+        )
         self._loader = Loader(serving, device, log, self._threads, nursery)
         self._model: Model = self._first_model()
         # Whether the process in which it ran is gone, so that nobody is served.

@@ -48,6 +48,7 @@ from ._prototxt import Variable
 _LONGEST_ANSWER = 128 * 1024
 # Paddle keeps 5 to 10 KB of each predictor that was (bench.engine_reloads); a new process has none.
 _MOST_LOADS = 50
+_LONGEST_RUN_S = 60
 _NOT_LOADED = "the model could not be loaded"
 
 
@@ -61,21 +62,32 @@ class Nursery:
         feeds: Sequence[Variable],
         fetches: Sequence[Variable],
         device: Device,
+        *,
+        longest_run_s: int,
     ) -> None:
         self._socket = ours
         self.pid = pid
         self._feeds = feeds
         self._fetches = fetches
         self._device = device
+        self._longest_run_s = longest_run_s
         self._gone = False
         # A process that holds no model now.
         self._spare: Optional[Host] = None
 
     @classmethod
     def start(
-        cls, feeds: Sequence[Variable], fetches: Sequence[Variable], device: Device
+        cls,
+        feeds: Sequence[Variable],
+        fetches: Sequence[Variable],
+        device: Device,
+        *,
+        longest_run_s: Optional[int] = None,
     ) -> Nursery:
-        """Forks it. Has to be called before the engine starts a thread."""
+        """Forks it. Has to be called before the engine starts a thread.
+
+        ``longest_run_s`` (60) is for every ``ModelProcess`` that comes out of it.
+        """
         library()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         engine = os.getpid()
@@ -84,7 +96,7 @@ class Nursery:
             ours.close()
             _live(theirs, engine, feeds, fetches, device)
         theirs.close()
-        return cls(ours, pid, feeds, fetches, device)
+        return cls(ours, pid, feeds, fetches, device, longest_run_s=longest_run_s or _LONGEST_RUN_S)
 
     def _start_again(self) -> None:
         """Puts a new process in the place of one that is gone. Raises ``OSError``."""
@@ -120,6 +132,7 @@ class Nursery:
             self._feeds,
             self._fetches,
             together=answer.together,
+            longest_run_s=self._longest_run_s,
         )
 
     def retire(self, model: ModelProcess) -> None:

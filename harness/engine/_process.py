@@ -120,6 +120,14 @@ class Channel:
             raise Gone
         return message, files
 
+    def give_up_after(self, seconds: int) -> None:
+        """From now on ``receive`` raises ``BlockingIOError`` after so long a silence.
+
+        By the kernel, because a timeout of Python's own is one more system call for each message.
+        """
+        timeval = struct.pack("@ll", seconds, 0)
+        self._end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+
     @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:
         """Within it, ``socket.timeout`` (an ``OSError``) is raised after so long a silence."""
@@ -180,7 +188,7 @@ class Host:
         try:
             self._receive(_EMPTY_S)
         except socket.timeout:
-            self._kill()
+            self.kill()
             raise Gone from None
         try:
             with self.channel.patience(LOAD_S):
@@ -188,7 +196,7 @@ class Host:
             answer: bytes = self._receive(LOAD_S)
             return answer
         except socket.timeout:
-            self._kill()
+            self.kill()
             raise Hangs from None
 
     def _receive(self, seconds: float) -> Any:
@@ -200,7 +208,7 @@ class Host:
         with self.channel.patience(seconds):
             return self.channel.receive()
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
@@ -212,7 +220,8 @@ class Host:
 class ModelProcess(Model):
     """A model in the process of ``host``.
 
-    A query that finds the process gone is refused, like all after it.
+    A query that finds the process gone is refused, like all after it. The process is ended when
+    it does not answer for ``longest_run_s``: meanwhile nobody is served.
     """
 
     def __init__(
@@ -223,11 +232,14 @@ class ModelProcess(Model):
         fetches: Sequence[Variable],
         *,
         together: bool,
+        longest_run_s: int,
     ) -> None:
         super().__init__(graph, feeds, fetches, together)
         self.graph = graph
         self.host = host
         self._channel = host.channel
+        self._longest_run_s = longest_run_s
+        self._channel.give_up_after(longest_run_s)
         self._end: Optional[int] = None
 
     def feed(self, tensors: Sequence[Tensor]) -> list[Output]:
@@ -243,6 +255,12 @@ class ModelProcess(Model):
             raise inference_failed(
                 "the process in which the model ran has ended, perhaps on this request; "
                 "the model is being loaded anew"
+            ) from None
+        except BlockingIOError:
+            self.host.kill()
+            raise inference_failed(
+                f"the model did not answer within {self._longest_run_s} s and was ended; "
+                "it is being loaded anew"
             ) from None
         if not done:
             raise ServiceError(INFERENCE_FAILED, answer, real_dies=True)

@@ -101,6 +101,19 @@ def test_a_query_that_meets_a_dying_model_is_refused_with_the_reason(subject: Su
         assert ask(server) == PRICE
 
 
+def test_a_model_that_stands_still_is_ended_and_loaded_anew(subject: Subject) -> None:
+    with subject.launch(tick_s=600, env={"ENGINE_LONGEST_RUN_S": "1"}) as server:
+        assert ask(server) == PRICE
+        start = len(server.log())
+        os.kill(model_process(server), signal.SIGSTOP)
+        answer = http(server.port, JSON_BODY, headers=JSON)
+        assert answer.status == 500
+        assert b"[E-5100]" in answer.body
+        assert b"the model did not answer within 1 s and was ended" in answer.body
+        server.wait_for_log("Succ load engine, path:", start=start)
+        assert ask(server) == PRICE
+
+
 def test_a_model_that_is_gone_and_damaged_is_tried_until_it_is_there(subject: Subject) -> None:
     with subject.launch() as server:
         params = server.live / "params.pdiparams"

@@ -13,6 +13,7 @@ import pytest
 
 from bench.likeness import server
 from harness.engine import _gflags, _prototxt
+from harness.engine.__main__ import main
 from harness.ports import free_port
 
 # The launcher's own code, up to where it would start the binary, for two lists of models.
@@ -148,3 +149,15 @@ def test_a_precision_is_one_that_serving_knows(folder: Path, precision: str) -> 
     _prototxt.read(flags(folder, "workdir", f"-precision={precision}"))
     with pytest.raises(_prototxt.Refused, match="--precision fp8 is none that Paddle Serving has"):
         _prototxt.read(flags(folder, "workdir", "-precision=fp8"))
+
+
+@pytest.mark.parametrize("said", ["soon", "0", "-1", "1.5", "86401", "9" * 5000])
+def test_a_longest_run_that_is_no_number_of_seconds_is_one_sentence(
+    said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ENGINE_LONGEST_RUN_S", said)
+    assert main(["-port=1"]) == 2
+    assert capsys.readouterr().err == (
+        f"embedded-serving: ENGINE_LONGEST_RUN_S is {said}; "
+        "it has to be a number of whole seconds, 1 to 86400\n"
+    )
