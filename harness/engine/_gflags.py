@@ -1,20 +1,35 @@
 """The command line in gflags' syntax, as the launcher writes it.
 
 In go the words of the command line, out comes ``Flags`` or one of the ends that gflags knows:
-a text to print and an exit code. Nothing here reads a file or the environment.
+a text to print and an exit code. Reads the files that ``-flagfile`` names, and no others.
 
-The syntax (gflags' documentation, "How to set flags on the command line"): one or two dashes,
-``-name value`` or ``-name=value``; booleans ``-name`` and ``-noname`` or ``-name=true``; ``--``
-ends the flags; other words are left alone.
+The syntax, as gflags 2.2 reads it; the names behind the rules are functions of its gflags.cc:
+
+=================  ===============================================================================
+``-name``          one dash or two; dashes in a name may stand for underscores (FindFlagLocked)
+``-name=value``    or ``-name value``, where the next word is taken whatever it is; but a boolean
+                   takes none (ParseNewCommandLineFlags)
+``-noname``        false for a boolean, whatever follows behind ``=`` (SplitArgumentLocked)
+``--``             ends the flags; other words without a dash, and ``-``, are passed over
+numbers            decimal, or hexadecimal when they begin with 0x (FlagValue::ParseFrom)
+``-flagfile``      files with a flag a line, ``-fromenv`` flags from FLAGS_NAME; both are read
+                   where they stand (ProcessSingleOptionLocked)
+errors             one for each name, its last, sorted and printed together (ReportErrors); but
+                   a flag without its value ends the reading, and a wrong list of names or a file
+                   that cannot be read ends it at once (ParseFlagList, ReadFileIntoString)
+=================  ===============================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Union
+import fnmatch
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Optional
 
-Value = Union[bool, int, float, str]
+from ._flags import FLAGS, Value
+from ._gflags_reports import report
 
 _TRUE = ("1", "t", "true", "y", "yes")
 _FALSE = ("0", "f", "false", "n", "no")
@@ -23,57 +38,11 @@ _RANGES = {
     "int64": (-(2**63), 2**63 - 1),
     "uint64": (0, 2**64 - 1),
 }
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One flag: gflags' name of its type, the default, and one line of meaning."""
-
-    kind: str
-    default: Value
-    meaning: str
-
-
-# The launcher of 0.9.0 passes the first group. The second is what people add by hand to the same
-# binary (its own flags, and those of the libraries it is built on); they are read and checked.
-FLAGS: dict[str, Flag] = {
-    "enable_model_toolkit": Flag("bool", False, "read model_toolkit.prototxt"),
-    "inferservice_path": Flag("string", "./conf", "folder of inferservice_file"),
-    "inferservice_file": Flag("string", "service.prototxt", "port and services"),
-    "max_concurrency": Flag("int32", 0, "requests at once, 0: no limit"),
-    "num_threads": Flag("int32", 0, "worker threads"),
-    "port": Flag("int32", 8010, "read, but the port in inferservice_file counts"),
-    "precision": Flag("string", "fp32", "fp32, fp16, bf16 or int8"),
-    "use_calib": Flag("bool", False, "TensorRT calibration"),
-    "reload_interval_s": Flag("int32", 10, "seconds between two looks at the time file"),
-    "resource_path": Flag("string", "./conf", "folder of resource_file"),
-    "resource_file": Flag("string", "resource.prototxt", "where the model's files are named"),
-    "workflow_path": Flag("string", "./conf", "folder of workflow_file"),
-    "workflow_file": Flag("string", "workflow.prototxt", "the steps of a request"),
-    "bthread_concurrency": Flag("int32", 9, "threads under the workers"),
-    "max_body_size": Flag("uint64", 64 * 1024 * 1024, "bytes of one message"),
-    "enable_prometheus": Flag("bool", False, "serve metrics on prometheus_port"),
-    "prometheus_port": Flag("int32", 19393, "port of the metrics"),
-    "request_cache_size": Flag("int64", 0, "bytes of answers kept for equal requests"),
-    # by hand
-    "V": Flag("bool", False, "print the version and end"),
-    "logger_path": Flag("string", "./conf", "read, without effect"),
-    "logger_file": Flag("string", "log.conf", "read, without effect"),
-    "enable_protocol_list": Flag("string", "baidu_std nshead", "read, without effect"),
-    "enable_cube": Flag("bool", False, "read, without effect"),
-    "idle_timeout_s": Flag("int32", 16, "connections on which nothing moves are closed"),
-    "el_log_level": Flag("int32", 16, "read, without effect"),
-    "g_max_concurrency": Flag("int32", 0, "read, without effect"),
-    "log_dir": Flag("string", "", "folder of the log files, ./log when empty"),
-    "logtostderr": Flag("bool", False, "log to standard error instead of files"),
-    "alsologtostderr": Flag("bool", False, "log to standard error as well"),
-    "stderrthreshold": Flag("int32", 2, "severity that is copied to standard error"),
-    "minloglevel": Flag("int32", 0, "lowest severity that is logged"),
-    "max_log_size": Flag("int32", 1800, "read, without effect"),
-    "logbufsecs": Flag("int32", 0, "read, without effect: every line is flushed"),
-    "v": Flag("int32", 0, "read, without effect"),
-    "vmodule": Flag("string", "", "read, without effect"),
-}
+# What strtoll takes to its end, without the digits that no range has: base 10, or 16 when 0x are
+# the first two characters.
+_DECIMAL = re.compile(r"[ \t\n\v\f\r]*([+-]?)0*([0-9]{1,20})")
+_HEXADECIMAL = re.compile(r"0[xX]0*([0-9a-fA-F]{1,16})")
+_BLANKS = " \t\n\v\f\r"
 
 
 class CommandLineEnd(Exception):
@@ -90,11 +59,10 @@ class CommandLineEnd(Exception):
 
 
 class Flags:
-    """The values of all flags; ``given`` names those that stood on the command line."""
+    """The values of all flags."""
 
-    def __init__(self, values: dict[str, Value], given: frozenset[str]) -> None:
+    def __init__(self, values: Mapping[str, Value]) -> None:
         self._values = values
-        self.given = given
 
     def text(self, name: str) -> str:
         return str(self._values[name])
@@ -112,102 +80,219 @@ class Flags:
         return [(name, self._values[name], FLAGS[name].default) for name in sorted(self._values)]
 
 
-def parse(words: Sequence[str], program: str = "serving") -> Flags:
+def parse(
+    words: Sequence[str], program: str = "serving", environ: Optional[Mapping[str, str]] = None
+) -> Flags:
     """Reads the words after the program's name.
 
-    Raises ``CommandLineEnd`` for ``-V``, ``-version``, ``-help``, and for an unknown flag or a bad
-    value, with gflags' texts and exit codes (all bad flags are named, as gflags does).
+    ``environ`` is where ``-fromenv`` looks, without it the process's. Raises ``CommandLineEnd`` for
+    ``-V``, ``-version`` and the kinds of ``-help``, and for all that is wrong, with gflags' texts
+    and exit codes. A report comes before the errors. (ParseCommandLineFlagsInternal)
     """
-    values: dict[str, Value] = {name: flag.default for name, flag in FLAGS.items()}
-    given: set[str] = set()
-    errors: list[str] = []
-    undefined: list[str] = []
-    forgiven: set[str] = set()
-    at = 0
-    while at < len(words):
-        word = words[at]
-        at += 1
-        if word == "--":
-            break
-        if not word.startswith("-") or word == "-":
-            continue
-        body = word[2:] if word.startswith("--") else word[1:]
-        name, equals, text = body.partition("=")
-        if name in ("help", "helpfull", "helpshort"):
-            raise CommandLineEnd(1, stdout=_help(program))
-        if name == "version":
-            raise CommandLineEnd(0, stdout=f"{program}\n")
-        if name == "undefok":
-            if not equals and at < len(words):
-                text = words[at]
-                at += 1
-            forgiven.update(text.split(","))
-            continue
-        flag = FLAGS.get(name)
-        negated = False
-        if flag is None and name.startswith("no") and name[2:] in FLAGS:
-            name, flag, negated = name[2:], FLAGS[name[2:]], True
-            if flag.kind != "bool":
-                errors.append(
-                    f"ERROR: boolean value ({body}) specified for {flag.kind} "
-                    f"command line flag '{name}'"
-                )
-                continue
-        if flag is None:
-            undefined.append(name)
-            continue
-        if flag.kind == "bool" and not equals:
-            values[name] = not negated
-            given.add(name)
-            continue
-        if not equals:
-            if at >= len(words):
-                errors.append(
-                    f"ERROR: flag '{word}' is missing its argument; "
-                    f"flag description: {flag.meaning}"
-                )
-                continue
-            text = words[at]
-            at += 1
-        value = _value(flag.kind, text)
-        if value is None:
-            errors.append(f"ERROR: illegal value '{text}' specified for {flag.kind} flag '{name}'")
-            continue
-        values[name] = (not value) if negated else value
-        given.add(name)
-    errors += [
-        f"ERROR: unknown command line flag '{name}'" for name in undefined if name not in forgiven
-    ]
+    parser = _Parser(program, os.environ if environ is None else environ)
+    try:
+        parser.read_words(words)
+    except RecursionError:
+        # Where gflags runs out of its stack.
+        text = "embedded-serving: -flagfile, -fromenv or -tryfromenv name themselves\n"
+        raise CommandLineEnd(1, stderr=text) from None
+    asked = report(parser.values, parser.given, program)
+    if asked is not None:
+        raise CommandLineEnd(asked.exit_code, stdout=asked.stdout, stderr=asked.stderr)
+    errors = parser.errors_left()
     if errors:
-        raise CommandLineEnd(1, stderr="".join(f"{line}\n" for line in errors))
-    if values["V"]:
+        raise CommandLineEnd(1, stderr=errors)
+    if parser.values["V"]:
         raise CommandLineEnd(0, stdout="undefined\n")
-    return Flags(values, frozenset(given))
+    return Flags(parser.values)
 
 
-def _value(kind: str, text: str) -> Union[Value, None]:
+class _Parser:
+    """The values so far, and what was wrong on the way. (CommandLineFlagParser)"""
+
+    def __init__(self, program: str, environ: Mapping[str, str]) -> None:
+        self.values: dict[str, Value] = {name: flag.default for name, flag in FLAGS.items()}
+        self.given: set[str] = set()
+        self._program = program
+        self._environ = environ
+        self._errors: dict[str, str] = {}
+        self._undefined: set[str] = set()
+
+    def read_words(self, words: Sequence[str]) -> None:
+        """(ParseNewCommandLineFlags)"""
+        rest = iter(words)
+        for word in rest:
+            if not word.startswith("-") or word == "-":
+                continue
+            body = word[2:] if word.startswith("--") else word[1:]
+            if not body:
+                break
+            key, name, value, error = _split(body)
+            if name is None:
+                self._errors[key] = error
+                self._undefined.add(key)
+                continue
+            if value is None:
+                value = next(rest, None)
+            if value is None:
+                self._errors[key] = (
+                    f"ERROR: flag '{word}' is missing its argument; "
+                    f"flag description: {FLAGS[name].meaning}\n"
+                )
+                break
+            self._set(name, value)
+
+    def errors_left(self) -> str:
+        """All errors but those of unknown names that ``-undefok`` forgives. (ReportErrors)"""
+        for name in _names(str(self.values["undefok"])):
+            for key in (name, f"no{name}"):
+                if key in self._undefined:
+                    self._errors.pop(key, None)
+                    break
+        return "".join(self._errors[key] for key in sorted(self._errors))
+
+    def _set(self, name: str, text: str) -> None:
+        """(ProcessSingleOptionLocked)"""
+        kind = FLAGS[name].kind
+        value = _value(kind, text)
+        if value is None:
+            self._errors[name] = (
+                f"ERROR: illegal value '{text}' specified for {kind} flag '{name}'\n"
+            )
+            return
+        self.values[name] = value
+        self.given.add(name)
+        if name == "flagfile":
+            for file in _names(text):
+                self._read_lines(_content(file))
+        elif name in ("fromenv", "tryfromenv"):
+            self._read_environment(text, required=name == "fromenv")
+
+    def _read_lines(self, text: str) -> None:
+        """A flagfile's flags; what is no flag or lacks its value is passed over.
+
+        Lines without a dash are patterns of program names, and the flags behind them are for those.
+        (ProcessOptionsFromStringLocked)
+        """
+        for_us = True
+        among_patterns = False
+        for line in _lines(text):
+            if not line or line.startswith("#"):
+                continue
+            if line.startswith("-"):
+                among_patterns = False
+                if for_us:
+                    _, name, value, _ = _split(line[2:] if line.startswith("--") else line[1:])
+                    if name is not None and value is not None:
+                        self._set(name, value)
+                continue
+            matches = any(fnmatch.fnmatchcase(self._program, one) for one in line.split(" "))
+            for_us = matches or (among_patterns and for_us)
+            among_patterns = True
+
+    def _read_environment(self, listed: str, *, required: bool) -> None:
+        """(ProcessFromenvLocked)"""
+        for key in _names(listed):
+            name = _found(key)
+            text = self._environ.get(f"FLAGS_{key}")
+            if name is None:
+                self._errors[key] = (
+                    f"ERROR: unknown command line flag '{key}' (via --fromenv or --tryfromenv)\n"
+                )
+                self._undefined.add(key)
+            elif text is None:
+                if required:
+                    self._errors[key] = f"ERROR: FLAGS_{key} not found in environment\n"
+            elif text in ("fromenv", "tryfromenv"):
+                self._errors[key] = f"ERROR: infinite recursion on environment flag '{text}'\n"
+            else:
+                self._set(name, text)
+
+
+def _found(key: str) -> Optional[str]:
+    """The name of the flag that is written ``key``. (FindFlagLocked)"""
+    return next((name for name in (key, key.replace("-", "_")) if name in FLAGS), None)
+
+
+def _split(body: str) -> tuple[str, Optional[str], Optional[str], str]:
+    """A word without its dashes, as its key, the flag, the value if there is one, or the error.
+
+    (SplitArgumentLocked)
+    """
+    key, equals, text = body.partition("=")
+    value = text if equals else None
+    name = _found(key)
+    if name is None:
+        name = _found(key[2:]) if key.startswith("no") else None
+        if name is None:
+            return key, None, None, f"ERROR: unknown command line flag '{key}'\n"
+        kind = FLAGS[name].kind
+        if kind != "bool":
+            error = f"ERROR: boolean value ({key}) specified for {kind} command line flag\n"
+            return key, None, None, error
+        value = "0"
+    elif value is None and FLAGS[name].kind == "bool":
+        value = "1"
+    return key, name, value, ""
+
+
+def _value(kind: str, text: str) -> Optional[Value]:
+    """``None`` for what is no value of that kind. (FlagValue::ParseFrom)
+
+    Two slips of gflags are not followed: a uint64 of blanks alone is 0 to it, and one with a tab
+    before its minus is counted down from 2**64.
+    """
     if kind == "string":
         return text
     if kind == "bool":
         lowered = text.lower()
         return True if lowered in _TRUE else False if lowered in _FALSE else None
-    # strtoll's grammar: blanks before, a sign, 0x for hexadecimal; nothing behind, no underscores.
-    digits = text.lstrip(" \t\n")
-    bare = digits.lstrip("+-") if len(digits) - len(digits.lstrip("+-")) <= 1 else ""
-    base = 16 if bare.lower().startswith("0x") else 10
-    if not bare or not bare.isascii() or not bare.isalnum():
-        return None
-    try:
-        number = int(digits, base)
-    except ValueError:
+    hexadecimal = _HEXADECIMAL.fullmatch(text)
+    decimal = _DECIMAL.fullmatch(text)
+    if hexadecimal:
+        number = int(hexadecimal[1], 16)
+    elif decimal and not (kind == "uint64" and decimal[1] == "-"):
+        number = int(decimal[1] + decimal[2])
+    else:
         return None
     lowest, highest = _RANGES[kind]
     return number if lowest <= number <= highest else None
 
 
-def _help(program: str) -> str:
-    lines = [f"{program}: Warning: SetUsageMessage() never called", ""]
-    for name, flag in sorted(FLAGS.items()):
-        default = f'"{flag.default}"' if flag.kind == "string" else str(flag.default).lower()
-        lines.append(f"    -{name} ({flag.meaning}) type: {flag.kind} default: {default}")
-    return "\n".join(lines) + "\n"
+def _names(listed: str) -> list[str]:
+    """The entries of a comma-separated list; one comma at the end is none. (ParseFlagList)"""
+    names = []
+    while listed:
+        name, _, rest = listed.partition(",")
+        if not name:
+            raise CommandLineEnd(1, stderr="ERROR: empty flaglist entry\n")
+        if name.startswith("-"):
+            raise CommandLineEnd(1, stderr=f"ERROR: flag \"{listed}\" begins with '-'\n")
+        names.append(name)
+        listed = rest
+    return names
+
+
+def _content(file: str) -> str:
+    """(ReadFileIntoString; a folder is an empty file to it)"""
+    try:
+        with open(file, "rb") as opened:
+            # As far as a C string goes.
+            return os.fsdecode(opened.read()).partition("\0")[0]
+    except IsADirectoryError:
+        return ""
+    except OSError as error:
+        raise CommandLineEnd(1, stderr=f"{file}: {error.strerror}\n") from None
+
+
+def _lines(text: str) -> Iterator[str]:
+    """A flagfile's lines without the blanks before them.
+
+    They end with \\r as long as one follows, as gflags reads the files of Windows.
+    """
+    rest: Optional[str] = text
+    while rest is not None:
+        rest = rest.lstrip(_BLANKS)
+        line, end, after = rest.partition("\r" if "\r" in rest else "\n")
+        yield line
+        rest = after if end else None
