@@ -61,8 +61,10 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     try:
         flags = _gflags.parse(words)
     except _gflags.CommandLineEnd as end:
-        sys.stdout.write(end.stdout)
-        sys.stderr.write(end.stderr)
+        # As bytes: words of the command line need not be text.
+        for stream, text in ((sys.stdout, end.stdout), (sys.stderr, end.stderr)):
+            stream.buffer.write(os.fsencode(text))
+            stream.flush()
         return end.exit_code
     # As the real one: a SIGINT before the service is up ends it, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -358,6 +358,16 @@ def test_every_flag_has_a_file_and_a_meaning() -> None:
         assert flag.meaning
 
 
+def test_bytes_that_are_no_text_are_printed_as_they_came(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    assert main(["-\udcff"]) == 1
+    assert main(["-help", "-log_dir=\udcff"]) == 1
+    out, err = capfdbinary.readouterr()
+    assert b'currently: "\xff"\n' in out
+    assert err == b"ERROR: unknown command line flag '\xff'\n"
+
+
 def test_a_missing_configuration_is_one_sentence_with_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
