@@ -14,6 +14,11 @@ RESOURCE_EXHAUSTED = 8
 UNIMPLEMENTED = 12
 INTERNAL = 13
 
+# Clients take 8 kB of headers in all (grpcio, grpc-java); of this is only the message, encoded.
+_LONGEST_MESSAGE = 4096
+_LONGEST_CONTENT_TYPE = 256
+_CUT = "..."
+
 _WINDOWS = {"gzip": 31, "deflate": 15}
 
 
@@ -49,8 +54,29 @@ def wrap(message: bytes, *, compressed: bool = False) -> bytes:
     return (b"\x01" if compressed else b"\x00") + len(message).to_bytes(4, "big") + message
 
 
-def percent_encoded(text: str) -> str:
-    """A text as ``grpc-message`` carries it."""
+def content_type(asked: str) -> str:
+    """The answer's, to a request with that one: the same, unless a client made it very long."""
+    return asked if len(asked) <= _LONGEST_CONTENT_TYPE else "application/grpc"
+
+
+def status_message(text: str) -> str:
+    """A text as ``grpc-message`` carries it, cut between two characters when it is too long."""
+    # Behind so many characters nothing fits any more.
+    encoded = _percent_encoded(text[: _LONGEST_MESSAGE + 1])
+    if len(encoded) <= _LONGEST_MESSAGE:
+        return encoded
+    room = _LONGEST_MESSAGE - len(_CUT)
+    kept = []
+    for character in text:
+        part = _percent_encoded(character)
+        room -= len(part)
+        if room < 0:
+            break
+        kept.append(part)
+    return "".join(kept) + _CUT
+
+
+def _percent_encoded(text: str) -> str:
     return "".join(
         chr(byte) if 0x20 <= byte <= 0x7E and byte != 0x25 else f"%{byte:02X}"
         for byte in text.encode()

@@ -79,8 +79,8 @@ class Answers:
             return
         block = frames.header_block(tuple(headers))
         last = not data and trailers is None
-        flags = frames.END_HEADERS | (frames.END_STREAM if last else 0)
-        self._out.append(frames.frame(frames.HEADERS, flags, number, block))
+        flags = frames.END_STREAM if last else 0
+        self._out.append(frames.header_frames(number, flags, block, self.largest_frame))
         if last:
             del self._streams[number]
             return
@@ -138,6 +138,8 @@ class Answers:
                 del self._streams[number]
                 return
         if stream.trailers is not None:
-            flags = frames.END_HEADERS | frames.END_STREAM
-            self._out.append(frames.frame(frames.HEADERS, flags, number, stream.trailers))
+            block = stream.trailers
+            self._out.append(
+                frames.header_frames(number, frames.END_STREAM, block, self.largest_frame)
+            )
             del self._streams[number]

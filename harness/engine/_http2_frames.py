@@ -92,6 +92,20 @@ def goaway(last_stream: int, code: int) -> bytes:
     return frame(GOAWAY, 0, 0, _WORD.pack(last_stream) + _WORD.pack(code))
 
 
+def header_frames(stream: int, flags: int, block: bytes, largest: int) -> bytes:
+    """A header block in as many frames as ``largest``, the peer's frame size, makes of it.
+
+    They are one piece, because nothing may come between them (RFC 9113, 6.10).
+    """
+    if len(block) <= largest:
+        return frame(HEADERS, flags | END_HEADERS, stream, block)
+    parts = [frame(HEADERS, flags, stream, block[:largest])]
+    for at in range(largest, len(block), largest):
+        last = END_HEADERS if at + largest >= len(block) else 0
+        parts.append(frame(CONTINUATION, last, stream, block[at : at + largest]))
+    return b"".join(parts)
+
+
 def header_block(headers: tuple[tuple[str, str], ...]) -> bytes:
     """A header block that leaves the peer's table as it is."""
     if sum(len(name) + len(value) for name, value in headers) <= _LONGEST_KEPT:

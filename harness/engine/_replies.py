@@ -131,7 +131,10 @@ class Http2Reply:
     def succeed(self, answer: Answer) -> None:
         request = self._request
         if request.is_grpc:
-            headers = [(":status", "200"), ("content-type", request.content_type)]
+            headers = [
+                (":status", "200"),
+                ("content-type", _grpc.content_type(request.content_type)),
+            ]
             message = self._connection.protobuf.encode(answer)
             # brpc packs these without asking whether the client can unpack them.
             packed = request.takes_grpc_gzip and len(message) >= _GZIP_FROM
@@ -164,9 +167,9 @@ class Http2Reply:
                 request.stream,
                 [
                     (":status", "200"),
-                    ("content-type", request.content_type),
+                    ("content-type", _grpc.content_type(request.content_type)),
                     ("grpc-status", str(_GRPC_STATUS.get(error.code, _grpc.INTERNAL))),
-                    ("grpc-message", _grpc.percent_encoded(text)),
+                    ("grpc-message", _grpc.status_message(text)),
                 ],
                 b"",
             )
