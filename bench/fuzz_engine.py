@@ -44,6 +44,7 @@ from harness.engine import (
     _stream,
 )
 from harness.engine import _http2_frames as frames
+from harness.engine._http2_requests import H2Request
 from harness.engine._query import ServiceError, Unparsable
 
 LIMIT = 4096
@@ -185,7 +186,7 @@ def check_stream(data: bytes, cuts: list[int]) -> None:
                 pass
 
 
-def http2_requests(data: bytes, cuts: list[int]) -> list[_http2.H2Request]:
+def http2_requests(data: bytes, cuts: list[int]) -> list[H2Request]:
     """What an HTTP/2 session makes of the bytes; every request is answered."""
     session = _http2.Http2Session(LIMIT)
     found = []

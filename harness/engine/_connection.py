@@ -19,7 +19,8 @@ from ._batcher import Batcher, Call, Reply, as_service_error
 from ._codec_protobuf import ProtobufCodec
 from ._glog import Log
 from ._http1 import HttpRequest
-from ._http2 import H2Request, Http2Session
+from ._http2 import Http2Session
+from ._http2_requests import H2Request
 from ._query import ELIMIT, EREQUEST, Query, ServiceError, Unparsable
 from ._replies import BaiduReply, Http2Reply, HttpReply, is_protobuf
 from ._stream import Http2Start, Message, MessageReader, Unanswerable
@@ -126,12 +127,7 @@ class Connection(asyncio.Protocol):
             messages = self._reader.receive(data)
         except Unanswerable as error:
             if error.too_big:
-                self._host.log.error_line(
-                    "input_messenger.cpp:117",
-                    f"A message from {self.remote}(protocol={error.protocol}) is bigger than "
-                    f"{self._host.limit} bytes, the connection will be closed. "
-                    "Set max_body_size to allow bigger messages",
-                )
+                self._too_big("A message", error.protocol, "connection will be closed")
             messages = error.messages
             self._ending = True
         for message in messages:
@@ -149,6 +145,13 @@ class Connection(asyncio.Protocol):
         if self._ending:
             # Behind the batcher's turn, so that what came whole has its answers.
             asyncio.get_running_loop().call_soon(self._end)
+
+    def _too_big(self, what: str, protocol: str, then: str) -> None:
+        self._host.log.error_line(
+            "input_messenger.cpp:117",
+            f"{what} from {self.remote}(protocol={protocol}) is bigger than {self._host.limit} "
+            f"bytes, the {then}. Set max_body_size to allow bigger messages",
+        )
 
     def _end(self) -> None:
         if self._http2 is not None:
@@ -279,6 +282,10 @@ class Connection(asyncio.Protocol):
             requests = error.requests
             self._ending = True
             self._farewell = error.farewell
+        if session.over_limit:
+            for what in session.over_limit:
+                self._too_big(what, "h2", "stream will be reset")
+            session.over_limit.clear()
         for request in requests:
             if session.full:
                 session.refuse(request.stream)

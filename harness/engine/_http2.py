@@ -6,6 +6,7 @@ What a client's stream goes through:
 state       on                          to         what is done
 (none)      HEADERS                     OPEN       a new stream, above all before it
 (none)      HEADERS with END_STREAM     ASKED      the request is whole
+(none)      HEADERS of a body too big   (none)     reset; the body is dropped as it comes
 OPEN        DATA                        OPEN       joins the body, within the window and the limit
 OPEN        DATA with END_STREAM        ASKED      the request is whole
 OPEN        HEADERS with END_STREAM     ASKED      trailers, read and dropped
@@ -14,17 +15,19 @@ any         RST_STREAM                  (none)     request and answer are droppe
 
 A frame that fits no row breaks the stream (RST_STREAM) or the connection (``Broken``), as the RFC
 says; what was asked before is answered all the same, and then comes the GOAWAY. The limit on
-bodies holds for all streams of a connection together.
+bodies holds for all streams of a connection together; one that announces that it will be over it,
+in its content-length or the prefix of its gRPC message, is not waited for.
 """
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, NoReturn, Optional
+from typing import Callable, NoReturn, Optional
 
 import hpack
 
 from . import _http2_frames as frames
 from ._http2_answers import Answers, Headers, WindowBroken
+from ._http2_requests import H2Request, Incoming, Malformed
 
 _MOST_STREAMS = 128
 _WINDOW = 1 << 20
@@ -33,6 +36,8 @@ _HEADERS_LIMIT = 64 * 1024
 _MOST_UNSENT = 8 << 20
 # Streams begun in vain, above those answered: a header block costs more to read than to send.
 _MOST_IN_VAIN = 1000
+# What is bigger than the limit.
+_ONE, _SEVERAL = "A message", "What has come of several messages"
 
 
 class Broken(Exception):
@@ -49,35 +54,6 @@ class Broken(Exception):
         self.farewell = b""
 
 
-class H2Request(NamedTuple):
-    """One whole request."""
-
-    stream: int
-    method: str
-    path: str
-    content_type: str
-    gzip_body: bool
-    takes_gzip: bool
-    grpc_encoding: str
-    takes_grpc_gzip: bool
-    body: bytes
-
-    @property
-    def is_grpc(self) -> bool:
-        return self.content_type.startswith("application/grpc")
-
-
-class _Incoming:
-    """A request that is not whole. ``room`` is what the peer may still send of it."""
-
-    __slots__ = ("body", "headers", "room")
-
-    def __init__(self, headers: dict[bytes, bytes]) -> None:
-        self.headers = headers
-        self.body = bytearray()
-        self.room = _WINDOW
-
-
 class Http2Session:
     """One connection. ``limit`` is ``max_body_size``."""
 
@@ -86,7 +62,7 @@ class Http2Session:
         self._data = bytearray()
         self._preface_seen = False
         self._decoder = hpack.Decoder(max_header_list_size=_HEADERS_LIMIT)
-        self._streams: dict[int, _Incoming] = {}
+        self._streams: dict[int, Incoming] = {}
         # The last stream that began, and the last whose request is whole.
         self._last = 0
         self._last_whole = 0
@@ -96,6 +72,8 @@ class Http2Session:
         self._block: Optional[tuple[int, int, bytearray]] = None
         self._room = _WINDOW
         self._requests: list[H2Request] = []
+        # What was refused for its size, each as the subject of a sentence; the reader empties it.
+        self.over_limit: list[str] = []
         self._handlers: dict[int, Callable[[int, int, bytes], None]] = {
             frames.DATA: self._on_data,
             frames.HEADERS: self._on_headers,
@@ -132,7 +110,8 @@ class Http2Session:
 
     def refuse(self, number: int) -> None:
         """Gives a request back undone: the peer may send it again (RFC 9113, 8.7)."""
-        self._reset(number, frames.REFUSED_STREAM)
+        self._forget(number)
+        self._out.append(frames.rst_stream(number, frames.REFUSED_STREAM))
 
     def to_send(self) -> bytes:
         """What has to go out now."""
@@ -209,9 +188,12 @@ class Http2Session:
         stream.body += data
         self._kept += len(data)
         if self._kept > self._limit:
-            self._reset(number, frames.ENHANCE_YOUR_CALM)
+            alone = len(stream.body) > self._limit
+            self._too_big(number, _ONE if alone else _SEVERAL)
         elif flags & frames.END_STREAM:
             self._whole(number, stream)
+        elif stream.announced() > self._limit:
+            self._too_big(number, _ONE)
         elif stream.room < _WINDOW // 2:
             self._out.append(frames.window_update(number, _WINDOW - stream.room))
             stream.room = _WINDOW
@@ -262,13 +244,17 @@ class Http2Session:
             return
         self._last = number
         if len(self._answers) >= _MOST_STREAMS:
-            self._vain()
-            self._out.append(frames.rst_stream(number, frames.REFUSED_STREAM))
+            self._reset(number, frames.REFUSED_STREAM)
             return
-        if b":method" not in headers or b":path" not in headers:
-            self._out.append(frames.rst_stream(number, frames.PROTOCOL_ERROR))
+        try:
+            stream = Incoming(headers, _WINDOW)
+        except Malformed:
+            self._reset(number, frames.PROTOCOL_ERROR)
             return
-        stream = self._streams[number] = _Incoming(headers)
+        if stream.announced() > self._limit:
+            self._too_big(number, _ONE)
+            return
+        self._streams[number] = stream
         self._answers.open(number)
         if flags & frames.END_STREAM:
             self._whole(number, stream)
@@ -344,7 +330,12 @@ class Http2Session:
     def _vain(self) -> None:
         self._in_vain += 1
         if self._in_vain > _MOST_IN_VAIN:
-            self._break(frames.ENHANCE_YOUR_CALM, "streams are begun only to be taken back")
+            self._break(frames.ENHANCE_YOUR_CALM, "too many streams are begun in vain")
+
+    def _too_big(self, number: int, what: str) -> None:
+        """Refuses one request for the limit's sake; what is on its way of it is dropped."""
+        self.over_limit.append(what)
+        self._reset(number, frames.ENHANCE_YOUR_CALM)
 
     def _known(self, number: int, or_connection: bool = False) -> None:
         """Breaks the connection over a frame on a stream that there cannot have been."""
@@ -362,24 +353,14 @@ class Http2Session:
             self._break(frames.PROTOCOL_ERROR, "more padding than frame")
         return payload[1 : len(payload) - payload[0]]
 
-    def _whole(self, number: int, stream: _Incoming) -> None:
+    def _whole(self, number: int, stream: Incoming) -> None:
+        if not stream.as_announced():
+            self._reset(number, frames.PROTOCOL_ERROR)
+            return
         del self._streams[number]
         self._last_whole = max(self._last_whole, number)
         self._kept -= len(stream.body)
-        headers = stream.headers
-        self._requests.append(
-            H2Request(
-                number,
-                _text(headers, b":method"),
-                _text(headers, b":path").partition("?")[0],
-                _text(headers, b"content-type"),
-                _text(headers, b"content-encoding") == "gzip",
-                "gzip" in _text(headers, b"accept-encoding"),
-                _text(headers, b"grpc-encoding"),
-                "gzip" in _text(headers, b"grpc-accept-encoding"),
-                bytes(stream.body),
-            )
-        )
+        self._requests.append(stream.whole(number))
 
     def _forget(self, number: int) -> None:
         stream = self._streams.pop(number, None)
@@ -388,8 +369,10 @@ class Http2Session:
         self._answers.forget(number)
 
     def _reset(self, number: int, code: int) -> None:
+        """Ends a stream for what the peer did on it."""
         self._forget(number)
         self._out.append(frames.rst_stream(number, code))
+        self._vain()
 
     def _break(self, code: int, reason: str) -> NoReturn:
         raise Broken(reason, code)
@@ -402,7 +385,3 @@ class Http2Session:
         """Answers one request; what the peer's windows do not take now goes later."""
         self._in_vain = max(0, self._in_vain - 1)
         self._answers.answer(number, headers, data, trailers)
-
-
-def _text(headers: dict[bytes, bytes], name: bytes) -> str:
-    return headers.get(name, b"").decode("latin-1")

@@ -13,7 +13,8 @@ from . import _baidu_std, _codec_json, _grpc, _http1
 from ._baidu_std import Frame
 from ._codec_protobuf import ProtobufCodec
 from ._http1 import Head
-from ._http2 import H2Request, Http2Session
+from ._http2 import Http2Session
+from ._http2_requests import H2Request
 from ._query import ELIMIT, ENOMETHOD, ENOSERVICE, EREQUEST, Answer, ServiceError
 
 # brpc's FLAGS_http_body_compress_threshold: smaller answers are not worth packing.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import struct
 import time
-from typing import Any
+from typing import Any, Callable
 
 import h2.config
 import h2.connection
 import h2.events
 import pytest
 
-from harness.engine import _http2
+from harness.engine import _grpc, _http2
 from harness.engine import _http2_frames as frames
+from harness.engine._http2_requests import H2Request
 
 HEADERS = [
     (":method", "POST"),
@@ -31,7 +32,7 @@ class Pair:
         self.client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self.client.initiate_connection()
         self.session = _http2.Http2Session(limit)
-        self.requests: list[_http2.H2Request] = []
+        self.requests: list[H2Request] = []
         self.events: list[h2.events.Event] = []
         self.exchange()
 
@@ -75,7 +76,7 @@ def test_a_request_comes_out_whole_and_its_answer_goes_back() -> None:
 
 def test_a_body_larger_than_every_window_arrives() -> None:
     pair = Pair()
-    body = bytes(range(256)) * 20_000
+    body = _grpc.wrap(bytes(range(256)) * 20_000)
     pair.client.send_headers(1, HEADERS)
     left = body
     while left:
@@ -122,7 +123,7 @@ def test_many_streams_are_told_apart() -> None:
 def test_a_request_that_is_taken_back_is_forgotten() -> None:
     pair = Pair()
     pair.client.send_headers(1, HEADERS)
-    pair.client.send_data(1, b"x" * 5000)
+    pair.client.send_data(1, _grpc.wrap(b"x" * 4995))
     pair.exchange()
     assert pair.session.waiting == 5000
     pair.client.reset_stream(1)
@@ -304,23 +305,38 @@ def test_frames_on_a_request_that_is_whole_reset_its_stream() -> None:
         assert session.waiting == 0
 
 
-def test_streams_begun_only_to_be_taken_back_end_the_connection() -> None:
+POST = frames.header_block(((":method", "POST"), (":path", "/")))
+NO_PATH = frames.header_block(((":method", "POST"),))
+TOO_LONG = frames.header_block(((":method", "POST"), (":path", "/"), ("content-length", "1001")))
+
+
+@pytest.mark.parametrize(
+    ("block", "last", "then"),
+    [
+        (POST, False, lambda number: frames.rst_stream(number, 8)),
+        (POST, True, lambda number: frames.rst_stream(number, 8)),
+        # The server's resets, for which the client gives it reason, cost as much.
+        (POST, True, lambda number: frames.frame(frames.DATA, 0, number, b"x")),
+        (POST, False, lambda number: frames.window_update(number, 0)),
+        (NO_PATH, True, lambda _: b""),
+        (TOO_LONG, False, lambda _: b""),
+    ],
+    ids=["taken back", "asked and taken back", "no end", "no window", "no path", "too long"],
+)
+def test_streams_begun_in_vain_end_the_connection(
+    block: bytes, last: bool, then: Callable[[int], bytes]
+) -> None:
     session = _http2.Http2Session(1000)
     session.receive(frames.PREFACE + frames.settings({}))
-    block = frames.header_block(((":method", "POST"), (":path", "/")))
-    number = 1
+    flags = frames.END_HEADERS | (frames.END_STREAM if last else 0)
 
-    def began_and_reset() -> bytes:
-        nonlocal number
-        sent = frames.frame(frames.HEADERS, frames.END_HEADERS, number, block)
-        sent += frames.rst_stream(number, 8)
-        number += 2
-        return sent
+    def begun(number: int) -> bytes:
+        return frames.frame(frames.HEADERS, flags, number, block) + then(number)
 
-    session.receive(b"".join(began_and_reset() for _ in range(1000)))
-    with pytest.raises(_http2.Broken, match="taken back") as broken:
-        session.receive(began_and_reset())
-    assert broken.value.farewell == frames.goaway(0, frames.ENHANCE_YOUR_CALM)
+    session.receive(b"".join(begun(number) for number in range(1, 2001, 2)))
+    with pytest.raises(_http2.Broken, match="in vain") as broken:
+        session.receive(begun(2001))
+    assert broken.value.farewell[-4:] == frames.ENHANCE_YOUR_CALM.to_bytes(4, "big")
 
 
 def test_a_client_that_takes_back_half_of_its_requests_is_served_on() -> None:
