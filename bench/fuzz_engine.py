@@ -92,10 +92,11 @@ def valid_messages() -> list[bytes]:
 
 
 def http2_bytes() -> bytes:
-    """What a gRPC client sends in two calls."""
+    """What a gRPC client sends in two calls; the second says how long its body is."""
+    body = _grpc.wrap(protobuf_body())
     client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     client.initiate_connection()
-    for stream in (1, 3):
+    for stream, length in ((1, []), (3, [("content-length", str(len(body)))])):
         client.send_headers(
             stream,
             [
@@ -105,9 +106,10 @@ def http2_bytes() -> bytes:
                 (":authority", "a"),
                 ("content-type", "application/grpc"),
                 ("te", "trailers"),
+                *length,
             ],
         )
-        client.send_data(stream, _grpc.wrap(protobuf_body()), end_stream=True)
+        client.send_data(stream, body, end_stream=True)
     data: bytes = client.data_to_send()
     return data
 
