@@ -22,12 +22,14 @@ _UNUSED = "read, without effect"
 
 # By the source file of the real binary that defines them, because -help groups and -helpon and
 # -helpmatch choose by it; with what they mean here. The launcher of 0.9.0 passes most of the first
-# file and some of the following. People add the others by hand to the same binary.
+# file and some of the following. People add the others by hand to the same binary. The defaults of
+# the first are those of the state that has request_cache_size, as 0.9.0 does; before it, some were
+# others.
 _FILES: dict[str, dict[str, tuple[str, Value, str]]] = {
     "core/predictor/common/constant.cpp": {
-        "enable_model_toolkit": ("bool", False, "read model_toolkit.prototxt"),
+        "enable_model_toolkit": ("bool", True, "read model_toolkit.prototxt"),
         "inferservice_path": ("string", "./conf", "folder of inferservice_file"),
-        "inferservice_file": ("string", "service.prototxt", "port and services"),
+        "inferservice_file": ("string", "infer_service.prototxt", "port and services"),
         "max_concurrency": ("int32", 0, "requests at once, 0: no limit"),
         "num_threads": ("int32", 0, "worker threads"),
         "port": ("int32", 8010, "read, but the port in inferservice_file counts"),
@@ -41,9 +43,9 @@ _FILES: dict[str, dict[str, tuple[str, Value, str]]] = {
         "request_cache_size": ("int64", 0, "bytes of answers kept for equal requests"),
         "logger_path": ("string", "./conf", _UNUSED),
         "logger_file": ("string", "log.conf", _UNUSED),
-        "enable_protocol_list": ("string", "baidu_std nshead", _UNUSED),
+        "enable_protocol_list": ("string", "baidu_std", _UNUSED),
         "enable_cube": ("bool", False, _UNUSED),
-        "idle_timeout_s": ("int32", 16, "connections on which nothing moves are closed"),
+        "idle_timeout_s": ("int32", 80, "connections on which nothing moves are closed"),
         "el_log_level": ("int32", 16, _UNUSED),
         "g_max_concurrency": ("int32", 0, _UNUSED),
     },

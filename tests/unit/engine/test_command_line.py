@@ -374,6 +374,6 @@ def test_a_missing_configuration_is_one_sentence_with_exit_code_2(
     assert main(["-inferservice_path", "/nowhere", "-workflow_path", "/nowhere"]) == 2
     error = capsys.readouterr().err
     assert error == (
-        "embedded-serving: cannot read /nowhere/service.prototxt: No such file or directory; "
+        "embedded-serving: cannot read /nowhere/infer_service.prototxt: No such file or directory; "
         "start the launcher, which writes it\n"
     )
