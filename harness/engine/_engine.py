@@ -293,8 +293,9 @@ class Engine:
         if error.real_dies:
             self._die_if_strict(signal.SIGABRT, error.text)
 
-    def _die_if_strict(self, signum: signal.Signals, reason: str) -> None:
-        if not self.strict:
+    def _die_if_strict(self, signum: Optional[signal.Signals], reason: str) -> None:
+        """``signum`` is what the real server dies of here, None where it lives on."""
+        if not self.strict or signum is None:
             return
         self.log.flush()
         if signum == signal.SIGABRT:

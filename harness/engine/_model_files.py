@@ -29,7 +29,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, Optional, Union
 
 from ._inference import package_folder
 
@@ -60,14 +60,16 @@ class BadModel(Exception):
     """The files are no model; the text says which file and why.
 
     ``real_signal`` is what the real server dies of, measured: SIGSEGV when the program is
-    garbage, SIGABRT otherwise (``--strict-compat``). ``passing`` says that the same files are
-    worth another try: this machine is to blame, or they were just being written.
+    garbage, SIGABRT otherwise, whatever made Paddle throw (``--strict-compat``); None where it
+    lives on, and where the engine lacks something before Paddle has the files. ``passing`` says
+    that the same files are worth another try: this machine is to blame, or they were just being
+    written.
     """
 
     def __init__(
         self,
         text: str,
-        real_signal: signal.Signals = signal.SIGABRT,
+        real_signal: Optional[signal.Signals] = signal.SIGABRT,
         *,
         passing: bool = False,
     ) -> None:
@@ -82,8 +84,10 @@ _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 def unavailable(what: str, error: OSError) -> BadModel:
     """``what`` could not be done, and why."""
-    reason = error.strerror or type(error).__name__
-    return BadModel(f"{what}: {reason}", passing=error.errno in _PASSING)
+    reason = f"{what}: {error.strerror or type(error).__name__}"
+    if error.errno in _PASSING:
+        return BadModel(reason, None, passing=True)
+    return BadModel(reason)
 
 
 class Input(NamedTuple):
@@ -130,9 +134,13 @@ def opened(directory: str) -> Iterator[ModelFiles]:
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         # The first words are the real server's, spelling included: people look for them.
-        raise unavailable(
+        refused = unavailable(
             f"path not exits: {directory} (cannot open the model directory)", error
-        ) from None
+        )
+        if error.errno == errno.ENOENT:
+            # It looks for the directory itself, before Paddle does, and says that it is gone.
+            refused.real_signal = None
+        raise refused from None
     copies: list[int] = []
     try:
         try:
@@ -189,7 +197,9 @@ def snapshot(original: int, path: str) -> int:
         raise BadModel(f"{path} is no regular file")
     if before.st_size > _available_memory():
         raise BadModel(
-            f"{path} has {before.st_size} bytes, more than there is memory for", passing=True
+            f"{path} has {before.st_size} bytes, more than there is memory for",
+            None,
+            passing=True,
         )
     copy = os.memfd_create(os.path.basename(path)[:_LONGEST_NAME], os.MFD_CLOEXEC)
     try:
@@ -201,7 +211,8 @@ def snapshot(original: int, path: str) -> int:
             at += done
         after = os.fstat(original)
         if at != before.st_size or _version(before) != _version(after):
-            # Whoever writes it may be done at the next look, and in this very second.
+            # Whoever writes it may be done at the next look, and in this very second. The real
+            # server reads what is there so far, and dies of that.
             raise BadModel(f"{path} changed while it was read", passing=True)
     except BaseException:
         os.close(copy)

@@ -91,8 +91,9 @@ def test_without_its_log_folder_the_engine_answers_and_reloads(subject: Subject)
         waits.wait_for(new, "the new model", 15)
 
 
-def test_a_reload_that_lacked_descriptors_is_made_up_for(subject: Subject) -> None:
-    with subject.launch() as server:
+@pytest.mark.parametrize("strict", ["", "1"])
+def test_a_reload_that_lacked_descriptors_is_made_up_for(subject: Subject, strict: str) -> None:
+    with subject.launch(env={"ENGINE_STRICT_COMPAT": strict}) as server:
         soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
         assert soft == hard, "the engine takes as many descriptors as it may"
         start = len(server.log())
