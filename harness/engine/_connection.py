@@ -26,6 +26,8 @@ from ._replies import BaiduReply, Http2Reply, HttpReply, is_protobuf
 from ._stream import Http2Start, Message, MessageReader, Unanswerable
 
 _REQUEST = f"{_routes.FULL_SERVICE.rpartition('.')[0]}.Request"
+# Neither JSON nor protobuf to the real server, whatever is in it.
+_OCTETS = "application/octet-stream"
 # An answer that a slow reader leaves lying; above it nothing more is read from that client.
 _UNSENT_LIMIT = 1 << 20
 # What came in over this many bytes is looked at in pieces of as many, and after that time the
@@ -232,7 +234,7 @@ class Connection(asyncio.Protocol):
         if isinstance(route, ServiceError):
             reply.fail(route)
         elif isinstance(route, _routes.Page):
-            reply.text(self._host.page(route.name, route.rest or head.query))
+            reply.text(self._host.page(route.name, route.rest))
         elif not self._too_many(reply):
             try:
                 query = self._decode(request.body, head.content_type, head.gzip_body)
@@ -250,6 +252,8 @@ class Connection(asyncio.Protocol):
                 raise ServiceError(EREQUEST, "Fail to un-gzip request body") from None
         try:
             if is_protobuf(content_type):
+                if content_type.startswith(_OCTETS):
+                    raise Unparsable
                 return self._host.protobuf.decode(body)
             host = self._host
             return _codec_json.decode(body or b"{}", fill=host.strict, most=host.limit)

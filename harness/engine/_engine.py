@@ -15,6 +15,7 @@ import contextlib
 import errno
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -153,7 +154,10 @@ class Engine:
         return model
 
     async def serve(self) -> None:
-        """Binds, serves until SIGINT, and returns. Raises ``CannotServe`` when it cannot bind."""
+        """Binds, serves until SIGINT, and returns.
+
+        Raises ``CannotServe`` when it cannot bind, ``Refused`` when there is no such host.
+        """
         self._loop = asyncio.get_running_loop()
         self._quitting = asyncio.Event()
         self._loop.add_signal_handler(signal.SIGINT, self._quitting.set)
@@ -181,6 +185,14 @@ class Engine:
             server = await self._loop.create_server(
                 lambda: Connection(self), self._host, port, backlog=_BACKLOG, reuse_address=True
             )
+        except (socket.gaierror, UnicodeError) as error:
+            # The latter: it can be no name at all.
+            self.log.error_line("server.cpp:956", f"Fail to listen {self._host}:{port}")
+            why = error.strerror if isinstance(error, OSError) else error
+            raise Refused(
+                f"ENGINE_HOST is {self._host}, for which there is no address: {why}; "
+                "give an IP address of this machine, or a name that has one"
+            ) from None
         except OSError as error:
             self.log.error_line("server.cpp:956", f"Fail to listen {self._host}:{port}")
             raise CannotServe(
@@ -224,10 +236,12 @@ class Engine:
         try:
             return MetricsPort(self._host, port, self.counters)
         except OSError as error:
-            raise CannotServe(
+            why = (
                 f"cannot serve metrics on {self._host}:{port}: {error.strerror}; "
                 "choose another --prometheus_port"
-            ) from None
+            )
+            self.log.error_line("server.cpp:956", f"Fail to listen {self._host}:{port}: {why}")
+            raise CannotServe(why) from None
 
     # reload
 

@@ -118,6 +118,16 @@ def test_an_offer_to_change_to_http2_is_answered_in_http1(subject: Subject) -> N
         assert one.closed()
 
 
+def test_a_query_behind_a_page_leaves_the_page_as_it_is(subject: Subject) -> None:
+    def page(path: str) -> bytes:
+        return http(subject.port, method="GET", path=path).body
+
+    assert page("/flags?x=1") == page("/flags") != b""
+    assert page("/flags/port?x=1") == page("/flags/port")
+    assert page("/flags/port").startswith(b"port=")
+    assert b"\n" not in page("/flags/port").strip()
+
+
 def test_a_time_file_that_is_gone_for_a_while_changes_nothing(subject: Subject) -> None:
     server = subject.server
     tag = server.live / "fluid_time_file"

@@ -20,6 +20,20 @@ def test_the_engine_ends_with_0_after_sigint(subject: Subject) -> None:
         assert server.process.wait(20) == 0
 
 
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a" * 64 + ".invalid"])
+def test_a_host_without_an_address_ends_it_with_2_and_a_sentence(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    like = subject.server
+    monkeypatch.setenv("ENGINE_HOST", host)
+    with subject.folder() as folder, ByHand(subject.binary, like, folder) as server:
+        assert server.run() == 2
+        said = server.process.log.read_text()
+        assert f"embedded-serving: ENGINE_HOST is {host}, for which there is no address: " in said
+        assert "give an IP address of this machine" in said
+        assert f"server.cpp:956] Fail to listen {host}:{server.port}" in server.log("ERROR")
+
+
 @pytest.mark.parametrize("kind", ["http", "compiled", "grpc"])
 def test_an_answer_with_another_price_counts_as_failed(subject: Subject, kind: str) -> None:
     row = Row("one client", kind, 1)

@@ -72,3 +72,26 @@ def test_an_option_it_cannot_follow_is_refused_with_a_sentence(
     with served(tmp_path, free_port(), *options) as process:
         process.wait(60)
         assert f"embedded-serving: {reason}" in (tmp_path / "launcher.log").read_text()
+
+
+def test_another_operator_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    port = free_port()
+    with served(tmp_path, port, "--op", "GeneralDetectionOp") as process:
+        process.wait(60)
+        said = (tmp_path / "launcher.log").read_text()
+    assert (
+        f"embedded-serving: workdir_{port}/workflow.prototxt asks for the steps GeneralReaderOp, "
+        "GeneralDetectionOp, GeneralResponseOp, but the embedded engine knows" in said
+    )
+
+
+def test_a_port_for_metrics_that_is_taken_ends_it_with_a_line_in_the_log(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as holder:
+        taken = holder.getsockname()[1]
+        options = ("--enable_prometheus", "--prometheus_port", str(taken))
+        with served(tmp_path, free_port(), *options) as process:
+            process.wait(60)
+    reason = f"cannot serve metrics on 127.0.0.1:{taken}: Address already in use; choose another"
+    assert f"embedded-serving: {reason}" in (tmp_path / "launcher.log").read_text()
+    log = (tmp_path / "log" / "serving.ERROR").read_text()
+    assert f"server.cpp:956] Fail to listen 127.0.0.1:{taken}: {reason}" in log
