@@ -133,46 +133,41 @@ def test_an_option_that_would_change_where_or_how_the_model_runs_is_refused(
 
 @pytest.mark.xdist_group("engine configuration")
 @pytest.mark.parametrize(
-    ("pattern", "old", "new", "reason"),
+    ("pattern", "change", "reason"),
     [
         (
             "workflow.prototxt",
-            'type: "GeneralReaderOp"',
-            'type: "GeneralDetectionOp"',
+            ('type: "GeneralReaderOp"', 'type: "GeneralDetectionOp"'),
             "asks for the steps GeneralDetectionOp, GeneralInferOp, GeneralResponseOp, but the "
             "embedded engine knows GeneralReaderOp, GeneralInferOp, GeneralResponseOp in this "
             "order; use the official binary",
         ),
         (
             "workflow.prototxt",
-            'type: "GeneralInferOp"',
-            'type: "GeneralResponseOp"',
+            ('type: "GeneralInferOp"', 'type: "GeneralResponseOp"'),
             "asks for the steps GeneralReaderOp, GeneralResponseOp, GeneralResponseOp, but",
         ),
         (
             "workflow.prototxt",
-            "workflows {",
-            'workflows { name: "another" workflow_type: "Sequence" }\nworkflows {',
+            ("workflows {", 'workflows { name: "another" }\nworkflows {'),
             "workflow.prototxt holds 2 workflows, but the embedded engine runs one",
         ),
         (
             "*/model_toolkit.prototxt",
-            "engines {",
-            "engines {\n  encrypted_model: true",
+            ("engines {", "engines {\n  encrypted_model: true"),
             "the model in two is encrypted, which the embedded engine cannot read; use the "
             "official binary",
         ),
         (
             "resource.prototxt",
-            "general_model_file:",
-            "# general_model_file:",
+            ("general_model_file:", "# general_model_file:"),
             "resource.prototxt names no model; let the launcher write it with --model",
         ),
     ],
     ids=["another operator", "no infer", "two workflows", "encrypted", "no model"],
 )
 def test_what_the_launcher_may_write_and_the_engine_cannot_run_is_refused(
-    folder: Path, tmp_path: Path, pattern: str, old: str, new: str, reason: str
+    folder: Path, tmp_path: Path, pattern: str, change: tuple[str, str], reason: str
 ) -> None:
     shutil.copytree(folder / "workdir", tmp_path / "workdir")
     for each in (tmp_path / "workdir").glob("**/*.prototxt"):
@@ -180,8 +175,8 @@ def test_what_the_launcher_may_write_and_the_engine_cannot_run_is_refused(
         each.write_text(each.read_text().replace(str(folder), str(tmp_path)))
     (file,) = (tmp_path / "workdir").glob(pattern)
     text = file.read_text()
-    assert text.count(old) == 1, text
-    file.write_text(text.replace(old, new))
+    assert text.count(change[0]) == 1, text
+    file.write_text(text.replace(*change))
     with pytest.raises(_prototxt.Refused) as refused:
         _prototxt.read(flags(tmp_path, "workdir"))
     assert reason in str(refused.value)
