@@ -25,6 +25,9 @@ from .checks import Check, Missing, Subject, load_all
 
 def judge(one: Check, subject: Subject) -> tuple[str, str]:
     """``same``, ``better``, ``unknown`` or ``DIFFERS``, and what was seen."""
+    if subject.ended:
+        # Of what it dies was an earlier check's question.
+        subject.close()
     try:
         better = one.function(subject)
     except Missing as error:
@@ -32,6 +35,9 @@ def judge(one: Check, subject: Subject) -> tuple[str, str]:
     except Exception as error:
         # Whatever a check falls over came from the server: bytes that no client could read.
         return "DIFFERS", f"{type(error).__name__}: {error}"
+    # What the real server dies of is a fact with a better way.
+    if (better or not one.wanted) and subject.ended:
+        return "DIFFERS", "the server has ended"
     return ("better", one.wanted) if better else ("same", "")
 
 

@@ -7,14 +7,16 @@ For what the launcher never does: a time file outside the model's directory, non
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Callable
 
 from harness import waits
 from harness.ports import free_port, is_listening
 from harness.process import Process
 
+from .checks import Subject, same
 from .server import MODEL_NAME, SERVING, TIME_FILE, Launched
 
 
@@ -83,8 +85,9 @@ class ByHand:
             alive=self.process.check,
         )
 
-    def run(self, deadline_s: float = 60.0) -> Optional[int]:
-        """Starts it and waits for its end; gives the exit code, None when it still runs."""
+    def run(self, deadline_s: float = 60.0) -> int:
+        """Starts it and waits for its end; gives the exit code. Raises ``Failed`` when it still
+        runs then."""
         self.process.start()
         try:
             return self.process.wait(deadline_s)
@@ -96,3 +99,18 @@ class ByHand:
 
     def __exit__(self, *_: object) -> None:
         self.process.stop()
+
+
+def dies_of(
+    subject: Subject, signum: signal.Signals, do: Callable[[ByHand], object], what: str
+) -> tuple[str, str]:
+    """Raises ``Differs`` unless a fresh server ends with the signal when ``do`` was done to it,
+    and ``Failed`` when it does not end.
+
+    Gives what it printed, and its serving.ERROR.
+    """
+    with subject.folder() as folder, ByHand(subject.binary, subject.server, folder) as server:
+        server.start()
+        do(server)
+        same(server.process.wait(20), 128 + signum, f"exit code with {what}")
+        return server.process.log.read_text(errors="replace"), server.log("ERROR")

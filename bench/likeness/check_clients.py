@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from .by_hand import ByHand, dies_of
 from .checks import JSON_BODY, PRICE, Differs, Missing, Subject, check, holds, same
 
 # Twice what was measured: the machine may have other things to do.
@@ -40,7 +42,7 @@ def ask(subject: Subject, *words: str, port: int = 0, model: str = "uci") -> tup
     return json.loads(lines[-1]), done.stderr
 
 
-@check("clients", "the compiled client: a row, a batch, a wrong feed name, a call that fails")
+@check("clients", "the compiled client: a row, a batch, a wrong feed name")
 def _(subject: Subject) -> None:
     answers, errors = ask(subject, "compiled")
     same(answers["row"], [[PRICE]], "a row")
@@ -137,8 +139,13 @@ def _(subject: Subject) -> bool:
     server = subject.server
     answers, errors = ask(subject, "wrong shape")
     same(answers, None)
-    if not server.process.running or "[E-5100]" not in errors:
+    if "[E-5100]" not in errors:
+
+        def ask_it(one: ByHand) -> None:
+            same(ask(subject, "wrong shape", port=one.port)[0], None)
+
+        dies_of(subject, signal.SIGABRT, ask_it, "a wrong shape")
         return False
     holds("feed x has the shape [1, 12]" in errors, errors[-400:])
-    same(ask(subject, "http", "JSON")[0], [PRICE])
+    same(ask(subject, "http", "JSON", port=server.port)[0], [PRICE])
     return True

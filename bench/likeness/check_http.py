@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import re
@@ -27,6 +28,14 @@ def price(answer: HttpAnswer) -> Any:
 def predicted(server: Launched) -> Any:
     """What a server of the uci model answers now."""
     return price(http(server.port, JSON_BODY, headers=JSON))
+
+
+def _request(*headers: bytes) -> tuple[bytes, bytes]:
+    """Head and body of a request for the price."""
+    length = b"Content-Length: %d" % len(JSON_BODY)
+    lines = [b"POST /GeneralModelService/inference HTTP/1.1", b"Host: x"]
+    lines += [b"Content-Type: application/json", length, *headers]
+    return b"\r\n".join([*lines, b"", b""]), JSON_BODY
 
 
 def error(answer: HttpAnswer, status_line: str, code: int, text: str, port: int) -> None:
@@ -82,10 +91,11 @@ def _(subject: Subject) -> None:
     same(price(http(subject.port, JSON_BODY)), PRICE)
 
 
-@check("HTTP/1", "application/octet-stream with JSON in it is a 400")
+@check("HTTP/1", "application/octet-stream is a 400, with JSON in it or protobuf")
 def _(subject: Subject) -> None:
-    answer = http(subject.port, JSON_BODY, headers={"Content-Type": "application/octet-stream"})
-    same(answer.status, 400)
+    for body in (JSON_BODY, wire.request_message().SerializeToString()):
+        answer = http(subject.port, body, headers={"Content-Type": "application/octet-stream"})
+        same(answer.status, 400)
 
 
 for _type in ("application/proto", "application/x-protobuf"):
@@ -101,6 +111,9 @@ for _type in ("application/proto", "application/x-protobuf"):
 for _what, _options in {
     "the method PUT": {"method": "PUT"},
     "the method GET, with a body": {"method": "GET"},
+    "the method DELETE": {"method": "DELETE"},
+    "the method PATCH": {"method": "PATCH"},
+    "the method OPTIONS": {"method": "OPTIONS"},
     "a trailing slash": {"path": "/GeneralModelService/inference/"},
     "a double slash": {"path": "/GeneralModelService//inference"},
     "a query string": {"path": "/GeneralModelService/inference?a=b"},
@@ -128,26 +141,42 @@ def _(subject: Subject) -> None:
 
 @check("HTTP/1", "Expect: 100-continue works, and no 100 is ever sent")
 def _(subject: Subject) -> None:
-    answer = http(subject.port, JSON_BODY, headers={**JSON, "Expect": "100-continue"})
+    head, body = _request(b"Expect: 100-continue")
+    with Wire(subject.port) as one:
+        one.send(head)
+        # Another client is answered meanwhile, so the head has been looked at.
+        same(predicted(subject.server), PRICE)
+        holds(one.silent(), "it answered before the body was there")
+        one.send(body)
+        answer = one.http_answer()
     same(answer.status_line, "HTTP/1.1 200 OK")
     same(price(answer), PRICE)
 
 
-@check("HTTP/1", "Connection: close is echoed")
-def _(subject: Subject) -> None:
-    answer = http(subject.port, JSON_BODY, headers={**JSON, "Connection": "close"})
-    same((answer.header("connection") or "").lower(), "close")
+@check(
+    "HTTP/1",
+    "Connection: close is echoed, and the connection stays open",
+    wanted="it is echoed, and the connection is closed",
+)
+def _(subject: Subject) -> bool:
+    with Wire(subject.port) as one:
+        one.send(b"".join(_request(b"Connection: close")))
+        answer = one.http_answer()
+        same(price(answer), PRICE)
+        same((answer.header("connection") or "").lower(), "close")
+        with contextlib.suppress(OSError):
+            one.send(b"".join(_request()))
+        if one.closed():
+            return True
+        same(price(one.http_answer()), PRICE, "behind it")
+        return False
 
 
 @check("HTTP/1", "a connection serves one request after another")
 def _(subject: Subject) -> None:
-    request = (
-        b"POST /GeneralModelService/inference HTTP/1.1\r\nHost: x\r\n"
-        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(JSON_BODY)
-    ) + JSON_BODY
     with Wire(subject.port) as one:
         for _ in range(3):
-            one.send(request)
+            one.send(b"".join(_request()))
             same(price(one.http_answer()), PRICE)
 
 
@@ -255,6 +284,7 @@ for _page in ("health", "status", "vars", "version", "flags", "connections", "in
     def _(subject: Subject, _page: str = _page) -> None:
         answer = http(subject.port, method="GET", path=f"/{_page}")
         same(answer.status, 200)
+        holds(answer.body, "it is empty")
         if _page == "health":
             same(answer.body.strip(), b"OK")
 
@@ -266,13 +296,26 @@ for _page in ("metrics", "healthz"):
         same(http(subject.port, method="GET", path=f"/{_page}").status, 404)
 
 
-@check("HTTP/1", "an unknown fetch name gives the first fetch")
-def _(subject: Subject) -> None:
-    body = json.dumps({**json.loads(JSON_BODY), "fetch_var_names": ["nonsense"]}).encode()
-    same(price(http(subject.port, body, headers=JSON)), PRICE)
+# For the model with two outputs: 1 + 1 + 1 to each of the integers, and their sum.
+TWO = {
+    "tensor": [
+        {"name": "left", "elem_type": 1, "float_data": [1, 1, 1], "shape": [1, 3]},
+        {"name": "right", "elem_type": 0, "int64_data": [1, 2], "shape": [1, 2]},
+    ]
+}
+MIXED, TOTAL = [4.0, 5.0], [3]
 
 
-@check("HTTP/1", "no fetch names give every fetch")
-def _(subject: Subject) -> None:
-    body = json.dumps({**json.loads(JSON_BODY), "fetch_var_names": []}).encode()
-    same(price(http(subject.port, body, headers=JSON)), PRICE)
+for _what, _names, _wanted in (
+    ("an unknown fetch name gives the first fetch", ["nonsense"], [MIXED]),
+    ("no fetch names give every fetch", [], [MIXED, TOTAL]),
+):
+
+    @check("HTTP/1", _what, own=True)
+    def _(subject: Subject, _names: Any = _names, _wanted: Any = _wanted) -> None:
+        with subject.launch("two") as server:
+            body = json.dumps({**TWO, "fetch_var_names": _names}).encode()
+            answer = http(server.port, body, headers=JSON)
+        same(answer.status_line, "HTTP/1.1 200 OK")
+        tensors = json.loads(answer.body)["outputs"][0]["tensor"]
+        same([one.get("float_data") or one.get("int64_data") for one in tensors], _wanted)

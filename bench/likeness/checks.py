@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
+from harness.ports import is_listening
+
 from . import server as _server
 from .server import Launched
 
@@ -72,6 +74,11 @@ class Subject:
                 )
             )
         return self._server
+
+    @property
+    def ended(self) -> bool:
+        """Whether the shared server was started and does not listen any more."""
+        return self._server is not None and not is_listening(self._server.port)
 
     @property
     def port(self) -> int:

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from bench.likeness.checks import Subject
-from tests.contract.engine.unlike import AFTER, ANSWERS, BEFORE, FLAGS, LOG, likeness, script
+from tests.contract.engine.unlike import (
+    AFTER,
+    ANSWERS,
+    BEFORE,
+    FLAGS,
+    LOG,
+    WATCH,
+    likeness,
+    script,
+)
 
 pytestmark = pytest.mark.xdist_group("likeness itself")
 TICK = "Finish reload 1 workflow(s)"
@@ -85,6 +94,32 @@ def test_the_same_scripts_pass_when_they_spoil_nothing(
         ),
         (AFTER, {"interrupted": "one.kill()", "ended": "0"}, "SIGINT: `is going to quit`"),
         (AFTER, {"interrupted": "None", "ended": "0"}, "SIGTERM ends it at once"),
+        (
+            ANSWERS,
+            {"answered": "data if b'failed! feed' not in data else hang_up()"},
+            "a feed of the wrong shape gives the compiled client nothing",
+        ),
+        (
+            ANSWERS,
+            {"answered": "data if b'failed! there' not in data else hang_up()"},
+            "a wrong feed name, or a missing",
+        ),
+        (
+            ANSWERS,
+            {"asked": "data.replace(b'\"nonsense\"', b'\"total\"   ')"},
+            "an unknown fetch name gives the first fetch",
+        ),
+        (
+            ANSWERS,
+            {"asked": "data if bytes(range(4)) * 2 not in data else die()"},
+            "bytes in no protocol: closed without an answer",
+        ),
+        (WATCH, {"word": "begin reload model"}, "truncated parameters are accepted"),
+        (
+            LOG,
+            {"old": "Failed reload resource!", "new": "Succ load engine"},
+            "truncated parameters are accepted",
+        ),
     ],
 )
 def test_a_server_that_does_one_thing_otherwise_is_caught(
@@ -123,6 +158,16 @@ def test_a_server_that_dies_of_a_bad_model_in_another_way_is_caught(
     exit_code, said = likeness(binary, BAD_MODEL, STRICT)
     assert exit_code == 1, said
     assert "exit code with _corrupt: 139 instead of 134" in said, said
+
+
+def test_a_server_that_dies_of_some_wrong_feeds_only_is_caught(
+    subject: Subject, tmp_path: Path
+) -> None:
+    kept_from_it = "data if b'[13,1]' not in data else hang_up()"
+    binary = script(subject.binary, tmp_path, ANSWERS, asked=kept_from_it)
+    exit_code, said = likeness(binary, "a wrong feed name, or a missing", STRICT)
+    assert exit_code == 1, said
+    assert "was still running" in said, said
 
 
 def test_a_wrong_version_is_caught(subject: Subject, tmp_path: Path) -> None:

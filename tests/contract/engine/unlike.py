@@ -38,8 +38,8 @@ while one.poll() is None and time.monotonic() < until:
     time.sleep(0.02)
 one.kill()
 """
-# Sits before the engine and changes what it answers; when it is started again in the same folder,
-# it answers nobody for some seconds.
+# Sits before the engine and changes what it is asked and answers, or hangs up, or dies; when it is
+# started again in the same folder, it answers nobody for some seconds.
 ANSWERS = """
 file = pathlib.Path("really.prototxt")
 workdir = WORDS[WORDS.index("-inferservice_path") + 1]
@@ -55,6 +55,13 @@ one = subprocess.Popen([ENGINE, *words])
 signal.signal(signal.SIGTERM, lambda *_: one.terminate())
 signal.signal(signal.SIGINT, lambda *_: one.send_signal(signal.SIGINT))
 listening = socket.create_server(("127.0.0.1", port))
+
+def hang_up():
+    raise OSError
+
+def die():
+    one.kill()
+    os._exit(134)
 
 def carry(source, target, spoil):
     try:
@@ -80,12 +87,14 @@ def accept():
             except OSError:
                 assert time.monotonic() < until
                 time.sleep(0.05)
-        spoil = lambda data: data.replace({old!r}, {new!r})
-        threading.Thread(target=carry, args=(client, server, bytes), daemon=True).start()
+        hear = lambda data: {asked}
+        spoil = lambda data: {answered}
+        threading.Thread(target=carry, args=(client, server, hear), daemon=True).start()
         threading.Thread(target=carry, args=(server, client, spoil), daemon=True).start()
 
 threading.Thread(target=accept, daemon=True).start()
-one.wait(300)
+code = one.wait(300)
+sys.exit(code if code >= 0 else 128 - code)
 """
 FLAGS = """
 if WORDS == ["-V"]:
@@ -100,6 +109,17 @@ BEFORE = """
 {what}
 os.execv(ENGINE, [ENGINE, *WORDS])
 """
+# Dies of a word in its log.
+WATCH = """
+one = subprocess.Popen([ENGINE, *WORDS])
+signal.signal(signal.SIGTERM, lambda *_: one.terminate())
+log = pathlib.Path("log", "serving.INFO")
+while one.poll() is None:
+    if log.exists() and {word!r} in log.read_text():
+        one.kill()
+        sys.exit(134)
+    time.sleep(0.02)
+"""
 # Ends with another exit code than the engine.
 AFTER = """
 one = subprocess.Popen([ENGINE, *WORDS])
@@ -113,8 +133,10 @@ sys.exit({ended})
 def script(binary: Path, folder: Path, code: str, **spoilt: object) -> Path:
     """Writes one of the scripts; gives its path, for a serving binary's."""
     path = folder / "serving"
+    answered = "data.replace({old!r}, {new!r})".format(**spoilt) if "old" in spoilt else "data"
+    given = {"late_s": 0, "asked": "data", "answered": answered, **spoilt}
     text = (START + textwrap.dedent(code)).format(
-        python=sys.executable, engine=str(binary), **{"late_s": 0, **spoilt}
+        python=sys.executable, engine=str(binary), **given
     )
     path.write_text(text)
     path.chmod(0o755)

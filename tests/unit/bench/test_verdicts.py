@@ -86,8 +86,42 @@ def test_whatever_a_check_falls_over_is_a_verdict(error: Optional[Exception], ve
         if error is not None:
             raise error
 
-    subject: Any = None
+    subject: Any = Standing()
     assert judge(Check("group", "fact", look, "", False), subject)[0] == verdict
+
+
+class Standing:
+    """Stands for a subject whose shared server may end."""
+
+    def __init__(self, ended: bool = False) -> None:
+        self.ended = ended
+
+    def close(self) -> None:
+        self.ended = False
+
+
+@pytest.mark.parametrize(
+    ("better", "wanted", "verdict"),
+    [
+        (None, "", ("DIFFERS", "the server has ended")),
+        (True, "stays up", ("DIFFERS", "the server has ended")),
+        (False, "stays up", ("same", "")),
+    ],
+)
+def test_a_check_after_which_the_server_is_gone_holds_only_where_the_real_one_dies(
+    better: Optional[bool], wanted: str, verdict: tuple[str, str]
+) -> None:
+    def look(one: Any) -> Optional[bool]:
+        one.ended = True
+        return better
+
+    subject: Any = Standing()
+    assert judge(Check("group", "fact", look, wanted, False), subject) == verdict
+
+
+def test_a_server_that_ended_in_an_earlier_check_is_not_held_against_a_later_one() -> None:
+    subject: Any = Standing(ended=True)
+    assert judge(Check("group", "fact", lambda _: None, "", False), subject) == ("same", "")
 
 
 class Server:

@@ -1,0 +1,40 @@
+"""With ``--strict-compat`` the engine reloads and dies as measured: one test for each fact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bench.likeness.__main__ import judge
+from bench.likeness.checks import Check, Subject, load_all
+from tests.contract.engine.conftest import ENGINE
+from tests.contract.engine.unlike import BEFORE, script
+
+pytestmark = pytest.mark.xdist_group("likeness strict")
+# What it does not change: when the model is exchanged, nobody is to die.
+STILL_BETTER = "the workers switch one after another"
+
+
+def _parameters() -> list[Any]:
+    return [
+        pytest.param(one, id=f"{one.group}: {one.fact}")
+        for one in load_all()
+        if one.group in ("reload", "requests") or "the server aborts" in one.fact
+    ]
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    """The engine with the word on its command line."""
+    words = "WORDS.append('--strict-compat')"
+    one = Subject(script(ENGINE, tmp_path_factory.mktemp("strict"), BEFORE, what=words))
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize("fact", _parameters())
+def test_in_strict_mode_the_engine_is_the_same(fact: Check, strict: Subject) -> None:
+    verdict, seen = judge(fact, strict)
+    assert verdict == ("better" if STILL_BETTER in fact.fact else "same"), seen
