@@ -243,12 +243,16 @@ def _(subject: Subject) -> None:
     )
 
 
-for _what, _body in {"{}": b"{}", "an empty body": b""}.items():
+for _what, _options in {
+    "{}": {"body": b"{}"},
+    "an empty body": {},
+    "no body": {"method": "GET"},
+}.items():
 
     @check("HTTP/1", f"{_what}: 500, E-5100, `InferService inference failed!`")
-    def _(subject: Subject, _body: bytes = _body) -> None:
+    def _(subject: Subject, _options: Any = _options) -> None:
         error(
-            http(subject.port, _body, headers=JSON),
+            http(subject.port, headers=JSON, **_options),
             "HTTP/1.1 500 Internal Server Error",
             -5100,
             "InferService inference failed!",

@@ -6,6 +6,7 @@ that can be checked of the GPU's command line on a machine without a GPU.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from harness.ports import free_port
+from harness.serving.launcher import parser
 
 
 def launch(
@@ -67,6 +69,17 @@ def test_the_reload_interval_and_the_threads_reach_the_binary(folder: Path) -> N
     for wanted in (f"-port {port}", "-num_threads 7", "-reload_interval_s 3"):
         assert wanted in flags, flags
     assert (folder / "uci_housing_model" / "fluid_time_file").exists()
+
+
+def test_its_options_are_the_launchers_own_with_their_defaults_and_one_more() -> None:
+    show = "import json; from paddle_serving_server import serve; "
+    show += "print(json.dumps(vars(serve.serve_args())))"
+    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    theirs = json.loads(done.stdout.splitlines()[-1])
+    ours = vars(parser().parse_args(["--model", ""]))
+    assert ours.pop("reload_interval_s") == 10
+    assert "reload_interval_s" not in theirs
+    assert ours == {**{name: theirs[name] for name in ours}, "model": [""]}
 
 
 @pytest.mark.parametrize(
