@@ -45,7 +45,8 @@ STRICT = {"ENGINE_STRICT_COMPAT": "1"}
         (ANSWERS, (b"Content-Encoding", b"Content-encoded!"), "HttpClient with JSON with gzip"),
         (ANSWERS, (b"[184.0]", b"[185.0]"), "15 reloads under 4 clients"),
         (ANSWERS, (b"[184.0]", b"[185.0]"), "the workers switch one after another"),
-        (ANSWERS, (b"[184.0]", b"[185.0]"), "releases copied in with `cp -r`"),
+        # The first model's price: of what is copied over all the time, chance decides what loads.
+        (ANSWERS, (b"[92.0]", b"[93.0]"), "releases copied in with `cp -r`"),
     ],
 )
 def test_a_server_that_differs_in_one_thing_is_caught(
