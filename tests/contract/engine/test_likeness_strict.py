@@ -15,6 +15,8 @@ from tests.contract.engine.unlike import BEFORE, script
 pytestmark = pytest.mark.xdist_group("likeness strict")
 # What it does not change: when the model is exchanged, nobody is to die.
 STILL_BETTER = "the workers switch one after another"
+# Whether one of a few reloads meets a file that is half copied.
+CHANCE = "releases copied in with `cp -r`"
 
 
 def _parameters() -> list[Any]:
@@ -37,4 +39,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
 @pytest.mark.parametrize("fact", _parameters())
 def test_in_strict_mode_the_engine_is_the_same(fact: Check, strict: Subject) -> None:
     verdict, seen = judge(fact, strict)
-    assert verdict == ("better" if STILL_BETTER in fact.fact else "same"), seen
+    if CHANCE in fact.fact:
+        assert verdict in ("same", "better"), seen
+    else:
+        assert verdict == ("better" if STILL_BETTER in fact.fact else "same"), seen
