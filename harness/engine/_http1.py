@@ -37,7 +37,6 @@ class Head(NamedTuple):
 
     method: str
     path: str
-    query: str
     content_type: str
     gzip_body: bool
     takes_gzip: bool
@@ -114,7 +113,6 @@ def _read(head: bytes) -> Head:
     return Head(
         method=method,
         path=(url.path or b"/").decode("latin-1"),
-        query=(url.query or b"").decode("latin-1"),
         content_type=headers.get(b"content-type", b"").decode("latin-1").strip(),
         gzip_body=headers.get(b"content-encoding", b"").strip().lower() == b"gzip",
         takes_gzip=b"gzip" in headers.get(b"accept-encoding", b"").lower(),
