@@ -128,7 +128,7 @@ def _tensor(document: Any, fill: bool, lists: dict[str, LongList]) -> Tensor:
     else:
         given = document.get(kind.field)
         flat = np.asarray(() if given is None else given, kind.dtype)
-    array = shaped(name, number, flat, tuple(document.get("shape") or ()), fill=fill)
+    array = shaped(name, number, flat, document.get("shape") or (), fill=fill)
     lod = tuple(document.get("lod") or ())
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)
 

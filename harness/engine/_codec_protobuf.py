@@ -124,6 +124,6 @@ def _tensor(tensor: Any, fill: bool) -> Tensor:
         flat = text(name, tensor.data)
     else:
         flat = np.fromiter(getattr(tensor, kind.field), kind.dtype)
-    array = shaped(name, tensor.elem_type, flat, tuple(tensor.shape), fill=fill)
+    array = shaped(name, tensor.elem_type, flat, tensor.shape, fill=fill)
     lod = tuple(tensor.lod)
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)

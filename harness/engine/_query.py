@@ -25,7 +25,11 @@ EREQUEST = 1003
 ELIMIT = 2004
 INFERENCE_FAILED = -5100
 INFERENCE_FAILED_TEXT = "InferService inference failed!"
-_SHOWN_DIMS = 8
+# Characters; clients make up names of megabytes, and the log would have three copies of each.
+_LONGEST_TEXT = 1000
+# Paddle's own most (DDim::kMaxRank in paddle/common/ddim.h): no model can take a feed of more.
+_MOST_DIMS = 9
+_SHOWN_OFFSETS = 8
 # Elements; reading farther than some pages behind its own, the real server dies.
 _MOST_FILLED = 1 << 20
 
@@ -64,15 +68,15 @@ ELEM_OF_CODE: dict[str, int] = {
 
 
 class ServiceError(Exception):
-    """A request that fails: ``code`` as above, ``text`` as the client reads it.
+    """A request that fails: ``code`` as above, ``text`` as the client reads it, cut when long.
 
     ``real_dies`` says that the real server aborts on such a request (``--strict-compat``).
     """
 
     def __init__(self, code: int, text: str, real_dies: bool = False) -> None:
-        super().__init__(text)
         self.code = code
-        self.text = text
+        self.text = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+        super().__init__(self.text)
         self.real_dies = real_dies
 
 
@@ -123,7 +127,7 @@ class Answer(NamedTuple):
 
 
 def shaped(
-    name: str, elem_type: int, flat: Array, shape: tuple[int, ...], *, fill: bool = False
+    name: str, elem_type: int, flat: Array, dims: Sequence[int], *, fill: bool = False
 ) -> Array:
     """The elements in the shape the query gives.
 
@@ -133,6 +137,13 @@ def shaped(
 
     Raises ``ServiceError`` where the real server would read past the elements or abort.
     """
+    # Before anything is done with each of them: there may be millions.
+    if len(dims) > _MOST_DIMS:
+        raise inference_failed(
+            f"feed {name} has {len(dims)} dimensions, and no tensor of Paddle's has more than "
+            f"{_MOST_DIMS}"
+        )
+    shape = tuple(dims)
     count = 1
     for dim in shape:
         if dim < 0:
@@ -155,10 +166,8 @@ def shaped(
     try:
         return flat.reshape(shape)
     except ValueError as error:
-        # More dimensions than numpy has, or sizes whose product it cannot hold.
-        raise inference_failed(
-            f"feed {name} has the shape {list(shape)[:_SHOWN_DIMS]}: {error}"
-        ) from None
+        # Sizes whose product numpy cannot hold, with a 0 among them.
+        raise inference_failed(f"feed {name} has the shape {list(shape)}: {error}") from None
 
 
 def text(name: str, strings: Sequence[str]) -> Array:
@@ -198,7 +207,7 @@ def lod_of(name: str, offsets: tuple[int, ...], rows: Optional[int]) -> tuple[in
     rising = all(left <= right for left, right in zip(offsets, offsets[1:]))
     if offsets and (offsets[0] != 0 or not rising or offsets[-1] != rows):
         raise inference_failed(
-            f"feed {name} has the lod {list(offsets)[:8]}, which does not rise from 0 to its "
+            f"feed {name} has the lod {list(offsets[:_SHOWN_OFFSETS])}, which does not rise from 0 to its "
             f"{rows} rows"
         )
     return offsets
