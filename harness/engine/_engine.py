@@ -170,6 +170,7 @@ class Engine:
             nodes=self.serving.nodes,
             on_failure=self._query_failed,
             cache_size=self.flags.number("request_cache_size"),
+            most=self.limit,
         )
         interval = self.flags.number("reload_interval_s")
         self._reloading = reload = _reload.ReloadThread(
