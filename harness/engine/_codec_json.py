@@ -21,6 +21,7 @@ from ._json_lists import LongList
 from ._query import (
     ELEM_OF_CODE,
     ELEM_TYPES,
+    MOST_TENSORS,
     Answer,
     Array,
     Query,
@@ -82,6 +83,8 @@ def decode(body: bytes, *, fill: bool = False, most: int = 1 << 29) -> Query:
         tensors = []
     elif type(tensors) is not list:
         raise Unparsable(f"Invalid value for repeated field: {_REQUEST}.tensor")
+    if len(tensors) > MOST_TENSORS:
+        raise Unparsable(f"more than {MOST_TENSORS} tensors")
     fetch = document.get("fetch_var_names")
     if fetch is None:
         fetch = []

@@ -11,6 +11,7 @@ from . import _messages
 from ._query import (
     ELEM_OF_CODE,
     ELEM_TYPES,
+    MOST_TENSORS,
     Answer,
     Array,
     Query,
@@ -29,20 +30,32 @@ warnings.filterwarnings("error", message="Unexpected end-group tag", category=Ru
 
 
 # Bytes from which on the fields of a request are counted, and how many it may have: an empty tensor
-# is two bytes on the wire and some hundred in memory.
+# is two bytes on the wire and some hundred in memory. Within tensors it is so with strings and with
+# fields that nobody knows, which protobuf keeps; numbers in a list have one field together.
 _LARGE = 64 * 1024
-_MOST_FIELDS = 4096
+_MOST_PARTS = 65536
+_LONGEST_NAME = 64 * 1024
+_TENSOR, _FETCH = 1, 2
+_DATA, _NAMES = 9, (13, 14)
 _WIDTHS = {1: 8, 5: 4}
+# Wire types: a number, bytes, the tags around a group.
+_VARINT, _BYTES, _GROUP = 0, 2, (3, 4)
+# Bytes for each offset of a lod, as a number of protobuf's and as two of Python's.
+_OFFSET = 64
+# With one character that needs it, Python keeps each of a text in so many bytes.
+_WIDEST = 4
 
 
 class ProtobufCodec:
     """Decodes and encodes. Uses protobuf's C++ implementation, which the wheel brings.
 
-    ``fill`` is for ``shaped``.
+    ``fill`` is for ``shaped``; ``most`` is how many bytes of memory reading one request may take,
+    lists of numbers not counted.
     """
 
-    def __init__(self, *, fill: bool = False) -> None:
+    def __init__(self, *, fill: bool = False, most: int = 1 << 29) -> None:
         self._fill = fill
+        self._most = most
         self._request: Any = _messages.request_class()
         self._response: Any = _messages.response_class()
         from google.protobuf.message import DecodeError
@@ -52,11 +65,13 @@ class ProtobufCodec:
     def decode(self, body: bytes) -> Query:
         """Raises ``Unparsable``, or ``ServiceError`` for a feed that cannot be."""
         if len(body) > _LARGE:
-            _count_fields(body)
+            _afford(body, self._most)
         try:
             request = self._request.FromString(body)
         except (self._error, SystemError) as error:
             raise Unparsable(str(error)) from None
+        if len(body) > _LARGE and _OFFSET * sum(len(o.lod) for o in request.tensor) > self._most:
+            raise Unparsable(f"its lods would take more than {self._most} bytes")
         return Query(
             tuple(_tensor(one, self._fill) for one in request.tensor),
             tuple(request.fetch_var_names),
@@ -88,22 +103,49 @@ class ProtobufCodec:
         return data
 
 
-def _count_fields(body: bytes) -> None:
-    """Raises ``Unparsable`` when a request has too many fields; what is broken is left alone."""
-    at = 0
-    for _ in range(_MOST_FIELDS):
+def _afford(body: bytes, most: int) -> None:
+    """Raises ``Unparsable`` for a request that is small and would be huge in memory.
+
+    What is broken is left to the parser. The fields of a tensor, and of a group that nobody knows,
+    are walked through like those around them: their lengths are not needed for that.
+    """
+    fields = parts = wide = at = tensor_end = 0
+    while at < len(body):
+        inside = at < tensor_end
         tag, at = _varint(body, at)
-        kind = tag & 7
-        size, at = _varint(body, at) if kind in (0, 2) else (_WIDTHS.get(kind, len(body)), at)
-        if kind != 0:
+        number, kind = tag >> 3, tag & 7
+        if inside:
+            parts += 1
+        else:
+            fields += 1
+        if fields > MOST_TENSORS:
+            raise Unparsable(f"more than {MOST_TENSORS} tensors and names")
+        if parts > _MOST_PARTS:
+            raise Unparsable(f"more than {_MOST_PARTS} strings and other fields in its tensors")
+        if kind == _BYTES:
+            size, at = _varint(body, at)
+            if number == _TENSOR and not inside:
+                tensor_end = at + size
+                continue
+            if size > _LONGEST_NAME and (number in _NAMES if inside else number == _FETCH):
+                raise Unparsable(f"a name of {size} bytes")
+            if inside and number == _DATA and not body[at : at + size].isascii():
+                wide += _WIDEST * size
+                if wide > most:
+                    raise Unparsable(f"its text would take more than {most} bytes")
             at += size
-        if at >= len(body):
+        elif kind == _VARINT:
+            _, at = _varint(body, at)
+        elif kind in _WIDTHS:
+            at += _WIDTHS[kind]
+        elif kind not in _GROUP:
             return
-    raise Unparsable(f"more than {_MOST_FIELDS} tensors and names")
 
 
 def _varint(body: bytes, at: int) -> tuple[int, int]:
     """A number and the place behind it; behind the end there are zeros."""
+    if at < len(body) and body[at] < 0x80:
+        return body[at], at + 1
     value = 0
     for shift in range(0, 70, 7):
         byte = body[at] if at < len(body) else 0
@@ -123,7 +165,8 @@ def _tensor(tensor: Any, fill: bool) -> Tensor:
     elif kind.field == "data":
         flat = text(name, tensor.data)
     else:
-        flat = np.fromiter(getattr(tensor, kind.field), kind.dtype)
+        numbers = getattr(tensor, kind.field)
+        flat = np.fromiter(numbers, kind.dtype, len(numbers))
     array = shaped(name, tensor.elem_type, flat, tensor.shape, fill=fill)
     lod = tuple(tensor.lod)
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)

@@ -80,7 +80,7 @@ class Engine:
         self.started = time.time()
         self.reloads = 0
         self.open_connections: dict[Any, str] = {}
-        self.protobuf = ProtobufCodec(fill=strict)
+        self.protobuf = ProtobufCodec(fill=strict, most=self.limit)
         self._host = host
         self._threads = max(1, flags.number("num_threads"))
         device = Device(

@@ -25,6 +25,8 @@ EREQUEST = 1003
 ELIMIT = 2004
 INFERENCE_FAILED = -5100
 INFERENCE_FAILED_TEXT = "InferService inference failed!"
+# No model takes so many, and an empty one is two bytes on the wire and some hundred in memory.
+MOST_TENSORS = 4096
 # Characters; clients make up names of megabytes, and the log would have three copies of each.
 _LONGEST_TEXT = 1000
 # Paddle's own most (DDim::kMaxRank in paddle/common/ddim.h): no model can take a feed of more.
@@ -156,7 +158,10 @@ def shaped(
     if elem_type == _STRING or fill:
         flat = flat[:count]
     if fill and 0 < flat.size < count <= _MOST_FILLED:
-        flat = np.concatenate([flat, np.zeros(count - flat.size, flat.dtype)])
+        # Zeros that nobody looks at take no memory: there may be thousands of such feeds.
+        given = flat
+        flat = np.zeros(count, given.dtype)
+        flat[: given.size] = given
     if count != flat.size:
         raise inference_failed(
             f"feed {name} has {flat.size} elements of {ELEM_TYPES[elem_type].name}, "
@@ -207,7 +212,7 @@ def lod_of(name: str, offsets: tuple[int, ...], rows: Optional[int]) -> tuple[in
     rising = all(left <= right for left, right in zip(offsets, offsets[1:]))
     if offsets and (offsets[0] != 0 or not rising or offsets[-1] != rows):
         raise inference_failed(
-            f"feed {name} has the lod {list(offsets[:_SHOWN_OFFSETS])}, which does not rise from 0 to its "
-            f"{rows} rows"
+            f"feed {name} has the lod {list(offsets[:_SHOWN_OFFSETS])}, which does not rise from 0 "
+            f"to its {rows} rows"
         )
     return offsets

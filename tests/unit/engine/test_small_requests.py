@@ -1,4 +1,4 @@
-"""Requests that are small on the wire: none of them may cost more time or memory than is allowed."""
+"""Requests that are small on the wire: none may cost more time or memory than is allowed."""
 
 from __future__ import annotations
 
@@ -72,3 +72,100 @@ def test_a_value_of_the_wrong_type_is_echoed_cut(value: Any) -> None:
     with pytest.raises(Unparsable) as error:
         from_json({"name": "x", "elem_type": 1, "shape": [value]})
     assert len(str(error.value)) < 1000
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def field(tag: bytes, content: bytes) -> bytes:
+    """A protobuf field of ``content`` behind its tag."""
+    return tag + varint(len(content)) + content
+
+
+TENSOR, DATA, FETCH, LOD, NAME = b"\x0a", b"\x4a", b"\x12", b"\x62", b"\x6a"
+# elem_type string, shape [1]
+STRING_OF_1 = b"\x50\x14\x58\x01"
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        DATA + b"\x00",
+        # a number with a tag of its own, as only a client made by hand sends it
+        b"\x08\x01",
+        # fields that nobody knows, which protobuf keeps: a number, bytes, a group
+        b"\x80\x02\x00",
+        b"\x82\x02\x00",
+        b"\x83\x02\x84\x02",
+        # a tag that is longer than it has to be
+        b"\xca\x80\x00\x00",
+    ],
+)
+@pytest.mark.parametrize("tensors", [1, 50])
+def test_millions_of_fields_within_tensors_are_not_built_in_memory(
+    parts: bytes, tensors: int
+) -> None:
+    body = field(TENSOR, parts * (2_000_000 // tensors) + STRING_OF_1) * tensors
+    with pytest.raises(Unparsable, match="more than 65536 strings and other fields in its tensors"):
+        ProtobufCodec().decode(body)
+
+
+@pytest.mark.parametrize("parts", [FETCH + b"\x00", b"\x08\x01", b"\x0b\x0c"])
+def test_a_group_that_nobody_knows_hides_no_fields(parts: bytes) -> None:
+    body = b"\x0b" + parts * 1_000_000 + b"\x0c"
+    with pytest.raises(Unparsable, match="more than 4096 tensors and names"):
+        ProtobufCodec().decode(body)
+
+
+def test_some_thousand_strings_and_unpacked_numbers_are_taken() -> None:
+    for parts, elements in (
+        (field(DATA, b"ab") * 60_000 + b"\x50\x14", 180_000),
+        (b"\x08\x01" * 60_000, 60_000),
+    ):
+        body = field(TENSOR, parts + field(b"\x5a", varint(elements)))
+        assert ProtobufCodec().decode(body).tensors[0].array.size == elements
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        field(TENSOR, field(NAME, b"x" * 100_000)),
+        field(FETCH, b"x" * 100_000),
+        field(TENSOR, field(b"\x72", b"x" * 100_000)),
+    ],
+    ids=["feed", "fetch", "alias"],
+)
+def test_a_name_of_a_hundred_thousand_bytes_is_no_name(body: bytes) -> None:
+    with pytest.raises(Unparsable, match="a name of 100000 bytes"):
+        ProtobufCodec().decode(body)
+
+
+def test_text_that_python_keeps_in_four_bytes_a_character_is_counted_so() -> None:
+    wide = "😀".encode()
+    body = field(TENSOR, field(DATA, b"x" * MIB + wide) + STRING_OF_1)
+    assert ProtobufCodec(most=16 * MIB).decode(body).tensors[0].array.size == 1
+    with pytest.raises(Unparsable, match="text would take more than 4194304 bytes"):
+        ProtobufCodec(most=4 * MIB).decode(body)
+    plain = field(TENSOR, field(DATA, b"x" * MIB) + STRING_OF_1)
+    assert ProtobufCodec(most=4 * MIB).decode(plain).tensors[0].array.size == 1
+
+
+def test_the_offsets_of_a_lod_are_counted_as_python_keeps_them() -> None:
+    tensor = b"\x0a\x01\x01\x58\x01" + field(LOD, b"\x00" * 299_999 + b"\x01")
+    body = field(TENSOR, tensor)
+    assert len(ProtobufCodec(most=64 * MIB).decode(body).tensors[0].lod) == 300_000
+    for refused in (body * 5, body):
+        with pytest.raises(Unparsable, match="lods would take more than"):
+            ProtobufCodec(most=len(refused) * 40).decode(refused)
+
+
+def test_a_json_body_of_thousands_of_tensors_is_refused_before_they_are_made() -> None:
+    body = b'{"tensor":[' + b",".join([b'{"shape":[0]}'] * 5000) + b"]}"
+    with pytest.raises(Unparsable, match="more than 4096 tensors"):
+        _codec_json.decode(body)
