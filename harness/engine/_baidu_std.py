@@ -21,6 +21,9 @@ warnings.filterwarnings("error", message="Unexpected end-group tag", category=Ru
 
 MAGIC = b"PRPC"
 HEADER = struct.Struct(">4sII")
+# Bytes of a meta: some names and numbers. Fields that nobody knows take protobuf 23 bytes of memory
+# for each of the meta's.
+META_LIMIT = 1 << 20
 NONE, SNAPPY, GZIP, ZLIB = range(4)
 COMPRESSIONS = {NONE: "none", SNAPPY: "snappy", GZIP: "gzip", ZLIB: "zlib"}
 
@@ -97,6 +100,8 @@ def frame_size(data: bytearray, at: int, limit: int) -> int:
         raise TooBig(f"{body} bytes")
     if meta > body:
         raise BrokenFrame(f"the meta ({meta} bytes) is larger than the body ({body} bytes)")
+    if meta > META_LIMIT:
+        raise BrokenFrame(f"the meta ({meta} bytes) is larger than {META_LIMIT} bytes")
     return HEADER.size + int(body)
 
 

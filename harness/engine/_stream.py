@@ -116,7 +116,8 @@ class MessageReader:
             if len(data) < _baidu_std.HEADER.size or len(data) > self._limit:
                 return None
             _, body, meta = _baidu_std.HEADER.unpack_from(data)
-            if len(data) != _baidu_std.HEADER.size + body or meta > body:
+            most = min(body, _baidu_std.META_LIMIT)
+            if len(data) != _baidu_std.HEADER.size + body or meta > most:
                 return None
             try:
                 return _baidu_std.read_frame(data)

@@ -176,6 +176,16 @@ def test_a_name_that_a_client_made_long_is_neither_kept_nor_echoed_whole() -> No
     assert kept < 200_000
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_meta_of_megabytes_is_refused_and_not_parsed(whole: bool) -> None:
+    # Fields that nobody knows, which protobuf would keep one by one.
+    meta = b"\x42\x00" * (1 << 20)
+    data = _baidu_std.HEADER.pack(b"PRPC", len(meta), len(meta)) + meta
+    reader = _stream.MessageReader(1 << 30)
+    with pytest.raises(_stream.Unanswerable, match="the meta .* is larger than 1048576 bytes"):
+        reader.receive(data if whole else data[:100])
+
+
 def test_a_run_of_empty_lines_costs_one_step() -> None:
     reader = _stream.MessageReader(1 << 20)
     lines = b"\r\n" * (1 << 19)
