@@ -42,6 +42,8 @@ _WIDTHS = {1: 8, 5: 4}
 _VARINT, _BYTES, _GROUP = 0, 2, (3, 4)
 # Bytes for each offset of a lod, as a number of protobuf's and as two of Python's.
 _OFFSET = 64
+# Elements of an answer that are copied at once.
+_PIECE = 65536
 # With one character that needs it, Python keeps each of a text in so many bytes.
 _WIDEST = 4
 
@@ -89,7 +91,11 @@ class ProtobufCodec:
             if field == "tensor_content":
                 tensor.tensor_content = array.tobytes()
             else:
-                getattr(tensor, field).extend(array.ravel().tolist())
+                flat, numbers = array.ravel(), getattr(tensor, field)
+                numbers.extend(flat[:_PIECE].tolist())
+                # Python's objects take more memory than both lists: not of all at once.
+                for at in range(_PIECE, array.size, _PIECE):
+                    numbers.extend(flat[at : at + _PIECE].tolist())
             if number:
                 tensor.elem_type = number
             tensor.shape.extend(array.shape)

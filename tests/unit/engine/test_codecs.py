@@ -170,6 +170,25 @@ def test_an_answer_is_written_alike_in_json_and_protobuf() -> None:
     ]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "bool"])
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 65536, 65537, 200_000])
+def test_a_long_answer_is_written_as_a_short_one_is(dtype: str, size: int) -> None:
+    random = np.random.default_rng(3)
+    array = (random.standard_normal((size, 1)) * 1e5).astype(dtype)
+    if dtype.startswith("float") and size > 1:
+        array[1] = np.nan
+        array[-1] = np.inf
+    answer = Answer("e", (Fetched(Variable("n", "a", 0, (), False), array, ()),), (1, 2))
+    field = next(field for name, _, field, _ in CASES if name == dtype)
+    (tensor,) = json.loads(_codec_json.encode(answer))["outputs"][0]["tensor"]
+    elements = array.ravel().tolist()
+    finite = [one if np.isfinite(one) else None for one in elements]
+    assert tensor.get(field, []) == finite
+    message = _messages.response_class().FromString(ProtobufCodec().encode(answer))
+    written = np.array(getattr(message.outputs[0].tensor[0], field), dtype)
+    assert np.array_equal(written, array.ravel(), equal_nan=dtype.startswith("float"))
+
+
 SHAPES = st.lists(st.sampled_from([0, 1, 2, 3, -1, 2**31 - 1]), max_size=40)
 FIELDS = st.sampled_from(["float_data", "int64_data", "int_data", "float64_data", "bool_data"])
 NUMBERS = st.sampled_from([0, 1, 2, -1, 40000, 2**31 - 1, -(2**31)])
