@@ -11,6 +11,9 @@ and plain noise, and they come in pieces of any size. What has to hold of every 
 - what is kept of an unfinished message stays below ``max_body_size`` and a head;
 - however the bytes are cut, the same messages come out.
 
+Not covered: what costs too much only because there is a lot of it, since no input has more than a
+few kilobytes; that is ``bench.fuzz_amplifying``.
+
 The tests run the same properties on a smaller, seeded number.
 """
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, cast
 
 import numpy as np
 import pytest
 
+from bench.fuzz_amplifying import Echo
 from harness.engine._batcher import Batcher, Call
 from harness.engine._glog import Log
-from harness.engine._model import Model, Output
-from harness.engine._model_files import Graph, Input
-from harness.engine._prototxt import Variable
+from harness.engine._model import Model
 from harness.engine._query import Answer, Array, Query, ServiceError, Tensor, inference_failed
 
 
@@ -23,25 +21,6 @@ class Nothing:
 
     def check(self, _query: Query) -> None:
         raise inference_failed("nothing is served")
-
-
-class Echo(Model):
-    """A model whose output ``price`` is its feed ``x``."""
-
-    def __init__(self) -> None:
-        x = Variable("x", "x", 1, (), False)
-        price = Variable("x", "price", 1, (), False)
-        graph = Graph((Input("x", "float32", (-1, 1)),), ("x",), ())
-        super().__init__(graph, [x], [price], together=False)
-
-    def feed(self, tensors: Sequence[Tensor]) -> list[Output]:
-        return [(tensors[0].array, ())]
-
-    def watch(self, *_: object) -> None: ...
-
-    def unwatch(self, *_: object) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class Kept:

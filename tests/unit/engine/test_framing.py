@@ -182,7 +182,7 @@ def test_a_meta_of_megabytes_is_refused_and_not_parsed(whole: bool) -> None:
     meta = b"\x42\x00" * (1 << 20)
     data = _baidu_std.HEADER.pack(b"PRPC", len(meta), len(meta)) + meta
     reader = _stream.MessageReader(1 << 30)
-    with pytest.raises(_stream.Unanswerable, match="the meta .* is larger than 1048576 bytes"):
+    with pytest.raises(_stream.Unanswerable, match="is larger than 1048576 bytes"):
         reader.receive(data if whole else data[:100])
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any, Callable
 
 import pytest
 
+from bench import amplifying
+from bench.amplifying import DATA, LOD, NAME, SHAPE, field, varint
 from harness.engine import _codec_json, _messages
 from harness.engine._codec_protobuf import ProtobufCodec
 from harness.engine._query import Query, ServiceError, Unparsable
@@ -74,20 +78,7 @@ def test_a_value_of_the_wrong_type_is_echoed_cut(value: Any) -> None:
     assert len(str(error.value)) < 1000
 
 
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def field(tag: bytes, content: bytes) -> bytes:
-    """A protobuf field of ``content`` behind its tag."""
-    return tag + varint(len(content)) + content
-
-
-TENSOR, DATA, FETCH, LOD, NAME = b"\x0a", b"\x4a", b"\x12", b"\x62", b"\x6a"
+TENSOR, FETCH, ALIAS = 1, 2, 14
 # elem_type string, shape [1]
 STRING_OF_1 = b"\x50\x14\x58\x01"
 MIB = 1 << 20
@@ -96,7 +87,7 @@ MIB = 1 << 20
 @pytest.mark.parametrize(
     "parts",
     [
-        DATA + b"\x00",
+        field(DATA, b""),
         # a number with a tag of its own, as only a client made by hand sends it
         b"\x08\x01",
         # fields that nobody knows, which protobuf keeps: a number, bytes, a group
@@ -116,7 +107,7 @@ def test_millions_of_fields_within_tensors_are_not_built_in_memory(
         ProtobufCodec().decode(body)
 
 
-@pytest.mark.parametrize("parts", [FETCH + b"\x00", b"\x08\x01", b"\x0b\x0c"])
+@pytest.mark.parametrize("parts", [field(FETCH, b""), b"\x08\x01", b"\x0b\x0c"])
 def test_a_group_that_nobody_knows_hides_no_fields(parts: bytes) -> None:
     body = b"\x0b" + parts * 1_000_000 + b"\x0c"
     with pytest.raises(Unparsable, match="more than 4096 tensors and names"):
@@ -128,7 +119,7 @@ def test_some_thousand_strings_and_unpacked_numbers_are_taken() -> None:
         (field(DATA, b"ab") * 60_000 + b"\x50\x14", 180_000),
         (b"\x08\x01" * 60_000, 60_000),
     ):
-        body = field(TENSOR, parts + field(b"\x5a", varint(elements)))
+        body = field(TENSOR, parts + field(SHAPE, varint(elements)))
         assert ProtobufCodec().decode(body).tensors[0].array.size == elements
 
 
@@ -137,7 +128,7 @@ def test_some_thousand_strings_and_unpacked_numbers_are_taken() -> None:
     [
         field(TENSOR, field(NAME, b"x" * 100_000)),
         field(FETCH, b"x" * 100_000),
-        field(TENSOR, field(b"\x72", b"x" * 100_000)),
+        field(TENSOR, field(ALIAS, b"x" * 100_000)),
     ],
     ids=["feed", "fetch", "alias"],
 )
@@ -169,3 +160,26 @@ def test_a_json_body_of_thousands_of_tensors_is_refused_before_they_are_made() -
     body = b'{"tensor":[' + b",".join([b'{"shape":[0]}'] * 5000) + b"]}"
     with pytest.raises(Unparsable, match="more than 4096 tensors"):
         _codec_json.decode(body)
+
+
+def fuzz(*words: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: the children that are measured are forked from a small one."""
+    return subprocess.run(
+        [sys.executable, "-m", "bench.fuzz_amplifying", *words],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def test_no_input_of_one_thing_many_times_over_takes_too_much() -> None:
+    done = fuzz("--seed", "3", "--seconds", "20", "--inputs", str(2 * len(amplifying.KINDS)))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert all(kind in done.stdout for kind in amplifying.KINDS)
+
+
+def test_an_input_that_takes_too_much_is_named() -> None:
+    done = fuzz("--seconds", "0", "--inputs", "1")
+    assert done.returncode == 1
+    assert "AssertionError: ordinary, HTTP: 1 requests of" in done.stderr
