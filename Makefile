@@ -73,7 +73,7 @@ JOBS ?= 8
 conformance: setup
 	@$(PY) -m harness conformance $(KNOWN) --jobs $(JOBS) --page docs/conformance.md
 
-BENCHES ?= likeness engine engine_reloads fuzz_engine monitor_publish
+BENCHES ?= likeness engine engine_reloads fuzz_engine fuzz_amplifying monitor_publish
 ## make bench    the benchmarks, a table each (BENCHES=engine: one of them)
 bench: setup
 	@for name in $(BENCHES); do echo "--- bench.$$name"; $(PY) -m bench.$$name || exit; done
