@@ -299,7 +299,7 @@ def generate(random: Random, place: int) -> Amplifying:
         how = f"baidu_std {_baidu_std.COMPRESSIONS[compression]}"
         one = _baidu(body, compression)
     requests = 1
-    if len(one) <= _SMALL_WIRE and "numbers" not in kind and random.random() < 0.4:
+    if len(one) <= _SMALL_WIRE and random.random() < 0.4:
         requests = random.randrange(2, _MOST_REQUESTS)
     return Amplifying(kind, how, requests, len(body), one * requests)
 

@@ -60,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._http2: Optional[Http2Session] = None
         self._slots: deque[HttpReply] = deque()
+        # What came whole and is not taken on, because answers before it lie unsent.
+        self._messages: deque[Message] = deque()
         self._closed = False
         # Nothing more is read; what was asked is still answered, and then comes the farewell.
         self._ending = False
@@ -85,19 +87,23 @@ class Connection(asyncio.Protocol):
         self._closed = True
         self._rest = _NOTHING
         self._slots.clear()
+        self._messages.clear()
         self._host.open_connections.pop(self, None)
 
     def pause_writing(self) -> None:
-        # A client that does not read its answers is not asked for more requests.
+        # A client that does not read its answers is not asked for more requests, and those that
+        # it sent already have to wait: a read may bring a hundred, packed a thousandfold.
         self._writable = False
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._writable = True
-        if self._rest:
-            asyncio.get_running_loop().call_soon(self._turn)
-        elif not self._closed:
-            self._transport.resume_reading()
+        self._take_on()
+        if self._writable and not self._closed:
+            if self._rest:
+                asyncio.get_running_loop().call_soon(self._turn)
+            else:
+                self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         if len(data) <= _PIECE:
@@ -132,7 +138,13 @@ class Connection(asyncio.Protocol):
                 self._too_big("A message", error.protocol, "connection will be closed")
             messages = error.messages
             self._ending = True
-        for message in messages:
+        self._messages.extend(messages)
+        self._take_on()
+
+    def _take_on(self) -> None:
+        """Takes on what came whole, until too much of the answers lies unsent."""
+        while self._messages and self._writable and not self._closed:
+            message = self._messages.popleft()
             if isinstance(message, Frame):
                 self._frame(message)
             elif isinstance(message, HttpRequest):
@@ -142,9 +154,7 @@ class Connection(asyncio.Protocol):
                 self._http2_data(message.data)
             else:
                 self._http2_data(message)
-            if self._closed:
-                return
-        if self._ending:
+        if self._ending and not self._messages and not self._closed:
             # Behind the batcher's turn, so that what came whole has its answers.
             asyncio.get_running_loop().call_soon(self._end)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
-from bench import amplifying
+from bench import amplifying, fuzz_amplifying
 from bench.amplifying import DATA, LOD, NAME, SHAPE, field, varint
 from harness.engine import _codec_json, _messages
 from harness.engine._codec_protobuf import ProtobufCodec
@@ -160,6 +163,21 @@ def test_a_json_body_of_thousands_of_tensors_is_refused_before_they_are_made() -
     body = b'{"tensor":[' + b",".join([b'{"shape":[0]}'] * 5000) + b"]}"
     with pytest.raises(Unparsable, match="more than 4096 tensors"):
         _codec_json.decode(body)
+
+
+def test_requests_of_one_read_wait_while_the_answers_before_them_lie_unsent(tmp_path: Path) -> None:
+    rows = 500_000
+    numbers = b",".join([b"1"] * rows)
+    body = b'{"tensor":[{"name":"x","elem_type":1,"float_data":[%s],"shape":[%d,1]}]}'
+    packed = gzip.compress(body % (numbers, rows))
+    head = b"POST /GeneralModelService/inference HTTP/1.1\r\nContent-Encoding: gzip\r\n"
+    one = head + b"Content-Length: %d\r\n\r\n" % len(packed) + packed
+    wire = tmp_path / "wire"
+    wire.write_bytes(one * 20)
+    assert len(one) * 20 < 256 * 1024
+    most = asyncio.run(fuzz_amplifying.serve(wire, tmp_path / "log", requests=20))
+    # Each answer has two megabytes, and some requests are taken on together.
+    assert 2 * rows <= most < 10 * MIB
 
 
 def fuzz(*words: str) -> subprocess.CompletedProcess[str]:
