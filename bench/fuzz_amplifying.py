@@ -129,12 +129,8 @@ class Taken(NamedTuple):
     seconds: float
 
 
-async def serve(wire: Path, log: Path, requests: int) -> int:
-    """Has one connection take the bytes of a file; gives the most bytes that lay unsent.
-
-    Raises ``AssertionError`` for lost answers.
-    """
-    loop = asyncio.get_running_loop()
+def connected(log: Path) -> tuple[Connection, Transport]:
+    """A connection of an engine that has no more than it needs, within a running loop."""
     host = SimpleNamespace(
         protobuf=ProtobufCodec(most=LIMIT),
         log=Log(log, stderr_threshold=4),
@@ -143,15 +139,13 @@ async def serve(wire: Path, log: Path, requests: int) -> int:
         strict=False,
         open_connections={},
     )
-    raised: list[Any] = []
-    loop.set_exception_handler(lambda _loop, context: raised.append(context))
     model = Echo()
 
     def failed(error: ServiceError) -> None:
         assert len(error.text) < 1100
 
     host.batcher = Batcher(
-        loop,
+        asyncio.get_running_loop(),
         model=lambda: model,
         log=host.log,
         engine_name="e",
@@ -163,6 +157,18 @@ async def serve(wire: Path, log: Path, requests: int) -> int:
     connection = Connection(cast(Any, host))
     transport.connection = connection
     connection.connection_made(cast(Any, transport))
+    return connection, transport
+
+
+async def serve(wire: Path, log: Path, requests: int) -> int:
+    """Has one connection take the bytes of a file; gives the most bytes that lay unsent.
+
+    Raises ``AssertionError`` for lost answers.
+    """
+    raised: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: raised.append(context))
+    connection, transport = connected(log)
     with wire.open("rb") as file:
         while not transport.closed and (piece := file.read(_PIECE)):
             connection.data_received(piece)

@@ -295,6 +295,7 @@ class Connection(asyncio.Protocol):
         except _http2.Broken as error:
             requests = error.requests
             self._ending = True
+            self._messages.clear()
             self._farewell = error.farewell
         if session.over_limit:
             for what in session.over_limit:

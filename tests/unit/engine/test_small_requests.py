@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 import pytest
 
-from bench import amplifying, fuzz_amplifying
+from bench import amplifying, fuzz_amplifying, fuzz_engine
 from bench.amplifying import DATA, LOD, NAME, SHAPE, field, varint
 from harness.engine import _codec_json, _messages
 from harness.engine._codec_protobuf import ProtobufCodec
@@ -178,6 +178,27 @@ def test_requests_of_one_read_wait_while_the_answers_before_them_lie_unsent(tmp_
     most = asyncio.run(fuzz_amplifying.serve(wire, tmp_path / "log", requests=20))
     # Each answer has two megabytes, and some requests are taken on together.
     assert 2 * rows <= most < 10 * MIB
+
+
+def test_behind_a_broken_http2_frame_nothing_that_waited_is_taken_on(tmp_path: Path) -> None:
+    async def run() -> int:
+        connection, transport = fuzz_amplifying.connected(tmp_path / "log")
+        calls = fuzz_engine.http2_bytes()
+        preface = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        connection.data_received(calls[:preface])
+        connection.pause_writing()
+        before = transport.answers
+        # DATA on stream 0, which is no stream; then two calls, which came too late.
+        connection.data_received(b"\x00\x00\x01\x00\x00\x00\x00\x00\x00a")
+        for at in range(preface, len(calls), 40):
+            connection.data_received(calls[at : at + 40])
+        connection.resume_writing()
+        await asyncio.sleep(0)
+        assert transport.closed
+        return transport.answers - before
+
+    # The farewell.
+    assert asyncio.run(run()) == 1
 
 
 def fuzz(*words: str) -> subprocess.CompletedProcess[str]:
