@@ -83,6 +83,7 @@ class Transport:
         self.answers = 0
         self.most_unsent = 0
         self.closed = False
+        self.reading = True
         self.connection: Connection
         self._unsent: list[bytes] = []
         self._high = 0
@@ -112,9 +113,11 @@ class Transport:
         if unsent > self._high:
             self.connection.pause_writing()
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.reading = False
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def close(self) -> None:
         self.closed = True
@@ -172,13 +175,22 @@ async def serve(wire: Path, log: Path, requests: int) -> int:
     with wire.open("rb") as file:
         while not transport.closed and (piece := file.read(_PIECE)):
             connection.data_received(piece)
-            await asyncio.sleep(0)
-            while transport.send():
-                await asyncio.sleep(0)
+            await _settled(connection, transport)
+    # A farewell comes behind the turn of what came before it.
+    await asyncio.sleep(0)
     assert not raised, raised
     answered = transport.answers
     assert transport.closed or answered == requests, f"{answered} of {requests} answered"
     return transport.most_unsent
+
+
+async def _settled(connection: Connection, transport: Transport) -> None:
+    """Returns when all that came in had its turn, and its answers are sent."""
+    batcher = connection._host.batcher
+    while not transport.closed:
+        await asyncio.sleep(0)
+        if not transport.send() and transport.reading and not batcher.waiting:
+            return
 
 
 def _in_child(wire: Path, log: Path, requests: int, seconds: float) -> None:
