@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Optional
 
-from .errors import BadInput, HarnessError
+from .errors import BadInput, HarnessError, interrupted
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,7 +72,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("harness: interrupted; everything it started is stopped", file=sys.stderr)
-        return 130
+        return interrupted()
 
 
 def _run(words: list[str]) -> int:

@@ -27,3 +27,13 @@ class Failed(HarnessError):
     """Something that should have worked did not, or not in time."""
 
     exit_code = 1
+
+
+def interrupted() -> int:
+    """The exit code after a ``KeyboardInterrupt``, 130, made sure of.
+
+    When that came while text was executed, as ``dataclass`` executes some, Python ends by the
+    signal whatever code it is to exit with; it forgets that with the next text.
+    """
+    exec("")
+    return 130

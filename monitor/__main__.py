@@ -33,6 +33,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print(f"serving-monitor: {mask(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
+        # Interrupted while it executed text (``dataclass`` does), Python would end by the signal
+        # whatever this returns; it forgets that with the next text.
+        exec("")
         return 130
 
 

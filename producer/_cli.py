@@ -58,6 +58,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("producer: interrupted", file=sys.stderr)
+        # Interrupted while it executed text (``dataclass`` does), Python would end by the signal
+        # whatever this returns; it forgets that with the next text.
+        exec("")
         return 128 + signal.SIGINT
     except _Terminated:
         print("producer: terminated", file=sys.stderr)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, Optional
 
-from ..errors import BadInput, HarnessError
+from ..errors import BadInput, HarnessError, interrupted
 from . import report
 from .command import words_of
 from .lanes import Task, Work, run_all
@@ -56,7 +56,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print("conformance: interrupted", file=sys.stderr)
-        return 130
+        return interrupted()
 
 
 def _parser() -> argparse.ArgumentParser:

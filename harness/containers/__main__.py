@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Optional
 
-from ..errors import BadInput, HarnessError
+from ..errors import BadInput, HarnessError, interrupted
 from ..remotes import REMOTES
 from . import bases, cleaning, compose, engine, images, install
 from .remotes import remote
@@ -160,7 +160,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 1
     except KeyboardInterrupt:
         _say("interrupted; everything was taken down")
-        return 128 + signal.SIGINT
+        return interrupted()
     return 0
 
 

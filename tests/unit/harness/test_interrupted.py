@@ -1,0 +1,50 @@
+"""What a run that was interrupted ends with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize(
+    ("program", "interrupted"),
+    [
+        ("harness.__main__", "_run"),
+        ("harness.containers.__main__", "_parser"),
+        ("monitor.__main__", "_monitor"),
+        ("producer._cli", "_settings"),
+    ],
+)
+def test_an_interrupt_while_text_is_executed_ends_a_program_with_130(
+    tmp_path: Path, program: str, interrupted: str
+) -> None:
+    (tmp_path / "interrupted.py").write_text(
+        f"""
+import sys
+import {program} as program
+
+def interrupt(*_, **__):
+    # As in the middle of a dataclass that is being made.
+    exec("raise KeyboardInterrupt")
+
+assert program.{interrupted}
+program.{interrupted} = interrupt
+sys.exit(program.main(["x"]))
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 130, done.stderr
