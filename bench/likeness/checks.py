@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
-from harness.ports import is_listening
-
 from . import server as _server
 from .server import Launched
+from .wire import http
 
 JSON_BODY = (
     b'{"tensor":[{"float_data":[1,1,1,1,1,1,1,1,1,1,1,1,1],"elem_type":1,"name":"x",'
@@ -77,8 +76,16 @@ class Subject:
 
     @property
     def ended(self) -> bool:
-        """Whether the shared server was started and does not listen any more."""
-        return self._server is not None and not is_listening(self._server.port)
+        """Whether the shared server was started and answers no more.
+
+        To listen is not enough: one that is about to die does it a moment longer.
+        """
+        if self._server is None:
+            return False
+        try:
+            return http(self._server.port, method="GET", path="/health").status != 200
+        except (OSError, EOFError):
+            return True
 
     @property
     def port(self) -> int:
