@@ -239,10 +239,15 @@ class ModelProcess(Model):
         self.host = host
         self._channel = host.channel
         self._longest_run_s = longest_run_s
+        # Why it serves no longer.
+        self._over = ""
         self._channel.give_up_after(longest_run_s)
         self._end: Optional[int] = None
 
     def feed(self, tensors: Sequence[Tensor]) -> list[Output]:
+        if self._over:
+            # An answer that comes late would be another query's.
+            raise inference_failed(self._over)
         try:
             self._channel.send(
                 [
@@ -252,16 +257,18 @@ class ModelProcess(Model):
             )
             done, answer = self._channel.receive()
         except Gone:
-            raise inference_failed(
+            self._over = (
                 "the process in which the model ran has ended, perhaps on this request; "
                 "the model is being loaded anew"
-            ) from None
+            )
+            raise inference_failed(self._over) from None
         except BlockingIOError:
-            self.host.kill()
-            raise inference_failed(
+            self._over = (
                 f"the model did not answer within {self._longest_run_s} s and was ended; "
                 "it is being loaded anew"
-            ) from None
+            )
+            self.host.kill()
+            raise inference_failed(self._over) from None
         if not done:
             raise ServiceError(INFERENCE_FAILED, answer, real_dies=True)
         return [(np.ndarray(shape, dtype, content), lod) for dtype, shape, content, lod in answer]

@@ -18,7 +18,9 @@ import pytest
 from harness.engine import _hosting, _nursery, _process
 from harness.engine._core import Device
 from harness.engine._hosting import Asked
+from harness.engine._model_files import Graph
 from harness.engine._process import Channel, Gone, Host
+from harness.engine._query import ServiceError
 
 LONG = b"x" * 100_000
 
@@ -88,6 +90,26 @@ def test_a_process_that_does_not_say_it_is_empty_is_given_up(
     # Now there is nobody to be killed.
     with pytest.raises(Gone):
         host.load(b"", [])
+
+
+def test_an_answer_that_comes_when_nobody_waits_any_more_is_no_other_query_s(
+    ends: tuple[Channel, Channel],
+) -> None:
+    ours, theirs = ends
+    stuck = subprocess.Popen(["sleep", "600"])
+    try:
+        model = _process.ModelProcess(
+            Host(ours, stuck.pid), Graph((), (), ()), (), (), together=False, longest_run_s=1
+        )
+        for late in (True, False):
+            with pytest.raises(ServiceError, match="did not answer within 1 s and was ended"):
+                model.feed([])
+            if late:
+                theirs.send((True, []))
+        assert stuck.wait(10) == -signal.SIGKILL
+    finally:
+        stuck.kill()
+        stuck.wait()
 
 
 def test_a_child_that_the_signal_handler_has_waited_for_is_no_error(
