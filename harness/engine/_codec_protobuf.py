@@ -33,7 +33,7 @@ warnings.filterwarnings("error", message="Unexpected end-group tag", category=Ru
 # is two bytes on the wire and some hundred in memory. Within tensors it is so with strings and with
 # fields that nobody knows, which protobuf keeps; numbers in a list have one field together.
 _LARGE = 64 * 1024
-_MOST_PARTS = 65536
+_MOST_PARTS = 1 << 18
 _LONGEST_NAME = 64 * 1024
 _TENSOR, _FETCH = 1, 2
 _DATA, _NAMES = 9, (13, 14)
@@ -115,10 +115,12 @@ def _afford(body: bytes, most: int) -> None:
     What is broken is left to the parser. The fields of a tensor, and of a group that nobody knows,
     are walked through like those around them: their lengths are not needed for that.
     """
-    fields = parts = wide = at = tensor_end = 0
+    fields = parts = wide = at = tensor_end = depth = 0
     while at < len(body):
         inside = at < tensor_end
         tag, at = _varint(body, at)
+        if tag >> 32:
+            raise Unparsable("a tag of more than 32 bits")
         number, kind = tag >> 3, tag & 7
         if inside:
             parts += 1
@@ -130,7 +132,7 @@ def _afford(body: bytes, most: int) -> None:
             raise Unparsable(f"more than {_MOST_PARTS} strings and other fields in its tensors")
         if kind == _BYTES:
             size, at = _varint(body, at)
-            if number == _TENSOR and not inside:
+            if number == _TENSOR and not inside and not depth:
                 tensor_end = at + size
                 continue
             if size > _LONGEST_NAME and (number in _NAMES if inside else number == _FETCH):
@@ -144,7 +146,11 @@ def _afford(body: bytes, most: int) -> None:
             _, at = _varint(body, at)
         elif kind in _WIDTHS:
             at += _WIDTHS[kind]
-        elif kind not in _GROUP:
+        elif kind == _GROUP[0]:
+            depth += not inside
+        elif kind == _GROUP[1]:
+            depth -= not inside
+        else:
             return
 
 

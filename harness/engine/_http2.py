@@ -383,5 +383,6 @@ class Http2Session:
         self, number: int, headers: Headers, data: bytes, trailers: Optional[Headers] = None
     ) -> None:
         """Answers one request; what the peer's windows do not take now goes later."""
-        self._in_vain = max(0, self._in_vain - 1)
+        if number in self._answers:
+            self._in_vain = max(0, self._in_vain - 1)
         self._answers.answer(number, headers, data, trailers)
