@@ -30,7 +30,7 @@ _REQUEST = f"{_routes.FULL_SERVICE.rpartition('.')[0]}.Request"
 _OCTETS = "application/octet-stream"
 # An answer that a slow reader leaves lying; above it nothing more is read from that client.
 _UNSENT_LIMIT = 1 << 20
-# What came in over this many bytes is looked at in pieces of as many, and after that time the
+# What came in over this many bytes is cut into messages in pieces of as many, and after so long the
 # others have their turn: the loop would read 8 MB of one socket first, seconds of tiny messages.
 _PIECE = 16 * 1024
 _TURN_S = 0.003
@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._http2: Optional[Http2Session] = None
         self._slots: deque[HttpReply] = deque()
-        # What came whole and is not taken on, because answers before it lie unsent.
+        # What came whole and is not taken on: its turn is over, or answers before it lie unsent.
         self._messages: deque[Message] = deque()
         self._closed = False
         # Nothing more is read; what was asked is still answered, and then comes the farewell.
@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
         # What came in and has not had its turn; nothing more is read meanwhile.
         self._rest = _NOTHING
         self._writable = True
+        self._turn_due = False
         # For the watch over idle connections.
         self._moved = True
         self._unsent = 0
@@ -90,6 +91,12 @@ class Connection(asyncio.Protocol):
         self._messages.clear()
         self._host.open_connections.pop(self, None)
 
+    def eof_received(self) -> bool:
+        # What came whole is answered first; asyncio would close before the batcher's turn.
+        self._ending = True
+        asyncio.get_running_loop().call_soon(self._end)
+        return True
+
     def pause_writing(self) -> None:
         # A client that does not read its answers is not asked for more requests, and those that
         # it sent already have to wait: a read may bring a hundred, packed a thousandfold.
@@ -98,35 +105,48 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writable = True
-        self._take_on()
-        if self._writable and not self._closed:
-            if self._rest:
-                asyncio.get_running_loop().call_soon(self._turn)
-            else:
-                self._transport.resume_reading()
+        self._go_on()
 
     def data_received(self, data: bytes) -> None:
         if len(data) <= _PIECE:
-            self._take(data)
+            self._take(data, time.monotonic() + _TURN_S)
+            if not self._messages:
+                return
         else:
             self._rest = memoryview(data)
-            self._transport.pause_reading()
-            # Not from here, where the loop would read on after a resumption.
+        self._transport.pause_reading()
+        # Not from here, where the loop would read on after a resumption.
+        self._next_turn()
+
+    def _next_turn(self) -> None:
+        if not self._turn_due:
+            self._turn_due = True
             asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
         """Takes of what came in as much as a turn has time for."""
+        self._turn_due = False
         end = time.monotonic() + _TURN_S
-        while self._rest and self._writable and time.monotonic() < end:
-            piece, self._rest = self._rest[:_PIECE], self._rest[_PIECE:]
-            self._take(bytes(piece))
-        if self._writable and not (self._closed or self._ending):
-            if self._rest:
-                asyncio.get_running_loop().call_soon(self._turn)
-            else:
-                self._transport.resume_reading()
+        try:
+            self._take_on(end)
+            while self._rest and self._writable and time.monotonic() < end:
+                piece, self._rest = self._rest[:_PIECE], self._rest[_PIECE:]
+                self._take(bytes(piece), end)
+        except Exception:
+            # Nobody else would end it, with nothing read any more.
+            self.give_up()
+            raise
+        self._go_on()
 
-    def _take(self, data: bytes) -> None:
+    def _go_on(self) -> None:
+        if self._closed or not self._writable:
+            return
+        if self._messages or self._rest:
+            self._next_turn()
+        elif not self._ending:
+            self._transport.resume_reading()
+
+    def _take(self, data: bytes, end: float) -> None:
         self._moved = True
         if self._closed or self._ending:
             return
@@ -139,10 +159,10 @@ class Connection(asyncio.Protocol):
             messages = error.messages
             self._ending = True
         self._messages.extend(messages)
-        self._take_on()
+        self._take_on(end)
 
-    def _take_on(self) -> None:
-        """Takes on what came whole, until too much of the answers lies unsent."""
+    def _take_on(self, end: float) -> None:
+        """Takes on what came whole, until ``end``, or until too much of the answers lies unsent."""
         while self._messages and self._writable and not self._closed:
             message = self._messages.popleft()
             if isinstance(message, Frame):
@@ -154,6 +174,8 @@ class Connection(asyncio.Protocol):
                 self._http2_data(message.data)
             else:
                 self._http2_data(message)
+            if self._messages and time.monotonic() >= end:
+                return
         if self._ending and not self._messages and not self._closed:
             # Behind the batcher's turn, so that what came whole has its answers.
             asyncio.get_running_loop().call_soon(self._end)

@@ -72,9 +72,9 @@ def test_any_other_connection_takes_the_next_request(
         answer = one.http_answer()
         assert answer.status == status
         assert (answer.header("connection") or "").lower() != "close"
-        one.send(request(version=version, connection=connection))
-        assert price(one.http_answer()) == PRICE
-        assert one.silent()
+        for _ in range(2):
+            one.send(request(version=version, connection=connection))
+            assert price(one.http_answer()) == PRICE
 
 
 def test_what_was_sent_behind_the_last_request_is_not_answered(subject: Subject) -> None:

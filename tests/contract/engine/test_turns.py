@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from typing import Callable
 
@@ -84,8 +85,28 @@ def test_a_client_who_asks_while_another_floods_has_his_turn_before_the_flood_en
             DEADLINE_S,
             log=server.log_file(),
         )
-        one.socket.shutdown(2)
+        one.socket.shutdown(socket.SHUT_RDWR)
         draining.join(DEADLINE_S)
     text = server.log()[start:]
     before = text.index(f"logid={OTHER})") < text.index(f"logid={LAST})")
     assert before, "who asked meanwhile was answered when all of the flood had been"
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+@pytest.mark.parametrize("size", [200, 20_000, 50_000])
+def test_who_has_said_all_he_has_to_say_is_answered_all_the_same(
+    subject: Subject, size: int, requests: int
+) -> None:
+    padded = body(FIRST) + b" " * size
+    one = b"POST %b HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (
+        PATH.encode(),
+        len(padded),
+        padded,
+    )
+    for _ in range(20):
+        with Wire(subject.port) as client:
+            client.send(one * requests)
+            client.socket.shutdown(socket.SHUT_WR)
+            for _ in range(requests):
+                assert price(client.http_answer()) == PRICE
+            assert client.closed()

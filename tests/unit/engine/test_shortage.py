@@ -248,7 +248,7 @@ def test_a_load_that_others_leave_no_time_for_is_brought_forward() -> None:
     said = in_its_own_process(
         PRIORITIES
         + """
-_nursery.GENTLE_S = _process.GENTLE_S = 0.3
+_nursery.GENTLE_S = _process.GENTLE_S = 1.0
 usual = max(0, niceness("self"))
 def left_behind(files):
     assert niceness("self") == 15, "did not step back"
