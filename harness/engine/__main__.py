@@ -63,8 +63,10 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     except _gflags.CommandLineEnd as end:
         # As bytes: words of the command line need not be text.
         for stream, text in ((sys.stdout, end.stdout), (sys.stderr, end.stderr)):
-            stream.buffer.write(os.fsencode(text))
-            stream.flush()
+            # None where it was closed before the start.
+            if stream is not None:
+                stream.buffer.write(os.fsencode(text))
+                stream.flush()
         return end.exit_code
     # As the real one: a SIGINT before the service is up ends it, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

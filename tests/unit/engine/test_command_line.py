@@ -368,6 +368,15 @@ def test_bytes_that_are_no_text_are_printed_as_they_came(
     assert err == b"ERROR: unknown command line flag '\xff'\n"
 
 
+def test_who_has_closed_the_output_gets_the_exit_code_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["-V"]) == 0
+    monkeypatch.setattr("sys.stderr", None)
+    assert main(["-nosuchflag"]) == 1
+
+
 def test_a_missing_configuration_is_one_sentence_with_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
