@@ -284,9 +284,9 @@ class Connection(asyncio.Protocol):
                 raise ServiceError(EREQUEST, "Fail to un-gzip request body") from None
         try:
             if is_protobuf(content_type):
-                if content_type.startswith(_OCTETS):
-                    raise Unparsable
                 return self._host.protobuf.decode(body)
+            if content_type.startswith(_OCTETS):
+                raise Unparsable("Invalid json format")
             host = self._host
             return _codec_json.decode(body or b"{}", fill=host.strict, most=host.limit)
         except Unparsable as error:

@@ -197,9 +197,7 @@ class Http2Reply:
 
 def is_protobuf(content_type: str) -> bool:
     """Whether a Content-Type means protobuf; everything else counts as JSON."""
-    return content_type.startswith(
-        ("application/proto", "application/x-protobuf", "application/octet-stream")
-    )
+    return content_type.startswith(("application/proto", "application/x-protobuf"))
 
 
 def encoded(answer: Answer, content_type: str, protobuf: ProtobufCodec) -> bytes:
