@@ -184,7 +184,16 @@ def _proto_fields(random: Random, size: int) -> bytes:
         field(2, b"price"),
     ]
     fields = _times(random, items, _MORE * size)
-    return random.choice([fields, b"\x0b" + fields + b"\x0c", b"\x83\x02" + fields + b"\x84\x02"])
+    # A field of a group that would pass for a tensor, which ends far behind the body.
+    lying = b"\xa3\x06" + field(1, b"\x52\xff\xff\xff\x7f") + b"\xa4\x06"
+    return random.choice(
+        [
+            fields,
+            lying + fields,
+            b"\x0b" + fields + b"\x0c",
+            b"\x83\x02" + fields + b"\x84\x02",
+        ]
+    )
 
 
 def _proto_shape(random: Random, size: int) -> bytes:
