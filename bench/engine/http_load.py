@@ -15,12 +15,14 @@ from typing import NamedTuple
 
 
 class Loaded(NamedTuple):
-    """What a load gave: latencies in seconds, sorted; failures; wall time in seconds."""
+    """What a load gave: latencies in seconds, in the order of the answers; failures; wall time in
+    seconds; and when each request was sent, in seconds since the epoch (empty: not known)."""
 
     latencies: list[float]
     failed: int
     wall_s: float
     first_failure: str = ""
+    sent: Sequence[float] = ()
 
 
 def request_bytes(host: str, body: bytes, path: str = "/GeneralModelService/inference") -> bytes:
@@ -57,9 +59,11 @@ def run(
     """
     clients = [_Client(address) for _ in range(connections)]
     latencies: list[float] = []
+    sent: list[float] = []
     failed = 0
     first_failure = ""
     clock = time.perf_counter
+    since_epoch = time.time() - clock()
     with selectors.DefaultSelector() as selector:
         for client in clients:
             selector.register(client.socket, selectors.EVENT_READ, client)
@@ -94,6 +98,7 @@ def run(
                     continue
                 now = clock()
                 latencies.append(now - client.sent_at)
+                sent.append(since_epoch + client.sent_at)
                 if not client.data.startswith(b"HTTP/1.1 200") or (
                     expected and not any(one in client.data for one in expected)
                 ):
@@ -109,8 +114,7 @@ def run(
                 client.sent_at = clock()
                 client.socket.send(request)
         wall = clock() - start
-    latencies.sort()
-    return Loaded(latencies, failed, wall, first_failure)
+    return Loaded(latencies, failed, wall, first_failure, sent)
 
 
 def _whole(data: bytes) -> int:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 from harness import guard, waits
 from harness.errors import BadInput, Failed
@@ -30,6 +30,14 @@ from harness.process import Process
 MODEL_NAME = "uci_housing_model"
 TIME_FILE = "fluid_time_file"
 SERVING = "C++ Serving service started successfully!"
+_BEGIN, _DONE = b"begin reload model[", b"Succ load engine, path:"
+
+
+class Span(NamedTuple):
+    """From when to when, in seconds since the epoch."""
+
+    begin: float
+    end: float
 
 
 def binary(given: Optional[str] = None) -> Path:
@@ -64,6 +72,19 @@ def models() -> Path:
                 raise Failed(f"{script.name} failed: {done.stderr.strip()[-800:]}")
             Path(making, "models").rename(folder)
     return folder
+
+
+def written_at(line: bytes) -> float:
+    """When a line of glog's was written, in seconds since the epoch: within the last year, in local
+    time, as it names no year and no zone."""
+    stamp = line[1:21].decode("ascii")
+    now = time.time()
+    for year in (time.localtime(now).tm_year, time.localtime(now).tm_year - 1):
+        seconds = time.mktime(time.strptime(f"{year}{stamp[:13]}", "%Y%m%d %H:%M:%S"))
+        # A day ahead, for clocks that disagree.
+        if seconds < now + 86400:
+            break
+    return seconds + float(stamp[13:])
 
 
 @contextlib.contextmanager
@@ -114,7 +135,9 @@ class Launched:
         self.port = port or free_port()
         self.live = folder / MODEL_NAME
         # Of the log: the file, how many of its bytes were looked at, and reloads found in them.
-        self._log_file = self._read = self._reloads = 0
+        self._log_file = self._read = 0
+        self._begun: Optional[float] = None
+        self._reloads: list[Span] = []
         shutil.copytree(model, self.live, dirs_exist_ok=True)
         self.process = Process(
             "serving",
@@ -191,18 +214,26 @@ class Launched:
 
     def reloads(self) -> int:
         """How many reloads the log of the server that runs shows as done."""
+        return len(self.reload_spans())
+
+    def reload_spans(self) -> list[Span]:
+        """From the first to the last line of every one of them, in the log's order."""
         # Under load it grows by a gigabyte in minutes; so it is read once.
         with contextlib.suppress(FileNotFoundError), self.log_file().open("rb") as log:
             found = os.fstat(log.fileno())
             if found.st_ino != self._log_file or found.st_size < self._read:
-                self._log_file, self._read, self._reloads = found.st_ino, 0, 0
+                self._log_file, self._read, self._begun, self._reloads = found.st_ino, 0, None, []
             log.seek(self._read)
             for line in log:
                 if not line.endswith(b"\n"):
                     break
                 self._read += len(line)
-                self._reloads += b"Succ load engine, path:" in line
-        return self._reloads
+                if _BEGIN in line:
+                    self._begun = written_at(line)
+                elif _DONE in line:
+                    end = written_at(line)
+                    self._reloads.append(Span(end if self._begun is None else self._begun, end))
+        return list(self._reloads)
 
     def touch(self) -> int:
         """Moves the time file to a second it has not had; gives the second."""

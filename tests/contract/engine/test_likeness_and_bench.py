@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from bench.engine.__main__ import Row, load
+from bench.engine.loads import Row, load
 from bench.likeness.by_hand import ByHand
 from bench.likeness.checks import PRICE, Subject
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from pathlib import Path
 from typing import Any, Optional
 
 import pytest
 
-from bench.engine.__main__ import Figures, measure, p999_ratio, reloading
+from bench.engine.__main__ import measure
+from bench.engine.http_load import Loaded
+from bench.engine.loads import Figures, Row
+from bench.engine.reloads import Measured, away_from, joined, reloading
 from bench.engine_reloads import Resources, comparable, kept
 from bench.likeness import server as likeness_server
 from bench.likeness.__main__ import judge
 from bench.likeness.check_log import lines_exactly
 from bench.likeness.checks import Check, Differs, Missing
+from bench.likeness.server import Span, written_at
 from bench.likeness.steady_clients import Asked, Period, steps_back
 from harness import waits
 from harness.errors import BadInput, Failed
@@ -137,8 +142,8 @@ class Server:
         with self._count.open("a") as count:
             count.write(".")
 
-    def reloads(self) -> int:
-        return min(self._most, self._count.stat().st_size)
+    def reload_spans(self) -> list[Span]:
+        return [Span(0.0, 1.0)] * min(self._most, self._count.stat().st_size)
 
 
 class Broken(Server):
@@ -156,11 +161,14 @@ def _empty_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def under(server: Any, at_least: int, size: int) -> int:
     """Waits inside the block until ``size`` models were installed."""
-    with reloading(server, 0.001, at_least) as count:
+    before = time.time()
+    with reloading(server, 0.001, at_least) as (installs, reloads):
         waits.wait_for(
             lambda: server._count.stat().st_size >= size, f"{size} models to be installed", 20
         )
-    return count[0]
+    assert len(installs) == server._count.stat().st_size
+    assert all(before <= one.begin <= one.end <= time.time() for one in installs)
+    return len(reloads)
 
 
 def test_reloads_to_measure_under_are_counted(tmp_path: Path) -> None:
@@ -177,10 +185,33 @@ def test_a_measurement_without_its_installer_is_none(tmp_path: Path) -> None:
         under(Broken(tmp_path), 0, 0)
 
 
-def test_the_ratio_under_reloads_is_the_median_of_the_rounds() -> None:
+def test_the_ratios_under_reloads_are_medians_of_the_rounds() -> None:
     quiet = [Figures(1.0, 1.0, 1.0, p999, 0) for p999 in (1.0, 2.0, 1.0)]
     busy = [Figures(1.0, 1.0, 1.0, p999, 0) for p999 in (1.5, 2.2, 9.0)]
-    assert p999_ratio(quiet, busy) == 1.5
+    sentence = Measured(Row("reloads", "http", 4), quiet, busy, [1.5, 2.0, 6.0], 45).sentence()
+    assert "under reloads is 1.50 (1.10 to 9.00) times that without" in sentence
+    assert "and 1.10 (1.00 to 1.50) times that of the same seconds'" in sentence
+    assert "medians of 3 rounds" in sentence
+
+
+def test_requests_that_met_no_reload_are_told_from_those_that_did() -> None:
+    spans = joined([Span(6.0, 7.0), Span(2.0, 4.0), Span(3.0, 5.0)])
+    assert spans == [Span(2.0, 5.0), Span(6.0, 7.0)]
+    # Before; into the first; across the first; within; between; out of the last; after.
+    sent = [0.0, 1.5, 1.0, 2.5, 5.1, 6.9, 7.1]
+    latencies = [0.9, 0.6, 4.5, 0.1, 0.8, 0.4, 0.7]
+    assert away_from(spans, Loaded(latencies, 0, 8.0, "", sent)) == [0.7, 0.8, 0.9]
+
+
+def test_a_line_of_a_log_says_when_it_was_written() -> None:
+    now = time.time()
+    stamp = time.strftime("%m%d %H:%M:%S.250000", time.localtime(now))
+    line = f"W{stamp} 123 infer.cpp:134] begin reload model[m].\n".encode()
+    assert written_at(line) == pytest.approx(int(now) + 0.25)
+    # Of last year, as nothing is written tomorrow.
+    ahead = time.localtime(now + 40 * 86400)
+    line = f"I{time.strftime('%m%d %H:%M:%S.000000', ahead)} 1 a.cpp:1] a\n".encode()
+    assert -330 * 86400 < written_at(line) - now < -320 * 86400
 
 
 def test_reloads_are_counted_once_whatever_becomes_of_the_log(tmp_path: Path) -> None:
@@ -197,6 +228,19 @@ def test_reloads_are_counted_once_whatever_becomes_of_the_log(tmp_path: Path) ->
             out.write(text)
         seen.append(server.reloads())
     assert seen == [2, 2, 4, 1]
+
+
+def test_a_reload_lasts_from_its_own_begin(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    server = likeness_server.Launched(Path("none"), tmp_path / "model", folder=tmp_path / "run")
+    server.log_file().parent.mkdir()
+    begin, end = "infer.cpp:134] begin reload model[m].", "infer.h:239] Succ load engine, path: m"
+    stamps = (("01", begin), ("02", begin), ("04", end), ("06", begin), ("07", end))
+    lines = "".join(f"W1126 08:00:{second}.500000 1 {text}\n" for second, text in stamps)
+    server.log_file().write_text(lines)
+    # The first one failed.
+    assert [one.end - one.begin for one in server.reload_spans()] == [2.0, 1.0]
+    assert [one.end - server.reload_spans()[0].begin for one in server.reload_spans()] == [2.0, 5.0]
 
 
 @pytest.mark.parametrize(("port", "no_reloads"), [(1, False), (None, True)])
