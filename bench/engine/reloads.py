@@ -19,7 +19,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from bench.engine.http_load import Loaded
 from bench.engine.loads import Figures, Row, figures, load, percentile
@@ -76,10 +76,11 @@ def ratios(busy: Sequence[Figures], others: Sequence[float]) -> str:
 
 @contextmanager
 def reloading(
-    server: likeness_server.Launched, every_s: float, at_least: int
+    server: likeness_server.Launched, every_s: Optional[float], at_least: int
 ) -> Iterator[tuple[list[Span], list[Span]]]:
     """Installs two models in turns all the while; gives two lists, filled behind the block: when
-    models were installed, and when they were reloaded.
+    models were installed, and when they were reloaded. With None nothing is installed, and all
+    else is the same.
 
     Raises ``Failed`` behind the block when models could not be installed, or were reloaded fewer
     than ``at_least`` times: nothing was measured then. In a process of its own: a thread would
@@ -96,13 +97,14 @@ def reloading(
         step_back(19)
         turn = 0
         with times.open("w", buffering=1) as out:
-            while True:
+            while every_s is not None:
                 begin = time.time()
                 server.install(models[turn % 2], place=os.link)
                 out.write(f"{begin} {time.time()}\n")
                 turn += 1
                 if stop.wait(every_s):
                     return
+        stop.wait()
 
     installs: list[Span] = []
     reloads: list[Span] = []
@@ -168,12 +170,13 @@ def measure(
         away: list[float] = []
         count = 0
         for number in range(rounds):
-            for with_reloads in (False, True) if number % 2 == 0 else (True, False):
-                if not with_reloads:
-                    quiet.append(figures(load(row, server.port, seconds, configuration, BOTH)))
-                    continue
-                with reloading(server, EVERY_S, at_least) as (installs, reloads):
+            for every_s in (None, EVERY_S) if number % 2 == 0 else (EVERY_S, None):
+                least = 0 if every_s is None else at_least
+                with reloading(server, every_s, least) as (installs, reloads):
                     loaded = load(row, server.port, seconds, configuration, BOTH)
+                if every_s is None:
+                    quiet.append(figures(loaded))
+                    continue
                 busy.append(figures(loaded))
                 ends = [Span(one.begin, one.end + DROPPED_S) for one in reloads]
                 away.append(percentile(away_from(joined([*installs, *ends]), loaded), 0.999))

@@ -175,6 +175,14 @@ def test_reloads_to_measure_under_are_counted(tmp_path: Path) -> None:
     assert under(Server(tmp_path), 2, 3) >= 3
 
 
+def test_nothing_is_installed_where_nothing_is_to_be(tmp_path: Path) -> None:
+    server: Any = Server(tmp_path)
+    with reloading(server, None, 0) as (installs, reloads):
+        pass
+    assert installs == reloads == []
+    assert server._count.stat().st_size == 0
+
+
 def test_a_measurement_under_too_few_reloads_is_none(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="1 reloads, and at least 2 were to be measured under"):
         under(Server(tmp_path, most=1), 2, 3)
