@@ -69,11 +69,13 @@ def question(directory: str, device: Device, *, gently: bool) -> bytes:
 
 
 class Found(NamedTuple):
-    """What loading a good model gave. ``pid`` is 0 where it is known anyhow."""
+    """What loading a good model gave. ``pid`` is 0 where it is known anyhow; ``thread``, in that
+    process, serves."""
 
     pid: int
     graph: Any
     together: bool
+    thread: int
 
 
 def understood(answer: bytes) -> Found:
@@ -86,7 +88,9 @@ def understood(answer: bytes) -> Found:
         raise OSError(number, os.strerror(number))
     if "refused" in found:
         raise BadModel(str(found["refused"]), passing=bool(found["passing"]))
-    return Found(int(found.get("pid", 0)), found["graph"], bool(found["together"]))
+    return Found(
+        int(found.get("pid", 0)), found["graph"], bool(found["together"]), int(found["thread"])
+    )
 
 
 def refusal(why: str, *, passing: bool = False) -> dict[str, Any]:
@@ -154,6 +158,7 @@ def _serve(held: _Held, channel: Channel, say: Say, group: Group) -> bool:
     if core is not None:
         group.come_forward()
         usual_turns()
+        answer = {**answer, "thread": threading.get_native_id()}
     say(json.dumps(answer).encode())
     if core is None:
         return False

@@ -132,6 +132,7 @@ class Nursery:
             self._feeds,
             self._fetches,
             together=answer.together,
+            thread=answer.thread,
             longest_run_s=self._longest_run_s,
         )
 

@@ -8,8 +8,8 @@
 Why not in the engine: Paddle makes a predictor without letting go of Python's interpreter lock,
 which takes 1 ms for uci_housing and 60 ms for each 100 MB of parameters, and nobody would be
 answered meanwhile. In another process it disturbs nobody, the swap is one assignment, and a query
-on which Paddle crashes does not end the engine. It costs a request some 50 µs (``bench.engine``),
-most of them for waking a process on the other core.
+on which Paddle crashes does not end the engine. It costs a request some 30 µs, on one core
+(``_one_core``); on two, the one that sleeps has to be woken, and it were 60 to 300.
 
 Both ends speak in turns over one ``SOCK_SEQPACKET`` socket. A message is ``marshal``'s form of
 builtin values, which both ends trust because both are this program; one that is longer than a
@@ -37,6 +37,7 @@ import numpy as np
 from ._core import Core
 from ._model import Model, Output
 from ._model_files import Graph
+from ._one_core import OneCore
 from ._priority import bring_forward
 from ._prototxt import Variable
 from ._query import INFERENCE_FAILED, ServiceError, Tensor, inference_failed
@@ -218,7 +219,7 @@ class Host:
 
 
 class ModelProcess(Model):
-    """A model in the process of ``host``.
+    """A model in the process of ``host``, whose ``thread`` answers.
 
     A query that finds the process gone is refused, like all after it. The process is ended when
     it does not answer for ``longest_run_s``: meanwhile nobody is served.
@@ -232,12 +233,14 @@ class ModelProcess(Model):
         fetches: Sequence[Variable],
         *,
         together: bool,
+        thread: int,
         longest_run_s: int,
     ) -> None:
         super().__init__(graph, feeds, fetches, together)
         self.graph = graph
         self.host = host
         self._channel = host.channel
+        self._one_core = OneCore(thread)
         self._longest_run_s = longest_run_s
         # Why it serves no longer.
         self._over = ""
@@ -249,13 +252,14 @@ class ModelProcess(Model):
             # An answer that comes late would be another query's.
             raise inference_failed(self._over)
         try:
-            self._channel.send(
-                [
-                    (name, flat.dtype.str, flat.shape, np.ascontiguousarray(flat), lod)
-                    for name, flat, lod in tensors
-                ]
-            )
-            done, answer = self._channel.receive()
+            with self._one_core:
+                self._channel.send(
+                    [
+                        (name, flat.dtype.str, flat.shape, np.ascontiguousarray(flat), lod)
+                        for name, flat, lod in tensors
+                    ]
+                )
+                done, answer = self._channel.receive()
         except Gone:
             self._over = (
                 "the process in which the model ran has ended, perhaps on this request; "

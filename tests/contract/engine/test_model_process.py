@@ -71,6 +71,32 @@ def stopped(pid: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core is all there is")
+def test_the_thread_that_answers_is_on_one_core_and_the_engine_wherever_it_may_be(
+    subject: Subject,
+) -> None:
+    with subject.launch() as server:
+        # A new process, then another, then the first one once more.
+        for number in range(4):
+            if number:
+                server.reload()
+
+            def on_one_core() -> int:
+                assert ask(server) == PRICE
+                found = 0
+                for process in children(nursery(server)):
+                    for thread in os.listdir(f"/proc/{process}/task"):
+                        # One that drops a model ends soon.
+                        with contextlib.suppress(ProcessLookupError):
+                            found += len(os.sched_getaffinity(int(thread))) == 1
+                return found
+
+            # A run that a busy machine draws out lets go of it.
+            what = f"one thread on one core after {number} reloads"
+            waits.wait_for(lambda: on_one_core() == 1, what, 10, log=server.log_file())
+            assert os.sched_getaffinity(server.pid) == os.sched_getaffinity(0)
+
+
 def test_a_model_whose_process_is_killed_is_loaded_anew_before_anybody_asks(
     subject: Subject,
 ) -> None:

@@ -99,7 +99,13 @@ def test_an_answer_that_comes_when_nobody_waits_any_more_is_no_other_query_s(
     stuck = subprocess.Popen(["sleep", "600"])
     try:
         model = _process.ModelProcess(
-            Host(ours, stuck.pid), Graph((), (), ()), (), (), together=False, longest_run_s=1
+            Host(ours, stuck.pid),
+            Graph((), (), ()),
+            (),
+            (),
+            together=False,
+            thread=stuck.pid,
+            longest_run_s=1,
         )
         for late in (True, False):
             with pytest.raises(ServiceError, match="did not answer within 1 s and was ended"):

@@ -1,0 +1,118 @@
+"""A thread that is asked runs on the core of the one that waits for it, if that is worth it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from typing import Callable
+
+import pytest
+
+from harness.engine import _one_core
+from harness.engine._one_core import OneCore
+
+ALLOWED = os.sched_getaffinity(0)
+pytestmark = pytest.mark.skipif(len(ALLOWED) < 2, reason="one core is all there is")
+
+
+@pytest.fixture
+def asker() -> Iterator[None]:
+    """Whatever becomes of a test, the next one may run everywhere."""
+    yield
+    os.sched_setaffinity(0, ALLOWED)
+
+
+@pytest.fixture
+def other(asker: None) -> Iterator[int]:
+    """A thread that waits."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait, daemon=True)
+    thread.start()
+    try:
+        yield thread.native_id or 0
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.fixture
+def every_wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Says up to how many seconds a wait is worth one core."""
+
+    def worth(seconds: float) -> None:
+        monkeypatch.setattr(_one_core, "_WORTH_S", seconds)
+
+    worth(60.0)
+    return worth
+
+
+@pytest.mark.usefixtures("every_wait")
+def test_both_are_on_one_core_while_one_waits(other: int) -> None:
+    with OneCore(other):
+        here = os.sched_getaffinity(0)
+        assert len(here) == 1
+        assert os.sched_getaffinity(other) == here
+    assert os.sched_getaffinity(0) == ALLOWED
+
+
+@pytest.mark.usefixtures("every_wait")
+def test_the_other_one_follows_from_core_to_core(
+    other: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = OneCore(other)
+    for core in (*sorted(ALLOWED), min(ALLOWED)):
+        monkeypatch.setattr(_one_core, "_current_core", lambda core=core: core)
+        with one:
+            assert os.sched_getaffinity(0) == os.sched_getaffinity(other) == {core}
+    assert os.sched_getaffinity(0) == ALLOWED
+
+
+@pytest.mark.usefixtures("every_wait")
+def test_the_asker_may_run_where_he_might_before_also_after_an_error(other: int) -> None:
+    one = OneCore(other)
+    with pytest.raises(ValueError, match="whatever"), one:
+        raise ValueError("whatever")
+    assert os.sched_getaffinity(0) == ALLOWED
+    # And that may be another set every time.
+    core = min(ALLOWED)
+    os.sched_setaffinity(0, {core})
+    with one:
+        assert os.sched_getaffinity(0) == {core}
+    assert os.sched_getaffinity(0) == {core}
+
+
+def test_after_a_long_wait_the_other_one_runs_where_it_may(
+    other: int, every_wait: Callable[[float], None]
+) -> None:
+    one = OneCore(other)
+    every_wait(0.0)
+    with one:
+        assert len(os.sched_getaffinity(other)) == 1
+    every_wait(60.0)
+    with one:
+        assert os.sched_getaffinity(other) == os.sched_getaffinity(0) == ALLOWED
+    # That wait was a short one.
+    with one:
+        assert len(os.sched_getaffinity(other)) == len(os.sched_getaffinity(0)) == 1
+
+
+@pytest.mark.usefixtures("asker", "every_wait")
+def test_a_thread_that_has_ended_is_no_error() -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    with OneCore(child.pid):
+        assert os.sched_getaffinity(0) == ALLOWED
+    assert os.sched_getaffinity(0) == ALLOWED
+
+
+@pytest.mark.usefixtures("every_wait")
+def test_what_the_system_forbids_is_left(other: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    with OneCore(other):
+        assert os.sched_getaffinity(0) == os.sched_getaffinity(other) == ALLOWED
+    monkeypatch.undo()
