@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from bisect import bisect_left
@@ -181,6 +182,11 @@ def measure(
                 ends = [Span(one.begin, one.end + DROPPED_S) for one in reloads]
                 away.append(percentile(away_from(joined([*installs, *ends]), loaded), 0.999))
                 count += len(reloads)
+            print(
+                f"round {number + 1}: {row.name}: p99.9 {busy[-1].p999:.2f} ms, {away[-1]:.2f} of "
+                f"those that met no reload, {quiet[-1].p999:.2f} without",
+                file=sys.stderr,
+            )
         found.append(Measured(row, quiet, busy, away, count))
     return found
 
