@@ -31,7 +31,8 @@ def other(asker: None) -> Iterator[int]:
     thread = threading.Thread(target=done.wait, daemon=True)
     thread.start()
     try:
-        yield thread.native_id or 0
+        assert thread.native_id is not None
+        yield thread.native_id
     finally:
         done.set()
         thread.join()
@@ -79,8 +80,19 @@ def test_the_asker_may_run_where_he_might_before_also_after_an_error(other: int)
     core = min(ALLOWED)
     os.sched_setaffinity(0, {core})
     with one:
-        assert os.sched_getaffinity(0) == {core}
+        assert os.sched_getaffinity(0) == os.sched_getaffinity(other) == {core}
     assert os.sched_getaffinity(0) == {core}
+
+
+@pytest.mark.usefixtures("every_wait")
+def test_where_somebody_else_puts_the_asker_meanwhile_he_stays(other: int) -> None:
+    for core in sorted(ALLOWED)[:2]:
+        os.sched_setaffinity(0, ALLOWED)
+        with OneCore(other):
+            (here,) = os.sched_getaffinity(0)
+            os.sched_setaffinity(0, {core})
+        # Where he was anyhow, nobody can tell.
+        assert os.sched_getaffinity(0) == (ALLOWED if core == here else {core})
 
 
 def test_after_a_long_wait_the_other_one_runs_where_it_may(
@@ -102,17 +114,34 @@ def test_after_a_long_wait_the_other_one_runs_where_it_may(
 def test_a_thread_that_has_ended_is_no_error() -> None:
     child = subprocess.Popen(["true"])
     child.wait()
-    with OneCore(child.pid):
+    one = OneCore(child.pid)
+    for _ in range(2):
+        with one:
+            assert os.sched_getaffinity(0) == ALLOWED
         assert os.sched_getaffinity(0) == ALLOWED
-    assert os.sched_getaffinity(0) == ALLOWED
 
 
+@pytest.mark.parametrize("call", ["sched_setaffinity", "sched_getaffinity"])
 @pytest.mark.usefixtures("every_wait")
-def test_what_the_system_forbids_is_left(other: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_system_forbids_is_left(
+    other: int, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = os.sched_getaffinity
+
     def forbidden(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, forbidden)
+        with OneCore(other):
+            assert look(0) == look(other) == ALLOWED
+    assert look(0) == look(other) == ALLOWED
+
+
+@pytest.mark.usefixtures("every_wait")
+def test_where_the_core_is_not_known_both_run_anywhere(
+    other: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_one_core, "_current_core", lambda: -1)
     with OneCore(other):
         assert os.sched_getaffinity(0) == os.sched_getaffinity(other) == ALLOWED
-    monkeypatch.undo()
