@@ -10,7 +10,7 @@ Prints one table: a row for each client, with the median of the rounds for reque
 and p99.9, and beside it what the real server gave on two quiet cores and the ratio to it; then
 the same under reloads (unless ``--port``), and what these made of p99.9. The calibration figure
 is how often a second this machine parses the JSON request and runs the model, in one loop without
-a server: figures of two days compare after dividing by it.
+a server: figures of two kinds of machine compare after dividing by it.
 
 Exit code 1 when a request failed or was answered with another price, or when there were no
 reloads to measure under; 2 for bad input.
@@ -34,7 +34,7 @@ from bench.likeness import server as likeness_server
 from bench.likeness.checks import PRICE
 from harness.errors import BadInput, Failed, HarnessError
 
-# The real server's figures: 2 quiet cores shared with the client, --thread 10 (docs of the bench).
+# The real server's figures: 2 quiet cores shared with the client, --thread 10.
 ROWS = (
     Row("compiled client, 1 process", "compiled", 1, 1200, 0.78, 2.0),
     Row("compiled client, 4 processes", "compiled", 4, 2020, 1.6, None),

@@ -44,7 +44,7 @@ def percentile(latencies: Sequence[float], share: float) -> float:
 
 
 def figures(loaded: Loaded) -> Figures:
-    """Raises ``Failed`` when nothing was answered."""
+    """What the table shows of a load. Raises ``Failed`` when nothing was answered."""
     latencies = sorted(loaded.latencies)
     if not latencies:
         raise Failed(f"not one request was answered: {loaded.first_failure}")

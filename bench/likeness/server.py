@@ -75,15 +75,11 @@ def models() -> Path:
 
 
 def written_at(line: bytes) -> float:
-    """When a line of glog's was written, in seconds since the epoch: within the last year, in local
-    time, as it names no year and no zone."""
+    """When a line of glog's was written, in seconds since the epoch: this year, in local time, as
+    it names neither."""
     stamp = line[1:21].decode("ascii")
-    now = time.time()
-    for year in (time.localtime(now).tm_year, time.localtime(now).tm_year - 1):
-        seconds = time.mktime(time.strptime(f"{year}{stamp[:13]}", "%Y%m%d %H:%M:%S"))
-        # A day ahead, for clocks that disagree.
-        if seconds < now + 86400:
-            break
+    year = time.localtime().tm_year
+    seconds = time.mktime(time.strptime(f"{year}{stamp[:13]}", "%Y%m%d %H:%M:%S"))
     return seconds + float(stamp[13:])
 
 
@@ -217,7 +213,7 @@ class Launched:
         return len(self.reload_spans())
 
     def reload_spans(self) -> list[Span]:
-        """From the first to the last line of every one of them, in the log's order."""
+        """From ``begin reload`` to ``Succ load engine`` of each of them, as the log has it."""
         # Under load it grows by a gigabyte in minutes; so it is read once.
         with contextlib.suppress(FileNotFoundError), self.log_file().open("rb") as log:
             found = os.fstat(log.fileno())
@@ -233,6 +229,7 @@ class Launched:
                 elif _DONE in line:
                     end = written_at(line)
                     self._reloads.append(Span(end if self._begun is None else self._begun, end))
+                    self._begun = None
         return list(self._reloads)
 
     def touch(self) -> int:
