@@ -61,9 +61,20 @@ def ask(server: Launched) -> float:
     return float(price(http(server.port, JSON_BODY, headers=JSON)))
 
 
+def stop(pid: int) -> None:
+    """Returns when it stands still: until every thread has seen the signal, it may answer."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    waits.wait_for(
+        lambda: all(state(int(one)) == "T" for one in os.listdir(tasks)),
+        f"the threads of process {pid} to stand still",
+        10,
+    )
+
+
 @contextlib.contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     try:
         yield
     finally:
@@ -131,7 +142,7 @@ def test_a_model_that_stands_still_is_ended_and_loaded_anew(subject: Subject) ->
     with subject.launch(tick_s=600, env={"ENGINE_LONGEST_RUN_S": "1"}) as server:
         assert ask(server) == PRICE
         start = len(server.log())
-        os.kill(model_process(server), signal.SIGSTOP)
+        stop(model_process(server))
         answer = http(server.port, JSON_BODY, headers=JSON)
         assert answer.status == 500
         assert b"[E-5100]" in answer.body
