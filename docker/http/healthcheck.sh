@@ -2,6 +2,9 @@
 # The service's own work: a known file whole and by range, with the two headers that a monitor tells
 # releases apart by; and one of the files in the folder that is served, whole, as it lies there.
 set -eu
+# One at a time: they share the file below.
+exec 9<"$0"
+flock 9
 url=http://127.0.0.1:8080
 ask() {
     # The name keeps it out of the access log (nginx.conf).

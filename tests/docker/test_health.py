@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from harness.containers.server import ContainerServing
 from harness.ports import free_port
 from harness.waits import wait_for
 from tests.conftest import Releases
-from tests.docker.fleet import healthy, is_well
+from tests.docker.fleet import NAMES, healthy, is_well
 from tests.faults.test_servers import MODEL, READY_S, first_release
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("built")]
@@ -45,6 +46,21 @@ def test_hdfs_is_unhealthy_in_safe_mode(request: pytest.FixtureRequest) -> None:
         safe_mode("leave")
     assert is_well(namenode)
     assert is_well(datanode)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_checks_at_the_same_time_do_not_disturb_each_other(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    # The engine runs its own every few seconds, whoever else runs one.
+    remote = healthy(name, request)
+    if isinstance(remote, ContainerHttp):
+        # Empty, there would be nothing to compare.
+        (remote.data / "release").write_bytes(bytes(1 << 16))
+    for container in engine.containers(remote.project):
+        with ThreadPoolExecutor(6) as pool:
+            well = list(pool.map(is_well, [container] * 12))
+        assert all(well), f"{name}: {well.count(False)} of {len(well)} checks failed: {well}"
 
 
 def test_a_datanode_is_unhealthy_without_its_namenode(request: pytest.FixtureRequest) -> None:
