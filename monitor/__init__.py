@@ -4,10 +4,10 @@
 installed, the release is pulled, verified, completed beside the live directory and swapped in.
 
 A release takes this way through the modules: ``_remotes`` (where it is published) → ``_pull`` →
-``_install``, which has ``_stream`` and ``_archive`` (strict unpacking), ``_model`` (is it a model?)
-and ``_live`` (exchange) with ``_state`` (what is installed). ``_watch`` carries out what
-``_machine`` decides; ``errors`` says what can go wrong, ``manifest`` reads what a donefile
-promises.
+``_install``, which has ``_stream`` and ``_archive`` (strict unpacking), ``_model`` (is it a
+model?), ``_live`` (made ready beside) and ``_swap``, with ``_state`` (what is installed).
+``_watch`` carries out what ``_machine`` decides; ``errors`` says what can go wrong, ``manifest``
+reads what a donefile promises.
 """
 
 from __future__ import annotations

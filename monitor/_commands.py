@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from . import _kept, _live, _state
+from . import _kept, _live, _state, _swap
 from ._fallback import recover
 from ._folder import ROLLBACK, Folder, remove
 from ._parser import Parser
@@ -101,7 +101,7 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
             everything = _live.tree(staging)
             _live.dress(everything, folder.live)
             _live.flush(everything)
-            old = _live.swap(staging, folder.live, given.local_timestamp_file)
+            old = _swap.swap(staging, folder.live, given.local_timestamp_file)
         except OSError as error:
             _undo(folder, chosen, staging, earlier)
             raise MachineError(

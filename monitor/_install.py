@@ -12,7 +12,7 @@ import os
 import threading
 from typing import Callable, Optional
 
-from . import _archive, _hook, _kept, _live, _model
+from . import _archive, _hook, _kept, _live, _model, _swap
 from ._fallback import READY, recover
 from ._folder import ROLLBACK, Folder, check_space, copy_file, remove
 from ._log import logger
@@ -101,7 +101,7 @@ class Install:
             added = _live.stamp(self._staging, options.local_timestamp_file, installed)
             _live.dress(added, live)
             _live.flush(added)
-            old = _live.swap(self._staging, live, options.local_timestamp_file, alive=self._alive)
+            old = _swap.swap(self._staging, live, options.local_timestamp_file, alive=self._alive)
             self._staging = ""
             self._last_second = second
             self._put_away(old)

@@ -1,8 +1,8 @@
-"""The live directory: staged beside, flushed, and exchanged in one step.
+"""What makes a staged folder the live directory (``_swap``): owner and mode, time file, flushing,
+and the exchange.
 
 ``renameat2(RENAME_EXCHANGE)`` makes two paths trade places in one step that no crash can halve.
-It works on ext4, xfs, btrfs, tmpfs and overlayfs, also between a symbolic link and a folder. Three
-cases in which it cannot are ``_fallback``'s.
+It works on ext4, xfs, btrfs, tmpfs and overlayfs, also between a symbolic link and a folder.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import stat
 from collections.abc import Iterable
 from typing import Callable, Optional
 
-from ._log import logger
 from ._schedule import next_second
 from ._state import NAME as STATE_FILE
-from ._state import Installed, flush_folder, read_installed, write_installed
+from ._state import Installed, read_installed, write_installed
 
 _AT_FDCWD = -100
 _NOREPLACE, _EXCHANGE = 1, 2
@@ -119,43 +118,6 @@ def flush(paths: Iterable[str], alive: Callable[[], None] = lambda: None) -> Non
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def swap(
-    staging: str, live: str, timestamp_file: str, *, alive: Callable[[], None] = lambda: None
-) -> Optional[str]:
-    """Makes ``staging`` the live directory.
-
-    Gives the path under which the old one lies now, None when there was none (or when it was
-    replaced file by file). Raises ``OSError``; the live directory is then what it was, or says
-    that it is no release. What fails after the swap is only logged.
-    """
-    try:
-        os.lstat(live)
-    except FileNotFoundError:
-        rename_new(staging, live)
-        _finish(live, None, timestamp_file)
-        return None
-    try:
-        exchange(staging, live)
-    except OSError as error:
-        from . import _fallback
-
-        old = _fallback.swap(staging, live, timestamp_file, error, alive)
-    else:
-        old = staging
-    _finish(live, old, timestamp_file)
-    return old
-
-
-def _finish(live: str, old: Optional[str], timestamp_file: str) -> None:
-    """What is left when the new release is live; whoever swapped must not take it for failed."""
-    try:
-        if old is not None:
-            step_past_touch(live, old, timestamp_file)
-        flush_folder(os.path.dirname(live) or ".")
-    except OSError as error:
-        logger.warning("%s is swapped, but not all was done after it: %s", live, error)
 
 
 def step_past_touch(new: str, old: str, timestamp_file: str) -> Optional[int]:

@@ -42,7 +42,7 @@ def content(live: Path) -> set[str]:
 _PRELUDE = """
 import os, sys
 from pathlib import Path
-from monitor import _fallback, _live
+from monitor import _fallback, _live, _swap
 from tests.unit.monitor.filesystems import TIME, content, staged
 tmp = Path(sys.argv[1]); live = tmp / "m"
 """

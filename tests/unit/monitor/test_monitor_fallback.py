@@ -23,8 +23,8 @@ def test_without_an_exchange_two_renames_do_it(tmp_path: Path) -> None:
             assert error.errno == 22, error
         else:
             raise AssertionError("the filter does not hold")
-        assert _live.swap(str(staged(tmp, 1)), str(live), TIME) is None
-        old = _live.swap(str(staged(tmp, 2, 2_000_000_001)), str(live), TIME)
+        assert _swap.swap(str(staged(tmp, 1)), str(live), TIME) is None
+        old = _swap.swap(str(staged(tmp, 2, 2_000_000_001)), str(live), TIME)
         assert content(live) == {"2"}, content(live)
         assert content(Path(old)) == {"1"}
         assert len(list(tmp.iterdir())) == 2
@@ -53,10 +53,10 @@ def test_a_mount_point_is_replaced_file_by_file_time_file_after_all_else(tmp_pat
             lambda event, args: order.append(os.path.basename(args[1]))
             if event == "os.rename" and str(args[1]).startswith(str(live)) else None
         )
-        assert _live.swap(str(staged(tmp, 1)), str(live), TIME) is None
+        assert _swap.swap(str(staged(tmp, 1)), str(live), TIME) is None
         assert content(live) == {"1"}, content(live)
         assert order[-2:] == [TIME, ".monitor-state.json"], order
-        _live.swap(str(staged(tmp, 2, 2_000_000_001)), str(live), TIME)
+        _swap.swap(str(staged(tmp, 2, 2_000_000_001)), str(live), TIME)
         assert content(live) == {"2"}, content(live)
         assert _live.time_second(str(live), TIME) == 2_000_000_001
         assert [p.name for p in tmp.iterdir()] == ["m"]
@@ -74,7 +74,7 @@ def test_a_kill_between_the_files_of_a_mount_leaves_no_claim_to_be_the_old_relea
         from monitor import _state
         live.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "none", str(live)], check=True)
-        _live.swap(str(staged(tmp, 1)), str(live), TIME)
+        _swap.swap(str(staged(tmp, 1)), str(live), TIME)
         new = str(staged(tmp, 2, 2_000_000_001))
         child = os.fork()
         if child == 0:
@@ -82,7 +82,7 @@ def test_a_kill_between_the_files_of_a_mount_leaves_no_claim_to_be_the_old_relea
                 lambda event, args: os.kill(os.getpid(), signal.SIGKILL)
                 if event == "os.rename" and str(args[1]) == str(live / "b") else None
             )
-            _live.swap(new, str(live), TIME)
+            _swap.swap(new, str(live), TIME)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == signal.SIGKILL
         assert ((live / "a").read_text(), (live / "b").read_text()) == ("2", "1")
@@ -109,7 +109,7 @@ def test_files_on_a_mount_get_its_owner_and_mode(tmp_path: Path) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "none", str(live)], check=True)
         os.chown(live, 1234, 4321)
         os.chmod(live, 0o750)
-        _live.swap(str(staged(tmp, 1)), str(live), TIME)
+        _swap.swap(str(staged(tmp, 1)), str(live), TIME)
         for path in live.rglob("*"):
             seen = path.stat()
             assert (seen.st_uid, seen.st_gid) == (1234, 4321), path
@@ -127,11 +127,11 @@ def test_a_live_directory_that_will_not_move_leaves_no_copies_behind(tmp_path: P
         def refuse(event, args):
             if event == "os.rename" and str(args[0]) == str(live):
                 raise OSError(13, "refused")
-        _live.swap(str(staged(tmp, 1)), str(live), TIME)
+        _swap.swap(str(staged(tmp, 1)), str(live), TIME)
         new = staged(tmp, 2, 2_000_000_001)
         sys.addaudithook(refuse)
         try:
-            _live.swap(str(new), str(live), TIME)
+            _swap.swap(str(new), str(live), TIME)
         except OSError:
             pass
         else:
@@ -150,7 +150,7 @@ def test_a_copy_that_does_not_fit_out_of_a_lower_layer_is_removed(tmp_path: Path
         subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp)], check=True)
         for name in ("lower", "upper", "merged"):
             (tmp / name).mkdir()
-        _live.swap(str(staged(tmp / "lower", 1)), str(tmp / "lower" / "m"), TIME)
+        _swap.swap(str(staged(tmp / "lower", 1)), str(tmp / "lower" / "m"), TIME)
         (tmp / "lower" / "m" / "b").write_bytes(bytes(500_000))
         small = ["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(tmp / "upper")]
         subprocess.run(small, check=True)
@@ -163,7 +163,7 @@ def test_a_copy_that_does_not_fit_out_of_a_lower_layer_is_removed(tmp_path: Path
             sys.exit(77)
         new = staged(merged, 2)
         try:
-            _live.swap(str(new), str(merged / "m"), TIME)
+            _swap.swap(str(new), str(merged / "m"), TIME)
         except OSError:
             pass
         else:
@@ -212,11 +212,11 @@ def test_a_mount_that_is_full_keeps_the_old_release_whole(tmp_path: Path) -> Non
         import subprocess
         live.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(live)], check=True)
-        _live.swap(str(staged(tmp, 1)), str(live), TIME)
+        _swap.swap(str(staged(tmp, 1)), str(live), TIME)
         big = staged(tmp, 2, 2_000_000_001)
         (big / "b").write_bytes(bytes(100_000))
         try:
-            _live.swap(str(big), str(live), TIME)
+            _swap.swap(str(big), str(live), TIME)
         except OSError:
             pass
         else:
@@ -236,7 +236,7 @@ def test_a_live_directory_of_a_lower_overlay_layer_is_copied_out_of_it_once(
         subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp)], check=True)
         for name in ("lower", "upper", "work", "merged"):
             (tmp / name).mkdir()
-        _live.swap(str(staged(tmp / "lower", 1)), str(tmp / "lower" / "m"), TIME)
+        _swap.swap(str(staged(tmp / "lower", 1)), str(tmp / "lower" / "m"), TIME)
         layers = f"lowerdir={tmp}/lower,upperdir={tmp}/upper,workdir={tmp}/work,redirect_dir=off"
         merged = tmp / "merged"
         mounted = subprocess.run(["mount", "-t", "overlay", "none", "-o", layers, str(merged)])
@@ -249,12 +249,12 @@ def test_a_live_directory_of_a_lower_overlay_layer_is_copied_out_of_it_once(
             assert error.errno == 18, error
         else:
             raise AssertionError("no lower layer")
-        old = _live.swap(str(staged(merged, 2)), str(live), TIME)
+        old = _swap.swap(str(staged(merged, 2)), str(live), TIME)
         assert content(live) == {"2"}, content(live)
         assert content(Path(old)) == {"1"}
         third = staged(merged, 3, 2_000_000_001)
         before = third.stat().st_ino
-        assert _live.swap(str(third), str(live), TIME) == str(third)
+        assert _swap.swap(str(third), str(live), TIME) == str(third)
         assert live.stat().st_ino == before, "not exchanged"
         assert content(live) == {"3"}
         """,

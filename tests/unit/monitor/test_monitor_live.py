@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _fallback, _live, _state
+from monitor import _fallback, _live, _state, _swap
 from monitor._folder import Folder
 from monitor._remotes.base import Stopped
 
@@ -17,17 +17,17 @@ from .filesystems import TIME, content, staged
 
 def test_the_first_install_is_a_rename(tmp_path: Path) -> None:
     live = tmp_path / "m"
-    assert _live.swap(str(staged(tmp_path, 1)), str(live), TIME) is None
+    assert _swap.swap(str(staged(tmp_path, 1)), str(live), TIME) is None
     assert content(live) == {"1"}
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
 def test_an_exchange_leaves_the_old_release_where_the_new_one_was(tmp_path: Path) -> None:
     live = tmp_path / "m"
-    _live.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    _swap.swap(str(staged(tmp_path, 1)), str(live), TIME)
     second = staged(tmp_path, 2, 2_000_000_001)
     before = live.stat().st_ino, second.stat().st_ino
-    assert _live.swap(str(second), str(live), TIME) == str(second)
+    assert _swap.swap(str(second), str(live), TIME) == str(second)
     assert content(live) == {"2"}
     assert content(second) == {"1"}
     assert (second.stat().st_ino, live.stat().st_ino) == before
@@ -37,7 +37,7 @@ def test_a_symbolic_link_is_replaced_and_what_it_points_to_is_left_alone(tmp_pat
     elsewhere = staged(tmp_path, 1).rename(tmp_path / "elsewhere")
     live = tmp_path / "m"
     live.symlink_to("elsewhere")
-    old = _live.swap(str(staged(tmp_path, 2)), str(live), TIME)
+    old = _swap.swap(str(staged(tmp_path, 2)), str(live), TIME)
     assert old is not None
     assert not live.is_symlink()
     assert content(live) == {"2"}
@@ -48,7 +48,7 @@ def test_a_symbolic_link_is_replaced_and_what_it_points_to_is_left_alone(tmp_pat
 def test_a_link_that_leads_nowhere_is_replaced_too(tmp_path: Path) -> None:
     live = tmp_path / "m"
     live.symlink_to("nowhere")
-    _live.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    _swap.swap(str(staged(tmp_path, 1)), str(live), TIME)
     assert content(live) == {"1"}
 
 
@@ -56,10 +56,10 @@ def test_a_launcher_s_touch_in_the_last_moment_does_not_hide_the_new_release(
     tmp_path: Path,
 ) -> None:
     live = tmp_path / "m"
-    _live.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    _swap.swap(str(staged(tmp_path, 1)), str(live), TIME)
     new = staged(tmp_path, 2, 2_000_000_050)
     os.utime(live / TIME, (2_000_000_050, 2_000_000_050))
-    _live.swap(str(new), str(live), TIME)
+    _swap.swap(str(new), str(live), TIME)
     assert _live.time_second(str(live), TIME) == 2_000_000_051
 
 
@@ -139,7 +139,7 @@ def test_a_launcher_s_touch_during_a_copy_does_not_hide_the_new_release(
     tmp_path: Path, code: int
 ) -> None:
     live = tmp_path / "m"
-    _live.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    _swap.swap(str(staged(tmp_path, 1)), str(live), TIME)
     new = staged(tmp_path, 2, 2_000_000_050)
 
     def touch() -> None:
@@ -155,7 +155,7 @@ def test_a_signal_during_a_copy_leaves_nothing_but_the_old_release(
     tmp_path: Path, code: int
 ) -> None:
     live = tmp_path / "m"
-    _live.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    _swap.swap(str(staged(tmp_path, 1)), str(live), TIME)
     new = staged(tmp_path, 2, 2_000_000_001)
     asked: list[int] = []
 

@@ -1,35 +1,29 @@
 """SIGTERM and SIGINT: the end within a second, wherever the monitor is, and nothing left.
 
-First in states that last, each brought about by the real thing (a remote that says nothing, a pipe
-that nobody writes to, a lock that somebody holds); then at every step of a release's way.
+Here in states that last, each brought about by the real thing (a remote that says nothing, a pipe
+that nobody writes to, a lock that somebody holds); at every step of a release's way in
+``test_monitor_signals_at_each_step``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
-import multiprocessing
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any, Callable, Optional
 
 import pytest
 
 from harness.waits import wait_for
-from monitor import _log
-from monitor._run import Process
 
-from .fixtures import MODEL, TARBALL, FtpSite, Place, Site, model_files, options_for, tarball
+from .fixtures import MODEL, TARBALL, FtpSite, Place, Site, model_files, tarball
 from .processes import Running, Start, common, ftp, general, hadoop_or_skip
 from .test_monitor_kill import install, whole_release
 
@@ -391,109 +385,3 @@ def _waits_to_write(pid: int) -> bool:
     )
     handled = int(status["SigCgt"], 16) >> (signal.SIGTERM - 1) & 1
     return bool(handled) and status["State"].split()[0] == "S"
-
-
-# --- at every step ---------------------------------------------------------------------------
-
-
-class _Signaller:
-    """Sends SIGTERM to this process at the ``number``th call of a function of the monitor's."""
-
-    def __init__(self, number: int, told: Any) -> None:
-        self._left = number
-        self._told = told
-        self._lock = threading.Lock()
-
-    def __call__(self, frame: FrameType, event: str, argument: object) -> None:
-        if event != "call" or f"{os.sep}monitor{os.sep}_" not in frame.f_code.co_filename:
-            return
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            # It has not begun: there is nothing to put away, and the system ends it.
-            return
-        with self._lock:
-            self._left -= 1
-            if self._left != 0:
-                return
-        place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
-        self._told.send((place, time.monotonic()))
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _child(number: int, local: Path, url: str, told: Any) -> None:
-    stream = io.StringIO()
-    _log.set_up(debug=False, as_json=False, stream=stream)
-    options = options_for(
-        local, general_host=url, keep="1", check_command="true", on_swap="true", interval="100"
-    )
-    process = Process([options])
-    signaller = _Signaller(number, told)
-    threading.setprofile(signaller)
-    sys.setprofile(signaller)
-    process.run()
-    os._exit(99)
-
-
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.unit.monitor.test_monitor_signals", "requests"])
-
-
-def signalled_at(number: int, local: Path, url: str) -> Optional[tuple[str, float]]:
-    """Where a monitor was when the signal came, and how long it took to end; None: it was asleep
-    before it had made ``number`` calls."""
-    ours, theirs = _forks.Pipe()
-    child = _forks.Process(target=_child, args=(number, local, url, theirs))
-    child.start()
-    try:
-        deadline = time.monotonic() + 60
-        while not ours.poll(0.02):
-            assert time.monotonic() < deadline
-            assert child.exitcode is None, f"the child ended with {child.exitcode}"
-            if whole_is_newest(local) and not ours.poll(2.0):
-                return None
-        place, sent = ours.recv()
-        child.join(30)
-        ended = time.monotonic()
-        assert child.exitcode == 0, (place, child.exitcode)
-        return place, ended - sent
-    finally:
-        child.kill()
-        child.join()
-        ours.close()
-
-
-def whole_is_newest(local: Path) -> bool:
-    """Whether release 2 is live and the one before is put away."""
-    with contextlib.suppress(OSError, AssertionError):
-        kept = local / f".{MODEL}.monitor" / "kept"
-        return whole_release(local / MODEL) == 2 and kept.exists() and bool(os.listdir(kept))
-    return False
-
-
-@pytest.mark.parametrize(
-    "stride",
-    [pytest.param(23, id="a part"), pytest.param(1, id="every one", marks=pytest.mark.slow)],
-)
-def test_a_signal_at_any_call_ends_it_within_a_second_and_leaves_one_whole_release(
-    tmp_path: Path, site: Site, a_second: float, stride: int
-) -> None:
-    number, places = 1, []
-    site.publish(2)
-    while True:
-        local = tmp_path / "local"
-        shutil.rmtree(local, ignore_errors=True)
-        local.mkdir()
-        install(local, 1)
-        found = signalled_at(number, local, site.url)
-        if found is None:
-            break
-        place, took = found
-        where = f"signalled at call {number}, {place}"
-        places.append(place.rpartition(" ")[2])
-        assert took < a_second, where
-        assert whole_release(local / MODEL) in (1, 2), where
-        nothing_left(local)
-        number += stride
-        assert number < 20_000
-    # It has come all the way.
-    assert number > 400
-    assert len(set(places)) > 10, places
