@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,6 +128,8 @@ def _check(settings: RunSettings) -> None:
 
 def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> None:
     """Raises ``BadInput`` for what a later leg would miss, before the first one is started."""
+    if settings.device == "gpu":
+        _try_gpu()
     if settings.on == "local" and "hdfs" in settings.remotes:
         from .hadoop import java
 
@@ -140,6 +144,18 @@ def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> N
         install.prepare(suites, say, bases.installing_allowed())
         if settings.serving == "official-docker" and settings.device == "gpu":
             engine.require_gpu()
+
+
+def _try_gpu() -> None:
+    """Raises ``BadInput`` when Paddle does not compute on the GPU here, of which it only warns."""
+    trial = [sys.executable, "-m", "producer.trial_gpu"]
+    done = subprocess.run(trial, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
+        raise BadInput(
+            said[0].partition("trial gpu: ")[2]
+            or f"`{' '.join(trial)}` ended with exit code {done.returncode}: {said[0]}"
+        )
 
 
 def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:

@@ -1,4 +1,7 @@
-"""Imports paddle, or says in one sentence that it cannot be had. It takes seconds."""
+"""Imports paddle, or says in one sentence that it cannot be had; and what one of its errors says.
+
+Importing it takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -20,3 +23,12 @@ def require_paddle() -> None:
             f"Paddle cannot be imported here ({error}): run `make setup` and use the Python of its "
             "environment (.venv, or .venv-gpu)"
         ) from None
+
+
+def reason(error: Exception) -> str:
+    """Paddle's errors are pages; the line with the reason is the one marked as such."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for line in lines:
+        if "Error:" in line:
+            return line
+    return lines[-1] if lines else type(error).__name__

@@ -12,26 +12,11 @@ from typing import Any
 import numpy as np
 import paddle
 
+from . import trial_gpu
 from ._data import FEATURES, Rows
-from ._errors import BadInput
 
 _BATCH = 16
 _LEARNING_RATE = 0.01
-
-
-def check_device(device: str) -> None:
-    """Raises ``BadInput`` when ``device`` is ``gpu`` and this paddle or machine has none."""
-    if device != "gpu":
-        return
-    if not paddle.device.is_compiled_with_cuda():
-        raise BadInput(
-            f"--device gpu needs the GPU build of Paddle and this environment has paddlepaddle "
-            f"{paddle.__version__} for the CPU: use the GPU environment, or --device cpu"
-        )
-    if paddle.device.cuda.device_count() == 0:
-        raise BadInput(
-            "--device gpu found no CUDA device here: look at nvidia-smi, or use --device cpu"
-        )
 
 
 def give_back_sigterm() -> None:
@@ -45,11 +30,13 @@ class Trainer:
     """The network, its weights and the passes over the training rows.
 
     ``seed`` decides the first weights and every shuffle: the same seed gives the same weights
-    after the same number of passes. Not thread-safe: paddle keeps its programs in globals.
+    after the same number of passes. Not thread-safe: paddle keeps its programs in globals. Raises
+    ``BadInput`` when ``device`` is ``gpu`` and there is none that computes.
     """
 
     def __init__(self, rows: Rows, *, seed: int, device: str = "cpu") -> None:
-        check_device(device)
+        if device == "gpu":
+            trial_gpu.check()
         paddle.enable_static()
         self._rows = rows
         self._shuffle = np.random.RandomState(seed)

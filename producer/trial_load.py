@@ -24,7 +24,7 @@ import numpy as np
 
 from . import _manifest
 from ._errors import BadInput, ProducerError
-from ._paddle import require_paddle
+from ._paddle import reason, require_paddle
 
 VARIABLE = "MONITOR_MANIFEST"
 _CONFIGURATION = "serving_server_conf.prototxt"
@@ -60,7 +60,7 @@ def check(folder: Path, manifest: Optional[dict[str, Any]]) -> str:
     except ProducerError:
         raise
     except Exception as error:
-        raise ProducerError(f"{folder} does not load: {_reason(error)}") from None
+        raise ProducerError(f"{folder} does not load: {reason(error)}") from None
     if manifest is None:
         return f"{folder} loads (no manifest, so no prediction to compare)"
     feeds, fetches = _names(manifest, "feeds"), _names(manifest, "fetches")
@@ -77,7 +77,7 @@ def check(folder: Path, manifest: Optional[dict[str, Any]]) -> str:
     try:
         answers = predictor(feed)
     except Exception as error:
-        raise ProducerError(f"{folder} does not answer the probe: {_reason(error)}") from None
+        raise ProducerError(f"{folder} does not answer the probe: {reason(error)}") from None
     for name, wanted in expected.items():
         if name not in answers:
             raise ProducerError(f"{folder} gives {sorted(answers)}, and no {name}")
@@ -124,15 +124,6 @@ def _names(manifest: dict[str, Any], key: str) -> dict[str, str]:
         return {str(entry["alias"]): str(entry["name"]) for entry in manifest[key]}
     except (KeyError, TypeError) as error:
         raise ProducerError(f"the manifest's {key} cannot be used: {error!r}") from None
-
-
-def _reason(error: Exception) -> str:
-    """Paddle's errors are pages; the line with the reason is the one marked as such."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    for line in lines:
-        if "Error:" in line:
-            return line
-    return lines[-1] if lines else type(error).__name__
 
 
 if __name__ == "__main__":

@@ -137,15 +137,13 @@ class Core(Model):
         Queries may share a run when the rows of a batch do not see each other. That is tried:
         two random rows have to give the same apart and together.
         """
-        random = np.random.default_rng(0)
-        feeds = [_trial_array(one, random) for one in self._graph.inputs]
-        if any(array is None for array in feeds):
+        tensors = trial_feed(self._graph)
+        if len(tensors) < len(self._graph.inputs):
             return
-        tensors = [(name, array) for name, array in zip(self._takes, feeds) if array is not None]
         try:
             together = self._trial(tensors)
             apart = [
-                self._trial([(name, array[row : row + 1]) for name, array in tensors])
+                self._trial([one._replace(array=one.array[row : row + 1]) for one in tensors])
                 for row in range(_TRIAL_DIM)
             ]
         except Exception:
@@ -163,15 +161,20 @@ class Core(Model):
 
     def warm_up(self) -> None:
         """A first run, which allocates what Paddle allocates late."""
-        random = np.random.default_rng(0)
-        arrays = [(one.name, _trial_array(one, random)) for one in self._graph.inputs]
-        self._trial([(name, array) for name, array in arrays if array is not None])
+        self._trial(trial_feed(self._graph))
 
-    def _trial(self, tensors: list[tuple[str, Array]]) -> list[Array]:
-        for name, array in tensors:
+    def _trial(self, tensors: Sequence[Tensor]) -> list[Array]:
+        for name, array, _ in tensors:
             self._inputs[name]._copy_from_cpu_bind(array)
         self._predictor.run()
         return [handle.copy_to_cpu() for handle in self._outputs]
+
+
+def trial_feed(graph: Graph) -> list[Tensor]:
+    """Two rows for every input that takes any number of them, the same at each call."""
+    random = np.random.default_rng(0)
+    arrays = [(one.name, _trial_array(one, random)) for one in graph.inputs]
+    return [Tensor(name, array, ()) for name, array in arrays if array is not None]
 
 
 def _trial_array(takes: Input, random: np.random.Generator) -> Optional[Array]:

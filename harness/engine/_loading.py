@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import Optional
 
@@ -12,6 +13,7 @@ from ._model_files import BadModel, check, opened
 from ._nursery import Nursery
 from ._process import ModelProcess
 from ._prototxt import Serving
+from ._second_opinion import ask_both
 
 
 class Loader:
@@ -58,15 +60,21 @@ class Loader:
             # A forked process cannot be relied on to have CUDA. What is wrong with the files
             # shows on the CPU as well; so there they are tried out, and then loaded here.
             tried = self._nursery.load(files, replace(self._device, use_gpu=False), gently=gently)
-            tried.close()
-            return Core(
-                files,
-                tried.graph,
-                serving.feeds,
-                serving.fetches,
-                self._device,
-                together=tried.together,
-            )
+            with closing(tried):
+                core = Core(
+                    files,
+                    tried.graph,
+                    serving.feeds,
+                    serving.fetches,
+                    self._device,
+                    together=tried.together,
+                )
+                try:
+                    ask_both(core, tried, tried.graph)
+                except BadModel:
+                    core.close()
+                    raise
+            return core
 
     def retire(self, model: Model) -> None:
         """Gives back what a model holds that nobody asks any more."""

@@ -1,0 +1,85 @@
+"""Computes on the GPU, in this process, and says whether the result is right.
+
+    python -m producer.trial_gpu
+
+Needed because Paddle only warns of a GPU that it was not built for: nothing it launches there runs,
+no call fails, and every result is what happens to lie in the memory, mostly 0 (seen on an H200 with
+paddlepaddle-gpu 2.6.2, whose code is for compute capability 6.1 to 8.6, with nothing that a driver
+could translate for newer ones). A training then learns nothing, and a server's predictions are 0.
+
+Exit codes: 0 it is, 2 it is not; one sentence each. Where CUDA's libraries are damaged badly
+enough, Paddle may end the process with a signal.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from ._errors import BadInput
+from ._paddle import reason, require_paddle
+
+_CURE = "use --device cpu, or a machine that has what docs/serving.md says under GPU"
+
+
+def main() -> int:
+    """Runs the command; gives its exit code."""
+    try:
+        print(f"trial gpu: {check()}")
+    except BadInput as error:
+        print(f"trial gpu: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def check() -> str:
+    """One linear layer's arithmetic on the first GPU against numpy's. Gives the sentence to print,
+    or raises ``BadInput``: what is missing here, or wrong."""
+    require_paddle()
+    import paddle
+
+    if not paddle.device.is_compiled_with_cuda():
+        raise BadInput(
+            f"--device gpu needs the GPU build of Paddle and this environment has paddlepaddle "
+            f"{paddle.__version__} for the CPU: use the GPU environment, or --device cpu"
+        )
+    if paddle.device.cuda.device_count() == 0:
+        raise BadInput(
+            "--device gpu found no CUDA device here: look at nvidia-smi, or use --device cpu"
+        )
+    x = np.arange(26, dtype=np.float32).reshape(2, 13)
+    w = np.linspace(-1, 1, 13, dtype=np.float32).reshape(13, 1)
+    b = np.array([7], np.float32)
+    try:
+        card = paddle.device.cuda.get_device_properties(0)
+        name = f"{card.name} (compute capability {card.major}.{card.minor})"
+        found = layer(paddle.CUDAPlace(0), x, w, b)
+    except Exception as error:
+        raise BadInput(
+            f"--device gpu: Paddle cannot compute here: {reason(error)}; {_CURE}"
+        ) from None
+    wanted = x @ w + b
+    # Matrices may be multiplied in TF32, which keeps ten bits.
+    if not np.allclose(found, wanted, rtol=1e-2, atol=1e-2):
+        raise BadInput(
+            f"--device gpu: on this {name} paddlepaddle-gpu {paddle.__version__} computes "
+            f"{found.ravel().tolist()} in place of {wanted.ravel().tolist()}, so it has no code "
+            f"for it; {_CURE}"
+        )
+    return f"{name} computes what the CPU does"
+
+
+def layer(place: Any, x: Any, w: Any, b: Any) -> Any:
+    """``x @ w + b`` there: a matrix product of cuBLAS', and a kernel of Paddle's own."""
+    import paddle
+
+    # A guard, because the trainer switches to static programs for good.
+    with paddle.base.dygraph.guard(place):
+        x, w, b = (paddle.to_tensor(one, place=place) for one in (x, w, b))
+        return (paddle.matmul(x, w) + b).numpy()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
