@@ -18,6 +18,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -32,6 +33,12 @@ from ._prototxt import Variable
 
 # Of a load that nobody waits for: requests go before it.
 _NICE = 15
+# Before each step of such a load. The scheduler owes the core to whoever was kept waiting, and lets
+# him use that up, whatever his priority and whoever wakes meanwhile (EEVDF): a load ran for 3 ms in
+# one go, for which the clients of the other model waited. After a sleep they have had theirs; 4 ms
+# are a tick of the clock at 250 Hz. At 64 connections 10 requests a reload then took nearly twice
+# the usual time, and 36 without (two cores shared with the clients).
+_REST_S = 0.004
 # How long dropping a model, for which nobody waits, may wait until it may step back.
 _DROP_WAITS_S = 0.3
 _LONGEST_REASON = 4096
@@ -151,6 +158,7 @@ def _serve(held: _Held, channel: Channel, say: Say, group: Group) -> bool:
     """
     core, answer = held.core, held.answer
     if core is not None and core.together:
+        held.rest()
         try:
             core.warm_up()
         except Exception as error:
@@ -196,6 +204,11 @@ class _Held:
         self._done.wait()
         end_with_parent(0)
 
+    def rest(self) -> None:
+        """Lets the clients of another model have their turn, when this one is loaded gently."""
+        if self._load[0].gently:
+            time.sleep(_REST_S)
+
     def drop(self) -> None:
         self._dropped.set()
         self._thread.join()
@@ -207,9 +220,11 @@ class _Held:
                 self._step_back()
             else:
                 self._group.come_forward()
+            self.rest()
             files = ModelFiles(asked.directory, asked.program, asked.params)
             graph = check(files)
-            self.core = Core(files, graph, feeds, fetches, asked.device)
+            self.rest()
+            self.core = Core(files, graph, feeds, fetches, asked.device, rest=self.rest)
             self.answer = {"graph": graph[:2], "together": self.core.together}
         except BadModel as error:
             self.answer = refusal(str(error), passing=error.passing)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -142,7 +142,7 @@ def test_a_child_that_the_signal_handler_has_waited_for_is_no_error(
 
 
 @pytest.mark.parametrize("gently", [False, True])
-def test_a_model_is_dropped_at_low_priority_however_it_was_loaded(
+def test_a_gentle_load_rests_between_its_steps_and_every_model_is_dropped_at_low_priority(
     gently: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, int] = {}
@@ -153,8 +153,10 @@ def test_a_model_is_dropped_at_low_priority_however_it_was_loaded(
     class Loaded:
         together = False
 
-        def __init__(self, *_: Any) -> None:
+        def __init__(self, *_: Any, rest: Callable[[], None]) -> None:
             niceness("loading")
+            steps.append("made")
+            rest()
 
         def close(self) -> None:
             niceness("dropping")
@@ -169,8 +171,14 @@ def test_a_model_is_dropped_at_low_priority_however_it_was_loaded(
 
     steps: list[str] = []
     program, params = (os.memfd_create(name) for name in ("program", "params"))
-    monkeypatch.setattr(_hosting, "check", lambda _: ((), (), ()))
+
+    def check(_: object) -> tuple[tuple[()], ...]:
+        steps.append("checked")
+        return (), (), ()
+
+    monkeypatch.setattr(_hosting, "check", check)
     monkeypatch.setattr(_hosting, "Core", Loaded)
+    monkeypatch.setattr(_hosting.time, "sleep", lambda _: steps.append("rest"))
     group: Any = Group()
     held = _hosting._Held(Asked("a", Device(), gently, program, params), (), (), group)
     assert held.core is not None
@@ -179,7 +187,11 @@ def test_a_model_is_dropped_at_low_priority_however_it_was_loaded(
     assert (seen["loading"] > usual) == gently
     assert seen["dropping"] > usual
     # Somebody waits for what is not loaded gently, and the group may have stepped back before.
-    assert steps == (["back", "back"] if gently else ["forward", "back"])
+    assert steps == (
+        ["back", "rest", "checked", "rest", "made", "rest", "back"]
+        if gently
+        else ["forward", "checked", "made", "back"]
+    )
     for descriptor in (program, params):
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
