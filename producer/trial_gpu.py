@@ -65,8 +65,8 @@ def check() -> str:
     if not np.allclose(found, wanted, rtol=1e-2, atol=1e-2):
         raise BadInput(
             f"--device gpu: on this {name} paddlepaddle-gpu {paddle.__version__} computes "
-            f"{found.ravel().tolist()} in place of {wanted.ravel().tolist()}, so it has no code "
-            f"for it; {_CURE}"
+            f"{found.ravel().tolist()} in place of {wanted.ravel().tolist()}, as where it has no "
+            f"code for a GPU; {_CURE}"
         )
     return f"{name} computes what the CPU does"
 

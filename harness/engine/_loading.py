@@ -6,10 +6,10 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Optional
 
-from ._core import Core, Device
+from ._core import Core, Device, passes, reason
 from ._glog import WARNING, Log
 from ._model import Model
-from ._model_files import BadModel, check, opened
+from ._model_files import BadModel, ModelFiles, check, opened
 from ._nursery import Nursery
 from ._process import ModelProcess
 from ._prototxt import Serving
@@ -61,20 +61,26 @@ class Loader:
             # shows on the CPU as well; so there they are tried out, and then loaded here.
             tried = self._nursery.load(files, replace(self._device, use_gpu=False), gently=gently)
             with closing(tried):
-                core = Core(
-                    files,
-                    tried.graph,
-                    serving.feeds,
-                    serving.fetches,
-                    self._device,
-                    together=tried.together,
-                )
-                try:
-                    ask_both(core, tried, tried.graph)
-                except BadModel:
-                    core.close()
-                    raise
-            return core
+                return self._on_gpu(files, tried)
+
+    def _on_gpu(self, files: ModelFiles, tried: ModelProcess) -> Core:
+        """The model that ``tried`` has on the CPU. Raises ``BadModel`` when it cannot be made
+        there, or does not answer as on the CPU."""
+        core: Optional[Core] = None
+        feeds, fetches = self._serving.feeds, self._serving.fetches
+        try:
+            core = Core(files, tried.graph, feeds, fetches, self._device, together=tried.together)
+            ask_both(core, tried, tried.graph)
+        except Exception as error:
+            if core is not None:
+                core.close()
+            if isinstance(error, BadModel):
+                raise
+            # Of a library of CUDA's that is not there, only a run tells.
+            why = reason(error)
+            refused = f"the GPU refuses what the CPU takes: {why}"
+            raise BadModel(refused, passing=passes(why)) from None
+        return core
 
     def retire(self, model: Model) -> None:
         """Gives back what a model holds that nobody asks any more."""

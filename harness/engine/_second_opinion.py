@@ -13,7 +13,7 @@ import numpy as np
 
 from ._core import trial_feed
 from ._model import Model, Output
-from ._model_files import BadModel, Graph
+from ._model_files import BadModel, Graph, unavailable
 from ._query import Array, ServiceError
 
 # A GPU may multiply in TF32, which keeps ten bits of a number, and sums in another order. What was
@@ -22,7 +22,8 @@ _MOST = 0.1
 
 
 def ask_both(on_gpu: Model, on_cpu: Model, graph: Graph) -> None:
-    """Raises ``BadModel`` when they do not answer a trial alike, the same model that both are.
+    """Raises ``BadModel`` when they do not answer a trial alike, the same model that both are; and
+    whatever the one on the GPU raises.
 
     A model that refuses random numbers on the CPU cannot be compared, and is taken as it is.
     """
@@ -31,10 +32,9 @@ def ask_both(on_gpu: Model, on_cpu: Model, graph: Graph) -> None:
         wanted = on_cpu.feed(feed)
     except ServiceError:
         return
-    try:
-        found = on_gpu.feed(feed)
-    except ServiceError as error:
-        raise BadModel(f"the GPU refuses what the CPU answers: {error.text}") from None
+    except OSError as error:
+        raise unavailable("the model could not be tried on the CPU", error) from None
+    found = on_gpu.feed(feed)
     if not alike(found, wanted):
         raise BadModel(
             f"the GPU answers {_shown(found)} where the CPU answers {_shown(wanted)}: this Paddle "
