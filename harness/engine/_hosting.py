@@ -34,10 +34,9 @@ from ._prototxt import Variable
 # Of a load that nobody waits for: requests go before it.
 _NICE = 15
 # Before each step of such a load. The scheduler owes the core to whoever was kept waiting, and lets
-# him use that up, whatever his priority and whoever wakes meanwhile (EEVDF): a load ran for 3 ms in
-# one go, for which the clients of the other model waited. After a sleep they have had theirs; 4 ms
-# are a tick of the clock at 250 Hz. At 64 connections 10 requests a reload then took nearly twice
-# the usual time, and 36 without (two cores shared with the clients).
+# him use that up whatever his priority, whoever wakes meanwhile (EEVDF): with 64 connections a load
+# kept it for 3 ms in one go (seen with ftrace), and the clients of the other model waited. While it
+# sleeps they have it; 4 ms are a tick of the clock at 250 Hz.
 _REST_S = 0.004
 # How long dropping a model, for which nobody waits, may wait until it may step back.
 _DROP_WAITS_S = 0.3
