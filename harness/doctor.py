@@ -75,7 +75,9 @@ def _serving() -> str:
 
 def _gpu() -> str:
     there = Path("/dev/nvidiactl").exists()
-    return "there (DEVICE=gpu)" if there else "none: DEVICE=cpu only"
+    if not there:
+        return "none: DEVICE=cpu only"
+    return "there; whether Paddle computes on it says `python -m producer.trial_gpu`"
 
 
 def _docker() -> str:

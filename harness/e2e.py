@@ -31,6 +31,8 @@ from .verdict import judge
 REMOTES = ("hdfs", "ftp", "http")
 PLACES = ("local", "docker")
 SERVINGS = ("auto", "embedded", "official", "docker", "official-docker")
+_TRIAL_S = 120
+_TRIAL_SAYS = "trial gpu: "
 _IN_CONTAINERS = ("docker", "official-docker")
 DEVICES = ("cpu", "gpu")
 
@@ -149,12 +151,22 @@ def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> N
 def _try_gpu() -> None:
     """Raises ``BadInput`` when Paddle does not compute on the GPU here, of which it only warns."""
     trial = [sys.executable, "-m", "producer.trial_gpu"]
-    done = subprocess.run(trial, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
+    try:
+        done = subprocess.run(trial, capture_output=True, text=True, check=False, timeout=_TRIAL_S)
+    except subprocess.TimeoutExpired:
         raise BadInput(
-            said[0].partition("trial gpu: ")[2]
-            or f"`{' '.join(trial)}` ended with exit code {done.returncode}: {said[0]}"
+            f"Paddle computes nothing on the GPU here within {_TRIAL_S} s; look at nvidia-smi, or "
+            "use DEVICE=cpu"
+        ) from None
+    if done.returncode:
+        # Paddle's own warnings stand around it.
+        for line in done.stderr.splitlines():
+            if line.startswith(_TRIAL_SAYS):
+                raise BadInput(line[len(_TRIAL_SAYS) :])
+        raise BadInput(
+            f"Paddle cannot compute on the GPU here: `{' '.join(trial)}` ended with exit code "
+            f"{done.returncode} ({(done.stderr.strip().splitlines() or ['no word'])[-1]}); use "
+            "DEVICE=cpu"
         )
 
 

@@ -2,10 +2,11 @@
 
     python -m producer.trial_gpu
 
-Needed because Paddle only warns of a GPU that it was not built for: nothing it launches there runs,
-no call fails, and every result is what happens to lie in the memory, mostly 0 (seen on an H200 with
-paddlepaddle-gpu 2.6.2, whose code is for compute capability 6.1 to 8.6, with nothing that a driver
-could translate for newer ones). A training then learns nothing, and a server's predictions are 0.
+Needed because Paddle only warns of a GPU that it was not built for: no kernel of its own runs
+there, no call fails, and a result is what happens to lie in the memory, mostly 0 (seen on an H200
+with paddlepaddle-gpu 2.6.2, whose code is for compute capability 6.1 to 8.6, with nothing that a
+driver could translate for newer ones). A training then learns nothing, and a server's predictions
+are 0.
 
 Exit codes: 0 it is, 2 it is not; one sentence each. Where CUDA's libraries are damaged badly
 enough, Paddle may end the process with a signal.
@@ -21,7 +22,8 @@ import numpy as np
 from ._errors import BadInput
 from ._paddle import reason, require_paddle
 
-_CURE = "use --device cpu, or a machine that has what docs/serving.md says under GPU"
+_CPU = "the CPU (--device cpu, DEVICE=cpu)"
+_CURE = f"use {_CPU}, or a machine that has what docs/serving.md says under GPU"
 
 
 def main() -> int:
@@ -43,7 +45,7 @@ def check() -> str:
     if not paddle.device.is_compiled_with_cuda():
         raise BadInput(
             f"--device gpu needs the GPU build of Paddle and this environment has paddlepaddle "
-            f"{paddle.__version__} for the CPU: use the GPU environment, or --device cpu"
+            f"{paddle.__version__} for the CPU: use the GPU environment, or {_CPU}"
         )
     if paddle.device.cuda.device_count() == 0:
         raise BadInput(

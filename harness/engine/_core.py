@@ -48,7 +48,7 @@ class Core(Model):
 
     ``files`` are open and were checked (``graph``); ``feeds`` and ``fetches`` come from the
     launcher's prototxt; ``together`` is known from a trial, or found out here; ``rest`` is called
-    between steps that take long. Raises ``BadModel`` when the predictor cannot be made, or does
+    before that. Raises ``BadModel`` when the predictor cannot be made, or does
     not fit the prototxt.
     """
 

@@ -33,10 +33,9 @@ from ._prototxt import Variable
 
 # Of a load that nobody waits for: requests go before it.
 _NICE = 15
-# Before each step of such a load. The scheduler owes the core to whoever was kept waiting, and lets
-# him use that up whatever his priority, whoever wakes meanwhile (EEVDF): with 64 connections a load
-# kept it for 3 ms in one go (seen with ftrace), and the clients of the other model waited. While it
-# sleeps they have it; 4 ms are a tick of the clock at 250 Hz.
+# Before each step of such a load: a tick of the clock at 250 Hz. Low as its priority is, with 64
+# connections a load kept the core for 3 ms in one go, in which clients of the other model had been
+# woken and waited (seen with ftrace, Linux 6.18). While it sleeps the core is theirs.
 _REST_S = 0.004
 # How long dropping a model, for which nobody waits, may wait until it may step back.
 _DROP_WAITS_S = 0.3

@@ -25,9 +25,10 @@ class Loader:
     Without a ``nursery`` (``--strict-compat``) nothing is checked before Paddle has it, and what
     Paddle refuses ends the process, as the real server ends.
 
-    There, and on a GPU, one thread makes and closes all models and the event loop's runs them all.
-    That Paddle keeps something for a thread (``_hosting``) did no harm so, in hundreds of reloads
-    under load on the CPU: the maker never ends, and no model is closed while one of its runs lasts.
+    There, and on a GPU, one thread makes, tries and closes all models and the event loop's runs
+    them all. That Paddle keeps something for a thread (``_hosting``) did no harm so, in hundreds of
+    reloads under load on the CPU and some on a GPU: the maker never ends, and no model is closed
+    while one of its runs lasts.
     """
 
     def __init__(
@@ -59,7 +60,8 @@ class Loader:
                 return self._nursery.load(files, self._device, gently=gently)
             # A forked process cannot be relied on to have CUDA. What is wrong with the files
             # shows on the CPU as well; so there they are tried out, and then loaded here.
-            tried = self._nursery.load(files, replace(self._device, use_gpu=False), gently=gently)
+            on_cpu = replace(self._device, use_gpu=False, precision="fp32")
+            tried = self._nursery.load(files, on_cpu, gently=gently)
             with closing(tried):
                 return self._on_gpu(files, tried)
 
@@ -78,7 +80,7 @@ class Loader:
                 raise
             # Of a library of CUDA's that is not there, only a run tells.
             why = reason(error)
-            refused = f"the GPU refuses what the CPU takes: {why}"
+            refused = f"the GPU refuses what the CPU takes: {why}; leave --gpu_ids out"
             raise BadModel(refused, passing=passes(why)) from None
         return core
 

@@ -40,7 +40,7 @@ class Model(abc.ABC):
     """A model whose program says ``graph``; ``feeds`` and ``fetches`` are the prototxt's.
 
     ``together`` says that the rows of a batch do not see each other, so that queries may share a
-    run.
+    run; ``over`` why it serves no longer (empty while it does).
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Model(abc.ABC):
         self._fetches = tuple(fetches)
         self._places = {fetch.alias: place for place, fetch in enumerate(fetches)}
         self.together = together
+        self.over = ""
 
     @abc.abstractmethod
     def feed(self, tensors: Sequence[Tensor]) -> list[Output]:

@@ -242,15 +242,13 @@ class ModelProcess(Model):
         self._channel = host.channel
         self._one_core = OneCore(thread)
         self._longest_run_s = longest_run_s
-        # Why it serves no longer.
-        self._over = ""
         self._channel.give_up_after(longest_run_s)
         self._end: Optional[int] = None
 
     def feed(self, tensors: Sequence[Tensor]) -> list[Output]:
-        if self._over:
+        if self.over:
             # An answer that comes late would be another query's.
-            raise inference_failed(self._over)
+            raise inference_failed(self.over)
         try:
             with self._one_core:
                 self._channel.send(
@@ -261,18 +259,18 @@ class ModelProcess(Model):
                 )
                 done, answer = self._channel.receive()
         except Gone:
-            self._over = (
+            self.over = (
                 "the process in which the model ran has ended, perhaps on this request; "
                 "the model is being loaded anew"
             )
-            raise inference_failed(self._over) from None
+            raise inference_failed(self.over) from None
         except BlockingIOError:
-            self._over = (
+            self.over = (
                 f"the model did not answer within {self._longest_run_s} s and was ended; "
                 "it is being loaded anew"
             )
             self.host.kill()
-            raise inference_failed(self._over) from None
+            raise inference_failed(self.over) from None
         if not done:
             raise ServiceError(INFERENCE_FAILED, answer, real_dies=True)
         return [(np.ndarray(shape, dtype, content), lod) for dtype, shape, content, lod in answer]

@@ -1,8 +1,10 @@
 """Whether a model on a GPU answers what it answers on the CPU.
 
-A Paddle that was not built for the GPU at hand only warns of it: nothing it launches there runs, no
-call fails, and the outputs are whatever lies in the memory (``producer.trial_gpu``). Served, that
-would be wrong predictions without a single error.
+A Paddle that was not built for the GPU at hand only warns of it (``producer.trial_gpu``). Served,
+that would be wrong predictions without a single error.
+
+Not compared are: a model that refuses random numbers, that takes a fixed number of rows, or whose
+answers are random; and an output whose size depends on what is in it.
 """
 
 from __future__ import annotations
@@ -23,45 +25,54 @@ _MOST = 0.1
 
 def ask_both(on_gpu: Model, on_cpu: Model, graph: Graph) -> None:
     """Raises ``BadModel`` when they do not answer a trial alike, the same model that both are; and
-    whatever the one on the GPU raises.
-
-    A model that refuses random numbers on the CPU cannot be compared, and is taken as it is.
-    """
+    whatever the one on the GPU raises."""
     feed = trial_feed(graph)
+    if len(feed) < len(graph.inputs):
+        return
     try:
-        wanted = on_cpu.feed(feed)
+        wanted, again = on_cpu.feed(feed), on_cpu.feed(feed)
     except ServiceError:
+        if on_cpu.over:
+            what = "the model could not be tried on the CPU: its process there has ended"
+            raise BadModel(what, None, passing=True) from None
         return
     except OSError as error:
         raise unavailable("the model could not be tried on the CPU", error) from None
-    found = on_gpu.feed(feed)
-    if not alike(found, wanted):
+    if unlike(again, wanted):
+        return
+    different = unlike(on_gpu.feed(feed), wanted)
+    if different:
         raise BadModel(
-            f"the GPU answers {_shown(found)} where the CPU answers {_shown(wanted)}: this Paddle "
-            "has no code for this GPU, or not for what the model does; leave --gpu_ids out"
+            f"the GPU answers {different}, as where this Paddle has no code for a GPU; leave "
+            "--gpu_ids out"
         )
 
 
-def alike(found: Sequence[Output], wanted: Sequence[Output]) -> bool:
-    """Whether every output of numbers with a point is nearly the same, and of the same shape.
+def unlike(found: Sequence[Output], wanted: Sequence[Output]) -> str:
+    """Where an output is another: its value, and the one wanted. Empty when none is.
 
-    Of others, an index for one, a rounding may make another.
+    Numbers with a point have to be nearly the same. Of others, an index for one, a rounding may
+    make another; there one that is the same is enough.
     """
     for (one, _), (other, _) in zip(found, wanted):
-        if one.shape != other.shape:
-            return False
-        if other.dtype.kind == "f" and not _near(one.astype(np.float64), other.astype(np.float64)):
-            return False
-    return True
+        if one.shape != other.shape or not one.size:
+            continue
+        near = _near(one, other) if other.dtype.kind == "f" else bool((one == other).any())
+        if not near:
+            place = _farthest(one, other)
+            return f"{one.flat[place]} where the CPU answers {other.flat[place]}"
+    return ""
 
 
 def _near(one: Array, other: Array) -> bool:
-    if not np.array_equal(np.isfinite(one), np.isfinite(other)):
-        return False
     here = np.isfinite(other)
-    off = float(np.linalg.norm(one[here] - other[here]))
-    return off <= _MOST * float(np.linalg.norm(other[here])) + 1e-6
+    if not np.array_equal(np.isfinite(one), here):
+        return False
+    a, b = one[here].astype(np.float64), other[here].astype(np.float64)
+    return float(np.linalg.norm(a - b)) <= _MOST * float(np.linalg.norm(b)) + 1e-6
 
 
-def _shown(outputs: Sequence[Output]) -> str:
-    return ", ".join(str(array.ravel()[:2].tolist()) for array, _ in outputs)
+def _farthest(one: Array, other: Array) -> int:
+    off = np.abs(one.astype(np.float64) - other.astype(np.float64)).ravel()
+    # What is no number in one of them is farther than any.
+    return int(np.argmax(np.nan_to_num(off, nan=np.inf)))

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.e2e import _try_gpu
+from harness.errors import BadInput
+
 
 def harness(*options: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -68,6 +71,12 @@ def test_the_gpu_is_asked_for_where_there_is_none(tmp_path: Path) -> None:
     done = harness("e2e", "--device", "gpu", cwd=tmp_path)
     assert done.returncode == 2
     assert "this machine has no NVIDIA GPU" in done.stderr
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
+def test_what_the_trial_of_a_gpu_says_is_the_sentence() -> None:
+    with pytest.raises(BadInput, match=r"^--device gpu (needs the GPU build|found no CUDA device)"):
+        _try_gpu()
 
 
 def test_the_traceback_comes_with_debug(tmp_path: Path) -> None:
