@@ -197,3 +197,14 @@ def test_a_gentle_load_rests_between_its_steps_and_every_model_is_dropped_at_low
     for descriptor in (program, params):
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
+
+
+def test_the_first_run_of_a_loaded_model_comes_after_a_rest_too() -> None:
+    steps: list[str] = []
+    core = SimpleNamespace(together=True, warm_up=lambda: steps.append("run"))
+    held: Any = SimpleNamespace(core=core, answer={}, rest=lambda: steps.append("rest"))
+    group: Any = SimpleNamespace(come_forward=lambda: steps.append("forward"))
+    # Asked for nothing but to drop the model.
+    channel: Any = SimpleNamespace(receive=lambda: None)
+    assert _hosting._serve(held, channel, lambda _: steps.append("said"), group)
+    assert steps == ["rest", "run", "forward", "said"]
