@@ -130,8 +130,6 @@ def _check(settings: RunSettings) -> None:
 
 def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> None:
     """Raises ``BadInput`` for what a later leg would miss, before the first one is started."""
-    if settings.device == "gpu":
-        _try_gpu()
     if settings.on == "local" and "hdfs" in settings.remotes:
         from .hadoop import java
 
@@ -146,6 +144,8 @@ def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> N
         install.prepare(suites, say, bases.installing_allowed())
         if settings.serving == "official-docker" and settings.device == "gpu":
             engine.require_gpu()
+    if settings.device == "gpu":
+        _try_gpu()
 
 
 def _try_gpu() -> None:
