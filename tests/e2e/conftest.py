@@ -42,12 +42,22 @@ class Finished:
     monitor_log: str
     server_log: str
     pulls_before_idle: int
-    pids: list[int]
+    #: By its id when each process of the leg was started: another may have the id by now.
+    started: dict[int, str]
     options: list[str]
 
     def answers(self, client: str) -> list[Event]:
         """The answered predictions of one client, in time."""
         return [p for p in self.leg.predictions if p["client"] == client and "value" in p]
+
+
+def start_of(pid: int) -> str:
+    """When a process was started, in ticks since the machine was (proc(5), stat, field 22); empty
+    when there is none of that id."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
 
 
 def _ways() -> list[object]:
@@ -88,6 +98,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         own = (running.monitor, *running.clients.values())
         pids = {pid for process in own for pid in process.pids}
         pids |= set(marked(running.mark))
+        started = {pid: start_of(pid) for pid in pids}
     history.record("leg_ended", remote=name)
     history.close()
     events = list(histories.read(history.path))
@@ -102,7 +113,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         monitor_log=running.monitor_log.read_text(),
         server_log=running.serving.log_file.read_text(),
         pulls_before_idle=pulls,
-        pids=sorted(pids),
+        started=started,
         options=remote.monitor_options(kind),
     )
 

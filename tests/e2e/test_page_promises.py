@@ -10,7 +10,7 @@ import pytest
 from harness.claims import Outcome
 from harness.clients.probe import KINDS
 
-from .conftest import IDLE_POLLS, RELEASES, Finished, first_served
+from .conftest import IDLE_POLLS, RELEASES, Finished, first_served, start_of
 
 # A line of the page: "2020-04-02 10:12 INFO     [monitor.py:85] _remote_path: /"
 LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d) (\w+) +\[([\w.]+\.py):(\d+)\] (.*)$")
@@ -158,11 +158,11 @@ def test_every_claim_of_the_checker_holds(finished: Finished) -> None:
 
 
 def test_nothing_is_left_running(finished: Finished) -> None:
-    left = [pid for pid in finished.pids if Path(f"/proc/{pid}").exists()]
+    left = [pid for pid, begun in finished.started.items() if begun and start_of(pid) == begun]
     commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left]
     assert not left, f"still running: {commands}"
     # Monitor, three clients, launcher, shell, server, remote (two for HDFS), each with its guard.
-    assert len(finished.pids) >= 12
+    assert len(finished.started) >= 12
 
 
 def test_the_live_directory_ends_as_the_last_release_alone(finished: Finished) -> None:
