@@ -31,7 +31,9 @@ from .verdict import judge
 REMOTES = ("hdfs", "ftp", "http")
 PLACES = ("local", "docker")
 SERVINGS = ("auto", "embedded", "official", "docker", "official-docker")
+# Loading Paddle takes seconds; a driver that hangs takes for ever.
 _TRIAL_S = 120
+# What producer.trial_gpu puts before its sentence.
 _TRIAL_SAYS = "trial gpu: "
 _IN_CONTAINERS = ("docker", "official-docker")
 DEVICES = ("cpu", "gpu")

@@ -75,11 +75,15 @@ def models() -> Path:
 
 
 def written_at(line: bytes) -> float:
-    """When a line of glog's was written, in seconds since the epoch: this year, in local time, as
-    it names neither."""
+    """When a line of glog's was written, in seconds since the epoch: within the last year, in local
+    time, as it names no year and no zone."""
     stamp = line[1:21].decode("ascii")
-    year = time.localtime().tm_year
-    seconds = time.mktime(time.strptime(f"{year}{stamp[:13]}", "%Y%m%d %H:%M:%S"))
+    now = time.time()
+    for year in (time.localtime(now).tm_year, time.localtime(now).tm_year - 1):
+        seconds = time.mktime(time.strptime(f"{year}{stamp[:13]}", "%Y%m%d %H:%M:%S"))
+        # A day ahead, for clocks that disagree.
+        if seconds < now + 86400:
+            break
     return seconds + float(stamp[13:])
 
 

@@ -48,8 +48,8 @@ class Core(Model):
 
     ``files`` are open and were checked (``graph``); ``feeds`` and ``fetches`` come from the
     launcher's prototxt; ``together`` is known from a trial, or found out here; ``rest`` is called
-    before that. Raises ``BadModel`` when the predictor cannot be made, or does
-    not fit the prototxt.
+    before that. Raises ``BadModel`` when the predictor cannot be made, or does not fit the
+    prototxt.
     """
 
     def __init__(

@@ -8,8 +8,8 @@
 Why not in the engine: Paddle makes a predictor without letting go of Python's interpreter lock,
 which takes 1 ms for uci_housing and 60 ms for each 100 MB of parameters, and nobody would be
 answered meanwhile. In another process it disturbs nobody, the swap is one assignment, and a query
-on which Paddle crashes does not end the engine. It costs a request the
-way to another process and back, which ``_one_core`` keeps short.
+on which Paddle crashes does not end the engine. It costs a request the way to another process and
+back, which ``_one_core`` keeps short.
 
 Both ends speak in turns over one ``SOCK_SEQPACKET`` socket. A message is ``marshal``'s form of
 builtin values, which both ends trust because both are this program; one that is longer than a

@@ -42,7 +42,7 @@ class Finished:
     monitor_log: str
     server_log: str
     pulls_before_idle: int
-    #: By its id when each process of the leg was started: another may have the id by now.
+    # By its id, when each process that ran at the end was started: another may have the id by now.
     started: dict[int, str]
     options: list[str]
 
@@ -98,7 +98,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         own = (running.monitor, *running.clients.values())
         pids = {pid for process in own for pid in process.pids}
         pids |= set(marked(running.mark))
-        started = {pid: start_of(pid) for pid in pids}
+        started = {pid: begun for pid in pids if (begun := start_of(pid))}
     history.record("leg_ended", remote=name)
     history.close()
     events = list(histories.read(history.path))
