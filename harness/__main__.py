@@ -26,19 +26,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m harness", description="Hot loading, end to end.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     e2e = commands.add_parser("e2e", help="the main job on each remote, a table and a verdict")
-    e2e.add_argument("--remotes", default="hdfs,ftp,http", help="which, in this order")
-    e2e.add_argument("--on", default="local", help="local or docker")
-    e2e.add_argument(
+    option = e2e.add_argument
+    option("--remotes", default="hdfs,ftp,http", help="which, in this order (%(default)s)")
+    option("--on", default="local", help="local or docker (%(default)s)")
+    option(
         "--serving",
         default="auto",
-        help="auto, embedded or official, which SERVING_BIN overrides; docker or official-docker",
+        help="auto, embedded or official, which SERVING_BIN overrides; docker or official-docker "
+        "(%(default)s)",
     )
-    e2e.add_argument("--device", default="cpu", help="cpu or gpu")
-    e2e.add_argument("--releases", type=int, default=4, help="releases of each remote, 2 or more")
-    e2e.add_argument("--seed", type=int, default=1, help="of the training")
-    e2e.add_argument("--poll", type=float, default=1.0, help="seconds between two polls")
-    e2e.add_argument("--port", type=int, help="the server's port; default: a free one")
-    e2e.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders go")
+    option("--device", default="cpu", help="cpu or gpu (%(default)s)")
+    option("--releases", type=int, default=4, help="releases of each remote, 2+ (%(default)s)")
+    option("--seed", type=int, default=1, help="seed of the training (%(default)s)")
+    option("--poll", type=float, default=1.0, help="seconds between two polls (%(default)s)")
+    option("--port", type=int, help="the server's port (a free one)")
+    option("--runs", type=Path, default=Path("runs"), help="where run folders go (%(default)s)")
     commands.add_parser("setup", help="the cured client and the Hadoop jars, once")
     commands.add_parser("doctor", help="what this machine has, and what is missing for what")
     commands.add_parser(

@@ -83,9 +83,9 @@ class Options:
     )
     unpacked_filename: str = _opt(
         "",
-        "the one top folder in the tarball (default: the tarball's name without its suffixes)",
+        "the one top folder in the tarball",
         origin=UPSTREAM,
-        shown="None",
+        shown="the tarball's name without its suffixes",
     )
     debug: bool = _opt(False, "log in detail what is done", origin=UPSTREAM, parse=_values.switch)
 

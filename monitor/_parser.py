@@ -61,10 +61,19 @@ def build_parser() -> argparse.ArgumentParser:
                 action="append" if meta["many"] else "store",
                 choices=meta["choices"],
                 metavar=None if meta["choices"] else option.name.upper(),
-                help=f"{meta['help']} (default: {shown_default(option)})".replace("%", "%%"),
+                help=_help(option).replace("%", "%%"),
             )
     parser.add_argument("--config", metavar="MONITORS_TOML", help="watch the models of this file")
     return parser
+
+
+def _help(option: Field[Any]) -> str:
+    shown = shown_default(option)
+    if shown == "/":
+        return f"{option.metadata['help']} (required)"
+    if shown == "none":
+        return str(option.metadata["help"])
+    return f"{option.metadata['help']} (default: {shown})"
 
 
 def shown_default(option: Field[Any]) -> str:

@@ -8,8 +8,22 @@ from __future__ import annotations
 import math
 
 
+def _number(text: object) -> float:
+    try:
+        return float(str(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def _whole(text: object) -> int:
+    try:
+        return int(str(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
 def seconds(text: object) -> float:
-    value = float(str(text))
+    value = _number(text)
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{text} is not a number of seconds")
     return value
@@ -23,19 +37,19 @@ def interval(text: object) -> float:
 
 
 def port(text: object) -> int:
-    value = int(str(text))
+    value = _whole(text)
     if not 1 <= value <= 65535:
         raise ValueError(f"{text} is not a port (1 to 65535)")
     return value
 
 
 def port_or_none(text: object) -> int:
-    value = int(str(text))
+    value = _whole(text)
     return port(value) if value else 0
 
 
 def count(text: object) -> int:
-    value = int(str(text))
+    value = _whole(text)
     if value < 0:
         raise ValueError(f"{text} is negative")
     return value
@@ -46,7 +60,10 @@ def size(text: object) -> int:
     word = str(text).strip().upper()
     word = word[:-1] if word.endswith("B") else word
     scale = {"K": 1, "M": 2, "G": 3, "T": 4}.get(word[-1:], 0)
-    value = float(word[:-1] if scale else word)
+    try:
+        value = float(word[:-1] if scale else word)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number of bytes (such as 500, 64K, 20M, 2G)") from None
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{text} is not a number of bytes")
     return int(value * 1024**scale)

@@ -33,6 +33,7 @@ from ._state import (
     write_announced,
     write_quarantine,
 )
+from ._watched import watched_time_files
 from .errors import BadOption, MachineError, MonitorError, ReleaseError, RemoteError
 from .manifest import Manifest
 
@@ -73,6 +74,7 @@ class Watch:
         self._announced: Optional[_Announced] = None
         self._said: Optional[Identity] = None
         self._warned_no_manifest = False
+        self._warned_of_time_file = False
         self._said_once: set[str] = set()
         self._cleared = False
 
@@ -91,6 +93,7 @@ class Watch:
         logger.info("_interval: %s", shown(options.interval))
         self.folder.lock()
         self._mend()
+        self._warn_of_unwatched_time_file()
 
     def end(self) -> None:
         """Removes what is unfinished and lets go of everything. Safe to repeat."""
@@ -249,6 +252,7 @@ class Watch:
         logger.info("update local model(%s).", options.local_model_name)
         logger.info("update model timestamp(%s).", options.local_timestamp_file)
         logger.debug("%s is %s, time file at %d", self.folder.live, identity.label, second)
+        self._warn_of_unwatched_time_file()
         self.figures.swaps += 1
         self.figures.last_swap = now
         if identity.release is not None:
@@ -263,6 +267,20 @@ class Watch:
         return Event.SWAPPED
 
     # --- parts of them ----------------------------------------------------------------------
+
+    def _warn_of_unwatched_time_file(self) -> None:
+        """Log once when the server beside the live directory watches another file."""
+        if self._warned_of_time_file:
+            return
+        ours, watched = self.options.local_timestamp_file, watched_time_files(self.folder.live)
+        if watched and ours not in watched:
+            self._warned_of_time_file = True
+            name, path = next(iter(watched.items()))
+            logger.warning(
+                "the server will not reload: %s says that it watches %s, and "
+                "--local_timestamp_file is %s; use --local_timestamp_file=%s",
+                path, name, ours, name,
+            )  # fmt: skip
 
     def _alive(self) -> None:
         self._stop.check()

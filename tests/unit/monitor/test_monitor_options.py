@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from monitor import _hook, _options
+from monitor import _hook, _options, _parser
 from monitor.errors import BadOption
 
 from .fixtures import options_for
@@ -80,3 +81,33 @@ def test_the_options_of_a_mapping_are_checked_like_those_of_a_command_line(tmp_p
         _options.from_mapping({"interval": -1}, "there")
     with pytest.raises(BadOption, match="a list of texts is expected"):
         options_for(tmp_path, general_host="http://h", http_header="X: 1")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("keep", "x", "'x' is not a whole number"),
+        ("max_members", "1.5", "'1.5' is not a whole number"),
+        ("ftp_port", "ftp", "'ftp' is not a whole number"),
+        ("metrics_port", "", "'' is not a whole number"),
+        ("settle", "soon", "'soon' is not a number"),
+        ("timeout", "1s", "'1s' is not a number"),
+        ("max_unpacked", "5X", "'5X' is not a number of bytes"),
+    ],
+)
+def test_a_value_that_is_no_number_is_named_in_plain_words(
+    tmp_path: Path, option: str, value: str, why: str
+) -> None:
+    with pytest.raises(BadOption) as refused:
+        options_for(tmp_path, general_host="http://h", **{option: value})
+    assert f"--{option} is wrong: {why}" in str(refused.value)
+
+
+def test_help_says_which_options_are_required_and_gives_no_default_twice() -> None:
+    text = " ".join(_parser.build_parser().format_help().split())
+    assert "(default: /)" not in text
+    assert "(default: none)" not in text
+    for help_of_one in text.split("--")[1:]:
+        assert help_of_one.count("(default") <= 1, help_of_one
+    for name in ("remote_model_name", "remote_donefile_name", "local_path", "local_model_name"):
+        assert re.search(rf"--{name} {name.upper()} [^(]*\(required\)", text), name
