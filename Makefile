@@ -1,6 +1,7 @@
 # `make e2e` and `make test` set up what they need. Variables:
 #   REMOTES=hdfs,ftp,http   which remotes              ON=local|docker     where they run
 #   SERVING=auto|embedded|official|docker|official-docker                 DEVICE=cpu|gpu
+#   SERVING_TRIAL=run|skip  whether a serving binary is tried before the first leg (docs/serving.md)
 #   RELEASES=4              releases of each remote    SEED=1              of the training
 #   PYTEST='-k ftp -x'      more options for pytest
 SHELL := /bin/bash
@@ -8,6 +9,7 @@ SHELL := /bin/bash
 REMOTES ?= hdfs,ftp,http
 ON ?= local
 SERVING ?= auto
+SERVING_TRIAL ?= run
 DEVICE ?= cpu
 RELEASES ?= 4
 SEED ?= 1
@@ -17,7 +19,7 @@ VENV := $(if $(filter gpu,$(DEVICE)),.venv-gpu,.venv)
 ENVIRONMENT := $(if $(filter gpu,$(DEVICE)),gpu,whole)
 PY := $(CURDIR)/$(VENV)/bin/python
 # Through the environment, so that no value is read by the shell.
-export PYTHON39 REMOTES ON SERVING DEVICE RELEASES SEED
+export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES SEED
 
 .PHONY: help setup e2e test test-monitor lint docker-ready test-docker test-bare docker-clean
 .PHONY: conformance bench doctor clean
@@ -33,8 +35,8 @@ setup:
 ## make e2e      the main job on HDFS, FTP and HTTP, one table and a verdict at the end
 e2e:
 	@begin=$$(date +%s.%N); $(MAKE) -s setup && HARNESS_STARTED=$$begin $(PY) -m harness e2e \
-	  --remotes="$$REMOTES" --on="$$ON" --serving="$$SERVING" --device="$$DEVICE" \
-	  --releases="$$RELEASES" --seed="$$SEED"
+	  --remotes="$$REMOTES" --on="$$ON" --serving="$$SERVING" --serving-trial="$$SERVING_TRIAL" \
+	  --device="$$DEVICE" --releases="$$RELEASES" --seed="$$SEED"
 
 ## make test     every test that CI runs
 test: setup

@@ -35,6 +35,11 @@ def _parser() -> argparse.ArgumentParser:
         help="auto, embedded or official, which SERVING_BIN overrides; docker or official-docker "
         "(%(default)s)",
     )
+    option(
+        "--serving-trial",
+        default="run",
+        help="run: try the serving binary before the first leg; skip: use it untried (%(default)s)",
+    )
     option("--device", default="cpu", help="cpu or gpu (%(default)s)")
     option("--releases", type=int, default=4, help="releases of each remote, 2+ (%(default)s)")
     option("--seed", type=int, default=1, help="seed of the training (%(default)s)")
@@ -96,6 +101,7 @@ def _run(words: list[str]) -> int:
             remotes=tuple(filter(None, (name.strip() for name in args.remotes.split(",")))),
             on=args.on,
             serving=args.serving,
+            serving_trial=args.serving_trial,
             device=args.device,
             port=args.port,
             runs=args.runs.absolute(),

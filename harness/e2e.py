@@ -36,16 +36,21 @@ _TRIAL_S = 120
 # What producer.trial_gpu puts before its sentence.
 _TRIAL_SAYS = "trial gpu: "
 _IN_CONTAINERS = ("docker", "official-docker")
+SERVING_TRIALS = ("run", "skip")
 DEVICES = ("cpu", "gpu")
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What is run: ``remotes`` in this order, where (``on``), served by what, on which device."""
+    """What is run: ``remotes`` in this order, where (``on``), served by what, on which device.
+
+    ``serving_trial`` is ``run``, or ``skip`` for a binary that is known not to pass its trial.
+    """
 
     remotes: tuple[str, ...] = REMOTES
     on: str = "local"
     serving: str = "auto"
+    serving_trial: str = "run"
     device: str = "cpu"
     port: Optional[int] = None
     runs: Path = Path("runs")
@@ -108,6 +113,7 @@ def _check(settings: RunSettings) -> None:
     for option, value, known in (
         ("ON", settings.on, PLACES),
         ("SERVING", settings.serving, SERVINGS),
+        ("SERVING_TRIAL", settings.serving_trial, SERVING_TRIALS),
         ("DEVICE", settings.device, DEVICES),
     ):
         if value not in known:

@@ -34,6 +34,7 @@ def harness(*options: str, cwd: Path, **environment: str) -> subprocess.Complete
         (["e2e", "--remotes", "ftp,ftp"], {}, "names a remote twice"),
         (["e2e", "--on", "moon"], {}, "ON=moon is not known; use one of local, docker"),
         (["e2e", "--serving", "fast"], {}, "SERVING=fast is not known"),
+        (["e2e", "--serving-trial", "no"], {}, "SERVING_TRIAL=no is not known"),
         (["e2e", "--releases", "1"], {}, "RELEASES=1 shows no hot loading"),
         (["e2e", "--releases", "many"], {}, "invalid int value: 'many'"),
         (["e2e", "--port", "70000"], {}, "--port 70000 is no TCP port"),
