@@ -127,6 +127,37 @@ def find_python39(uv: str) -> str:
     )
 
 
+# Found by the dynamic linker alone, as for Paddle: LD_LIBRARY_PATH is not there in every process.
+FIND_LIBGOMP = "import ctypes; ctypes.CDLL('libgomp.so.1')"
+
+
+def provide_libgomp(python: str) -> None:
+    """Makes GNU's OpenMP library (libgomp.so.1), which Paddle needs, available to Paddle.
+
+    Minimal systems have none. Paddle's wheel brings Intel's library, which has the same functions
+    under the same symbol versions and which Paddle loads anyway. A link beside Paddle's libraries,
+    where they look first, gives it the second name. The system's library is preferred: with one,
+    the link goes away.
+    """
+    environment = dict(os.environ)
+    environment.pop("LD_LIBRARY_PATH", None)
+    nothing = subprocess.DEVNULL
+    command = [python, "-S", "-E", "-c", FIND_LIBGOMP]
+    found = subprocess.call(command, stdout=nothing, stderr=nothing, env=environment) == 0
+    venv = os.path.dirname(os.path.dirname(python))
+    for libraries in glob.glob(os.path.join(venv, "lib", "python3*", "site-packages/paddle/libs")):
+        link = os.path.join(libraries, "libgomp.so.1")
+        if found and os.path.islink(link):
+            os.unlink(link)
+        elif not found and not os.path.lexists(link):
+            if not os.path.exists(os.path.join(libraries, "libiomp5.so")):
+                fail(
+                    "Paddle needs libgomp.so.1, which this system does not have; install it, for "
+                    "instance with `apt-get install libgomp1`"
+                )
+            os.symlink("libiomp5.so", link)
+
+
 def digest(*paths: str) -> str:
     total = hashlib.sha256()
     for path in paths:
@@ -156,6 +187,7 @@ def main() -> None:
         if os.path.exists(stamp):
             with open(stamp) as file:
                 if file.read() == wanted and works([python, "--version"]):
+                    provide_libgomp(python)
                     return
         uv = find_uv()
         base = sys.executable if name == "monitor" else find_python39(uv)
@@ -168,6 +200,7 @@ def main() -> None:
         run(sync, retry)
         install = [uv, "pip", "install", "--python", python, "--no-deps", "--no-build-isolation"]
         run([*install, "-e", project], retry)
+        provide_libgomp(python)
         with open(stamp, "w") as file:
             file.write(wanted)
     say(f"{ENVIRONMENTS[name]} ready in {time.time() - begin:.1f} s ({base})")
