@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import urlsplit
 
 import hdfs
 import requests
@@ -12,10 +13,36 @@ import urllib3
 
 from ..errors import RemoteError
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
+from .general import _cause
 from .session import Session
 
 if TYPE_CHECKING:
     from .._options import Options
+
+
+class _Session(Session):
+    """Remembers in ``lost`` where a NameNode sent a request that failed there, and why.
+
+    With several NameNodes the library asks the next one then, and raises what that one says.
+    """
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options.ca_file, options.proxy.reveal(), {})
+        self.hooks["response"].append(_refuse)
+        self._asked = [_host(url) for url in options.webhdfs_url.reveal().split(";")]
+        self.lost: Optional[tuple[str, Exception]] = None
+
+    def send(self, request: requests.PreparedRequest, **given: Any) -> requests.Response:
+        try:
+            return super().send(request, **given)
+        except requests.exceptions.ProxyError:
+            raise
+        except requests.RequestException as error:
+            # A redirect is sent from within: the inner call comes first, and its address counts.
+            url = request.url or ""
+            if self.lost is None and _host(url) not in self._asked:
+                self.lost = ("{0.scheme}://{0.netloc}".format(urlsplit(url)), error)
+            raise
 
 
 class WebHdfsRemote(Remote):
@@ -104,14 +131,13 @@ class WebHdfsRemote(Remote):
         self._stop.check()
         if self._client is None:
             options = self._options
-            session = Session(options.ca_file, options.proxy.reveal(), {})
-            session.hooks["response"].append(_refuse)
             self._client = hdfs.InsecureClient(
                 options.webhdfs_url.reveal(),
                 user=options.hdfs_user or None,
                 timeout=options.timeout,
-                session=session,
+                session=_Session(options),
             )
+        self._client._session.lost = None
         return self._client
 
     def _where(self, path: str) -> str:
@@ -121,24 +147,36 @@ class WebHdfsRemote(Remote):
     def _guard(self, operation: str, path: str) -> Iterator[None]:
         try:
             yield
-        except hdfs.HdfsError as error:
+        except (hdfs.HdfsError, requests.RequestException) as error:
+            lost = self._client._session.lost if self._client is not None else None
+            if lost is None:
+                raise self._failed(operation, path, error) from error
+            self.close()
+            to, why = lost
+            raise RemoteError(
+                operation,
+                self._where(path),
+                f"the NameNode sent this to {to}, and that failed: {_cause(why)}",
+                "start that DataNode, or let its dfs.datanode.hostname and "
+                f"{_setting(to)} name what this machine can reach",
+            ) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._failed(operation, path, error) from error
+
+    def _failed(self, operation: str, path: str, error: Exception) -> RemoteError:
+        if isinstance(error, hdfs.HdfsError):
             hint = "check --remote_path"
             if error.exception == "AccessControlException":
                 hint = "check --hdfs_user and the permissions of --remote_path"
-            raise RemoteError(
-                operation, self._where(path), str(error).partition("\n")[0], hint
-            ) from error
-        except requests.HTTPError as error:
+            return RemoteError(operation, self._where(path), str(error).partition("\n")[0], hint)
+        if isinstance(error, requests.HTTPError):
             hint = "check --webhdfs_url and that WebHDFS is up there"
             if error.response is not None and error.response.status_code == 401:
                 hint = "for Kerberos use --type hdfs with a --hadoop_bin that has a ticket"
-            raise RemoteError(operation, self._where(path), error, hint) from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            from .general import _cause
-
-            self.close()
-            hint = "check --webhdfs_url and that NameNode and DataNodes are up"
-            raise RemoteError(operation, self._where(path), _cause(error), hint) from error
+            return RemoteError(operation, self._where(path), error, hint)
+        self.close()
+        hint = "check --webhdfs_url and that NameNode and DataNodes are up"
+        return RemoteError(operation, self._where(path), _cause(error), hint)
 
     def _status(self, operation: str, path: str) -> Optional[dict[str, Any]]:
         with self._guard(operation, path):
@@ -187,6 +225,16 @@ def _refuse(answer: requests.Response, *_: Any, **__: Any) -> None:
             if isinstance(told["exception"], str) and isinstance(told["message"], str):
                 return
     raise requests.HTTPError(f"the server answered {code} {answer.reason}".strip(), response=answer)
+
+
+def _host(url: str) -> tuple[Optional[str], Optional[int]]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port
+
+
+def _setting(address: str) -> str:
+    """The setting of a DataNode that the port in ``address`` comes from."""
+    return f"dfs.datanode.{address.partition(':')[0]}.address"
 
 
 def _mark(status: dict[str, Any]) -> str:

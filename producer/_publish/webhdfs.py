@@ -7,6 +7,7 @@ import getpass
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
+from urllib.parse import urlsplit
 
 import hdfs
 import requests
@@ -64,9 +65,23 @@ class WebHdfs(Publisher):
         except hdfs.HdfsError as error:
             raise RemoteError(operation, where, _first_line(str(error))) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise RemoteError(
-                operation, where, _root_cause(error), "is the NameNode's HTTP port right, and up?"
-            ) from None
+            raise self._unreachable(operation, where, error) from None
+
+    def _unreachable(self, operation: str, where: str, error: Exception) -> RemoteError:
+        cause = _root_cause(error)
+        request = getattr(error, "request", None)
+        to = urlsplit(request.url if request is not None else "")
+        if (to.hostname, to.port) in ((None, None), (self.address.host, self.address.port)):
+            return RemoteError(
+                operation, where, cause, "is the NameNode's HTTP port right, and up?"
+            )
+        return RemoteError(
+            operation,
+            where,
+            f"the NameNode sent this to {to.scheme}://{to.netloc}, and that failed: {cause}",
+            "start that DataNode, or let its dfs.datanode.hostname and "
+            f"dfs.datanode.{to.scheme}.address name what this machine can reach",
+        )
 
 
 def _login() -> str:

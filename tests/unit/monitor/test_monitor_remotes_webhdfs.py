@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.ports import free_port
 from monitor._remotes.base import Remote
 from monitor.errors import RemoteError
 
@@ -127,6 +129,67 @@ def test_a_donefile_of_which_less_or_more_comes_than_hdfs_says_is_not_believed(
     seen = remote.look("donefile")
     assert seen is not None
     assert seen.content == b"whole"
+
+
+def sends_to(server: Answers, address: str) -> None:
+    """The file is there; its bytes are to be had from the DataNode at ``address``."""
+    server.by_path[DONEFILE] = status(7)
+    told = {"Location": f"{address}{DONEFILE}?op=OPEN&delegation=t0ken"}
+    server.by_path[f"{DONEFILE}?OPEN"] = Answer(307, headers=told)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("http://datanode-7.invalid:9864", "not known|name resolution"),
+        ("http://127.0.0.1:{port}", "Connection refused"),
+    ],
+)
+def test_a_datanode_that_cannot_be_reached_is_named_with_the_settings_behind_its_address(
+    server: Answers, remote: Remote, name: str, why: str
+) -> None:
+    address = name.format(port=free_port())
+    sends_to(server, address)
+    attempts = (remote.look, lambda name: b"".join(remote.open(name).chunks))
+    for attempt in attempts:
+        with pytest.raises(RemoteError) as caught:
+            attempt("donefile")
+        assert f"the NameNode sent this to {address}, and that failed: " in caught.value.cause
+        assert re.search(why, caught.value.cause)
+        assert "dfs.datanode.hostname" in caught.value.hint
+        assert "dfs.datanode.http.address" in caught.value.hint
+        assert "t0ken" not in str(caught.value)
+    holds(server, b"content")
+    assert remote.look("donefile") is not None
+
+
+def test_an_address_that_another_server_answers_is_named_too(
+    server: Answers, remote: Remote
+) -> None:
+    other = Answers()
+    with closing_all(other):
+        sends_to(server, other.url)
+        with pytest.raises(RemoteError, match=f"sent this to {other.url}.* answered 404"):
+            remote.look("donefile")
+
+
+def test_a_standby_namenode_s_refusal_does_not_hide_a_datanode_that_cannot_be_reached(
+    server: Answers, tmp_path: Path
+) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    sends_to(server, address)
+    standby = Answers()
+    standby.otherwise = refusal(403, "StandbyException", "READ is not supported in state standby")
+    both = f"{server.url};{standby.url}"
+    remote = make(tmp_path / "ha", type="webhdfs", webhdfs_url=both)
+    with closing_all(standby, remote), pytest.raises(RemoteError, match=f"sent this to {address}"):
+        remote.look("donefile")
+
+
+def test_a_namenode_that_cannot_be_reached_is_blamed_itself(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(RemoteError, match="check --webhdfs_url"):
+        make(tmp_path / "local", type="webhdfs", webhdfs_url=url).look("donefile")
 
 
 def test_one_connection_serves_all_polls(server: Answers, remote: Remote) -> None:
