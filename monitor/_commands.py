@@ -14,6 +14,7 @@ from typing import Any, Optional
 from . import _kept, _live, _state, _swap
 from ._fallback import recover
 from ._folder import ROLLBACK, Folder, remove
+from ._model import linked
 from ._parser import Parser
 from ._state import Hold, Installed, read_hold, read_installed, read_quarantine
 from .errors import BadOption, MachineError
@@ -83,6 +84,13 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
             wanted = f"release {given.to}" if given.to is not None else "an old release"
             raise BadOption(
                 f"{wanted} is not kept beside {folder.live}; run the monitor with --keep N"
+            )
+        links = linked(chosen.path)
+        if links:
+            raise BadOption(
+                f"{_label(chosen.installed)} as kept in {chosen.path} has a symbolic link for "
+                f"{links[0]}, which a server does not load; put the file itself in its place, or "
+                "choose another release with --to"
             )
         before = read_installed(folder.live)
         earlier = read_hold(folder.hold)

@@ -246,4 +246,9 @@ def _make_way(live: str, name: str) -> None:
 
 
 def _files(top: str) -> list[str]:
-    return [os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names]
+    """Everything below ``top`` that is no folder; a link to a folder is none."""
+    found = []
+    for folder, below, names in os.walk(top):
+        links = [name for name in below if os.path.islink(os.path.join(folder, name))]
+        found += [os.path.join(folder, name) for name in (*names, *links)]
+    return found

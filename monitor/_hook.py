@@ -7,8 +7,8 @@ program also gets, in its environment:
     SERVING_MONITOR_RELEASE    release number, empty without a manifest
     SERVING_MONITOR_LIVE       path of the live directory
     SERVING_MONITOR_TARBALL    path of the tarball as it was pulled (check only)
-    SERVING_MONITOR_DONEFILE   path of a copy of the donefile (check only)
-    MONITOR_MANIFEST           the manifest itself, as JSON, when there is one (check only)
+    SERVING_MONITOR_DONEFILE   path of a copy of the donefile, as published (check only)
+    MONITOR_MANIFEST           the manifest itself, JSON in UTF-8, when there is one (check only)
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def check(
     environment["SERVING_MONITOR_TARBALL"] = tarball
     if manifest is not None:
         # Its own text: written anew it may be thrice as long, and too long for the kernel.
-        environment["MONITOR_MANIFEST"] = os.fsdecode(donefile)
+        environment["MONITOR_MANIFEST"] = os.fsdecode(manifest.text.encode())
     argv = [*words(options.check_command, "--check_command"), staging]
     try:
         ended = run(argv, environment, options.check_timeout, stop)

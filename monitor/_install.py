@@ -55,10 +55,11 @@ class Install:
                 raise ReleaseError(
                     "use", model, f"{ours} in it is a folder", "publish it without that folder"
                 )
+        _model.check_regular(model, self._staging)
         sizes = _model.sizes(self._staging)
         # A time file in the release is replaced by ours.
         sizes.pop(options.local_timestamp_file, None)
-        _model.check_files(model, sizes)
+        _model.check_files(model, sizes, allow_ambiguous=options.allow_ambiguous_model)
         new = _model.read_signature(self._staging)
         running = None
         if not options.allow_signature_change:

@@ -2,13 +2,17 @@
 
 The server finds its files by suffix: ``.pdmodel``, ``__model__`` or ``model`` is the graph,
 ``.pdiparams``, ``__params__`` or ``params`` the parameters (measured on Paddle Serving 0.9.0,
-which aborts when one is missing). Older exports have ``__model__`` and one file a parameter.
+which aborts when one is missing). It takes the first regular file of each kind in the order in
+which the filesystem lists the folder: with two of a kind, chance decides. Symbolic links do not
+count. Older exports have ``__model__`` and one file a parameter: a server that finds no file with
+one of the suffixes of parameters loads the folder as such an export.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from typing import Optional
 
 from .errors import ReleaseError
@@ -23,7 +27,43 @@ _MAX_CONF = 4 * 1024 * 1024
 Signature = tuple[tuple[str, str, str], ...]
 
 
-def check_files(where: str, sizes: dict[str, int]) -> None:
+def may_be_loaded(name: str) -> bool:
+    """Whether a server may take a file of this name for the model's graph or parameters."""
+    return name.endswith((*_GRAPH, *_PARAMS))
+
+
+def linked(folder: str) -> list[str]:
+    """The names of symbolic links in ``folder`` that stand where a server expects model files."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(e.name for e in entries if may_be_loaded(e.name) and e.is_symlink())
+    except OSError:
+        return []
+
+
+def added_by_macos(path: str) -> bool:
+    """Whether ``path`` in a release is one of the files that macOS adds to folders and archives."""
+    parts = path.split("/")
+    return any(part.startswith("._") or part in ("__MACOSX", ".DS_Store") for part in parts)
+
+
+def check_regular(where: str, folder: str) -> None:
+    """Raises ``ReleaseError`` when anything below ``folder`` is no regular file and no folder."""
+    for above, below, names in os.walk(folder):
+        for name in (*below, *names):
+            path = os.path.join(above, name)
+            mode = os.lstat(path).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                what = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
+                raise ReleaseError(
+                    "use",
+                    where,
+                    f"{os.path.relpath(path, folder)!r} in it is {what}",
+                    "publish the file itself",
+                )
+
+
+def check_files(where: str, sizes: dict[str, int], *, allow_ambiguous: bool = False) -> None:
     """Raises ``ReleaseError`` when ``sizes`` (path in the folder to bytes) are not a model's."""
 
     def bad(cause: str) -> ReleaseError:
@@ -36,6 +76,9 @@ def check_files(where: str, sizes: dict[str, int]) -> None:
     if not graphs:
         raise bad("it has no graph (*.pdmodel or __model__)")
     params = [name for name in names if name.endswith(_PARAMS)]
+    if params and not allow_ambiguous:
+        _check_unambiguous(where, "graph", graphs, _GRAPH)
+        _check_unambiguous(where, "parameters", params, _PARAMS)
     if not params and "__model__" in graphs:
         params = [name for name in names if name not in graphs and not name.startswith(".")]
     if not params:
@@ -43,6 +86,19 @@ def check_files(where: str, sizes: dict[str, int]) -> None:
     empty = [name for name in (*graphs, *params) if not sizes[name]]
     if empty:
         raise bad(f"{empty[0]} is empty")
+
+
+def _check_unambiguous(where: str, what: str, names: list[str], suffixes: tuple[str, ...]) -> None:
+    if len(names) < 2:
+        return
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    raise ReleaseError(
+        "use",
+        where,
+        f"a server may take any of {', '.join(names[:5])}{more} as {what}, because it takes the "
+        f"first file in the filesystem's order whose name ends in {' or '.join(suffixes)}",
+        "publish one of them in the model's folder, or use --allow_ambiguous_model",
+    )
 
 
 def read_signature(folder: str) -> Optional[Signature]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Callable, Optional
 
-from . import _values
+from . import _model, _values
 from ._schedule import default_cap
 from ._secrets import VARIABLE, Secret, address, from_file, header, lines_of_file, ugi
 from .errors import BadOption
@@ -179,6 +179,13 @@ class Options:
         False, "install releases whose feeds or fetches are not those of the running model",
         parse=_values.switch,
     )  # fmt: skip
+    allow_ambiguous_model: bool = _opt(
+        False, "install releases with several files that a server may take as graph or parameters",
+        parse=_values.switch,
+    )  # fmt: skip
+    require_manifest: bool = _opt(
+        False, "refuse what a donefile without a manifest announces", parse=_values.switch
+    )
     quarantine_retry: float = _opt(
         600.0,
         "seconds after which a bad release without a manifest is pulled again",
@@ -337,6 +344,16 @@ def _check(options: Options, lead: str) -> None:
         value = getattr(options, name)
         if "/" in value or value in (".", ".."):
             raise BadOption(f"{lead}--{name} is {value}; it has to be a plain name without /")
+    if _model.may_be_loaded(options.local_timestamp_file):
+        raise BadOption(
+            f"{lead}--local_timestamp_file is {options.local_timestamp_file}; a server may take a "
+            "file of that name for the model; give another name"
+        )
+    if options.require_manifest and not options.packed:
+        raise BadOption(
+            f"{lead}--require_manifest is given and the release is a folder, of which a manifest "
+            "proves nothing; publish a tarball, or leave the option out"
+        )
     if not options.local_timestamp_file:
         raise BadOption(f"{lead}--local_timestamp_file is empty; leave it out for its default")
     if os.path.basename(options.live) in ("", ".", "..") or options.live == "/":

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from ._folder import check_space, remove
+from ._log import logger
 from ._machine import Identity
-from ._model import sizes
+from ._model import added_by_macos, sizes
 from ._remotes.base import Remote, Stop, too_many
 from .errors import MachineError, Mismatch, ReleaseError, RemoteError
 from .manifest import Manifest
@@ -165,7 +166,8 @@ class Puller:
         self.forget()
         with self._here():
             os.makedirs(os.path.dirname(self.tree_part), exist_ok=True)
-        entries = self._remote.tree(name, most)
+        listed = self._remote.tree(name, most)
+        entries = [entry for entry in listed if not added_by_macos(entry.path)]
         if not entries:
             raise RemoteError(
                 "pull", name, "it is empty, or no folder", "check --remote_model_name"
@@ -181,11 +183,16 @@ class Puller:
                 seen = sizes(self.tree_part)
                 self._count(sum(seen.values()))
                 check_tree(name, len(seen), sum(seen.values()), most, largest)
-                return
-            os.makedirs(self.tree_part)
-            left = largest
-            for entry in entries:
-                left -= self._pull_one(name, entry.path, left)
+                for path in filter(added_by_macos, seen):
+                    remove(os.path.join(self.tree_part, path))
+            else:
+                os.makedirs(self.tree_part)
+                left = largest
+                for entry in entries:
+                    left -= self._pull_one(name, entry.path, left)
+        if len(listed) > len(entries):
+            count = len(listed) - len(entries)
+            logger.info("skipped %d files that macOS added to %s.", count, name)
 
     def _pull_one(self, name: str, path: str, most: int) -> int:
         """Brings one file of a folder, of at most ``most`` bytes; gives its length."""

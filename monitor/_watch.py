@@ -18,7 +18,7 @@ from ._folder import Folder, remove
 from ._install import Install
 from ._log import logger
 from ._machine import Event, Identity, Machine, Row, State, identify, judge, superseded
-from ._model import read_signature
+from ._model import linked, read_signature
 from ._options import Options
 from ._pauses import Pauses, shown
 from ._pull import Puller
@@ -75,6 +75,8 @@ class Watch:
         self._said: Optional[Identity] = None
         self._warned_no_manifest = False
         self._warned_of_time_file = False
+        # The last donefile of which the log says that it has no manifest any more.
+        self._warned_manifest_gone: Optional[Identity] = None
         self._said_once: set[str] = set()
         self._cleared = False
 
@@ -175,6 +177,8 @@ class Watch:
         installed = read_installed(self.folder.live)
         if installed.identity is not None and installed.identity.release is not None:
             self.figures.release = installed.identity.release
+        if found is not None and found.manifest is None:
+            self._warn_no_manifest(found, installed.identity)
         quarantine = read_quarantine(self.folder.quarantine)
         if identity is not None:
             # For a rollback, which may come while it is pulled; so before anything else.
@@ -185,7 +189,7 @@ class Watch:
         hold = read_hold(self.folder.hold)
         event = judge(
             identity,
-            installed=installed.identity,
+            installed=None if self._is_linked() else installed.identity,
             held=hold.identity if hold else None,
             quarantined=quarantine is not None
             and quarantine.covers(
@@ -215,6 +219,13 @@ class Watch:
         announced = self._now_announced()
         name = self.options.remote_model_name
         found = announced.manifest
+        if found is None and self.options.require_manifest:
+            raise ReleaseError(
+                "use",
+                self.options.remote_donefile_name,
+                f"its {len(announced.sighting.content)} bytes are no manifest",
+                "publish one with the release, or leave out --require_manifest",
+            )
         if found is not None and found.tarball != name.rpartition("/")[2]:
             raise ReleaseError(
                 "pull", name, f"the manifest is of {found.tarball!r}", "check --remote_model_name"
@@ -295,13 +306,40 @@ class Watch:
         if sighting is None:
             return None
         found = manifest.parse(sighting.content)
-        if found is None and not self._warned_no_manifest:
+        return _Announced(sighting, found, identify(sighting.content, sighting.mark, found))
+
+    def _is_linked(self) -> bool:
+        """Whether the live directory has links for model files, which no server loads."""
+        links = linked(self.folder.live)
+        if links:
+            self._once(
+                "linked",
+                f"{links[0]} in {self.folder.live} is a symbolic link, which a server does not "
+                "load: what is announced is installed in its place",
+            )
+        return bool(links)
+
+    def _warn_no_manifest(self, found: _Announced, installed: Optional[Identity]) -> None:
+        """Says once that releases are not checked; and says of each donefile with bytes that its
+        manifest is gone, when the installed release came with one."""
+        options, size = self.options, len(found.sighting.content)
+        if size and installed is not None and installed.release is not None:
+            if found.identity != self._warned_manifest_gone:
+                self._warned_manifest_gone = found.identity
+                logger.warning(
+                    "donefile(%s) holds %d bytes that are no manifest, but %s in %s came with "
+                    "one; --require_manifest refuses such a donefile",
+                    options.remote_donefile_name,
+                    size,
+                    installed.label,
+                    options.live,
+                )
+        elif not self._warned_no_manifest and not options.require_manifest:
             self._warned_no_manifest = True
             logger.warning(
                 "donefile(%s) holds no manifest: size and digest of the release are not checked",
-                self.options.remote_donefile_name,
+                options.remote_donefile_name,
             )
-        return _Announced(sighting, found, identify(sighting.content, sighting.mark, found))
 
     def _look_again(self, announced: _Announced) -> Event:
         """What the donefile says after the pull of what it announced before."""
@@ -357,7 +395,8 @@ class Watch:
         running = None if o.allow_signature_change else read_signature(self.folder.live)
         rules = (
             o.top, o.allow_signature_change, o.check_command, o.max_members, o.max_unpacked,
-            o.max_expansion, o.remote_model_name, running,
+            o.max_expansion, o.remote_model_name, running, o.allow_ambiguous_model,
+            o.require_manifest,
         )  # fmt: skip
         return hashlib.sha256(repr(rules).encode()).hexdigest()[:16]
 

@@ -1,26 +1,34 @@
 """The manifest that a donefile may carry: bytes in, a checked value out.
 
-A donefile is empty, as upstream writes it, or holds a UTF-8 JSON object of at most 64 KiB:
+A donefile is empty, as upstream writes it, or holds a JSON object of at most 64 KiB of UTF-8:
 
     {"format": 1, "release": N, "tarball": NAME, "size": BYTES, "sha256": HEX, "created": …,
      "feeds": [{"name", "alias", "dtype", "shape"}], "fetches": […],
      "probe": {"feed": …, "expected": …}}
 
-Unknown keys are ignored. Anything else (text, a number, somebody else's JSON, another format) is
-a legal donefile without a manifest: ``parse`` gives None and never raises.
+Unknown keys are ignored. The text may begin with a byte order mark, may be UTF-16 or UTF-32, and
+the whole may be gzip-compressed: editors, shells and web servers do that to a file on its way.
+
+Anything else (text, a number, somebody else's JSON, another format) is a legal donefile without a
+manifest: ``parse`` gives None and never raises.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import zlib
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024
+# The same in UTF-32, the longest encoding, with its byte order mark.
+MAX_ENCODED = 4 * MAX_BYTES + 4
 # What 64 bits hold: no release and no byte is counted farther, and a gauge's float has room for it.
 _MOST = 2**64 - 1
+_GZIP = b"\x1f\x8b"
+_GZIP_WINDOW = 31
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -28,7 +36,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 class Manifest:
     """What a release promises. ``size`` is in bytes, ``sha256`` in lower-case hexadecimal.
 
-    ``content`` is the whole JSON object as published (feeds, fetches, probe and the rest).
+    ``content`` is the whole JSON object as published (feeds, fetches, probe and the rest),
+    ``text`` the JSON itself, decoded.
     """
 
     release: int
@@ -36,15 +45,15 @@ class Manifest:
     size: int
     sha256: str
     content: dict[str, Any] = field(compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
 
 
 def parse(donefile: bytes) -> Optional[Manifest]:
     """The manifest in the bytes of a donefile, or None when they hold none of ours."""
-    if len(donefile) > MAX_BYTES:
-        return None
     try:
-        content = json.loads(donefile.decode("utf-8"))
-    except (ValueError, RecursionError):
+        text = _decoded(donefile)
+        content = json.loads(text)
+    except (ValueError, RecursionError, zlib.error):
         return None
     if not isinstance(content, dict) or not _whole(content.get("format")):
         return None
@@ -60,7 +69,31 @@ def parse(donefile: bytes) -> Optional[Manifest]:
         return None
     if not _SHA256.match(sha256.lower()):
         return None
-    return Manifest(release, tarball, size, sha256.lower(), content)
+    return Manifest(release, tarball, size, sha256.lower(), content, text)
+
+
+def unpacked(packed: bytes, window: int = _GZIP_WINDOW) -> bytes:
+    """The content of a compressed donefile (``window`` as zlib takes it; gzip by default).
+
+    Raises ``zlib.error`` for other bytes, a stream that is cut short, and too much content.
+    """
+    stream = zlib.decompressobj(window)
+    content = stream.decompress(packed, MAX_ENCODED + 1)
+    if not stream.eof or len(content) > MAX_ENCODED:
+        raise zlib.error("the stream is cut short, or holds more than any manifest")
+    return content
+
+
+def _decoded(donefile: bytes) -> str:
+    """The text of a donefile. Raises ``ValueError`` and ``zlib.error``."""
+    if donefile.startswith(_GZIP):
+        donefile = unpacked(donefile)
+    if len(donefile) > MAX_ENCODED:
+        raise ValueError("it is too long for a manifest")
+    text = donefile.decode(json.detect_encoding(donefile))
+    if len(text.encode()) > MAX_BYTES:
+        raise ValueError("it is too long for a manifest")
+    return text
 
 
 def _whole(value: object) -> bool:

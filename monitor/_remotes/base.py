@@ -15,10 +15,11 @@ from types import TracebackType
 from typing import Callable, Optional
 
 from ..errors import ReleaseError
+from ..manifest import MAX_ENCODED
 
 CHUNK = 256 * 1024
 # One byte more than a manifest may have: enough to know that it is none.
-DONEFILE_LIMIT = 64 * 1024 + 1
+DONEFILE_LIMIT = MAX_ENCODED + 1
 
 
 @dataclass(frozen=True)

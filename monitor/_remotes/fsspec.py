@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
-from ..errors import BadOption, MonitorError, RemoteError
+from ..errors import BadOption, MonitorError, ReleaseError, RemoteError
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
 
 if TYPE_CHECKING:
@@ -75,8 +76,32 @@ class FsspecRemote(Remote):
                 if seen > most:
                     raise too_many(name, most)
                 below = [info for info in files.values() if info["name"].startswith(f"{top}/")]
+                for info in below:
+                    self._check_link(name, info)
                 found += [Entry(info["name"][len(top) + 1 :], info.get("size")) for info in below]
         return found
+
+    def _check_link(self, name: str, info: dict[str, Any]) -> None:
+        """Raises ``ReleaseError`` for a link that cannot be copied as the file that it leads to.
+
+        On this machine a link may lead to any file that the monitor may read, such as a key. Other
+        file systems follow links on their side, within what they show.
+        """
+        if not info.get("islink"):
+            return
+        target, base = os.path.realpath(info["name"]), os.path.realpath(self._base or "/")
+        if os.path.commonpath([target, base]) != base:
+            cause = "leads out of --remote_url"
+        elif os.path.isdir(target):
+            cause = "leads to a folder"
+        else:
+            return
+        raise ReleaseError(
+            "pull",
+            name,
+            f"{os.path.basename(info['name'])!r} in it is a symbolic link that {cause}",
+            "publish what it leads to in its place",
+        )
 
     def close(self) -> None:
         self._files = None

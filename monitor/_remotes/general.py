@@ -2,7 +2,7 @@
 
 A donefile is fetched whole at every poll, never with If-None-Match or If-Modified-Since: servers
 make an ETag of length and whole second and call it strong, and no age of it proves anything, since
-a file may be written long before it is renamed into place. It is at most 64 KiB. If-Range is used
+a file may be written long before it is renamed into place. It is small. If-Range is used
 where it is safe: to go on with a broken transfer.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import re
+import zlib
 from collections.abc import Generator, Iterator
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, Optional
@@ -19,6 +20,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import requests
 import urllib3
 
+from .. import manifest
 from ..errors import RemoteError, reason
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
 from .session import Session
@@ -55,7 +57,8 @@ class HttpRemote(Remote):
                 return None
             self._expect(answer, url, "read", (200,))
             content = b"".join(_limited(self._chunks(answer, url), DONEFILE_LIMIT))
-            return Sighting(content, _mark(answer))
+            coding = answer.headers.get("Content-Encoding", "")
+            return Sighting(_decoded(content, coding, url), _mark(answer))
 
     def open(self, name: str, offset: int = 0, mark: str = "") -> Download:
         url = self._url(name)
@@ -235,6 +238,36 @@ def _length(answer: requests.Response) -> Optional[int]:
 def _mark(answer: requests.Response) -> str:
     wanted = ("ETag", "Last-Modified", "Content-Length")
     return "|".join(answer.headers.get(key, "") for key in wanted)
+
+
+def _decoded(content: bytes, coding: str, url: str) -> bytes:
+    """A donefile without its Content-Encoding, which a server may use although none was asked for.
+
+    Many servers name a coding that they do not use: what does not decode is taken as it is. Raises
+    ``RemoteError`` for a coding that the monitor cannot decode.
+    """
+    if manifest.parse(content) is not None:
+        return content
+    # Codings stand in the order in which they were applied.
+    for name in reversed([name.strip().lower() for name in coding.split(",")]):
+        for window in _WINDOWS.get(name, ()):
+            with contextlib.suppress(zlib.error):
+                content = manifest.unpacked(content, window)
+                break
+        if name in _FOREIGN_CODINGS and content and manifest.parse(content) is None:
+            raise RemoteError(
+                "read",
+                url,
+                f"the server sends it with Content-Encoding {name}, which was not asked for",
+                "switch that off for the donefile",
+            )
+    return content
+
+
+# zlib's windows for a coding. Some servers send "deflate" without the zlib header.
+_WINDOWS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+# The standard library has no decoder for these.
+_FOREIGN_CODINGS = ("br", "zstd", "dcb", "dcz", "compress", "x-compress")
 
 
 def _resume_mark(answer: requests.Response) -> str:

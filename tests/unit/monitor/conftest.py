@@ -148,7 +148,7 @@ def watch(site: Site, tmp_path: Path, lines: list[str]) -> Iterator[MakeWatch]:
     def make(clock: Callable[[], float] = time.time, **given: object) -> Watch:
         for one in made:
             one.end()
-        options = options_for(tmp_path / "local", general_host=site.url, **given)
+        options = options_for(tmp_path / "local", **{"general_host": site.url, **given})
         stop = Stop()
         one = Watch(options, _remotes.create(options, stop), stop, clock=clock)
         one.begin()

@@ -48,6 +48,8 @@ def test_a_mount_point_is_replaced_file_by_file_time_file_after_all_else(tmp_pat
         (live / "sub").write_text("a file where the release has a folder")
         (live / "a").mkdir()
         (live / "a" / "old").write_text("a folder where the release has a file")
+        (live / "b").symlink_to("a/old")
+        (live / "versions").symlink_to("sub")
         order = []
         sys.addaudithook(
             lambda event, args: order.append(os.path.basename(args[1]))

@@ -16,7 +16,7 @@ import pytest
 
 from harness.waits import wait_for
 from monitor._machine import Identity
-from monitor._remotes.base import Remote, join
+from monitor._remotes.base import DONEFILE_LIMIT, Remote, join
 from monitor.errors import BadOption, RemoteError
 
 from .fixtures import MODEL, TARBALL, FtpSite, Site, closing_all
@@ -67,7 +67,7 @@ class TestARemote:
         kind.place.put("donefile", bytes(300_000))
         seen = remote.look("donefile")
         assert seen is not None
-        assert len(seen.content) == 64 * 1024 + 1
+        assert len(seen.content) == DONEFILE_LIMIT
         kind.place.put("other", b"the connection is still usable")
         other = remote.look("other")
         assert other is not None
