@@ -1,6 +1,7 @@
 """The harness's command line: ``python -m harness COMMAND``.
 
-Exit codes: 0 all claims hold, 1 a claim failed, 2 bad input or a missing prerequisite, 3 unknown.
+Exit codes: 0 all claims hold, 1 a claim is broken, 2 bad input or a missing prerequisite, 3 a claim
+cannot be judged and none is broken, 130 after Ctrl-C or SIGTERM.
 What went wrong is one sentence on standard error; with ``--debug`` the traceback comes first.
 """
 
@@ -44,6 +45,14 @@ def _parser() -> argparse.ArgumentParser:
     option("--releases", type=int, default=4, help="releases of each remote, 2+ (%(default)s)")
     option("--seed", type=int, default=1, help="seed of the training (%(default)s)")
     option("--poll", type=float, default=1.0, help="seconds between two polls (%(default)s)")
+    option(
+        "--margin",
+        type=float,
+        default=30.0,
+        help="seconds that pull, swap and load of a release may take beside two polls and two "
+        "ticks (%(default)s)",
+    )
+    option("--fail-fast", action="store_true", help="end the run at the first finding")
     option("--port", type=int, help="the server's port (a free one)")
     option("--runs", type=Path, default=Path("runs"), help="where run folders go (%(default)s)")
     commands.add_parser("setup", help="the cured client and the Hadoop jars, once")
@@ -56,14 +65,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _on_sigterm(_signum: int, _frame: Optional[FrameType]) -> None:
-    raise KeyboardInterrupt
+class _Interrupt:
+    """Handles SIGINT and SIGTERM alike: the first one interrupts, and everything is stopped.
+
+    ``make`` hands on the SIGTERM that its process group got as well, and CI runners send SIGTERM
+    after SIGINT: a later SIGTERM does not disturb the stopping. A later Ctrl-C still does.
+    """
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def __call__(self, signum: int, _frame: Optional[FrameType]) -> None:
+        if self._came and signum == signal.SIGTERM:
+            return
+        self._came = True
+        raise KeyboardInterrupt
 
 
 def main(argv: Optional[list[str]] = None) -> int:
     """Runs one command and gives its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    interrupt = _Interrupt()
+    signal.signal(signal.SIGTERM, interrupt)
+    # A shell's background job has it ignored, and keeps it so.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         return _run(words)
     except HarnessError as error:
@@ -95,7 +121,11 @@ def _run(words: list[str]) -> int:
         from .leg import LegSettings
 
         leg = LegSettings(
-            releases=args.releases, seed=args.seed, device=args.device, poll_s=args.poll
+            releases=args.releases,
+            seed=args.seed,
+            device=args.device,
+            poll_s=args.poll,
+            margin_s=args.margin,
         )
         settings = RunSettings(
             remotes=tuple(filter(None, (name.strip() for name in args.remotes.split(",")))),
@@ -104,6 +134,7 @@ def _run(words: list[str]) -> int:
             serving_trial=args.serving_trial,
             device=args.device,
             port=args.port,
+            fail_fast=args.fail_fast,
             runs=args.runs.absolute(),
             leg=leg,
         )

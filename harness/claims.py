@@ -8,20 +8,25 @@ live directory is whole  whatever was seen in the live directory is a published 
 served is swapped        a release is served only after it was swapped in
 no step back             once a newer release has been seen and the switch window is over, no
                          client sees an older one; order is the order of swaps
-nothing lost             every good release is served, or a newer good one is swapped in,
-                         within the bound after its publishing ended
+nothing lost             every good release is served to every client, or a newer good one is
+                         swapped in, within the bound after its publishing ended
 last one serves          at the end every client sees the last good release
 same server              the server's processes are the same from first to last
 reload in the log        the server's log tells a reload for every release but the one it
                          started with, and no reload that failed
 all clients agree        (releases published one by one) each client saw each release
 =======================  ==============================================================
+
+A claim is *invalid* when a record breaks it, also in a leg that was cut short. It is *valid* only
+when the leg's history is complete. *Unknown* is what is left: the history does not say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Optional
 
 from .history import Event
 from .leg_history import SEEN_LATE_S, LegHistory
@@ -49,28 +54,45 @@ class Claim:
 
 
 def judge_leg(leg: LegHistory) -> list[Claim]:
-    """The claims about one remote; one that is unknown when its history is not complete."""
+    """The claims about one remote.
+
+    What was seen is judged in any case. A claim that no record breaks is unknown when the leg's
+    history is not complete.
+    """
     missing = missing_from(leg)
-    if missing:
+    if not leg.settings:
         return [Claim(leg.remote, "history is complete", Outcome.UNKNOWN, missing)]
-    return [
+    watched = leg if leg.blind_since == math.inf else leg.before(leg.blind_since)
+    claims = [
         _no_request_failed(leg),
-        _no_torn_prediction(leg),
-        _live_directory_is_whole(leg),
-        _served_is_swapped(leg),
-        _no_step_back(leg),
-        _nothing_lost(leg),
-        _last_one_serves(leg),
+        _no_torn_prediction(watched),
+        _live_directory_is_whole(watched),
+        _served_is_swapped(watched),
+        _no_step_back(watched),
+        _nothing_lost(watched),
+        _last_one_serves(watched),
         _same_server(leg),
-        _reload_in_the_log(leg),
-        _all_clients_agree(leg),
+        _reload_in_the_log(watched),
+        _all_clients_agree(watched),
     ]
+    if missing:
+        return [
+            replace(claim, outcome=Outcome.UNKNOWN, why=missing)
+            if claim.outcome is Outcome.VALID
+            else claim
+            for claim in claims
+        ]
+    return claims
 
 
 def missing_from(leg: LegHistory) -> str:
-    """What the history lacks for a judgement, "" when nothing."""
+    """What the history lacks for every claim to be judged, "" when nothing."""
+    if leg.cut_short:
+        return f"the leg was cut short: {leg.cut_short}"
     if not leg.settings:
         return "no settings were recorded"
+    if leg.blind_since < math.inf:
+        return "the observer ended before the leg did"
     clients = set(leg.settings["clients"])
     planned = leg.settings["releases"]
     needed = [
@@ -99,7 +121,7 @@ def missing_from(leg: LegHistory) -> str:
         if asked != event["asked"]:
             client = event["client"]
             return f"{client} asked {event['asked']} times, the history has {asked} answers"
-    return ""
+    return "" if leg.ended else "no end of the leg was recorded"
 
 
 def _claim(leg: LegHistory, name: str, wrong: list[Event], what: str) -> Claim:
@@ -126,7 +148,9 @@ def _no_torn_prediction(leg: LegHistory) -> Claim:
     torn = [
         p
         for p in leg.answers
-        if not any(
+        if leg.published
+        and p["answered"] < leg.unrecorded_since
+        and not any(
             leg.published[index]["t_begin"] <= p["answered"]
             for index in leg.releases_of(p["value"])
         )
@@ -136,15 +160,23 @@ def _no_torn_prediction(leg: LegHistory) -> Claim:
 
 def _live_directory_is_whole(leg: LegHistory) -> Claim:
     known = {release["digest"] for release in leg.published}
-    # A folder that was exchanged away while it was read may have been half deleted by then.
-    torn = [s for s in leg.swapped if s["digest"] not in known and not s.get("moved", False)]
+    torn = [
+        swap
+        for swap in leg.swapped
+        if leg.published
+        and swap["t"] < leg.unrecorded_since
+        and swap["digest"] not in known
+        # A folder that was exchanged away while it was read may have been half deleted by then.
+        and not swap.get("moved", False)
+    ]
     what = "states of the live directory are no published release"
     return _claim(leg, "live directory is whole", torn, what)
 
 
 def _served_is_swapped(leg: LegHistory) -> Claim:
     wrong = []
-    for index, release in enumerate(leg.published):
+    # Of a live directory in which nothing was ever seen, nothing is known.
+    for index, release in enumerate(leg.published if leg.swapped else []):
         served = leg.first_served(index)
         if served is None:
             continue
@@ -184,12 +216,16 @@ def _no_step_back(leg: LegHistory) -> Claim:
     return _claim(leg, "no step back", wrong, "answers are older than what was seen before")
 
 
-def deadline_of(leg: LegHistory, release: Event) -> float:
-    """Until when a release has to be served or superseded: the bound, longer by each outage.
+def deadline_of(leg: LegHistory, release: Event, client: str) -> Optional[float]:
+    """Until when a release has to be served to a client, or superseded; None: it never asked.
 
-    It counts from the first request on: before, nobody could be served.
+    The bound counts from the end of the publishing, or from the client's first request: before,
+    it could not be served. It is longer by each outage.
     """
-    begin = max(float(release["t_end"]), min(float(p["sent"]) for p in leg.predictions))
+    first = min((float(p["sent"]) for p in leg.asked_by(client)), default=None)
+    if first is None:
+        return None
+    begin = max(float(release["t_end"]), first)
     deadline = begin + float(leg.settings["bound_s"])
     for outage in sorted(leg.outages, key=lambda event: float(event["since"])):
         overlap_begin = max(outage["since"], begin)
@@ -198,40 +234,93 @@ def deadline_of(leg: LegHistory, release: Event) -> float:
     return deadline
 
 
+def _asked_after(leg: LegHistory, client: str, t: float) -> bool:
+    """Whether the client still asked at that time, so that the history says what it was served."""
+    return any(p["answered"] >= t for p in leg.asked_by(client))
+
+
 def _nothing_lost(leg: LegHistory) -> Claim:
-    end = max(float(p["answered"]) for p in leg.predictions)
-    good = [i for i, release in enumerate(leg.published) if release.get("good", True)]
-    lost: list[Event] = []
+    lost: list[Event] = [
+        {"release": event["release"], "client": client, "why": event["why"]}
+        for event in leg.install_failed
+        for client in leg.settings["clients"]
+    ]
     open_yet: list[Event] = []
-    for index in good:
+    for index in leg.good:
         release = leg.published[index]
-        deadline = deadline_of(leg, release)
-        superseded = [t for k in good if k > index for t in leg.swaps(k) if t >= release["t_begin"]]
-        served = leg.first_served(index)
-        if any(t <= deadline for t in (served, *superseded) if t is not None):
-            continue
-        late = {**release, "first_served": served, "deadline": deadline}
-        (lost if deadline <= end or served is not None else open_yet).append(late)
+        superseded = [
+            t for k in leg.good if k > index for t in leg.swaps(k) if t >= release["t_begin"]
+        ]
+        for client in leg.settings["clients"]:
+            deadline = deadline_of(leg, release, client)
+            served = leg.first_served(index, client)
+            late = {
+                "release": release["release"],
+                "client": client,
+                "first_served": served,
+                "deadline": deadline,
+            }
+            if deadline is None:
+                open_yet.append(late)
+            elif any(t <= deadline for t in (served, *superseded) if t is not None):
+                continue
+            elif served is not None or _asked_after(leg, client, deadline):
+                lost.append(late)
+            else:
+                open_yet.append(late)
     name = "nothing lost"
-    if open_yet and not lost:
-        why = f"release {open_yet[0]['release']} was still within its bound when the run ended"
+    if lost:
+        return Claim(leg.remote, name, Outcome.INVALID, _what_was_lost(leg, lost), tuple(lost[:20]))
+    if open_yet:
+        late = open_yet[0]
+        why = f"release {late['release']} was still within its bound when {late['client']} ended"
         return Claim(leg.remote, name, Outcome.UNKNOWN, why, tuple(open_yet))
-    return _claim(leg, name, lost, "releases were neither served nor superseded in time")
+    return Claim(leg.remote, name, Outcome.VALID)
+
+
+def _what_was_lost(leg: LegHistory, lost: list[Event]) -> str:
+    """The releases that were lost, each with the clients that lacked it."""
+    bound = f"{float(leg.settings['bound_s']):g} s"
+    said = []
+    for number in dict.fromkeys(event["release"] for event in lost):
+        mine = [event for event in lost if event["release"] == number]
+        clients = ", ".join(dict.fromkeys(event["client"] for event in mine))
+        if "why" in mine[0]:
+            said.append(f"release {number} was not installed for {clients}: {mine[0]['why']}")
+        elif all(event["first_served"] is None for event in mine):
+            said.append(f"release {number} was not served to {clients} within {bound}")
+        else:
+            said.append(f"release {number} was served to {clients} later than after {bound}")
+    return "; ".join(said)
 
 
 def _last_one_serves(leg: LegHistory) -> Claim:
-    last = [i for i, release in enumerate(leg.published) if release.get("good", True)][-1]
-    wrong = []
-    for client in leg.settings["clients"]:
-        answers = [p for p in leg.answers if p["client"] == client]
-        if not answers or last not in leg.releases_of(answers[-1]["value"]):
-            wrong.append(answers[-1] if answers else {"client": client, "answers": 0})
-    what = f"clients do not end on release {leg.published[last]['release']}"
-    return _claim(leg, "last one serves", wrong, what)
+    wrong: list[Event] = []
+    open_yet: list[Event] = []
+    for index in leg.good[-1:]:
+        for client in leg.settings["clients"]:
+            answers = [p for p in leg.asked_by(client) if "value" in p]
+            if answers and index in leg.releases_of(answers[-1]["value"]):
+                continue
+            last = answers[-1] if answers else {"client": client, "answers": 0}
+            deadline = deadline_of(leg, leg.published[index], client)
+            # Neither served nor late: the history does not say what it would have been served.
+            undecided = leg.first_served(index, client) is None and (
+                deadline is None or not _asked_after(leg, client, deadline)
+            )
+            # Perhaps a newer one served.
+            undecided = undecided or leg.unrecorded_since < math.inf
+            (open_yet if undecided else wrong).append(last)
+    name = "last one serves"
+    if open_yet and not wrong:
+        why = f"the last release was still within its bound when {open_yet[0]['client']} ended"
+        return Claim(leg.remote, name, Outcome.UNKNOWN, why, tuple(open_yet))
+    number = leg.published[leg.good[-1]]["release"] if wrong else 0
+    return _claim(leg, name, wrong, f"clients do not end on release {number}")
 
 
 def _same_server(leg: LegHistory) -> Claim:
-    first = leg.servers[0]["identity"]
+    first = leg.servers[0]["identity"] if leg.servers else None
     wrong = [event for event in leg.servers if event["identity"] != first or not first]
     return _claim(leg, "same server", wrong, f"other identities than {first}")
 
@@ -239,9 +328,9 @@ def _same_server(leg: LegHistory) -> Claim:
 def _reload_in_the_log(leg: LegHistory) -> Claim:
     # The line is written before the answers change, and seen a little late.
     margin = float(leg.settings["switch_window_s"])
-    started_with = leg.live_at(leg.servers[0]["t"])
+    started_with = leg.live_at(leg.servers[0]["t"]) if leg.servers else None
     wrong = list(leg.reload_errors)
-    for index, release in enumerate(leg.published):
+    for index, release in enumerate(leg.published if leg.servers and leg.swapped else []):
         served = leg.first_served(index)
         if served is None or index == started_with:
             continue
@@ -254,10 +343,21 @@ def _reload_in_the_log(leg: LegHistory) -> Claim:
 
 
 def _all_clients_agree(leg: LegHistory) -> Claim:
-    clients = list(leg.settings["clients"])
     wrong = []
-    for index, release in enumerate(leg.published):
-        seen = [client for client in clients if leg.first_served(index, client) is not None]
-        if leg.settings["paced"] and seen and len(seen) < len(clients):
-            wrong.append({"release": release["release"], "seen_by": seen})
+    for index, release in enumerate(leg.published if leg.settings["paced"] else []):
+        served = {c: leg.first_served(index, c) for c in leg.settings["clients"]}
+        seen = [client for client, t in served.items() if t is not None]
+        missed = [c for c, t in served.items() if t is None and _has_missed(leg, index, c)]
+        if seen and missed:
+            wrong.append({"release": release["release"], "seen_by": seen, "missed_by": missed})
     return _claim(leg, "all clients agree", wrong, "releases were seen by some clients only")
+
+
+def _has_missed(leg: LegHistory, index: int, client: str) -> bool:
+    """Whether a client that was not served a release will not be: its bound is over, or the client
+    was served a newer one."""
+    newer = range(index + 1, len(leg.published))
+    if any(leg.first_served(later, client) is not None for later in newer):
+        return True
+    deadline = deadline_of(leg, leg.published[index], client)
+    return deadline is not None and _asked_after(leg, client, deadline)

@@ -17,7 +17,8 @@ from typing import Callable, Optional
 from rich.console import Console
 
 from . import history as histories
-from .errors import BadInput, HarnessError
+from .claims import Outcome
+from .errors import BadInput, Failed, HarnessError
 from .history import History
 from .leg import Leg, LegSettings
 from .ports import free_port, is_listening
@@ -26,7 +27,7 @@ from .report import print_report, rows, write_report
 from .run_folder import new_run_folder
 from .serving.base import Serving
 from .serving.binary import ServingBinary, choose
-from .verdict import judge
+from .verdict import Verdict, judge
 
 REMOTES = ("hdfs", "ftp", "http")
 PLACES = ("local", "docker")
@@ -53,6 +54,7 @@ class RunSettings:
     serving_trial: str = "run"
     device: str = "cpu"
     port: Optional[int] = None
+    fail_fast: bool = False
     runs: Path = Path("runs")
     leg: LegSettings = field(default_factory=LegSettings)
 
@@ -60,7 +62,11 @@ class RunSettings:
 def run(settings: RunSettings, console: Console) -> int:
     """Runs the whole job. Gives the exit code: 0 valid, 1 invalid, 3 unknown.
 
-    Raises ``BadInput`` before anything is started, ``Failed`` when a part does not do its work.
+    Raises:
+        BadInput: A wrong option or a missing prerequisite, mostly before anything is started.
+        Failed: A part did not do its work. What was seen is judged and reported first;
+            ``exit_code`` is the verdict's.
+        KeyboardInterrupt: The run was interrupted; the same holds for what was seen.
     """
     begin = time.monotonic()
     _check(settings)
@@ -87,19 +93,28 @@ def run(settings: RunSettings, console: Console) -> int:
         serving=str(binary),
         device=settings.device,
     )
-    failure: Optional[HarnessError] = None
+    cut_short: Optional[BaseException] = None
     try:
-        _all_legs(settings, binary, folder, history, say)
+        cut_short = _all_legs(settings, binary, folder, history, say)
         history.record("end")
-    except HarnessError as error:
-        failure = error
+    except (HarnessError, KeyboardInterrupt) as error:
+        cut_short = error
         with contextlib.suppress(HarnessError):  # a full disk: the first error is the one to tell
-            history.record("cut_short", why=str(error).splitlines()[0])
-        if not _has_predictions(history.path):
-            raise
+            history.record("cut_short", why=_first_line(error))
     finally:
         history.close()
-    return _finish(settings, folder, binary=binary, console=console, begin=begin, failure=failure)
+    verdict = _finish(settings, folder, binary=binary, console=console, begin=begin)
+    if cut_short is None:
+        return verdict.exit_code
+    if isinstance(cut_short, HarnessError) and (
+        isinstance(cut_short, Failed) or verdict.outcome is Outcome.INVALID
+    ):
+        cut_short.exit_code = verdict.exit_code
+    raise cut_short
+
+
+def _first_line(error: BaseException) -> str:
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error).splitlines()[0]
 
 
 def _check(settings: RunSettings) -> None:
@@ -122,6 +137,8 @@ def _check(settings: RunSettings) -> None:
         raise BadInput(f"--port {settings.port} is no TCP port; use 1 to 65535")
     if not 0 < settings.leg.poll_s <= 3600:
         raise BadInput(f"--poll {settings.leg.poll_s:g} is no interval; use seconds up to 3600")
+    if not 0 < settings.leg.margin_s <= 86400:
+        raise BadInput(f"--margin {settings.leg.margin_s:g} is no time; use seconds up to 86400")
     if not 0 <= settings.leg.seed < 2**31:
         raise BadInput(f"SEED={settings.leg.seed} is no seed; use 0 to {2**31 - 1}")
     if settings.port is not None and is_listening(settings.port):
@@ -228,22 +245,57 @@ def _all_legs(
     folder: Path,
     history: History,
     say: Callable[[str], None],
-) -> None:
+) -> Optional[Failed]:
+    """Runs the legs; one that is cut short does not keep the next from being run.
+
+    Returns:
+        Why the first of them was cut short, None when none was.
+    """
     factory = _serving_factory(settings, binary)
+    first: Optional[Failed] = None
     for name in settings.remotes:
-        remote = _remote(settings, name, folder / name / "remote")
-        leg = Leg(
-            remote, factory, folder=folder / name, history=history, settings=settings.leg, say=say
-        )
         began = time.monotonic()
-        with leg:
-            for _ in range(settings.leg.releases - 1):
+        leg = Leg(
+            _remote(settings, name, folder / name / "remote"),
+            factory,
+            folder=folder / name,
+            history=history,
+            settings=settings.leg,
+            say=say,
+        )
+        try:
+            _one_leg(leg, settings)
+        except Failed as failed:
+            why = _first_line(failed)
+            history.record("cut_short", remote=name, why=why)
+            say(f"{name}: cut short: {why}")
+            first = first or failed
+            if settings.fail_fast:
+                break
+        else:
+            history.record("leg_ended", remote=name, seconds=time.monotonic() - began)
+    return first
+
+
+def _one_leg(
+    leg: Leg,
+    settings: RunSettings,
+) -> None:
+    with leg:
+        for number in range(settings.leg.releases):
+            if number:  # the first one is published by the start
                 leg.publish()
-        history.record("leg_ended", remote=name, seconds=time.monotonic() - began)
+            if settings.fail_fast:
+                _require_no_finding(leg.history.path)
+        leg.finish()
+        if settings.fail_fast:
+            _require_no_finding(leg.history.path)
 
 
-def _has_predictions(path: Path) -> bool:
-    return any(event["event"] == "prediction" for event in histories.read(path))
+def _require_no_finding(path: Path) -> None:
+    """Raises ``Failed`` when what the history says so far breaks a claim."""
+    for claim in judge(histories.read(path)).broken:
+        raise Failed(f"--fail-fast: ended at the first finding, {claim.remote}: {claim.name}")
 
 
 def _finish(
@@ -253,8 +305,8 @@ def _finish(
     binary: ServingBinary,
     console: Console,
     begin: float,
-    failure: Optional[HarnessError],
-) -> int:
+) -> Verdict:
+    """Judges what the history holds, writes and prints the report."""
     events = list(histories.read(folder / "history.jsonl"))
     table = rows(events)
     verdict = judge(events)
@@ -274,6 +326,4 @@ def _finish(
     print_report(console, table, verdict, str(binary))
     times = ", ".join(f"{name} {facts[name]}" for name in ("set-up", "run") if name in facts)
     console.print(f"{times}; report: {folder / 'report.md'}", markup=False, highlight=False)
-    if failure is not None:
-        raise failure
-    return verdict.exit_code
+    return verdict

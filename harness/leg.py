@@ -1,11 +1,13 @@
 """One remote's part of the main job: remote, producer, monitor, server and clients, in order.
 
     remote up → producer publishes release 1 → monitor --once → server → monitor → clients
-    → producer publishes the next release when every client has been served the one before
+    → producer publishes the next release when every client has been served the one before, or
+      when the bound for that is over
     → clients, monitor, server, producer, remote down; nothing of it may be left
 
-Everything it starts is a process of its own under a guard; everything that happens goes into the
-history. What it means is decided by ``harness.verdict`` afterwards.
+A release that is not served in time is recorded, and the leg goes on. A part that ends by itself
+ends the leg. Everything that the leg starts is a process of its own under a guard. Everything that
+happens goes into the history; ``harness.verdict`` decides afterwards what it means.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from .observe import Observer, Tail, digest_of
 from .process import LEG_MARK, Process, marked
 from .remotes.base import Remote
 from .serving.base import Serving
-from .waits import wait_for
+from .waits import tail, wait_for
 
 Say = Callable[[str], None]
 ServingFactory = Callable[[Path, str], Serving]
@@ -43,7 +45,8 @@ class LegSettings:
     ``releases`` are published in all, ``poll_s`` is the monitor's ``--interval``, ``tick_s`` the
     server's reload interval, ``margin_s`` what pull, settling and loading may take beside these
     two on a busy machine, ``latency_bound_s`` what one request may take, ``switch_window_s`` the
-    time in which the server's threads may swap one after another, ``rtol`` float32 rounding.
+    time in which the server's threads may swap one after another, ``rtol`` float32 rounding,
+    ``client_start_s`` what a client may take from its start to its first request.
     """
 
     releases: int = 4
@@ -60,6 +63,7 @@ class LegSettings:
     rtol: float = 1e-5
     client_pause_s: float = 0.02
     train_deadline_s: float = 120.0
+    client_start_s: float = 60.0
 
     @property
     def bound_s(self) -> float:
@@ -105,6 +109,7 @@ class Leg:
         self.producer: Process
         self.monitor: Process
         self.clients: dict[str, Process] = {}
+        # All but the monitor: see wait_until_served().
         self._started: list[Process] = []
         self._serving = False
         # In the environment of every process of this leg.
@@ -131,7 +136,6 @@ class Leg:
 
     def _start(self, process: Process) -> Process:
         process.start()
-        self._started.append(process)
         self._stack.callback(process.stop)
         return process
 
@@ -154,7 +158,10 @@ class Leg:
         )
 
     def start(self) -> None:
-        """Everything up to the clients being served release 1. Raises ``Failed``."""
+        """Starts everything, and waits until the clients are served release 1.
+
+        Raises ``Failed`` when a part does not come up or the first release is not installed.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.serving_folder.mkdir(exist_ok=True)
         # Whatever this leg starts carries the mark: stop() looks for what is left.
@@ -164,6 +171,7 @@ class Leg:
         self.remote.ready()
         self.say(f"{self.remote.name}: up at {self.remote.url}")
         self.producer = self._start(self._producer())
+        self._started.append(self.producer)
         self._record_settings()
         self.observer.start()
         self._stack.callback(self.observer.stop)
@@ -181,9 +189,27 @@ class Leg:
 
     def _install_first(self) -> None:
         once = self._monitor(self.folder / "monitor-once.log", "--once")
+        bound = self.settings.bound_s
+        why = ""
         with once:
-            if once.wait(self.settings.bound_s) != 0:
-                once.check()
+            try:
+                code = once.wait(bound)
+            except Failed:
+                why = f"`--once` was still running after {bound:g} s"
+            else:
+                if code != 0:
+                    why = f"`--once` ended with exit code {code}"
+                elif not self.live_dir.is_dir():
+                    why = "`--once` ended with exit code 0, but there is no live directory"
+        if why:
+            # A dead remote is not the monitor's fault.
+            self._check()
+            release = self.published[0]["release"]
+            self.history.record("install_failed", remote=self.remote.name, release=release, why=why)
+            raise Failed(
+                f"the monitor did not install release {release}, so no server can be started: "
+                f"{why}\n--- last lines of {once.log}\n{tail(once.log)}"
+            )
         self.say(f"{self.remote.name}: release 1 installed with --once")
 
     def _record_settings(self) -> None:
@@ -232,15 +258,18 @@ class Leg:
                 grace_s=self.settings.latency_bound_s + 5,  # for the answer under way
             )
             self.clients[kind] = self._start(client)
+            self._started.append(client)
 
     def publish(self) -> Event:
-        """Publishes one more release, waits until every client was served it; gives its event."""
+        """Publishes one more release, gives the clients the bound to be served it; its event."""
         event = self._publish_one()
         self.wait_until_served(event)
         return event
 
     def _publish_one(self) -> Event:
         begin = time.monotonic()
+        # From here on it may be out before it is recorded.
+        self.history.record("publishing", remote=self.remote.name)
         # When it is gone, alive= below says why.
         with contextlib.suppress(BrokenPipeError):
             self.producer.stdin.write(b"\n")
@@ -272,36 +301,95 @@ class Leg:
     def _digest(self, release: int) -> str:
         return digest_of(self.folder / "producer" / "releases" / str(release) / self.model)
 
-    def wait_until_served(self, release: Event) -> None:
-        """Waits until every client was answered with this release's prediction."""
+    def wait_until_served(self, release: Event) -> bool:
+        """Waits until every client was served this release, or the bound for it is over.
+
+        Returns:
+            Whether every client was served it in time. If not, that is recorded.
+
+        Raises:
+            Failed: A part ended by itself, so that the leg cannot go on.
+        """
         name = self.remote.name
-
-        def lacking() -> list[str]:
-            for line in self._client_answers.new_lines():
-                event = json.loads(line)
-                if event["event"] == "prediction" and event["remote"] == name:
-                    self._answers.append(event)
-            served = {
-                event["client"]
-                for event in self._answers
-                if event["answered"] >= release["t_begin"]
-                and same(event.get("value", []), release["expected"], self.settings.rtol)
-            }
-            return sorted(set(self.clients) - served)
-
+        s = self.settings
+        # A client's bound begins with its first request. A request may end late itself.
+        limit_s = s.client_start_s + s.bound_s + 2 * s.latency_bound_s
         wait_for(
-            lambda: not lacking(),
-            f"every client of {name} to be served release {release['release']} "
-            f"(price {release['expected']})",
-            self.settings.bound_s,
+            lambda: not self._waiting_for(release),
+            f"every client of {name} to ask until the bound of release {release['release']} "
+            "is over",
+            limit_s,
             alive=self._check,
-            last_seen=lambda: f"not by {lacking()}; last answer {self._answers[-1:]}",
+            last_seen=lambda: f"not by {self._waiting_for(release)}",
             log=self.monitor_log,
         )
-        self.say(f"{name}: release {release['release']} served to all clients")
+        lacking = self._lacking(release)
+        if not lacking:
+            self.say(f"{name}: release {release['release']} served to all clients")
+            return True
+        self.history.record(
+            "unserved", remote=name, release=release["release"], clients=lacking, bound_s=s.bound_s
+        )
+        self.say(
+            f"{name}: release {release['release']} NOT served to {', '.join(lacking)} "
+            f"within {s.bound_s:g} s"
+        )
+        # Only now: what it had swapped in before it ended could still be served.
+        self.monitor.check()
+        return False
+
+    def _read_answers(self) -> None:
+        for line in self._client_answers.new_lines():
+            event = json.loads(line)
+            if event["event"] == "prediction" and event["remote"] == self.remote.name:
+                self._answers.append(event)
+
+    def _lacking(self, release: Event) -> list[str]:
+        """The clients that were not served the release yet."""
+        self._read_answers()
+        served = {
+            event["client"]
+            for event in self._answers
+            if event["answered"] >= release["t_begin"]
+            and same(event.get("value", []), release["expected"], self.settings.rtol)
+        }
+        return sorted(set(self.clients) - served)
+
+    def _waiting_for(self, release: Event) -> list[str]:
+        """Those of ``_lacking`` whose bound is not over yet, as far as their answers tell."""
+        waiting = []
+        for client in self._lacking(release):
+            asked = [event for event in self._answers if event["client"] == client]
+            if asked:
+                begin = max(release["t_end"], asked[0]["sent"])
+                if asked[-1]["answered"] >= begin + self.settings.bound_s:
+                    continue
+            waiting.append(client)
+        return waiting
+
+    def _let_each_client_ask(self, for_s: float = 0.0) -> None:
+        """Waits until every client has ended a request that it began ``for_s`` from now or later;
+        not for a client that hangs."""
+        since = time.monotonic() + for_s
+
+        def asked() -> bool:
+            self._read_answers()
+            return set(self.clients) <= {e["client"] for e in self._answers if e["sent"] >= since}
+
+        with contextlib.suppress(Failed):
+            wait_for(asked, "a request of each client", for_s + self.settings.latency_bound_s + 2)
+
+    def finish(self) -> None:
+        """Lets the clients ask on for a moment, so that a step back after the last release shows.
+
+        Raises:
+            Failed: A part has ended by itself; with the end of its log.
+        """
+        self._let_each_client_ask(2 * self.settings.switch_window_s)
+        self._check()
+        self.monitor.check()
 
     def _check(self) -> None:
-        """Raises ``Failed`` with the end of its log when any part is gone."""
         for process in self._started:
             # After its last pass the producer has done what it was asked for.
             if process is not self.producer or process.returncode != 0:
@@ -311,9 +399,19 @@ class Leg:
         if self._serving:
             self.serving.check()
 
+    def _server_is_gone(self) -> bool:
+        try:
+            self.serving.check()
+        except Failed:
+            return True
+        return False
+
     def stop(self) -> None:
         """Ends everything in order. Raises ``Failed`` when anything of it is left running."""
         try:
+            if self.clients and self._server_is_gone():
+                # What that means for the clients belongs into the history.
+                self._let_each_client_ask()
             for client in self.clients.values():
                 client.stop()
             if self.clients:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from .history import SCHEMA, Event
@@ -40,8 +40,13 @@ class LegHistory:
     servers: list[Event] = field(default_factory=list)
     ended_clients: list[Event] = field(default_factory=list)
     outages: list[Event] = field(default_factory=list)
+    publishing: list[Event] = field(default_factory=list)
+    install_failed: list[Event] = field(default_factory=list)
     settings: Event = field(default_factory=dict)
     ended: bool = False
+    # Why the leg was cut short, and since when the live directory and the logs were not watched.
+    cut_short: str = ""
+    blind_since: float = math.inf
     # A run has many answers and few different ones.
     _known: dict[tuple[float, ...], set[int]] = field(default_factory=dict)
 
@@ -49,6 +54,32 @@ class LegHistory:
     def answers(self) -> list[Event]:
         """The predictions that were answered."""
         return [p for p in self.predictions if "value" in p]
+
+    @property
+    def good(self) -> list[int]:
+        """Indices into ``published`` of the releases that have to be served."""
+        return [i for i, release in enumerate(self.published) if release.get("good", True)]
+
+    @property
+    def unrecorded_since(self) -> float:
+        """From when on a release was out, perhaps, of which no ``published`` is recorded.
+
+        Only in a leg that was cut short while a release was published.
+        """
+        if len(self.publishing) <= len(self.published):
+            return math.inf
+        return float(self.publishing[-1]["t"])
+
+    def before(self, t: float) -> LegHistory:
+        """The leg as it was seen until a time."""
+        seen = replace(self, predictions=[p for p in self.predictions if p["answered"] < t])
+        for name in ("swapped", "reloads", "reload_errors", "pulls"):
+            setattr(seen, name, [event for event in getattr(self, name) if event["t"] < t])
+        return seen
+
+    def asked_by(self, client: str) -> list[Event]:
+        """The client's requests, answered or failed, in the order of their ends."""
+        return [p for p in self.predictions if p["client"] == client]
 
     def excused(self, begin: float, end: float) -> bool:
         """Whether a declared outage overlaps the time from ``begin`` to ``end``."""
@@ -101,6 +132,8 @@ def sort(events: Iterable[Event]) -> dict[str, LegHistory]:
         "server": "servers",
         "client_ended": "ended_clients",
         "outage": "outages",
+        "publishing": "publishing",
+        "install_failed": "install_failed",
     }
     for event in events:
         kind = event["event"]
@@ -115,6 +148,10 @@ def sort(events: Iterable[Event]) -> dict[str, LegHistory]:
             leg.settings = event
         elif kind == "leg_ended":
             leg.ended = True
+        elif kind == "cut_short":
+            leg.cut_short = event["why"]
+        elif kind == "observer_ended":
+            leg.blind_since = min(leg.blind_since, float(event["t"]))
         elif kind == "server_log" and "begin reload model[" in event["line"]:
             leg.reloads.append(event)
         elif kind == "server_log" and _RELOAD_ERROR.match(event["line"]):

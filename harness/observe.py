@@ -8,6 +8,7 @@ looks every ``LOOK_S`` seconds; an event's time is when it was seen.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -20,6 +21,8 @@ from .errors import Failed
 from .history import History
 
 LOOK_S = 0.01
+# What a monitor has made of the live directory when looking at it gives one of these errors.
+_NO_MODEL = (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENAMETOOLONG)
 # What stands in serving.INFO when a release goes in (see docs/serving.md): idle ticks say
 # "Succ reload version engine" as well, so that line proves nothing.
 _SERVER_LINES = ("begin reload model[", "switching to current_idx[", "Finish reload")
@@ -34,7 +37,8 @@ def model_digest(folder: int) -> str:
     for name in sorted(os.listdir(folder)):
         if name.startswith(".") or name == "fluid_time_file":
             continue
-        file = os.open(name, os.O_RDONLY, dir_fd=folder)
+        # A FIFO would wait for its writer.
+        file = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder)
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 continue
@@ -138,6 +142,9 @@ class Observer:
         except BaseException as error:
             # Kept for stop(): a run whose observer died must not pass.
             self._broken = error
+            with contextlib.suppress(Failed):
+                why = f"{type(error).__name__}: {error}"
+                self._history.record("observer_ended", remote=self._remote, why=why)
 
     def _look(self) -> None:
         # The log first: a pull is told before the swap that follows it.
@@ -157,17 +164,29 @@ class Observer:
             self._history.record("server_log", remote=self._remote, line=line)
 
     def _look_at_live_directory(self) -> None:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            descriptor = os.open(self._live_dir, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                tag = os.stat("fluid_time_file", dir_fd=descriptor)
-                now = (os.fstat(descriptor).st_ino, int(tag.st_mtime), _files(descriptor))
-                if now == self._seen:
-                    return
-                digest = model_digest(descriptor)
-                moved = os.stat(self._live_dir).st_ino != now[0]
-            finally:
-                os.close(descriptor)
-            self._seen = now
-            found = {"digest": digest, "second": now[1], "moved": moved}
-            self._history.record("swapped", remote=self._remote, **found)
+        try:
+            self._look_inside()
+        except (FileNotFoundError, NotADirectoryError):
+            return  # in the middle of a change
+        except OSError as error:
+            if error.errno not in _NO_MODEL:
+                raise
+            found = {"digest": f"unreadable: {error.strerror}", "second": 0, "moved": False}
+            if found != self._seen:
+                self._seen = found
+                self._history.record("swapped", remote=self._remote, **found)
+
+    def _look_inside(self) -> None:
+        descriptor = os.open(self._live_dir, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            tag = os.stat("fluid_time_file", dir_fd=descriptor)
+            now = (os.fstat(descriptor).st_ino, int(tag.st_mtime), _files(descriptor))
+            if now == self._seen:
+                return
+            digest = model_digest(descriptor)
+            moved = os.stat(self._live_dir).st_ino != now[0]
+        finally:
+            os.close(descriptor)
+        self._seen = now
+        found = {"digest": digest, "second": now[1], "moved": moved}
+        self._history.record("swapped", remote=self._remote, **found)

@@ -126,6 +126,10 @@ _CAPTION = (
 )
 
 
+# Below this width rich would cut the table's cells.
+_TABLE_COLUMNS = 78
+
+
 def _heads(clients: Sequence[str]) -> list[str]:
     return ["remote", "rel", "publ.", "pull", "swap", "reload", *clients, "sent", "failed"]
 
@@ -135,17 +139,52 @@ def _clients(table: Sequence[Row]) -> list[str]:
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """The outcome, and a line for each claim that does not hold."""
+    """The outcome, a line for each claim that does not hold, and what cannot be judged."""
     total = len(verdict.claims)
+    broken, unknown = verdict.broken, verdict.unknown
     if verdict.outcome is Outcome.VALID:
         return f"VALID: all {total} claims hold."
-    broken = "\n  ".join(str(claim)[:300] for claim in verdict.broken)
-    failed = len(verdict.broken)
-    return f"{verdict.outcome.name}: {failed} of {total} claims do not hold:\n  {broken}"
+    counts = []
+    if broken:
+        counts.append(f"{len(broken)} of {total} claims do not hold")
+    if unknown:
+        counts.append(f"{len(unknown)} {'' if broken else f'of {total} claims '}cannot be judged")
+    lines = [f"{claim.remote}: {claim.name}: {claim.why}"[:300] for claim in broken]
+    # A leg that was cut short gives one reason for many claims.
+    for remote, why in dict.fromkeys((claim.remote, claim.why) for claim in unknown):
+        names = [claim.name for claim in unknown if (claim.remote, claim.why) == (remote, why)]
+        lines.append(f"{remote}: cannot be judged: {', '.join(names)} ({why[:200]})")
+    return f"{verdict.outcome.name}: {', '.join(counts)}:\n  " + "\n  ".join(lines)
 
 
 def print_report(console: Console, table: Sequence[Row], verdict: Verdict, serving: str) -> None:
-    """The table, the binary that served, and the verdict, to a terminal."""
+    """The table, the binary that served, and the verdict, to a terminal.
+
+    On a terminal that is too narrow for the table each of its rows becomes a short list.
+    """
+    if console.width < _TABLE_COLUMNS:
+        _print_list(console, table, serving)
+    else:
+        _print_table(console, table, serving)
+    style = {Outcome.VALID: "bold green", Outcome.INVALID: "bold red"}.get(verdict.outcome, "bold")
+    console.print(verdict_line(verdict), style=style, markup=False, soft_wrap=True)
+
+
+def _print_list(console: Console, table: Sequence[Row], serving: str) -> None:
+    clients = _clients(table)
+    lines = [f"served by {serving}", ""]
+    for row in table:
+        # The same words and figures as in the table.
+        _, _, published, pull, swap, reload, *first, sent, failed = _cells(row, clients)
+        served = ", ".join(f"{client} {t}" for client, t in zip(clients, first))
+        lines += [f"{row.remote} release {row.release}", f"  publ. {published}"]
+        lines += [f"  pull {pull}, swap {swap}", f"  reload {reload}", f"  {served}"]
+        lines += [f"  sent {sent}, failed {failed}", ""]
+    for line in (*lines, _CAPTION):
+        console.print(line, markup=False, highlight=False)
+
+
+def _print_table(console: Console, table: Sequence[Row], serving: str) -> None:
     clients = _clients(table)
     # Text: a path may hold what rich takes for markup.
     title = Text(f"served by {serving}", overflow="fold")
@@ -160,8 +199,6 @@ def print_report(console: Console, table: Sequence[Row], verdict: Verdict, servi
             sheet.add_section()
         sheet.add_row(*_cells(row, clients))
     console.print(sheet)
-    style = {Outcome.VALID: "bold green", Outcome.INVALID: "bold red"}.get(verdict.outcome, "bold")
-    console.print(verdict_line(verdict), style=style, markup=False, soft_wrap=True)
 
 
 def write_report(

@@ -1,9 +1,9 @@
 """The checker: a pure function from a history to a verdict.
 
-Three outcomes. *Valid*: the run is complete and every claim about every remote
-(``harness.claims``) held. *Invalid*: a claim did not, and the offending records are quoted.
-*Unknown*: the history does not say (the run was cut short, nothing was asked, a record is
-missing); a crash of the checker is unknown, too.
+Three outcomes. *Invalid*: a claim about a remote (``harness.claims``) is broken, and the offending
+records are quoted; this also holds for a run that was cut short. *Valid*: the run is complete and
+every claim holds. *Unknown*: no claim is broken, but the history does not say all (the run was cut
+short, nothing was asked, a record is missing); a crash of the checker is unknown, too.
 """
 
 from __future__ import annotations
@@ -33,13 +33,21 @@ class Verdict:
 
     @property
     def exit_code(self) -> int:
-        """0 all claims hold, 1 a claim failed, 3 unknown."""
+        """0 all claims hold; 1 a claim is broken, whatever else is unknown; 3 unknown."""
         return {Outcome.VALID: 0, Outcome.INVALID: 1, Outcome.UNKNOWN: 3}[self.outcome]
 
     @property
     def broken(self) -> tuple[Claim, ...]:
-        """The claims that do not hold, or of which nothing is known."""
-        return tuple(claim for claim in self.claims if claim.outcome is not Outcome.VALID)
+        """The claims that do not hold."""
+        return self._with(Outcome.INVALID)
+
+    @property
+    def unknown(self) -> tuple[Claim, ...]:
+        """The claims that cannot be judged."""
+        return self._with(Outcome.UNKNOWN)
+
+    def _with(self, outcome: Outcome) -> tuple[Claim, ...]:
+        return tuple(claim for claim in self.claims if claim.outcome is outcome)
 
 
 def judge(events: Iterable[Event]) -> Verdict:
@@ -58,12 +66,18 @@ def judge(events: Iterable[Event]) -> Verdict:
 
 def _run_is_complete(events: list[Event], legs: dict[str, LegHistory]) -> Claim:
     runs = [event for event in events if event["event"] == "run"]
-    cut = [event for event in events if event["event"] == "cut_short"]
+    # One with a remote cut that leg short alone; the run went on.
+    cut = [event for event in events if event["event"] == "cut_short" and "remote" not in event]
+    legs_cut = [
+        f"{name} was cut short: {leg.cut_short}" for name, leg in legs.items() if leg.cut_short
+    ]
     why = ""
     if len(runs) != 1:
         why = f"the history has {len(runs)} records of a run, not one"
     elif cut:
         why = f"the run was cut short: {cut[0]['why']}"
+    elif legs_cut:
+        why = "; ".join(legs_cut)
     else:
         unfinished = [
             name for name in runs[0]["remotes"] if name not in legs or not legs[name].ended

@@ -9,6 +9,7 @@ import pytest
 
 from harness.claims import Outcome
 from harness.clients.probe import KINDS
+from harness.report import verdict_line
 
 from .conftest import IDLE_POLLS, RELEASES, Finished, first_served, start_of
 
@@ -154,7 +155,7 @@ def test_the_server_never_restarts(finished: Finished) -> None:
 
 
 def test_every_claim_of_the_checker_holds(finished: Finished) -> None:
-    assert finished.verdict.outcome is Outcome.VALID, "\n".join(map(str, finished.verdict.broken))
+    assert finished.verdict.outcome is Outcome.VALID, verdict_line(finished.verdict)
 
 
 def test_nothing_is_left_running(finished: Finished) -> None:

@@ -73,6 +73,23 @@ def test_a_model_that_is_written_over_in_place_is_seen(tmp_path: Path) -> None:
     watching.stop()
 
 
+def test_a_live_directory_that_cannot_be_read_is_a_state_and_no_end(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    watching = observer(tmp_path)
+    watching.start()
+    (tmp_path / "live").symlink_to("live")
+    wait_for(lambda: len(events(path, "swapped")) == 1, "the loop of links", 10)
+    make_release(tmp_path / "new", b"one", 1000)
+    os.mkfifo(tmp_path / "new" / "fifo")
+    (tmp_path / "new").rename(tmp_path / "other")
+    (tmp_path / "live").unlink()
+    (tmp_path / "other").rename(tmp_path / "live")
+    wait_for(lambda: len(events(path, "swapped")) == 2, "the release", 10)
+    watching.stop()
+    loop, _ = events(path, "swapped")
+    assert loop["digest"] == "unreadable: Too many levels of symbolic links"
+
+
 def test_of_the_servers_log_only_reloads_and_errors_are_kept(tmp_path: Path) -> None:
     (tmp_path / "serving.INFO").write_text(
         "I… Begin reload framework...\nW… Succ reload version engine: 1\nI… Finish reload 1\n"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-from harness.report import rows, verdict_line, write_report
+import pytest
+from rich.console import Console
+
+from harness.report import print_report, rows, verdict_line, write_report
 from harness.run_folder import new_run_folder
 from harness.verdict import judge
 
@@ -48,6 +52,35 @@ def test_the_files_say_what_the_verdict_says(tmp_path: Path) -> None:
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("11", "1", "0")
     (failure,) = suite.iter("failure")
     assert "7@1" in (failure.get("message") or "")
+
+
+def test_what_cannot_be_judged_is_told_apart_from_what_does_not_hold() -> None:
+    story = Story()
+    story.predictions[0]["error"] = "refused"
+    cut = {"event": "cut_short", "t": 9.0, "remote": "ftp", "why": "the monitor ended"}
+    invalid = verdict_line(judge([*story.events(), cut]))
+    head, *lines = invalid.splitlines()
+    assert head == "INVALID: 1 of 11 claims do not hold, 10 cannot be judged:"
+    assert lines[0].startswith("  ftp: no request failed: 1 of 180 requests failed")
+    # One reason stands once, with all the claims that it is the reason for.
+    assert len(lines) == 3
+    assert lines[2].endswith("all clients agree (the leg was cut short: the monitor ended)")
+    unknown = verdict_line(judge([*Story().events(), cut]))
+    assert unknown.startswith("UNKNOWN: 11 of 11 claims cannot be judged:")
+    assert "do not hold" not in unknown
+
+
+@pytest.mark.parametrize("width", [40, 77, 78])
+def test_no_figure_is_cut_on_a_narrow_terminal(width: int) -> None:
+    printed = io.StringIO()
+    table = rows(Story().events())
+    print_report(Console(file=printed, width=width), table, judge(Story().events()), "x" * 50)
+    text = printed.getvalue()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for figure in ("+0.20", "+0.60", "+0.70", "60"):
+        assert figure in text
+    assert ("ftp release 2" in text) == (width < 78)
 
 
 def test_each_run_has_a_folder_and_latest_points_at_the_newest(tmp_path: Path) -> None:

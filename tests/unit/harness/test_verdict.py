@@ -87,7 +87,7 @@ class Story:
 
 def broken(story: Story) -> list[str]:
     verdict = judge(story.events())
-    return [claim.name for claim in verdict.broken if claim.outcome is Outcome.INVALID]
+    return [claim.name for claim in verdict.broken]
 
 
 def test_a_run_as_it_should_be_is_valid() -> None:
@@ -189,9 +189,10 @@ def test_a_release_still_within_its_bound_at_the_end_is_neither_lost_nor_served(
             answer["value"] = [PRICES[2]]
     del story.swapped[2]
     verdict = judge(story.events())
-    (unknown,) = [claim for claim in verdict.broken if claim.outcome is Outcome.UNKNOWN]
-    assert unknown.name == "nothing lost"
-    assert "release 3 was still within its bound" in unknown.why
+    assert verdict.outcome is Outcome.UNKNOWN
+    lost, last = verdict.unknown
+    assert (lost.name, last.name) == ("nothing lost", "last one serves")
+    assert "release 3 was still within its bound" in lost.why
 
 
 def test_a_release_that_comes_too_late_is_lost() -> None:
@@ -355,14 +356,139 @@ def test_a_history_with_something_missing_is_unknown(kind: str, why: str) -> Non
     verdict = judge(events)
     assert verdict.outcome is Outcome.UNKNOWN
     assert verdict.exit_code == 3
-    assert why in verdict.broken[0].why
+    assert why in verdict.unknown[0].why
+
+
+def cut_off(story: Story, t: float) -> list[Event]:
+    """The history of the story's run that was cut short at a time, its leg in the middle."""
+
+    def when(event: Event) -> float:
+        return float(event.get("answered", event["t"]))
+
+    events = [e for e in story.events() if when(e) < t and e["event"] != "leg_ended"]
+    return [*events, story._at(t, "cut_short", why="the producer ended")]
+
+
+def test_a_leg_that_was_cut_short_is_unknown_where_nothing_is_broken() -> None:
+    for tenth in range(10, 90):
+        verdict = judge(cut_off(Story(), tenth / 10))
+        assert verdict.outcome is Outcome.UNKNOWN, (tenth, verdict.broken)
+        assert not verdict.broken
+        assert "cut short: the producer ended" in verdict.unknown[-1].why
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("no request failed", lambda story: story.predictions[50].update(error="refused")),
+        ("no torn prediction", lambda story: story.predictions[50].update(value=[14.7])),
+        ("live directory is whole", lambda story: story.swapped[1].update(digest="a mixture")),
+        ("served is swapped", lambda story: story.swapped.pop(1)),
+        ("no step back", lambda story: story.answers("brpc")[30].update(value=[PRICES[1]])),
+        ("nothing lost", lambda story: story.settings.update(bound_s=0.5)),
+        (
+            "same server",
+            lambda story: story.servers.insert(
+                1, {**story.servers[0], "t": 5.0} | {"identity": "8@2"}
+            ),
+        ),
+        ("reload in the log", lambda story: story.reloads.pop(0)),
+    ],
+)
+def test_what_was_seen_is_invalid_in_a_leg_that_was_cut_short(name: str, spoil: Any) -> None:
+    story = Story()
+    spoil(story)
+    # In the middle of release 3's way to the clients.
+    verdict = judge(cut_off(story, 6.3))
+    assert name in [claim.name for claim in verdict.broken]
+    assert verdict.exit_code == 1
+    assert verdict.unknown, "the rest of the leg was not looked at"
+
+
+def test_a_server_that_never_reloads_loses_each_release_by_name_and_client() -> None:
+    story = Story()
+    story.settings["bound_s"] = 1.5
+    story.reloads.clear()
+    for answer in story.predictions:
+        answer["value"] = [PRICES[1]]
+    broken = {claim.name: claim.why for claim in judge(story.events()).broken}
+    assert set(broken) == {"nothing lost", "last one serves"}
+    assert broken["nothing lost"] == (
+        "release 2 was not served to brpc, http, grpc within 1.5 s; "
+        "release 3 was not served to brpc, http, grpc within 1.5 s"
+    )
+
+
+def test_a_release_that_one_client_alone_is_not_served_is_lost_for_it() -> None:
+    story = Story()
+    story.settings["bound_s"] = 1.5
+    for answer in story.answers("grpc"):
+        answer["value"] = [PRICES[1]]
+    broken = {claim.name: claim for claim in judge(story.events()).broken}
+    assert {"nothing lost", "last one serves", "all clients agree"} <= set(broken)
+    assert "release 2 was not served to grpc within" in broken["nothing lost"].why
+    assert {record["client"] for record in broken["nothing lost"].records} == {"grpc"}
+
+
+def test_a_client_that_ended_within_the_bound_loses_nothing() -> None:
+    story = Story()
+    for answer in story.answers("grpc"):
+        if answer["value"] == [PRICES[3]]:
+            story.predictions.remove(answer)
+    verdict = judge(story.events())
+    assert "nothing lost" not in [claim.name for claim in verdict.broken]
+    assert "nothing lost" in [claim.name for claim in verdict.unknown]
+
+
+def test_a_first_release_that_was_not_installed_is_lost_for_every_client() -> None:
+    story = Story()
+    story.predictions.clear()
+    story.servers.clear()
+    why = "`--once` ended with exit code 1"
+    failed = story._at(3.0, "install_failed", release=1, why=why)
+    verdict = judge([*cut_off(story, 3.0), failed])
+    (lost,) = verdict.broken
+    assert (lost.name, verdict.exit_code) == ("nothing lost", 1)
+    assert lost.why == f"release 1 was not installed for brpc, http, grpc: {why}"
+
+
+def test_a_release_that_is_out_before_it_is_recorded_is_not_torn() -> None:
+    story = Story()
+    events = cut_off(story, 8.0)
+    events = [e for e in events if not (e["event"] == "published" and e["release"] == 3)]
+    assert {"no torn prediction", "live directory is whole"} <= {
+        claim.name for claim in judge(events).broken
+    }
+    begun = [story._at(2.0 * n - 1, "publishing") for n in PRICES]
+    assert judge([*events, *begun]).outcome is Outcome.UNKNOWN
+
+
+def test_what_nobody_watched_is_not_held_against_anybody() -> None:
+    story = Story()
+    blind = story._at(5.0, "observer_ended", why="OSError")
+    del story.swapped[2]
+    del story.reloads[1]
+    verdict = judge([*story.events(), blind])
+    assert verdict.outcome is Outcome.UNKNOWN, verdict.broken
+    story.predictions[170]["error"] = "refused"
+    (claim,) = judge([*story.events(), blind]).broken
+    assert claim.name == "no request failed"
+
+
+def test_a_leg_that_was_cut_short_takes_nothing_from_another() -> None:
+    ftp, http = Story(), Story()
+    events = [*ftp.events(), *({**e, "remote": "http"} for e in cut_off(http, 5.0)[1:])]
+    events[0]["remotes"] = ["ftp", "http"]
+    verdict = judge(events)
+    assert {claim.remote for claim in verdict.unknown} == {"run", "http"}
+    assert [c.outcome for c in verdict.claims if c.remote == "ftp"] == [Outcome.VALID] * 10
 
 
 def test_a_run_that_was_cut_short_is_unknown() -> None:
     cut = {"event": "cut_short", "t": 9.0, "why": "the producer ended"}
     verdict = judge([*Story().events(), cut])
     assert verdict.outcome is Outcome.UNKNOWN
-    assert "cut short: the producer ended" in verdict.broken[0].why
+    assert "cut short: the producer ended" in verdict.unknown[0].why
 
 
 def test_a_remote_that_was_to_be_run_and_was_not_is_unknown() -> None:
@@ -370,7 +496,7 @@ def test_a_remote_that_was_to_be_run_and_was_not_is_unknown() -> None:
     events[0]["remotes"] = ["ftp", "http"]
     verdict = judge(events)
     assert verdict.outcome is Outcome.UNKNOWN
-    assert "http" in verdict.broken[0].why
+    assert "http" in verdict.unknown[0].why
 
 
 def test_fewer_releases_than_planned_is_unknown() -> None:
@@ -391,7 +517,7 @@ def test_an_answer_missing_from_the_history_is_unknown() -> None:
     events.remove(story.predictions[10])
     verdict = judge(events)
     assert verdict.outcome is Outcome.UNKNOWN
-    assert "asked 60 times, the history has 59" in verdict.broken[0].why
+    assert "asked 60 times, the history has 59" in verdict.unknown[0].why
 
 
 def test_an_empty_history_is_unknown() -> None:
@@ -403,7 +529,7 @@ def test_a_history_of_another_schema_is_unknown() -> None:
     events[0]["schema"] = SCHEMA + 1
     verdict = judge(events)
     assert verdict.outcome is Outcome.UNKNOWN
-    assert "schema" in verdict.broken[0].why
+    assert "schema" in verdict.unknown[0].why
 
 
 def test_a_record_the_checker_cannot_read_is_unknown() -> None:

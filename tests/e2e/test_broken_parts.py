@@ -1,0 +1,123 @@
+"""A run with a part that is broken: the verdict says which claim, and the exit code is 1."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.clients.probe import KINDS
+from harness.e2e import RunSettings, run
+from harness.errors import HarnessError
+from harness.leg import LegSettings
+from harness.serving.binary import _embedded
+
+BROKEN = Path(__file__).resolve().parents[1] / "broken"
+NEVER_RELOADS = [str(_embedded("a test").path), "-reload_interval_s=100000"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a run ended with: its exit code, its report, and what it printed."""
+
+    exit_code: int
+    report: dict[str, Any]
+    printed: str
+
+    def claims(self, outcome: str) -> dict[str, str]:
+        """Name and reason of the remote's claims with this outcome."""
+        return {
+            claim["name"]: claim["why"]
+            for claim in self.report["claims"]
+            if claim["outcome"] == outcome and claim["remote"] == "ftp"
+        }
+
+
+def judged(folder: Path, releases: int = 2, fail_fast: bool = False, **leg: Any) -> Judged:
+    """Runs the main job on FTP in this process."""
+    settings = RunSettings(
+        remotes=("ftp",),
+        serving="embedded",
+        serving_trial="skip",
+        fail_fast=fail_fast,
+        runs=folder / "runs",
+        leg=LegSettings(releases=releases, margin_s=4.0, **leg),
+    )
+    printed = io.StringIO()
+    try:
+        code = run(settings, Console(file=printed, width=140))
+    except HarnessError as error:
+        code = error.exit_code
+    report = json.loads((folder / "runs" / "latest" / "report.json").read_text())
+    return Judged(code, report, printed.getvalue())
+
+
+@pytest.fixture
+def serve_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes a serving binary of a command; the launcher's options follow it."""
+
+    def named(*command: str) -> None:
+        program = tmp_path / "serving"
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        if command == tuple(NEVER_RELOADS):
+            # The last one of two equal flags counts.
+            program.write_text(f'#!/bin/sh\nexec {command[0]} "$@" {command[1]}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("SERVING_BIN", str(program))
+
+    return named
+
+
+def test_a_server_that_never_reloads(tmp_path: Path, serve_with: Any) -> None:
+    serve_with(*NEVER_RELOADS)
+    found = judged(tmp_path, releases=3)
+    assert found.exit_code == 1, found.printed
+    broken = found.claims("invalid")
+    assert set(broken) == {"nothing lost", "last one serves"}
+    # The run goes on after the first release that is not served.
+    for release in (2, 3):
+        said = f"release {release} was not served to {', '.join(KINDS)} within 8 s"
+        assert said in broken["nothing lost"]
+    assert not found.claims("unknown")
+    assert "INVALID: 2 of 11 claims do not hold:" in found.printed
+
+
+def test_a_server_that_gives_every_third_connection_to_an_old_process(
+    tmp_path: Path, serve_with: Any
+) -> None:
+    serve_with(sys.executable, str(BROKEN / "server_keeps_an_old_process.py"))
+    found = judged(tmp_path)
+    assert found.exit_code == 1, found.printed
+    broken = found.claims("invalid")
+    assert "no step back" in broken
+    assert "no request failed" not in broken
+    assert not found.claims("unknown")
+
+
+def test_a_server_that_is_killed_in_mid_run(tmp_path: Path, serve_with: Any) -> None:
+    serve_with(sys.executable, str(BROKEN / "server_dies_in_a_reload.py"))
+    found = judged(tmp_path)
+    assert found.exit_code == 1, found.printed
+    broken = found.claims("invalid")
+    assert {"no request failed", "same server"} <= set(broken)
+    assert "no torn prediction" in found.claims("unknown")
+    assert "cannot be judged" in found.printed
+
+
+def test_a_monitor_that_never_installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SERVING_BIN", raising=False)
+    monitor = (str(BROKEN / "monitor_never_installs.py"),)
+    found = judged(tmp_path, releases=3, fail_fast=True, monitor=monitor)
+    assert found.exit_code == 1, found.printed
+    lost = found.claims("invalid")["nothing lost"]
+    assert lost == f"release 2 was not served to {', '.join(KINDS)} within 8 s"
+    # The first finding ends the run: release 3 was not published.
+    assert [row["release"] for row in found.report["rows"]] == [1, 2]
+    assert "--fail-fast: ended at the first finding" in found.claims("unknown")["same server"]
