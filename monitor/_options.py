@@ -91,7 +91,7 @@ class Options:
 
     general_host: Secret = _opt(
         Secret(),
-        "general: http://, https:// or ftp:// address of the remote",
+        "general: http://, https://, ftp://, ftps:// or ftps-implicit:// address of the remote",
         origin=UPSTREAM,
         parse=address,
     )
@@ -106,7 +106,13 @@ class Options:
         parse=ugi,
     )
     ftp_host: str = _opt("", "ftp: host name or address", origin=UPSTREAM)
-    ftp_port: int = _opt(21, "ftp: port", origin=UPSTREAM, parse=_values.port)
+    ftp_port: int = _opt(
+        21,
+        "ftp: port",
+        origin=UPSTREAM,
+        parse=_values.port,
+        shown="21, with --ftp_implicit_tls 990",
+    )
     ftp_username: str = _opt("", "ftp: user; none for anonymous access", origin=UPSTREAM)
     ftp_password: Secret = _opt(
         Secret(), "ftp: password (prefer --ftp_password_file)", origin=UPSTREAM, parse=Secret
@@ -116,6 +122,14 @@ class Options:
     fs_ugi_file: str = _opt("", "file whose first line is --fs_ugi")
     general_host_file: str = _opt("", "file whose first line is --general_host")
     ftp_tls: bool = _opt(False, "ftp: explicit TLS, certificate checked", parse=_values.switch)
+    ftp_implicit_tls: bool = _opt(
+        False, "ftp: TLS from the first byte on, certificate checked", parse=_values.switch
+    )
+    ftp_encoding: str = _opt(
+        "utf-8",
+        "ftp: encoding of names at the server, such as gbk or latin-1",
+        parse=_values.encoding,
+    )
     webhdfs_url: Secret = _opt(
         Secret(),
         "webhdfs: http://namenode:9870; several separated by ; for high availability",
@@ -142,7 +156,7 @@ class Options:
         parse=address,
     )
     proxy_file: str = _opt("", "file whose first line is --proxy")
-    ca_file: str = _opt("", "certificate authorities (PEM) for https, webhdfs and --ftp_tls")
+    ca_file: str = _opt("", "certificate authorities (PEM) for https, webhdfs and ftp with TLS")
     timeout: float = _opt(
         30.0, "seconds of silence after which a remote counts as failed", parse=_values.interval,
         shown="30",
@@ -299,6 +313,8 @@ def from_mapping(given: Mapping[str, Any], where: str = "") -> Options:
         if meta["choices"] and values[name] not in meta["choices"]:
             allowed = ", ".join(meta["choices"])
             raise BadOption(f"{lead}--{name} is {values[name]}; choose one of {allowed}")
+    if values.get("ftp_implicit_tls"):
+        values.setdefault("ftp_port", 990)
     missing = [o.name for o in known.values() if o.default is MISSING and not values.get(o.name)]
     kind = values.get("type", "general")
     missing += [name for name in _NEEDS[kind] if not values.get(name)]
@@ -360,6 +376,11 @@ def _check(options: Options, lead: str) -> None:
         raise BadOption(
             f"{lead}--local_model_name is {options.local_model_name}; it has to name a folder "
             "below --local_path"
+        )
+    if options.ftp_tls and options.ftp_implicit_tls:
+        raise BadOption(
+            f"{lead}--ftp_tls and --ftp_implicit_tls exclude each other; give the one that the "
+            "server speaks"
         )
     if options.type in ("hdfs", "afs") and shutil.which(options.hadoop_bin) is None:
         raise BadOption(

@@ -73,3 +73,14 @@ def switch(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false is expected")
     return value
+
+
+def encoding(text: object) -> str:
+    """The name of an encoding in which ASCII text is what it is in ASCII."""
+    plain = "/ aZ09"
+    try:
+        if isinstance(text, str) and plain.encode(text) == plain.encode("ascii"):
+            return text
+    except (LookupError, ValueError):
+        pass
+    raise ValueError(f"{text} is no encoding of file names; try gbk, latin-1 or utf-8")

@@ -80,12 +80,14 @@ def _settings(words: Sequence[str]) -> Settings:
     options = _parser().parse_args(words)
     name = options.name
     return Settings(
-        address=parse(options.remote),
+        address=parse(options.remote, options.ftp_encoding),
         access=Access(
             hadoop_bin=options.hadoop_bin,
             fs_ugi=options.fs_ugi,
             hdfs_user=options.hdfs_user,
             ftp_password=os.environ.get(PASSWORD_VARIABLE),
+            ftp_encoding=options.ftp_encoding,
+            ca_file=options.ca_file,
         ),
         name=name,
         unpacked=options.unpacked_filename or f"{name}_model",
@@ -115,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="URL",
         help="where to publish: webhdfs://host:port/path, hdfs://host:port/path or afs://… (with "
-        "--hadoop_bin), ftp://user@host:port/path, file:///path",
+        "--hadoop_bin), ftp://user@host:port/path, ftps://… (explicit TLS), ftps-implicit://…, "
+        "file:///path",
     )
     add(
         "--name", type=_name, default="uci_housing", help="the tarball is NAME.tar.gz (%(default)s)"
@@ -154,6 +157,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--fs_ugi", metavar="USER,PASSWORD", help="hadoop.job.ugi, for clusters that ask for it")
     add("--hdfs_user", metavar="USER", help="HDFS user (the URL's, else the one logged in)")
     add(
+        "--ftp_encoding",
+        type=_encoding,
+        default="utf-8",
+        metavar="NAME",
+        help="encoding of names at an FTP server, such as gbk or latin-1 (%(default)s)",
+    )
+    add(
+        "--ca_file",
+        type=_file,
+        metavar="FILE",
+        help="certificate authorities (PEM) to trust for ftps:// and ftps-implicit://",
+    )
+    add(
         "--step",
         action="store_true",
         help="wait for a line on standard input before each release, instead of --interval; its "
@@ -174,6 +190,24 @@ def _name(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no plain file name (letters, digits, '.', '_' and '-')"
         )
+    return text
+
+
+def _encoding(text: str) -> str:
+    plain = "/ aZ09"
+    try:
+        if plain.encode(text) == plain.encode("ascii"):
+            return text
+    except (LookupError, ValueError):
+        pass
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no encoding of file names; try gbk, latin-1 or utf-8"
+    )
+
+
+def _file(text: str) -> str:
+    if not os.path.isfile(text):
+        raise argparse.ArgumentTypeError(f"{text} is no file")
     return text
 
 

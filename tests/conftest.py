@@ -1,9 +1,10 @@
-"""What all tests share: releases made once by the real producer."""
+"""What all tests share: releases made once by the real producer, and a certificate."""
 
 from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -50,3 +51,20 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
     published = tuple(json.loads(line) for line in events.read_text().splitlines())
     assert len(published) == 3
     return Releases(folder / "work", published)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificate and key for 127.0.0.1 in one PEM file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl here to make a certificate with")
+    folder = tmp_path_factory.mktemp("certificate")
+    pem, key = folder / "both.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+         "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(pem)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    pem.write_text(pem.read_text() + key.read_text())
+    return pem

@@ -10,10 +10,13 @@ import argparse
 import logging
 import os
 import sys
+from typing import Any
 
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
+
+from . import ftp_habits
 
 # Everything but changing times and modes: list, read, append, delete, rename, make, store.
 _RIGHTS = "elradfmw"
@@ -27,6 +30,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--masquerade", help="the address that clients are told for data")
     parser.add_argument("--passive_ports", help="for data connections: 2001,2002,…")
+    parser.add_argument("--like", help="serve as this class of harness.remotes.ftp_habits does")
     options = parser.parse_args()
     user, password = os.environ.get("FTP_SERVER_USER"), os.environ.get("FTP_SERVER_PASSWORD")
     if not user or not password:
@@ -37,9 +41,9 @@ def main() -> int:
     authorizer = DummyAuthorizer()
     authorizer.add_user(user, password, options.folder, perm=_RIGHTS)
 
-    class Handler(FTPHandler):  # type: ignore[misc]  # pyftpdlib is not typed
-        """pyftpdlib is configured by class attributes."""
-
+    base = getattr(ftp_habits, options.like) if options.like else FTPHandler
+    # pyftpdlib is configured by class attributes.
+    Handler: Any = type("Handler", (base,), {})
     Handler.authorizer = authorizer
     Handler.masquerade_address = options.masquerade
     if options.passive_ports:

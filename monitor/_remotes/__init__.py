@@ -19,7 +19,7 @@ def create(options: Options, stop: Stop) -> Remote:
     """
     kind = options.type
     if kind == "general" and options.general_host.reveal().lower().startswith(
-        ("ftp://", "ftps://")
+        ("ftp://", "ftps://", "ftps-implicit://")
     ):
         from .ftp import FtpRemote
 

@@ -2,6 +2,9 @@
 
 RFC 3659 gives what is needed: MLST and MDTM (times), SIZE, REST STREAM (resume). Servers without
 it are looked at through the listing of the folder.
+
+ftplib reads and writes Latin-1, in which any bytes pass unchanged: a banner in an unknown encoding
+is no error. ``_wire`` and ``_text`` translate names to and from what ``--ftp_encoding`` says.
 """
 
 from __future__ import annotations
@@ -23,6 +26,22 @@ if TYPE_CHECKING:
     from .._options import Options
 
 _ABSENT = re.compile(r"no such|not found|does not exist|not exist", re.IGNORECASE)
+# What servers say of a folder in which there is nothing, in place of an empty listing.
+_EMPTY = re.compile(r"no files|empty", re.IGNORECASE)
+# LIST as Unix servers give it (``ls -l``), and as those on Windows do (``dir``).
+_UNIX_LINE = re.compile(
+    r"(?P<kind>[-d])\S{9,10}[ \t]+(?:\S+[ \t]+){2,5}\d+[ \t]+"
+    r"(?:\d{4}-\d\d-\d\d|\S+[ \t]+\d{1,2}|\d{1,2}[ \t]+\S+)[ \t]+[\d:]{4,8}[ \t]+(?P<name>\S.*)"
+)
+_DOS_LINE = re.compile(
+    r"\d{2,4}[-/.]\d\d[-/.]\d{2,4}[ \t]+\d\d:\d\d[ \t]*(?:[AP]M)?[ \t]+"
+    r"(?:(?P<kind><DIR>)|[\d.,]+)[ \t]+(?P<name>\S.*)",
+    re.IGNORECASE,
+)
+# Ports and TLS by the scheme of an address.
+FTP, EXPLICIT, IMPLICIT = "ftp", "ftps", "ftps-implicit"
+PORTS = {FTP: 21, EXPLICIT: 21, IMPLICIT: 990}
+_Row = tuple[str, bool, Optional[int]]
 
 
 class _TlsSocket(ssl.SSLSocket):
@@ -34,7 +53,19 @@ class _TlsSocket(ssl.SSLSocket):
         return self
 
 
-class _FtpTls(ftplib.FTP_TLS):
+class _Passive(ftplib.FTP):
+    """Says what to do where EPSV, the only command for IPv6 (RFC 2428), is refused."""
+
+    def makepasv(self) -> tuple[str, int]:
+        try:
+            return super().makepasv()
+        except ftplib.error_perm as error:
+            if self.af != sockets.AF_INET6:
+                raise
+            raise ftplib.error_perm(f"{error} (EPSV: give the server's IPv4 address)") from None
+
+
+class _FtpTls(_Passive, ftplib.FTP_TLS):
     """Goes on with the control connection's TLS session, which most servers ask of their data
     connections, so that nobody else can take one; ftplib begins another one."""
 
@@ -45,6 +76,22 @@ class _FtpTls(ftplib.FTP_TLS):
         assert isinstance(self.sock, ssl.SSLSocket)
         session = self.sock.session
         return self.context.wrap_socket(conn, server_hostname=self.host, session=session), size
+
+
+class _FtpImplicitTls(_FtpTls):
+    """TLS from the first byte on: the control connection is wrapped before the banner is read."""
+
+    _wrapped: Optional[sockets.socket] = None
+
+    @property
+    def sock(self) -> Optional[sockets.socket]:
+        return self._wrapped
+
+    @sock.setter
+    def sock(self, plain: Optional[sockets.socket]) -> None:
+        if plain is not None and not isinstance(plain, ssl.SSLSocket):
+            plain = self.context.wrap_socket(plain, server_hostname=self.host)
+        self._wrapped = plain
 
 
 class FtpRemote(Remote):
@@ -59,7 +106,7 @@ class FtpRemote(Remote):
         port: int,
         user: str,
         password: Secret,
-        tls: bool,
+        scheme: str,
         base: str,
         lines: list[tuple[str, str]],
     ) -> None:
@@ -69,7 +116,7 @@ class FtpRemote(Remote):
         self._port = port
         self._user = user
         self._password = password
-        self._tls = tls
+        self._scheme = scheme
         self._base = base
         self._lines = lines
         self._ftp: Optional[ftplib.FTP] = None
@@ -91,24 +138,30 @@ class FtpRemote(Remote):
             port=options.ftp_port,
             user=options.ftp_username,
             password=options.ftp_password,
-            tls=options.ftp_tls,
+            scheme=IMPLICIT if options.ftp_implicit_tls else EXPLICIT if options.ftp_tls else FTP,
             base=options.remote_path,
             lines=lines,
         )
 
     @classmethod
     def from_url(cls, options: Options, stop: Stop) -> FtpRemote:
-        """The server of an ``ftp://`` or ``ftps://`` address in ``--general_host``."""
+        """The server of an ``ftp://``, ``ftps://`` or ``ftps-implicit://`` address in
+        ``--general_host``. What is percent-encoded there are bytes of ``--ftp_encoding``."""
         parts = urlsplit(options.general_host.reveal())
+        scheme = parts.scheme.lower()
+
+        def plain(text: Optional[str]) -> str:
+            return unquote(text or "", options.ftp_encoding, "surrogateescape")
+
         return cls(
             options,
             stop,
             host=parts.hostname or "",
-            port=parts.port or 21,
-            user=unquote(parts.username or ""),
-            password=Secret(unquote(parts.password or "")),
-            tls=parts.scheme.lower() == "ftps",
-            base=join(unquote(parts.path), options.remote_path),
+            port=parts.port or PORTS[scheme],
+            user=plain(parts.username),
+            password=Secret(plain(parts.password)),
+            scheme=scheme,
+            base=join(plain(parts.path), options.remote_path),
             lines=[("_general_host", str(options.general_host))],
         )
 
@@ -119,11 +172,12 @@ class FtpRemote(Remote):
         path = join(self._base, name)
         with self._guard("read", path):
             ftp = self._connected()
-            mark = self._facts(ftp, path)
+            wire = self._wire(path)
+            mark = self._facts(ftp, wire)
             try:
-                content = self._small(ftp, path)
+                content = self._small(ftp, wire)
             except ftplib.error_perm as error:
-                if not self._absent(ftp, path, error):
+                if not self._absent(ftp, wire, error):
                     raise
                 return None
             return Sighting(content, mark)
@@ -132,15 +186,17 @@ class FtpRemote(Remote):
         path = join(self._base, name)
         with self._guard("pull", path):
             ftp = self._connected()
-            facts = self._facts(ftp, path)
-            size = self._size(ftp, path)
-            start = offset if offset and mark and facts == mark else 0
-            # ftplib's listings leave the connection in ASCII mode, which would change the bytes.
+            wire = self._wire(path)
+            facts = self._facts(ftp, wire)
+            # ftplib's listings leave the connection in ASCII mode, which would change the bytes,
+            # and in which many servers refuse SIZE.
             ftp.voidcmd("TYPE I")
+            size = self._size(ftp, wire)
+            start = offset if offset and mark and facts == mark else 0
             try:
-                socket, _ = ftp.ntransfercmd(f"RETR {path}", rest=start or None)
+                socket, _ = ftp.ntransfercmd(f"RETR {wire}", rest=start or None)
             except ftplib.error_perm as error:
-                if not self._absent(ftp, path, error):
+                if not self._absent(ftp, wire, error):
                     raise
                 raise RemoteError(
                     "pull",
@@ -190,9 +246,8 @@ class FtpRemote(Remote):
             ftp.close()
 
     def _where(self, path: str) -> str:
-        scheme = "ftps" if self._tls else "ftp"
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{scheme}://{host}:{self._port}/{path.lstrip('/')}"
+        return f"{self._scheme}://{host}:{self._port}/{path.lstrip('/')}"
 
     @contextlib.contextmanager
     def _guard(self, operation: str, path: str) -> Iterator[None]:
@@ -200,13 +255,15 @@ class FtpRemote(Remote):
             yield
         except (OSError, EOFError, ftplib.Error, ValueError) as error:
             self.close()
-            text = str(error)
+            text = self._said(error)
             hint = "check --ftp_host and --ftp_port and that the server is up"
             if text.startswith(("530", "331", "332")):
                 hint = "check --ftp_username and --ftp_password_file"
             elif text.startswith("5"):
                 hint = "check --remote_path and its permissions"
-            cause: object = error
+            elif self._port == PORTS[IMPLICIT] and self._scheme != IMPLICIT:
+                hint = "port 990 is for implicit TLS: give --ftp_implicit_tls"
+            cause: object = text if isinstance(error, ftplib.Error) else error
             if isinstance(error, EOFError):
                 cause = "the server closed the connection"
             elif isinstance(error, TimeoutError) or text == "timed out":
@@ -228,17 +285,17 @@ class FtpRemote(Remote):
                 self.close()
         timeout = self._options.timeout
         ftp: ftplib.FTP
-        if self._tls:
+        if self._scheme == FTP:
+            ftp = _Passive(timeout=timeout)
+        else:
             context = ssl.create_default_context(cafile=self._options.ca_file or None)
             context.sslsocket_class = _TlsSocket
-            ftp = _FtpTls(context=context, timeout=timeout)
-        else:
-            ftp = ftplib.FTP(timeout=timeout)
-        # Names are what the producer wrote; ftplib's default before 3.9 was latin-1.
-        ftp.encoding = "utf-8"
+            kind = _FtpImplicitTls if self._scheme == IMPLICIT else _FtpTls
+            ftp = kind(context=context, timeout=timeout)
+        ftp.encoding = "latin-1"
         try:
             ftp.connect(self._host, self._port)
-            ftp.login(self._user, self._password.reveal())
+            ftp.login(self._wire(self._user), self._wire(self._password.reveal()))
             if isinstance(ftp, ftplib.FTP_TLS):
                 ftp.prot_p()
             ftp.voidcmd("TYPE I")
@@ -252,7 +309,7 @@ class FtpRemote(Remote):
         """Time and length as finely as the server gives them; "" when it gives neither."""
         if self._mlst:
             try:
-                lines = ftp.sendcmd(f"MLST {path}").splitlines()
+                lines = ftp.sendcmd(f"MLST {path}").split("\n")
                 if len(lines) > 1:
                     facts = lines[1].strip().partition(" ")[0].lower().split(";")
                     wanted = ("modify=", "size=", "unique=")
@@ -260,14 +317,15 @@ class FtpRemote(Remote):
             except ftplib.error_perm as error:
                 if str(error).startswith(("500", "501", "502", "504")):
                     self._mlst = False
-        parts = []
+        parts: list[str] = []
+        ftp.voidcmd("TYPE I")
         for command in ("MDTM", "SIZE"):
             with contextlib.suppress(ftplib.error_perm):
                 parts.append(command + ftp.sendcmd(f"{command} {path}")[3:].strip())
         if not parts:
             # Only minutes, but better than nothing (RFC 959 has no more).
             with contextlib.suppress(ftplib.error_perm, ftplib.error_temp):
-                ftp.retrlines(f"LIST {path}", parts.append)
+                ftp.retrlines(f"LIST {path}", lambda line: parts.append(self._text(line)))
         return ";".join(parts)
 
     @staticmethod
@@ -282,17 +340,27 @@ class FtpRemote(Remote):
 
     def _absent(self, ftp: ftplib.FTP, path: str, error: ftplib.error_perm) -> bool:
         """Whether a 550 means "no such file" and not "you may not"."""
-        text = str(error)
+        text = self._said(error)
         if not text.startswith("550"):
             return False
         if _ABSENT.search(text):
             return True
         folder, _, name = path.rpartition("/")
+        names = self._names(ftp, folder or ("/" if path.startswith("/") else "."))
+        return names is not None and self._text(name) not in names
+
+    def _names(self, ftp: ftplib.FTP, path: str) -> Optional[list[str]]:
+        """What lies in a folder; None when the server does not tell."""
         try:
-            names = ftp.nlst(folder or ("/" if path.startswith("/") else "."))
-        except ftplib.error_perm:
-            return False
-        return name not in [entry.rpartition("/")[2] for entry in names]
+            return [self._text(entry).rpartition("/")[2] for entry in ftp.nlst(path)]
+        except (ftplib.error_perm, ftplib.error_temp):
+            pass
+        try:
+            lines = self._listed(ftp, path)
+        except (ftplib.error_perm, ftplib.error_temp) as error:
+            return [] if _EMPTY.search(self._said(error)) else None
+        rows = rows_of(lines)
+        return None if rows is None else [name for name, _, _ in rows]
 
     def _small(self, ftp: ftplib.FTP, path: str) -> bytes:
         content = bytearray()
@@ -320,28 +388,78 @@ class FtpRemote(Remote):
             socket.close()
             ftp.voidresp()
 
-    def _listing(self, ftp: ftplib.FTP, path: str) -> list[tuple[str, bool, Optional[int]]]:
+    def _listing(self, ftp: ftplib.FTP, path: str) -> list[_Row]:
+        wire = self._wire(path)
         try:
-            rows = list(ftp.mlsd(path))
+            rows = list(ftp.mlsd(wire))
         except ftplib.error_perm as error:
             if not str(error).startswith(("500", "501", "502", "504")):
                 raise
-            return self._plain_listing(ftp, path)
-        found = []
-        for name, facts in rows:
-            kind = facts.get("type", "").lower()
-            if kind in ("dir", "file"):
-                size = facts.get("size", "")
-                found.append((name, kind == "dir", int(size) if size.isdigit() else None))
-        return found
+            lines = self._listed(ftp, wire)
+            plain = rows_of(lines)
+            if plain is None:
+                raise RemoteError(
+                    "list",
+                    self._where(path),
+                    f"the server's listing has a form of its own: {lines[-1]!r}",
+                    "publish a tarball, or let the server list as Unix or MS-DOS do",
+                ) from None
+        else:
+            plain = []
+            for name, facts in rows:
+                kind = facts.get("type", "").lower()
+                if kind in ("dir", "file"):
+                    size = facts.get("size", "")
+                    known = int(size) if size.isdigit() else None
+                    plain.append((self._text(name), kind == "dir", known))
+        for name, _, _ in plain:
+            if not name.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in name):
+                raise RemoteError(
+                    "list",
+                    self._where(path),
+                    f"the name {name!a} is not in {self._options.ftp_encoding}",
+                    "give the encoding of the server's names as --ftp_encoding, such as gbk",
+                )
+        return plain
 
-    @staticmethod
-    def _plain_listing(ftp: ftplib.FTP, path: str) -> list[tuple[str, bool, Optional[int]]]:
+    def _listed(self, ftp: ftplib.FTP, path: str) -> list[str]:
         lines: list[str] = []
-        ftp.dir(path, lines.append)
-        found: list[tuple[str, bool, Optional[int]]] = []
-        for line in lines:
-            fields = line.split(None, 8)
-            if len(fields) == 9 and fields[8] not in (".", "..") and fields[0][0] in "-d":
-                found.append((fields[8], fields[0][0] == "d", None))
-        return found
+        ftp.dir(path, lambda line: lines.append(self._text(line)))
+        return lines
+
+    def _wire(self, text: str) -> str:
+        """``text`` as ftplib has to be given it to send the bytes of ``--ftp_encoding``."""
+        encoding = self._options.ftp_encoding
+        try:
+            return text.encode(encoding, "surrogateescape").decode("latin-1")
+        except UnicodeEncodeError:
+            raise RemoteError(
+                "reach",
+                self._where(""),
+                f"a name, the user or the password cannot be written in {encoding}",
+                "check --ftp_encoding",
+            ) from None
+
+    def _text(self, wire: str) -> str:
+        """What the server sent, as text; bytes of another encoding are kept as surrogates."""
+        return wire.encode("latin-1").decode(self._options.ftp_encoding, "surrogateescape")
+
+    def _said(self, error: BaseException) -> str:
+        """An error's text, for a person. Servers are not held to one encoding there."""
+        if not isinstance(error, ftplib.Error):
+            return str(error)
+        return str(error).encode("latin-1", "replace").decode(self._options.ftp_encoding, "replace")
+
+
+def rows_of(lines: list[str]) -> Optional[list[_Row]]:
+    """Name and kind of the files and folders in the lines of LIST; None for an unknown form."""
+    found: list[_Row] = []
+    known = True
+    for line in lines:
+        match = _UNIX_LINE.fullmatch(line) or _DOS_LINE.fullmatch(line)
+        if match is None:
+            # Links and devices, "total 12", and an empty line are forms that are passed over.
+            known = known and re.match(r"[lbcps][-r]|total\b|\s*$", line) is not None
+        elif match["name"] not in (".", ".."):
+            found.append((match["name"], match["kind"] in ("d", "<DIR>"), None))
+    return found if found or known else None

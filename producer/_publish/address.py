@@ -13,9 +13,19 @@ _FORMS = {
     "hdfs": "hdfs://host:port/path",
     "afs": "afs://host:port/path",
     "ftp": "ftp://user@host:port/path",
+    "ftps": "ftps://user@host:port/path",
+    "ftps-implicit": "ftps-implicit://user@host:port/path",
     "file": "file:///path",
 }
-_PORTS = {"webhdfs": 9870, "hdfs": 8020, "afs": 9902, "ftp": 21, "file": 0}
+_PORTS = {
+    "webhdfs": 9870,
+    "hdfs": 8020,
+    "afs": 9902,
+    "ftp": 21,
+    "ftps": 21,
+    "ftps-implicit": 990,
+    "file": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -45,8 +55,21 @@ class Address:
         return f"{self.scheme}://{user}{self.authority}{self.path}"
 
 
-def parse(url: str) -> Address:
-    """Reads a URL. Raises ``BadInput`` (which never quotes a password)."""
+def parse(url: str, encoding: str = "utf-8") -> Address:
+    """Reads a URL whose percent-encoded bytes are text in ``encoding``.
+
+    Raises ``BadInput`` (which never quotes a password).
+    """
+
+    def plain(text: str) -> str:
+        try:
+            return unquote(text, encoding, "strict")
+        except ValueError:
+            raise BadInput(
+                f"--remote has bytes that are no {encoding}: give the encoding of the server's "
+                "names as --ftp_encoding"
+            ) from None
+
     forms = ", ".join(_FORMS.values())
     try:
         parts = urlsplit(url)
@@ -58,7 +81,7 @@ def parse(url: str) -> Address:
     form = _FORMS[parts.scheme]
     if parts.query or parts.fragment:
         raise BadInput(f"--remote has a query or a fragment and may have none: {form}")
-    path = unquote(parts.path)
+    path = plain(parts.path)
     if not path.startswith("/"):
         raise BadInput(f"--remote has no absolute path: {form}")
     if any(ord(character) < 32 for character in unquote(url)):
@@ -75,6 +98,6 @@ def parse(url: str) -> Address:
         parts.hostname,
         port if port is not None else _PORTS[parts.scheme],
         path,
-        unquote(parts.username) if parts.username else None,
-        unquote(parts.password) if parts.password else None,
+        plain(parts.username) if parts.username else None,
+        plain(parts.password) if parts.password else None,
     )

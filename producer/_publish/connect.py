@@ -20,6 +20,8 @@ class Access:
     fs_ugi: Optional[str] = field(default=None, repr=False)
     hdfs_user: Optional[str] = None
     ftp_password: Optional[str] = field(default=None, repr=False)
+    ftp_encoding: str = "utf-8"
+    ca_file: Optional[str] = None
 
 
 def connect(address: Address, access: Access) -> Publisher:
@@ -40,10 +42,15 @@ def connect(address: Address, access: Access) -> Publisher:
             ugi=access.fs_ugi,
             user=access.hdfs_user or address.user,
         )
-    if address.scheme == "ftp":
+    if address.scheme in ("ftp", "ftps", "ftps-implicit"):
         from .ftp import Ftp
 
-        return Ftp(address, password=address.password or access.ftp_password)
+        return Ftp(
+            address,
+            password=address.password or access.ftp_password,
+            encoding=access.ftp_encoding,
+            ca_file=access.ca_file,
+        )
     from .folder import Folder
 
     return Folder(address)

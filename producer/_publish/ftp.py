@@ -1,4 +1,8 @@
-"""FTP, with ftplib. One connection a call: servers drop idle ones, releases are minutes apart."""
+"""FTP, with ftplib. One connection a call: servers drop idle ones, releases are minutes apart.
+
+ftplib reads and writes Latin-1, in which any bytes pass unchanged: a banner in an unknown encoding
+is no error. Names are put into the bytes of ``--ftp_encoding`` before they go there.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +10,90 @@ import contextlib
 import ftplib
 import io
 import posixpath
+import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
-from .._errors import RemoteError
+from .._errors import BadInput, RemoteError
 from .address import Address
 from .base import Publisher, uploading
 
 _TIMEOUT_S = 20.0
 
 
-class Ftp(Publisher):
-    """``ftp://user@host:port/path``, anonymous without a user."""
+class _TlsSocket(ssl.SSLSocket):
+    """Many servers close a data connection without TLS's goodbye; 226 says whether all came."""
 
-    def __init__(self, address: Address, *, password: Optional[str]) -> None:
+    def unwrap(self) -> socket.socket:
+        with contextlib.suppress(OSError):
+            return super().unwrap()
+        return self
+
+
+class _Tls(ftplib.FTP_TLS):
+    """Goes on with the control connection's TLS session: most servers ask that of the others."""
+
+    def ntransfercmd(
+        self, cmd: str, rest: Optional[object] = None
+    ) -> tuple[socket.socket, Optional[int]]:
+        plain, size = ftplib.FTP.ntransfercmd(self, cmd, rest)  # type: ignore[arg-type]
+        assert isinstance(self.sock, ssl.SSLSocket)
+        session = self.sock.session
+        return self.context.wrap_socket(plain, server_hostname=self.host, session=session), size
+
+
+class _ImplicitTls(_Tls):
+    """TLS from the first byte on: the control connection is wrapped before the banner is read."""
+
+    _wrapped: Optional[socket.socket] = None
+
+    @property
+    def sock(self) -> Optional[socket.socket]:
+        return self._wrapped
+
+    @sock.setter
+    def sock(self, plain: Optional[socket.socket]) -> None:
+        if plain is not None and not isinstance(plain, ssl.SSLSocket):
+            plain = self.context.wrap_socket(plain, server_hostname=self.host)
+        self._wrapped = plain
+
+
+class Ftp(Publisher):
+    """``ftp://user@host:port/path``, anonymous without a user; ``ftps://`` with explicit TLS,
+    ``ftps-implicit://`` with TLS from the first byte on."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        password: Optional[str],
+        encoding: str = "utf-8",
+        ca_file: Optional[str] = None,
+    ) -> None:
         super().__init__(address)
         self._password = password
+        self._encoding = encoding
+        self._ca_file = ca_file
+        self._path = self._wire(address.path)
+        # Some servers take no file whose name begins with a dot, or do not let it be renamed.
+        self._dot = "."
 
     def prepare(self) -> None:
         with self._session("reach", str(self.address)) as ftp:
             here = ""
-            for part in self.address.path.strip("/").split("/"):
+            for part in self._path.strip("/").split("/"):
                 here += "/" + part
                 # Exists already, mostly; when it could not be made, the next line says so.
                 with contextlib.suppress(ftplib.error_perm):
                     ftp.mkd(here)
-            ftp.cwd(self.address.path)
+            ftp.cwd(self._path)
 
     def read(self, name: str) -> Optional[bytes]:
         content = io.BytesIO()
         with self._session("read", self.where(name)) as ftp:
-            ftp.cwd(self.address.path)
+            ftp.cwd(self._path)
             try:
                 ftp.retrbinary(f"RETR {name}", content.write)
             except ftplib.error_perm as error:
@@ -48,19 +104,36 @@ class Ftp(Publisher):
         return content.getvalue()
 
     def put(self, local: Path, name: str) -> None:
-        part = uploading(name)
         with self._session("upload", self.where(name)) as ftp:
-            ftp.cwd(self.address.path)
-            with local.open("rb") as source:
-                ftp.storbinary(f"STOR {part}", source)
-            self._check_size(ftp, part, local.stat().st_size, name)
+            ftp.cwd(self._path)
             try:
-                ftp.rename(part, name)
+                part = self._upload(ftp, local, name)
+            except ftplib.error_perm as error:
+                if not self._dot or not str(error).startswith(("550", "553")):
+                    raise
+                self._dot = ""
+                part = self._upload(ftp, local, name)
+            try:
+                ftp.voidcmd(f"RNTO {name}")
             except ftplib.error_perm:
                 # Some servers do not rename onto an existing file: then there is a moment
                 # without one, which a monitor takes for "not there yet".
                 ftp.delete(name)
                 ftp.rename(part, name)
+
+    def _upload(self, ftp: ftplib.FTP, local: Path, name: str) -> str:
+        """Uploads ``local``, and leaves the server waiting for the name that it is to get."""
+        part = self._dot + uploading(name)[1:]
+        with local.open("rb") as source:
+            ftp.storbinary(f"STOR {part}", source)
+        self._check_size(ftp, part, local.stat().st_size, name)
+        try:
+            ftp.sendcmd(f"RNFR {part}")
+        except ftplib.error_perm:
+            with contextlib.suppress(ftplib.error_perm):
+                ftp.delete(part)
+            raise
+        return part
 
     def _check_size(self, ftp: ftplib.FTP, part: str, size: int, name: str) -> None:
         try:
@@ -76,24 +149,62 @@ class Ftp(Publisher):
     def _is_listed(ftp: ftplib.FTP, name: str) -> bool:
         try:
             return name in (posixpath.basename(entry) for entry in ftp.nlst())
-        except ftplib.error_perm:
-            return False  # many servers answer 550 for an empty folder
+        except (ftplib.error_perm, ftplib.error_temp):
+            pass  # many servers answer 550 or 450 for an empty folder, some 450 for any
+        try:
+            lines: list[str] = []
+            ftp.dir(lines.append)
+        except (ftplib.error_perm, ftplib.error_temp):
+            return False
+        return any(line.endswith(f" {name}") for line in lines)
+
+    def _wire(self, text: str) -> str:
+        """``text`` as ftplib has to be given it to send the bytes of ``--ftp_encoding``."""
+        try:
+            return text.encode(self._encoding, "surrogateescape").decode("latin-1")
+        except UnicodeEncodeError:
+            raise BadInput(
+                f"--remote has a letter that --ftp_encoding {self._encoding} does not have: "
+                "give the encoding of the server's names"
+            ) from None
+
+    def _said(self, error: ftplib.Error) -> str:
+        return str(error).encode("latin-1", "replace").decode(self._encoding, "replace")
+
+    def _connection(self) -> ftplib.FTP:
+        if self.address.scheme == "ftp":
+            return ftplib.FTP(timeout=_TIMEOUT_S)
+        kind = _ImplicitTls if self.address.scheme == "ftps-implicit" else _Tls
+        context = ssl.create_default_context(cafile=self._ca_file)
+        context.sslsocket_class = _TlsSocket
+        return kind(context=context, timeout=_TIMEOUT_S)
 
     @contextlib.contextmanager
     def _session(self, operation: str, where: str) -> Iterator[ftplib.FTP]:
-        ftp = ftplib.FTP(timeout=_TIMEOUT_S)
+        ftp = self._connection()
+        ftp.encoding = "latin-1"
         try:
             ftp.connect(self.address.host, self.address.port)
-            ftp.login(self.address.user or "", self._password or "")
+            ftp.login(self._wire(self.address.user or ""), self._wire(self._password or ""))
+            if isinstance(ftp, ftplib.FTP_TLS):
+                ftp.prot_p()
             yield ftp
             ftp.quit()
         except ftplib.error_perm as error:
             hint = ""
             if str(error).startswith("530"):
                 hint = "the user stands in the URL, the password in PRODUCER_FTP_PASSWORD"
-            raise RemoteError(operation, where, str(error), hint) from None
+            raise RemoteError(operation, where, self._said(error), hint) from None
         except ftplib.Error as error:
-            raise RemoteError(operation, where, str(error)) from None
+            raise RemoteError(operation, where, self._said(error)) from None
+        except ssl.SSLError as error:
+            raise RemoteError(
+                operation,
+                where,
+                str(error),
+                "ftps:// is explicit TLS, ftps-implicit:// implicit; "
+                "--ca_file names the authorities to trust",
+            ) from None
         except (OSError, EOFError) as error:
             cause = getattr(error, "strerror", None) or str(error) or "connection closed"
             raise RemoteError(

@@ -17,12 +17,21 @@ from producer._publish import Access, Address, connect, parse
         ("afs://h:1/models", Address("afs", "h", 1, "/models")),
         ("ftp://u:p%40ss@[::1]:2121/x%20y", Address("ftp", "::1", 2121, "/x y", "u", "p@ss")),
         ("ftp://h/", Address("ftp", "h", 21, "/")),
+        ("ftps://h/x", Address("ftps", "h", 21, "/x")),
+        ("ftps-implicit://u@h/x", Address("ftps-implicit", "h", 990, "/x", "u")),
         ("file:///srv/www/", Address("file", "", 0, "/srv/www")),
         ("file://localhost/srv", Address("file", "", 0, "/srv")),
     ],
 )
 def test_a_url_is_taken_apart(url: str, address: Address) -> None:
     assert parse(url) == address
+
+
+def test_percent_encoded_bytes_are_text_in_the_encoding_of_the_server_s_names() -> None:
+    assert parse("ftp://h/%C4%A3%D0%CD", "gbk").path == "/模型"
+    assert parse("ftp://h/模型", "gbk").path == "/模型"
+    with pytest.raises(BadInput, match=r"a letter that --ftp_encoding latin-1 does not have"):
+        connect(parse("ftp://h/模型"), Access(ftp_encoding="latin-1"))
 
 
 @pytest.mark.parametrize(
@@ -37,6 +46,7 @@ def test_a_url_is_taken_apart(url: str, address: Address) -> None:
         ("webhdfs://h/x?op=DELETE", "a query"),
         ("file://elsewhere/x", "names the host elsewhere"),
         ("ftp://h/x%0d%0aDELE y", "a control character"),
+        ("ftp://h/%D0%CD", "bytes that are no utf-8"),
     ],
 )
 def test_a_wrong_url_gives_one_sentence(url: str, complaint: str) -> None:

@@ -15,7 +15,7 @@ from producer._errors import BadInput
 
 OPTIONS = """
 --remote --name --unpacked_filename --interval --passes --device --seed --work --donefile
---donefile_format --hadoop_bin --fs_ugi --hdfs_user --step --events --debug
+--donefile_format --hadoop_bin --fs_ugi --hdfs_user --ftp_encoding --ca_file --step --events --debug
 """
 REMOTE = ["--remote", "file:///nowhere"]
 

@@ -16,6 +16,7 @@ from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
 
 from harness.ports import free_port
+from harness.remotes import ftp_habits
 from producer._errors import RemoteError
 from producer._publish import Access, Publisher, connect, parse
 
@@ -34,9 +35,13 @@ def served(folder: Path, **settings: Any) -> Iterator[Publisher]:
     """A publisher to a server with these handler settings, serving ``folder``."""
     folder.mkdir(exist_ok=True)
     rights = settings.pop("rights", "elradfmw")
+    base = settings.pop("habit", FTPHandler)
+    scheme = settings.pop("scheme", "ftp")
+    path = settings.pop("path", "/models")
+    access = Access(ftp_password="s3cret", **settings.pop("access", {}))
     authorizer = DummyAuthorizer()
     authorizer.add_user("user", "s3cret", str(folder), perm=rights)
-    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer, **settings})
+    handler = type("Handler", (base,), {"authorizer": authorizer, **settings})
     port = free_port()
     server = FTPServer(("127.0.0.1", port), handler)
     over = threading.Event()
@@ -49,7 +54,7 @@ def served(folder: Path, **settings: Any) -> Iterator[Publisher]:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield connect(parse(f"ftp://user@127.0.0.1:{port}/models"), Access(ftp_password="s3cret"))
+        yield connect(parse(f"{scheme}://user@127.0.0.1:{port}{path}"), access)
     finally:
         over.set()
         thread.join(10)
@@ -101,3 +106,87 @@ def test_a_wrong_password_says_where_the_right_one_goes(tmp_path: Path) -> None:
         with pytest.raises(RemoteError, match="the password in PRODUCER_FTP_PASSWORD") as caught:
             wrong.prepare()
     assert "guess" not in str(caught.value)
+
+
+# --- servers with habits of their own ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("habit", "encoding", "path"),
+    [
+        (ftp_habits.Chinese, "gbk", "/模型"),
+        (ftp_habits.French, "latin-1", "/modèle"),
+        (ftp_habits.Chinese, "utf-8", "/models"),
+        (ftp_habits.WithoutMlsd, "utf-8", "/models"),
+        (ftp_habits.WithoutEpsv, "utf-8", "/models"),
+        (ftp_habits.NlstRefused, "utf-8", "/models"),
+        (ftp_habits.Dos, "utf-8", "/models"),
+        (ftp_habits.DotFilesHidden, "utf-8", "/models"),
+        (ftp_habits.DotFilesRefused, "utf-8", "/models"),
+        (ftp_habits.Foreign, "gbk", "/模型"),
+    ],
+)
+def test_a_server_with_a_habit_of_its_own_is_published_to_all_the_same(
+    tmp_path: Path, habit: Any, encoding: str, path: str
+) -> None:
+    given = {"habit": habit, "path": path, "access": {"ftp_encoding": encoding}}
+    with served(tmp_path / "ftp", **given) as remote:
+        remote.prepare()
+        assert remote.read("model") is None
+        put(remote, tmp_path, b"old")
+        put(remote, tmp_path, b"new")
+        assert remote.read("model") == b"new"
+        assert remote.read("other") is None
+        (tmp_path / "ftp" / path[1:] / "folder").mkdir()
+        with pytest.raises(RemoteError, match="cannot read"):
+            remote.read("folder")
+    assert sorted(os.listdir(tmp_path / "ftp" / path[1:])) == ["folder", "model"]
+
+
+def test_an_upload_that_is_refused_takes_nothing_away(tmp_path: Path) -> None:
+    """A server that does not know the new file must not lose the old one."""
+    with served(tmp_path / "ftp") as remote:
+        put(remote, tmp_path, b"old")
+
+    class NothingRenamed(ftp_habits.DotFilesHidden):
+        def ftp_RNFR(self, path: str) -> None:
+            self.respond("550 No such file or directory.")
+
+    with served(tmp_path / "ftp", habit=NothingRenamed) as remote:
+        with pytest.raises(RemoteError, match="cannot upload"):
+            put(remote, tmp_path, b"new")
+        assert remote.read("model") == b"old"
+    assert os.listdir(tmp_path / "ftp" / "models") == ["model"]
+
+
+def test_an_error_is_told_in_the_server_s_words(tmp_path: Path) -> None:
+    given = {"habit": ftp_habits.Chinese, "rights": "elr", "access": {"ftp_encoding": "gbk"}}
+    (tmp_path / "ftp" / "models").mkdir(parents=True)
+    refused = pytest.raises(RemoteError, match="550 找不到文件")
+    with served(tmp_path / "ftp", **given) as remote, refused:
+        put(remote, tmp_path, b"content")
+
+
+@pytest.mark.parametrize("scheme", ["ftps", "ftps-implicit"])
+def test_tls_encrypts_both_connections_and_checks_the_certificate(
+    tmp_path: Path, scheme: str, certificate: Path
+) -> None:
+    pytest.importorskip("OpenSSL", reason="pyftpdlib needs pyOpenSSL for TLS")
+    from pyftpdlib.handlers import TLS_FTPHandler
+
+    given = {
+        "habit": ftp_habits.implicit_tls() if scheme == "ftps-implicit" else TLS_FTPHandler,
+        "scheme": scheme,
+        "certfile": str(certificate),
+        "tls_control_required": True,
+        "tls_data_required": True,
+        "access": {"ca_file": str(certificate)},
+    }
+    with served(tmp_path / "ftp", **given) as remote:
+        put(remote, tmp_path, os.urandom(700_000))
+        assert remote.read("model") == (tmp_path / "model").read_bytes()
+        assert remote.read("other") is None
+        untrusting = connect(remote.address, Access(ftp_password="s3cret"))
+        with pytest.raises(RemoteError, match=r"CERTIFICATE_VERIFY_FAILED.*--ca_file") as caught:
+            untrusting.prepare()
+    assert "s3cret" not in f"{caught.value} {remote.where('model')}"

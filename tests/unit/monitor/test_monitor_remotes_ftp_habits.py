@@ -1,0 +1,238 @@
+"""FTP servers whose answers, listings and commands are not those of the usual ones."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.remotes import ftp_habits
+from monitor._options import from_mapping
+from monitor._pull import Puller
+from monitor._remotes.base import Stop
+from monitor._remotes.ftp import rows_of
+from monitor.errors import BadOption, RemoteError
+
+from .fixtures import TARBALL, FtpSite, closing_all
+from .kinds import ftp_options, make
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+CHINESE, FRENCH = "模型", "modèle"
+
+
+def served(root: Path, habit: Any, **settings: Any) -> FtpSite:
+    return FtpSite(root, handler=habit, **settings)
+
+
+@pytest.mark.parametrize(
+    ("habit", "encoding", "name"),
+    [
+        (ftp_habits.Chinese, "gbk", CHINESE),
+        (ftp_habits.French, "latin-1", FRENCH),
+    ],
+)
+def test_names_banner_and_errors_may_be_in_another_encoding(
+    tmp_path: Path, habit: Any, encoding: str, name: str
+) -> None:
+    site = served(tmp_path / "remote", habit)
+    options = {**ftp_options(site), "ftp_encoding": encoding, "remote_path": f"/{name}"}
+    with closing_all(site), make(tmp_path / "local", **options) as remote:
+        (site.root / name).mkdir()
+        assert remote.look("donefile") is None
+        site.put(f"{name}/donefile", b"x")
+        seen = remote.look("donefile")
+        assert seen is not None
+        assert seen == remote.look("donefile")
+        site.put(f"{name}/{name}/{name}.bin", b"123")
+        assert [entry.path for entry in remote.tree(name, 9)] == [f"{name}.bin"]
+        assert b"".join(remote.open(f"{name}/{name}.bin").chunks) == b"123"
+        with pytest.raises(RemoteError, match="no such file"):
+            remote.open(TARBALL)
+
+
+def test_a_refusal_is_told_in_the_server_s_words(tmp_path: Path) -> None:
+    site = served(tmp_path / "remote", ftp_habits.Chinese)
+    # A folder cannot be read by anybody.
+    (site.root / "donefile").mkdir()
+    with closing_all(site):
+        for encoding, words in (("gbk", "没有权限"), ("utf-8", "550")):
+            options = {**ftp_options(site), "ftp_encoding": encoding}
+            remote = make(tmp_path / "local", **options)
+            with closing_all(remote), pytest.raises(RemoteError, match=words):
+                remote.look("donefile")
+
+
+@pytest.mark.parametrize("habit", [ftp_habits.Chinese, ftp_habits.French])
+def test_a_banner_in_an_unknown_encoding_is_no_error(tmp_path: Path, habit: Any) -> None:
+    site = served(tmp_path / "remote", habit)
+    with closing_all(site), make(tmp_path / "local", **ftp_options(site)) as remote:
+        assert remote.look("donefile") is None
+        site.put("donefile", b"x")
+        assert remote.look("donefile") is not None
+
+
+def test_a_name_in_an_unknown_encoding_is_said_with_the_option_for_it(tmp_path: Path) -> None:
+    site = served(tmp_path / "remote", ftp_habits.Chinese)
+    site.put(f"folder/{CHINESE}", b"x")
+    remote = make(tmp_path / "local", **ftp_options(site))
+    said = r"is not in utf-8; .* --ftp_encoding, such as gbk"
+    with closing_all(site, remote), pytest.raises(RemoteError, match=said):
+        remote.tree("folder", 9)
+
+
+def test_a_name_that_the_encoding_does_not_have_is_said(tmp_path: Path) -> None:
+    site = served(tmp_path / "remote", ftp_habits.French)
+    options = {**ftp_options(site), "ftp_encoding": "latin-1", "remote_path": f"/{CHINESE}"}
+    remote = make(tmp_path / "local", **options)
+    said = "cannot be written in latin-1; check --ftp_encoding"
+    with closing_all(site, remote), pytest.raises(RemoteError, match=said):
+        remote.look("donefile")
+
+
+@pytest.mark.parametrize("path", [CHINESE, "%C4%A3%D0%CD"])
+def test_an_address_may_have_the_name_or_the_bytes_of_its_encoding(
+    tmp_path: Path, path: str
+) -> None:
+    site = served(tmp_path / "remote", ftp_habits.Chinese)
+    site.put(f"{CHINESE}/donefile", b"x")
+    login = f"{site.USER}:{site.PASSWORD}@127.0.0.1:{site.port}"
+    options = {"general_host": f"ftp://{login}/{path}", "ftp_encoding": "gbk"}
+    with closing_all(site), make(tmp_path / "local", **options) as remote:
+        assert remote.look("donefile") is not None
+
+
+@pytest.mark.parametrize("name", ["utf-16", "no-such", "hex", "utf-8-sig", ""])
+def test_an_encoding_that_cannot_be_one_of_names_is_one_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadOption, match=r"--ftp_encoding is wrong: .*; see --help"):
+        make(tmp_path / "local", type="ftp", ftp_host="h", ftp_encoding=name)
+
+
+@pytest.mark.parametrize(
+    "habit",
+    [
+        ftp_habits.WithoutMlsd,
+        ftp_habits.WithoutEpsv,
+        ftp_habits.NlstRefused,
+        ftp_habits.Dos,
+        ftp_habits.DotFilesHidden,
+        ftp_habits.Foreign,
+    ],
+    ids=lambda habit: str(habit.__name__),
+)
+def test_releases_arrive_from_a_server_with_a_habit_of_its_own(tmp_path: Path, habit: Any) -> None:
+    site = served(tmp_path / "remote", habit)
+    options = {**ftp_options(site), "ftp_encoding": habit.encoding}
+    with closing_all(site), make(tmp_path / "local", **options) as remote:
+        assert remote.look("donefile") is None
+        site.put(".hidden", b"so that the folder is not empty")
+        assert remote.look("donefile") is None
+        site.put("other", b"so that something is seen in it")
+        assert remote.look("donefile") is None
+        site.put("donefile", b"")
+        first = remote.look("donefile")
+        assert first is not None
+        assert remote.look("donefile") == first
+        site.put(TARBALL, b"1\n2\r\n3")
+        download = remote.open(TARBALL)
+        assert download.size == 6
+        assert b"".join(download.chunks) == b"1\n2\r\n3"
+        for name in ("m/a", "m/sub/b", "m/sub/deep/c d"):
+            site.put(name, b"1\n2\r\n3")
+        puller = Puller(remote, str(tmp_path / "tmp" / "part"), 0, Stop())
+        puller.pull_tree("m", 100, 10**6)
+        pulled = [path for path in Path(puller.tree_part).rglob("*") if path.is_file()]
+        assert {path.read_bytes() for path in pulled} == {b"1\n2\r\n3"}
+        relative = sorted(str(path.relative_to(puller.tree_part)) for path in pulled)
+        assert relative == ["a", "sub/b", "sub/deep/c d"]
+
+
+def test_a_file_that_may_not_be_read_is_not_absent_where_only_list_tells(tmp_path: Path) -> None:
+    site = served(tmp_path / "remote", ftp_habits.Foreign)
+    (site.root / "donefile").mkdir()
+    remote = make(tmp_path / "local", **ftp_options(site))
+    with closing_all(site, remote), pytest.raises(RemoteError, match="550"):
+        remote.look("donefile")
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ("-rw-r--r--   1 me       us             40 Nov 23 20:15 a b", ("a b", False, None)),
+        ("drwxr-xr-x+  2 1000     1000         4096 Nov 23  2024 sub", ("sub", True, None)),
+        ("-rw-r--r--   1 me             40 Nov 23 20:15 two words", ("two words", False, None)),
+        ("-rw-r--r--   1 me us 40 2026-11-23 20:15 two words", ("two words", False, None)),
+        ("-rw-r--r--   1 me domain users 40 23 Nov 20:15 x", ("x", False, None)),
+        ("-rw-r--r--   1 me us 40 11月 23 20:15 x", ("x", False, None)),
+        ("11-23-26  08:15PM       <DIR>          two words", ("two words", True, None)),
+        ("11-23-2026  08:15AM            12,345 a b", ("a b", False, None)),
+        ("2026-11-23  20:15                12 a", ("a", False, None)),
+    ],
+)
+def test_a_line_of_a_listing_is_read_by_its_form(line: str, row: Any) -> None:
+    assert rows_of(["total 4", line]) == [row]
+
+
+def test_a_listing_of_another_form_is_not_taken_for_an_empty_folder(tmp_path: Path) -> None:
+    assert rows_of([]) == []
+    assert rows_of(["total 0", "lrwxrwxrwx 1 me us 4 Nov 23 20:15 link -> there"]) == []
+    assert rows_of(["Volume 0, 3 entries", "a;1  12 blocks"]) is None
+
+
+# --- implicit TLS -----------------------------------------------------------------------------
+
+
+def test_implicit_tls_encrypts_from_the_first_byte_and_checks_the_certificate(
+    tmp_path: Path, certificate: Path
+) -> None:
+    pytest.importorskip("OpenSSL", reason="pyftpdlib needs pyOpenSSL for TLS")
+    site = served(tmp_path / "remote", ftp_habits.implicit_tls(), certfile=str(certificate))
+    login = f"{site.USER}:{site.PASSWORD}@127.0.0.1:{site.port}"
+    by_option = {**ftp_options(site), "ftp_implicit_tls": True}
+    by_address = {"general_host": f"ftps-implicit://{login}"}
+    with closing_all(site):
+        site.put(TARBALL, os.urandom(700_000))
+        site.put("folder/a", b"1")
+        for options in (by_option, by_address):
+            with make(tmp_path / "local", **options, ca_file=str(certificate)) as remote:
+                assert remote.look("donefile") is None
+                whole = b"".join(remote.open(TARBALL).chunks)
+                assert whole == (site.root / TARBALL).read_bytes()
+                assert [entry.path for entry in remote.tree("folder", 9)] == ["a"]
+                assert site.PASSWORD not in str(remote.describe())
+        with make(tmp_path / "local", **by_option) as remote:  # noqa: SIM117
+            with pytest.raises(RemoteError, match=r"ftps-implicit://.*CERTIFICATE_VERIFY_FAILED"):
+                remote.look("donefile")
+
+
+def test_a_server_without_tls_is_a_remote_error(ftp_site: FtpSite, tmp_path: Path) -> None:
+    options = {**ftp_options(ftp_site), "ftp_implicit_tls": True, "timeout": "5"}
+    with pytest.raises(RemoteError, match=r"(?i)ssl"):
+        make(tmp_path / "local", **options).look("donefile")
+
+
+def test_implicit_tls_has_a_port_of_its_own_unless_one_is_given() -> None:
+    needed = {
+        "type": "ftp", "ftp_host": "h", "remote_path": "/", "remote_model_name": "m",
+        "remote_donefile_name": "d", "local_path": ".", "local_model_name": "m",
+    }  # fmt: skip
+    assert from_mapping(needed).ftp_port == 21
+    assert from_mapping({**needed, "ftp_implicit_tls": True}).ftp_port == 990
+    assert from_mapping({**needed, "ftp_implicit_tls": True, "ftp_port": "2990"}).ftp_port == 2990
+    with pytest.raises(BadOption, match="exclude each other"):
+        from_mapping({**needed, "ftp_implicit_tls": True, "ftp_tls": True})
+
+
+def test_epsv_that_an_ipv6_server_lacks_is_said_with_what_to_do(tmp_path: Path) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    site = FtpSite(tmp_path / "remote", "::1", handler=ftp_habits.WithoutEpsv)
+    options = {**ftp_options(site), "ftp_host": "::1"}
+    with closing_all(site), pytest.raises(RemoteError, match="give the server's IPv4 address"):
+        make(tmp_path / "local", **options).look("donefile")
