@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Optional
 
 from . import _kept, _live, _state, _swap
@@ -104,7 +105,7 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
             second = _live.choose_second(folder.live, given.local_timestamp_file, now)
             staging = folder.staging_name(ROLLBACK)
             os.rename(chosen.path, staging)
-            state = Installed(chosen.installed.identity, second, now)
+            state = replace(chosen.installed, second=second, swapped=now)
             _live.stamp(staging, given.local_timestamp_file, state)
             everything = _live.tree(staging)
             _live.dress(everything, folder.live)

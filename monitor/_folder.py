@@ -4,7 +4,7 @@ local_path/MODEL                      the live directory
 local_path/.MODEL.staging-ID          a release being completed (same filesystem)
 local_path/.MODEL.monitor/lock        held while a monitor runs
 local_path/.MODEL.monitor/swap.lock   held for a swap, by a monitor or a rollback
-local_path/.MODEL.monitor/…           {quarantine,hold,announced}.json, kept/, ugi-….xml
+local_path/.MODEL.monitor/…           {quarantine,hold,announced,validators}.json, kept/, ugi-….xml
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Folder:
         self.quarantine = os.path.join(self.control, "quarantine.json")
         self.hold = os.path.join(self.control, "hold.json")
         self.announced = os.path.join(self.control, "announced.json")
+        self.validators = os.path.join(self.control, "validators.json")
         self.kept = os.path.join(self.control, "kept")
         self._lock: Optional[IO[str]] = None
 

@@ -85,8 +85,10 @@ class Install:
         _live.dress(inside, self._folder.live)
         _live.flush(inside, self._alive)
 
-    def swap(self, identity: Identity, now: float) -> Optional[int]:
+    def swap(self, identity: Identity, tarball: Optional[str], now: float) -> Optional[int]:
         """Makes the staging folder the live directory; gives the time file's second.
+
+        ``tarball`` is the SHA-256 of what was unpacked.
 
         None when a rollback that came in between holds the release back.
         """
@@ -98,7 +100,7 @@ class Install:
                 return None
             self._recover()
             second = _live.choose_second(live, options.local_timestamp_file, now, self._last_second)
-            installed = Installed(identity, second, now)
+            installed = Installed(identity, second, now, tarball)
             added = _live.stamp(self._staging, options.local_timestamp_file, installed)
             _live.dress(added, live)
             _live.flush(added)

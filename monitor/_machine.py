@@ -48,6 +48,7 @@ class Event(Enum):
     SETTLING = "the last swap is less than --settle seconds ago"
     ANNOUNCED = "something is announced that is not installed"
     PULLED = "the bytes are here, whole, and the donefile is still the same"
+    SAME = "the tarball is, byte for byte, the installed one"
     MOVED = "the donefile changed during the pull"
     MOVED_AGAIN = "the donefile changed during the pull, and during the one before"
     GOOD = "the release is what a server can load"
@@ -92,6 +93,7 @@ TABLE: tuple[Row, ...] = (
     Row(_S.CHECK, _E.REMOTE_FAILED, _S.IDLE, _W.BACKOFF),
     Row(_S.CHECK, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
     Row(_S.PULL, _E.PULLED, _S.VERIFY),
+    Row(_S.PULL, _E.SAME, _S.IDLE, _W.INTERVAL),
     Row(_S.PULL, _E.MOVED, _S.CHECK),
     Row(_S.PULL, _E.MOVED_AGAIN, _S.IDLE, _W.BACKOFF),
     Row(_S.PULL, _E.BAD_RELEASE, _S.IDLE, _W.INTERVAL),
@@ -173,17 +175,22 @@ def judge(
     announced: Optional[Identity],
     *,
     installed: Optional[Identity],
+    recheck: bool,
     held: Optional[Identity],
     quarantined: bool,
     backing_off: bool,
     settling: bool,
 ) -> Event:
-    """What a look at the donefile means (``announced`` is None when there was no donefile)."""
+    """What a look at the donefile means (``announced`` is None when there was no donefile).
+
+    ``installed`` is the last announcement of what is installed; with ``recheck`` it does not prove
+    that the tarball is still the installed one.
+    """
     if announced is None:
         return Event.NO_DONEFILE
     if held == announced:
         return Event.HELD
-    if installed == announced:
+    if installed == announced and not recheck:
         return Event.INSTALLED
     if quarantined:
         return Event.QUARANTINED

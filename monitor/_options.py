@@ -206,6 +206,13 @@ class Options:
         parse=_values.interval,
         shown="600",
     )
+    recheck_interval: float = _opt(
+        300.0,
+        "general: seconds after which the tarball is pulled and compared again, where a changed "
+        "ETag or Last-Modified announced nothing",
+        parse=_values.interval,
+        shown="300",
+    )
     max_members: int = _opt(10000, "most files and folders in a release", parse=_values.count)
     max_unpacked: int = _opt(
         64 * 1024**3, "most bytes that a release may unpack to", parse=_values.size, shown="64G"

@@ -47,7 +47,7 @@ class Pauses:
             self.sleep = self._moves.fail()
         elif row.wait is Wait.INTERVAL:
             self.sleep = self._interval
-            if row.event in (Event.SWAPPED, Event.INSTALLED):
+            if row.event in (Event.SWAPPED, Event.INSTALLED, Event.SAME):
                 self._failed = None
                 self._backoff.clear()
             elif row.event is Event.BACKING_OFF:

@@ -100,6 +100,12 @@ class Puller:
         self._partial: Optional[_Partial] = None
         self.bytes_pulled = 0
 
+    @property
+    def digest(self) -> Optional[str]:
+        """The SHA-256 of the file that came whole; None for a folder."""
+        whole = self._partial is not None and self._partial.whole
+        return str(self._partial.digest.hexdigest()) if self._partial and whole else None
+
     def forget(self) -> None:
         """Throws away what was pulled."""
         self._partial = None

@@ -176,7 +176,7 @@ def once(watch: Watch) -> int:
             continue
         if row.then is State.IDLE or row.then is State.ENDED:
             break
-    if row.event in (Event.SWAPPED, Event.INSTALLED):
+    if row.event in (Event.SWAPPED, Event.INSTALLED, Event.SAME):
         return 0
     error = watch.error
     options = watch.options

@@ -1,9 +1,9 @@
 """What the monitor remembers, as small JSON files, each written whole or not at all.
 
 ``.monitor-state.json`` lies in the live directory, so that it changes in the same exchange as the
-release it speaks of. ``announced.json``, ``hold.json`` and ``quarantine.json`` lie beside it in the
-monitor's own folder. A file that is missing or damaged reads as None: the worst that follows is one
-pull.
+release it speaks of. ``announced.json``, ``hold.json``, ``quarantine.json`` and ``validators.json``
+lie beside it in the monitor's own folder. A file that is missing or damaged reads as None: the
+worst that follows is one pull.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ._machine import Identity
+from ._trust import Trust
 
 NAME = ".monitor-state.json"
 FORMAT = 1
@@ -26,11 +27,13 @@ class Installed:
 
     ``second`` is the last whole second used for a time file, ``swapped`` when, both by the wall
     clock in seconds since the epoch. ``identity`` is None for a directory without our state.
+    ``tarball`` is the SHA-256 of the tarball it came from, None for a folder release.
     """
 
     identity: Optional[Identity] = None
     second: Optional[int] = None
     swapped: Optional[float] = None
+    tarball: Optional[str] = None
 
 
 def read_installed(live: str) -> Installed:
@@ -39,10 +42,12 @@ def read_installed(live: str) -> Installed:
     if content is None or content.get("format") != FORMAT:
         return Installed()
     second, swapped = content.get("second"), content.get("swapped")
+    tarball = content.get("tarball")
     return Installed(
         Identity.from_json(content.get("identity")),
         second if isinstance(second, int) else None,
         float(swapped) if isinstance(swapped, (int, float)) else None,
+        tarball if isinstance(tarball, str) else None,
     )
 
 
@@ -56,6 +61,7 @@ def write_installed(folder: str, installed: Installed) -> None:
             "identity": None if identity is None else identity.to_json(),
             "second": installed.second,
             "swapped": installed.swapped,
+            "tarball": installed.tarball,
         },
     )
 
@@ -140,6 +146,16 @@ def read_announced(path: str) -> Optional[Identity]:
 
 def write_announced(path: str, identity: Identity) -> None:
     write_json(path, {"identity": identity.to_json()})
+
+
+def read_trust(path: str, remote: str) -> Trust:
+    """What is known of the validators of ``remote``; nothing when the file speaks of another."""
+    content = read_json(path)
+    return Trust.from_json(content) if content and content.get("remote") == remote else Trust()
+
+
+def write_trust(path: str, remote: str, trust: Trust) -> None:
+    write_json(path, {"remote": remote, **trust.to_json()})
 
 
 def read_json(path: str) -> Optional[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Callable, Optional
 
@@ -30,9 +31,12 @@ from ._state import (
     read_hold,
     read_installed,
     read_quarantine,
+    read_trust,
     write_announced,
     write_quarantine,
+    write_trust,
 )
+from ._trust import TARBALL, Trust
 from ._watched import watched_time_files
 from .errors import BadOption, MachineError, MonitorError, ReleaseError, RemoteError
 from .manifest import Manifest
@@ -43,6 +47,8 @@ class _Announced:
     sighting: Sighting
     manifest: Optional[Manifest]
     identity: Identity
+    # What of the sighting, and of the tarball, may differ without a release; empty with a manifest.
+    validators: Mapping[str, str]
 
 
 class Watch:
@@ -72,6 +78,14 @@ class Watch:
         self._install = Install(options, self.folder, stop, self._alive)
         self._pauses = Pauses(options.interval, options.longest_pause)
         self._announced: Optional[_Announced] = None
+        # What is believed of the remote's validators, and of which remote that is.
+        self._trust = Trust()
+        self._origin = hashlib.sha256(
+            repr((options.remote_path, options.remote_model_name, options.remote_donefile_name,
+                  str(options.general_host))).encode("utf-8", "surrogateescape")
+        ).hexdigest()  # fmt: skip
+        # The tarball that the pull before brought, if the donefile changed during it.
+        self._moved_tarball: Optional[str] = None
         self._said: Optional[Identity] = None
         self._warned_no_manifest = False
         self._warned_of_time_file = False
@@ -94,6 +108,7 @@ class Watch:
             logger.info("_%s: %s", name, getattr(options, name))
         logger.info("_interval: %s", shown(options.interval))
         self.folder.lock()
+        self._trust = read_trust(self.folder.validators, self._origin)
         self._mend()
         self._warn_of_unwatched_time_file()
 
@@ -189,7 +204,8 @@ class Watch:
         hold = read_hold(self.folder.hold)
         event = judge(
             identity,
-            installed=None if self._is_linked() else installed.identity,
+            installed=None if self._is_linked() else self._trust.last_announced(installed.identity),
+            recheck=self._recheck_is_due(found),
             held=hold.identity if hold else None,
             quarantined=quarantine is not None
             and quarantine.covers(
@@ -234,7 +250,7 @@ class Watch:
             self._puller.pull_file(name, announced.identity, found)
         else:
             self._puller.pull_tree(name, self.options.max_members, self.options.max_unpacked)
-        event = self._look_again(announced)
+        event = self._compare(announced) or self._look_again(announced)
         if event is Event.PULLED:
             logger.info("pull remote model(%s).", name)
         else:
@@ -252,10 +268,11 @@ class Watch:
         return Event.STAGED
 
     def _swap(self) -> Event:
-        identity = self._now_announced().identity
+        announced = self._now_announced()
+        identity = announced.identity
         options = self.options
         now = self._clock()
-        second = self._install.swap(identity, now)
+        second = self._install.swap(identity, self._puller.digest, now)
         self._puller.forget()
         logger.debug("remove packed file(%s).", options.remote_model_name)
         if second is None:
@@ -273,6 +290,9 @@ class Watch:
         except OSError as error:
             # It is of another release, and stops nothing.
             logger.warning("cannot remove %s: %s", self.folder.quarantine, error.strerror)
+        if announced.validators:
+            content = announced.sighting.content
+            self._believe(self._trust.after_swap(identity, content, announced.validators, now))
         if options.on_swap:
             _hook.on_swap(options, identity, self._stop)
         return Event.SWAPPED
@@ -306,7 +326,55 @@ class Watch:
         if sighting is None:
             return None
         found = manifest.parse(sighting.content)
-        return _Announced(sighting, found, identify(sighting.content, sighting.mark, found))
+        validators: dict[str, str] = {}
+        mark = sighting.mark
+        if found is None and self.options.packed and sighting.validators:
+            validators = dict(sighting.validators)
+            if self._trust.dropped:
+                of_tarball = self._remote.peek(self.options.remote_model_name)
+                validators.update({f"{TARBALL}{key}": of_tarball[key] for key in of_tarball})
+            mark = self._trust.mark(validators)
+        return _Announced(sighting, found, identify(sighting.content, mark, found), validators)
+
+    def _compare(self, announced: _Announced) -> Optional[Event]:
+        """SAME when an announcement by validators alone pulled the installed tarball again."""
+        installed = read_installed(self.folder.live)
+        same = installed.tarball is not None and installed.tarball == self._puller.digest
+        if not (announced.validators and same and installed.identity) or self._is_linked():
+            return None
+        before = self._trust.dropped
+        self._believe(
+            self._trust.after_equal(
+                installed.identity,
+                announced.identity,
+                announced.sighting.content,
+                announced.validators,
+                self._clock(),
+            )
+        )
+        new = [name for name in self._trust.dropped if name not in before]
+        if new:
+            logger.warning(
+                "%s changed twice, and the tarball did not: not believed any more; from now on "
+                "the tarball's size and what is still believed decide, and every %s s its bytes",
+                " and ".join(new),
+                shown(self.options.recheck_interval),
+            )
+        self._pauses.still()
+        logger.info("remote model(%s) is the installed one.", self.options.remote_model_name)
+        return Event.SAME
+
+    def _believe(self, trust: Trust) -> None:
+        self._trust = trust
+        try:
+            write_trust(self.folder.validators, self._origin, trust)
+        except OSError as error:
+            # After a restart the same pulls teach the same.
+            logger.warning("cannot write %s: %s", self.folder.validators, error.strerror)
+
+    def _recheck_is_due(self, found: Optional[_Announced]) -> bool:
+        wanted = found is not None and bool(found.validators)
+        return wanted and self._trust.is_due(self._clock(), self.options.recheck_interval)
 
     def _is_linked(self) -> bool:
         """Whether the live directory has links for model files, which no server loads."""
@@ -352,6 +420,12 @@ class Watch:
             # The newest wins, but a producer that is faster than the pull must not starve the
             # server; that the bytes are those of this release is proven by the digest.
             logger.warning("the donefile changed during the pull, again: the older one is used")
+            self._pauses.still()
+            return Event.PULLED
+        tarball, before = self._puller.digest, self._moved_tarball
+        self._moved_tarball = tarball
+        if self._pauses.moved and announced.manifest is None and tarball and tarball == before:
+            # The tarball was the same before and after the look between the two pulls.
             self._pauses.still()
             return Event.PULLED
         if not self._pauses.moved:

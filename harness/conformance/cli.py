@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         "--knows",
         metavar="OPTIONS",
         default="",
-        help="options beside upstream's that --monitor-cmd has: http_token",
+        help="options beside upstream's that --monitor-cmd has: http_token, recheck_interval",
     )
     add(
         "--every-kill",

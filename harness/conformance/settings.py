@@ -16,7 +16,8 @@ class Settings:
     beside polls. ``recovery``: the same after an outage, where a monitor may back off.
     ``silence``: after which time of silence in a transfer a monitor must have given up waiting.
     ``count``: releases of many-releases; ``every_kill_on``: remotes on which every system call is
-    killed at. ``knows``: options beside upstream's that the monitor has (``http_token``).
+    killed at. ``knows``: options beside upstream's that the monitor has (``http_token``,
+    ``recheck_interval``).
     ``environment`` replaces the monitor's environment when given.
     """
 

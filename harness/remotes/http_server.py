@@ -9,6 +9,9 @@ With HTTP_SERVER_ACCESS in the environment (arguments stand in the process list)
 a JSON object of Authorization headers, true for one that may read (``Basic …``, ``Bearer …``),
 false for one that is known and may not. That one gets 403; any other request gets 401 with a
 challenge (RFC 9110, 11.6.1).
+
+``--lie`` makes it a server whose validators say nothing: ``etag`` alternates between two values,
+``last-modified`` is another second in every answer.
 """
 
 from __future__ import annotations
@@ -21,12 +24,13 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Optional
+from typing import BinaryIO, ClassVar, NamedTuple, Optional
 from urllib.parse import quote, unquote, urlsplit
 
 
@@ -106,6 +110,9 @@ class Handler(BaseHTTPRequestHandler):
     root: Path
     # Authorization headers, and whether they may read; None: everybody may.
     access: Optional[Mapping[str, bool]] = None
+    lies: Collection[str] = ()
+    # How often each path was answered.
+    answers: ClassVar[Counter[str]] = Counter()
     # Headers and body are two writes: with Nagle's algorithm the second waits 40 ms for an ACK.
     disable_nagle_algorithm = True
     # An idle connection holds a thread.
@@ -160,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def _send(self, file: BinaryIO, status: os.stat_result) -> None:
-        state = validators(status)
+        state = self._told(validators(status))
         asked = Conditions(
             *(
                 self.headers.get(name)
@@ -195,6 +202,15 @@ class Handler(BaseHTTPRequestHandler):
                 return
             self.wfile.write(chunk)
             length -= len(chunk)
+
+    def _told(self, state: Validators) -> Validators:
+        """The validators as this server tells them."""
+        self.answers[self.path] += 1
+        number = self.answers[self.path]
+        return Validators(
+            f'"server-{number % 2}"' if "etag" in self.lies else state.etag,
+            state.modified_s + number if "last-modified" in self.lies else state.modified_s,
+        )
 
     def _listing(self, folder: Path) -> None:
         if not urlsplit("//h" + self.path).path.endswith("/"):
@@ -242,7 +258,15 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, required=True, help="what is served")
     parser.add_argument("--address", default="127.0.0.1", help="to listen on (%(default)s)")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument(
+        "--lie",
+        action="append",
+        choices=("etag", "last-modified"),
+        default=[],
+        help="send another value although the file is the same; may be repeated",
+    )
     options = parser.parse_args()
+    Handler.lies = options.lie
     Handler.root = options.folder.resolve()
     access = os.environ.get("HTTP_SERVER_ACCESS")
     try:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Callable, Optional
 
@@ -25,10 +25,14 @@ DONEFILE_LIMIT = MAX_ENCODED + 1
 @dataclass(frozen=True)
 class Sighting:
     """A donefile as the remote shows it: its content (at most ``DONEFILE_LIMIT`` bytes) and
-    ``mark``, everything else that the remote tells about it (times, length, tags)."""
+    ``mark``, everything else that the remote tells about it (times, length, tags).
+
+    ``validators`` are the parts of ``mark``, by name, where the remote may not be right about
+    them (HTTP)."""
 
     content: bytes
     mark: str
+    validators: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -110,6 +114,11 @@ class Remote(ABC):
 
         Raises ``too_many`` as soon as there are more than ``most``.
         """
+
+    def peek(self, name: str) -> dict[str, str]:
+        """The validators and the size of a file, without its bytes; asked only where ``look``
+        gives validators."""
+        return {}
 
     def fetch_tree(self, name: str, target: str) -> bool:
         """Brings a remote folder to ``target`` in one go; False where file by file is the way."""

@@ -58,7 +58,9 @@ class HttpRemote(Remote):
             self._expect(answer, url, "read", (200,))
             content = b"".join(_limited(self._chunks(answer, url), DONEFILE_LIMIT))
             coding = answer.headers.get("Content-Encoding", "")
-            return Sighting(_decoded(content, coding, url), _mark(answer))
+            validators = _validators(answer)
+            mark = "|".join(validators.values())
+            return Sighting(_decoded(content, coding, url), mark, validators)
 
     def open(self, name: str, offset: int = 0, mark: str = "") -> Download:
         url = self._url(name)
@@ -90,6 +92,19 @@ class HttpRemote(Remote):
             answer.close()
             raise
         return Download(start, size, _resume_mark(answer), self._body(answer, url), answer.close)
+
+    def peek(self, name: str) -> dict[str, str]:
+        url = self._url(name)
+        # Not HEAD: a signature in the address may be for GET alone.
+        with self._get(url, "look at", {"Range": "bytes=0-0"}) as answer:
+            self._expect(answer, url, "look at", (200, 206, 416))
+            found = _validators(answer)
+            length = found.pop("Content-Length")
+            if answer.status_code == 200:
+                return {**found, "size": length}
+            # Read, so that the connection can be kept.
+            b"".join(_limited(self._chunks(answer, url), DONEFILE_LIMIT))
+            return {**found, "size": answer.headers.get("Content-Range", "").rpartition("/")[2]}
 
     def tree(self, name: str, most: int) -> list[Entry]:
         """Follows the links of index pages below the folder, as ``wget -r`` does."""
@@ -235,9 +250,9 @@ def _length(answer: requests.Response) -> Optional[int]:
     return int(text) if text.isdigit() else None
 
 
-def _mark(answer: requests.Response) -> str:
+def _validators(answer: requests.Response) -> dict[str, str]:
     wanted = ("ETag", "Last-Modified", "Content-Length")
-    return "|".join(answer.headers.get(key, "") for key in wanted)
+    return {key: answer.headers.get(key, "") for key in wanted}
 
 
 def _decoded(content: bytes, coding: str, url: str) -> bytes:

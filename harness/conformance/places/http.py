@@ -133,6 +133,15 @@ def bare_server(stage: Stage, status_file: Optional[Path] = None) -> Iterator[No
 
 
 @contextlib.contextmanager
+def lying_server(stage: Stage) -> Iterator[None]:
+    """The stage's folder served once more, by a server whose ETag alternates between two values
+    and whose Last-Modified is different in every answer; the monitor will be pointed there."""
+    argv = ["--lie", "etag", "--lie", "last-modified"]
+    with _served(stage, http_server.__name__, argv, stage.folder / "lying-http.log", None):
+        yield
+
+
+@contextlib.contextmanager
 def _served(
     stage: Stage, module: str, more: list[str], log: Path, environment: Optional[dict[str, str]]
 ) -> Iterator[None]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .. import judge, packing
 from ..places.hdfs import HdfsPlace
-from ..places.http import bare_server
+from ..places.http import bare_server, lying_server
 from ..releases import DONEFILE_NAME, MODEL_NAME
 from ..stage import Stage
 from .base import Scenario
@@ -301,6 +301,40 @@ class BareServer(Scenario):
             stage.let_time_pass(2 * stage.poll_s)
 
 
+class LyingServer(Scenario):
+    """The files that the place publishes, served once more by a server that tells nonsense."""
+
+    name = "server-that-lies-about-changes"
+    title = (
+        "With an HTTP server whose ETag alternates and whose Last-Modified is different in every "
+        "answer, ten releases by an empty donefile are installed once each."
+    )
+    loss = "All servers reload at every poll, or no new model is ever installed."
+    places = frozenset({"http"})
+    claims = (
+        _WHOLE,
+        judge.each_was_live(*(f"release {number}" for number in range(1, 11))),
+        judge.ends_with("release 10"),
+        judge.server_reloads_every_swap,
+        judge.swaps_at_most(10),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        if "recheck_interval" in stage.settings.knows:
+            stage.options["recheck_interval"] = "2"
+        with lying_server(stage):
+            for number in range(1, 11):
+                model = stage.releases[1 + number % 2].with_files({"number": b"%02d" % number})
+                release = model.numbered(number)
+                # The last two have the same size: nothing but their bytes tells them apart.
+                stage.publish(release.stored() if number > 8 else release, b"")
+                if number == 1:
+                    stage.start_monitor()
+                stage.expect_live(release)
+            stage.let_time_pass(10 * stage.poll_s)
+
+
 class FolderRelease(Scenario):
     name = "folder-release"
     title = "A release that is a folder at the remote, not a tarball, arrives."
@@ -366,6 +400,7 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     FilesGone,
     OtherPackers,
     BareServer,
+    LyingServer,
     FolderRelease,
     TypeAfs,
 )

@@ -102,6 +102,9 @@ class Site(Place):
         # A length to claim in place of the true one.
         self.claimed: Optional[int] = None
         self.validators = True
+        # What a server does that lies about its files: "etag" alternates between two values,
+        # "modified" is another second in every answer.
+        self.lies: set[str] = set()
         # A server that does not ends the connection after what it sends.
         self.tells_length = True
         self.status: Optional[int] = None
@@ -163,18 +166,24 @@ class Site(Place):
         if self.validators:
             headers["Last-Modified"] = formatdate(seen.st_mtime, usegmt=True)
             headers["ETag"] = f'"{int(seen.st_mtime):x}-{seen.st_size:x}"'
-        code, start = 200, 0
+            answers = len([one for one, _ in self.seen if one == handler.path])
+            if "etag" in self.lies:
+                headers["ETag"] = f'"server-{answers % 2}"'
+            if "modified" in self.lies:
+                headers["Last-Modified"] = formatdate(1_700_000_000 + answers, usegmt=True)
+        code, start, end = 200, 0, len(content)
         wanted = handler.headers.get("Range", "")
         if wanted and handler.headers.get("If-Range") in (None, *headers.values()):
-            start = int(wanted[len("bytes=") :].rstrip("-"))
+            first, _, last = wanted[len("bytes=") :].partition("-")
+            start, end = int(first), int(last or len(content) - 1) + 1
             if start >= len(content):
                 # As nginx does; RFC 9110, 15.5.17.
                 span = {"Content-Range": f"bytes */{len(content)}"}
                 self._send(handler, 416, b"no such range", {**headers, **span})
                 return
             code = 206
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        self._send(handler, code, content[start:], headers, path.name == TARBALL)
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
+        self._send(handler, code, content[start:end], headers, path.name == TARBALL)
 
     def _send(
         self,

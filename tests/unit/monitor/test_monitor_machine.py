@@ -41,6 +41,7 @@ def test_the_table_is_this_one_and_no_other() -> None:
         (s.CHECK, e.REMOTE_FAILED): (s.IDLE, w.BACKOFF),
         (s.CHECK, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
         (s.PULL, e.PULLED): (s.VERIFY, w.NONE),
+        (s.PULL, e.SAME): (s.IDLE, w.INTERVAL),
         (s.PULL, e.MOVED): (s.CHECK, w.NONE),
         (s.PULL, e.MOVED_AGAIN): (s.IDLE, w.BACKOFF),
         (s.PULL, e.BAD_RELEASE): (s.IDLE, w.INTERVAL),
@@ -112,6 +113,7 @@ def verdict(
     return judge(
         announced,
         installed=installed,
+        recheck="recheck" in flags,
         held=held,
         quarantined="quarantined" in flags,
         backing_off="backing_off" in flags,
@@ -122,6 +124,8 @@ def verdict(
 def test_what_is_announced_and_not_installed_is_announced() -> None:
     assert verdict(ONE) is Event.ANNOUNCED
     assert verdict(ONE, TWO) is Event.ANNOUNCED
+    assert verdict(ONE, ONE, None, "recheck") is Event.ANNOUNCED
+    assert verdict(ONE, ONE, ONE, "recheck") is Event.HELD
     assert verdict(ONE, TWO, TWO) is Event.ANNOUNCED
 
 
@@ -154,7 +158,7 @@ def test_what_stands_in_the_way_of_a_release_has_an_order() -> None:
 
 def test_what_stands_in_the_way_has_to_be_named() -> None:
     with pytest.raises(TypeError, match="positional"):
-        judge(ONE, None, None, True, False, False)  # type: ignore[misc]
+        judge(ONE, None, False, None, True, False, False)  # type: ignore[misc]
 
 
 def test_with_a_manifest_number_and_digest_are_the_identity() -> None:

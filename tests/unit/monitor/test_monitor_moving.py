@@ -39,12 +39,13 @@ def test_a_donefile_that_changes_during_the_pull_starts_over_with_the_newer_rele
 def test_a_donefile_that_is_another_at_each_look_costs_two_pulls_and_then_growing_pauses(
     watch: MakeWatch, site: Site, lines: list[str]
 ) -> None:
-    """As two servers behind one address show it that have two times for one file."""
+    """As a producer shows it that publishes faster than a pull takes, without a manifest."""
     site.publish(1, donefile=b"")
     looks = [0]
 
     def look() -> None:
         looks[0] += 1
+        site.publish(looks[0], donefile=b"")
         os.utime(site.root / "donefile", (looks[0], looks[0]))
 
     site.during_get = look

@@ -77,14 +77,19 @@ def test_a_touch_of_a_donefile_with_a_manifest_pulls_nothing(watch: MakeWatch, s
     assert poll(one) is Event.INSTALLED
 
 
-def test_a_touch_of_a_donefile_without_a_manifest_is_a_new_release(
-    watch: MakeWatch, site: Site
+def test_a_touch_of_a_donefile_without_a_manifest_is_a_new_release_if_the_tarball_is_one(
+    watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
     site.publish(1, donefile=b"")
     one = watch()
     assert poll(one) is Event.SWAPPED
     assert poll(one) is Event.INSTALLED
+    before = second(live(tmp_path))
     os.utime(site.root / "donefile", (1, 1))
+    assert poll(one) is Event.SAME
+    assert second(live(tmp_path)) == before
+    assert poll(one) is Event.INSTALLED
+    site.publish(2, donefile=b"")
     assert poll(one) is Event.SWAPPED
 
 
