@@ -1,34 +1,32 @@
-"""Strict reading of a release's tarball: what may be in it, and nothing else, goes to a folder.
+"""Strict reading of a release's tarball: which members go to a folder, and which refuse it whole.
 
-Allowed are regular files and folders below one expected top folder, with sane names, each once,
-within bounds of number, size and expansion, in a tar with a whole end. One member that is
-anything else refuses the whole archive; it is not left out. The headers are read here and not by
-``tarfile``, because that takes a damaged header in the middle of an archive for its end.
-
-Formats: ustar, with pax and GNU long names (what ``tar`` and Python's ``tarfile`` write).
+Installed are the files and folders below one expected top folder ("." when the files have none),
+each once. Left out are harmless members outside that folder and the files that macOS adds. A hard
+link to a file that came before it becomes a copy. Anything else refuses the whole archive: a name
+that is absolute, climbs out or is not sane, another link, a device, more than the bounds allow, an
+end that is not whole. Everything counts in the bounds, also what is left out.
 """
 
 from __future__ import annotations
 
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO, Callable, Optional
 
+from ._model import added_by_macos
+from ._names import is_sane
 from ._stream import CHUNK, Unpacked
+from ._tar import FILES, VOLUME_LABEL, Header, Tar
 from .errors import ReleaseError
 
-BLOCK = 512
-# Names and pax records; a longer one is no name of a file.
-_MAX_EXTENSION = 64 * 1024
-_MAX_NAME = 255
-_MAX_PATH = 1024
-_MAX_DEPTH = 32
-# Before one member: a comment for all, a pax header and a GNU long name are all that may come.
-_MAX_EXTENSIONS = 3
 # Below this many bytes any expansion is harmless: a small model of zeros packs 1000 to 1.
 _EXPANSION_FREE = 64 * 1024 * 1024
+# How many names a sentence shows.
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -49,227 +47,240 @@ class Member:
     folder: bool
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """How many members were skipped: outside the top folder, and added by macOS."""
+
+    outside: int
+    macos: int
+
+
 def unpack(
     path: str,
     target: str,
     *,
     top: str,
     limits: Limits,
+    proven: bool,
     before_file: Callable[[Member], None],
     alive: Callable[[], None],
-) -> list[Member]:
+) -> Skipped:
     """Unpacks the archive ``path`` into the existing, empty folder ``target``.
 
-    ``before_file`` is called before each file is written (free space), ``alive`` for each header
-    and each piece.
-    Gives the members. Raises ``ReleaseError``; what was written until then is the caller's to
-    remove. An ``OSError`` of this machine passes through.
+    ``proven`` says that a manifest's digest proves the archive's bytes. ``before_file`` is called
+    before each file is written (free space), ``alive`` for each header and each piece.
+    Gives what was left out. Raises ``ReleaseError``, and ``BadOption`` when a package is missing
+    that the archive needs; what was written until then is the caller's to remove. An ``OSError``
+    of this machine passes through.
     """
     with open(path, "rb") as file:
-        return _Reader(file, path, top, limits, alive).run(target, before_file)
+        reader = _Reader(
+            file, path=path, target=target, top=top, limits=limits, proven=proven, alive=alive
+        )
+        return reader.run(before_file)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the bytes are that a hard link names: in the unpacked file ``path``, or, where it was
+    left out, behind the archive's header number ``index``."""
+
+    size: int
+    path: Optional[str]
+    index: int
 
 
 class _Reader:
     def __init__(
-        self, file: BinaryIO, path: str, top: str, limits: Limits, alive: Callable[[], None]
+        self,
+        file: BinaryIO,
+        *,
+        path: str,
+        target: str,
+        top: str,
+        limits: Limits,
+        proven: bool,
+        alive: Callable[[], None],
     ) -> None:
         self._path = path
+        self._target = target
         self._top = top
         self._limits = limits
+        self._proven = proven
         self._alive = alive
-        self._stream = Unpacked(file, path)
+        self._packed_size = os.fstat(file.fileno()).st_size
+        self._stream = Unpacked(file, path, proven)
+        self._tar = Tar(self._stream, self._bad, self._turn, proven)
         self._size = 0
-        # Every path seen -> whether it is a folder that stood there itself (None: only implied).
-        self._seen: dict[str, Optional[bool]] = {}
+        # Bytes that are written and do not stand in the archive: holes, copies for hard links.
+        self._added = 0
+        # What is unpacked. Of a folder: whether it stood there itself (False: only implied).
+        self._files: set[str] = set()
+        self._folders: dict[str, bool] = {}
+        # What is left out: first part of the name -> how many.
+        self._outside: Counter[str] = Counter()
+        self._macos = 0
+        self._labels = 0
+        self._sources: dict[str, _Source] = {}
 
-    def run(self, target: str, before_file: Callable[[Member], None]) -> list[Member]:
-        members = []
-        for member in self._members():
-            members.append(member)
-            place = os.path.join(target, member.path) if member.path else target
+    def run(self, before_file: Callable[[Member], None]) -> Skipped:
+        for index, header in enumerate(self._tar.members()):
+            member = self._admit(header, index)
+            if member is None:
+                continue
+            place = os.path.join(self._target, member.path) if member.path else self._target
             if member.folder:
                 os.makedirs(place, exist_ok=True)
                 continue
             before_file(member)
             os.makedirs(os.path.dirname(place), exist_ok=True)
             with open(place, "xb") as out:
-                for piece in self._content(member.size):
+                for offset, piece in self._content(header):
+                    out.seek(offset)
                     out.write(piece)
-        if not any(not member.folder for member in members):
-            raise self._bad("it holds no file")
-        return members
+                out.truncate(member.size)
+        if not self._files:
+            raise self._no_file()
+        return Skipped(sum(self._outside.values()), self._macos)
 
-    def _members(self) -> Iterator[Member]:
-        long_name: Optional[str] = None
-        pax: dict[str, str] = {}
-        extensions = 0
-        while True:
-            self._alive()
-            block = self._stream.read(BLOCK)
-            self._check_expansion()
-            if block == bytes(BLOCK):
-                self._finish(after_extension=long_name is not None or bool(pax))
-                return
-            header = self._header(block)
-            if header.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME):
-                extensions += 1
-                if extensions > _MAX_EXTENSIONS:
-                    raise self._bad("it has more than three extended headers for one member")
-                content = self._extension(header.size)
-                if header.type == tarfile.GNUTYPE_LONGNAME:
-                    long_name = self._text(content.rstrip(b"\0"))
-                elif header.type == tarfile.XHDTYPE:
-                    pax = self._pax(content)
-                else:
-                    # Global records are comments (git archive); a name for all would be nonsense.
-                    self._refuse_keys(self._pax(content), ("path", "size"))
-                continue
-            name = pax.get("path") or long_name or header.name
-            size = self._pax_size(pax["size"]) if "size" in pax else header.size
-            long_name, pax, extensions = None, {}, 0
-            yield self._member(name, size, header)
-
-    def _header(self, block: bytes) -> tarfile.TarInfo:
-        if len(block) < BLOCK:
-            what = "it is empty" if not self._stream.given else "it ends without the end of a tar"
-            raise self._bad(what)
-        try:
-            header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
-        except (tarfile.HeaderError, ValueError) as error:
-            first = self._stream.given == BLOCK
-            what = "it is not a tar archive" if first else "a header in it is damaged"
-            raise self._bad(f"{what} ({error})") from None
-        if header.size < 0:
-            raise self._bad("a member has a negative size")
-        return header
-
-    def _member(self, name: str, size: int, header: tarfile.TarInfo) -> Member:
-        folder = header.type == tarfile.DIRTYPE
-        if not folder and header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+    def _admit(self, header: Header, index: int) -> Optional[Member]:
+        """Checks a member against every rule; None when it is to be left out."""
+        if header.type == VOLUME_LABEL:
+            self._labels += 1
+            self._check_bounds(header.size)
+            return None
+        folder, link = header.type == tarfile.DIRTYPE, header.type == tarfile.LNKTYPE
+        if not (folder or link or header.type in FILES):
             kind = _KINDS.get(header.type, "a member of an unknown kind")
-            raise self._bad(f"{name!r} is {kind}; only files and folders are allowed")
-        if folder and size:
-            raise self._bad(f"the folder {name!r} has content")
-        path = self._place(name, folder)
-        self._size += size
-        if len(self._seen) > self._limits.members:
-            raise self._bad(f"it has more than {self._limits.members} members (--max_members)")
-        if self._size > self._limits.size:
-            raise self._bad(f"it unpacks to more than {self._limits.size} bytes (--max_unpacked)")
-        return Member(path, size, folder)
+            raise self._bad(f"{header.name!r} is {kind}; only files and folders are allowed")
+        if header.size and (folder or link):
+            raise self._bad(f"the {'folder' if folder else 'link'} {header.name!r} has content")
+        plain = self._plain(header.name, folder)
+        source = self._linked(header) if link else _Source(header.size, None, index)
+        path = self._path_in_top(plain, folder)
+        if path is None:
+            size = header.size
+        else:
+            self._enter(header.name, plain, folder)
+            size = source.size
+            self._added += size - sum(length for _, length in header.pieces)
+            source = _Source(size, path, index)
+        if not folder:
+            self._sources[plain] = source
+        self._check_bounds(size)
+        return None if path is None else Member(path, size, folder)
 
-    def _place(self, name: str, folder: bool) -> str:
-        """Checks a name and gives its path below the top folder."""
+    def _plain(self, name: str, folder: bool) -> str:
+        """Checks a name, wherever it is, and gives it without what says nothing."""
         plain = name[2:] if name.startswith("./") else name
         plain = plain[:-1] if folder and plain.endswith("/") else plain
         if folder and plain in ("", "."):
-            if "" in self._seen:
-                raise self._bad(f"{name!r} is in it twice")
-            self._seen[""] = folder
             return ""
-        parts = plain.split("/")
         if name.startswith("/"):
             raise self._bad(f"{name!r} is an absolute path")
-        if ".." in parts:
+        if ".." in plain.split("/"):
             raise self._bad(f"{name!r} leads out of the folder")
-        insane = not plain.isprintable() or "\\" in plain or len(plain) > _MAX_PATH
-        if insane or len(parts) > _MAX_DEPTH or any(map(_odd, parts)):
+        if not is_sane(plain):
             raise self._bad(f"{name!r} is no sane name")
-        if parts[0] != self._top or (len(parts) == 1 and not folder):
-            raise self._bad(
-                f"{name!r} is not in the folder {self._top!r} (see --unpacked_filename)"
-            )
-        for depth in range(1, len(parts)):
-            if self._seen.setdefault("/".join(parts[:depth]), None) is False:
-                raise self._bad(f"{name!r} is below something that is a file")
-        if self._seen.get(plain) is not None or (plain in self._seen and not folder):
-            raise self._bad(f"{name!r} is in it twice")
-        self._seen[plain] = folder
-        return "/".join(parts[1:])
+        return plain
 
-    def _content(self, size: int) -> Iterator[bytes]:
-        left = size
-        while left:
-            piece = self._stream.read(min(left, CHUNK))
-            if not piece:
-                raise self._bad("it ends in the middle of a file")
-            left -= len(piece)
-            self._alive()
-            self._check_expansion()
-            yield piece
-        padding = -size % BLOCK
-        if len(self._stream.read(padding)) < padding:
-            raise self._bad("it ends in the middle of a file")
+    def _path_in_top(self, plain: str, folder: bool) -> Optional[str]:
+        """The path below the top folder; None, and counted, for what is left out."""
+        if added_by_macos(plain):
+            self._macos += 1
+            return None
+        if self._top == "." or not plain:
+            return plain
+        first, _, rest = plain.partition("/")
+        if first == self._top and (rest or folder):
+            return rest
+        self._outside[first] += 1
+        return None
+
+    def _enter(self, name: str, plain: str, folder: bool) -> None:
+        """Notes what is unpacked; nothing may come twice, or below a file."""
+        parts = plain.split("/")
+        for depth in range(1, len(parts)):
+            above = "/".join(parts[:depth])
+            if above in self._files:
+                raise self._bad(f"{name!r} is below something that is a file")
+            self._folders.setdefault(above, False)
+        stood = self._folders.get(plain)
+        if plain in self._files or stood or (stood is not None and not folder):
+            raise self._bad(f"{name!r} is in it twice")
+        if folder:
+            self._folders[plain] = True
+        else:
+            self._files.add(plain)
+
+    def _linked(self, header: Header) -> _Source:
+        link = header.link
+        source = self._sources.get(link[2:] if link.startswith("./") else link)
+        if source is None:
+            raise self._bad(
+                f"{header.name!r} is a hard link to {link!r}, which is no file that comes before it"
+            )
+        return source
+
+    def _check_bounds(self, size: int) -> None:
+        self._size += size
+        left_out = sum(self._outside.values()) + self._macos + self._labels
+        if len(self._files) + len(self._folders) + left_out > self._limits.members:
+            raise self._bad(f"it has more than {self._limits.members} members (--max_members)")
+        if self._size > self._limits.size:
+            raise self._bad(f"it unpacks to more than {self._limits.size} bytes (--max_unpacked)")
+        self._check_expansion()
+
+    def _content(self, header: Header) -> Iterator[tuple[int, bytes]]:
+        """The pieces of a file, each with its place in it; of a link those of the other file."""
+        if header.type != tarfile.LNKTYPE:
+            yield from self._tar.content(header)
+            return
+        source = self._linked(header)
+        if source.path is not None:
+            with open(os.path.join(self._target, source.path), "rb") as file:
+                while True:
+                    offset, piece = file.tell(), file.read(CHUNK)
+                    if not piece:
+                        return
+                    self._turn()
+                    yield offset, piece
+        # It was left out, and stands somewhere before: the archive is read once more.
+        with open(self._path, "rb") as file:
+            stream = Unpacked(file, self._path, self._proven)
+            tar = Tar(stream, self._bad, self._alive, self._proven)
+            yield from tar.content(next(islice(tar.members(), source.index, None)))
+            self._added += stream.given
+
+    def _turn(self) -> None:
+        self._alive()
+        self._check_expansion()
 
     def _check_expansion(self) -> None:
-        most = self._limits.expansion * self._stream.read_in
-        if self._stream.given > max(most, _EXPANSION_FREE):
-            raise self._bad(
-                f"it expands to more than {self._limits.expansion} times its size (--max_expansion)"
-            )
+        times, given = self._limits.expansion, self._stream.given
+        # What is added may come long before the bytes that make it small in comparison.
+        if given > max(times * self._stream.read_in, _EXPANSION_FREE) or (
+            given + self._added > max(times * self._packed_size, _EXPANSION_FREE)
+        ):
+            raise self._bad(f"it expands to more than {times} times its size (--max_expansion)")
 
-    def _extension(self, size: int) -> bytes:
-        if size > _MAX_EXTENSION:
-            raise self._bad("it has an extended header of more than 64 KiB")
-        return b"".join(self._content(size))
+    def _no_file(self) -> ReleaseError:
+        if not self._outside:
+            return self._bad("it holds no file")
+        names = [repr(name) for name in self._outside]
+        more = " and more" if len(names) > _SHOWN else ""
+        return self._bad(
+            f"it holds no file in the folder {self._top!r}, only {', '.join(names[:_SHOWN])}{more}",
+            "give the folder's name as --unpacked_filename, or . where the files have none",
+        )
 
-    def _pax(self, content: bytes) -> dict[str, str]:
-        """The records of a pax header: ``LENGTH KEY=VALUE\\n`` each (pax(1))."""
-        records: dict[str, str] = {}
-        while content:
-            digits, space, _ = content.partition(b" ")
-            length = int(digits) if digits.isdigit() and len(digits) < 6 else 0
-            record = content[len(digits) + 1 : length]
-            key, equals, value = record[:-1].partition(b"=")
-            if not (space and key and equals and length <= len(content) and record[-1:] == b"\n"):
-                raise self._bad("a pax header in it is damaged")
-            records[self._text(key)] = self._text(value) if key in (b"path", b"size") else ""
-            content = content[length:]
-        self._refuse_keys(records, ("GNU.sparse.", "linkpath"))
-        return records
-
-    def _refuse_keys(self, records: dict[str, str], unwanted: tuple[str, ...]) -> None:
-        found = [key for key in records if key.startswith(unwanted)]
-        if found:
-            raise self._bad(f"a pax header in it has {found[0]!r}, which no release needs")
-
-    def _pax_size(self, text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) < 20):
-            raise self._bad("a pax header in it is damaged")
-        return int(text)
-
-    def _text(self, raw: bytes) -> str:
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raise self._bad(f"{raw!r} is no UTF-8 name") from None
-
-    def _finish(self, after_extension: bool) -> None:
-        """The end of a tar is two blocks of zeros, then at most padding with zeros."""
-        if after_extension or self._stream.read(BLOCK) != bytes(BLOCK):
-            raise self._bad("it ends without the end of a tar")
-        while True:
-            self._alive()
-            rest = self._stream.read(CHUNK)
-            if not rest:
-                return
-            if rest.strip(b"\0"):
-                raise self._bad("something follows the end of the tar")
-            self._check_expansion()
-
-    def _bad(self, cause: str) -> ReleaseError:
-        return ReleaseError("unpack", self._path, cause, "publish it again, packed anew")
+    def _bad(self, cause: str, hint: str = "publish it again, packed anew") -> ReleaseError:
+        return ReleaseError("unpack", self._path, cause, hint)
 
 
 _KINDS = {
-    tarfile.LNKTYPE: "a hard link",
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.CHRTYPE: "a character device",
     tarfile.BLKTYPE: "a block device",
     tarfile.FIFOTYPE: "a pipe",
-    tarfile.GNUTYPE_SPARSE: "a sparse file",
 }
-
-
-def _odd(part: str) -> bool:
-    return part in ("", ".") or len(part.encode("utf-8", "replace")) > _MAX_NAME

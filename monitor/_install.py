@@ -41,13 +41,15 @@ class Install:
         # Held while the exchange may happen; whoever has it may take the staging folder away.
         self._hands = threading.Lock()
 
-    def verify(self, part: str, tree_part: str) -> None:
+    def verify(self, part: str, tree_part: str, *, proven: bool) -> None:
         """Brings the pulled ``part`` (or folder ``tree_part``) into a staging folder, strictly, and
-        checks that it is a model. Raises ``ReleaseError``."""
+        checks that it is a model. Raises ``ReleaseError``.
+
+        ``proven`` says that a manifest's digest proves the bytes of ``part``."""
         options, model = self._options, self._options.remote_model_name
         self._staging = self._folder.new_staging()
         if options.packed:
-            self._unpack(part)
+            self._unpack(part, proven)
         else:
             self._move_tree(tree_part)
         for ours in (options.local_timestamp_file, STATE_FILE, f"{STATE_FILE}.new"):
@@ -145,22 +147,28 @@ class Install:
                 for path in self._folder.clean(options.tmp, options.remote_model_name):
                     logger.debug("removed what an earlier run left: %s", path)
 
-    def _unpack(self, part: str) -> None:
+    def _unpack(self, part: str, proven: bool) -> None:
         options = self._options
         name = options.remote_model_name
         logger.info("unpack remote file(%s).", name)
         limits = _archive.Limits(options.max_members, options.max_unpacked, options.max_expansion)
         try:
-            _archive.unpack(
+            skipped = _archive.unpack(
                 part,
                 self._staging,
                 top=options.top,
                 limits=limits,
+                proven=proven,
                 before_file=lambda member: check_space(self._staging, member.size, "unpack into"),
                 alive=self._alive,
             )
         except ReleaseError as error:
             raise ReleaseError("unpack", name, error.cause, error.hint) from error
+        if skipped.outside or skipped.macos:
+            logger.info(
+                "skipped in %s: %d members outside %s, %d that macOS added.",
+                name, skipped.outside, options.top, skipped.macos,
+            )  # fmt: skip
         logger.info("using unpacked filename: %s.", options.top)
 
     def _move_tree(self, tree: str) -> None:

@@ -66,9 +66,19 @@ def check_regular(where: str, folder: str) -> None:
 def check_files(where: str, sizes: dict[str, int], *, allow_ambiguous: bool = False) -> None:
     """Raises ``ReleaseError`` when ``sizes`` (path in the folder to bytes) are not a model's."""
 
-    def bad(cause: str) -> ReleaseError:
-        return ReleaseError("use", where, cause, "export the model again and publish all its files")
+    def bad(
+        cause: str, hint: str = "export the model again and publish all its files"
+    ) -> ReleaseError:
+        return ReleaseError("use", where, cause, hint)
 
+    newer = sorted(
+        name for name in sizes if name.endswith(".json") and f"{name[:-5]}.pdiparams" in sizes
+    )
+    if newer and not any(name.endswith(_GRAPH) for name in sizes):
+        raise bad(
+            f"{newer[0]} is a graph of Paddle 3, which Paddle Serving 0.9.0 cannot load",
+            "export the model with Paddle 2.6, which writes a .pdmodel",
+        )
     if not sizes.get(CONF):
         raise bad(f"{CONF} is missing or empty")
     names = sorted(name for name in sizes if "/" not in name and not name.endswith(".prototxt"))

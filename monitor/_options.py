@@ -16,11 +16,13 @@ from typing import Any, Callable, Optional
 from . import _model, _values
 from ._schedule import default_cap
 from ._secrets import VARIABLE, Secret, address, from_file, header, lines_of_file, ugi
+from ._stream import load_zstd
 from .errors import BadOption
 
 UPSTREAM, OURS = "upstream", "ours"
 TYPES = ("general", "hdfs", "afs", "ftp", "webhdfs", "fsspec")
-ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar")
+ZSTD = (".tar.zst", ".tzst")
+ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", *ZSTD, ".tar")
 
 
 def _opt(
@@ -83,7 +85,7 @@ class Options:
     )
     unpacked_filename: str = _opt(
         "",
-        "the one top folder in the tarball",
+        "the model's top folder in the tarball; . where the files have none",
         origin=UPSTREAM,
         shown="the tarball's name without its suffixes",
     )
@@ -251,7 +253,7 @@ class Options:
 
     @property
     def top(self) -> str:
-        """The one folder that the tarball must hold."""
+        """The folder that the tarball must hold; "." where its files have none."""
         if self.unpacked_filename:
             return self.unpacked_filename
         name = self.remote_model_name.rpartition("/")[2]
@@ -365,7 +367,8 @@ def _with_secrets(given: Mapping[str, Any]) -> dict[str, Any]:
 def _check(options: Options, lead: str) -> None:
     for name in ("local_timestamp_file", "unpacked_filename"):
         value = getattr(options, name)
-        if "/" in value or value in (".", ".."):
+        whole = name == "unpacked_filename" and value == "."
+        if "/" in value or (value in (".", "..") and not whole):
             raise BadOption(f"{lead}--{name} is {value}; it has to be a plain name without /")
     if _model.may_be_loaded(options.local_timestamp_file):
         raise BadOption(
@@ -389,6 +392,8 @@ def _check(options: Options, lead: str) -> None:
             f"{lead}--ftp_tls and --ftp_implicit_tls exclude each other; give the one that the "
             "server speaks"
         )
+    if options.remote_model_name.endswith(ZSTD):
+        load_zstd()
     if options.type in ("hdfs", "afs") and shutil.which(options.hadoop_bin) is None:
         raise BadOption(
             f"{lead}--hadoop_bin {options.hadoop_bin} is not a program that can be run; give the "

@@ -21,6 +21,7 @@ from ._folder import check_space, remove
 from ._log import logger
 from ._machine import Identity
 from ._model import added_by_macos, sizes
+from ._names import is_sane
 from ._remotes.base import Remote, Stop, too_many
 from .errors import MachineError, Mismatch, ReleaseError, RemoteError
 from .manifest import Manifest
@@ -42,9 +43,7 @@ def too_large(name: str) -> ReleaseError:
 
 def _check_name(name: str, path: str) -> None:
     """Raises ``ReleaseError`` for a path that no file of a release has."""
-    parts = path.split("/")
-    odd = any(part in ("", ".", "..") or len(os.fsencode(part)) > 255 for part in parts)
-    if odd or "\\" in path or not path.isprintable() or len(path) > 1024 or len(parts) > 32:
+    if not is_sane(path):
         raise ReleaseError(
             "pull", name, f"{path!r} is no sane name", "publish it under another name"
         )

@@ -3,25 +3,30 @@
 The standard library's readers forgive: ``tarfile`` takes a damaged header in the middle for the
 end, ``bz2`` and ``lzma`` ignore what follows the stream, and nothing reads on to the gzip trailer
 once the last member is out. Here every stream has to come to its own end, checksum included, and
-nothing but zeros may follow it.
+nothing but zeros may follow it. Where a manifest's digest proves the bytes, a newline may follow,
+too.
 """
 
 from __future__ import annotations
 
 import bz2
+import importlib
 import lzma
 import zlib
-from typing import BinaryIO, Optional, Protocol
+from typing import Any, BinaryIO, Optional, Protocol
 
-from .errors import ReleaseError
+from .errors import BadOption, ReleaseError
 
 CHUNK = 256 * 1024
 # xz may ask for gigabytes of dictionary; its presets need at most 65 MiB.
 _XZ_MEMORY = 128 * 1024 * 1024
+# The same for zstd, as a power of two; --long=28 and more need more.
+_ZSTD_WINDOW = 27
+ACCEPTED = "publish a tar, plain or packed once with gzip, bzip2, xz or zstd"
 
 
 class _Inflater(Protocol):
-    """What gzip, bzip2 and xz have in common."""
+    """What gzip, bzip2, xz and zstd have in common."""
 
     @property
     def eof(self) -> bool: ...
@@ -31,8 +36,8 @@ class _Inflater(Protocol):
 
 
 class _Gzip:
-    """zlib's decompressor behind the interface of the other two, which keep what they did not
-    get to themselves."""
+    """zlib's decompressor behind the interface of the others, which keep what they did not get to
+    themselves."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
@@ -52,8 +57,27 @@ class _Gzip:
         return out
 
 
-_MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"))
+_MAGIC = (
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    # A frame that is to be skipped (RFC 8878, 3.1.2): pzstd begins with one.
+    *((bytes([0x50 + number]) + b"\x2a\x4d\x18", "zstd") for number in range(16)),
+)
 _LONGEST_MAGIC = max(len(magic) for magic, _ in _MAGIC)
+_OTHERS = (
+    (b"PK\x03\x04", "it is a zip archive"),
+    (b"PK\x05\x06", "it is a zip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive"),
+    (b"Rar!\x1a\x07", "it is a rar archive"),
+    (b"\x04\x22\x4d\x18", "it is packed with lz4"),
+    (b"LZIP", "it is packed with lzip"),
+    (b"\x5d\x00\x00", "it is packed as .lzma, which is older than xz"),
+    (b"\x1f\x9d", "it is packed with compress (.Z)"),
+    (b"<!doctype", "it is a web page"),
+    (b"<html", "it is a web page"),
+)
 
 
 def packing(start: bytes) -> Optional[str]:
@@ -61,24 +85,77 @@ def packing(start: bytes) -> Optional[str]:
     return next((name for magic, name in _MAGIC if start.startswith(magic)), None)
 
 
+def named(start: bytes) -> Optional[str]:
+    """What a file is that begins with ``start`` and is no tar, as a sentence; None if unknown."""
+    inner = packing(start)
+    if inner is not None:
+        return f"it is packed twice (there is {inner} inside)"
+    text = start.lstrip().lower()
+    return next(
+        (what for magic, what in _OTHERS if start.startswith(magic) or text.startswith(magic)), None
+    )
+
+
+def load_zstd() -> Any:
+    """The module that unpacks zstd. Raises ``BadOption`` when there is none."""
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise BadOption(
+        "a tarball packed with zstd needs backports.zstd; install serving-hot-loading-monitor[zstd]"
+    )
+
+
+class _Zstd:
+    """zstd's decompressor; what it raises is an OSError, as with bzip2."""
+
+    def __init__(self) -> None:
+        zstd = load_zstd()
+        self._error: type[Exception] = zstd.ZstdError
+        bound = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW}
+        self._inner = zstd.ZstdDecompressor(options=bound)
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._inner.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._inner.unused_data)
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        try:
+            return bytes(self._inner.decompress(data, max_length))
+        except self._error as error:
+            raise OSError(str(error)) from None
+
+
 def _inflater(name: str) -> _Inflater:
     if name == "gzip":
         return _Gzip()
     if name == "bzip2":
         return bz2.BZ2Decompressor()
-    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+    if name == "xz":
+        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+    return _Zstd()
 
 
 class Unpacked:
     """A readable stream of what is inside ``file`` (or of the file itself when it is not packed).
 
     ``read_in`` counts the bytes taken from the file, ``given`` those handed out.
+    ``proven`` says that a manifest's digest proves the bytes; ``filler`` is what may stand behind
+    the end, ``doubt`` what is said of an end that is not right.
     Raises ``ReleaseError`` from ``read`` for anything that is not whole.
     """
 
-    def __init__(self, file: BinaryIO, path: str) -> None:
+    def __init__(self, file: BinaryIO, path: str, proven: bool = False) -> None:
         self._file = file
         self._path = path
+        self.filler = b"\0\t\n\r " if proven else b"\0"
+        self.doubt = "" if proven else ", and no manifest proves that its bytes are whole"
         self.read_in = 0
         self.given = 0
         self._ahead = self._take()
@@ -139,8 +216,8 @@ class Unpacked:
             return
         self._over = True
         while rest:
-            if rest.strip(b"\0"):
-                raise self._bad(f"something follows its {self._packing} stream")
+            if rest.strip(self.filler):
+                raise self._bad(f"something follows its {self._packing} stream{self.doubt}")
             rest = self._take()
 
     def _bad(self, cause: str) -> ReleaseError:

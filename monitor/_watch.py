@@ -258,7 +258,8 @@ class Watch:
         return event
 
     def _verify(self) -> Event:
-        self._install.verify(self._puller.part, self._puller.tree_part)
+        proven = self._now_announced().manifest is not None
+        self._install.verify(self._puller.part, self._puller.tree_part, proven=proven)
         return Event.GOOD
 
     def _stage(self) -> Event:

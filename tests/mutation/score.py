@@ -39,8 +39,10 @@ TESTS = {
     "_machine": "machine",
     "_schedule": "machine",
     "_state": "state",
-    "_archive": "archive archive_bounds stream",
-    "_stream": "stream archive archive_bounds",
+    "_archive": "archive archive_bounds archive_of_others stream",
+    "_names": "archive archive_of_others",
+    "_stream": "stream archive archive_bounds archive_of_others",
+    "_tar": "archive archive_bounds archive_of_others stream",
     "manifest": "manifest",
 }
 TIMEOUT_S = 60

@@ -9,7 +9,8 @@ from typing import Any, Optional
 import pytest
 
 from monitor import _archive
-from monitor._archive import BLOCK, Limits, Member
+from monitor._archive import Limits, Member, Skipped
+from monitor._tar import BLOCK
 from monitor.errors import ReleaseError
 
 TOP = "model"
@@ -44,22 +45,42 @@ def pax(**records: str) -> bytes:
 END = bytes(2 * BLOCK)
 
 
+def patched(header: bytes, place: int, field: bytes) -> bytes:
+    """A member with other bytes in its header, and the sum that fits them."""
+    out = bytearray(header)
+    out[place : place + len(field)] = field
+    out[148:156] = b"%06o\0 " % (sum(out[:148]) + 8 * 32 + sum(out[156:512]))
+    return bytes(out)
+
+
 def read(
-    path: Path, content: bytes, limits: Limits = LIMITS, seen: Optional[list[Member]] = None
+    path: Path,
+    content: bytes,
+    limits: Limits = LIMITS,
+    seen: Optional[list[Member]] = None,
+    *,
+    top: str = TOP,
+    proven: bool = False,
+    skipped: Skipped = Skipped(outside=0, macos=0),  # noqa: B008 - a value that does not change
 ) -> dict[str, bytes]:
-    """Unpacks ``content`` and gives what lies in the folder then (folders as ``name/``)."""
+    """Unpacks ``content`` and gives what lies in the folder then (folders as ``name/``).
+
+    ``skipped`` is what has to be left out.
+    """
     archive, target = path / "archive", path / "target"
     archive.write_bytes(content)
     target.mkdir()
     members: list[Member] = [] if seen is None else seen
-    _archive.unpack(
+    left_out = _archive.unpack(
         str(archive),
         str(target),
-        top=TOP,
+        top=top,
         limits=limits,
+        proven=proven,
         before_file=members.append,
         alive=lambda: None,
     )
+    assert left_out == skipped
     found = {}
     for entry in target.rglob("*"):
         name = str(entry.relative_to(target))
@@ -67,9 +88,10 @@ def read(
     return found
 
 
-def refused(path: Path, content: bytes, limits: Limits = LIMITS) -> str:
+def refused(path: Path, content: bytes, limits: Limits = LIMITS, **given: Any) -> str:
+    """Why ``content`` is refused."""
     with pytest.raises(ReleaseError) as caught:
-        read(path, content, limits)
+        read(path, content, limits, **given)
     assert caught.value.path == str(path / "archive")
     assert caught.value.operation == "unpack"
     return caught.value.cause

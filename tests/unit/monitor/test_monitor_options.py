@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,9 @@ def test_other_bytes_are_refused(tmp_path: Path, text: str) -> None:
         ("m.tar.gz", "", True, "m"),
         ("m.tgz", "x", True, "x"),
         ("a/m.tar", "", True, "m"),
+        ("m.tar.zst", "", True, "m"),
+        ("m.tzst", "", True, "m"),
+        ("m.tgz", ".", True, "."),
         ("m", "", False, "m"),
         ("m", "x", True, "x"),
     ],
@@ -44,6 +48,25 @@ def test_a_name_and_unpacked_filename_say_whether_a_release_is_packed(
         tmp_path, general_host="http://h", remote_model_name=name, unpacked_filename=unpacked
     )
     assert (options.packed, options.top) == (packed, top)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("unpacked_filename", ".."), ("unpacked_filename", "./"), ("local_timestamp_file", ".")],
+)
+def test_a_name_is_no_path(tmp_path: Path, option: str, value: str) -> None:
+    with pytest.raises(BadOption, match=f"--{option} is {value}; it has to be a plain name"):
+        options_for(tmp_path, general_host="http://h", **{option: value})
+
+
+def test_a_tarball_named_as_zstd_needs_its_package_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("compression.zstd", "backports.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(BadOption, match=r"install serving-hot-loading-monitor\[zstd\]"):
+        options_for(tmp_path, general_host="http://h", remote_model_name="m.tar.zst")
+    options_for(tmp_path, general_host="http://h", remote_model_name="m.tar.gz")
 
 
 def test_a_nested_model_name_is_taken_apart(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_once_installs_what_is_announced_and_ends(here: Here, site: Site, tmp_pa
     ("break_it", "code", "sentence"),
     [
         ("absent", 1, "the remote has no donefile"),
-        ("bad", 1, "it is not a tar archive"),
+        ("bad", 1, "it is a web page"),
         ("dead", 2, "Connection refused"),
     ],
 )

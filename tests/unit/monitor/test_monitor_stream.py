@@ -6,17 +6,29 @@ import bz2
 import gzip
 import lzma
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitor import _stream
+from monitor.errors import BadOption
 
 from .tarballs import END, PLAIN, WHOLE, member, read, refused
 
+ZSTD = _stream.load_zstd()
+# A frame that says nothing; pzstd begins with one.
+TO_SKIP = b"\x5f\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"pzstd"
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+
+def zstd(content: bytes) -> bytes:
+    """Packed as the program zstd does it, with a checksum."""
+    packed: bytes = ZSTD.compress(content, options={ZSTD.CompressionParameter.checksum_flag: 1})
+    return packed
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd])
 def test_a_packed_file_of_several_pieces_comes_out_as_it_went_in(tmp_path: Path, pack: Any) -> None:
     content = random.Random(1).randbytes(3 * _stream.CHUNK)
     assert read(tmp_path, pack(member("model/a", content) + END)) == {"a": content}
@@ -36,12 +48,12 @@ def test_two_gzip_streams_one_after_the_other_are_one(tmp_path: Path) -> None:
     assert read(tmp_path, gzip.compress(PLAIN[:700]) + gzip.compress(PLAIN[700:])) == WHOLE
 
 
-@pytest.mark.parametrize("name", ["gzip", "bzip2", "xz"])
+@pytest.mark.parametrize("name", ["gzip", "bzip2", "xz", "zstd"])
 class TestAPackedStream:
     """Each kind of packing, damaged in each way."""
 
     PACK: dict[str, Any] = {  # noqa: RUF012
-        "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress,
+        "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstd,
     }  # fmt: skip
 
     def packed(self, name: str) -> bytes:
@@ -108,10 +120,54 @@ def test_an_xz_that_asks_for_much_memory_is_refused(tmp_path: Path) -> None:
     assert "its xz stream is damaged" in refused(tmp_path, packed)
 
 
+def test_a_zstd_that_asks_for_much_memory_is_refused(tmp_path: Path) -> None:
+    content = member("model/a", random.Random(1).randbytes(300_000)) + END
+    for window, good in ((27, True), (28, False)):
+        folder = tmp_path / str(window)
+        folder.mkdir()
+        # Without its length in the header the whole window has to be there.
+        packer = ZSTD.ZstdCompressor(options={ZSTD.CompressionParameter.window_log: window})
+        packed = packer.compress(content) + packer.flush()
+        if good:
+            assert set(read(folder, packed)) == {"a"}
+        else:
+            assert "its zstd stream is damaged" in refused(folder, packed)
+
+
+def test_zstd_in_many_frames_some_of_them_to_skip_is_one_stream(tmp_path: Path) -> None:
+    packed = TO_SKIP + zstd(PLAIN[:700]) + TO_SKIP + zstd(PLAIN[700:]) + TO_SKIP
+    assert read(tmp_path, packed) == WHOLE
+
+
+def test_without_its_package_zstd_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("compression.zstd", "backports.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(BadOption) as caught:
+        read(tmp_path, zstd(PLAIN))
+    assert str(caught.value) == (
+        "a tarball packed with zstd needs backports.zstd; install serving-hot-loading-monitor[zstd]"
+    )
+
+
+@pytest.mark.parametrize("size", [100, 100_000, 20_000_000])
+def test_zstd_gives_no_more_at_once_than_is_asked_for(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "zeros"
+    path.write_bytes(zstd(bytes(size)))
+    with path.open("rb") as file:
+        stream = _stream.Unpacked(file, str(path))
+        assert stream.read(10) == bytes(10)
+        inner = stream._inner
+        assert inner is not None
+        assert len(inner.decompress(b"", 50)) == 50
+
+
 def test_what_a_file_begins_with_says_how_it_is_packed() -> None:
     assert _stream.packing(gzip.compress(b"x")) == "gzip"
     assert _stream.packing(bz2.compress(b"x")) == "bzip2"
     assert _stream.packing(lzma.compress(b"x")) == "xz"
+    assert _stream.packing(zstd(b"x")) == _stream.packing(TO_SKIP) == "zstd"
     assert _stream.packing(b"\x1f") is None
 
 
