@@ -22,7 +22,7 @@ PY := $(CURDIR)/$(VENV)/bin/python
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES SEED
 
 .PHONY: help setup e2e test test-monitor lint docker-ready test-docker test-bare docker-clean
-.PHONY: conformance bench doctor clean
+.PHONY: conformance bench doctor clean serving-trial
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
@@ -91,6 +91,10 @@ bench: setup
 ## make lint     ruff and mypy --strict
 lint: setup
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+## make serving-trial   downloads the official serving binary if need be, and tries it (again)
+serving-trial: setup
+	@$(PY) -m harness serving-trial --serving="$$SERVING" --device="$$DEVICE"
 
 ## make doctor   what this machine has, and what is missing for what
 doctor:

@@ -55,6 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     option("--fail-fast", action="store_true", help="end the run at the first finding")
     option("--port", type=int, help="the server's port (a free one)")
     option("--runs", type=Path, default=Path("runs"), help="where run folders go (%(default)s)")
+    trial = commands.add_parser("serving-trial", help="try the serving binary of a run, again")
+    trial.add_argument(
+        "--serving",
+        default="auto",
+        help="official (which auto means here) or embedded; SERVING_BIN overrides it (%(default)s)",
+    )
+    trial.add_argument("--device", default="cpu", help="cpu or gpu (%(default)s)")
     commands.add_parser("setup", help="the cured client and the Hadoop jars, once")
     commands.add_parser("doctor", help="what this machine has, and what is missing for what")
     commands.add_parser(
@@ -141,6 +148,12 @@ def _run(words: list[str]) -> int:
         # Not a terminal: a log. Its lines are not folded at 80 columns.
         console = Console() if sys.stdout.isatty() else Console(width=140)
         return run(settings, console)
+    if args.command == "serving-trial":
+        from .serving.choice import choose
+
+        serving = "official" if args.serving == "auto" else args.serving
+        print(choose(serving, args.device, lambda text: print(text, flush=True), "again"))
+        return 0
     if args.command in ("setup", "doctor"):
         from . import doctor
 

@@ -68,9 +68,9 @@ def _java() -> str:
 
 
 def _serving() -> str:
-    from .serving.binary import choose
+    from .serving.proof import official_row
 
-    return f"SERVING=auto comes to: {choose('auto')}"
+    return official_row(str(cache_dir("serving")))
 
 
 def _gpu() -> str:
@@ -103,7 +103,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("packages", _packages),
     ("compiled client", _client),
     ("Java for HDFS", _java),
-    ("serving binary", _serving),
+    ("official binary", _serving),
     ("GPU", _gpu),
     ("Docker", _docker),
     ("cache", _cache),

@@ -26,7 +26,8 @@ from .remotes.base import Remote
 from .report import print_report, rows, write_report
 from .run_folder import new_run_folder
 from .serving.base import Serving
-from .serving.binary import ServingBinary, choose
+from .serving.binary import ServingBinary
+from .serving.choice import choose
 from .verdict import Verdict, judge
 
 REMOTES = ("hdfs", "ftp", "http")
@@ -202,7 +203,7 @@ def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
         if os.environ.get("SERVING_BIN"):
             say(f"SERVING_BIN is not used: SERVING={settings.serving} serves what its image holds")
         return serving_binary(settings.serving, settings.device)
-    return choose(settings.serving, settings.device, say)
+    return choose(settings.serving, settings.device, say, settings.serving_trial)
 
 
 def _remote(settings: RunSettings, name: str, folder: Path) -> Remote:

@@ -145,6 +145,11 @@ class LocalServing(Serving):
         if self.identity() is None and not is_listening(self.port, timeout_s=5):
             raise Failed(f"nothing listens on the server's port {self.port} any more")
 
+    @property
+    def returncode(self) -> Optional[int]:
+        """The launcher's exit code, which says little of its binary's; None while it runs."""
+        return self._process.returncode
+
     def identity(self) -> Optional[str]:
         # The kernel's table of sockets may leave lines out while others come and go.
         return next(filter(None, (self._listener() for _ in range(5))), None)

@@ -1,31 +1,40 @@
-"""The official serving binary: found in our cache, or downloaded from its vendor's host.
+"""The official serving binary: found in the cache, or downloaded from its vendor's host.
 
 The launcher would download it itself, without checking the certificate and into its own package
-folder. Here it is fetched once, checked, unpacked into ``.cache/serving/``, cured for a current
-glibc as the compiled client is (it comes from the same build), and handed to the launcher as
+folder. Here it is fetched once, checked, unpacked into ``.cache/serving/``, patched for a current
+glibc as the compiled client is (both come from one build), and handed to the launcher as
 ``SERVING_BIN``.
 """
 
 from __future__ import annotations
 
-import fcntl
+import gzip
+import json
 import os
 import platform
 import shutil
 import tarfile
 import tempfile
+import time
+import zlib
 from pathlib import Path
-from typing import Callable, Optional
-from urllib.parse import urlsplit
+from typing import Any, Optional
 
 from ..errors import BadInput
 from ..paths import cache_dir
+from . import proof
+from .download import Limits, Offer, Say, ask, fetch, require_space
+from .turn import one_at_a_time
 
 VERSION = "0.9.0"
 # Where `paddle_serving_server` 0.9.0 itself looks; SERVING_DOWNLOAD_URL names a mirror.
 DOWNLOAD_URL = "https://paddle-serving.bj.bcebos.com/test-dev/bin"
 # The GPU wheel of requirements/gpu.in is .post112: CUDA 11.2.
 _GPU_BUILD = "gpu-112"
+# A guess, before the archive is there: the archive itself and four times as much unpacked.
+_TIMES_UNPACKED = 5
+# OpenSSL and the wrapper.
+_BESIDE = 16 << 20
 
 
 def build_name(device: str) -> str:
@@ -51,74 +60,123 @@ def download_url(device: str) -> str:
     return f"{base}/serving-{build_name(device)}-{VERSION}.tar.gz"
 
 
-def unreachable_because(device: str, timeout_s: float = 4.0) -> Optional[str]:
-    """None when the host answers for the binary within ``timeout_s``, else why not."""
-    import requests
+def obtain(device: str, say: Say, limits: Limits, *, again: bool = False) -> tuple[Path, str]:
+    """The program for SERVING_BIN, and how it came here in words.
 
-    url = download_url(device)
-    try:
-        with requests.get(url, timeout=timeout_s, stream=True) as answer:
-            if answer.status_code != 200:
-                return f"{urlsplit(url).netloc} answers {answer.status_code} for {url}"
-    except requests.RequestException as error:
-        return f"{urlsplit(url).netloc} does not answer ({type(error).__name__})"
-    return None
-
-
-def download(device: str, say: Callable[[str], None]) -> Path:
-    """Fetches, unpacks and cures the binary; gives the program for SERVING_BIN.
+    An archive that was refused is not downloaded a second time while the host offers the same one,
+    except ``again``.
 
     Raises ``BadInput`` when it cannot be had or is not what it should be.
     """
+    ready = cached(device)
+    if ready is not None:
+        return ready, "found in the cache"
     folder = _folder(device)
-    with (folder.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        ready = cached(device)
-        if ready is not None:
-            return ready
-        url = download_url(device)
-        say(f"downloading {url}")
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
-            archive = Path(new) / "serving.tar.gz"
-            _fetch(url, archive)
+    try:
+        with one_at_a_time(folder.parent / "lock", "a download", say):
+            ready = cached(device)
+            if ready is not None:
+                return ready, "found in the cache"
+            return _download(folder, download_url(device), say, limits, again)
+    except OSError as error:
+        raise BadInput(
+            f"the official serving binary cannot be kept in {folder.parent} "
+            f"({error.strerror or error}: {error.filename or folder}); mend that, or name another "
+            "cache in HARNESS_CACHE"
+        ) from error
+    except BadInput as error:
+        raise BadInput(f"the official serving binary cannot be had: {error}") from error
+
+
+def _download(folder: Path, url: str, say: Say, limits: Limits, again: bool) -> tuple[Path, str]:
+    # Of a run that was killed.
+    for left in folder.parent.glob(".new-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    offer = ask(url, limits)
+    archives = Archives(folder.parent / proof.ARCHIVES)
+    name = f"{folder.name}.tar.gz"
+    refused = archives.refused(name, offer)
+    if refused is not None and not again:
+        raise BadInput(refused)
+    if offer.size is not None:
+        require_space(folder.parent, _TIMES_UNPACKED * offer.size, f"{name} with its contents")
+    size = "unknown size" if offer.size is None else f"{offer.size / 1e6:.1f} MB"
+    say(f"downloading {url} ({size}; Ctrl-C ends it, SERVING=embedded needs no download)")
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
+        archive = Path(new) / "serving.tar.gz"
+        sha256 = fetch(offer, archive, say, limits)
+        how = f"downloaded, sha256 {sha256}"
+        say(f"{name}: sha256 {sha256}")
+        before = archives.sha256(name)
+        if before not in (None, sha256):
+            how += f" (NOT the {before} of before)"
+            say(f"WARNING: {name} has CHANGED: its sha256 was {before} and is now {sha256}")
+        try:
             _unpack(archive, Path(new), folder.name)
             _cure(Path(new) / folder.name)
-            (Path(new) / folder.name).chmod(0o755)
-            (Path(new) / folder.name).rename(folder)
-    program = cached(device)
-    assert program is not None
-    return program
+        except _Refused as error:
+            archives.note(name, offer, sha256, refused=str(error))
+            raise
+        (Path(new) / folder.name).chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        (Path(new) / folder.name).rename(folder)
+        archives.note(name, offer, sha256)
+    return folder / "serving-cured", how
 
 
-def _fetch(url: str, target: Path) -> None:
-    import requests
+class _Refused(BadInput):
+    """The archive is not what it should be: another download would bring the same."""
 
-    try:
-        with requests.get(url, timeout=60, stream=True) as answer, target.open("wb") as file:
-            answer.raise_for_status()
-            for block in answer.iter_content(1 << 20):
-                file.write(block)
-    except requests.RequestException as error:
-        raise BadInput(
-            f"the official serving binary cannot be downloaded from {url} ({error}); "
-            "use SERVING=embedded, or name a binary of yours in SERVING_BIN"
-        ) from error
+
+class Archives:
+    """What was downloaded, remembered in one file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, dict[str, Any]] = proof.read(str(path)) or {}
+
+    def sha256(self, name: str) -> Optional[str]:
+        """The digest that an archive had when it was last downloaded."""
+        return self._known.get(name, {}).get("sha256")
+
+    def refused(self, name: str, offer: Offer) -> Optional[str]:
+        """Why this very archive was refused before; None when it was not."""
+        known = self._known.get(name, {})
+        same = (known.get("url"), known.get("size"), known.get("validator"))
+        if offer.validator is None or same != (offer.url, offer.size, offer.validator):
+            return None
+        reason = known.get("refused")
+        return f"{reason} (downloaded {known['utc']}, the host has no other)" if reason else None
+
+    def note(self, name: str, offer: Offer, sha256: str, refused: Optional[str] = None) -> None:
+        """Remembers one archive."""
+        utc = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        entry = {"sha256": sha256, "size": offer.size, "url": offer.url, "utc": utc}
+        self._known[name] = {**entry, "validator": offer.validator, "refused": refused}
+        beside = self._path.with_suffix(".new")
+        beside.write_text(json.dumps(self._known, indent=1) + "\n")
+        beside.replace(self._path)
 
 
 def _unpack(archive: Path, into: Path, folder: str) -> None:
+    name = f"{folder}.tar.gz"
     try:
         with tarfile.open(archive) as tar:
-            for member in tar.getmembers():
+            members = tar.getmembers()
+            for member in members:
                 inside = (into / member.name).resolve().is_relative_to((into / folder).resolve())
                 if not inside or not (member.isfile() or member.isdir() or member.issym()):
-                    raise BadInput(f"{archive.name}: {member.name} does not belong in {folder}/")
+                    raise _Refused(f"{name}: {member.name} does not belong in {folder}/")
                 if member.issym() and "/" in member.linkname:
-                    raise BadInput(f"{archive.name}: {member.name} links to {member.linkname}")
+                    raise _Refused(f"{name}: {member.name} links to {member.linkname}")
+            sizes = [member.size for member in members]
+            # The largest twice: patching writes it anew.
+            require_space(into, sum(sizes) + max(sizes, default=0) + _BESIDE, f"unpacking {name}")
             tar.extractall(into)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise BadInput(f"{archive.name} from the vendor's host is damaged: {error}") from error
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _Refused(f"{name} from the vendor's host is damaged: {error}") from error
     if not (into / folder / "serving").is_file():
-        raise BadInput(f"{archive.name} from the vendor's host holds no {folder}/serving")
+        raise _Refused(f"{name} from the vendor's host holds no {folder}/serving")
 
 
 def needs_cure() -> bool:
@@ -135,7 +193,15 @@ def _cure(folder: Path) -> None:
     if needs_cure():
         from ..clients.cure import copy_openssl, rename_dl_sym
 
-        rename_dl_sym(program)
+        try:
+            rename_dl_sym(program)
+        except BadInput as error:
+            _, failed, reason = str(error).rpartition("failed: ")
+            if not failed:  # patchelf itself is missing
+                raise
+            raise _Refused(
+                f"{folder.name} cannot be patched for this C library: {reason}"
+            ) from None
         libraries = folder / "openssl"
         libraries.mkdir(exist_ok=True)
         copy_openssl(libraries)
@@ -149,8 +215,3 @@ def _cure(folder: Path) -> None:
         'exec "$here/serving" "$@"\n'
     )
     wrapper.chmod(0o755)
-
-
-def forget(device: str) -> None:
-    """Removes the cached binary."""
-    shutil.rmtree(_folder(device), ignore_errors=True)

@@ -17,7 +17,7 @@ from harness.ports import free_port
 from harness.process import marked
 from harness.remotes import local
 from harness.serving.base import Serving
-from harness.serving.binary import choose
+from harness.serving.choice import choose
 from harness.serving.local import LocalServing
 from harness.verdict import Verdict, judge
 from harness.waits import wait_for

@@ -17,10 +17,10 @@ from harness.clients.probe import KINDS
 from harness.e2e import RunSettings, run
 from harness.errors import HarnessError
 from harness.leg import LegSettings
-from harness.serving.binary import _embedded
+from harness.serving.choice import choose
 
 BROKEN = Path(__file__).resolve().parents[1] / "broken"
-NEVER_RELOADS = [str(_embedded("a test").path), "-reload_interval_s=100000"]
+NEVER_RELOADS = [str(choose("embedded").path), "-reload_interval_s=100000"]
 
 
 @dataclass(frozen=True)

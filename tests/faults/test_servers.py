@@ -18,7 +18,7 @@ import requests
 from harness.errors import BadInput
 from harness.ports import free_port, is_listening
 from harness.serving.base import Serving
-from harness.serving.binary import choose
+from harness.serving.choice import choose
 from harness.serving.local import LocalServing
 from harness.waits import wait_for
 from tests.conftest import Releases

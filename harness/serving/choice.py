@@ -1,0 +1,114 @@
+"""Which serving binary serves: asked for, found, tried, and said out loud.
+
+``SERVING_BIN``, when set, names it. Otherwise ``auto`` takes the official binary when it can be had
+and passes its trial, and else the embedded engine; ``official`` and ``embedded`` insist. What was
+chosen, and why, is a value that the first line of a run and its report print.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Callable, Optional
+
+from ..errors import BadInput
+from . import download, official, trial
+from .binary import ServingBinary
+
+CHOICES = ("auto", "embedded", "official")
+# ``again``: tried also when the result of an earlier trial is remembered.
+TRIALS = ("run", "skip", "again")
+_SKIPPED = "not tried (SERVING_TRIAL=skip)"
+# `auto` does not wait longer for a host that may not be reachable at all.
+_AUTO = download.Limits(answer_s=4.0)
+
+Say = Callable[[str], None]
+
+
+def choose(
+    serving: str,
+    device: str = "cpu",
+    say: Say = lambda _: None,
+    tried: str = "run",
+    *,
+    trial_limits: Optional[trial.Limits] = None,
+) -> ServingBinary:
+    """The binary for ``--serving``; downloads and tries the official one when it comes to that.
+
+    Args:
+        serving: One of ``CHOICES``.
+        device: ``cpu`` or ``gpu``: which build, and where its trial runs.
+        say: Told what takes long.
+        tried: One of ``TRIALS``.
+        trial_limits: How long each step of a trial may take; without: as ``trial.Limits`` says.
+
+    Raises:
+        BadInput: What was insisted on cannot be had, or failed its trial.
+    """
+    if serving not in CHOICES:
+        raise BadInput(f"SERVING={serving} is not known: use one of {', '.join(CHOICES)}")
+    gpu = " DEVICE=gpu" if device == "gpu" else ""
+
+    def prove(path: Path, name: str, why: str) -> str:
+        if tried == "skip":
+            return f"{why}, {_SKIPPED}"
+        again = tried == "again"
+        limits = trial_limits or trial.Limits()
+        result = trial.prove(path, name, device, say, again=again, limits=limits)
+        if not result.passed:
+            raise BadInput(result.sentence)
+        return f"{why}, passed its trial ({result.utc})"
+
+    given = os.environ.get("SERVING_BIN")
+    if given:
+        path = _given(given)
+        name = f"SERVING_BIN={given}"
+        try:
+            why = prove(path, name, "SERVING_BIN names it")
+        except BadInput as error:
+            raise BadInput(
+                f"{error}; try again with `make serving-trial SERVING_BIN={given}{gpu}`, or use it "
+                "all the same with SERVING_TRIAL=skip"
+            ) from error
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return ServingBinary("given", path, f"sha256 {digest}…", why)
+    if serving == "embedded":
+        embedded = _embedded("asked for")
+        if tried == "again":
+            prove(embedded.path, "the embedded engine", embedded.why)
+        return embedded
+    limits = _AUTO if serving == "auto" else download.Limits()
+    try:
+        path, how = official.obtain(device, say, limits, again=tried == "again")
+        why = prove(path, "the official serving binary", how)
+    except BadInput as error:
+        sentence = f"{error}; try again with `make serving-trial{gpu}`"
+        if serving == "auto":
+            return _embedded(sentence)
+        raise BadInput(
+            f"{sentence}, or use SERVING=embedded, or name a binary of yours in SERVING_BIN"
+        ) from error
+    version = f"{official.VERSION}, {official.build_name(device)}"
+    return ServingBinary("official", path, version, why)
+
+
+def _given(value: str) -> Path:
+    path = Path(shutil.which(value) or value).absolute()
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise BadInput(f"SERVING_BIN={value} is not an executable file; unset it or mend the path")
+    return path
+
+
+def _embedded(why: str) -> ServingBinary:
+    path = Path(sys.prefix) / "bin" / "embedded-serving"
+    if not path.exists():
+        raise BadInput(f"{path} is missing: the environment is not whole; run `make setup`")
+    try:
+        engine = metadata.version("paddlepaddle")
+    except metadata.PackageNotFoundError:
+        engine = metadata.version("paddlepaddle-gpu")
+    return ServingBinary("embedded", path, f"Paddle Inference {engine}", why)

@@ -1,0 +1,113 @@
+"""What is known of a serving binary: its digest, and how its trial ended.
+
+Only the standard library, in the syntax of Python 3.6: ``make doctor`` reads this before the
+set-up. A trial's result lies in ``.cache/serving/trials/<key>/result.json``. The key names all that
+the result depends on, so that another binary, C library, kernel or device is tried anew.
+"""
+
+import glob
+import hashlib
+import json
+import os
+import platform
+import re
+from typing import Any, Dict, List, Optional
+
+# Raised when a trial asks for more than before, so that old results do not count.
+VERSION = "1"
+RESULT = "result.json"
+# What was downloaded: by the archive's name, its sha256, size, address and time.
+ARCHIVES = "archives.json"
+# Longer ones are programs, whatever their first two bytes say.
+_MOST_OF_A_SCRIPT = 1 << 16
+
+
+def parts(program: str) -> List[str]:
+    """The program, the shared libraries beside it, and for a script the programs that it names."""
+    program = os.path.realpath(program)
+    folder = os.path.dirname(program)
+    found = {program}
+    for pattern in ("*.so*", "*/*.so*"):
+        found.update(glob.glob(os.path.join(glob.escape(folder), pattern)))
+    with open(program, "rb") as file:
+        head = file.read(_MOST_OF_A_SCRIPT)
+    if head.startswith(b"#!"):
+        for word in re.findall(r"[\w./+-]+", head.decode(errors="replace")):
+            # Absolute, or after the script's own folder: "$here/serving".
+            for path in (word if os.path.isabs(word) else "", folder + "/" + word.strip("/")):
+                if os.access(path, os.X_OK):
+                    found.add(path)
+    return sorted(path for path in found if os.path.isfile(path))
+
+
+def digest(program: str) -> str:
+    """The sha256 of the names and contents of a program's parts."""
+    total = hashlib.sha256()
+    for path in parts(program):
+        total.update(os.path.basename(path).encode(errors="replace") + b"\0")
+        with open(path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                total.update(block)
+    return total.hexdigest()
+
+
+def machine(device: str) -> Dict[str, str]:
+    """C library, kernel and device: where a result holds."""
+    libc = " ".join(platform.libc_ver())
+    if "CS_GNU_LIBC_VERSION" in os.confstr_names:
+        libc = os.confstr("CS_GNU_LIBC_VERSION") or libc
+    return {"libc": libc, "kernel": platform.release(), "device": _device(device)}
+
+
+def _device(device: str) -> str:
+    """``cpu``, or ``gpu`` with what the NVIDIA driver says of itself and of each GPU."""
+    if device != "gpu":
+        return device
+    said = [device]
+    for path in ["/proc/driver/nvidia/version", *sorted(glob.glob("/proc/driver/nvidia/gpus/*/*"))]:
+        if os.path.basename(path) in ("version", "information"):
+            try:
+                with open(path) as file:
+                    said += re.findall(r"(?:NVRM version|Model):\s*(.*)", file.read())
+            except OSError:
+                continue
+    return ", ".join(said)
+
+
+def key_of(program: str, device: str) -> str:
+    """The name of a trial's folder."""
+    asked = [VERSION, digest(program), *sorted(machine(device).values())]
+    return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:16]
+
+
+def read(path: str) -> Optional[Dict[str, Any]]:
+    """A JSON object from a file; None when there is none, or only a damaged one."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def official_row(serving_cache: str) -> str:
+    """What ``make doctor`` says of the official binary; ``serving_cache`` is ``.cache/serving``."""
+    said = []
+    archives = read(os.path.join(serving_cache, ARCHIVES)) or {}
+    for program in sorted(
+        glob.glob(os.path.join(glob.escape(serving_cache), "*", "serving-cured"))
+    ):
+        name = os.path.basename(os.path.dirname(program))
+        device = "gpu" if "-gpu-" in name else "cpu"
+        again = "make serving-trial" + (" DEVICE=gpu" if device == "gpu" else "")
+        key = key_of(program, device)
+        result = read(os.path.join(serving_cache, "trials", key, RESULT))
+        archive = archives.get(name + ".tar.gz", {}).get("sha256", "unknown")
+        if result is None:
+            state = f"not tried on this machine yet (`{again}` tries it)"
+        elif result["passed"]:
+            state = "proven on {} (trial {})".format(result["utc"], key)
+        else:
+            state = "NOT PROVEN: it {}".format(result["sentence"])
+        said.append(f"{name}, archive sha256 {archive}, {state}")
+    return "; ".join(said) or "not here; SERVING=auto downloads it where its host can be reached"
