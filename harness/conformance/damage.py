@@ -133,6 +133,13 @@ def wrong_top(release: Release) -> Release:
     return _bad(release, pack(release.members, "another_model"), "the release of another model")
 
 
+def two_graphs(release: Release) -> Release:
+    """A vocabulary whose name ends as a graph's: which one a server loads is the filesystem's
+    choice."""
+    members = {**release.members, "sentencepiece.bpe.model": b"a vocabulary\n"}
+    return _bad(release, pack(members, release.top), "the release with two graphs")
+
+
 def no_parameters(release: Release) -> Release:
     """The weights' file is missing."""
     members = {path: data for path, data in release.members.items() if "params" not in path}

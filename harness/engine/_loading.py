@@ -22,8 +22,9 @@ class Loader:
     The real server has a copy of the predictor for each worker and one more, and logs each; the
     engine's one model serves them all, but the lines are the same, because readers count them.
 
-    Without a ``nursery`` (``--strict-compat``) nothing is checked before Paddle has it, and what
-    Paddle refuses ends the process, as the real server ends.
+    Without a ``nursery`` (``--strict-compat``) files are chosen as the real server chooses them,
+    nothing is checked before Paddle has it, and what Paddle refuses ends the process, as the real
+    server ends.
 
     There, and on a GPU, one thread makes, tries and closes all models and the event loop's runs
     them all. That Paddle keeps something for a thread (``_hosting``) did no harm so, in hundreds of
@@ -52,7 +53,7 @@ class Loader:
         ``gently``: the clients of another model must not notice.
         """
         serving = self._serving
-        with opened(serving.model_dir) as files:
+        with opened(serving.model_dir, first_listed=self._nursery is None) as files:
             if self._nursery is None:
                 graph = check(files, whole=False)
                 return Core(files, graph, serving.feeds, serving.fetches, self._device)

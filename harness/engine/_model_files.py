@@ -35,6 +35,7 @@ from ._inference import package_folder
 
 _PROGRAM_SUFFIXES = (".pdmodel", "__model__", "model")
 _PARAMS_SUFFIXES = (".pdiparams", "__params__", "params")
+_KINDS = (("program", _PROGRAM_SUFFIXES), ("parameters", _PARAMS_SUFFIXES))
 # VarType.Type numbers of framework.proto
 _LOD_TENSOR = 7
 _BYTES = {0: 1, 1: 2, 2: 4, 3: 8, 4: 2, 5: 4, 6: 8, 20: 1, 21: 1, 22: 2, 23: 8, 24: 16}
@@ -124,8 +125,10 @@ class ModelFiles:
 
 
 @contextlib.contextmanager
-def opened(directory: str) -> Iterator[ModelFiles]:
+def opened(directory: str, *, first_listed: bool = False) -> Iterator[ModelFiles]:
     """Copies both files of one and the same directory into memory. Raises ``BadModel``.
+
+    ``first_listed``: choose the files as the real server does (``--strict-compat``).
 
     What is checked and tried out has to be what is loaded, and a file may be written over in
     place at any time. The copies are gone with the block.
@@ -144,7 +147,8 @@ def opened(directory: str) -> Iterator[ModelFiles]:
     copies: list[int] = []
     try:
         try:
-            for name in _found(directory, folder):
+            choose = _chosen_as_listed if first_listed else _found
+            for name in choose(directory, folder):
                 copies.append(_copied(f"{directory}/{name}", folder))
         finally:
             os.close(folder)
@@ -161,10 +165,30 @@ def _found(directory: str, folder: int) -> list[str]:
         names = sorted(os.listdir(folder))
     except OSError as error:
         raise unavailable(f"cannot list {directory}", error) from None
-    for what, suffixes in (("program", _PROGRAM_SUFFIXES), ("parameters", _PARAMS_SUFFIXES)):
+    for what, suffixes in _KINDS:
         name = _first(names, suffixes)
         if name is None:
             raise BadModel(f"{directory} has no {what}: no file ends in {' or '.join(suffixes)}")
+        found.append(name)
+    return found
+
+
+def _chosen_as_listed(directory: str, folder: int) -> list[str]:
+    """The names of the program and the parameters, by the real server's rule: of each kind the
+    first regular file in the order of the filesystem. Links do not count."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    except OSError as error:
+        raise unavailable(f"cannot list {directory}", error) from None
+    found = []
+    for what, suffixes in _KINDS:
+        name = next((name for name in names if name.endswith(suffixes)), None)
+        if name is None:
+            # The real server takes it for an export with a file for each parameter.
+            raise BadModel(
+                f"{directory} has no {what}: no regular file ends in {' or '.join(suffixes)}"
+            )
         found.append(name)
     return found
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 from abc import abstractmethod
 from dataclasses import replace
-from typing import ClassVar
+from typing import Callable, ClassVar
 
 from .. import damage, judge
 from ..judge import Claim
-from ..releases import MODEL_NAME, Release
+from ..releases import DONEFILE_NAME, MODEL_NAME, Release
 from ..space import LeastFree
 from ..stage import Stage
 from .base import Scenario
@@ -222,6 +224,16 @@ class EmptyParameters(BadRelease):
         return damage.empty_parameters(release)
 
 
+class AmbiguousModel(BadRelease):
+    name = "ambiguous-model"
+    title = "A release with two files that a server may take as its graph is not installed."
+    loss = "Some servers load the wrong file and abort: the order of the filesystem decides."
+    manifest = True
+
+    def spoil(self, release: Release) -> Release:
+        return damage.two_graphs(release)
+
+
 class LateRepair(Scenario):
     name = "bytes-do-not-match-manifest"
     title = (
@@ -251,6 +263,43 @@ class LateRepair(Scenario):
         stage.expect_live(good, stage.settings.recovery)
 
 
+class EncodedManifest(Scenario):
+    name = "encoded-manifest"
+    title = (
+        "A manifest with a byte order mark, in UTF-16 or gzip-compressed still says which tarball "
+        "is the release."
+    )
+    loss = (
+        "A tarball is served that is not the announced one, because an editor saved the donefile."
+    )
+    claims = LateRepair.claims
+
+    def act(self, stage: Stage) -> None:
+        good = stage.releases[1].stored()
+        # As in LateRepair: only its digest tells that it is another one.
+        other = replace(stage.releases[2].stored(), label="another release", good=False)
+        stage.upload(other)
+        second = None
+        for number, encode in enumerate(_ENCODINGS, 1):
+            announced = replace(good, number=number)
+            stage.announce(announced, encode(announced.donefile()), second)
+            # Seen as another donefile by a monitor that knows minutes only, too.
+            second = stage.remote.second(DONEFILE_NAME) + 120
+            stage.watch_pull(other)
+            if number == 1:
+                stage.start_monitor()
+            stage.expect_pull()
+        stage.let_polls_pass(1)
+        stage.upload(good)
+        stage.expect_live(good, stage.settings.recovery)
+
+
+_ENCODINGS: tuple[Callable[[bytes], bytes], ...] = (
+    lambda text: codecs.BOM_UTF8 + text,
+    lambda text: text.decode().encode("utf-16"),
+    gzip.compress,
+)
+
 SCENARIOS: tuple[type[Scenario], ...] = (
     Corrupt,
     Truncated,
@@ -267,5 +316,7 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     WrongTop,
     NoParameters,
     EmptyParameters,
+    AmbiguousModel,
     LateRepair,
+    EncodedManifest,
 )

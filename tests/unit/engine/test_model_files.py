@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.likeness import server
+from bench.likeness.check_reload import first_listed
 from harness.engine import _model_files
 from harness.engine._model_files import BadModel
 
@@ -163,3 +165,48 @@ def test_a_file_larger_than_the_memory_is_worth_another_try_later(model: Path) -
     with pytest.raises(BadModel, match="more than there is memory for") as refused:
         check(model)
     assert refused.value.passing
+
+
+def chosen(folder: Path, *, first_listed: bool) -> tuple[bytes, bytes]:
+    """What is loaded as program and as parameters."""
+    with _model_files.opened(str(folder), first_listed=first_listed) as files:
+        return Path(files.program_path).read_bytes(), Path(files.params_path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("good", "end"),
+    [
+        ("params.pdiparams", ".pdiparams"),
+        ("params.pdiparams", "some params"),
+        ("model.pdmodel", "_int8.pdmodel"),
+        ("model.pdmodel", "sentencepiece.bpe.model"),
+    ],
+)
+def test_the_real_server_s_rule_takes_the_first_file_that_is_listed(
+    model: Path, good: str, end: str
+) -> None:
+    whole = chosen(model, first_listed=True)
+    assert whole == chosen(model, first_listed=False)
+    index = 0 if good == "model.pdmodel" else 1
+    first_listed(model, good, end, b"another file")
+    assert chosen(model, first_listed=True)[index] == b"another file"
+    assert chosen(model, first_listed=True)[1 - index] == whole[1 - index]
+
+
+def test_without_it_the_order_of_the_folder_means_nothing(model: Path) -> None:
+    whole = chosen(model, first_listed=False)
+    first_listed(model, "model.pdmodel", "sentencepiece.bpe.model", b"another file")
+    assert chosen(model, first_listed=False) == whole
+
+
+@pytest.mark.parametrize("name", ["model.pdmodel", "params.pdiparams"])
+def test_the_real_server_s_rule_does_not_see_links_and_folders(model: Path, name: str) -> None:
+    whole = chosen(model, first_listed=True)
+    (model / f"sub.{name}").mkdir()
+    assert chosen(model, first_listed=True) == whole
+    (model / name).rename(model / "elsewhere")
+    (model / name).symlink_to("elsewhere")
+    assert chosen(model, first_listed=False) == whole
+    with pytest.raises(BadModel, match="no regular file ends in") as refused:
+        chosen(model, first_listed=True)
+    assert refused.value.real_signal is signal.SIGABRT
