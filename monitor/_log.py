@@ -62,3 +62,8 @@ def set_up(
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
     logger.propagate = False
+    # urllib3 warns of odd answers, and names the address with its query.
+    library = logging.getLogger("urllib3")
+    library.handlers[:] = [handler]
+    library.setLevel(logging.WARNING)
+    library.propagate = False

@@ -15,7 +15,7 @@ from typing import Any, Callable, Optional
 
 from . import _model, _values
 from ._schedule import default_cap
-from ._secrets import VARIABLE, Secret, address, from_file, header, lines_of_file, ugi
+from ._secrets import VARIABLE, Secret, address, from_file, header, lines_of_file, query, ugi
 from ._stream import load_zstd
 from .errors import BadOption
 
@@ -152,6 +152,27 @@ class Options:
         Secret(), "general: bearer token (prefer --http_token_file)", parse=Secret
     )
     http_token_file: str = _opt("", "file whose first line is --http_token")
+    http_query: Secret = _opt(
+        Secret(), "general: query of every address, such as a SAS (prefer --http_query_file)",
+        parse=query,
+    )  # fmt: skip
+    http_query_file: str = _opt(
+        "", "file whose first line is --http_query; read again before each poll"
+    )
+    donefile_query: Secret = _opt(
+        Secret(), "general: query of the donefile's address alone, in place of --http_query",
+        parse=query,
+    )  # fmt: skip
+    donefile_query_file: str = _opt(
+        "", "file whose first line is --donefile_query; read again before each poll"
+    )
+    model_query: Secret = _opt(
+        Secret(), "general: query of the tarball's address alone, in place of --http_query",
+        parse=query,
+    )  # fmt: skip
+    model_query_file: str = _opt(
+        "", "file whose first line is --model_query; read again before each poll"
+    )
     proxy: Secret = _opt(
         Secret(),
         "general, webhdfs: address of a proxy for all requests, whatever the usual variables say",
@@ -281,11 +302,13 @@ _NEEDS = {
 # Each may also stand in a file, or in a variable of the environment (see ``_secrets``).
 SECRETS = (
     "general_host", "fs_ugi", "ftp_password", "webhdfs_url", "remote_url", "http_header",
-    "http_token", "proxy",
+    "http_token", "http_query", "donefile_query", "model_query", "proxy",
 )  # fmt: skip
+# Those of which the file is read again and again: a signature expires.
+QUERIES = ("http_query", "donefile_query", "model_query")
 
 
-_TEXTS = (str, Secret, ugi, address)
+_TEXTS = (str, Secret, ugi, address, query)
 
 
 def option_fields() -> list[Field[Any]]:
@@ -356,7 +379,9 @@ def _with_secrets(given: Mapping[str, Any]) -> dict[str, Any]:
             if more:
                 values[name] = [*_as_list(values.get(name) or []), *more]
         elif values.get(name):
-            continue
+            if name in QUERIES:
+                # The option counts, also when the file would be read again.
+                values[f"{name}_file"] = ""
         elif isinstance(path, str) and path:
             values[name] = from_file(path, f"--{name}_file")
         elif held:
@@ -399,6 +424,7 @@ def _check(options: Options, lead: str) -> None:
             f"{lead}--hadoop_bin {options.hadoop_bin} is not a program that can be run; give the "
             "path of the hadoop command itself"
         )
+    _check_queries(options, lead)
     if options.type == "webhdfs" and "://" not in options.webhdfs_url.reveal():
         raise BadOption(
             f"{lead}--webhdfs_url {options.webhdfs_url} is no address; give http://HOST:PORT"
@@ -415,3 +441,22 @@ def _check(options: Options, lead: str) -> None:
             words(getattr(options, name), f"{lead}--{name}")
     if options.ca_file and not os.path.isfile(options.ca_file):
         raise BadOption(f"{lead}--ca_file {options.ca_file} is no file; give a PEM file")
+
+
+def _check_queries(options: Options, lead: str) -> None:
+    host = options.general_host.reveal()
+    http = options.type == "general" and not host.lower().startswith(("ftp://", "ftps://"))
+    if http and any(mark in host.rpartition("@")[2] for mark in "?#"):
+        raise BadOption(
+            f"{lead}--general_host has a query; give what follows its ? as --http_query"
+        )
+    given = [name for name in QUERIES if getattr(options, name)]
+    if given and not http:
+        raise BadOption(
+            f"{lead}--{given[0]} is for --type general over http and https; leave it out"
+        )
+    if options.model_query and not options.packed:
+        raise BadOption(
+            f"{lead}--model_query signs one file, and {options.remote_model_name} is a folder; use "
+            "--http_query"
+        )

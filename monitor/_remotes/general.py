@@ -21,7 +21,9 @@ import requests
 import urllib3
 
 from .. import manifest
-from ..errors import RemoteError, reason
+from .._options import QUERIES
+from .._secrets import Secret, from_file, query
+from ..errors import BadOption, RemoteError, reason
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
 from .session import Session
 
@@ -42,12 +44,14 @@ class HttpRemote(Remote):
         host = options.general_host.reveal()
         # wget, which upstream runs, takes a host without a scheme.
         self._host = (host if "://" in host else f"http://{host}").rstrip("/")
-        self._session: Optional[requests.Session] = None
+        self._session: Optional[Session] = None
+        self._queries: dict[str, Secret] = {name: getattr(options, name) for name in QUERIES}
 
     def describe(self) -> list[tuple[str, str]]:
         return [("_general_host", str(self._options.general_host))]
 
     def look(self, name: str) -> Optional[Sighting]:
+        self._read_queries()
         url = self._url(name)
         with self._get(url, "read", {}) as answer:
             if answer.status_code in (404, 410):
@@ -142,7 +146,30 @@ class HttpRemote(Remote):
     def _url(self, name: str) -> str:
         return f"{self._host}/{join(self._options.remote_path, name).lstrip('/')}"
 
-    def _connected(self) -> requests.Session:
+    def _read_queries(self) -> None:
+        """Reads the files of queries again. Raises ``BadOption``."""
+        for name, before in self._queries.items():
+            path = getattr(self._options, f"{name}_file")
+            if not path:
+                continue
+            option = f"--{name}_file"
+            text = from_file(path, option)
+            if text != before.reveal():
+                try:
+                    self._queries[name] = query(text)
+                except ValueError as error:
+                    raise BadOption(f"{option} {path} is wrong: {error}") from None
+
+    def _query(self, url: str) -> Secret:
+        """The query for an address: that of the one file, else that of all."""
+        own = Secret()
+        if url == self._url(self._options.remote_donefile_name):
+            own = self._queries["donefile_query"]
+        elif url == self._url(self._options.remote_model_name):
+            own = self._queries["model_query"]
+        return own or self._queries["http_query"]
+
+    def _connected(self) -> Session:
         if self._session is None:
             options = self._options
             secrets = {}
@@ -161,9 +188,7 @@ class HttpRemote(Remote):
     def _get(self, url: str, operation: str, headers: dict[str, str]) -> requests.Response:
         self._stop.check()
         with _as_remote_error(operation, url):
-            return self._connected().get(
-                url, headers=headers, stream=True, timeout=self._options.timeout
-            )
+            return self._connected().ask(url, self._query(url), headers, self._options.timeout)
 
     def _expect(
         self, answer: requests.Response, url: str, operation: str, codes: tuple[int, ...]
@@ -172,7 +197,7 @@ class HttpRemote(Remote):
         if code not in codes:
             hint = "look in the server's log"
             if code in (401, 403, 407):
-                hint = "check the user, --http_token_file or --http_header"
+                hint = "check the user, --http_token_file, --http_header or --http_query_file"
             raise RemoteError(operation, url, f"the server answered {code} {answer.reason}", hint)
 
     def _chunks(self, answer: requests.Response, url: str) -> Iterator[bytes]:

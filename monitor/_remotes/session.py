@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.auth import HTTPBasicAuth
 from requests.utils import get_auth_from_url, get_netrc_auth
 
+from .._mask import SHORTEST
+from .._secrets import Secret
+
 
 class Session(requests.Session):
     """A session that trusts ``ca_file`` and asks ``proxy`` when they are given, whatever the
-    environment says, and sends ``secrets`` (headers) to the origin that it asks and to no other
-    that this one leads to.
+    environment says, and sends ``secrets`` (headers) and a secret query to the origin that it asks
+    and to no other that this one leads to.
 
     Plain requests lets REQUESTS_CA_BUNDLE win over ``session.verify``, an account of ``.netrc``
     over an Authorization header and over what stands in the address, and takes no header but
@@ -28,6 +32,9 @@ class Session(requests.Session):
         self._secrets = secrets
         self.headers["User-Agent"] = "serving-monitor"
         self.headers.update(secrets)
+        # What ``ask`` asked for last.
+        self._first_url = ""
+        self._query = Secret()
         # With a callable here, requests leaves .netrc to it.
         self.auth = _log_in
 
@@ -41,13 +48,50 @@ class Session(requests.Session):
             merged["proxies"] = {"http": self._proxy, "https": self._proxy}
         return merged
 
+    def ask(
+        self, url: str, query: Secret, headers: Mapping[str, str], timeout: float
+    ) -> requests.Response:
+        """GETs ``url`` with ``query``, which goes to this origin and to no other."""
+        self._first_url, self._query = url, query
+        whole = f"{url}?{query.reveal()}" if query else url
+        return self.get(whole, headers=headers, stream=True, timeout=timeout)
+
     def rebuild_auth(self, prepared_request: Any, response: requests.Response) -> None:
         """What a redirect takes with it; requests calls this at each."""
         old, new = response.request.url, prepared_request.url
         if self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]
             for name in ("Authorization", *self._secrets):
                 prepared_request.headers.pop(name, None)
+            if self._query:
+                prepared_request.url = self._without_query(new)
+        elif self._query and self._is_asked(new):
+            prepared_request.url = self._with_query(new)
         prepared_request.prepare_auth(self.auth)
+
+    def _is_asked(self, url: str) -> bool:
+        """Whether ``url`` is of the origin that was asked first."""
+        return not self.should_strip_auth(self._first_url, url)  # type: ignore[no-untyped-call]
+
+    def _with_query(self, url: str) -> str:
+        """``url`` of the origin that was asked; where it has a query, the server made it so."""
+        parts = urlsplit(url)
+        return url if parts.query else parts._replace(query=self._query.reveal()).geturl()
+
+    def _without_query(self, url: str) -> str:
+        """``url`` of another origin without what ``ask`` was given to keep secret.
+
+        Raises ``RequestException`` when a part of the secret stands elsewhere in it.
+        """
+        ours = {unquote(pair) for pair in self._query.reveal().split("&")}
+        parts = urlsplit(url)
+        kept = [pair for pair in parts.query.split("&") if unquote(pair) not in ours]
+        url = parts._replace(query="&".join(kept)).geturl()
+        hidden = [part for part in self._query.hidden if len(part) >= SHORTEST]
+        if any(part in text for part in hidden for text in (url, unquote(url))):
+            raise requests.RequestException(
+                "it redirects to another host, with the secret query in the address"
+            )
+        return url
 
 
 def _log_in(request: requests.PreparedRequest) -> requests.PreparedRequest:

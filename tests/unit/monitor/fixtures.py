@@ -107,6 +107,8 @@ class Site(Place):
         self.lies: set[str] = set()
         # A server that does not ends the connection after what it sends.
         self.tells_length = True
+        # What has to stand after the name, by name; 403 without it.
+        self.queries: dict[str, str] = {}
         self.status: Optional[int] = None
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.during_get: Any = None
@@ -152,6 +154,10 @@ class Site(Place):
         path = self.root / unquote(urlsplit(handler.path).path.strip("/"))
         if self.status is not None:
             self._send(handler, self.status, b"no", {})
+            return
+        wanted_query = self.queries.get(path.name, "")
+        if wanted_query and urlsplit(handler.path).query != wanted_query:
+            self._send(handler, 403, b"the signature does not fit", {})
             return
         if path.is_dir():
             names = [p.name + ("/" if p.is_dir() else "") for p in sorted(path.iterdir())]

@@ -76,6 +76,9 @@ KINDS = {
     "fs_ugi": ("me,pa55-of-ugi", "pa55-of-ugi", {"type": "hdfs", "hadoop_bin": "/bin/true"}),
     "http_token": ("pa55-of-token", "pa55-of-token", {"general_host": "http://h"}),
     "http_header": ("X-Key: pa55-of-key", "pa55-of-key", {"general_host": "http://h"}),
+    "http_query": ("sv=1&sig=pa55-of-query", "pa55-of-query", {"general_host": "http://h"}),
+    "donefile_query": ("sig=pa55-of-donefile", "pa55-of-donefile", {"general_host": "http://h"}),
+    "model_query": ("?sig=pa55-of-model", "pa55-of-model", {"general_host": "http://h"}),
     "proxy": ("http://me:pa55-of-proxy@h", "pa55-of-proxy", {"general_host": "http://h"}),
     "general_host": ("http://me:pa55-of-host@h", "pa55-of-host", {}),
     "webhdfs_url": ("http://me:pa55-of-hdfs@h", "pa55-of-hdfs", {"type": "webhdfs"}),
@@ -107,14 +110,15 @@ def test_a_secret_comes_from_its_option_its_file_or_the_environment_in_this_orde
     file = tmp_path / "secret"
     file.write_text(called("file") + ("" if several else "\nsecond line\n"))
     monkeypatch.setenv(f"SERVING_MONITOR_{name.upper()}", called("environment"))
-    assert read() == called("environment")
+    assert read() == called("environment").lstrip("?")
     from_file = read(**{f"{name}_file": str(file)})
     given = read(**{f"{name}_file": str(file), name: [value] if several else value})
     if several:
         assert from_file == f"{called('file')}|{called('environment')}"
         assert given == f"{value}|{from_file}"
     else:
-        assert (from_file, given) == (called("file"), value)
+        plain = value[1:] if value.startswith("?") else value
+        assert (from_file, given) == (plain.replace("pa55", "file"), plain)
 
 
 @pytest.mark.parametrize("name", KINDS)
