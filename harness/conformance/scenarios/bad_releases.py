@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import os
 from abc import abstractmethod
 from dataclasses import replace
+from pathlib import Path
 from typing import Callable, ClassVar
 
 from .. import damage, judge
@@ -58,7 +60,13 @@ class BadRelease(Scenario):
 
 def _escaped(stage: Stage) -> list[str]:
     """Where the member that wanted to leave its folder went, seen from the scenario's folder."""
-    found = [path.relative_to(stage.folder) for path in stage.folder.rglob(_ESCAPED)]
+    # Not rglob: a copy of a folder into itself is deeper than it can follow.
+    found = [
+        Path(folder, name).relative_to(stage.folder)
+        for folder, folders, names in os.walk(stage.folder)
+        for name in (*folders, *names)
+        if name == _ESCAPED
+    ]
     inside = (stage.tmp.relative_to(stage.folder), stage.live.relative_to(stage.folder))
     return [str(path) for path in found if not any(folder in path.parents for folder in inside)]
 

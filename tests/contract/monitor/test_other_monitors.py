@@ -65,6 +65,7 @@ CAUGHT = [
     ("keeps-the-second", "happy-path", "has the same second as the release before"),
     ("sleeps-by-the-clock", "clock-set-back", "never live in its turn: release 2"),
     ("unpacks-anywhere", "traversal-within", "written outside"),
+    ("follows-links", "symbolic-link", "written outside"),
     ("leaves-tarballs", "many-releases", "files grew"),
     ("leaks-descriptors", "many-releases", "descriptors grew"),
     ("sees-times-only", "two-in-one-second", "never live in its turn: release 2"),
