@@ -167,7 +167,8 @@ def print_report(console: Console, table: Sequence[Row], verdict: Verdict, servi
     else:
         _print_table(console, table, serving)
     style = {Outcome.VALID: "bold green", Outcome.INVALID: "bold red"}.get(verdict.outcome, "bold")
-    console.print(verdict_line(verdict), style=style, markup=False, soft_wrap=True)
+    wide = console.width >= _TABLE_COLUMNS
+    console.print(verdict_line(verdict), style=style, markup=False, soft_wrap=wide)
 
 
 def _print_list(console: Console, table: Sequence[Row], serving: str) -> None:

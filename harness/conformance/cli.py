@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
+import os
 import sys
 import time
 import traceback
@@ -12,13 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, Optional
 
-from ..errors import BadInput, HarnessError, interrupted
+from ..errors import BadInput, Failed, HarnessError, interrupted
 from . import report
-from .command import words_of
+from .command import resolved, words_of
+from .first_start import require_start
 from .lanes import Task, Work, run_all
 from .monitors import Monitor, read_failures, read_monitor
 from .places import PLACES
-from .releases import trained_releases
+from .releases import Release, trained_releases
 from .results import Judged, Result, against, as_json, exit_code
 from .scenarios import all_scenarios
 from .scenarios.base import Scenario
@@ -31,6 +34,9 @@ Runs every scenario on every remote against a monitor, as a black box, by its co
 Without {places} upstream's options are appended to --monitor-cmd; with them it is a template:
   --monitor-cmd 'python -m paddle_serving_server.monitor'
   --monitor-cmd 'mymonitor --from={general_host}/{remote_path} --into={local_path}'
+The monitor runs in a folder of its own. A relative path to a file in its command, and a Python
+module after -m, are looked for in the folder where the suite is started. The command is started
+once first: one that ends before it asks the remote anything is bad input.
 With --monitor, which may be repeated, the monitors of files are run, side by side in one table.
 """
 _EPILOG = """\
@@ -178,7 +184,7 @@ def _run(options: argparse.Namespace) -> int:
     folder: Path = (options.run or new_run_folder(options.seed)).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     cache: Path = options.cache.resolve()
-    trained_releases(cache)
+    _require_starts(options, monitors, settings, folder, trained_releases(cache))
     tasks = [
         Task(number, place, scenario.name, scenario.length * PLACES[place].length)
         for number, monitor in enumerate(monitors)
@@ -235,6 +241,29 @@ def _run(options: argparse.Namespace) -> int:
     return exit_code(result for _, results in found for result in results)
 
 
+def _require_starts(
+    options: argparse.Namespace,
+    monitors: Sequence[Monitor],
+    settings: Sequence[Settings],
+    folder: Path,
+    releases: Sequence[Release],
+) -> None:
+    """Raises ``BadInput`` for a monitor whose command does not start. A remote that does not come
+    up is said later, by each of its checks."""
+    # HDFS takes its time, so only where there is nothing else.
+    quickest = sorted(PLACES, key=lambda name: PLACES[name].length)
+    for number, monitor in enumerate(monitors):
+        remotes = _remotes(options, monitor)
+        for name in [name for name in quickest if name in remotes][:1]:
+            with contextlib.ExitStack() as stack:
+                try:
+                    place = stack.enter_context(PLACES[name](folder / f"first-start-{name}"))
+                except (Failed, OSError):
+                    continue
+                first = folder / f"first-start-{number}"
+                require_start(monitor.said, place, releases, settings[number], first)
+
+
 def _part(options: argparse.Namespace) -> str:
     """Of the suite, what was asked for; empty: all of it."""
     words = [f"--remotes {options.remotes}"] * bool(options.remotes)
@@ -281,8 +310,12 @@ def _words(text: str) -> list[str]:
 
 
 def _settings(options: argparse.Namespace, monitor: Monitor) -> Settings:
+    # The monitor runs in a folder of its own, and finds what it would find in this one.
+    here = Path.cwd()
+    modules = os.pathsep.join(filter(None, (str(here), os.environ.get("PYTHONPATH"))))
     chosen_here = Settings(
-        monitor.command,
+        resolved(monitor.command, here),
+        environment={**os.environ, "PYTHONPATH": modules},
         interval=options.interval,
         patience=options.patience,
         recovery=options.recovery,

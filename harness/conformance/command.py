@@ -1,6 +1,7 @@
 """The command line of the monitor under test, from what the user gave as ``--monitor-cmd``.
 
-Values in, values out. Without places in it, upstream's options are appended:
+Values in, values out; ``resolved`` alone looks for files. Without places in it, upstream's options
+are appended:
 
     python -m paddle_serving_server.monitor   →   … --type=ftp --remote_path=/x …
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from ..errors import BadInput
 
@@ -64,6 +66,25 @@ def words_of(command: str) -> list[str]:
                 f"monitor: use one of {', '.join(OPTIONS)}"
             )
     return words
+
+
+def resolved(command: str, folder: Path) -> str:
+    """The command with each relative path to a file as seen from ``folder``.
+
+    A monitor runs in a folder of its own. The program counts as a path when it has a slash; a
+    word after ``-m`` is a module; ``--option=path`` counts as well.
+    """
+    words = words_of(command)
+    found = []
+    for number, word in enumerate(words):
+        name, equals, value = word.rpartition("=")
+        on_path = number == 0 and "/" not in word
+        module = number > 0 and words[number - 1] == "-m"
+        if on_path or module or not (value and (folder / value).is_file()):
+            found.append(word)
+        else:
+            found.append(f"{name}{equals}{folder / value}")
+    return shlex.join(found)
 
 
 def command_line(command: str, options: Mapping[str, str]) -> list[str]:

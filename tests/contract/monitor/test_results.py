@@ -29,6 +29,8 @@ NAMES = [scenario.name for scenario in all_scenarios()]
 MONITORS = Path(cli.__file__).parent / "monitors"
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "conformance" / "releases"
+# A monitor that asks the remote once, and ends.
+ENDS = f"{sys.executable} -c 'import urllib.request as r; r.urlopen(\"{{general_host}}/none\")'"
 ABOUT = {"name": "ours", "command": "m", "interval": 1.0, "short": False}
 RUN = {"date": "d", "seed": 1, "jobs": 1, "seconds": 60, "part": ""}
 DIED = "the monitor ended by itself with exit code 1: disk"
@@ -204,7 +206,7 @@ def test_a_run_writes_results_junit_and_the_page(
     expected = tmp_path / "expected.json"
     failure = {"scenario": "happy-path", "reason": "It does nothing.", "evidence": "^never live"}
     expected.write_text(json.dumps({"failures": [dict(failure, also=["^at the end", "ended by"])]}))
-    words = ["--monitor", str(ours), "--monitor-cmd", "false", "--expected", str(expected)]
+    words = ["--monitor", str(ours), "--monitor-cmd", ENDS, "--expected", str(expected)]
     words += ["--name", "nothing", "--remotes", "http", "--scenarios", "happy-path", "--jobs", "2"]
     words += ["--run", str(tmp_path / "run"), "--cache", str(CACHE)]
     words += ["--page", str(tmp_path / "page.md")]
@@ -242,7 +244,7 @@ def test_a_remote_that_does_not_come_up_makes_its_checks_unknown(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "http-0").write_text("a file where the remote wants its folder")
-    words = ["--monitor-cmd", "false", "--remotes", "http", "--cache", str(CACHE)]
+    words = ["--monitor-cmd", ENDS, "--remotes", "http", "--cache", str(CACHE)]
     words += ["--scenarios", "happy-path,bomb", "--run", str(tmp_path / "run")]
     assert cli.main(words) == 3
     said = capsys.readouterr().out

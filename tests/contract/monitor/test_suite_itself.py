@@ -16,9 +16,10 @@ import pytest
 
 from harness.conformance import cli, interposer
 from harness.conformance.command import OPTIONS as OPTIONS_OF_A_MONITOR
-from harness.conformance.command import command_line
+from harness.conformance.command import command_line, resolved
 from harness.conformance.judge import FAILED
 from harness.conformance.places.base import Place
+from harness.conformance.releases import Release
 from harness.conformance.scenarios import all_scenarios
 from harness.conformance.scenarios.kills import Point, points_of, sampled
 from harness.conformance.settings import Settings
@@ -86,6 +87,55 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     said = capsys.readouterr().err
     assert said.startswith("conformance: ")
     assert len(said.splitlines()) == 1
+
+
+def test_files_of_the_callers_folder_are_found_from_any_other(tmp_path: Path) -> None:
+    for name in ("mine.py", "mine", "conf.ini", "sh"):
+        (tmp_path / name).touch()
+    found = resolved("./mine -m mine conf.ini --conf=conf.ini --top=. {type} other.ini", tmp_path)
+    here = str(tmp_path)
+    assert shlex.split(found) == [
+        f"{here}/mine", "-m", "mine", f"{here}/conf.ini", f"--conf={here}/conf.ini", "--top=.",
+        "{type}", "other.ini",
+    ]  # fmt: skip
+    assert shlex.split(resolved("sh mine.py", tmp_path)) == ["sh", f"{here}/mine.py"]
+
+
+def _suite(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "harness", "conformance", "--monitor-cmd", command]
+    words += ["--remotes", "http", "--scenarios", "happy-path", "--cache", str(CACHE)]
+    return subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("no-such-python -m my_monitor", "exit code 127"),
+        (f"{sys.executable} -m no_such_monitor", "No module named no_such_monitor"),
+        (f"{sys.executable} -m monitor --no-such-option", "--no-such-option"),
+    ],
+)
+def test_a_command_that_does_not_start_is_bad_input(
+    tmp_path: Path, releases: list[Release], command: str, why: str
+) -> None:
+    done = _suite(tmp_path, command)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"the monitor `{command}` does not start" in done.stderr
+    assert why in done.stderr
+    assert "passed" not in done.stdout, "nothing was judged"
+
+
+def test_a_module_of_the_callers_folder_is_the_monitor(
+    tmp_path: Path, releases: list[Release]
+) -> None:
+    (tmp_path / "my_monitor.py").write_text(
+        "import runpy\nrunpy.run_module('monitor', alter_sys=True, run_name='__main__')\n"
+    )
+    done = _suite(tmp_path, f"{sys.executable} -m my_monitor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
 
 
 def test_a_look_is_never_a_mixture_of_two_exchanged_directories(tmp_path: Path) -> None:
