@@ -197,7 +197,7 @@ class Puller:
                     left -= self._pull_one(name, entry.path, left)
         if len(listed) > len(entries):
             count = len(listed) - len(entries)
-            logger.info("skipped %d files that macOS added to %s.", count, name)
+            logger.info("skipped in %s: %d files that macOS added.", name, count)
 
     def _pull_one(self, name: str, path: str, most: int) -> int:
         """Brings one file of a folder, of at most ``most`` bytes; gives its length."""

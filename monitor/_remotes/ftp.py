@@ -30,7 +30,7 @@ _ABSENT = re.compile(r"no such|not found|does not exist|not exist", re.IGNORECAS
 _EMPTY = re.compile(r"no files|empty", re.IGNORECASE)
 # LIST as Unix servers give it (``ls -l``), and as those on Windows do (``dir``).
 _UNIX_LINE = re.compile(
-    r"(?P<kind>[-d])\S{9,10}[ \t]+(?:\S+[ \t]+){2,5}\d+[ \t]+"
+    r"(?P<kind>[-dl])\S{9,10}[ \t]+(?:\S+[ \t]+){2,5}\d+[ \t]+"
     r"(?:\d{4}-\d\d-\d\d|\S+[ \t]+\d{1,2}|\d{1,2}[ \t]+\S+)[ \t]+[\d:]{4,8}[ \t]+(?P<name>\S.*)"
 )
 _DOS_LINE = re.compile(
@@ -41,7 +41,8 @@ _DOS_LINE = re.compile(
 # Ports and TLS by the scheme of an address.
 FTP, EXPLICIT, IMPLICIT = "ftp", "ftps", "ftps-implicit"
 PORTS = {FTP: 21, EXPLICIT: 21, IMPLICIT: 990}
-_Row = tuple[str, bool, Optional[int]]
+# Name, whether it is a folder (None: a link, to whatever), size where it is known.
+_Row = tuple[str, Optional[bool], Optional[int]]
 
 
 class _TlsSocket(ssl.SSLSocket):
@@ -228,7 +229,7 @@ class FtpRemote(Remote):
                     path = f"{folder}/{entry}" if folder else entry
                     if is_folder:
                         todo.append(path)
-                    else:
+                    elif is_folder is False or self._leads_to_file(ftp, join(top, path)):
                         found.append(Entry(path, size))
                     seen += 1
                     if seen > most:
@@ -412,6 +413,8 @@ class FtpRemote(Remote):
                     size = facts.get("size", "")
                     known = int(size) if size.isdigit() else None
                     plain.append((self._text(name), kind == "dir", known))
+                elif kind.startswith(("os.unix=slink", "os.unix=symlink")):
+                    plain.append((self._text(name), None, None))
         for name, _, _ in plain:
             if not name.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in name):
                 raise RemoteError(
@@ -421,6 +424,17 @@ class FtpRemote(Remote):
                     "give the encoding of the server's names as --ftp_encoding, such as gbk",
                 )
         return plain
+
+    def _leads_to_file(self, ftp: ftplib.FTP, path: str) -> bool:
+        """Whether the server follows a link to a file: of a folder, or of nothing, it gives no
+        size. A server without SIZE is asked for the file itself."""
+        # Listings leave the connection in ASCII mode, in which many servers give no size.
+        ftp.voidcmd("TYPE I")
+        try:
+            ftp.size(self._wire(path))
+        except ftplib.error_perm as error:
+            return not str(error).startswith("550")
+        return True
 
     def _listed(self, ftp: ftplib.FTP, path: str) -> list[str]:
         lines: list[str] = []
@@ -458,8 +472,10 @@ def rows_of(lines: list[str]) -> Optional[list[_Row]]:
     for line in lines:
         match = _UNIX_LINE.fullmatch(line) or _DOS_LINE.fullmatch(line)
         if match is None:
-            # Links and devices, "total 12", and an empty line are forms that are passed over.
-            known = known and re.match(r"[lbcps][-r]|total\b|\s*$", line) is not None
+            # Devices, "total 12", and an empty line are forms that are passed over.
+            known = known and re.match(r"[bcps][-r]|total\b|\s*$", line) is not None
+        elif match["kind"] == "l":
+            found.append((match["name"].partition(" -> ")[0], None, None))
         elif match["name"] not in (".", ".."):
             found.append((match["name"], match["kind"] in ("d", "<DIR>"), None))
     return found if found or known else None

@@ -113,6 +113,7 @@ def test_a_tarball_that_is_not_the_announced_one_stays_out_of_every_remote(
         ("identity", PLAIN),
         ("utf-8", PLAIN),
     ],
+    ids=range(12),
 )
 def test_what_a_web_server_encodes_is_decoded(
     server: Answers, tmp_path: Path, coding: str, body: bytes
@@ -195,7 +196,7 @@ def test_a_manifest_that_is_gone_is_said_of_each_donefile_with_bytes(
     def said() -> list[str]:
         return [line for line in lines if "that are no manifest, but" in line]
 
-    packed = site.publish(1)
+    site.publish(1)
     one = watch()
     assert poll(one) is Event.SWAPPED
     site.put(TARBALL, b"not uploaded whole, so that release 1 stays")
@@ -211,10 +212,9 @@ def test_a_manifest_that_is_gone_is_said_of_each_donefile_with_bytes(
         f"WARNING donefile(donefile) holds 4 bytes that are no manifest, but release 1 in "
         f"{one.options.live} came with one; --require_manifest refuses such a donefile"
     )
-    site.put(TARBALL, packed)
-    site.put("donefile", b"now it is")
+    site.publish(2, donefile=b"now it is")
     assert until(one, Event.SWAPPED)
-    site.put("donefile", b"the release before had none either")
+    site.publish(3, donefile=b"the release before had none either")
     assert until(one, Event.SWAPPED)
     assert len(said()) == 3
 

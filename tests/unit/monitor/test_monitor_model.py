@@ -223,6 +223,6 @@ def test_files_that_macos_adds_to_a_folder_are_left_out(
     for name in ("._params.pdiparams", ".DS_Store", "sub/._x", "__MACOSX/._model.pdmodel"):
         site.put(f"model_folder/{name}", b"Mac OS X")
     assert poll(watch(**AS_FOLDER)) is Event.SWAPPED
-    assert "INFO skipped 4 files that macOS added to model_folder." in lines
+    assert "INFO skipped in model_folder: 4 files that macOS added." in lines
     names = {p.name for p in live(tmp_path).iterdir()}
     assert names == {*model_files(1), "fluid_time_file", ".monitor-state.json"}

@@ -178,7 +178,8 @@ def test_a_line_of_a_listing_is_read_by_its_form(line: str, row: Any) -> None:
 
 def test_a_listing_of_another_form_is_not_taken_for_an_empty_folder(tmp_path: Path) -> None:
     assert rows_of([]) == []
-    assert rows_of(["total 0", "lrwxrwxrwx 1 me us 4 Nov 23 20:15 link -> there"]) == []
+    link = "lrwxrwxrwx 1 me us 4 Nov 23 20:15 a link -> there"
+    assert rows_of(["total 0", link]) == [("a link", None, None)]
     assert rows_of(["Volume 0, 3 entries", "a;1  12 blocks"]) is None
 
 
@@ -236,3 +237,41 @@ def test_epsv_that_an_ipv6_server_lacks_is_said_with_what_to_do(tmp_path: Path) 
     options = {**ftp_options(site), "ftp_host": "::1"}
     with closing_all(site), pytest.raises(RemoteError, match="give the server's IPv4 address"):
         make(tmp_path / "local", **options).look("donefile")
+
+
+def _with_links_in_mlsd() -> Any:
+    """A server that says of a link in MLSD that it is one, as ProFTPD does."""
+    from pyftpdlib.filesystems import AbstractedFS
+    from pyftpdlib.handlers import FTPHandler
+
+    class Links(AbstractedFS):  # type: ignore[misc]
+        def format_mlsx(self, basedir: str, listing: list[str], *rest: Any, **more: Any) -> Any:
+            links = [name for name in listing if os.path.islink(os.path.join(basedir, name))]
+            others = [name for name in listing if name not in links]
+            yield from super().format_mlsx(basedir, others, *rest, **more)
+            for name in links:
+                yield f"type=OS.unix=slink:/there; {name}\r\n".encode()
+
+    class Handler(FTPHandler):  # type: ignore[misc]
+        abstracted_fs = Links
+
+    return Handler
+
+
+@pytest.mark.parametrize("habit", ["LIST", "MLSD", "without SIZE"])
+def test_a_link_to_a_file_is_a_file_of_the_folder(tmp_path: Path, habit: str) -> None:
+    handler = _with_links_in_mlsd() if habit == "MLSD" else ftp_habits.WithoutMlsd
+    if habit == "without SIZE":
+        known = {k: v for k, v in handler.proto_cmds.items() if k != "SIZE"}
+        handler = type("WithoutSize", (handler,), {"proto_cmds": known})
+    site = served(tmp_path / "remote", handler)
+    site.put("folder/whole", b"123")
+    (site.root / "folder" / "a link").symlink_to("whole")
+    if habit != "without SIZE":
+        (site.root / "folder" / "to a folder").symlink_to(".")
+        (site.root / "folder" / "to nothing").symlink_to("nothing")
+        (site.root / "folder" / "out").symlink_to("/etc/passwd")
+    with closing_all(site), make(tmp_path / "local", **ftp_options(site)) as remote:
+        found = sorted(entry.path for entry in remote.tree("folder", 9))
+        assert found == ["a link", "whole"]
+        assert b"".join(remote.open("folder/a link").chunks) == b"123"
