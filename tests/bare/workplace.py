@@ -1,0 +1,42 @@
+"""A folder on disk that is removed at the end, also when this program is killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Optional
+
+from harness.paths import cache_dir
+
+# Reads until the other end of its standard input is gone. What runs in the folder ends at the
+# same moment and may still write: hence more than one try.
+_SWEEP = """
+trap '' INT TERM HUP
+read -r _
+for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf --one-file-system "$1" 2>/dev/null && exit 0; sleep 0.5
+done
+"""
+
+
+class Workplace:
+    """``with Workplace("name") as folder``: below the project's cache, where there is space."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._sweeper: Optional[subprocess.Popen[bytes]] = None
+
+    def __enter__(self) -> Path:
+        folder = tempfile.mkdtemp(prefix=f"{self._name}.", dir=cache_dir("bare"))
+        os.chmod(folder, 0o755)
+        self._sweeper = subprocess.Popen(
+            ["sh", "-c", _SWEEP, "sh", folder], stdin=subprocess.PIPE, start_new_session=True
+        )
+        return Path(folder)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._sweeper is not None
+        assert self._sweeper.stdin is not None
+        self._sweeper.stdin.close()
+        self._sweeper.wait()
