@@ -5,6 +5,11 @@ needs ``AnalysisConfig`` and ``create_predictor`` alone, which are C++ in the ex
 ``paddle/base/libpaddle.so`` and initialise themselves; so that module is loaded by itself. When
 it is not where paddlepaddle 2.6 has it, or lacks what is needed, ``paddle.inference`` is imported
 in the ordinary way: slower, otherwise the same.
+
+Paddle opens its math library at the first predictor, in a ``std::call_once``. When that throws for
+want of a descriptor, glibc before 2.34 (Debian 11) leaves the flag as "running", and every later
+predictor of the process and of its children waits for ever. So the math library is opened here,
+where a lack of descriptors is seen first.
 """
 
 from __future__ import annotations
@@ -20,7 +25,12 @@ _NEEDED = ("AnalysisConfig", "create_predictor", "is_compiled_with_cuda")
 
 @functools.cache
 def library() -> ModuleType:
-    """The module with Paddle's C++ inference API. Raises ``ImportError``."""
+    """Paddle's C++ inference API, with its math library open.
+
+    Raises:
+        ImportError: paddlepaddle is not installed.
+        OSError: the process has no descriptor left; a later call may succeed.
+    """
     # paddle does the same at import: more threads only disturb, and OpenMP's spin while they wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     path = package_folder() / "base" / "libpaddle.so"
@@ -31,11 +41,19 @@ def library() -> ModuleType:
         loaded = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(loaded)
         if all(hasattr(loaded, name) for name in _NEEDED):
-            return loaded
+            return _with_math_library(loaded)
     from paddle.base import core
 
-    whole: ModuleType = core
-    return whole
+    return _with_math_library(core)
+
+
+def _with_math_library(loaded: ModuleType) -> ModuleType:
+    # The loader has one file open at a time. Python says clearly when there is no room for it.
+    for descriptor in [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(2)]:
+        os.close(descriptor)
+    if hasattr(loaded, "set_num_threads"):
+        loaded.set_num_threads(1)
+    return loaded
 
 
 def package_folder() -> Path:

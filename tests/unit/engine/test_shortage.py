@@ -88,6 +88,33 @@ def test_paddle_without_a_descriptor_is_no_bad_model() -> None:
     assert last == "loaded"
 
 
+def test_paddles_math_library_is_open_before_the_first_load() -> None:
+    said = in_its_own_process(
+        """
+        with open("/proc/self/maps") as maps:
+            print("libmklml" in maps.read())
+        """
+    )
+    # Else a lack of descriptors at the first load stops all later loads on Debian 11.
+    assert said == "True"
+
+
+def test_a_library_that_finds_no_descriptor_is_loaded_later() -> None:
+    said = in_its_own_process(
+        """
+        _inference.library.cache_clear()
+        no_more_descriptors(os.getpid())
+        try:
+            _inference.library()
+        except OSError as error:
+            all_descriptors(os.getpid())
+            print(error.strerror)
+        print(hasattr(_inference.library(), "create_predictor"))
+        """
+    )
+    assert said.splitlines() == ["Too many open files", "True"]
+
+
 def test_a_nursery_without_descriptors_loads_the_next_model() -> None:
     said = in_its_own_process(
         """
