@@ -10,6 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+
+# Starting a process imports these two. Two lanes start at the same time, and in CPython 3.9.2 one
+# thread can get a module that another is still importing.
+import multiprocessing.popen_spawn_posix
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading

@@ -196,6 +196,23 @@ def test_a_lane_stays_with_its_remote_and_then_helps_where_most_is_left() -> Non
     assert most_work({}, {}) is None
 
 
+def test_what_starts_a_lane_is_imported_before_two_lanes_start() -> None:
+    # In CPython 3.9.2 the second of two threads may get a module that is not complete.
+    code = """if True:
+        import multiprocessing, sys
+        from harness.conformance import lanes
+        before = set(sys.modules)
+        process = multiprocessing.get_context("spawn").Process(target=print)
+        process.start()
+        process.join()
+        print(*(name for name in set(sys.modules) - before if "multiprocessing" in name))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [], f"imported by the first start: {done.stdout}"
+
+
 def test_a_run_writes_results_junit_and_the_page(
     tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
