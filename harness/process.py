@@ -103,7 +103,8 @@ class Process(Startable):
         environment = dict(os.environ if self._env is None else self._env)
         if LEG_MARK in os.environ:
             environment[LEG_MARK] = os.environ[LEG_MARK]
-        return {**environment, self._mark: "1"}
+        # Python writes to a file in blocks: a line that is waited for would not be in the log yet.
+        return {"PYTHONUNBUFFERED": "1", **environment, self._mark: "1"}
 
     @property
     def stdin(self) -> IO[bytes]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -50,6 +51,16 @@ def started(process: Process) -> list[int]:
 
 def command(tmp_path: Path, code: str = SLEEPS) -> Process:
     return Process("the sleeper", [sys.executable, "-c", code], log=tmp_path / "log")
+
+
+@pytest.mark.parametrize("given", [None, {}], ids=["inherited", "replaced"])
+def test_a_line_of_a_python_program_is_in_the_log_at_once(
+    given: Optional[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    argv = [sys.executable, "-c", "import time; print('up'); time.sleep(300)"]
+    with Process("sleeper", argv, log=tmp_path / "log", env=given) as process:
+        wait_for(lambda: "up" in process.log.read_text(), "the line", 20, alive=process.check)
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
