@@ -2,7 +2,9 @@
 
 A process that does nothing holds the namespace; the monitor is started in it with nsenter(1), and
 the suite sees its files through ``/proc/PID/root``. When the holder ends, all is gone: nothing is
-ever mounted where another program could see it. Needs root and util-linux.
+ever mounted where another program could see it. An ordinary user gets a user namespace as well,
+in which the monitor runs as its root. Needs util-linux and, without root, a kernel that allows
+user namespaces.
 """
 
 from __future__ import annotations
@@ -26,8 +28,17 @@ def why_not() -> Optional[str]:
     missing = [name for name in ("unshare", "nsenter", "mount") if shutil.which(name) is None]
     if missing:
         return f"{', '.join(missing)} is not installed (package util-linux)"
-    done = subprocess.run(["unshare", "-m", "true"], capture_output=True, text=True, check=False)
-    return None if done.returncode == 0 else f"needs root for a mount: {done.stderr.strip()}"
+    tried = [*_unshare(), "mount", "-t", "tmpfs", "none", "/tmp"]
+    done = subprocess.run(tried, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return None
+    needs = "a mount" if os.geteuid() == 0 else "root or user namespaces for a mount"
+    return f"needs {needs}: {done.stderr.strip()}"
+
+
+def _unshare() -> list[str]:
+    # Without root the right to mount comes with a user namespace.
+    return ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-r", "-m"]
 
 
 class Namespace:
@@ -38,7 +49,7 @@ class Namespace:
         self._holder = Process(
             "the mount namespace",
             # Shared with namespaces below this one (a monitor may make its own), not with ours.
-            ["unshare", "-m", "--propagation", "private", "sh", "-c", _HOLD],
+            [*_unshare(), "--propagation", "private", "sh", "-c", _HOLD],
             log=log,
         )
         self._holder.start()
@@ -54,7 +65,8 @@ class Namespace:
     @property
     def prefix(self) -> list[str]:
         """What to put before a command so that it runs in the namespace."""
-        return ["nsenter", "-t", str(self._pid), "-m", "--"]
+        user = [] if os.geteuid() == 0 else ["-U", "--preserve-credentials"]
+        return ["nsenter", "-t", str(self._pid), *user, "-m", "--"]
 
     def seen(self, path: Path) -> Path:
         """``path`` of the namespace as this process reaches it."""

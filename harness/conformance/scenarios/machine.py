@@ -76,6 +76,9 @@ class LowerLayer(InNamespace):
         stage.releases[0].write_to(model)
         (model / TIME_FILE).touch()
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        if os.geteuid() != 0:
+            # In a user namespace overlayfs cannot rename without it (podman sets it as well).
+            options += ",userxattr"
         self.namespace.mount("-t", "overlay", "-o", options, "none", str(stage.local))
 
     def act(self, stage: Stage) -> None:
