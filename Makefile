@@ -21,8 +21,8 @@ PY := $(CURDIR)/$(VENV)/bin/python
 # Through the environment, so that no value is read by the shell.
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES SEED
 
-.PHONY: help setup e2e test test-monitor lint docker-ready test-docker test-bare docker-clean
-.PHONY: conformance bench doctor clean serving-trial
+.PHONY: help setup e2e test test-monitor lint docker-ready test-docker test-bare test-bare-docker
+.PHONY: conformance bench doctor clean serving-trial docker-clean
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
@@ -63,8 +63,13 @@ test-docker: docker-ready
 	@$(PY) -m harness.containers build
 	@CONTAINERS_REQUIRED=1 $(PY) -m pytest -m 'not slow' tests/docker tests/unit/containers $(PYTEST)
 
-## make test-bare      a bare Debian, in a container, made ready for containers (a quarter of an hour)
-test-bare: docker-ready
+BARE ?= bullseye,bookworm,trixie,jammy
+## make test-bare      both commands above as a new user on bare Debian 11, 12, 13 (as root)
+test-bare: setup
+	@$(PY) -m tests.bare --roots $(BARE)
+
+## make test-bare-docker   a bare Debian, in a container, made ready for containers (15 minutes)
+test-bare-docker: docker-ready
 	@$(PY) -m pytest -m 'docker and slow' tests/docker $(PYTEST)
 
 ## make docker-clean   removes images of ours that a newer one has superseded, and nothing else

@@ -10,12 +10,12 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from harness.errors import BadInput, HarnessError, interrupted
+from harness.errors import BadInput, Failed, HarnessError, interrupted
 from harness.paths import repository_root
-from harness.waits import tail
 
 from . import roots
 from .machine import HOME, Machine
@@ -31,8 +31,8 @@ class Row(NamedTuple):
     system: str
     command: str
     outcome: str
-    seconds: Optional[float]
-    log: Optional[Path]
+    seconds: float = 0
+    log: Optional[Path] = None
 
 
 def main() -> int:
@@ -101,6 +101,8 @@ def _trial(suites: list[str], commands: list[str], deadline_s: float) -> int:
         rows += _machine(suite, commands, logs, deadline_s)
     print(_table(rows))
     print(f"logs: {logs}")
+    if all(row.outcome.startswith("not tried") for row in rows):
+        raise BadInput("no machine could be tried; the table says why")
     return 1 if any(row.outcome.startswith("FAILED") for row in rows) else 0
 
 
@@ -110,24 +112,41 @@ def _machine(suite: str, commands: list[str], logs: Path, deadline_s: float) -> 
     def say(words: str) -> None:
         print(f"test-bare: {system}: {words}", flush=True)
 
-    begin = time.monotonic()
+    rows: list[Row] = []
     try:
-        tarball = roots.tarball(suite, say)
-    except roots.NotHere as error:
-        say(f"not tried: {error}")
-        return [Row(system, "", f"not tried: {error}", None, None)]
-    rows = []
+        for row in _rows(suite, commands, logs, deadline_s, say):
+            rows.append(row)
+            say(f"`{row.command}`: {row.outcome} ({row.seconds:.0f} s), {row.log}")
+            if row.log is not None and row.outcome.startswith("FAILED"):
+                print(_end_of(row.log), flush=True)
+    except (roots.NotHere, Failed) as error:
+        word = "FAILED" if isinstance(error, Failed) else "not tried"
+        say(f"{word}: {error}")
+        rows.append(Row(system, "", f"{word}: {' '.join(str(error).split())}"))
+    return rows
+
+
+def _rows(
+    suite: str, commands: list[str], logs: Path, deadline_s: float, say: Callable[[str], None]
+) -> Iterator[Row]:
+    begin = time.monotonic()
+    tarball = roots.tarball(suite, say)
     with Workplace(suite) as folder:
         machine = Machine(folder, tarball)
         say(f"ready in {time.monotonic() - begin:.0f} s, with {machine.python}")
         for number, command in enumerate(commands, 1):
             log = logs / f"{suite}-{number}.log"
-            rows.append(_command(system, machine, command, log, deadline_s))
-            say(f"`{command}`: {rows[-1].outcome} ({rows[-1].seconds:.0f} s), {log}")
+            row = _command(roots.SYSTEMS[suite], machine, command, log, deadline_s)
             machine.fetch("outcomes.json", logs / f"{suite}-outcomes.json")
-            if rows[-1].outcome.startswith("FAILED"):
-                print(tail(log, 60), flush=True)
-    return rows
+            yield row
+
+
+def _end_of(log: Path) -> str:
+    """The end of a failed command's log, from pytest's failures on where it has some."""
+    text = log.read_text(errors="replace")
+    lines = text[max(0, text.rfind("= FAILURES =")) :].splitlines()
+    # pytest's list of skipped tests helps nobody here.
+    return "\n".join([line for line in lines if not line.startswith("SKIPPED")][-400:])
 
 
 def _command(system: str, machine: Machine, command: str, log: Path, deadline_s: float) -> Row:
@@ -156,7 +175,7 @@ def _summary(log: Path) -> str:
 def _table(rows: list[Row]) -> str:
     cells = [("system", "command", "seconds", "outcome")]
     for row in rows:
-        seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
+        seconds = f"{row.seconds:.0f}" if row.log else ""
         cells.append((row.system, row.command, seconds, row.outcome))
     widths = [max(len(line[column]) for line in cells) for column in range(3)]
     lines = ["  ".join([*map(str.ljust, line[:3], widths), line[3]]).rstrip() for line in cells]

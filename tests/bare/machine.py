@@ -14,6 +14,8 @@ from typing import Optional
 from harness.errors import BadInput, Failed
 from harness.paths import repository_root
 
+from .roots import NotHere
+
 USER = "newcomer"
 HOME = f"/home/{USER}"
 CHECKOUT = f"{HOME}/hot-loading"
@@ -46,7 +48,7 @@ class Machine:
     def run(self, command: str, log: Path, deadline_s: float) -> Optional[int]:
         """The command's exit code as an ordinary user under ``env -i``; None after the deadline.
 
-        A machine that cannot be started at all raises ``Failed``.
+        Raises ``NotHere`` when this system lets no machine start.
         """
         names = {
             "HOME": HOME,
@@ -81,7 +83,8 @@ class Machine:
                 process.kill()
                 process.wait()
         if not started.exists():
-            raise Failed(f"the machine does not start:\n{log.read_text(errors='replace')[-2000:]}")
+            said = log.read_text(errors="replace").strip()[-500:]
+            raise NotHere(f"a machine cannot be started in namespaces: {said}")
         return code
 
     def fetch(self, name: str, target: Path) -> bool:

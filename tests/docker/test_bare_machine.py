@@ -1,7 +1,7 @@
 """A bare Debian 12, from nothing to containers: what `make docker-ready` says, and what it does.
 
 The machine is a container with the capabilities that an engine of its own inside needs. It takes a
-quarter of an hour and fetches what a new machine fetches: `make test-bare`.
+quarter of an hour and fetches what a new machine fetches: `make test-bare-docker`.
 """
 
 from __future__ import annotations
