@@ -33,8 +33,9 @@ def parts(program: str) -> List[str]:
         head = file.read(_MOST_OF_A_SCRIPT)
     if head.startswith(b"#!"):
         for word in re.findall(r"[\w./+-]+", head.decode(errors="replace")):
-            # Absolute, or after the script's own folder: "$here/serving".
-            for path in (word if os.path.isabs(word) else "", folder + "/" + word.strip("/")):
+            # Absolute, or after a variable with the script's own folder: "$here/serving".
+            beside = word.rpartition("/")[2]
+            for path in (word if os.path.isabs(word) else "", os.path.join(folder, beside)):
                 if os.access(path, os.X_OK):
                     found.add(path)
     return sorted(path for path in found if os.path.isfile(path))

@@ -175,7 +175,10 @@ def test_the_key_depends_on_all_that_the_result_depends_on(
     target.chmod(0o755)
     folder = tmp_path / "binary"
     folder.mkdir()
-    path = program(folder, f"exec {target}")
+    beside = folder / "beside"
+    beside.write_text("1")
+    beside.chmod(0o755)
+    path = program(folder, f'"$here/beside" & exec {target}')
     seen = [proof.key_of(str(path), "cpu")]
 
     def differs() -> None:
@@ -185,6 +188,8 @@ def test_the_key_depends_on_all_that_the_result_depends_on(
     (folder / "libx.so.1").write_text("a library beside it")
     differs()
     target.write_text("2")
+    differs()
+    beside.write_text("2")
     differs()
     path.write_text(path.read_text() + "# changed\n")
     differs()
@@ -263,6 +268,10 @@ def test_auto_falls_back_and_official_insists(
     assert printed in why
     assert f"log: {cache / 'serving' / 'trials'}" in why
     assert why.endswith("try again with `make serving-trial`")
+    # All that was unpacked counts for the key, not only the wrapper that is started.
+    parts = proof.parts(str(cache / "serving" / vendor.NAME / "serving-cured"))
+    unpacked = {p for p in (cache / "serving" / vendor.NAME).rglob("*") if p.is_file()}
+    assert unpacked <= {Path(part) for part in parts}
     # Remembered: no second trial, no second download.
     mirror.status = 404
     with pytest.raises(BadInput) as caught:
