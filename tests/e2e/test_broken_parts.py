@@ -6,6 +6,7 @@ import io
 import json
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from harness.clients.cure import cured_library
 from harness.clients.probe import KINDS
 from harness.e2e import RunSettings, run
 from harness.errors import HarnessError
 from harness.leg import LegSettings
+from harness.paths import cache_dir
 from harness.serving.choice import choose
+from tests.unit.harness import vendor
 
 BROKEN = Path(__file__).resolve().parents[1] / "broken"
 NEVER_RELOADS = [str(choose("embedded").path), "-reload_interval_s=100000"]
@@ -40,12 +44,19 @@ class Judged:
         }
 
 
-def judged(folder: Path, releases: int = 2, fail_fast: bool = False, **leg: Any) -> Judged:
+def judged(
+    folder: Path,
+    releases: int = 2,
+    fail_fast: bool = False,
+    serving: str = "embedded",
+    serving_trial: str = "skip",
+    **leg: Any,
+) -> Judged:
     """Runs the main job on FTP in this process."""
     settings = RunSettings(
         remotes=("ftp",),
-        serving="embedded",
-        serving_trial="skip",
+        serving=serving,
+        serving_trial=serving_trial,
         fail_fast=fail_fast,
         runs=folder / "runs",
         leg=LegSettings(releases=releases, margin_s=4.0, **leg),
@@ -111,10 +122,41 @@ def test_a_server_that_is_killed_in_mid_run(tmp_path: Path, serve_with: Any) -> 
     assert "cannot be judged" in found.printed
 
 
-def test_a_monitor_that_never_installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def an_official_binary_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A mirror of the vendor's host whose archive holds a copy of ``false``."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cured_library()
+    (cache / "client").symlink_to(cache_dir("client"))
+    mirror = vendor.Mirror()
+    mirror.content = vendor.archive({"serving": Path("/bin/false").resolve()})
     monkeypatch.delenv("SERVING_BIN", raising=False)
+    monkeypatch.setenv("HARNESS_CACHE", str(cache))
+    monkeypatch.setenv("SERVING_DOWNLOAD_URL", mirror.url)
+    yield
+    mirror.close()
+
+
+@pytest.mark.usefixtures("an_official_binary_that_ends")
+def test_a_monitor_that_never_installs(tmp_path: Path) -> None:
     monitor = (str(BROKEN / "monitor_never_installs.py"),)
-    found = judged(tmp_path, releases=3, fail_fast=True, monitor=monitor)
+    found = judged(
+        tmp_path,
+        releases=3,
+        fail_fast=True,
+        serving="auto",
+        serving_trial="run",
+        monitor=monitor,
+    )
+    # The same run shows that the embedded engine serves in the place of an official binary that
+    # failed its trial: first line, table and report say so.
+    failed = "the official serving binary failed its trial: it ended before it opened its port"
+    assert found.report["facts"]["serving binary"].startswith("embedded (")
+    assert failed in found.report["facts"]["serving binary"]
+    assert " ".join(found.printed.split()).count(failed) == 2, found.printed
+    report = (tmp_path / "runs" / "latest" / "report.md").read_text()
+    assert failed in report
     assert found.exit_code == 1, found.printed
     lost = found.claims("invalid")["nothing lost"]
     assert lost == f"release 2 was not served to {', '.join(KINDS)} within 8 s"
