@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, Callable, Optional
 
+from . import _case
 from ._model import added_by_macos
 from ._names import is_sane
 from ._stream import CHUNK, Unpacked
@@ -115,6 +116,7 @@ class _Reader:
         # Bytes that are written and do not stand in the archive: holes, copies for hard links.
         self._added = 0
         # What is unpacked. Of a folder: whether it stood there itself (False: only implied).
+        self._names = _case.Names(target)
         self._files: set[str] = set()
         self._folders: dict[str, bool] = {}
         # What is left out: first part of the name -> how many.
@@ -129,6 +131,9 @@ class _Reader:
             if member is None:
                 continue
             place = os.path.join(self._target, member.path) if member.path else self._target
+            clash = self._names.add(member.path)
+            if clash:
+                raise self._bad(clash, _case.HINT)
             if member.folder:
                 os.makedirs(place, exist_ok=True)
                 continue

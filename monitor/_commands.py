@@ -14,11 +14,11 @@ from typing import Any, Optional
 
 from . import _kept, _live, _state, _swap
 from ._fallback import recover
-from ._folder import ROLLBACK, Folder, remove
+from ._folder import ROLLBACK, Folder, machine_error, remove
 from ._model import linked
 from ._parser import Parser
 from ._state import Hold, Installed, read_hold, read_installed, read_quarantine
-from .errors import BadOption, MachineError
+from .errors import BadOption
 
 
 def main(words: Sequence[str]) -> int:
@@ -113,7 +113,7 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
             old = _swap.swap(staging, folder.live, given.local_timestamp_file)
         except OSError as error:
             _undo(folder, chosen, staging, earlier)
-            raise MachineError(
+            raise machine_error(
                 "roll back", folder.live, error, "mend that and try again"
             ) from error
         try:

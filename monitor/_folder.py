@@ -76,10 +76,13 @@ class Folder:
         try:
             os.makedirs(self.control, exist_ok=True)
         except OSError as error:
-            raise BadOption(
-                f"cannot make {self.control}: {error.strerror}; the monitor has to be allowed to "
-                "write in --local_path"
-            ) from None
+            wrong = machine_error(
+                "make",
+                self.control,
+                error,
+                "the monitor has to be allowed to write in --local_path",
+            )
+            raise BadOption(str(wrong)) from None
 
     def lock(self) -> None:
         """Takes the lock against a second monitor. Raises ``BadOption`` when there is one."""
@@ -194,6 +197,28 @@ def check_space(path: str, need: int, operation: str) -> None:
             f"{need} bytes are needed and {max(0, free)} are free",
             "free some space",
         )
+
+
+def machine_error(operation: str, path: str, error: OSError, hint: str) -> MachineError:
+    """The error for an ``OSError`` of this machine's files; of a full disk it names what is full.
+
+    The caller has not removed anything yet that would make room.
+    """
+    there = path
+    while there and not os.path.isdir(there):
+        there = os.path.dirname(there)
+    there = there or "."
+    with contextlib.suppress(OSError):
+        seen = os.statvfs(there)
+        # A filesystem without a fixed number of inodes says 0 of 0.
+        if error.errno == errno.ENOSPC and seen.f_files and not seen.f_favail:
+            return MachineError(
+                operation,
+                path,
+                f"no inodes are left for files and folders ({seen.f_files} are in use)",
+                f"see df -i {there} and remove files there",
+            )
+    return MachineError(operation, path, error, hint)
 
 
 # What must stay free for state, time file and the folders themselves.

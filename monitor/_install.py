@@ -12,7 +12,7 @@ import os
 import threading
 from typing import Callable, Optional
 
-from . import _archive, _hook, _kept, _live, _model, _swap
+from . import _archive, _case, _hook, _kept, _live, _model, _swap
 from ._fallback import READY, recover
 from ._folder import ROLLBACK, Folder, check_space, copy_file, remove
 from ._log import logger
@@ -172,6 +172,7 @@ class Install:
         logger.info("using unpacked filename: %s.", options.top)
 
     def _move_tree(self, tree: str) -> None:
+        _case.check(self._options.remote_model_name, _model.sizes(tree), self._staging)
         try:
             for name in sorted(os.listdir(tree)):
                 os.rename(os.path.join(tree, name), os.path.join(self._staging, name))

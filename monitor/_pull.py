@@ -17,13 +17,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
-from ._folder import check_space, remove
+from . import _case
+from ._folder import check_space, machine_error, remove
 from ._log import logger
 from ._machine import Identity
 from ._model import added_by_macos, sizes
 from ._names import is_sane
 from ._remotes.base import Remote, Stop, too_many
-from .errors import MachineError, Mismatch, ReleaseError, RemoteError
+from .errors import Mismatch, ReleaseError, RemoteError
 from .manifest import Manifest
 
 
@@ -181,6 +182,9 @@ class Puller:
         with self._here():
             for entry in entries:
                 _check_name(name, entry.path)
+            os.mkdir(self.tree_part)
+            _case.check(name, [entry.path for entry in entries], self.tree_part)
+            os.rmdir(self.tree_part)
             need = sum(entry.size or 0 for entry in entries)
             check_space(os.path.dirname(self.tree_part), need, "pull into")
             if self._remote.fetch_tree(name, self.tree_part):
@@ -288,9 +292,9 @@ class Puller:
         try:
             yield
         except OSError as error:
+            hint = "check space and permissions of --local_tmp_path"
+            wrong = machine_error("write", self.part, error, hint)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 # Others need the space as well, and this pull needs it whole.
                 self.forget()
-            raise MachineError(
-                "write", self.part, error, "check space and permissions of --local_tmp_path"
-            ) from error
+            raise wrong from error

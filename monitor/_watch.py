@@ -15,7 +15,7 @@ from typing import Callable, Optional
 
 from . import _hook, manifest
 from ._figures import Figures
-from ._folder import Folder, remove
+from ._folder import Folder, machine_error, remove
 from ._install import Install
 from ._log import logger
 from ._machine import Event, Identity, Machine, Row, State, identify, judge, superseded
@@ -158,7 +158,7 @@ class Watch:
             # A BadOption here is a package that turned out to be missing.
             event = self._note(Event.MACHINE_FAILED, error)
         except OSError as error:
-            wrong = MachineError(
+            wrong = machine_error(
                 f"{self.machine.state.name.lower()} the release in",
                 error.filename or self.folder.parent,
                 error,
@@ -511,7 +511,7 @@ class Watch:
                 Quarantine(announced.identity, str(error), until, self._rules()),
             )
         except OSError as trouble:
-            wrong = MachineError(
+            wrong = machine_error(
                 "write", self.folder.quarantine, trouble, "check space and permissions"
             )
             return self._note(Event.MACHINE_FAILED, wrong)

@@ -1,0 +1,73 @@
+"""Names of a release that differ only in case, on a filesystem that takes them for one name.
+
+Such are vfat, exfat, NTFS in one mode, and a folder of ext4, f2fs or tmpfs with casefold: there the
+second of two files would replace the first. Elsewhere the release is good.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import unicodedata
+from collections.abc import Iterable
+from typing import Optional
+
+from .errors import ReleaseError
+
+
+class Names:
+    """The paths of one release so far, in a folder that may ignore case."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._seen: dict[str, str] = {}
+
+    def add(self, path: str) -> Optional[str]:
+        """Gives the cause of a refusal when ``path``, or a folder above it, is taken."""
+        pair = self.alike(path)
+        if pair is None or not ignores_case(self._folder):
+            return None
+        where = os.path.dirname(self._folder)
+        return f"{pair[0]!r} and {pair[1]!r} are one name in {where}, which ignores case"
+
+    def alike(self, path: str) -> Optional[tuple[str, str]]:
+        """The first of the paths so far, and of ``path`` and its folders, that differ in case."""
+        end = 0
+        while end < len(path):
+            end = path.find("/", end + 1)
+            end = len(path) if end < 0 else end
+            part = path[:end]
+            other = self._seen.setdefault(_folded(part), part)
+            if other != part:
+                return other, part
+        return None
+
+
+HINT = "publish it with names that differ in more than case, or use a folder that tells them apart"
+
+
+def check(name: str, paths: Iterable[str], folder: str) -> None:
+    """Raises ``ReleaseError`` when two of ``paths`` would be one file in ``folder``."""
+    names = Names(folder)
+    for path in paths:
+        cause = names.add(path)
+        if cause:
+            raise ReleaseError("use", name, cause, HINT)
+
+
+def ignores_case(folder: str) -> bool:
+    """Whether what is in ``folder`` is found under its name in other case, too.
+
+    Makes a folder in it for a moment. Raises ``OSError``.
+    """
+    probe = tempfile.mkdtemp(prefix="case-", dir=folder)
+    try:
+        return os.path.lexists(os.path.join(folder, os.path.basename(probe).swapcase()))
+    finally:
+        os.rmdir(probe)
+
+
+def _folded(text: str) -> str:
+    # As ext4 does it: Unicode's full case folding of the decomposed form.
+    plain = unicodedata.normalize("NFD", text)
+    return unicodedata.normalize("NFD", plain.casefold())
