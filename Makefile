@@ -3,6 +3,7 @@
 #   SERVING=auto|embedded|official|docker|official-docker                 DEVICE=cpu|gpu
 #   SERVING_TRIAL=run|skip  whether a serving binary is tried before the first leg (docs/serving.md)
 #   RELEASES=4              releases of each remote    SEED=1              of the training
+#   RUNS=runs               where run folders go       KEEP_RUNS=20        how many of them stay
 #   PYTEST='-k ftp -x'      more options for pytest
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -13,24 +14,31 @@ SERVING_TRIAL ?= run
 DEVICE ?= cpu
 RELEASES ?= 4
 SEED ?= 1
+RUNS ?= runs
 PYTEST ?=
 BOOT ?= python3
 VENV := $(if $(filter gpu,$(DEVICE)),.venv-gpu,.venv)
 ENVIRONMENT := $(if $(filter gpu,$(DEVICE)),gpu,whole)
-PY := $(CURDIR)/$(VENV)/bin/python
+# Relative, so that the shell reads nothing of this folder's own path.
+PY := $(VENV)/bin/python
 # Through the environment, so that no value is read by the shell.
-export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES SEED
+export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES SEED RUNS
 
-.PHONY: help setup e2e test test-monitor lint docker-ready test-docker test-bare test-bare-docker
-.PHONY: conformance bench doctor clean serving-trial docker-clean
+.PHONY: help environment client setup e2e test test-monitor lint docker-ready test-docker test-bare
+.PHONY: test-bare-docker docker-clean conformance bench doctor clean serving-trial
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
 
-## make setup    the environment, the cured client, the Hadoop jars
-setup:
-	@$(BOOT) harness/bootstrap.py $(ENVIRONMENT)
-	@$(PY) -m harness setup
+environment:
+	@exec $(BOOT) harness/bootstrap.py $(ENVIRONMENT)
+
+client: environment
+	@exec $(PY) -m harness setup --remotes=
+
+## make setup    the environment, the cured client and, with hdfs in REMOTES, the Hadoop jars
+setup: environment
+	@exec $(PY) -m harness setup --remotes="$$REMOTES"
 
 ## make e2e      the main job on HDFS, FTP and HTTP, one table and a verdict at the end
 # make hands SIGTERM on to its child alone: `exec`, so that this is the harness and no shell.
@@ -38,24 +46,21 @@ e2e: export HARNESS_STARTED := $(shell date +%s.%N)
 e2e: setup
 	@exec $(PY) -m harness e2e \
 	  --remotes="$$REMOTES" --on="$$ON" --serving="$$SERVING" --serving-trial="$$SERVING_TRIAL" \
-	  --device="$$DEVICE" --releases="$$RELEASES" --seed="$$SEED"
+	  --device="$$DEVICE" --releases="$$RELEASES" --seed="$$SEED" --runs="$$RUNS"
 
 ## make test     every test that CI runs
 test: setup
 	@$(PY) -m pytest -n 3 --dist loadgroup $(PYTEST)
 
-# pyenv's own interpreters, because its shims only start the versions that are switched on.
-PYENVS := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin)
 MONITORS ?= monitor-py39,monitor-py310,monitor-py311,monitor-py312,monitor-py313
-empty :=
-space := $(empty) $(empty)
 ## make test-monitor   the monitor alone, without Paddle, on each of CPython 3.9 to 3.13 found here
-test-monitor: setup
-	@PATH="$(subst $(space),:,$(PYENVS)):$$PATH" $(PY) -m tox run --skip-missing-interpreters true \
-	  -e $(MONITORS)
+# pyenv's own interpreters, because its shims only start the versions that are switched on.
+test-monitor: environment
+	@for bin in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.*/bin; do PATH="$$bin:$$PATH"; done; \
+	  $(PY) -m tox run --skip-missing-interpreters true -e $(MONITORS)
 
 ## make docker-ready   a Docker engine, compose and base images, or what to type to get them
-docker-ready: setup
+docker-ready: environment
 	@$(PY) -m harness.containers ready
 
 ## make test-docker    the tests in containers, and those that Compose is enough for
@@ -65,7 +70,7 @@ test-docker: docker-ready
 
 BARE ?= bullseye,bookworm,trixie,jammy
 ## make test-bare      both commands above as a new user on bare Debian 11, 12, 13 (as root)
-test-bare: setup
+test-bare: environment
 	@$(PY) -m tests.bare --roots $(BARE)
 
 ## make test-bare-docker   a bare Debian, in a container, made ready for containers (15 minutes)
@@ -73,7 +78,7 @@ test-bare-docker: docker-ready
 	@$(PY) -m pytest -m 'docker and slow' tests/docker $(PYTEST)
 
 ## make docker-clean   removes images of ours that a newer one has superseded, and nothing else
-docker-clean: setup
+docker-clean: environment
 	@$(PY) -m harness.containers prune
 
 KNOWN := $(patsubst %,--monitor harness/conformance/monitors/%.json,ours stock stock-dash)
@@ -90,22 +95,28 @@ define BENCH
 
 endef
 ## make bench    the benchmarks, a table each (BENCHES=engine: one of them)
-bench: setup
+bench: client
 	$(foreach name,$(BENCHES),$(call BENCH,$(name)))
 
 ## make lint     ruff and mypy --strict
-lint: setup
+lint: environment
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
 ## make serving-trial   downloads the official serving binary if need be, and tries it (again)
-serving-trial: setup
+serving-trial: client
 	@$(PY) -m harness serving-trial --serving="$$SERVING" --device="$$DEVICE"
 
 ## make doctor   what this machine has, and what is missing for what
 doctor:
-	@$(BOOT) harness/bootstrap.py $(ENVIRONMENT)
-	@$(PY) -m harness doctor
+	@exec $(BOOT) harness/doctor.py $(ENVIRONMENT)
 
 ## make clean    removes environments, caches and runs
 clean:
-	rm -rf .venv .venv-gpu .venv-monitor .cache .tox runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-gpu .venv-monitor .cache .tox runs build monitor/build
+	rm -rf *.egg-info monitor/*.egg-info .coverage .coverage.* monitor/.coverage htmlcov .hypothesis
+	rm -rf monitor/.hypothesis .pytest_cache .mypy_cache .ruff_cache
+	@# The registries of ports and projects that all checkouts share, where no run uses them.
+	@for name in ports projects; do $(BOOT) -c 'import fcntl, os, sys; name = sys.argv[1]; \
+	  file = open(name, "r+"); fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB); os.unlink(name)' \
+	  /tmp/.hot-loading-$$name-$$UID 2>/dev/null || true; done
+	find bench harness monitor producer tests -name __pycache__ -prune -exec rm -rf {} +

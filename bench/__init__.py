@@ -1,1 +1,21 @@
 """Benchmarks and comparisons, each printing one table."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Optional
+
+_show = sys.excepthook
+
+
+def _brief(kind: type[BaseException], error: BaseException, where: Optional[TracebackType]) -> None:
+    """Shows Ctrl-C as one line; Python then ends by SIGINT, which shells give as 130."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("bench: interrupted", file=sys.stderr)
+    else:
+        _show(kind, error, where)
+
+
+# Every bench is a program of its own (`python -m bench.NAME`), and all of them import this.
+sys.excepthook = _brief

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Optional
 
+from . import causes
 from .errors import BadInput, HarnessError, interrupted
 
 
@@ -62,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         help="official (which auto means here) or embedded; SERVING_BIN overrides it (%(default)s)",
     )
     trial.add_argument("--device", default="cpu", help="cpu or gpu (%(default)s)")
-    commands.add_parser("setup", help="the cured client and the Hadoop jars, once")
+    setup = commands.add_parser("setup", help="the cured client and the Hadoop jars, once")
+    setup.add_argument("--remotes", default="hdfs", help="with hdfs in it: the Hadoop jars too")
     commands.add_parser("doctor", help="what this machine has, and what is missing for what")
     commands.add_parser(
         "conformance", help="judge any monitor command; see its own --help", add_help=False
@@ -104,11 +106,23 @@ def main(argv: Optional[list[str]] = None) -> int:
             traceback.print_exc()
         print(f"harness: {error}", file=sys.stderr)
         return error.exit_code
+    except ImportError as error:
+        # Something was removed from the environment, or another Python was used.
+        if "--debug" in words:
+            traceback.print_exc()
+        print(
+            f"harness: {error}; use the Python of the environment, .venv/bin/python, or, if it "
+            "lacks a package, remove .venv and run `make setup`",
+            file=sys.stderr,
+        )
+        return 2
     except OSError as error:
         # A full disk, a folder that cannot be read: what failed, without a traceback.
         if "--debug" in words:
             traceback.print_exc()
-        print(f"harness: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        cause = causes.known_cause(str(error))
+        hint = f"; {cause}" if cause else ""
+        print(f"harness: {error.strerror or error}: {error.filename or ''}{hint}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("harness: interrupted; everything it started is stopped", file=sys.stderr)
@@ -154,10 +168,14 @@ def _run(words: list[str]) -> int:
         serving = "official" if args.serving == "auto" else args.serving
         print(choose(serving, args.device, lambda text: print(text, flush=True), "again"))
         return 0
-    if args.command in ("setup", "doctor"):
+    if args.command == "setup":
+        from .environment import setup
+
+        return setup(args.remotes)
+    if args.command == "doctor":
         from . import doctor
 
-        return doctor.setup() if args.command == "setup" else doctor.doctor()
+        return doctor.main("gpu" if Path(sys.prefix).name == ".venv-gpu" else "whole")
     _parser().print_help()
     return 2
 

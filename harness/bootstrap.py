@@ -2,10 +2,12 @@
 
     python3 harness/bootstrap.py whole|gpu|monitor
 
-Run by whatever Python 3 the machine has (3.6 or newer, standard library only), so nothing of the
-project is imported here. It finds or brings uv (into ``.cache/uv``, not into the user's Python),
-finds CPython 3.9, makes ``.venv`` (``.venv-gpu``, ``.venv-monitor``), installs the lock with
-hashes and then the project itself. A second call with nothing changed takes no time.
+Run by whatever Python 3 the machine has (3.6 or newer, standard library only). It finds or brings
+uv (into ``.cache/uv``, not into the user's Python), finds CPython 3.9, makes ``.venv``
+(``.venv-gpu``, ``.venv-monitor``), installs the lock with hashes and then the project itself. A
+second call with nothing changed takes no time.
+
+Exit codes: 2 when something is missing or wrong, with one sentence; 130 after Ctrl-C.
 """
 
 import fcntl
@@ -14,18 +16,28 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from typing import List, NoReturn
+from typing import Dict, List, NoReturn, Optional
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-CACHE = os.environ.get("HARNESS_CACHE") or os.path.join(ROOT, ".cache")
+# A script's own folder is in the path, its package's is not.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from harness import causes, places, sources
+from harness.places import CACHE, ROOT
+
 ENVIRONMENTS = {"whole": ".venv", "gpu": ".venv-gpu", "monitor": ".venv-monitor"}
+# Characters of a folder that no quoting carries through: PATH and class paths, URIs, lists.
+BAD_LETTERS = "\"'\\$`\n\r:%;,#?"
+# Says whether the dynamic linker finds libgomp by itself: LD_LIBRARY_PATH is not set in every
+# process that loads Paddle.
+FIND_LIBGOMP = "import ctypes; ctypes.CDLL('libgomp.so.1')"
 
 
 def fail(sentence: str) -> NoReturn:
-    print("setup: " + sentence, file=sys.stderr)
+    print("setup: " + sources.masked(sentence), file=sys.stderr)
     sys.exit(2)
 
 
@@ -33,48 +45,89 @@ def say(text: str) -> None:
     print("setup: " + text, flush=True)
 
 
+def tool_environment() -> Dict[str, str]:
+    """The environment of uv and pip: with pip's and the system's settings handed on."""
+    told = dict(os.environ, UV_NO_PROGRESS="1", UV_CACHE_DIR=places.uv_cache())
+    told.update(sources.uv_environment())
+    told.pop("VIRTUAL_ENV", None)
+    return told
+
+
 def run(command: List[str], cure: str) -> None:
-    """Runs a command; its output is shown only when it fails."""
-    environment = dict(os.environ, UV_NO_PROGRESS="1")
-    environment.pop("VIRTUAL_ENV", None)
+    """Runs a command; its output is shown only when it fails. ``cure`` is for an unknown cause."""
     done = subprocess.run(
         command,
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=ROOT,
-        env=environment,
+        env=tool_environment(),
     )
     if done.returncode:
-        sys.stderr.write(done.stdout.decode(errors="replace"))
-        fail("`{}` failed (its output is above); {}".format(" ".join(command), cure))
+        printed = done.stdout.decode(errors="replace")
+        sys.stderr.write(sources.masked(printed))
+        what = " ".join(command)
+        fail(f"`{what}` failed (its output is above); {causes.cure(printed, cure)}")
 
 
-def check_platform() -> None:
+def wrong_platform() -> Optional[str]:
+    """Why the wheels cannot be used on this system; None when they can."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        fail(
+        return (
             "Paddle's and Serving's wheels are for x86-64 Linux and this is "
             f"{platform.machine()} {platform.system()}; use such a machine, or the "
             "containers (docs/docker.md) on one"
         )
     if platform.libc_ver()[0] != "glibc":
-        fail("the wheels need glibc and this system has another C library; use the containers")
+        return "the wheels need glibc and this system has another C library; use the containers"
+    return None
+
+
+def wrong_path() -> Optional[str]:
+    """Why the checkout's or the cache's path cannot be used; None when it can."""
+    for folder in (ROOT, CACHE):
+        for letter in folder:
+            if letter in BAD_LETTERS:
+                return (
+                    f"{folder} has the character {letter!r} in it, which shells, PATH or Hadoop "
+                    "read as their own; use a folder without it (HARNESS_CACHE names another cache)"
+                )
+    return None
 
 
 def works(command: List[str]) -> bool:
+    return reason(command) is None
+
+
+def reason(command: List[str]) -> Optional[str]:
+    """Why a command does not work, in a line; None when it does."""
     try:
-        nothing = subprocess.DEVNULL
-        return subprocess.call(command, stdout=nothing, stderr=nothing) == 0
-    except OSError:
-        return False
+        done = subprocess.run(
+            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    except OSError as error:
+        return error.strerror
+    if done.returncode == 0:
+        return None
+    lines = done.stdout.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"it ends with exit code {done.returncode}"
 
 
-def find_uv() -> str:
-    folder = os.path.join(CACHE, "uv")
-    own = os.path.join(folder, "bin", "uv")
+def uv_here() -> Optional[str]:
+    """A uv that starts: in PATH, in its installer's folder, or brought here before."""
+    own = os.path.join(CACHE, "uv", "bin", "uv")
     for candidate in (shutil.which("uv"), os.path.expanduser("~/.local/bin/uv"), own):
         if candidate and works([candidate, "--version"]):
             return candidate
+    return None
+
+
+def find_uv() -> str:
+    found = uv_here()
+    if found:
+        return found
+    folder = os.path.join(CACHE, "uv")
+    own = os.path.join(folder, "bin", "uv")
     lock = os.path.join(ROOT, "requirements", "uv.txt")
     say("bringing uv into " + folder)
     os.makedirs(CACHE, exist_ok=True)
@@ -97,38 +150,73 @@ def find_uv() -> str:
     return own
 
 
-def is_python39(program: str) -> bool:
-    code = "import sys; sys.exit(sys.version_info[:2] != (3, 9))"
-    return works([program, "-c", code])
+def not_python39(program: str) -> Optional[str]:
+    """Why a program is no CPython 3.9 that an environment can be made from; None when it is one."""
+    code = (
+        "import sys, ssl; name = sys.implementation.name + ' ' + sys.version.split()[0];"
+        "sys.exit(None if name.startswith('cpython 3.9.') else 'it is ' + name)"
+    )
+    return reason([program, "-c", code])
 
 
 def find_python39(uv: str) -> str:
     given = os.environ.get("PYTHON39")
     if given:
-        if not is_python39(given):
-            fail(f"PYTHON39={given} is not a CPython 3.9; name one or unset it")
+        why = not_python39(shutil.which(given) or given)
+        if why:
+            fail(f"PYTHON39={given} is no CPython 3.9 that starts ({why}); name one or unset it")
         return given
-    pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
-    candidates = [shutil.which("python3.9")]
-    candidates += sorted(glob.glob(os.path.join(pyenv, "versions", "3.9.*", "bin", "python3.9")))
-    for candidate in candidates:
-        if candidate and is_python39(candidate):
-            return candidate
-    say("no CPython 3.9 on this machine; asking uv for one")
+    found = python39_here()
+    if found:
+        return found
+    say("no CPython 3.9 on this machine; uv downloads one (about 30 MB)")
     folder = os.path.join(CACHE, "python")
-    if works([uv, "python", "install", "--install-dir", folder, "3.9"]):
+    # What uv says goes to the terminal at once, and is kept for the cause.
+    process = subprocess.Popen(
+        [uv, "python", "install", "--no-bin", "--install-dir", folder, "3.9"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=tool_environment(),
+    )
+    printed = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        printed.append(line.decode(errors="replace"))
+        sys.stderr.write(sources.masked(printed[-1]))
+        sys.stderr.flush()
+    if process.wait() == 0:
         for candidate in glob.glob(os.path.join(folder, "*", "bin", "python3.9")):
-            if is_python39(candidate):
+            if not_python39(candidate) is None:
                 return candidate
+    why = causes.cure("".join(printed), "what uv says is above")
     fail(
         "CPython 3.9 is needed (the newest client wheel is for it), is not on this machine, and "
-        "uv could not download one; install it, for instance with `pyenv install 3.9`, or name "
-        "one: `make setup PYTHON39=/path/to/python3.9`"
+        f"uv could not download one: {why}. Ways that need no compiler: UV_PYTHON_INSTALL_MIRROR "
+        "names a mirror of python-build-standalone; or unpack its `install_only` archive, or "
+        "install conda's `python=3.9` (Ubuntu: deadsnakes' python3.9 and python3.9-venv), and "
+        "name it: `make setup PYTHON39=/path/to/python3.9` (docs/setup.md)"
     )
 
 
-# Found by the dynamic linker alone, as for Paddle: LD_LIBRARY_PATH is not there in every process.
-FIND_LIBGOMP = "import ctypes; ctypes.CDLL('libgomp.so.1')"
+def python39_here() -> Optional[str]:
+    """A CPython 3.9 of this machine: in PATH, of pyenv, or the one uv downloaded before."""
+    pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
+    candidates = [shutil.which("python3.9")]
+    candidates += sorted(glob.glob(os.path.join(pyenv, "versions", "3.9.*", "bin", "python3.9")))
+    candidates += sorted(glob.glob(os.path.join(CACHE, "python", "*", "bin", "python3.9")))
+    for candidate in candidates:
+        if candidate and not_python39(candidate) is None:
+            return candidate
+    return None
+
+
+def finds_libgomp(python: str) -> bool:
+    """Whether a process of ``python`` finds libgomp on this system."""
+    environment = dict(os.environ)
+    environment.pop("LD_LIBRARY_PATH", None)
+    nothing = subprocess.DEVNULL
+    command = [python, "-S", "-E", "-c", FIND_LIBGOMP]
+    return subprocess.call(command, stdout=nothing, stderr=nothing, env=environment) == 0
 
 
 def provide_libgomp(python: str) -> None:
@@ -139,11 +227,7 @@ def provide_libgomp(python: str) -> None:
     where they look first, gives it the second name. The system's library is preferred: with one,
     the link goes away.
     """
-    environment = dict(os.environ)
-    environment.pop("LD_LIBRARY_PATH", None)
-    nothing = subprocess.DEVNULL
-    command = [python, "-S", "-E", "-c", FIND_LIBGOMP]
-    found = subprocess.call(command, stdout=nothing, stderr=nothing, env=environment) == 0
+    found = finds_libgomp(python)
     venv = os.path.dirname(os.path.dirname(python))
     for libraries in glob.glob(os.path.join(venv, "lib", "python3*", "site-packages/paddle/libs")):
         link = os.path.join(libraries, "libgomp.so.1")
@@ -170,41 +254,63 @@ def main() -> None:
     if len(sys.argv) != 2 or sys.argv[1] not in ENVIRONMENTS:
         fail("name one environment: {}".format(", ".join(sorted(ENVIRONMENTS))))
     name = sys.argv[1]
-    check_platform()
+    wrong = wrong_platform() or wrong_path()
+    if wrong:
+        fail(wrong)
     if name == "gpu" and not os.path.exists("/dev/nvidiactl"):
         fail("DEVICE=gpu, but this machine has no NVIDIA GPU (no /dev/nvidiactl); use DEVICE=cpu")
-    begin = time.time()
-    lock = os.path.join(ROOT, "requirements", name + ".txt")
-    project = os.path.join(ROOT, "monitor" if name == "monitor" else "")
-    venv = os.path.join(ROOT, ENVIRONMENTS[name])
-    python = os.path.join(venv, "bin", "python")
-    stamp = os.path.join(venv, "lock.sha256")
-    wanted = digest(lock, os.path.join(project, "pyproject.toml")) + " " + ROOT
     os.makedirs(CACHE, exist_ok=True)
     # Two `make` at once would otherwise install into each other.
     with open(os.path.join(CACHE, "setup.lock"), "w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        if os.path.exists(stamp):
-            with open(stamp) as file:
-                if file.read() == wanted and works([python, "--version"]):
-                    provide_libgomp(python)
-                    return
-        uv = find_uv()
-        base = sys.executable if name == "monitor" else find_python39(uv)
-        if name == "monitor" and sys.version_info < (3, 9):
-            base = find_python39(uv)
-        shutil.rmtree(venv, ignore_errors=True)
-        run([uv, "venv", "--python", base, venv], "check that the folder can be written")
-        retry = "run the same again, it goes on where it stopped"
-        sync = [uv, "pip", "sync", "--python", python, "--require-hashes", lock]
-        run(sync, retry)
-        install = [uv, "pip", "install", "--python", python, "--no-deps", "--no-build-isolation"]
-        run([*install, "-e", project], retry)
-        provide_libgomp(python)
-        with open(stamp, "w") as file:
-            file.write(wanted)
+        provide(name)
+
+
+def provide(name: str) -> None:
+    """Makes the environment, unless the one that is there comes from the same lock."""
+    begin = time.time()
+    lock = os.path.join(ROOT, "requirements", name + ".txt")
+    project = os.path.join(ROOT, "monitor") if name == "monitor" else ROOT
+    venv = os.path.join(ROOT, ENVIRONMENTS[name])
+    python = os.path.join(venv, "bin", "python")
+    stamp = os.path.join(venv, "lock.sha256")
+    wanted = digest(lock, os.path.join(project, "pyproject.toml")) + " " + ROOT
+    if os.path.exists(stamp):
+        with open(stamp) as file:
+            if file.read() == wanted and works([python, "--version"]):
+                provide_libgomp(python)
+                return
+    shutil.rmtree(venv, ignore_errors=True)
+    for sentence in places.too_small(ENVIRONMENTS[name]):
+        fail(sentence)
+    uv = find_uv()
+    own = name == "monitor" and sys.version_info >= (3, 9)
+    base = sys.executable if own else find_python39(uv)
+    say(f"installing {name} packages into {ENVIRONMENTS[name]} (1 to 5 minutes the first time)")
+    run([uv, "venv", "--python", base, venv], "check that the folder can be written")
+    retry = "run the same again, it goes on where it stopped"
+    run([uv, "pip", "sync", "--python", python, "--require-hashes", lock], retry)
+    install = [uv, "pip", "install", "--python", python, "--no-deps", "--no-build-isolation"]
+    # Relative, because uv reads `#` and `?` in a path as parts of a URL.
+    run([*install, "-e", os.path.join(".", os.path.relpath(project, ROOT))], retry)
+    provide_libgomp(python)
+    with open(stamp, "w") as file:
+        file.write(wanted)
     say(f"{ENVIRONMENTS[name]} ready in {time.time() - begin:.1f} s ({base})")
 
 
+def _on_sigterm(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("setup: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        text = "{}: {}".format(error.strerror or error, error.filename or "")
+        known = causes.known_cause(str(error))
+        fail(text + ("; " + known if known else ""))

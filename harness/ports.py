@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Optional
 
+from .errors import BadInput
+
 _LOWEST = 15000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _given: set[int] = set()
@@ -36,8 +38,8 @@ def _highest() -> int:
 def _registry(_pid: int) -> Optional[int]:
     """The shared file's descriptor; None where there can be none, and luck must do.
 
-    Not under TMPDIR, which may be a run's own. A forked process has none of its parent's locks
-    (fcntl(2)) and opens the file anew.
+    Not under TMPDIR, which may be a run's own. `make clean` removes it. A forked process has none
+    of its parent's locks (fcntl(2)) and opens the file anew.
     """
     path = f"/tmp/.hot-loading-ports-{os.getuid()}"
     try:
@@ -98,7 +100,10 @@ def free_range(count: int) -> tuple[int, int]:
             return first, taken[-1]
         for port in taken:
             _let_go(port)
-    raise RuntimeError(f"no {count} free TCP ports in a row on the loopback addresses in 500 tries")
+    raise BadInput(
+        f"no {count} free TCP ports in a row on the loopback addresses in 500 tries: end what "
+        f"listens on ports {_LOWEST} to {_highest()}, or raise the first number in {_EPHEMERAL}"
+    )
 
 
 def is_listening(port: int, timeout_s: float = 0.5) -> bool:

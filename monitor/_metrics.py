@@ -70,8 +70,8 @@ class Endpoint:
             from prometheus_client import core
         except ImportError:
             raise BadOption(
-                "--metrics_port needs prometheus_client; install "
-                "serving-hot-loading-monitor[metrics]"
+                "--metrics_port needs prometheus_client; in the checkout, type "
+                "`pip install './monitor[metrics]'`"
             ) from None
         registry = prometheus_client.CollectorRegistry(auto_describe=False)
         registry.register(_Collector(watches, core))

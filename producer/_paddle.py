@@ -19,6 +19,12 @@ def require_paddle() -> None:
     try:
         import paddle  # noqa: F401
     except ImportError as error:
+        if "libgomp" in str(error):
+            # The set-up links a library that stands in; another environment has none.
+            raise BadInput(
+                f"Paddle cannot be loaded here ({error}): run `make setup` and use its .venv, or "
+                "install the library, for instance with `apt-get install libgomp1`"
+            ) from None
         raise BadInput(
             f"Paddle cannot be imported here ({error}): run `make setup` and use the Python of its "
             "environment (.venv, or .venv-gpu)"

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
+from harness.paths import cache_dir
+
 from . import server as _server
 from .server import Launched
 from .wire import http
@@ -106,7 +108,7 @@ class Subject:
 
     @contextlib.contextmanager
     def folder(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="likeness-") as name:
+        with tempfile.TemporaryDirectory(dir=cache_dir("likeness")) as name:
             yield Path(name)
 
     def close(self) -> None:

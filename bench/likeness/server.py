@@ -128,7 +128,7 @@ class Launched:
     ) -> None:
         self._temporary: Optional[tempfile.TemporaryDirectory[str]] = None
         if folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="likeness-")
+            self._temporary = tempfile.TemporaryDirectory(dir=cache_dir("likeness"))
             folder = Path(self._temporary.name)
         self.folder = folder
         self.threads = threads

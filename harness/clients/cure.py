@@ -38,7 +38,9 @@ from ..paths import cache_dir
 
 _MODULE = "paddle_serving_client.serving_client"
 # Raised when the steps below change, so that old copies are not used.
-_CURE = "1"
+_CURE = "2"
+# The cured copy's size in bytes, in a file beside it.
+_SIZE = "size"
 _OPENSSL = {"libcrypto.so.10": "libcrypto-", "libssl.so.10": "libssl-"}
 
 
@@ -107,12 +109,13 @@ def cured_library(say: Any = None) -> Path:
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     folder = cache_dir("client")
     cured = folder / key / "serving_client.so"
-    if cured.exists():
+    if _is_whole(cured):
         return cured
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if cured.exists():
+        if _is_whole(cured):
             return cured
+        shutil.rmtree(cured.parent, ignore_errors=True)
         begin = time.monotonic()
         if say is not None:
             say(f"curing a copy of {source.name} for this glibc …")
@@ -124,12 +127,21 @@ def cured_library(say: Any = None) -> Path:
             (Path(new) / "lib").mkdir()
             copy_openssl(Path(new) / "lib")
             copy.chmod(0o755)
+            (Path(new) / _SIZE).write_text(str(copy.stat().st_size))
             Path(new).chmod(0o755)
             Path(new).rename(cured.parent)
             Path(new).mkdir()  # what TemporaryDirectory removes
         if say is not None:
             say(f"compiled client cured in {time.monotonic() - begin:.1f} s: {cured}")
     return cured
+
+
+def _is_whole(cured: Path) -> bool:
+    """Whether the copy has the size that it was made with: a full disk may have cut it short."""
+    try:
+        return cured.stat().st_size == int((cured.parent / _SIZE).read_text())
+    except (OSError, ValueError):
+        return False
 
 
 class _CuredFinder(importlib.abc.MetaPathFinder):

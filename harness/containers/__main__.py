@@ -12,6 +12,7 @@ python -m harness.containers config             the compose file as Compose unde
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import tempfile
@@ -72,6 +73,10 @@ def _ready(_: argparse.Namespace) -> None:
         f"ready in {time.monotonic() - begin:.1f} s: Docker {version}, "
         f"Compose {compose.version()} ({' '.join(compose.command())}), base images {names}"
     )
+    # Not everywhere the words that the docs show: the plugin and the program differ.
+    words = shlex.join(compose.command())
+    _say(f"where the docs say `docker compose`, type `{words}` here, for instance")
+    _say(f"  INTERVAL=30 {words} -f docker/example/compose.yaml up --detach")
 
 
 def _build(args: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Optional
 
 from ..paths import cache_dir
-from ._java import version_text
+from ._java import java_environment, version_text
 
 # Small heaps, no compiler threads to speak of: these JVMs live for a second or serve one test.
 FLAGS = (
@@ -86,7 +86,8 @@ def _base(java: Path) -> Optional[Path]:
     if not base.is_file():
         beside = base.with_name(f".{base.name}.{secrets.token_hex(4)}")
         argv = [str(java), *FLAGS, "-Xshare:dump", f"-XX:SharedArchiveFile={beside}"]
-        subprocess.run(argv, capture_output=True, timeout=120, check=False)
+        environment = java_environment()
+        subprocess.run(argv, capture_output=True, timeout=120, check=False, env=environment)
         if not beside.is_file():
             return None
         os.replace(beside, base)

@@ -11,7 +11,7 @@ from typing import Optional
 from ..paths import cache_dir
 from . import _cds
 from ._jars import HADOOP_VERSION, shell_jars
-from ._java import java
+from ._java import java, java_environment
 
 _SCRIPT = """\
 #!/bin/sh
@@ -23,6 +23,7 @@ case "$1" in
 esac
 sharing=
 [ -r {archive} ] && sharing=-XX:SharedArchiveFile={archives}
+export LC_ALL=C.UTF-8
 exec {java} -Xmx256m {flags} ${{sharing:+"$sharing"}} $HADOOP_OPTS \\
   -Dhadoop.root.logger=${{HADOOP_ROOT_LOGGER:-WARN,console}} \\
   -cp {class_path} org.apache.hadoop.fs.FsShell {configuration}"$@"
@@ -67,7 +68,8 @@ def train_shell(configuration: Path, path: str) -> bool:
     argv = [str(java()), "-Xmx256m", *_cds.FLAGS, *sharing]
     argv += ["-Dhadoop.root.logger=WARN,console", "-cp", _class_path()]
     argv += ["org.apache.hadoop.fs.FsShell", "-conf", str(configuration), "-cat", path]
-    done = subprocess.run(argv, capture_output=True, timeout=120, check=False)
+    environment = java_environment()
+    done = subprocess.run(argv, capture_output=True, timeout=120, check=False, env=environment)
     if done.returncode == 0:
         _cds.keep(sharing)
     return done.returncode == 0

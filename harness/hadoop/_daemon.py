@@ -14,7 +14,7 @@ from ..errors import Failed
 from ..paths import cache_dir
 from . import _cds
 from ._jars import HADOOP_VERSION, fetch_jars
-from ._java import java
+from ._java import java, java_environment
 
 _CLASSES = {
     "namenode": "org.apache.hadoop.hdfs.server.namenode.NameNode",
@@ -62,10 +62,18 @@ def formatted_name_folder(target: Path, configuration: Path) -> None:
     if not keep.is_dir():
         with tempfile.TemporaryDirectory(dir=keep.parent, prefix=".format-") as scratch:
             made = Path(scratch) / "name"
-            where = f"-Ddfs.namenode.name.dir=file://{made}"
+            where = f"-Ddfs.namenode.name.dir={made.as_uri()}"
             argv = daemon_argv("namenode", configuration, Path(scratch), where)
             argv += ["-format", "-force", "-nonInteractive"]
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+            done = subprocess.run(
+                argv,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=120,
+                check=False,
+                env=java_environment(),
+            )
             if done.returncode != 0 or not (made / "current" / "VERSION").is_file():
                 last = done.stderr.strip().splitlines()[-15:]
                 raise Failed("the NameNode could not be formatted:\n" + "\n".join(last))

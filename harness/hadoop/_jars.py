@@ -1,17 +1,21 @@
 """The jars of a small Hadoop: one table, fetched as Maven artifacts, checked by SHA-256.
 
 They are resolved by ``jgo``, in pure Python, into Maven's own local repository (``~/.m2``, or
-``M2_REPO``), from the repositories that jgo knows.
+``M2_REPO``), from Maven Central or the mirror that ``harness.sources`` finds.
 """
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
+import os
+import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
+from .. import causes, places, sources
 from ..errors import BadInput
 
 HADOOP_VERSION = "3.4.2"
@@ -29,6 +33,12 @@ class Jar(NamedTuple):
     @property
     def coordinates(self) -> str:
         return f"{self.group}:{self.artifact}:{self.version}"
+
+    @property
+    def path(self) -> str:
+        """Where it lies in a repository."""
+        folder = f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}"
+        return f"{folder}/{self.artifact}-{self.version}.jar"
 
 
 # jaxb-api is in no JDK since 11, and without it every WebHDFS call answers 500.
@@ -78,19 +88,30 @@ def shell_jars() -> list[Path]:
     return [_resolve(jar) for jar in JARS if jar.shell]
 
 
+def repository() -> Path:
+    """Maven's local repository."""
+    return Path(places.maven_repository())
+
+
+def missing_jars() -> list[Jar]:
+    """Jars that are not in the local repository yet; nothing is fetched, no digest is compared."""
+    return [jar for jar in JARS if not (repository() / jar.path).is_file()]
+
+
 @functools.cache
 def _resolve(jar: Jar) -> Path:
-    # jgo takes a third of a second to import: late.
-    from jgo.maven import MavenContext
-
-    try:
-        project = MavenContext(timeout=60).project(jar.group, jar.artifact)
-        path = Path(project.at_version(jar.version).artifact().resolve())
-    except Exception as error:  # jgo lets requests' and its own errors through
-        raise BadInput(
-            f"the artifact {jar.coordinates} for the local HDFS cannot be fetched ({error}); go "
-            "online once, or put it into Maven's local repository (M2_REPO, else ~/.m2/repository)"
-        ) from None
+    path = repository() / jar.path
+    if not path.is_file():
+        try:
+            _fetch(jar, path)
+        except Exception as error:  # jgo lets requests' and its own errors through
+            why = sources.masked(str(error))
+            cure = causes.cure(why, "go online once, or name a mirror in MAVEN_MIRROR")
+            raise BadInput(
+                f"the artifact {jar.coordinates} for the local HDFS cannot be fetched into "
+                f"{repository()} (M2_REPO names another folder): {cure} ({why}). "
+                "REMOTES=ftp,http does without HDFS"
+            ) from None
     digest = _sha256(path)
     if digest != jar.sha256:
         raise BadInput(
@@ -98,6 +119,31 @@ def _resolve(jar: Jar) -> Path:
             "remove the file and try again"
         )
     return path
+
+
+def _fetch(jar: Jar, path: Path) -> None:
+    # jgo takes a third of a second to import: late.
+    from jgo.maven import MavenContext
+
+    for name, value in sources.requests_environment().items():
+        # requests, which jgo calls, takes its authorities from nowhere else.
+        os.environ[name] = value
+    mirror = sources.maven_mirror()
+    remotes = {"mirror": mirror.value} if mirror else None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / ".harness-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.is_file():  # another process was first
+            return
+        # Beside its place first: a download that ends in the middle must not look like a jar.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as new:
+            context = MavenContext(repo_cache=Path(new), remote_repos=remotes, timeout=60)
+            project = context.project(jar.group, jar.artifact)
+            fetched = Path(project.at_version(jar.version).artifact().resolve())
+            digest = _sha256(fetched)
+            if digest != jar.sha256:
+                raise ValueError(f"its SHA-256 is {digest} instead of {jar.sha256}")
+            os.replace(fetched, path)
 
 
 def _sha256(path: Path) -> str:

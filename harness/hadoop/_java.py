@@ -37,6 +37,12 @@ def java() -> Path:
     )
 
 
+def java_environment() -> dict[str, str]:
+    """The environment of every Java here: its locale is UTF-8, or it would not find files whose
+    names are not ASCII."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
+
+
 @functools.cache
 def version_text(path: Path) -> str:
     """What ``java -version`` prints: it tells one Java build from another."""

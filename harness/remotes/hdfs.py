@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from pathlib import Path
 from typing import Any, Optional
@@ -50,6 +49,7 @@ class LocalHdfs(LocalRemote):
 
     def _make(self) -> dict[str, Service]:
         # Everything that may be missing is looked for before anything is started.
+        hadoop.require_host_name()
         hadoop.java()
         hadoop.fetch_jars()
         scratch = self.folder / "tmp"
@@ -69,7 +69,7 @@ class LocalHdfs(LocalRemote):
                     hadoop.daemon_argv(daemon, configuration, scratch),
                     log=self.folder / f"{daemon}.log",
                     cwd=self.folder,
-                    env={**os.environ, "HADOOP_USER_NAME": USER},
+                    env={**hadoop.java_environment(), "HADOOP_USER_NAME": USER},
                 ),
                 Gate(ports[daemon]),
             )
@@ -81,7 +81,8 @@ class LocalHdfs(LocalRemote):
             "fs.defaultFS": f"hdfs://{INSIDE}:{self._rpc}",
             "hadoop.tmp.dir": self.folder / "tmp",
             "hadoop.http.staticuser.user": USER,
-            "dfs.namenode.name.dir": f"file://{self.folder / 'name'}",
+            # The NameNode reads a URI; the DataNode encodes what it is given once more.
+            "dfs.namenode.name.dir": (self.folder / "name").as_uri(),
             "dfs.datanode.data.dir": f"file://{self.folder / 'data'}",
             "dfs.replication": 1,
             "dfs.blocksize": _BLOCK,

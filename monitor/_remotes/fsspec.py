@@ -32,7 +32,8 @@ class FsspecRemote(Remote):
             import fsspec
         except ImportError:
             raise BadOption(
-                "--type fsspec needs fsspec; install serving-hot-loading-monitor[fsspec]"
+                "--type fsspec needs fsspec; in the checkout, type "
+                "`pip install './monitor[fsspec]'`"
             ) from None
         self._fsspec = fsspec
         self._files: Any = None

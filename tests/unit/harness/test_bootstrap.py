@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from harness import bootstrap
+from harness import bootstrap, causes, places
 from harness.engine._inference import package_folder
 
 # Loads every library that Paddle's loading needs, all symbols bound, and counts OpenMP's threads.
@@ -76,3 +79,172 @@ def test_libgomp_is_named_when_nothing_can_stand_in_for_it(
         bootstrap.provide_libgomp(fake_python(tmp_path, finds_libgomp=False))
     assert ended.value.code == 2
     assert "apt-get install libgomp1" in capsys.readouterr().err
+
+
+def checkout(folder: Path) -> Path:
+    """A checkout without environment and cache: what the set-up reads, and nothing else."""
+    root = Path(places.ROOT)
+    (folder / "harness" / "serving").mkdir(parents=True)
+    for name in ("__init__", "bootstrap", "causes", "doctor", "hostname", "places", "sources"):
+        shutil.copy(root / "harness" / f"{name}.py", folder / "harness")
+    for name in ("__init__", "proof"):
+        shutil.copy(root / "harness" / "serving" / f"{name}.py", folder / "harness" / "serving")
+    shutil.copytree(root / "requirements", folder / "requirements")
+    shutil.copy(root / "pyproject.toml", folder)
+    return folder
+
+
+def programs(folder: Path, *, uv: str = "") -> dict[str, str]:
+    """An environment whose PATH holds the system's programs, a uv, and no CPython 3.9."""
+    path = folder / "programs"
+    path.mkdir()
+    if uv:
+        (path / "uv").write_text(f'#!/bin/sh\n[ "$1" = --version ] && exit 0\n{uv}\n')
+        (path / "uv").chmod(0o755)
+    else:
+        (path / "uv").symlink_to(Path(sys.prefix) / "bin" / "uv")
+    home = folder / "home"
+    home.mkdir()
+    return {
+        "PATH": f"{path}:/usr/bin:/bin",
+        "HOME": str(home),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "UV_HTTP_RETRIES": "0",
+    }
+
+
+def run(
+    root: Path, program: str, environment: dict[str, str], *before: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*before, sys.executable, str(root / "harness" / program), "whole"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_python39_that_does_not_start_is_named_with_the_reason(tmp_path: Path) -> None:
+    root, environment = checkout(tmp_path / "root"), programs(tmp_path)
+    done = run(root, "bootstrap.py", {**environment, "PYTHON39": "/bin/false"})
+    assert done.returncode == 2
+    assert "PYTHON39=/bin/false is no CPython 3.9 that starts (it ends with exit" in done.stderr
+    done = run(root, "bootstrap.py", {**environment, "PYTHON39": "/no/python"})
+    assert "(No such file or directory)" in done.stderr
+    assert not (root / ".venv").exists()
+
+
+@pytest.mark.skipif(shutil.which("python3.9", path="/usr/bin:/bin") is not None, reason="has 3.9")
+def test_without_a_cpython39_uvs_reason_and_other_ways_are_shown(tmp_path: Path) -> None:
+    root, environment = checkout(tmp_path / "root"), programs(tmp_path)
+    mirror = {"UV_PYTHON_INSTALL_MIRROR": "http://127.0.0.1:9"}
+    done = run(root, "bootstrap.py", {**environment, **mirror})
+    assert done.returncode == 2
+    assert "127.0.0.1:9" in done.stderr, "uv's own words are not shown"
+    last = done.stderr.strip().splitlines()[-1]
+    assert "uv could not download one: the other side does not answer" in last
+    assert "UV_PYTHON_INSTALL_MIRROR" in last
+    assert "make setup PYTHON39=/path/to/python3.9" in last
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_setup_says_so_in_one_line(tmp_path: Path, signum: int) -> None:
+    environment = programs(tmp_path, uv="exec sleep 60")
+    script = checkout(tmp_path / "root") / "harness" / "bootstrap.py"
+    with subprocess.Popen(
+        [sys.executable, str(script), "whole"],
+        env={**environment, "PYTHON39": sys.executable},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "installing whole packages" in process.stdout.readline()
+        os.killpg(process.pid, signum)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said == "setup: interrupted; the same command goes on where it stopped\n"
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    environment = {**programs(tmp_path), "HARNESS_CACHE": "/proc/no/cache"}
+    done = run(checkout(tmp_path / "root"), "bootstrap.py", environment)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "/proc/no" in done.stderr
+
+
+@pytest.mark.parametrize("letter", ["'", '"', ":", "%", "#", "$"])
+def test_a_path_that_shells_or_hadoop_read_otherwise_is_refused(
+    tmp_path: Path, letter: str
+) -> None:
+    root = checkout(tmp_path / f"my{letter}demo")
+    done = run(root, "bootstrap.py", programs(tmp_path))
+    assert done.returncode == 2
+    assert f"my{letter}demo has the character" in done.stderr
+    assert not (root / ".cache").exists()
+
+
+def test_the_doctor_looks_before_the_setup_and_leaves_nothing(tmp_path: Path) -> None:
+    root, environment = checkout(tmp_path / "my démo"), programs(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    done = run(root, "doctor.py", {**environment, "PYTHON39": sys.executable})
+    assert sorted(tmp_path.rglob("*")) == before
+    rows = {line[:16].strip(): line[17:] for line in done.stdout.splitlines()}
+    for row in ("libgomp", "Hadoop jars", "Java for HDFS", "host name", "certificates", "mirrors"):
+        assert rows[row], done.stdout
+    assert rows["uv"].endswith("/programs/uv")
+    assert rows["CPython 3.9"] == sys.executable
+    assert rows["environment"].startswith("not made yet")
+    assert rows["Hadoop jars"].startswith(f"not in {tmp_path}/home/.m2/repository")
+    wanting = run(root, "doctor.py", {**environment, "PYTHON39": "/bin/false"})
+    assert wanting.returncode == 2
+    assert "MISSING: PYTHON39=/bin/false" in wanting.stdout
+
+
+def in_namespace(script: str) -> list[str]:
+    """Words before a command, so that ``script`` may mount and rename first; skips without."""
+    unshare = ["unshare", "--map-root-user", "--mount", "--uts"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces here")
+    return [*unshare, "sh", "-c", f'{script} && exec "$@"', "sh"]
+
+
+def test_a_disk_that_is_too_small_and_a_name_that_does_not_resolve_are_told(
+    tmp_path: Path,
+) -> None:
+    root, environment = checkout(tmp_path / "root"), programs(tmp_path)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    before = in_namespace(f"mount -t tmpfs -o size=3m none {cache} && hostname nowhere.invalid")
+    environment.update(HARNESS_CACHE=str(cache), PYTHON39=sys.executable)
+    done = run(root, "doctor.py", environment, *before)
+    assert done.returncode == 2, done.stderr
+    assert f"MISSING: 700 MB are needed for cache in {cache} (3 MB free; HARN" in done.stdout
+    assert "add the line `127.0.1.1 nowhere.invalid` to /etc/hosts" in done.stdout
+    refused = run(root, "bootstrap.py", environment, *before)
+    assert refused.returncode == 2
+    assert f"setup: 700 MB are needed for cache in {cache} (3 MB free" in refused.stderr
+
+
+def test_a_home_that_cannot_be_written_is_not_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("UV_CACHE_DIR", "M2_REPO", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/dev/null/nobody")
+    assert places.uv_cache() == f"{places.CACHE}/uv-packages"
+    assert places.maven_repository() == f"{places.CACHE}/m2"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert places.uv_cache() == f"{tmp_path}/.cache/uv"
+    assert places.maven_repository() == f"{tmp_path}/.m2/repository"
+
+
+def test_a_full_disk_is_told_with_folder_bytes_and_variable() -> None:
+    said = causes.cure("failed to write: No space left on device (os error 28)", "unknown")
+    assert said.startswith("the disk is full: make room for ")
+    assert " free" in said
+    assert "/" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,10 @@ def test_two_processes_at_once_make_one_copy_that_loads(
         assert process.returncode == 0, output
         assert output.splitlines()[-1] == str(copies[0])
     assert not list((tmp_path / "client").glob(".new-*"))
+    # As a full disk leaves it.
+    os.truncate(copies[0], 0)
+    assert cured_library() == copies[0]
+    assert copies[0].stat().st_size > 100_000_000
 
 
 def test_the_installed_file_is_left_as_it_is() -> None:

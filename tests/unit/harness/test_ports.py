@@ -8,14 +8,16 @@ import sys
 import pytest
 
 from harness import ports
+from harness.errors import BadInput
 
 DRAW = """
 import sys
 from harness import ports
+from harness.errors import BadInput
 ports._LOWEST, ports._highest = {low}, lambda: {high}
 try:
     print(*ports.free_range({count}), flush=True)
-except RuntimeError as error:
+except BadInput as error:
     print(error, flush=True)
 sys.stdin.read()
 """
@@ -53,5 +55,5 @@ def test_a_row_of_ports_is_not_given_again_one_by_one(monkeypatch: pytest.Monkey
     assert last == first + 9
     monkeypatch.setattr(ports, "_LOWEST", first)
     monkeypatch.setattr(ports, "_highest", lambda: last)
-    with pytest.raises(RuntimeError, match="no 1 free TCP ports"):
+    with pytest.raises(BadInput, match="no 1 free TCP ports"):
         ports.free_port()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,6 +123,35 @@ def test_jars_that_cannot_be_fetched_give_one_sentence(
         hadoop.fetch_jars()
     assert _jars.JARS[0].coordinates in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_mirror_with_other_bytes_is_told_and_leaves_no_jar(
+    forgetful: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    jar = _jars.JARS[0]
+    published = tmp_path / "mirror" / jar.path
+    published.parent.mkdir(parents=True)
+    published.write_text("half a jar")
+    monkeypatch.setenv("M2_REPO", str(tmp_path / "repository"))
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(tmp_path / "mirror"))
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as mirror:
+        monkeypatch.setenv("MAVEN_MIRROR", f"http://127.0.0.1:{mirror.server_address[1]}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        thread = threading.Thread(target=mirror.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(BadInput, match="a file is not the one in the lock: the mirror"):
+                hadoop.fetch_jars()
+        finally:
+            mirror.shutdown()
+            thread.join()
+    left = [path.name for path in (tmp_path / "repository").rglob("*") if path.is_file()]
+    assert left == [".harness-lock"]
+    assert len(hadoop.missing_jars()) == len(_jars.JARS)
 
 
 @pytest.mark.slow

@@ -1,0 +1,119 @@
+"""The folders that set-up and runs fill: where they are, which variable moves them, their size.
+
+Standard library only, Python 3.6 or newer: the set-up and ``make doctor`` use it before there is
+an environment.
+"""
+
+import os
+import shutil
+import tempfile
+from typing import List, NamedTuple
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CACHE = os.environ.get("HARNESS_CACHE") or os.path.join(ROOT, ".cache")
+
+
+class Place(NamedTuple):
+    """One folder. ``variable`` moves it; ``needs`` is what a first set-up writes, in bytes."""
+
+    name: str
+    folder: str
+    variable: str
+    needs: int
+
+
+def writable(folder: str) -> bool:
+    """Whether ``folder``, or what is there of the way to it, can be written."""
+    while not os.path.lexists(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _in_home(variable: str, parts: str, instead: str) -> str:
+    """A folder under the home folder, or ``instead`` in the cache when that cannot be written."""
+    given = os.environ.get(variable)
+    if given:
+        return given
+    folder = os.path.expanduser(os.path.join("~", parts))
+    if os.path.isabs(folder) and writable(folder):
+        return folder
+    return os.path.join(CACHE, instead)
+
+
+def uv_cache() -> str:
+    """uv's cache: UV_CACHE_DIR, or the folder that uv takes by itself, when it can be written."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    if cache and not os.environ.get("UV_CACHE_DIR") and writable(cache):
+        return os.path.join(cache, "uv")
+    return _in_home("UV_CACHE_DIR", ".cache/uv", "uv-packages")
+
+
+def maven_repository() -> str:
+    """Maven's local repository: M2_REPO, or the folder in the home folder, if it can be written."""
+    return _in_home("M2_REPO", ".m2/repository", "m2")
+
+
+def places(environment: str = ".venv") -> List[Place]:
+    """All folders. A place that was filled before needs little more."""
+    venv = os.path.join(ROOT, environment)
+    return [
+        Place("environment", venv, "", 0 if _has(venv, "lock.sha256") else 1200000000),
+        Place("cache", CACHE, "HARNESS_CACHE", 50000000 if _has(CACHE, "client") else 700000000),
+        Place(
+            "uv's cache", uv_cache(), "UV_CACHE_DIR", 0 if _has(venv, "lock.sha256") else 1100000000
+        ),
+        Place("Maven's repository", maven_repository(), "M2_REPO", 120000000),
+        Place("temporary files", tempfile.gettempdir(), "TMPDIR", 50000000),
+    ]
+
+
+def _has(folder: str, name: str) -> bool:
+    return os.path.exists(os.path.join(folder, name))
+
+
+def free_bytes(folder: str) -> int:
+    """Free bytes where ``folder`` is, or will be made."""
+    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    return shutil.disk_usage(folder).free
+
+
+def device(folder: str) -> int:
+    """The file system that ``folder`` is on, or will be made on."""
+    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    return os.stat(folder).st_dev
+
+
+def size(count: int) -> str:
+    """``count`` bytes for a person: ``1.2 GB`` or ``35 MB``."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def named(place: Place) -> str:
+    """The place in a sentence: its folder, the free bytes and the variable that moves it."""
+    how = f"; {place.variable} names another folder" if place.variable else ""
+    free = size(free_bytes(place.folder))
+    return f"{place.name} in {place.folder} ({free} free{how})"
+
+
+def too_small(environment: str = ".venv") -> List[str]:
+    """One sentence for each file system that has too little space for what is still to come."""
+    filling = [place for place in places(environment) if place.needs]
+    sentences = []
+    for number in sorted({device(place.folder) for place in filling}):
+        here = [place for place in filling if device(place.folder) == number]
+        # uv links what it installs from its cache when both are on one file system.
+        total = sum(place.needs for place in here)
+        if {"environment", "uv's cache"} <= {place.name for place in here}:
+            total -= next(place.needs for place in here if place.name == "uv's cache")
+        if total > free_bytes(here[0].folder):
+            sentences.append(
+                "{} are needed for {}".format(size(total), ", and ".join(map(named, here)))
+            )
+    return sentences
+
+
+def unwritable(environment: str = ".venv") -> List[Place]:
+    """The places that this user cannot write."""
+    return [place for place in places(environment) if not writable(place.folder)]
