@@ -60,7 +60,7 @@ class Machine:
         names.update({k: v for k, v in os.environ.items() if k.lower().endswith("_proxy")})
         settings = " ".join(shlex.quote(f"{name}={value}") for name, value in names.items())
         inner = f"cd {CHECKOUT} && : >{HOME}/.started && {command}"
-        script = f"exec env -i {settings} bash -c {shlex.quote(inner)}"
+        script = f"exec env --default-signal -i {settings} bash -c {shlex.quote(inner)}"
         words = ["setpriv", "--pdeathsig", "KILL"]
         words += ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL"]
         words += ["sh", str(_BOOT), str(self.root), str(_UID), script]

@@ -16,6 +16,13 @@ from monitor._machine import Identity
 from monitor._state import Installed
 
 TIME = "fluid_time_file"
+#: How a directory of a lower layer cannot be renamed: as for containers, and as for those without
+#: root. In a user namespace the kernel refuses the first.
+OVERLAY = (
+    "redirect_dir=off"
+    if Path("/proc/self/uid_map").read_text().split()[1] == "0"
+    else ("userxattr")
+)
 
 
 def staged(folder: Path, number: int, second: int = 2_000_000_000) -> Path:
@@ -43,7 +50,7 @@ _PRELUDE = """
 import os, sys
 from pathlib import Path
 from monitor import _fallback, _live, _swap
-from tests.unit.monitor.filesystems import TIME, content, staged
+from tests.unit.monitor.filesystems import OVERLAY, TIME, content, staged
 tmp = Path(sys.argv[1]); live = tmp / "m"
 """
 ROOT = Path(__file__).parents[3]

@@ -160,7 +160,7 @@ def test_a_copy_that_does_not_fit_out_of_a_lower_layer_is_removed(tmp_path: Path
             (tmp / "upper" / name).mkdir()
         layers = f"lowerdir={tmp}/lower,upperdir={tmp}/upper/up,workdir={tmp}/upper/work"
         merged = tmp / "merged"
-        options = layers + ",redirect_dir=off"
+        options = f"{layers},{OVERLAY}"
         if subprocess.run(["mount", "-t", "overlay", "none", "-o", options, merged]).returncode:
             sys.exit(77)
         new = staged(merged, 2)
@@ -239,7 +239,7 @@ def test_a_live_directory_of_a_lower_overlay_layer_is_copied_out_of_it_once(
         for name in ("lower", "upper", "work", "merged"):
             (tmp / name).mkdir()
         _swap.swap(str(staged(tmp / "lower", 1)), str(tmp / "lower" / "m"), TIME)
-        layers = f"lowerdir={tmp}/lower,upperdir={tmp}/upper,workdir={tmp}/work,redirect_dir=off"
+        layers = f"lowerdir={tmp}/lower,upperdir={tmp}/upper,workdir={tmp}/work,{OVERLAY}"
         merged = tmp / "merged"
         mounted = subprocess.run(["mount", "-t", "overlay", "none", "-o", layers, str(merged)])
         if mounted.returncode:
