@@ -88,8 +88,6 @@ def _decoded(donefile: bytes) -> str:
     """The text of a donefile. Raises ``ValueError`` and ``zlib.error``."""
     if donefile.startswith(_GZIP):
         donefile = unpacked(donefile)
-    if len(donefile) > MAX_ENCODED:
-        raise ValueError("it is too long for a manifest")
     text = donefile.decode(json.detect_encoding(donefile))
     if len(text.encode()) > MAX_BYTES:
         raise ValueError("it is too long for a manifest")

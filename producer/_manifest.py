@@ -72,7 +72,8 @@ def decode(raw: Optional[bytes]) -> Optional[dict[str, Any]]:
     if raw is None or not raw or len(raw) > MAX_BYTES:
         return None
     try:
-        content = json.loads(raw.decode("utf-8"))
+        # An editor may have saved it as UTF-16, or with a byte order mark.
+        content = json.loads(raw.decode(json.detect_encoding(raw)))
     except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
+import zlib
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor import manifest
-from monitor.manifest import parse
+from monitor.manifest import MAX_BYTES, MAX_ENCODED, parse, unpacked
 
 GOOD = {
     "format": 1, "release": 7, "tarball": "m.tar.gz", "size": 10, "sha256": "ab" * 32,
     "probe": {"feed": [1.0], "expected": [2.0]},
 }  # fmt: skip
+
+TEXT = json.dumps({**GOOD, "note": "größe 模型"}, ensure_ascii=False)
+PLAIN = TEXT.encode()
+FORMS = {
+    "BOM": TEXT.encode("utf-8-sig"),
+    "UTF-16": TEXT.encode("utf-16"),
+    "UTF-16-BE with BOM": b"\xfe\xff" + TEXT.encode("utf-16-be"),
+    "UTF-16-LE": TEXT.encode("utf-16-le"),
+    "UTF-16-BE": TEXT.encode("utf-16-be"),
+    "UTF-32": TEXT.encode("utf-32"),
+    "gzip": gzip.compress(TEXT.encode()),
+    "gzip of UTF-16": gzip.compress(TEXT.encode("utf-16")),
+    "gzip and a newline": gzip.compress(TEXT.encode()) + b"\n",
+}
 
 
 def test_a_manifest_is_read_with_everything_in_it() -> None:
@@ -112,3 +128,49 @@ def test_no_bytes_whatever_raise(content: bytes) -> None:
 )
 def test_no_json_object_whatever_raises(content: dict[str, object]) -> None:
     parse(json.dumps({**GOOD, **content}).encode())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_manifest_is_read_however_it_was_encoded_on_its_way(form: str) -> None:
+    found = parse(FORMS[form])
+    assert found == parse(PLAIN)
+    assert found is not None
+    assert found.text == TEXT
+
+
+@pytest.mark.parametrize(
+    "donefile",
+    [
+        gzip.compress(PLAIN)[:-9], gzip.compress(PLAIN)[:-1], b"\x1f\x8b", b"\x1f\x8b" * 90,
+        gzip.compress(bytes(1 << 24)), gzip.compress(PLAIN + b" " * MAX_BYTES),
+        gzip.compress(gzip.compress(PLAIN)),
+        TEXT.encode("utf-16")[:-1], "{".encode("utf-16"), b"\xef\xbb\xbf", b"\xff\xfe", b"\0",
+        TEXT.encode("gbk", "ignore").replace(b"release", "größe".encode("latin-1")),
+    ],
+    ids=range(13),
+)  # fmt: skip
+def test_what_only_begins_like_one_is_none(donefile: bytes) -> None:
+    assert parse(donefile) is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_the_longest_manifest_may_be_encoded_too(encoding: str) -> None:
+    longest = PLAIN + b" " * (MAX_BYTES - len(PLAIN))
+    assert parse(longest.decode().encode(encoding)) is not None
+    assert parse((longest + b" ").decode().encode(encoding)) is None
+    assert parse(gzip.compress(longest)) is not None
+
+
+@pytest.mark.parametrize(("size", "good"), [(MAX_ENCODED, True), (MAX_ENCODED + 1, False)])
+def test_no_more_is_unpacked_than_any_manifest_has(size: int, good: bool) -> None:
+    packed = gzip.compress(bytes(size))
+    if good:
+        assert unpacked(packed) == bytes(size)
+        return
+    with pytest.raises(zlib.error):
+        unpacked(packed)
+
+
+def test_a_manifest_says_nothing_of_its_text_in_a_log() -> None:
+    assert TEXT[:20] not in repr(parse(PLAIN))
+    assert parse(PLAIN) == parse(PLAIN + b" ")

@@ -61,6 +61,8 @@ def test_a_manifest_above_64_kib_is_refused() -> None:
         pytest.param(b"[" * 60_000, 1, id="JSON that nests too deep"),
         pytest.param(b'{"format": 1, "release": 4, "more": 1}', 5, id="a manifest, unknown keys"),
         pytest.param(_manifest.encode(a_manifest(41)), 42, id="our manifest"),
+        pytest.param(_manifest.encode(a_manifest(41)).decode().encode("utf-16"), 42, id="UTF-16"),
+        pytest.param(b"\xef\xbb\xbf" + _manifest.encode(a_manifest(41)), 42, id="BOM"),
     ],
 )
 def test_the_next_release_is_one_more_than_the_donefile_says(
