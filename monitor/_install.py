@@ -51,13 +51,14 @@ class Install:
         if options.packed:
             self._unpack(part, proven)
         else:
+            # Before: a copy to another filesystem would follow a link.
+            _model.check_regular(model, tree_part)
             self._move_tree(tree_part)
         for ours in (options.local_timestamp_file, STATE_FILE, f"{STATE_FILE}.new"):
             if os.path.isdir(os.path.join(self._staging, ours)):
                 raise ReleaseError(
                     "use", model, f"{ours} in it is a folder", "publish it without that folder"
                 )
-        _model.check_regular(model, self._staging)
         sizes = _model.sizes(self._staging)
         # A time file in the release is replaced by ours.
         sizes.pop(options.local_timestamp_file, None)

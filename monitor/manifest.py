@@ -27,7 +27,7 @@ MAX_BYTES = 64 * 1024
 MAX_ENCODED = 4 * MAX_BYTES + 4
 # What 64 bits hold: no release and no byte is counted farther, and a gauge's float has room for it.
 _MOST = 2**64 - 1
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 _GZIP_WINDOW = 31
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -75,18 +75,19 @@ def parse(donefile: bytes) -> Optional[Manifest]:
 def unpacked(packed: bytes, window: int = _GZIP_WINDOW) -> bytes:
     """The content of a compressed donefile (``window`` as zlib takes it; gzip by default).
 
-    Raises ``zlib.error`` for other bytes, a stream that is cut short, and too much content.
+    Of content that is longer than any manifest gives the beginning. Raises ``zlib.error`` for
+    other bytes and for a stream that is cut short.
     """
     stream = zlib.decompressobj(window)
     content = stream.decompress(packed, MAX_ENCODED + 1)
-    if not stream.eof or len(content) > MAX_ENCODED:
-        raise zlib.error("the stream is cut short, or holds more than any manifest")
+    if not stream.eof and len(content) <= MAX_ENCODED:
+        raise zlib.error("the stream is cut short")
     return content
 
 
 def _decoded(donefile: bytes) -> str:
     """The text of a donefile. Raises ``ValueError`` and ``zlib.error``."""
-    if donefile.startswith(_GZIP):
+    if donefile.startswith(GZIP):
         donefile = unpacked(donefile)
     text = donefile.decode(json.detect_encoding(donefile))
     if len(text.encode()) > MAX_BYTES:

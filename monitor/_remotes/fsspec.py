@@ -78,11 +78,11 @@ class FsspecRemote(Remote):
                     raise too_many(name, most)
                 below = [info for info in files.values() if info["name"].startswith(f"{top}/")]
                 for info in below:
-                    self._check_link(name, info)
+                    self._check_link(name, info, top)
                 found += [Entry(info["name"][len(top) + 1 :], info.get("size")) for info in below]
         return found
 
-    def _check_link(self, name: str, info: dict[str, Any]) -> None:
+    def _check_link(self, name: str, info: dict[str, Any], top: str) -> None:
         """Raises ``ReleaseError`` for a link that cannot be copied as the file that it leads to.
 
         On this machine a link may lead to any file that the monitor may read, such as a key. Other
@@ -90,8 +90,9 @@ class FsspecRemote(Remote):
         """
         if not info.get("islink"):
             return
-        target, base = os.path.realpath(info["name"]), os.path.realpath(self._base or "/")
-        if os.path.commonpath([target, base]) != base:
+        target = os.path.realpath(info["name"])
+        allowed = [os.path.realpath(folder) for folder in (self._base or "/", top)]
+        if all(os.path.commonpath([target, folder]) != folder for folder in allowed):
             cause = "leads out of --remote_url"
         elif os.path.isdir(target):
             cause = "leads to a folder"

@@ -284,7 +284,7 @@ def _decoded(content: bytes, coding: str, url: str) -> bytes:
     """A donefile without its Content-Encoding, which a server may use although none was asked for.
 
     Many servers name a coding that they do not use: what does not decode is taken as it is. Raises
-    ``RemoteError`` for a coding that the monitor cannot decode.
+    ``RemoteError`` for gzip that is cut short, and for a coding that the monitor cannot decode.
     """
     if manifest.parse(content) is not None:
         return content
@@ -294,6 +294,11 @@ def _decoded(content: bytes, coding: str, url: str) -> bytes:
             with contextlib.suppress(zlib.error):
                 content = manifest.unpacked(content, window)
                 break
+        else:
+            if name in _WINDOWS and content.startswith(manifest.GZIP):
+                raise RemoteError(
+                    "read", url, "its gzip stream is cut short or damaged", "check that it is whole"
+                )
         if name in _FOREIGN_CODINGS and content and manifest.parse(content) is None:
             raise RemoteError(
                 "read",

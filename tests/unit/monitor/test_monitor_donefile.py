@@ -96,6 +96,10 @@ def test_a_donefile_without_a_manifest_is_decoded_or_taken_as_it_is(
             seen = remote.look("donefile")
             assert seen is not None
             assert seen.content == content, (coding, body)
+        for cut in (gzip.compress(PLAIN)[:-9], gzip.compress(PLAIN)[:40]):
+            server.by_path["/donefile"] = Answer(200, cut, {"Content-Encoding": "gzip"})
+            with pytest.raises(RemoteError, match="its gzip stream is cut short or damaged"):
+                remote.look("donefile")
         server.by_path["/donefile"] = Answer(200, b"\x0b\x02\x80", {"Content-Encoding": "br"})
         with pytest.raises(RemoteError, match="with Content-Encoding br, which was not asked for"):
             remote.look("donefile")

@@ -197,7 +197,10 @@ def test_links_of_a_folder_release_are_copied_as_files_and_never_from_outside(
     nothing_left(tmp_path)
 
 
-def test_links_that_hadoop_brings_are_refused(watch: MakeWatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same disk", "other disk"])
+def test_links_that_hadoop_brings_are_refused(
+    watch: MakeWatch, tmp_path: Path, request: pytest.FixtureRequest, elsewhere: bool
+) -> None:
     remote = tmp_path / "there"
     folder_release(remote, 1)
     (remote / "model_folder" / "params.pdiparams").rename(remote / "params")
@@ -208,7 +211,12 @@ def test_links_that_hadoop_brings_are_refused(watch: MakeWatch, tmp_path: Path) 
         '-ls) for f in model_folder/*; do echo "-rw 1 u g 9 2020-01-01 00:00 /$f"; done;;\n'
         '-get) cp -a model_folder "$last";;\nesac'
     )
-    one = watch(type="hdfs", hadoop_bin=str(command(tmp_path, script)), **AS_FOLDER)
+    kind = {"type": "hdfs", "hadoop_bin": str(command(tmp_path, script)), **AS_FOLDER}
+    if elsewhere:
+        kind["local_tmp_path"] = str(request.getfixturevalue("tmp_path_factory").mktemp("disk"))
+        if os.stat(kind["local_tmp_path"]).st_dev == os.stat(tmp_path).st_dev:
+            pytest.skip("there is one filesystem here")
+    one = watch(**kind)
     assert poll(one) is Event.BAD_RELEASE
     assert "'params.pdiparams' in it is a symbolic link" in str(one.error)
     assert not live(tmp_path).exists()
@@ -226,3 +234,19 @@ def test_files_that_macos_adds_to_a_folder_are_left_out(
     assert "INFO skipped in model_folder: 4 files that macOS added." in lines
     names = {p.name for p in live(tmp_path).iterdir()}
     assert names == {*model_files(1), "fluid_time_file", ".monitor-state.json"}
+
+
+def test_a_link_inside_a_folder_that_is_itself_a_link_is_copied(
+    watch: MakeWatch, tmp_path: Path
+) -> None:
+    """As in a folder of versions, of which one is the current one."""
+    pytest.importorskip("fsspec")
+    remote, versions = tmp_path / "there", tmp_path / "versions"
+    folder_release(remote, 1)
+    (remote / "model_folder").rename(versions)
+    (remote / "model_folder").symlink_to(versions)
+    (versions / "params.pdiparams").rename(versions / "weights")
+    (versions / "params.pdiparams").symlink_to("weights")
+    assert poll(watch(type="fsspec", remote_url=f"file://{remote}", **AS_FOLDER)) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 1
+    assert links_in(live(tmp_path)) == []
