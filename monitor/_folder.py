@@ -26,6 +26,8 @@ from .errors import BadOption, MachineError
 
 # The end of the name of a staging folder that holds a kept release, or the one that it replaces.
 ROLLBACK = ".rollback"
+# In the name of a folder that ``hadoop fs -get`` writes to, behind that of the tarball.
+FETCHED = ".get-"
 # Files in the monitor's own folder that hold a secret while a program needs it.
 SECRET_PREFIX = "ugi-"
 
@@ -139,6 +141,7 @@ class Folder:
         left = [path for path in self.stagings() if not path.endswith(ROLLBACK)]
         part = self.part(tmp, remote_model_name)
         ours = [part, part + ".tree", part + ".donefile"]
+        ours += glob.glob(f"{glob.escape(part)}{FETCHED}*")
         ours += glob.glob(os.path.join(glob.escape(self.control), f"{SECRET_PREFIX}*"))
         left += [path for path in ours if os.path.lexists(path)]
         for path in left:

@@ -23,7 +23,7 @@ from ._log import logger
 from ._machine import Identity
 from ._model import added_by_macos, sizes
 from ._names import is_sane
-from ._remotes.base import Remote, Stop, too_many
+from ._remotes.base import Download, Remote, Stop, too_many
 from .errors import Mismatch, ReleaseError, RemoteError
 from .manifest import Manifest
 
@@ -48,6 +48,10 @@ def _check_name(name: str, path: str) -> None:
         raise ReleaseError(
             "pull", name, f"{path!r} is no sane name", "publish it under another name"
         )
+
+
+def _in_part(path: str) -> RemoteError:
+    return RemoteError("pull", path, "it came only in part", "check that the remote is up")
 
 
 class Throttle:
@@ -145,7 +149,7 @@ class Puller:
             self._partial = partial
             expected = manifest.size if manifest is not None else download.size
             self._check_announced(name, download.size, manifest)
-            self._store(name, partial, expected, manifest, download.chunks)
+            self._store(name, partial, expected, manifest, download)
         if download.size is not None and partial.size != download.size:
             raise RemoteError(
                 "pull",
@@ -192,6 +196,9 @@ class Puller:
                 seen = sizes(self.tree_part)
                 self._count(sum(seen.values()))
                 check_tree(name, len(seen), sum(seen.values()), most, largest)
+                for entry in entries:
+                    if entry.size not in (None, seen.get(entry.path)):
+                        raise _in_part(f"{name}/{entry.path}")
                 for path in filter(added_by_macos, seen):
                     remove(os.path.join(self.tree_part, path))
             else:
@@ -220,9 +227,7 @@ class Puller:
                     raise too_large(name)
                 self._throttle.pay(len(chunk))
         if download.size is not None and size != download.size:
-            raise RemoteError(
-                "pull", f"{name}/{path}", "it came only in part", "check that the remote is up"
-            )
+            raise _in_part(f"{name}/{path}")
         return size
 
     def _count(self, count: int) -> None:
@@ -245,7 +250,7 @@ class Puller:
         partial: _Partial,
         expected: Optional[int],
         manifest: Optional[Manifest],
-        chunks: Any,
+        download: Download,
     ) -> None:
         with self._here():
             os.makedirs(os.path.dirname(self.part), exist_ok=True)
@@ -254,18 +259,21 @@ class Puller:
             with open(self.part, "r+b" if partial.size else "wb") as out:
                 out.seek(partial.size)
                 out.truncate()
-                for chunk in chunks:
+                for chunk in download.chunks:
                     self._stop.check()
                     if partial.size + len(chunk) > self.largest:
                         self.forget()
                         raise too_large(name)
-                    out.write(chunk)
+                    if not download.file:
+                        out.write(chunk)
                     partial.digest.update(chunk)
                     partial.size += len(chunk)
                     self._count(len(chunk))
                     if manifest is not None and partial.size > manifest.size:
                         self._wrong(name, f"more than the manifest's {manifest.size} bytes came")
                     self._throttle.pay(len(chunk))
+            if download.file:
+                os.replace(download.file, self.part)
 
     def _check_announced(
         self, name: str, size: Optional[int], manifest: Optional[Manifest]

@@ -41,7 +41,9 @@ class Download:
 
     ``offset`` is where the first byte belongs (0 when the remote did not resume), ``size`` the
     whole file's length in bytes if the remote told it, ``mark`` what must be the same for a later
-    transfer to go on where this one broke ("" when the remote cannot promise that).
+    transfer to go on where this one broke ("" when the remote cannot promise that). ``file`` is
+    where the bytes of ``chunks`` already lie on this machine, "" for nowhere: after the last chunk
+    that file may be moved away instead of written a second time.
     """
 
     offset: int
@@ -50,6 +52,7 @@ class Download:
     chunks: Generator[bytes, None, None]
     # Lets go of what ``open`` opened already: a generator that was never begun closes nothing.
     release: Callable[[], None] = lambda: None
+    file: str = ""
 
     def close(self) -> None:
         """Ends the transfer, whether or not a byte of it was asked for. Safe to repeat."""

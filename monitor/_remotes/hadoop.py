@@ -1,28 +1,34 @@
 """HDFS and AFS through ``hadoop fs`` (``--type hdfs`` and ``afs``), never through a shell.
 
 A JVM starts in 1 to 5 seconds, so a poll should take one. The last donefile decides which: when
-it had a manifest, ``-cat`` (its content says everything); otherwise ``-stat`` (time in
-milliseconds and length), and a second one for ``-cat`` unless the file is empty. Upstream reads
+it had a manifest, ``-get`` (its content says everything); otherwise ``-stat`` (time in
+milliseconds and length), and a second one for ``-get`` unless the file is empty. Upstream reads
 ``-ls``, which shows minutes.
+
+``hadoop`` is often a script of somebody's own, which prints lines before and after the command's
+output, or ends with another exit code. So content comes in files, lines are recognised by their
+form, and an exit code of 0 alone proves nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import secrets
 import selectors
 import shlex
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Callable, Optional, Union
+from collections.abc import Generator, Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Callable, Optional, Union
 from xml.sax.saxutils import escape
 
 from .. import manifest
-from .._folder import SECRET_PREFIX, Folder
+from .._folder import FETCHED, SECRET_PREFIX, Folder, remove
 from .._log import logger
 from .._secrets import environment_without_secrets
 from ..errors import RemoteError
@@ -36,7 +42,17 @@ _ABSENT = re.compile(r"no such file or directory|does not exist", re.IGNORECASE)
 _NOISE = re.compile(r"(^\d{4}-\d\d-\d\d |^\d\d/\d\d/\d\d |^\s*at |WARN|INFO|SLF4J|OpenJDK|log4j)")
 # A JVM needs seconds before it says anything at all.
 _START_S = 10.0
-_STAT = "%Y %b"
+# What -stat is to print. The name in it is in no banner, and without a space a script that passes
+# on its arguments unquoted keeps it whole.
+_STAT = "serving-monitor:%Y:%b:%F"
+_STATUS = re.compile(r"serving-monitor:(?P<ms>\d+):(?P<length>\d+):(?P<folder>directory)?")
+# A line of -ls -R. The names of users may have spaces: the length is what stands before the date.
+_LISTED = re.compile(
+    r"(?P<kind>[-dl])[-rwxsStT]{9}[+.@]?\s+(?:\d+|-)\s+\S.*?\s(?P<size>\d+)\s+"
+    r"\d{4}-\d\d-\d\d\s+\d\d:\d\d(?::\d\d)? (?P<path>.+)"
+)
+_COMPLAINT = re.compile(r"(?<!\S)(cat|get|ls|stat): .*")
+_NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 
 
 class HadoopRemote(Remote):
@@ -49,6 +65,11 @@ class HadoopRemote(Remote):
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._conf: Optional[str] = None
         self._seen: Optional[Sighting] = None
+        part = Folder(options.live).part(options.tmp, options.remote_model_name)
+        # What -get writes to. A script may change the working directory, hence the absolute path;
+        # another monitor on the same model, which will find that it is one too many, has its own.
+        self._folder = os.path.abspath(f"{part}{FETCHED}{secrets.token_hex(4)}")
+        self._target = os.path.join(self._folder, "file")
 
     def describe(self) -> list[tuple[str, str]]:
         options = self._options
@@ -68,7 +89,7 @@ class HadoopRemote(Remote):
         path = join(self._base, name)
         seen = self._seen
         if seen is not None and manifest.parse(seen.content) is not None:
-            content = self._cat(path)
+            content = self._content(path)
             if content is not None and manifest.parse(content) is not None:
                 self._seen = Sighting(content, seen.mark)
                 return self._seen
@@ -78,7 +99,7 @@ class HadoopRemote(Remote):
         mark = self._stat("read", path)
         # Of an empty file there is nothing to read. Any other is read at every poll: its time can
         # be set, and a file moved over it brings its own.
-        content = b"" if mark is None or mark.endswith(" 0") else self._cat(path)
+        content = b"" if mark is None or mark.endswith(" 0") else self._content(path)
         self._seen = None if mark is None or content is None else Sighting(content, mark)
         return self._seen
 
@@ -92,23 +113,28 @@ class HadoopRemote(Remote):
                 raise self._missing(path)
             length = stat.rpartition(" ")[2]
             size = int(length) if length.isdigit() else None
-        return Download(0, size, "", self._stream(path))
+        if self._options.rate_limit:
+            return Download(0, size, "", self._stream(path))
+        return Download(0, size, "", self._fetch(path), self._clear, self._target)
 
     def tree(self, name: str, most: int) -> list[Entry]:
         top = join(self._base, name)
-        code, out, err = self._run("list", top, ["-ls", "-R", top])
-        if code != 0:
-            raise RemoteError("list", top, _why(err, code), _HINT)
+        code, out, said = self._run("list", top, ["-ls", "-R", top])
+        if code != 0 or _complaints(said):
+            raise RemoteError("list", top, _why(said, code), _HINT)
         found = []
         seen = 0
-        for line in out.decode("utf-8", "replace").splitlines():
-            fields = line.split(None, 7)
-            seen += len(fields) == 8
+        below = re.compile(rf"(?:[\w+.-]+://[^/]*)?{re.escape(top.rstrip('/'))}/(.+)")
+        for line in out.decode("utf-8", "replace").split("\n"):
+            match = _LISTED.search(line)
+            path = below.fullmatch(match["path"]) if match else None
+            if match is None or path is None:
+                continue
+            seen += 1
             if seen > most:
                 raise too_many(name, most)
-            if len(fields) == 8 and fields[0].startswith("-"):
-                _, _, below = fields[7].partition(top.rstrip("/") + "/")
-                found.append(Entry(below, int(fields[4]) if fields[4].isdigit() else None))
+            if match["kind"] == "-":
+                found.append(Entry(path[1], int(match["size"])))
         return found
 
     def fetch_tree(self, name: str, target: str) -> bool:
@@ -116,13 +142,11 @@ class HadoopRemote(Remote):
         to which ``-get`` cannot be held."""
         if self._options.rate_limit:
             return False
-        path = join(self._base, name)
+        path, target = join(self._base, name), os.path.abspath(target)
         # It says nothing while it copies: what shows that it is alive is what it writes.
-        code, _, err = self._run("pull", path, ["-get", path, target], lambda: _size(target))
-        if code != 0:
-            if _absent(err, path):
-                raise self._missing(path)
-            raise RemoteError("pull", path, _why(err, code), _HINT)
+        code, _, said = self._run("pull", path, ["-get", path, target], lambda: _size(target))
+        if code != 0 or _complaints(said) or not os.path.isdir(target):
+            raise self._failed("pull", path, said, code)
         return True
 
     def close(self) -> None:
@@ -138,6 +162,15 @@ class HadoopRemote(Remote):
         if process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
+        self._clear()
+
+    def _clear(self) -> None:
+        with contextlib.suppress(OSError):
+            remove(self._folder)
+
+    def _make_folder(self) -> None:
+        remove(self._folder)
+        os.makedirs(self._folder)
 
     def _argv(self, words: list[str]) -> list[str]:
         options = self._options
@@ -152,7 +185,7 @@ class HadoopRemote(Remote):
     def _ugi_file(self) -> str:
         if self._conf is None:
             # In the monitor's own folder, where the next start finds what a kill left.
-            control = Folder(self._options.live).control
+            control = os.path.abspath(Folder(self._options.live).control)
             os.makedirs(control, exist_ok=True)
             handle, self._conf = tempfile.mkstemp(".xml", SECRET_PREFIX, control)
             value = escape(self._options.fs_ugi.reveal())
@@ -198,8 +231,9 @@ class HadoopRemote(Remote):
         errors: bytearray,
         progress: Callable[[], object] = lambda: None,
     ) -> Iterator[bytes]:
-        """Standard output as it comes; standard error is gathered; silence has an end, unless
-        ``progress`` gives something else than at the last time that it was asked."""
+        """Standard output as it comes, and an empty piece five times a second; standard error is
+        gathered. Silence has an end, unless ``progress`` gives something else than at the last time
+        that it was asked."""
         assert process.stdout is not None
         assert process.stderr is not None
         quiet_since = time.monotonic()
@@ -219,6 +253,9 @@ class HadoopRemote(Remote):
                         quiet_since = time.monotonic()
                     elif len(errors) < CHUNK:
                         errors += chunk
+                begun = time.monotonic()
+                yield b""
+                quiet_since += time.monotonic() - begun
                 if time.monotonic() - quiet_since > self._options.timeout + _START_S:
                     before, reached = reached, progress()
                     if reached != before:
@@ -250,7 +287,8 @@ class HadoopRemote(Remote):
         path: str,
         words: list[str],
         progress: Callable[[], object] = lambda: None,
-    ) -> tuple[int, bytes, bytes]:
+    ) -> tuple[int, bytes, list[str]]:
+        """Exit code, standard output, and what was said (see ``_lines``)."""
         errors = bytearray()
         with self._running(operation, path, words) as process:
             out = bytearray()
@@ -258,33 +296,103 @@ class HadoopRemote(Remote):
                 out += chunk
             code = process.wait()
         logger.debug("resp: %s", bytes(out[:200]).decode("utf-8", "replace").strip())
-        return code, bytes(out), bytes(errors)
+        return code, bytes(out), _lines(errors, out)
 
     def _stat(self, operation: str, path: str) -> Optional[str]:
-        code, out, err = self._run("check", path, ["-stat", _STAT, path])
-        if code == 0:
-            return out.decode("utf-8", "replace").strip()
-        if _absent(err, path):
+        """Time in milliseconds and length, None when there is no such file."""
+        code, out, said = self._run("check", path, ["-stat", _STAT, path])
+        found = _STATUS.search(out.decode("utf-8", "replace"))
+        if code == 0 and found is not None:
+            if found["folder"]:
+                raise RemoteError(operation, path, "it is a folder", "check its name")
+            return f"{found['ms']} {found['length']}"
+        if _absent(said, path):
             return None
-        raise RemoteError(operation, path, _why(err, code), _HINT)
+        raise RemoteError(operation, path, _why(said, code), _HINT)
 
-    def _cat(self, path: str) -> Optional[bytes]:
-        code, out, err = self._run("check", path, ["-cat", path])
-        if code == 0:
-            return out[:DONEFILE_LIMIT]
-        if _absent(err, path):
+    def _content(self, path: str) -> Optional[bytes]:
+        """The beginning of a donefile, None when there is no such file."""
+        words = ["-get", path, self._target]
+        try:
+            self._make_folder()
+            code, _, said = self._run("check", path, words, lambda: _size(self._folder))
+            if code == 0:
+                with contextlib.suppress(FileNotFoundError), open(self._target, "rb") as file:
+                    return file.read(DONEFILE_LIMIT)
+        finally:
+            self._clear()
+        if _absent(said, path):
             return None
-        raise RemoteError("read", path, _why(err, code), _HINT)
+        raise self._failed("read", path, said, code)
+
+    def _fetch(self, path: str) -> Generator[bytes, None, None]:
+        """Lets ``-get`` write ``_target``, and gives the bytes as they come there."""
+        self._make_folder()
+        errors, out = bytearray(), bytearray()
+        with contextlib.ExitStack() as files:
+            file: Optional[IO[bytes]] = None
+
+            def pieces() -> Iterator[bytes]:
+                nonlocal file
+                if file is None:
+                    file = _opened(self._folder)
+                    if file is not None:
+                        files.enter_context(file)
+                while file is not None:
+                    piece = file.read(CHUNK)
+                    if not piece:
+                        return
+                    yield piece
+
+            with self._running("pull", path, ["-get", path, self._target]) as process:
+                for said in self._output(process, path, errors, lambda: _size(self._folder)):
+                    out += said[: CHUNK - len(out)]
+                    yield from pieces()
+                code = process.wait()
+            if code != 0 or not os.path.isfile(self._target):
+                raise self._failed("pull", path, _lines(errors, out), code)
+            yield from pieces()
 
     def _stream(self, path: str) -> Generator[bytes, None, None]:
-        errors = bytearray()
-        with self._running("pull", path, ["-cat", path]) as process:
-            yield from self._output(process, path, errors)
-            code = process.wait()
-        if code != 0:
-            if _absent(errors, path):
-                raise self._missing(path)
-            raise RemoteError("pull", path, _why(bytes(errors), code), _HINT)
+        """The same by ``-cat``, which can be held to a rate: it waits while nobody reads. A file
+        with a random word, printed before and after, tells where the content begins and ends."""
+        word = secrets.token_hex(16).encode()
+        mark = os.path.join(self._folder, "mark")
+        errors, held, inside, whole = bytearray(), bytearray(), False, False
+        try:
+            self._make_folder()
+            with open(mark, "wb") as file:
+                file.write(word)
+            words = ["-cat", f"file://{mark}", path, f"file://{mark}"]
+            with self._running("pull", path, words) as process:
+                for chunk in self._output(process, path, errors):
+                    held += b"" if whole else chunk
+                    if not inside:
+                        _, begin, rest = held.partition(word)
+                        inside = bool(begin)
+                        held = rest if inside else held[-len(word) :]
+                    if inside and not whole:
+                        content, end, _ = held.partition(word)
+                        whole = bool(end)
+                        if not whole:
+                            # The word may come in two chunks.
+                            content = held[: 1 - len(word)]
+                        del held[: len(content)]
+                        if content:
+                            yield bytes(content)
+                code = process.wait()
+        finally:
+            self._clear()
+        if code != 0 or not whole:
+            raise self._failed("pull", path, _lines(errors), code)
+
+    def _failed(self, operation: str, path: str, said: Sequence[str], code: int) -> Exception:
+        """The error for a command that did not bring ``path``."""
+        if _absent(said, path):
+            return self._missing(path)
+        if any(_NO_SPACE.search(line) for line in _complaints(said)):
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return RemoteError(operation, path, _why(said, code), _HINT)
 
     @staticmethod
     def _missing(path: str) -> RemoteError:
@@ -296,14 +404,36 @@ class HadoopRemote(Remote):
 _HINT = "check --hadoop_bin, --fs_name and that HDFS is up"
 
 
-def _absent(errors: Union[bytes, bytearray], path: str) -> bool:
+def _lines(errors: Union[bytes, bytearray], out: Union[bytes, bytearray] = b"") -> list[str]:
+    """What a command said: standard error, and of standard output what is a complaint, because
+    some scripts make one stream of both."""
+    lines = [line.strip() for line in errors.decode("utf-8", "replace").splitlines()]
+    return [*filter(None, lines), *_complaints(out.decode("utf-8", "replace").splitlines())]
+
+
+def _complaints(said: Sequence[str]) -> list[str]:
+    """What the shell's own commands say is wrong; a line may begin with something else."""
+    found = map(_COMPLAINT.search, said)
+    return [match[0].strip() for match in found if match is not None]
+
+
+def _absent(said: Sequence[str], path: str) -> bool:
     """Whether the shell's own command says of ``path`` that there is no such file.
 
     Not whether anything is missing: a launcher without its Java says that with the same words.
     """
-    said = rf"(cat|get|ls|stat): (.*[\s`'\"])?([\w-]+://[^/\s]*)?{re.escape(path)}(?![\w/-]|\.\w)"
-    lines = errors.decode("utf-8", "replace").splitlines()
-    return any(re.match(said, line) and _ABSENT.search(line) for line in lines)
+    of_it = rf"\w+: (.*[\s`'\"])?([\w-]+://[^/\s]*)?{re.escape(path)}(?![\w/-]|\.\w)"
+    complaints = _complaints(said)
+    return any(re.match(of_it, line) and _ABSENT.search(line) for line in complaints)
+
+
+def _opened(folder: str) -> Optional[IO[bytes]]:
+    """The file that grows in ``folder``: Hadoop gives it another name until it is whole."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            if not name.startswith("."):
+                return open(os.path.join(folder, name), "rb")
+    return None
 
 
 def _size(folder: str) -> int:
@@ -316,7 +446,6 @@ def _size(folder: str) -> int:
     return size
 
 
-def _why(errors: bytes, code: int) -> str:
-    lines = [line.strip() for line in errors.decode("utf-8", "replace").splitlines()]
-    telling = [line for line in lines if line and not _NOISE.search(line)]
+def _why(said: Sequence[str], code: int) -> str:
+    telling = _complaints(said) or [line for line in said if not _NOISE.search(line)]
     return telling[-1] if telling else f"hadoop fs ended with exit code {code}"

@@ -2,12 +2,17 @@
 
 The one remote on which a name is not replaced in one step (``put`` says why); where WebHDFS is to
 be had, it is the better way.
+
+``hadoop`` is often a script of somebody's own, which prints lines before and after the command's
+output, or ends with another exit code. So content comes in a file, lines are recognised by their
+form, and an upload counts when the file is there with its length.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +27,10 @@ from .base import Publisher
 _TIMEOUT_S = 180.0
 # By default a client that is refused a connection asks again for a good minute before it says so.
 _QUICK_REFUSAL = "-Dipc.client.connect.max.retries=2"
+# What -stat is to print: no banner has it, and it has no space for a script to split it at.
+_STAT = "producer-upload:%b"
+_LENGTH = re.compile(r"producer-upload:(\d+)")
+_COMPLAINT = re.compile(r"(?<!\S)(put|get|mkdir|stat|copyFromLocal): .*")
 
 
 class HadoopCommand(Publisher):
@@ -44,12 +53,14 @@ class HadoopCommand(Publisher):
 
     def read(self, name: str) -> Optional[bytes]:
         path = self.address.of(name)
-        done = self._run(self.where(name), "-cat", path)
-        if done.returncode == 0:
-            return done.stdout
-        if b"No such file or directory" in done.stderr:
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder).resolve() / "file"
+            done = self._run(self.where(name), "-get", path, str(target))
+            if done.returncode == 0 and target.is_file():
+                return target.read_bytes()
+        if any(_is_absence(line, path) for line in _complaints(done)):
             return None
-        raise RemoteError("read", self.where(name), _complaint(done.stderr))
+        raise RemoteError("read", self.where(name), _why(done))
 
     def put(self, local: Path, name: str) -> None:
         # The shell has no rename that replaces. Its own "-put -f" writes NAME._COPYING_, closes it,
@@ -58,11 +69,20 @@ class HadoopCommand(Publisher):
         # takes for "not there yet". A -put, -rm and -mv of ours would make seconds of them.
         target = self.address.of(name)
         self._fs("upload", self.where(name), "-put", "-f", str(local.resolve()), target)
+        done = self._run(self.where(name), "-stat", _STAT, target)
+        arrived = _LENGTH.search(done.stdout.decode(errors="replace"))
+        size = local.stat().st_size
+        if arrived is None:
+            raise RemoteError("upload", self.where(name), _why(done))
+        if int(arrived[1]) != size:
+            raise RemoteError(
+                "upload", self.where(name), f"{arrived[1]} of {size} bytes arrived, and no error"
+            )
 
     def _fs(self, operation: str, where: str, *words: str) -> None:
         done = self._run(where, *words)
-        if done.returncode != 0:
-            raise RemoteError(operation, where, _complaint(done.stderr))
+        if done.returncode != 0 or _complaints(done):
+            raise RemoteError(operation, where, _why(done))
 
     def _run(self, where: str, *words: str) -> subprocess.CompletedProcess[bytes]:
         environment = dict(os.environ)
@@ -101,10 +121,25 @@ class HadoopCommand(Publisher):
             yield ["-conf", file.name]
 
 
-def _complaint(stderr: bytes) -> str:
+def _complaints(done: subprocess.CompletedProcess[bytes]) -> list[str]:
+    """What FsShell says is wrong; some scripts print errors with the output."""
+    lines = (done.stderr + b"\n" + done.stdout).decode(errors="replace").splitlines()
+    found = map(_COMPLAINT.search, lines)
+    return [match[0].strip() for match in found if match is not None]
+
+
+def _is_absence(complaint: str, path: str) -> bool:
+    """Whether it is ``path`` that is not there. A script without its Java uses the same words."""
+    of_it = rf"\w+: (.*[\s`'\"])?([\w-]+://[^/\s]*)?{re.escape(path)}(?![\w/-]|\.\w)"
+    return re.match(of_it, complaint) is not None and "No such file or directory" in complaint
+
+
+def _why(done: subprocess.CompletedProcess[bytes]) -> str:
     """The line in which FsShell says what is wrong; log lines and stack traces stand around it."""
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    for line in lines:
-        if line.startswith(("put:", "cat:", "mkdir:", "copyFromLocal:", "-")):
-            return line
-    return lines[-1] if lines else "no reason given"
+    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines()]
+    # FsShell says "-put: …" of options, "put: …" of files.
+    telling = [line for line in lines if line.startswith("-")] + _complaints(done)
+    if telling:
+        return telling[0]
+    lines = [line for line in lines if line]
+    return lines[-1] if lines else f"no reason given, exit code {done.returncode}"

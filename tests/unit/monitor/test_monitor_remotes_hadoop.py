@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from monitor._machine import Identity
 from monitor._pull import Puller
 from monitor._remotes import hadoop
 from monitor._remotes.base import Remote, Stop
 from monitor.errors import RemoteError
 
+from .fixtures import manifest_of
 from .kinds import make
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -77,8 +79,11 @@ def test_a_broken_installation_is_no_absent_file(tmp_path: Path, message: str, c
 FOLDER = """
 case "$2" in
 -ls) echo "-rw-r--r-- 1 me us 40 2020-04-02 10:11 /model/params" ;;
--stat) echo "1 40" ;;
--cat) head -c 40 /dev/zero ;;
+-stat) echo "serving-monitor:1:40:regular file" ;;
+-cat) shift 2; for file; do case $file in
+  file://*) cat "${file#file://}" ;;
+  *) head -c 40 /dev/zero ;;
+  esac; done ;;
 -get) mkdir "$4"; GET ;;
 esac
 """
@@ -120,3 +125,169 @@ def test_a_folder_is_pulled_file_by_file_where_a_rate_is_asked_for(tmp_path: Pat
         puller.pull_tree("model", 10, 10**6)
         assert time.monotonic() - begun >= 0.4
     assert (Path(puller.tree_part) / "params").read_bytes() == bytes(40)
+
+
+# --- a script of somebody's own around the command --------------------------------------------
+
+# What it prints looks like what the command prints: another folder's listing, another status, and
+# at last a line without an end.
+NOISY = """
+cd /
+echo "*** Welcome to the data lake ***"
+echo "-rw-r--r--   1 hdfs supergroup        302 2026-11-23 20:15 /other/donefile"
+echo "drwxr-xr-x   - me us 0 2020-04-02 10:11 model"
+echo "1700000000000 302"
+printf "loading the environment: "
+real "$@"
+CODE
+echo "took 3 s"
+END
+"""
+REAL = """
+top=TOP
+real() {
+  case "$2" in
+  -ls) here="$top$4"
+    if [ ! -d "$here" ]; then echo "ls: \\`$4': No such file or directory" >&2; return 1; fi
+    cd "$top" && find "${4#/}" -type f -printf '-rw-r--r--   3 a user b group  %s 2020-04-02 10:11 hdfs://nn:9000/%p\\n'
+    cd "$top" && find "${4#/}" -type d -printf 'drwxr-xr-x   - me us %s 2020-04-02 10:11 /%p\\n' ;;
+  -stat)
+    if [ ! -e "$top$4" ]; then echo "stat: \\`$4': No such file or directory" >&2; return 1; fi
+    kind="regular file"; [ -d "$top$4" ] && kind=directory
+    echo "$3" | sed "s/%Y/1700000000001/; s/%b/$(stat -c %s "$top$4")/; s/%F/$kind/" ;;
+  -get)
+    if [ ! -e "$top$3" ]; then echo "get: \\`$3': No such file or directory" >&2; return 1; fi
+    cp -r "$top$3" "$4._COPYING_" && mv "$4._COPYING_" "$4" ;;
+  -cat) shift 2
+    for file; do case $file in
+    file://*) cat "${file#file://}" ;;
+    *) cat "$top$file" ;;
+    esac; done ;;
+  esac
+}
+"""
+
+
+def around(folder: Path, *, swallows: bool = False, merges: bool = False, **options: Any) -> Remote:
+    """A noisy script around a command that serves ``folder/hdfs``. ``swallows``: it ends with 0,
+    whatever the command ended with; ``merges``: it prints errors with the output."""
+    (folder / "hdfs").mkdir(exist_ok=True)
+    noisy = NOISY.replace("CODE", "" if swallows else "code=$?")
+    noisy = noisy.replace("END", "" if swallows else "exit $code")
+    if merges:
+        noisy = noisy.replace('real "$@"', 'real "$@" 2>&1')
+    return behind(folder, REAL.replace("TOP", str(folder / "hdfs")) + noisy, **options)
+
+
+@pytest.mark.parametrize("ways", [{}, {"swallows": True}, {"merges": True, "swallows": True}])
+def test_what_a_script_prints_before_and_after_is_no_content(
+    tmp_path: Path, ways: dict[str, bool]
+) -> None:
+    top = tmp_path / "hdfs"
+    with around(tmp_path, **ways) as remote:
+        assert remote.look("donefile") is None
+        with pytest.raises(RemoteError, match="HDFS has no such file"):
+            b"".join(remote.open("model.tar.gz").chunks)
+        with pytest.raises(RemoteError, match="No such file"):
+            remote.tree("model", 9)
+        (top / "model.tar.gz").write_bytes(bytes(range(256)) * 3000)
+        for content in (b"", b"done\n", b"\n", manifest_of(1, b"x"), manifest_of(2, b"y"), b""):
+            (top / "donefile").write_bytes(content)
+            seen = remote.look("donefile")
+            assert seen is not None
+            assert seen.content == content
+            assert remote.look("donefile") == seen
+        assert seen.mark == "1700000000001 0"
+        download = remote.open("model.tar.gz")
+        assert download.size == 768_000
+        assert b"".join(download.chunks) == (top / "model.tar.gz").read_bytes()
+        download.close()
+        (top / "donefile").unlink()
+        assert remote.look("donefile") is None
+    assert list((tmp_path / "local" / "_serving_monitor_tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("rate", ["0", "100M"])
+def test_a_folder_and_a_tarball_come_whole_through_a_script_that_prints(
+    tmp_path: Path, rate: str
+) -> None:
+    top = tmp_path / "hdfs" / "model" / "sub"
+    top.mkdir(parents=True)
+    (top / "two words").write_bytes(bytes(range(256)) * 3000)
+    (top.parent / "empty").touch()
+    with around(tmp_path, swallows=True, rate_limit=rate) as remote:
+        assert {entry.path: entry.size for entry in remote.tree("model", 9)} == {
+            "sub/two words": 768_000, "empty": 0,
+        }  # fmt: skip
+        puller = Puller(remote, str(tmp_path / "tmp" / "part"), 0, Stop())
+        puller.pull_tree("model", 10, 10**6)
+        assert (Path(puller.tree_part) / "sub/two words").read_bytes() == bytes(range(256)) * 3000
+        assert (Path(puller.tree_part) / "empty").read_bytes() == b""
+        puller.pull_file("model/sub/two words", Identity("1-a", 1), None)
+        assert Path(puller.part).read_bytes() == bytes(range(256)) * 3000
+    assert list((tmp_path / "local" / "_serving_monitor_tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo banner; echo 'stat: Connection refused' >&2", "stat: Connection refused"),
+        ("echo banner; /nowhere/java; true", "/nowhere/java: not found"),
+        ("echo '1700000000000 302'", "ended with exit code 0"),
+        (":", "ended with exit code 0"),
+    ],
+)
+def test_an_exit_code_of_0_without_the_thing_itself_is_a_failure(
+    tmp_path: Path, script: str, why: str
+) -> None:
+    with behind(tmp_path, script) as remote:
+        for attempt in (remote.look, remote.open):
+            with pytest.raises(RemoteError) as caught:
+                attempt("donefile")
+            assert why in caught.value.cause
+            assert "no such file" not in caught.value.cause
+
+
+def test_a_folder_of_which_a_part_came_is_not_taken_for_whole(tmp_path: Path) -> None:
+    """As when the JVM is killed, and the script's own last command ends well."""
+    script = FOLDER.replace("GET", 'printf 12345 >"$4/params"')
+    with behind(tmp_path, script) as remote:
+        puller = Puller(remote, str(tmp_path / "tmp" / "part"), 0, Stop())
+        with pytest.raises(RemoteError, match="came only in part"):
+            puller.pull_tree("model", 10, 10**6)
+
+
+@pytest.mark.parametrize("rate", ["0", "100M"])
+def test_a_tarball_of_which_a_part_came_is_not_taken_for_whole(tmp_path: Path, rate: str) -> None:
+    script = """
+    case "$2" in
+    -stat) echo "serving-monitor:1:40:regular file" ;;
+    -get) printf 12345 >"$4._COPYING_" ;;
+    -cat) cat "${3#file://}"; printf 12345 ;;
+    esac
+    echo done"""
+    with behind(tmp_path, script, rate_limit=rate) as remote:
+        puller = Puller(remote, str(tmp_path / "tmp" / "part"), 0, Stop())
+        with pytest.raises(RemoteError, match="exit code 0"):
+            puller.pull_file("model.tar.gz", Identity("1-a", 1), None)
+
+
+def test_a_folder_is_no_donefile(tmp_path: Path) -> None:
+    with around(tmp_path) as remote:
+        (tmp_path / "hdfs" / "donefile").mkdir()
+        with pytest.raises(RemoteError, match="it is a folder"):
+            remote.look("donefile")
+
+
+def test_a_quiet_poll_starts_the_command_once(tmp_path: Path) -> None:
+    with around(tmp_path) as remote:
+        for content, calls in ((b"", ["-stat"]), (manifest_of(1, b"x"), ["-get"])):
+            (tmp_path / "hdfs" / "donefile").write_bytes(content)
+            remote.look("donefile")
+            script = tmp_path / "hadoop"
+            text = script.read_text()
+            script.write_text(text.replace("cd /\n", f'echo "$2" >>{tmp_path}/calls\ncd /\n', 1))
+            remote.look("donefile")
+            script.write_text(text)
+            assert (tmp_path / "calls").read_text().split() == calls
+            (tmp_path / "calls").unlink()
