@@ -6,11 +6,16 @@ import contextlib
 import ftplib
 import io
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
+from ...ports import free_port, is_listening
+from ...process import Process
+from ...remotes import ftp_habits, ftp_server
 from ...remotes.ftp import LocalFtp
+from ...waits import wait_for
 from .base import Folder
 from .local import LocalPlace
 
@@ -67,6 +72,25 @@ class FtpFolder(Folder):
 
     def touch(self, name: str, second: int) -> None:
         os.utime(self.disk / name, (second, second))
+
+
+@contextlib.contextmanager
+def foreign_server(stage: Stage) -> Iterator[None]:
+    """The stage's folder served once more, by a server of other habits (``ftp_habits.Foreign``);
+    the monitor will be pointed there."""
+    assert isinstance(stage.remote, FtpFolder)
+    port, login = free_port(), stage.remote.login
+    argv = [sys.executable, "-m", ftp_server.__name__, "--like", ftp_habits.Foreign.__name__]
+    argv += ["--folder", str(stage.remote.disk.parent), "--port", str(port)]
+    who = {
+        "FTP_SERVER_USER": login["ftp_username"],
+        "FTP_SERVER_PASSWORD": login["ftp_password"],
+    }
+    stage.options["ftp_port"] = str(port)
+    log = stage.folder / "foreign-ftp.log"
+    with Process("the foreign server", argv, log=log, env={**os.environ, **who}) as server:
+        wait_for(lambda: is_listening(port), "the server", 20, alive=server.check)
+        yield
 
 
 class FtpPlace(LocalPlace):

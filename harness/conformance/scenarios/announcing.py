@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 from .. import judge, packing
+from ..places.ftp import foreign_server
 from ..places.hdfs import HdfsPlace
 from ..places.http import bare_server, lying_server
 from ..releases import DONEFILE_NAME, MODEL_NAME
@@ -335,6 +337,43 @@ class LyingServer(Scenario):
             stage.let_time_pass(10 * stage.poll_s)
 
 
+class ForeignFtpServer(Scenario):
+    """The files that the place publishes, served once more by a server of other habits."""
+
+    name = "ftp-server-of-other-habits"
+    title = (
+        "From an FTP server with a GBK banner, MS-DOS listings, no MLSD, no EPSV and no NLST, "
+        "tarballs and folders arrive."
+    )
+    loss = "Who publishes on an old server of another country cannot use the monitor."
+    places = frozenset({"ftp"})
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2", "release 3"),
+        judge.ends_with("release 3"),
+        judge.swaps_at_most(3),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        with foreign_server(stage):
+            stage.start_monitor()
+            stage.let_time_pass(2 * stage.poll_s, stage.alive)
+            stage.publish(stage.releases[1], b"")
+            stage.expect_live(stage.releases[1])
+            stage.publish(stage.releases[2], b"", second=_later(stage))
+            stage.expect_live(stage.releases[2])
+            stage.let_time_pass(2 * stage.poll_s, stage.alive)
+            stage.runs.stop()
+            stage.options.update(remote_model_name=stage.unpacked)
+            stage.left_out.add("unpacked_filename")
+            stage.know(stage.releases[3])
+            stage.remote.put_folder(stage.unpacked, stage.releases[3].members)
+            stage.announce(stage.releases[3], b"", _later(stage) + 120)
+            stage.start_monitor()
+            stage.expect_live(stage.releases[3])
+
+
 class FolderRelease(Scenario):
     name = "folder-release"
     title = "A release that is a folder at the remote, not a tarball, arrives."
@@ -385,6 +424,38 @@ class TypeAfs(Scenario):
         stage.expect_live(stage.releases[2])
 
 
+class HadoopScriptPrints(Scenario):
+    name = "hadoop-script-prints"
+    title = "A hadoop command that prints lines before and after its output is read past them."
+    loss = "Who has the usual script of a company around hadoop gets no models, or torn ones."
+    places = frozenset({"hdfs"})
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2"),
+        judge.ends_with("release 2"),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        script = stage.folder / "hadoop"
+        script.write_text(
+            "#!/bin/sh\n"
+            "echo '*** Welcome to the data lake ***'\n"
+            "echo '2020-04-02 10:11:12,345 WARN util.NativeCodeLoader: Unable to load'\n"
+            f'{shlex.quote(stage.remote.options["hadoop_bin"])} "$@"\n'
+            "code=$?\n"
+            "echo 'took 3 s'\n"
+            "exit $code\n"
+        )
+        script.chmod(0o755)
+        stage.options["hadoop_bin"] = str(script)
+        stage.publish(stage.releases[1], b"")
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        stage.publish(stage.releases[2], second=_later(stage))
+        stage.expect_live(stage.releases[2])
+
+
 SCENARIOS: tuple[type[Scenario], ...] = (
     HappyPath,
     EmptyDonefile,
@@ -401,6 +472,8 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     OtherPackers,
     BareServer,
     LyingServer,
+    ForeignFtpServer,
     FolderRelease,
     TypeAfs,
+    HadoopScriptPrints,
 )

@@ -34,6 +34,7 @@ SHORT_FTP = {
     "replaced-after-a-cut",
     "wrong-credentials",
     "password-stays-secret",
+    "ftp-server-of-other-habits",
 }
 # Through fsspec: that it arrives, what tells one file from another, and what a break does to its
 # many transfers.
