@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from typing import Optional
 
 from .errors import ReleaseError
@@ -101,14 +102,18 @@ def check_files(where: str, sizes: dict[str, int], *, allow_ambiguous: bool = Fa
 def _check_unambiguous(where: str, what: str, names: list[str], suffixes: tuple[str, ...]) -> None:
     if len(names) < 2:
         return
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    shown = [*names[:5], f"{len(names) - 5} more"] if len(names) > 6 else names
     raise ReleaseError(
         "use",
         where,
-        f"a server may take any of {', '.join(names[:5])}{more} as {what}, because it takes the "
-        f"first file in the filesystem's order whose name ends in {' or '.join(suffixes)}",
+        f"it has {_words(shown, 'and')}, and a server loads as {what} the first file that the "
+        f"filesystem lists whose name ends in {_words(suffixes, 'or')}",
         "publish one of them in the model's folder, or use --allow_ambiguous_model",
     )
+
+
+def _words(several: Sequence[str], word: str) -> str:
+    return f"{', '.join(several[:-1])} {word} {several[-1]}"
 
 
 def read_signature(folder: str) -> Optional[Signature]:

@@ -62,6 +62,7 @@ SLOW_HTTP = {
     "device",
     "wrong-top-folder",
     "temporary-path-on-another-disk",
+    "ambiguous-model",
 }
 # The happy path on HDFS is tests/e2e's; a poll of the hdfs type is a JVM of seconds.
 SHORT_HDFS = [

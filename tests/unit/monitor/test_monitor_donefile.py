@@ -203,5 +203,5 @@ def test_each_model_of_a_file_has_the_options_of_its_own(
     code, _, err = here("--config", str(config))
     assert code == 1
     assert "its 0 bytes are no manifest" in err
-    assert "may take any of model.pdmodel, spm.model as graph" in err
+    assert "it has model.pdmodel and spm.model, and a server loads as graph" in err
     assert {p.name for p in (tmp_path / "local").iterdir() if p.name in models} == {"lax"}
