@@ -60,9 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     trial.add_argument(
         "--serving",
         default="auto",
+        choices=("auto", "official", "embedded"),
         help="official (which auto means here) or embedded; SERVING_BIN overrides it (%(default)s)",
     )
-    trial.add_argument("--device", default="cpu", help="cpu or gpu (%(default)s)")
+    trial.add_argument(
+        "--device", default="cpu", choices=("cpu", "gpu"), help="where it computes (%(default)s)"
+    )
     setup = commands.add_parser("setup", help="the cured client and the Hadoop jars, once")
     setup.add_argument("--remotes", default="hdfs", help="with hdfs in it: the Hadoop jars too")
     commands.add_parser("doctor", help="what this machine has, and what is missing for what")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import sys
 from importlib import metadata
@@ -70,9 +71,10 @@ def choose(
         try:
             why = prove(path, name, "SERVING_BIN names it")
         except BadInput as error:
+            command = f"make serving-trial SERVING_BIN={shlex.quote(given)}{gpu}"
             raise BadInput(
-                f"{error}; try again with `make serving-trial SERVING_BIN={given}{gpu}`, or use it "
-                "all the same with SERVING_TRIAL=skip"
+                f"{error}; try again with `{command}`, or use it all the same with "
+                "SERVING_TRIAL=skip"
             ) from error
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         return ServingBinary("given", path, f"sha256 {digest}…", why)

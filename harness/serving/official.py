@@ -133,7 +133,10 @@ class Archives:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, dict[str, Any]] = proof.read(str(path)) or {}
+        known = proof.read(str(path)) or {}
+        self._known: dict[str, dict[str, Any]] = {
+            name: entry for name, entry in known.items() if isinstance(entry, dict)
+        }
 
     def sha256(self, name: str) -> Optional[str]:
         """The digest that an archive had when it was last downloaded."""
@@ -146,7 +149,8 @@ class Archives:
         if offer.validator is None or same != (offer.url, offer.size, offer.validator):
             return None
         reason = known.get("refused")
-        return f"{reason} (downloaded {known['utc']}, the host has no other)" if reason else None
+        when = known.get("utc")
+        return f"{reason} (downloaded {when}, and the host has no other)" if reason else None
 
     def note(self, name: str, offer: Offer, sha256: str, refused: Optional[str] = None) -> None:
         """Remembers one archive."""

@@ -91,6 +91,12 @@ def read(path: str) -> Optional[Dict[str, Any]]:
     return found if isinstance(found, dict) else None
 
 
+def result_of(trials: str, key: str) -> Optional[Dict[str, Any]]:
+    """The remembered result of a trial; None when there is none, or only a damaged one."""
+    found = read(os.path.join(trials, key, RESULT))
+    return found if found and {"passed", "sentence", "utc"} <= set(found) else None
+
+
 def official_row(serving_cache: str) -> str:
     """What ``make doctor`` says of the official binary; ``serving_cache`` is ``.cache/serving``."""
     said = []
@@ -102,8 +108,9 @@ def official_row(serving_cache: str) -> str:
         device = "gpu" if "-gpu-" in name else "cpu"
         again = "make serving-trial" + (" DEVICE=gpu" if device == "gpu" else "")
         key = key_of(program, device)
-        result = read(os.path.join(serving_cache, "trials", key, RESULT))
-        archive = archives.get(name + ".tar.gz", {}).get("sha256", "unknown")
+        result = result_of(os.path.join(serving_cache, "trials"), key)
+        known = archives.get(name + ".tar.gz")
+        archive = known.get("sha256") if isinstance(known, dict) else "unknown"
         if result is None:
             state = f"not tried on this machine yet (`{again}` tries it)"
         elif result["passed"]:

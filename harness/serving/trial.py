@@ -123,7 +123,7 @@ def prove(
 
 
 def _remembered(folder: Path, name: str) -> Optional[Result]:
-    found = proof.read(str(folder / proof.RESULT))
+    found = proof.result_of(str(folder.parent), folder.name)
     if found is None:
         return None
     # Without the name: the same bytes may have been tried under another.
@@ -248,7 +248,14 @@ class _Trial:
         argv += ["--client_config", str(_MODEL / "client"), "--fetch", self._fetch]
         argv += ["--history", str(self._history), "--remote", "trial", "--pause", "0.1"]
         argv += ["--timeout", str(self._limits.answer_s)]
-        return Process(f"the {kind} client", argv, log=self._folder / f"client-{kind}.log")
+        # The server is on this machine, where a proxy of the user's would lead nowhere.
+        direct = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")
+        return Process(
+            f"the {kind} client",
+            argv,
+            log=self._folder / f"client-{kind}.log",
+            env={**os.environ, **direct},
+        )
 
     def _wait_for_answers(self, release: int, limit_s: float, otherwise: str) -> None:
         """Waits until each client was answered by a release, and by none but the one before."""
