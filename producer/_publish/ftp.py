@@ -175,7 +175,12 @@ class Ftp(Publisher):
         if self.address.scheme == "ftp":
             return ftplib.FTP(timeout=_TIMEOUT_S)
         kind = _ImplicitTls if self.address.scheme == "ftps-implicit" else _Tls
-        context = ssl.create_default_context(cafile=self._ca_file)
+        try:
+            context = ssl.create_default_context(cafile=self._ca_file)
+        except ssl.SSLError:
+            raise BadInput(
+                f"--ca_file {self._ca_file} has no certificate in it: give a PEM file"
+            ) from None
         context.sslsocket_class = _TlsSocket
         return kind(context=context, timeout=_TIMEOUT_S)
 

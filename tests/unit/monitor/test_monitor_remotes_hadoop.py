@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from monitor._folder import Folder
 from monitor._machine import Identity
 from monitor._pull import Puller
 from monitor._remotes import hadoop
@@ -291,3 +292,36 @@ def test_a_quiet_poll_starts_the_command_once(tmp_path: Path) -> None:
             script.write_text(text)
             assert (tmp_path / "calls").read_text().split() == calls
             (tmp_path / "calls").unlink()
+
+
+def test_a_relative_local_path_is_right_for_a_script_that_changes_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with around(tmp_path, local_path=".", fs_ugi="demo,pa55word") as remote:
+        assert isinstance(remote, hadoop.HadoopRemote)
+        (conf,) = [word for word in remote._argv([]) if word.endswith(".xml")]
+        assert Path(conf).is_absolute()
+    with around(tmp_path, local_path=".") as remote:
+        (tmp_path / "hdfs" / "model").mkdir()
+        for name in ("donefile", "model/a"):
+            (tmp_path / "hdfs" / name).write_bytes(b"x\n")
+        seen = remote.look("donefile")
+        assert seen is not None
+        assert seen.content == b"x\n"
+        assert remote.fetch_tree("model", "pulled")
+    assert (tmp_path / "here" / "pulled" / "a").read_bytes() == b"x\n"
+
+
+def test_what_a_killed_monitor_fetched_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    with around(tmp_path) as remote:
+        assert isinstance(remote, hadoop.HadoopRemote)
+        left = Path(remote._folder)
+        options = remote._options
+    left.mkdir(parents=True)
+    (left / "file._COPYING_").write_bytes(b"half")
+    folder = Folder(options.live)
+    folder.prepare()
+    folder.clean(options.tmp, options.remote_model_name)
+    assert not left.exists()

@@ -12,6 +12,7 @@ import pytest
 from harness.ports import free_port
 from producer._cli import _settings
 from producer._errors import BadInput
+from producer._publish import connect
 
 OPTIONS = """
 --remote --name --unpacked_filename --interval --passes --device --seed --work --donefile
@@ -57,6 +58,8 @@ def test_help_names_every_option_and_does_not_import_paddle() -> None:
         ([*REMOTE, "--device", "tpu"], "invalid choice: 'tpu'"),
         ([*REMOTE, "--name", "../x"], "'../x' is no plain file name"),
         ([*REMOTE, "--donefile", ".hidden"], "'.hidden' is no plain file name"),
+        ([*REMOTE, "--ftp_encoding", "utf-16"], "'utf-16' is no encoding of file names"),
+        ([*REMOTE, "--ca_file", "/no/such"], "/no/such is no file"),
         ([*REMOTE, "--nosuch"], "--nosuch"),
     ],
 )
@@ -75,6 +78,15 @@ def test_the_defaults_are_the_pages() -> None:
     assert (settings.interval, settings.passes) == (60.0, 30)
     assert settings.work == Path("uci_housing_producer")
     assert settings.manifest
+
+
+def test_an_ftp_server_s_encoding_and_certificates_reach_it(tmp_path: Path) -> None:
+    words = ["--remote", "ftps-implicit://h/%C4%A3%D0%CD", "--ftp_encoding", "gbk"]
+    (tmp_path / "ca.pem").write_text("no certificate")
+    settings = _settings([*words, "--ca_file", str(tmp_path / "ca.pem")])
+    assert str(settings.address) == "ftps-implicit://h:990/模型"
+    with pytest.raises(BadInput, match=r"ca\.pem has no certificate in it: give a PEM file"):
+        connect(settings.address, settings.access).prepare()
 
 
 def test_an_interval_may_have_a_fraction() -> None:
