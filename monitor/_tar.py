@@ -24,6 +24,9 @@ _MAX_EXTENSION = 4 * 1024 * 1024
 # Before one member: a comment for all, a pax header, a GNU long name and a GNU long link.
 _MAX_EXTENSIONS = 4
 _MAX_PIECES = 100_000
+# What Linux takes for a path; and how much of something long a sentence shows.
+_MAX_NAME = 4096
+_SHOWN = 40
 _EXTENSIONS = (
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
 )  # fmt: skip
@@ -155,6 +158,9 @@ class Tar:
                 pieces = self._checked(self._map(pax, records), unpacked)
         else:
             self._begin(size)
+        # What is not used may be in any encoding.
+        name = b"" if kind == VOLUME_LABEL else name
+        link = link if kind == tarfile.LNKTYPE else b""
         return Header(self._utf8(name), kind, unpacked, self._utf8(link), pieces)
 
     # --- what is stored behind a header -------------------------------------------------------
@@ -232,7 +238,7 @@ class Tar:
 
     def _refuse_for_all(self, records: Records) -> None:
         for key, _ in records:
-            raise self._refuse(f"a pax header in it has {key.decode()!r} for all members")
+            raise self._refuse(f"a pax header in it has {key[:_SHOWN]!r} for all members")
 
     def _map(self, pax: dict[bytes, bytes], records: Records) -> list[int]:
         """Offset, length, offset, … of a sparse file, as one of GNU's three pax formats has it."""
@@ -305,6 +311,8 @@ class Tar:
         return int(text)
 
     def _utf8(self, raw: bytes) -> str:
+        if len(raw) > _MAX_NAME:
+            raise self._refuse(f"it has a name of {len(raw)} bytes, {raw[:_SHOWN]!r}…")
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:

@@ -39,6 +39,84 @@ def plain(members: Mapping[str, bytes], top: str) -> bytes:
     return _packed(members, top, tarfile.USTAR_FORMAT)
 
 
+def with_company(members: Mapping[str, bytes], top: str) -> bytes:
+    """As upstream's quick-start tarball, with the client's folder beside the model's, packed on a
+    Mac, whose ``tar`` puts a file ``._NAME`` beside each."""
+    double = bytes.fromhex("00051607 00020000") + b"Mac OS X        "
+    client = top.replace("_model", "_client")
+    files = {f"{client}/serving_client_conf.prototxt": members["serving_server_conf.prototxt"]}
+    files[f"._{top}"] = double
+    for path, data in members.items():
+        folder, slash, name = path.rpartition("/")
+        files[f"{top}/{folder}{slash}._{name}"] = double
+        files[f"{top}/{path}"] = data
+    files[f"{top}/.DS_Store"] = bytes.fromhex("00000001") + b"Bud1"
+    files[f"__MACOSX/._{top}"] = double
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for folder in (client, top):
+            archive.addfile(_dressed(folder_entry(folder)))
+        for path, data in files.items():
+            archive.addfile(_dressed(file_entry(path, len(data))), io.BytesIO(data))
+    return gzip.compress(packed.getvalue())
+
+
+def as_gnu_tar_sparse(members: Mapping[str, bytes], top: str) -> bytes:
+    """``tar -V LABEL -cSzf NAME MODEL``: a volume label, files that end with a hole, a hard link
+    where two files are one, and an owner whose name is not UTF-8."""
+    label = tarfile.TarInfo("models of today")
+    label.type = b"V"
+    packed = label.tobuf(tarfile.GNU_FORMAT)
+    first: dict[bytes, str] = {}
+    for path, data in members.items():
+        entry = file_entry(f"{top}/{path}", len(data))
+        entry.uname = "用户".encode("gbk").decode("utf-8", "surrogateescape")
+        stored = data.rstrip(b"\0")
+        if first.setdefault(data, entry.name) != entry.name:
+            entry.type, entry.linkname, stored = tarfile.LNKTYPE, first[data], b""
+        elif stored != data:
+            entry.type = tarfile.GNUTYPE_SPARSE
+        entry.size = len(stored)
+        header = bytearray(entry.tobuf(tarfile.GNU_FORMAT, errors="surrogateescape"))
+        if entry.type == tarfile.GNUTYPE_SPARSE:
+            # One piece, at the begin; then the size with the hole behind it.
+            header[-126:-102] = b"%011o\0%011o\0" % (0, len(stored))
+            header[-29:-17] = b"%011o\0" % len(data)
+            rest = header[-512:-364] + b" " * 8 + header[-356:]
+            header[-364:-356] = b"%06o\0 " % sum(rest)
+        packed += bytes(header) + stored + bytes(-len(stored) % 512)
+    return gzip.compress(packed + bytes(1024))
+
+
+def as_posix_tar_sparse(members: Mapping[str, bytes], top: str) -> bytes:
+    """``tar --format=posix -cSf NAME MODEL``, whose end never came: the names that are long and
+    the maps of sparse files stand in pax records."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path, data in members.items():
+            entry, stored = file_entry(f"{top}/{path}", len(data)), data
+            if data.endswith(b"\0"):
+                entry.pax_headers = {
+                    "GNU.sparse.major": "1",
+                    "GNU.sparse.minor": "0",
+                    "GNU.sparse.name": entry.name,
+                    "GNU.sparse.realsize": str(len(data)),
+                }
+                entry.name = f"{top}/GNUSparseFile.0/{path}"
+                stored = data.rstrip(b"\0")
+                # One piece, at the begin.
+                stored = f"1\n0\n{len(stored)}\n".encode().ljust(512, b"\0") + stored
+                entry.size = len(stored)
+            archive.addfile(_dressed(entry), io.BytesIO(stored))
+        return packed.getvalue()[: archive.offset]
+
+
+def without_top(members: Mapping[str, bytes], top: str) -> bytes:
+    """``tar -C MODEL -czf NAME .``: no folder's name before the files'."""
+    del top
+    return gzip.compress(_packed(members, ".", tarfile.GNU_FORMAT))
+
+
 def _packed(members: Mapping[str, bytes], top: str, form: int) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=form) as archive:

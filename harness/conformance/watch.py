@@ -93,7 +93,8 @@ def _read_folder(
 ) -> None:
     for name in os.listdir(folder):
         path = prefix + name
-        if name.startswith(".") and path not in hidden:
+        # ._NAME counts: a server may take what macOS puts there for the model.
+        if name.startswith(".") and not name.startswith("._") and path not in hidden:
             continue
         try:
             # Not following a link: a link in a release would be a finding of its own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 from dataclasses import replace
 
@@ -277,6 +278,60 @@ class OtherPackers(Scenario):
             stage.expect_live(packed)
 
 
+class FoundPackages(Scenario):
+    """Packed by a Mac, by GNU tar with -S, by one that died before the end of the tar.
+
+    Of the last one the manifest's digest says that these are all its bytes.
+    """
+
+    name = "tarballs-that-people-make"
+    title = (
+        "Members beside the model and those that macOS adds are skipped; hard links, sparse files, "
+        "odd owners and an end that never came are no obstacle where a digest proves the bytes."
+    )
+    loss = "What users have packed is refused, or a server aborts on what their tar put beside it."
+    claims = (
+        _WHOLE,
+        judge.each_was_live("release 1", "release 2", "release 3"),
+        judge.ends_with("release 3"),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        words = random.Random(stage.settings.seed).randbytes(3000)
+        embedding = words + bytes(1 << 18)
+        extra = {"größe/" + "é" * 45: words, "embedding.bin": embedding, "same.bin": embedding}
+        packers = (packing.with_company, packing.as_gnu_tar_sparse, packing.as_posix_tar_sparse)
+        second = 0
+        for release, pack in zip(stage.releases[1:], packers):
+            wanted = release.with_files(extra)
+            packed = replace(wanted, tarball=pack(wanted.members, wanted.top))
+            stage.publish(packed, second=second or None)
+            second = (second or stage.remote.second(DONEFILE_NAME)) + 120
+            if release.number == 1:
+                stage.start_monitor()
+            stage.expect_live(packed)
+
+
+class WithoutTop(Scenario):
+    name = "tarball-without-top-folder"
+    title = "A tarball whose files have no top folder is a release where the options say so."
+    loss = "Tarballs made inside the model's folder cannot be used."
+    claims = (
+        _WHOLE,
+        judge.ends_with("release 1"),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        release = stage.releases[1]
+        stage.options["unpacked_filename"] = "."
+        packed = replace(release, tarball=packing.without_top(release.members, release.top))
+        stage.publish(packed)
+        stage.start_monitor()
+        stage.expect_live(packed)
+
+
 class BareServer(Scenario):
     """The files that the place publishes, served once more by a server that tells nothing."""
 
@@ -470,6 +525,8 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     OlderNumber,
     FilesGone,
     OtherPackers,
+    FoundPackages,
+    WithoutTop,
     BareServer,
     LyingServer,
     ForeignFtpServer,

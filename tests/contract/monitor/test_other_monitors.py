@@ -88,6 +88,7 @@ CAUGHT = [
     ("only-goes-up", "older-release-announced", "at the end the live directory was release 2"),
     ("resumes-blindly", "replaced-after-a-cut", "embedding.bin of no release"),
     ("knows-one-packer", "tarballs-of-other-packers", "never live in its turn: release 2"),
+    ("installs-what-macos-adds", "tarballs-that-people-make", "._model.pdmodel of no release"),
     ("unpacks-any-size", "bomb", "of the disk stayed free"),
     ("installs-what-fits", "disk-full-while-unpacking", "the live directory stayed torn"),
     ("stages-where-it-pulls", "temporary-path-on-another-disk", "was release 0"),

@@ -58,6 +58,7 @@ BROKEN = {
     "ends-without-a-donefile": "ends when the donefile is gone",
     "only-goes-up": "installs no release with a lower number",
     "resumes-blindly": "goes on where a pull was cut, in whatever file there is then",
+    "installs-what-macos-adds": "unpacks the files that macOS adds as well",
     "knows-one-packer": "takes the archives of one producer only",
     "unpacks-any-size": "unpacks without a bound",
     "installs-what-fits": "installs what it could unpack before the disk was full",
@@ -236,16 +237,24 @@ class Tiny:
             (self.staging / "both").rename(unpacked / self.top)
 
     def unpack(self, archive: tarfile.TarFile, unpacked: Path) -> None:
+        seen = set()
         for member in archive:
             name = member.name
             if name.startswith("./") and self.broken != "knows-one-packer":
                 name = name[2:]
             parts = name.split("/")
-            plain = member.isreg() or member.isdir()
-            if parts[0] != self.top or ".." in parts or not plain:
+            plain = member.isreg() or member.isdir() or (member.islnk() and member.linkname in seen)
+            label = member.type == b"V"
+            if parts[0] in ("", ".", "..") or ".." in parts or not (plain or label):
                 raise OSError(f"{member.name} has no place in a release")
-            archive.extract(member, unpacked)
-        graphs = [path for path in (unpacked / self.top).iterdir() if path.name.endswith("model")]
+            macos = any(part.startswith("._") or part == ".DS_Store" for part in parts)
+            if macos and self.broken == "installs-what-macos-adds":
+                macos = False
+            if parts[0] == self.top and not macos and not label:
+                seen.add(member.name)
+                archive.extract(member, unpacked)
+        names = [path.name for path in (unpacked / self.top).iterdir() if path.name[:2] != "._"]
+        graphs = [name for name in names if name.endswith("model")]
         if len(graphs) > 1 and self.broken != "loads-any-graph":
             raise Refused("two files may be the graph")
 

@@ -319,6 +319,19 @@ def test_what_is_one_member_s_cannot_be_said_for_all(tmp_path: Path, key: str) -
     assert f"'{key}' for all members" in refused(tmp_path, packed)
 
 
+def test_a_key_that_is_long_and_no_text_is_shown_in_part(tmp_path: Path) -> None:
+    key = b"GNU.sparse." + b"\xff" * 100
+    packed = extension(tarfile.XGLTYPE, b"%d %s=1\n" % (len(key) + 7, key)) + PLAIN
+    assert refused(tmp_path, packed).endswith(f"{key[:40]!r} for all members")
+
+
+@pytest.mark.parametrize(("length", "why"), [(4096, "no sane name"), (4097, "a name of 4097")])
+def test_a_name_that_is_no_path_is_shown_in_part(tmp_path: Path, length: int, why: str) -> None:
+    name = b"model/".ljust(length, b"n")
+    packed = extension(tarfile.GNUTYPE_LONGNAME, name) + PLAIN
+    assert why in refused(tmp_path, packed)
+
+
 @pytest.mark.parametrize(("size", "good"), [(4 << 20, True), ((4 << 20) + 1, False)])
 def test_an_extended_header_has_a_greatest_size(tmp_path: Path, size: int, good: bool) -> None:
     value = "x" * (size - len("4194304 comment=\n"))

@@ -172,7 +172,7 @@ def test_a_bomb_outside_the_top_folder_is_refused(
 
 def test_a_volume_label_is_no_member_but_counts(tmp_path: Path) -> None:
     """tar -V; the label may be anything."""
-    label = member("/backup of ../me", type=b"V")
+    label = patched(member("/backup of ../me", type=b"V"), 20, "日".encode("gbk"))
     assert read(tmp_path, label + PLAIN, Limits(3, 5, 1)) == WHOLE
     (tmp_path / "two").mkdir()
     assert "more than 2 members" in refused(tmp_path / "two", label + PLAIN, Limits(2, 5, 1))
@@ -427,7 +427,7 @@ def test_owners_times_and_modes_are_not_looked_at(tmp_path: Path) -> None:
     header = member("model/a", b"12345")
     for place, field in (
         (265, "用户".encode("gbk")), (297, b"\xff\xfe"), (100, b"rwxr-xr"), (108, b"\xff" * 8),
-        (116, b"nobody"), (136, b"yesterday"), (329, b"\xffdevice"),
+        (116, b"nobody"), (136, b"yesterday"), (157, b"\xfflink"), (329, b"\xffdevice"),
     ):  # fmt: skip
         header = patched(header, place, field)
     assert read(tmp_path, header + END) == WHOLE
