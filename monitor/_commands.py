@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import Any, Optional
 from . import _kept, _live, _state, _swap
 from ._fallback import recover
 from ._folder import ROLLBACK, Folder, machine_error, remove
+from ._lock import is_held
 from ._model import linked
 from ._parser import Parser
 from ._state import Hold, Installed, read_hold, read_installed, read_quarantine
@@ -31,12 +31,15 @@ def main(words: Sequence[str]) -> int:
         parser.add_argument(
             "--to", type=int, metavar="RELEASE", help="this release number (default: the last)"
         )
+        parser.add_argument(
+            "--break_lock", action="store_true", help="break a lock of a host that is gone"
+        )
     else:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
     # What the monitor itself takes besides, so that its command line can be used again.
     given, _ = parser.parse_known_args(words[1:])
     live = os.path.normpath(os.path.join(given.local_path, given.local_model_name))
-    folder = Folder(live)
+    folder = Folder(live, break_lock=getattr(given, "break_lock", False))
     if not os.path.isdir(folder.parent):
         raise BadOption(f"{folder.parent} is no folder; check --local_path")
     if words[0] == "status":
@@ -56,7 +59,7 @@ def _status(folder: Folder, given: argparse.Namespace) -> int:
         "installed": _label(installed),
         "swapped": installed.swapped,
         "time_file_second": _live.time_second(folder.live, given.local_timestamp_file),
-        "monitor_running": _running(folder),
+        "monitor_running": is_held(os.path.join(folder.control, "lock")),
         "held": hold.identity.label if hold else None,
         "quarantined": f"{bad.identity.label}: {bad.reason}" if bad else None,
         "kept": [
@@ -162,17 +165,6 @@ def _choose(kept: list[_kept.Kept], release: Optional[int]) -> Optional[_kept.Ke
         if release is not None and identity is not None and identity.release == release:
             return one
     return None
-
-
-def _running(folder: Folder) -> bool:
-    try:
-        with open(os.path.join(folder.control, "lock"), encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def _label(installed: Installed) -> str:

@@ -4,6 +4,7 @@ local_path/MODEL                      the live directory
 local_path/.MODEL.staging-ID          a release being completed (same filesystem)
 local_path/.MODEL.monitor/lock        held while a monitor runs
 local_path/.MODEL.monitor/swap.lock   held for a swap, by a monitor or a rollback
+local_path/.MODEL.monitor/….owner     in place of a lock where the filesystem has none
 local_path/.MODEL.monitor/…           {quarantine,hold,announced,validators}.json, kept/, ugi-….xml
 """
 
@@ -11,17 +12,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import glob
 import hashlib
+import math
 import os
 import secrets
 import shutil
 import stat
-import time
 from collections.abc import Iterator
-from typing import IO, Callable, Optional
+from typing import Callable, Optional
 
+from ._lock import Lock, Taken
+from ._log import logger
 from .errors import BadOption, MachineError
 
 # The end of the name of a staging folder that holds a kept release, or the one that it replaces.
@@ -35,7 +37,8 @@ SECRET_PREFIX = "ugi-"
 class Folder:
     """The places that belong to one live directory."""
 
-    def __init__(self, live: str) -> None:
+    def __init__(self, live: str, *, break_lock: bool = False) -> None:
+        """``break_lock``: see ``Lock.take``."""
         self.live = live
         self.parent = os.path.dirname(live) or "."
         self.name = os.path.basename(live)
@@ -45,7 +48,9 @@ class Folder:
         self.announced = os.path.join(self.control, "announced.json")
         self.validators = os.path.join(self.control, "validators.json")
         self.kept = os.path.join(self.control, "kept")
-        self._lock: Optional[IO[str]] = None
+        self._break_lock = break_lock
+        self._said_no_locks = False
+        self._lock: Optional[Lock] = None
 
     @property
     def _staging_prefix(self) -> str:
@@ -90,31 +95,19 @@ class Folder:
         """Takes the lock against a second monitor. Raises ``BadOption`` when there is one."""
         self.prepare()
         path = os.path.join(self.control, "lock")
+        lock = Lock(path, self._say_no_locks)
         try:
-            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
+            lock.take(_LOCK_S, _LOCK_S, break_foreign=self._break_lock)
+        except Taken as taken:
+            hint = "; if that has ended, start with --break_lock" if taken.broken_if_asked else ""
+            raise BadOption(
+                f"another monitor ({taken}) already watches {self.live}; end that one first{hint}"
+            ) from None
         except OSError as error:
             raise BadOption(
-                f"cannot open {path}: {error.strerror}; check its permissions"
+                f"cannot lock {path}: {error.strerror}; check its permissions and its filesystem"
             ) from None
-        try:
-            _flock(file)
-        except OSError as error:
-            file.seek(0)
-            owner = file.read(32).strip() or "unknown"
-            file.close()
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise BadOption(
-                    f"cannot lock {path}: {error.strerror}; use a filesystem that has locks"
-                ) from None
-            raise BadOption(
-                f"another monitor (process {owner}) already watches {self.live}; end that one first"
-            ) from None
-        self._lock = file
-        # The number is for people; a full disk must not keep a model from being watched.
-        with contextlib.suppress(OSError):
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
+        self._lock = lock
 
     @property
     def locked(self) -> bool:
@@ -123,15 +116,36 @@ class Folder:
 
     def unlock(self) -> None:
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     @contextlib.contextmanager
     def swapping(self) -> Iterator[None]:
-        """Keeps a rollback and a swap apart; waits for the other."""
-        with open(os.path.join(self.control, "swap.lock"), "a", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        """Keeps a rollback and a swap apart; waits for the other.
+
+        Raises ``MachineError`` when nobody here can tell whether the other still lives.
+        """
+        path = os.path.join(self.control, "swap.lock")
+        lock = Lock(path, self._say_no_locks)
+        try:
+            lock.take(math.inf, _FOREIGN_SWAP_S, break_foreign=self._break_lock)
+        except Taken as taken:
+            raise MachineError(
+                "lock", path, f"{taken} has it", "if that has ended, use --break_lock"
+            ) from None
+        try:
             yield
+        finally:
+            lock.release()
+
+    def _say_no_locks(self, error: OSError) -> None:
+        if not self._said_no_locks:
+            self._said_no_locks = True
+            logger.warning(
+                "the filesystem of %s has no locks (%s): a file names the owner in place of one",
+                self.control,
+                error.strerror,
+            )
 
     def clean(self, tmp: str, remote_model_name: str) -> list[str]:
         """Removes what a killed run left, and gives the names. Only with the lock held.
@@ -147,18 +161,6 @@ class Folder:
         for path in left:
             remove(path)
         return left
-
-
-def _flock(file: IO[str]) -> None:
-    """Takes a lock; ``status`` may have it for the moment in which it asks who has it."""
-    deadline = time.monotonic() + _LOCK_S
-    while True:
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(0.01)
 
 
 def remove(path: str) -> None:
@@ -229,3 +231,5 @@ RESERVE = 256 * 1024
 _PIECE = 1024 * 1024
 # How long the lock may be had by somebody who only asks for it.
 _LOCK_S = 0.3
+# A swap on another host takes no longer, unless it copies a model into a mount.
+_FOREIGN_SWAP_S = 60.0

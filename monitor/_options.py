@@ -243,6 +243,12 @@ class Options:
     max_expansion: int = _opt(
         200, "most times that a tarball over 64 MiB unpacked may expand", parse=_values.count
     )
+    break_lock: bool = _opt(
+        False,
+        "where the filesystem has no locks: take a lock over from another host, or from an owner "
+        "that cannot be read",
+        parse=_values.switch,
+    )
     log_format: str = _opt("text", "the log's format", choices=("text", "json"))
     metrics_port: int = _opt(
         0,

@@ -63,7 +63,7 @@ class Watch:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.options = options
-        self.folder = Folder(options.live)
+        self.folder = Folder(options.live, break_lock=options.break_lock)
         self.machine = Machine()
         self.figures = Figures()
         self.error: Optional[MonitorError] = None

@@ -82,12 +82,11 @@ def mounted(script: str, folder: Path, then: str = "") -> None:
     run_python(textwrap.dedent(script) + then, folder, *lead)
 
 
-WITHOUT_EXCHANGE = """
+# seccomp(2) in BPF: load the number of the system call (x86-64), compare, fail or allow.
+_FILTER = """
 import ctypes, struct
-# seccomp(2) in BPF: system call 316 (renameat2, x86-64) with any flags fails with EINVAL.
 def op(code, jt, jf, k): return struct.pack("HBBI", code, jt, jf, k)
-program = (op(0x20, 0, 0, 0) + op(0x15, 0, 3, 316) + op(0x20, 0, 0, 48)
-           + op(0x15, 1, 0, 0) + op(0x06, 0, 0, 0x00050000 | 22) + op(0x06, 0, 0, 0x7fff0000))
+program = %s
 buffer = ctypes.create_string_buffer(program)
 class Filter(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
@@ -96,6 +95,20 @@ assert libc.prctl(38, 1, 0, 0, 0) == 0
 where = Filter(len(program) // 8, ctypes.addressof(buffer))
 if libc.prctl(22, 2, ctypes.byref(where)) != 0: sys.exit(77)
 """
+# renameat2 with any flags fails with EINVAL.
+WITHOUT_EXCHANGE = (
+    _FILTER
+    % """(op(0x20, 0, 0, 0) + op(0x15, 0, 3, 316) + op(0x20, 0, 0, 48)
+           + op(0x15, 1, 0, 0) + op(0x06, 0, 0, 0x00050000 | 22) + op(0x06, 0, 0, 0x7fff0000))"""
+)
+
+
+def without_flock(code: int) -> str:
+    """A script's beginning after which flock(2) fails with the error number ``code``."""
+    return _FILTER % (
+        f"(op(0x20, 0, 0, 0) + op(0x15, 0, 1, 73) + op(0x06, 0, 0, 0x00050000 | {code})"
+        " + op(0x06, 0, 0, 0x7fff0000))"
+    )
 
 
 def no_exchange(script: str, folder: Path) -> None:
