@@ -10,9 +10,14 @@ _show = sys.excepthook
 
 
 def _brief(kind: type[BaseException], error: BaseException, where: Optional[TracebackType]) -> None:
-    """Shows Ctrl-C as one line; Python then ends by SIGINT, which shells give as 130."""
+    """Shows Ctrl-C as one line; Python then ends by SIGINT, which shells give as 130.
+
+    A missing package is one line as well.
+    """
     if issubclass(kind, KeyboardInterrupt):
         print("bench: interrupted", file=sys.stderr)
+    elif issubclass(kind, ModuleNotFoundError):
+        print(f"bench: {error}; remove .venv and run `make setup`", file=sys.stderr)
     else:
         _show(kind, error, where)
 

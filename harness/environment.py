@@ -80,10 +80,10 @@ def _jars() -> str:
     if not missing:
         return f"all in {hadoop.repository()}"
     import requests
-    from jgo.constants import DEFAULT_REMOTE_REPOS
+    from jgo.maven import MavenContext
 
     mirror = sources.maven_mirror()
-    base = mirror.value if mirror else next(iter(DEFAULT_REMOTE_REPOS.values()))
+    base = mirror.value if mirror else next(iter(MavenContext().remote_repos.values()))
     os.environ.update(sources.requests_environment())
     try:
         requests.head(f"{base}/{missing[0].path}", timeout=5).raise_for_status()

@@ -32,6 +32,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             print(mask(traceback.format_exc()), end="", file=sys.stderr)
         print(f"serving-monitor: {mask(str(error))}", file=sys.stderr)
         return error.exit_code
+    except ImportError as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        print(
+            f"serving-monitor: {error}; install the monitor with what it needs, in the checkout "
+            "with `pip install ./monitor`",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         # Interrupted while it executed text (``dataclass`` does), Python would end by the signal
         # whatever this returns; it forgets that with the next text.

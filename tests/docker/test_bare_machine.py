@@ -122,6 +122,7 @@ def test_a_bare_machine_is_told_what_to_type_and_made_ready_on_demand(machine: M
     assert "Traceback" not in refused.stdout
     said = machine.do("make docker-ready ALLOW_INSTALL=1", 1500)
     assert "containers: ready in" in said
+    assert "where the docs say `docker compose`, type `" in said
     # The second time there is nothing to do, and nothing is done.
     again = machine.do("make docker-ready")
     assert "installing" not in again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,16 @@ import pytest
 
 from harness.e2e import _try_gpu
 from harness.errors import BadInput
+
+# Options with which these programs get as far as their packages.
+ONCE = {
+    "producer": ["--remote", "http://127.0.0.1:9/"],
+    "monitor": [
+        *("--once", "--general_host=http://127.0.0.1:9", "--remote_path=/"),
+        *("--remote_model_name=m.tar.gz", "--remote_donefile_name=d", "--local_model_name=m"),
+        "--local_path=.",
+    ],
+}
 
 
 def harness(*options: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -92,3 +103,82 @@ def test_help_answers_without_importing_paddle(tmp_path: Path) -> None:
     code += "assert 'paddle' not in sys.modules, 'paddle was imported'"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, timeout=60)
     assert done.returncode == 0
+
+
+def test_a_package_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
+    # As `import` finds a package whose files were removed.
+    (tmp_path / "rich.py").write_text("raise ModuleNotFoundError(\"No module named 'rich'\")\n")
+    done = harness("e2e", cwd=tmp_path, PYTHONPATH=str(tmp_path), PYTHONDONTWRITEBYTECODE="1")
+    assert done.returncode == 2
+    assert "No module named 'rich'; use the Python of the environment" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    for program, package in (("producer", "numpy"), ("monitor", "requests")):
+        (tmp_path / "rich.py").rename(tmp_path / f"{package}.py")
+        done = subprocess.run(
+            [sys.executable, "-m", program, *ONCE[program]],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        assert "No module named 'rich'; " in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        (tmp_path / f"{package}.py").rename(tmp_path / "rich.py")
+
+
+def test_the_jars_are_fetched_for_hdfs_alone(tmp_path: Path) -> None:
+    blocked = {"M2_REPO": str(tmp_path / "m2"), "MAVEN_MIRROR": "http://127.0.0.1:9"}
+    without = harness("setup", "--remotes", "ftp,http", cwd=tmp_path, **blocked)
+    assert (without.returncode, without.stderr) == (0, "")
+    needed = harness("setup", "--remotes", "http,hdfs", cwd=tmp_path, **blocked)
+    assert needed.returncode == 2
+    assert "the other side does not answer" in needed.stderr
+    assert "REMOTES=ftp,http does without HDFS" in needed.stderr
+    assert len(needed.stderr.strip().splitlines()) == 1, needed.stderr
+    doctor = subprocess.run(
+        [sys.executable, "-m", "harness.environment"],
+        env={**os.environ, **blocked},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert doctor.returncode == 2
+    assert "Hadoop jars      MISSING for HDFS: 8 are not in" in doctor.stdout
+
+
+def test_a_bench_that_is_interrupted_says_so_in_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import bench; raise KeyboardInterrupt"],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == "bench: interrupted\n"
+    assert done.returncode == -2, "ended by SIGINT, so that make stops as well"
+
+
+def test_make_clean_leaves_nothing_but_the_sources(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parents[3] / "Makefile", tmp_path)
+    (tmp_path / "monitor").mkdir()
+    (tmp_path / "monitor" / "source.py").touch()
+    for name in (
+        *(".venv", ".venv-gpu", ".venv-monitor", ".cache", ".tox", "runs", "build", "htmlcov"),
+        *("monitor/build", "monitor/m.egg-info", "p.egg-info", ".hypothesis", ".pytest_cache"),
+        *(".mypy_cache", ".ruff_cache", "monitor/__pycache__"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    for name in (".coverage", ".coverage.host.1"):
+        (tmp_path / name).touch()
+    for name in ("bench", "harness", "producer", "tests"):
+        (tmp_path / name).mkdir()
+    # BOOT removes what runs of this user share, which tests beside this one use.
+    subprocess.run(["make", "-s", "clean", "BOOT=true"], cwd=tmp_path, check=True)
+    left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert left == ["Makefile", "monitor/source.py"]
