@@ -262,6 +262,8 @@ class FtpRemote(Remote):
                 hint = "check --ftp_username and --ftp_password_file"
             elif text.startswith("5"):
                 hint = "check --remote_path and its permissions"
+                if not path.isascii():
+                    hint += ", and --ftp_encoding"
             elif self._port == PORTS[IMPLICIT] and self._scheme != IMPLICIT:
                 hint = "port 990 is for implicit TLS: give --ftp_implicit_tls"
             cause: object = text if isinstance(error, ftplib.Error) else error

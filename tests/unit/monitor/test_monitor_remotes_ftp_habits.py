@@ -93,6 +93,14 @@ def test_a_name_that_the_encoding_does_not_have_is_said(tmp_path: Path) -> None:
         remote.look("donefile")
 
 
+def test_a_path_in_the_wrong_encoding_is_refused_with_a_hint_at_the_option(tmp_path: Path) -> None:
+    site = served(tmp_path / "remote", ftp_habits.Chinese)
+    site.put(f"{CHINESE}/donefile", b"x")
+    remote = make(tmp_path / "local", **ftp_options(site), remote_path=f"/{CHINESE}")
+    with closing_all(site, remote), pytest.raises(RemoteError, match="and --ftp_encoding"):
+        remote.look("donefile")
+
+
 @pytest.mark.parametrize("path", [CHINESE, "%C4%A3%D0%CD"])
 def test_an_address_may_have_the_name_or_the_bytes_of_its_encoding(
     tmp_path: Path, path: str
