@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from rich.progress import (
 )
 
 from ..errors import BadInput
+from ..sources import certificates
 
 Say = Callable[[str], None]
 _GZIP = b"\x1f\x8b"
@@ -57,7 +59,7 @@ class Offer:
 
     @property
     def host(self) -> str:
-        return urlsplit(self.url).netloc
+        return _host(self.url)
 
 
 class _Broken(Exception):
@@ -66,7 +68,7 @@ class _Broken(Exception):
 
 def ask(url: str, limits: Limits) -> Offer:
     """What the host offers under an address. Raises ``BadInput`` when it offers no archive."""
-    host = urlsplit(url).netloc
+    host = _host(url)
     try:
         with _client(limits.answer_s) as client, client.stream("GET", url) as answer:
             return _offer(url, answer)
@@ -76,10 +78,28 @@ def ask(url: str, limits: Limits) -> Offer:
         raise BadInput(f"{host or url} does not answer ({_words(error)})") from error
 
 
+def _host(url: str) -> str:
+    """Name and port, without what a user and a password in the address are."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def _client(timeout_s: float) -> httpx.Client:
-    # The bytes as they lie there: their digest is remembered.
-    headers = {"Accept-Encoding": "identity"}
-    return httpx.Client(follow_redirects=True, timeout=timeout_s, headers=headers)
+    bundle = certificates()
+    try:
+        trusted = ssl.create_default_context(cafile=bundle.value) if bundle else True
+    except OSError as error:
+        assert bundle is not None
+        raise BadInput(
+            f"the certificates in {bundle.value} ({bundle.where}) cannot be read: "
+            f"{error.strerror or error}"
+        ) from error
+    return httpx.Client(
+        follow_redirects=True,
+        timeout=timeout_s,
+        verify=trusted,
+        # The bytes as they lie there: their digest is remembered.
+        headers={"Accept-Encoding": "identity"},
+    )
 
 
 def _words(error: Exception) -> str:
@@ -88,11 +108,11 @@ def _words(error: Exception) -> str:
 
 def _offer(url: str, answer: httpx.Response) -> Offer:
     if answer.status_code not in (200, 206):
-        raise BadInput(f"{urlsplit(url).netloc} answers {answer.status_code} for {url}")
+        raise BadInput(f"{_host(url)} answers {answer.status_code} for {url}")
     kind = answer.headers.get("Content-Type", "")
     if kind.startswith("text/html"):
         raise BadInput(
-            f"{urlsplit(url).netloc} answers with a web page instead of an archive ({kind}); is "
+            f"{_host(url)} answers with a web page instead of an archive ({kind}); is "
             "there a proxy or a login page before it?"
         )
     size = answer.headers.get("Content-Length", "")

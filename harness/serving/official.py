@@ -22,6 +22,7 @@ from typing import Any, Optional
 
 from ..errors import BadInput
 from ..paths import cache_dir
+from ..sources import masked
 from . import proof
 from .download import Limits, Offer, Say, ask, fetch, require_space
 from .turn import one_at_a_time
@@ -72,12 +73,16 @@ def obtain(device: str, say: Say, limits: Limits, *, again: bool = False) -> tup
     if ready is not None:
         return ready, "found in the cache"
     folder = _folder(device)
+
+    def tell(text: str) -> None:
+        say(masked(text))
+
     try:
         with one_at_a_time(folder.parent / "lock", "a download", say):
             ready = cached(device)
             if ready is not None:
                 return ready, "found in the cache"
-            return _download(folder, download_url(device), say, limits, again)
+            return _download(folder, download_url(device), tell, limits, again)
     except OSError as error:
         raise BadInput(
             f"the official serving binary cannot be kept in {folder.parent} "
@@ -85,7 +90,8 @@ def obtain(device: str, say: Say, limits: Limits, *, again: bool = False) -> tup
             "cache in HARNESS_CACHE"
         ) from error
     except BadInput as error:
-        raise BadInput(f"the official serving binary cannot be had: {error}") from error
+        sentence = f"the official serving binary cannot be had: {error}"
+        raise BadInput(masked(sentence)) from error
 
 
 def _download(folder: Path, url: str, say: Say, limits: Limits, again: bool) -> tuple[Path, str]:
@@ -146,7 +152,7 @@ class Archives:
         """Why this very archive was refused before; None when it was not."""
         known = self._known.get(name, {})
         same = (known.get("url"), known.get("size"), known.get("validator"))
-        if offer.validator is None or same != (offer.url, offer.size, offer.validator):
+        if offer.validator is None or same != (masked(offer.url), offer.size, offer.validator):
             return None
         reason = known.get("refused")
         when = known.get("utc")
@@ -155,7 +161,7 @@ class Archives:
     def note(self, name: str, offer: Offer, sha256: str, refused: Optional[str] = None) -> None:
         """Remembers one archive."""
         utc = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        entry = {"sha256": sha256, "size": offer.size, "url": offer.url, "utc": utc}
+        entry = {"sha256": sha256, "size": offer.size, "url": masked(offer.url), "utc": utc}
         self._known[name] = {**entry, "validator": offer.validator, "refused": refused}
         beside = self._path.with_suffix(".new")
         beside.write_text(json.dumps(self._known, indent=1) + "\n")

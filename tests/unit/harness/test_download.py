@@ -168,6 +168,31 @@ def test_the_digest_is_shown_and_another_one_later_is_said_loudly(
     assert known[f"{vendor.NAME}.tar.gz"]["sha256"] == digests[1]
 
 
+def test_a_password_in_the_mirrors_address_is_not_shown(
+    mirror: vendor.Mirror, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    monkeypatch.setenv("SERVING_DOWNLOAD_URL", mirror.url.replace("://", "://me:secret@"))
+    mirror.content = vendor.archive({"serving": Path("/bin/true").resolve()}, "other")
+    said: list[str] = []
+    for status in (404, 200):
+        mirror.status = status
+        with pytest.raises(BadInput) as caught:
+            official.obtain("cpu", said.append, QUICK)
+        said.append(str(caught.value))
+    said.append((cache / "serving" / proof.ARCHIVES).read_text())
+    assert "secret" not in "\n".join(said)
+    assert "answers 404 for http://***@127.0.0.1" in said[0]
+
+
+@pytest.mark.parametrize("bundle", ["/no/such/bundle.pem", "/dev/null"])
+def test_certificates_that_cannot_be_read_are_named(
+    mirror: vendor.Mirror, monkeypatch: pytest.MonkeyPatch, bundle: str
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", bundle)
+    with pytest.raises(BadInput, match=f"the certificates in {bundle} .SSL_CERT_FILE. cannot be"):
+        official.obtain("cpu", print, QUICK)
+
+
 def test_what_a_killed_run_left_is_removed(mirror: vendor.Mirror, cache: Path) -> None:
     left = cache / "serving" / ".new-left"
     left.mkdir(parents=True)
