@@ -24,7 +24,7 @@ from . import vendor
 ENGINE = Path(sys.prefix) / "bin" / "embedded-serving"
 RELEASE_2 = Path(trial.__file__).with_name("trial_model") / "release-2"
 # Enough for the launcher to come up on a busy machine; what hangs is cut short.
-SHORT = trial.Limits(start_s=12)
+SHORT = trial.Limits(start_s=12, answer_s=6)
 # Loading Paddle takes longer.
 ENGINES = trial.Limits(reload_s=3)
 # What a real server prints when a model's parameters are damaged.
@@ -70,13 +70,19 @@ def engine(*options: str) -> str:
     return f'exec {shlex.quote(str(ENGINE))} "$@" {" ".join(options)}'
 
 
-def listen() -> str:
-    """A line that opens the port of ``-port``, accepts every connection and answers none."""
+def listen(healthy: bool = False) -> str:
+    """A line that opens the port of ``-port`` and answers nothing, or only ``/health``."""
     code = (
-        "import socket, sys\n"
+        "import os, socket, sys\n"
         "port = int(sys.argv[sys.argv.index('-port') + 1])\n"
+        "os.makedirs('log')\n"
+        "open('log/serving.INFO', 'w').close()\n"
         "server = socket.create_server(('127.0.0.1', port))\n"
-        "kept = []\nwhile True:\n    kept.append(server.accept()[0])\n"
+        "kept = []\n"
+        "while True:\n"
+        "    kept.append(server.accept()[0])\n"
+        f"    if {healthy} and kept[-1].recv(4096).startswith(b'GET /health'):\n"
+        "        kept.pop().sendall(b'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\nOK')\n"
     )
     return f'exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"'
 
@@ -98,6 +104,12 @@ def listen() -> str:
         ),
         pytest.param(
             [listen()], "did not answer /health within 12 s", "nothing", id="never-answers"
+        ),
+        pytest.param(
+            [listen(healthy=True)],
+            "no prediction came back within 6 s (client: brpc, grpc, http)",
+            "nothing",
+            id="never-predicts",
         ),
         pytest.param(
             [f"cp {RELEASE_2}/* uci_housing_model/", engine()],
