@@ -42,7 +42,7 @@ _RTOL = 1e-5
 # Of a run beside this one, which holds the lock for its own trial; a little more than a minute.
 _OTHERS_TRIAL_S = 90.0
 # What the launcher prints itself.
-_LAUNCHERS = re.compile(r"Use local bin : |Going to Run Comand|\S+ -enable_model_toolkit ")
+_LAUNCHERS = re.compile(r"Use local bin : |Going to Run Comand|.+ -enable_model_toolkit ")
 _TELLING = re.compile(
     r"error|cannot|can't|fail|fatal|not found|no such|abort|terminate|what\(\)|illegal|undefined"
     r"|segmentation|denied|GLIBC",

@@ -56,6 +56,7 @@ def harness(*options: str, cwd: Path, **environment: str) -> subprocess.Complete
         (["setup"], {"HARNESS_CACHE": "/dev/null/x"}, "the cache /dev/null/x"),
         (["e2e", "--nonsense"], {}, "unrecognized arguments: --nonsense"),
         (["e2e"], {"SERVING_BIN": "/no/such"}, "SERVING_BIN=/no/such is not an executable file"),
+        (["serving-trial", "--serving", "docker"], {}, "invalid choice: 'docker'"),
         (["sing"], {}, "invalid choice: 'sing'"),
     ],
 )
