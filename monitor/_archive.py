@@ -115,14 +115,14 @@ class _Reader:
         self._size = 0
         # Bytes that are written and do not stand in the archive: holes, copies for hard links.
         self._added = 0
-        # What is unpacked. Of a folder: whether it stood there itself (False: only implied).
         self._names = _case.Names(target)
+        # What is unpacked. Of a folder: whether it stood there itself (False: only implied).
         self._files: set[str] = set()
         self._folders: dict[str, bool] = {}
-        # What is left out: first part of the name -> how many.
-        self._outside: Counter[str] = Counter()
+        # What is left out; of members outside the top folder: first part of the name -> how many.
+        self._left_out = 0
         self._macos = 0
-        self._labels = 0
+        self._outside: Counter[str] = Counter()
         self._sources: dict[str, _Source] = {}
 
     def run(self, before_file: Callable[[Member], None]) -> Skipped:
@@ -151,7 +151,7 @@ class _Reader:
     def _admit(self, header: Header, index: int) -> Optional[Member]:
         """Checks a member against every rule; None when it is to be left out."""
         if header.type == VOLUME_LABEL:
-            self._labels += 1
+            self._left_out += 1
             self._check_bounds(header.size)
             return None
         folder, link = header.type == tarfile.DIRTYPE, header.type == tarfile.LNKTYPE
@@ -164,6 +164,7 @@ class _Reader:
         source = self._linked(header) if link else _Source(header.size, None, index)
         path = self._path_in_top(plain, folder)
         if path is None:
+            self._left_out += 1
             size = header.size
         else:
             self._enter(header.name, plain, folder)
@@ -229,8 +230,7 @@ class _Reader:
 
     def _check_bounds(self, size: int) -> None:
         self._size += size
-        left_out = sum(self._outside.values()) + self._macos + self._labels
-        if len(self._files) + len(self._folders) + left_out > self._limits.members:
+        if len(self._files) + len(self._folders) + self._left_out > self._limits.members:
             raise self._bad(f"it has more than {self._limits.members} members (--max_members)")
         if self._size > self._limits.size:
             raise self._bad(f"it unpacks to more than {self._limits.size} bytes (--max_unpacked)")

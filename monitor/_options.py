@@ -23,6 +23,8 @@ UPSTREAM, OURS = "upstream", "ours"
 TYPES = ("general", "hdfs", "afs", "ftp", "webhdfs", "fsspec")
 ZSTD = (".tar.zst", ".tzst")
 ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", *ZSTD, ".tar")
+# No monitor unpacks these; as archives they are refused by a sentence that names them.
+_REFUSED = (".zip", ".7z", ".rar", ".tar.lzma", ".tar.lz4", ".tar.lz", ".tar.Z")
 
 
 def _opt(
@@ -276,7 +278,8 @@ class Options:
     @property
     def packed(self) -> bool:
         """Whether the release is a tarball."""
-        return bool(self.unpacked_filename) or self.remote_model_name.endswith(ARCHIVES)
+        ends = (*ARCHIVES, *_REFUSED)
+        return bool(self.unpacked_filename) or self.remote_model_name.endswith(ends)
 
     @property
     def top(self) -> str:

@@ -37,6 +37,7 @@ def test_other_bytes_are_refused(tmp_path: Path, text: str) -> None:
         ("m.tar.zst", "", True, "m"),
         ("m.tzst", "", True, "m"),
         ("m.tgz", ".", True, "."),
+        ("m.zip", "", True, "m.zip"),
         ("m", "", False, "m"),
         ("m", "x", True, "x"),
     ],

@@ -18,8 +18,9 @@ from monitor.errors import BadOption
 from .tarballs import END, PLAIN, WHOLE, member, read, refused
 
 ZSTD = _stream.load_zstd()
-# A frame that says nothing; pzstd begins with one.
-TO_SKIP = b"\x5f\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"pzstd"
+# Frames that say nothing; pzstd begins with one.
+TO_SKIP = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"pzstd"
+LAST_TO_SKIP = b"\x5f" + TO_SKIP[1:]
 
 
 def zstd(content: bytes) -> bytes:
@@ -135,7 +136,7 @@ def test_a_zstd_that_asks_for_much_memory_is_refused(tmp_path: Path) -> None:
 
 
 def test_zstd_in_many_frames_some_of_them_to_skip_is_one_stream(tmp_path: Path) -> None:
-    packed = TO_SKIP + zstd(PLAIN[:700]) + TO_SKIP + zstd(PLAIN[700:]) + TO_SKIP
+    packed = TO_SKIP + zstd(PLAIN[:700]) + TO_SKIP + zstd(PLAIN[700:]) + LAST_TO_SKIP
     assert read(tmp_path, packed) == WHOLE
 
 
@@ -168,6 +169,8 @@ def test_what_a_file_begins_with_says_how_it_is_packed() -> None:
     assert _stream.packing(bz2.compress(b"x")) == "bzip2"
     assert _stream.packing(lzma.compress(b"x")) == "xz"
     assert _stream.packing(zstd(b"x")) == _stream.packing(TO_SKIP) == "zstd"
+    assert _stream.packing(LAST_TO_SKIP) == "zstd"
+    assert _stream.packing(b"\x60" + TO_SKIP[1:]) is None
     assert _stream.packing(b"\x1f") is None
 
 
