@@ -57,7 +57,7 @@ MONITORS ?= monitor-py39,monitor-py310,monitor-py311,monitor-py312,monitor-py313
 # pyenv's own interpreters, because its shims only start the versions that are switched on.
 test-monitor: environment
 	@for bin in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.*/bin; do PATH="$$bin:$$PATH"; done; \
-	  $(PY) -m tox run --skip-missing-interpreters true -e $(MONITORS)
+	  $(PY) harness/sources.py $(PY) -m tox run --skip-missing-interpreters true -e $(MONITORS)
 
 ## make docker-ready   a Docker engine, compose and base images, or what to type to get them
 docker-ready: environment

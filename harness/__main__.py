@@ -8,6 +8,7 @@ What went wrong is one sentence on standard error; with ``--debug`` the tracebac
 from __future__ import annotations
 
 import argparse
+import errno
 import signal
 import sys
 import traceback
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Optional
 
-from . import causes
+from . import places
 from .errors import BadInput, HarnessError, interrupted
 
 
@@ -123,8 +124,13 @@ def main(argv: Optional[list[str]] = None) -> int:
         # A full disk, a folder that cannot be read: what failed, without a traceback.
         if "--debug" in words:
             traceback.print_exc()
-        cause = causes.known_cause(str(error))
-        hint = f"; {cause}" if cause else ""
+        hint = ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = str(error.filename or Path.cwd())
+            hint = (
+                f" ({places.size(places.free_bytes(where))} free); make room there, or name "
+                "folders on another disk in RUNS, HARNESS_CACHE or TMPDIR"
+            )
         print(f"harness: {error.strerror or error}: {error.filename or ''}{hint}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -22,8 +22,9 @@ import sys
 import time
 from typing import Dict, List, NoReturn, Optional
 
-# A script's own folder is in the path, its package's is not.
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+if __name__ == "__main__":
+    # A script's own folder is in the path, its package's is not.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from harness import causes, places, sources
 from harness.places import CACHE, ROOT

@@ -10,12 +10,14 @@ follow. Exit code 2 when something that ``make e2e`` needs is missing.
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 from typing import Callable, Dict, List, Tuple
 
-# A script's own folder is in the path, its package's is not.
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+if __name__ == "__main__":
+    # A script's own folder is in the path, its package's is not.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from harness import bootstrap, hostname, places, sources
 from harness.serving.proof import official_row
@@ -163,6 +165,7 @@ def main(name: str = "whole") -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         sys.exit(main(*sys.argv[1:2]))
     except KeyboardInterrupt:

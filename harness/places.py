@@ -6,7 +6,6 @@ an environment.
 
 import os
 import shutil
-import tempfile
 from typing import List, NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -22,11 +21,18 @@ class Place(NamedTuple):
     needs: int
 
 
-def writable(folder: str) -> bool:
-    """Whether ``folder``, or what is there of the way to it, can be written."""
+def _existing(folder: str) -> str:
+    """``folder``, or what is there of the way to it."""
+    folder = os.path.abspath(folder)
     while not os.path.lexists(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
-    return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
+    return folder
+
+
+def writable(folder: str) -> bool:
+    """Whether ``folder``, or what is there of the way to it, can be written."""
+    found = _existing(folder)
+    return os.path.isdir(found) and os.access(found, os.W_OK | os.X_OK)
 
 
 def _in_home(variable: str, parts: str, instead: str) -> str:
@@ -56,14 +62,14 @@ def maven_repository() -> str:
 def places(environment: str = ".venv") -> List[Place]:
     """All folders. A place that was filled before needs little more."""
     venv = os.path.join(ROOT, environment)
+    ready = _has(venv, "lock.sha256")
+    maven = maven_repository()
+    jars = _has(maven, "org/apache/hadoop/hadoop-client-minicluster")
     return [
-        Place("environment", venv, "", 0 if _has(venv, "lock.sha256") else 1200000000),
-        Place("cache", CACHE, "HARNESS_CACHE", 50000000 if _has(CACHE, "client") else 700000000),
-        Place(
-            "uv's cache", uv_cache(), "UV_CACHE_DIR", 0 if _has(venv, "lock.sha256") else 1100000000
-        ),
-        Place("Maven's repository", maven_repository(), "M2_REPO", 120000000),
-        Place("temporary files", tempfile.gettempdir(), "TMPDIR", 50000000),
+        Place("environment", venv, "", 0 if ready else 1_200_000_000),
+        Place("cache", CACHE, "HARNESS_CACHE", 0 if _has(CACHE, "client") else 700_000_000),
+        Place("uv's cache", uv_cache(), "UV_CACHE_DIR", 0 if ready else 1_100_000_000),
+        Place("Maven's repository", maven, "M2_REPO", 0 if jars else 120_000_000),
     ]
 
 
@@ -73,16 +79,12 @@ def _has(folder: str, name: str) -> bool:
 
 def free_bytes(folder: str) -> int:
     """Free bytes where ``folder`` is, or will be made."""
-    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
-        folder = os.path.dirname(folder)
-    return shutil.disk_usage(folder).free
+    return shutil.disk_usage(_existing(folder)).free
 
 
 def device(folder: str) -> int:
     """The file system that ``folder`` is on, or will be made on."""
-    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
-        folder = os.path.dirname(folder)
-    return os.stat(folder).st_dev
+    return os.stat(_existing(folder)).st_dev
 
 
 def size(count: int) -> str:

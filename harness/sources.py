@@ -1,5 +1,7 @@
 """Where packages and jars come from on this machine, and whose certificates count there.
 
+    python3 harness/sources.py COMMAND [ARG ...]    runs a command that uses uv or pip, told of it
+
 An administrator has told pip, Maven and the system about mirrors, proxies and certificate
 authorities. uv and jgo, which the set-up uses, do not read those settings; here they are read and
 handed on. What the user says to uv or requests directly goes first.
@@ -204,3 +206,7 @@ def _with_login(url: str, server: Optional[Dict[str, str]]) -> str:
 def masked(text: str) -> str:
     """``text`` without the user names and passwords of the URLs in it."""
     return re.sub(r"://[^/@\s]+@", "://***@", text)
+
+
+if __name__ == "__main__":
+    os.execvpe(sys.argv[1], sys.argv[1:], dict(os.environ, **uv_environment()))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import BadInput
 from ..paths import repository_root
+from ..sources import uv_environment
 from . import engine
 
 _DEADLINE_S = 900.0
@@ -63,7 +64,7 @@ class Selection:
                 *("--requirements", str(wanted)),
             ],
             _DEADLINE_S,
-            environment={"UV_NO_PROGRESS": "1"},
+            environment={**uv_environment(), "UV_NO_PROGRESS": "1"},
         )
         wanted.unlink()
         # What uv did install: a pin with a marker for another Python is left out.

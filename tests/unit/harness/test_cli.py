@@ -151,6 +151,26 @@ def test_the_jars_are_fetched_for_hdfs_alone(tmp_path: Path) -> None:
     assert "Hadoop jars      MISSING for HDFS: 8 are not in" in doctor.stdout
 
 
+def test_a_host_name_that_does_not_resolve_is_told_before_hdfs_is_started(tmp_path: Path) -> None:
+    unshare = ["unshare", "--map-root-user", "--uts"]
+    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("no user namespaces here")
+    words = [sys.executable, "-m", "harness", "e2e", "--remotes", "hdfs", "--serving", "embedded"]
+    done = subprocess.run(
+        [*unshare, "sh", "-c", 'hostname nowhere.invalid && exec "$@"', "sh", *words],
+        cwd=tmp_path,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "add the line `127.0.1.1 nowhere.invalid` to /etc/hosts" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_bench_that_is_interrupted_says_so_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import bench; raise KeyboardInterrupt"],
