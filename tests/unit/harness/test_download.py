@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BadInput
-from harness.serving import official, proof
+from harness.serving import download, official, proof
 from harness.serving.download import Limits, ask, fetch
 from harness.waits import wait_for
 
@@ -43,6 +43,7 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[vendor.Mirror]:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cache = tmp_path / "cache"
     monkeypatch.setenv("HARNESS_CACHE", str(cache))
+    monkeypatch.delenv("SERVING_BIN", raising=False)
     return cache
 
 
@@ -62,12 +63,17 @@ def test_a_break_is_resumed_where_it_happened(mirror: vendor.Mirror, tmp_path: P
     assert "broke off at 100,000 bytes" in told[0]
 
 
-def test_ten_kilobytes_a_second_with_a_break_arrive(mirror: vendor.Mirror, tmp_path: Path) -> None:
+def test_ten_kilobytes_a_second_with_a_break_arrive(
+    mirror: vendor.Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_LINE_EVERY_S", 0.3)
     mirror.content = CONTENT[:12_000]
     mirror.bytes_per_s = 10_000
     mirror.break_at = [6_000]
-    get(mirror, tmp_path / "got")
+    told = get(mirror, tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == CONTENT[:12_000]
+    # No terminal: a line now and then.
+    assert any(re.fullmatch(r"downloading: 0.0 of 0.0 MB, 0.01 MB/s", line) for line in told), told
 
 
 @pytest.mark.parametrize("how", ["another file", "no validator", "no ranges"])
