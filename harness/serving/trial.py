@@ -41,6 +41,9 @@ _NAME = "uci_housing_model"
 _RTOL = 1e-5
 # Of a run beside this one, which holds the lock for its own trial; a little more than a minute.
 _OTHERS_TRIAL_S = 90.0
+# What a binary may print, and how much of its end is looked at.
+_MOST_PRINTED = 32 << 20
+_LAST_PRINTED = 1 << 16
 # What the launcher prints itself.
 _LAUNCHERS = re.compile(r"Use local bin : |Going to Run Comand|.+ -enable_model_toolkit ")
 _TELLING = re.compile(
@@ -217,6 +220,11 @@ class _Trial:
     def _left(self, limit_s: float) -> float:
         return max(0.0, min(limit_s, self._end - time.monotonic()))
 
+    def _check_log(self) -> None:
+        size = (self._folder / "launcher.log").stat().st_size
+        if size > _MOST_PRINTED:
+            raise _NotProven(f"it printed more than {_MOST_PRINTED >> 20} MiB")
+
     def _wait_ready(self) -> None:
         import requests
 
@@ -225,6 +233,7 @@ class _Trial:
         opened = False
         lacking = "did not answer /health"
         while time.monotonic() < end:
+            self._check_log()
             if self._serving.returncode is not None:
                 raise _NotProven(
                     "it ended before it answered"
@@ -263,6 +272,7 @@ class _Trial:
         end = time.monotonic() + limit
         lacking = set(KINDS)
         while time.monotonic() < end:
+            self._check_log()
             gone = self._serving.returncode is not None
             for event in self._predictions():
                 self._judge(event, release)
@@ -328,8 +338,9 @@ def _printed(folder: Path) -> str:
         folder / "log/serving.ERROR",
         folder / "log/serving.FATAL",
     ):
-        with contextlib.suppress(OSError):
-            lines += path.read_text(errors="replace").splitlines()
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LAST_PRINTED))
+            lines += file.read().decode(errors="replace").splitlines()
     own = [line.strip() for line in lines if line.strip() and not _LAUNCHERS.match(line)]
     telling = [line for line in own if _TELLING.search(line)] or own
     telling = [line for line in telling if not _SIGNALLED.match(line)] or telling

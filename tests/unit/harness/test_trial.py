@@ -102,6 +102,7 @@ def listen(healthy: bool = False) -> str:
             '"starting"',
             id="never-opens",
         ),
+        pytest.param(["exec yes"], "it printed more than 32 MiB", '"y"', id="prints-for-ever"),
         pytest.param(
             [listen()], "did not answer /health within 12 s", "nothing", id="never-answers"
         ),
