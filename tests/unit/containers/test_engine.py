@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor
+from harness import environment
 from harness.containers import builder, engine
 from harness.errors import BadInput
 from tests.docker.fleet import cli
@@ -48,11 +48,11 @@ def test_the_doctor_says_why_no_container_can_be_run_and_calls_it_no_fault(
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("DOCKER_HOST", "HARNESS_COMPOSE"):
         monkeypatch.delenv(name, raising=False)
-    assert doctor._docker().startswith("ON=local only: there is no docker command on this machine")
+    assert environment._docker().startswith("ON=local only: there is no docker command on this machine")
     docker(tmp_path, {**HEALTHY, INSPECT: "tcp://elsewhere.example:2375"})
-    assert "elsewhere.example:2375 is another machine" in doctor._docker()
+    assert "elsewhere.example:2375 is another machine" in environment._docker()
     docker(tmp_path)
-    assert doctor._docker() == "engine 26.1.5, Compose 2.26.1 (docker compose)"
+    assert environment._docker() == "engine 26.1.5, Compose 2.26.1 (docker compose)"
 
 
 @pytest.mark.parametrize(
