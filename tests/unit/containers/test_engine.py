@@ -48,7 +48,8 @@ def test_the_doctor_says_why_no_container_can_be_run_and_calls_it_no_fault(
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("DOCKER_HOST", "HARNESS_COMPOSE"):
         monkeypatch.delenv(name, raising=False)
-    assert environment._docker().startswith("ON=local only: there is no docker command on this machine")
+    nothing = "ON=local only: there is no docker command on this machine"
+    assert environment._docker().startswith(nothing)
     docker(tmp_path, {**HEALTHY, INSPECT: "tcp://elsewhere.example:2375"})
     assert "elsewhere.example:2375 is another machine" in environment._docker()
     docker(tmp_path)
