@@ -174,7 +174,7 @@ class SymbolicLink(BadRelease):
 
 class HardLink(BadRelease):
     name = "hard-link"
-    title = "A hard link refuses the archive."
+    title = "A hard link to anything but a file of the archive refuses it."
     loss = "A file of the host becomes part of the model folder."
     manifest = True
 
