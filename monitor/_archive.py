@@ -115,7 +115,7 @@ class _Reader:
         self._size = 0
         # Bytes that are written and do not stand in the archive: holes, copies for hard links.
         self._added = 0
-        self._names = _case.Names(target)
+        self._names = _case.Names(path, target)
         # What is unpacked. Of a folder: whether it stood there itself (False: only implied).
         self._files: set[str] = set()
         self._folders: dict[str, bool] = {}
@@ -131,9 +131,7 @@ class _Reader:
             if member is None:
                 continue
             place = os.path.join(self._target, member.path) if member.path else self._target
-            clash = self._names.add(member.path)
-            if clash:
-                raise self._bad(clash, _case.HINT)
+            self._names.add(member.path)
             if member.folder:
                 os.makedirs(place, exist_ok=True)
                 continue

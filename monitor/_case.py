@@ -16,19 +16,24 @@ from .errors import ReleaseError
 
 
 class Names:
-    """The paths of one release so far, in a folder that may ignore case."""
+    """The paths of the release ``name`` so far, in a folder that may ignore case."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, name: str, folder: str) -> None:
+        self._name = name
         self._folder = folder
         self._seen: dict[str, str] = {}
 
-    def add(self, path: str) -> Optional[str]:
-        """Gives the cause of a refusal when ``path``, or a folder above it, is taken."""
+    def add(self, path: str) -> None:
+        """Raises ``ReleaseError`` when ``path``, or a folder above it, is another's name there."""
         pair = self.alike(path)
-        if pair is None or not ignores_case(self._folder):
-            return None
-        where = os.path.dirname(self._folder)
-        return f"{pair[0]!r} and {pair[1]!r} are one name in {where}, which ignores case"
+        if pair is not None and ignores_case(self._folder):
+            raise ReleaseError(
+                "use",
+                self._name,
+                f"{pair[0]!r} and {pair[1]!r} are one name in {os.path.dirname(self._folder)}, "
+                "which ignores case",
+                "publish it with names that differ in more, or use a folder that tells them apart",
+            )
 
     def alike(self, path: str) -> Optional[tuple[str, str]]:
         """The first of the paths so far, and of ``path`` and its folders, that differ in case."""
@@ -43,16 +48,11 @@ class Names:
         return None
 
 
-HINT = "publish it with names that differ in more than case, or use a folder that tells them apart"
-
-
 def check(name: str, paths: Iterable[str], folder: str) -> None:
     """Raises ``ReleaseError`` when two of ``paths`` would be one file in ``folder``."""
-    names = Names(folder)
+    names = Names(name, folder)
     for path in paths:
-        cause = names.add(path)
-        if cause:
-            raise ReleaseError("use", name, cause, HINT)
+        names.add(path)
 
 
 def ignores_case(folder: str) -> bool:

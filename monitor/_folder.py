@@ -104,9 +104,8 @@ class Folder:
                 f"another monitor ({taken}) already watches {self.live}; end that one first{hint}"
             ) from None
         except OSError as error:
-            raise BadOption(
-                f"cannot lock {path}: {error.strerror}; check its permissions and its filesystem"
-            ) from None
+            hint = "check its permissions and its filesystem"
+            raise BadOption(str(machine_error("lock", path, error, hint))) from None
         self._lock = lock
 
     @property

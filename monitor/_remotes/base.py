@@ -27,8 +27,8 @@ class Sighting:
     """A donefile as the remote shows it: its content (at most ``DONEFILE_LIMIT`` bytes) and
     ``mark``, everything else that the remote tells about it (times, length, tags).
 
-    ``validators`` are the parts of ``mark``, by name, where the remote may not be right about
-    them (HTTP)."""
+    ``validators`` are the parts of ``mark`` by name, where a remote is known to send wrong ones
+    (HTTP)."""
 
     content: bytes
     mark: str

@@ -175,6 +175,6 @@ def test_where_case_counts_such_names_are_two(tmp_path: Path) -> None:
 def test_the_first_two_paths_that_differ_only_in_case_are_named(
     paths: list[str], pair: object
 ) -> None:
-    names = _case.Names("")
+    names = _case.Names("m", "")
     found = [names.alike(path) for path in paths]
     assert found == [*[None] * (len(paths) - 1), pair]

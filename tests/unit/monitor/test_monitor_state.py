@@ -13,6 +13,7 @@ import pytest
 from monitor import _state
 from monitor._machine import Identity
 from monitor._state import Hold, Installed, Quarantine
+from monitor._trust import Trust
 
 ONE = Identity("one", 1)
 RULES = "rules"
@@ -24,6 +25,7 @@ RULES = "rules"
         Installed(ONE, 2_000_000_000, 1.5),
         Installed(Identity("k"), 0, 0.0),
         Installed(None, 5, None),
+        Installed(ONE, 5, 1.5, "ab12"),
         Installed(),
     ],
 )
@@ -51,6 +53,8 @@ GOOD = {"format": 1, "identity": {"key": "one", "release": 1}, "second": 7, "swa
         ({"second": "7"}, Installed(ONE, None, 8.0)),
         ({"swapped": "8"}, Installed(ONE, 7, None)),
         ({"swapped": 8.25}, Installed(ONE, 7, 8.25)),
+        ({"tarball": "ab12"}, Installed(ONE, 7, 8.0, "ab12")),
+        ({"tarball": 12}, Installed(ONE, 7, 8.0, None)),
     ],
     ids=str,
 )
@@ -114,6 +118,14 @@ def test_what_is_announced_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert _state.read_announced(path) is None
     _state.write_announced(path, ONE)
     assert _state.read_announced(path) == ONE
+
+
+def test_what_is_known_of_validators_is_read_for_the_same_remote_only(tmp_path: Path) -> None:
+    path, trust = str(tmp_path / "validators.json"), Trust("live", "same", "c", {"ETag": "a"})
+    assert _state.read_trust(path, "one") == Trust()
+    _state.write_trust(path, "one", trust)
+    assert _state.read_trust(path, "one") == trust
+    assert _state.read_trust(path, "two") == Trust()
 
 
 @pytest.mark.parametrize("until", [None, 1_800_000_000.0, 1_800_000_000])
