@@ -167,7 +167,7 @@ class Install:
             raise ReleaseError("unpack", name, error.cause, error.hint) from error
         if skipped.outside or skipped.macos:
             logger.info(
-                "skipped in %s: %d members outside %s, %d that macOS added.",
+                "skipped in %s: %d outside %s, %d that macOS added.",
                 name, skipped.outside, options.top, skipped.macos,
             )  # fmt: skip
         logger.info("using unpacked filename: %s.", options.top)

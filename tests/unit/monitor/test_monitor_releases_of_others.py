@@ -44,7 +44,7 @@ def test_what_is_left_out_is_one_line(
     site.publish(1, packed_with(model_files(1), more))
     assert poll(watch()) is Event.SWAPPED
     said = [line for line in lines if "skipped in" in line]
-    assert said == [f"INFO skipped in {TARBALL}: 1 members outside {MODEL}, 2 that macOS added."]
+    assert said == [f"INFO skipped in {TARBALL}: 1 outside {MODEL}, 2 that macOS added."]
     assert not [name for name in live(tmp_path).iterdir() if name.name.startswith("._")]
     nothing_left(tmp_path)
     site.publish(2)
