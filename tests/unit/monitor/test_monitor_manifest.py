@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import random
 import zlib
 
 import pytest
@@ -111,6 +112,7 @@ def test_a_manifest_has_at_most_64_kib() -> None:
     assert parse(content + b" " * (64 * 1024 - len(content))) is not None
     assert parse(content + b" " * (64 * 1024 + 1 - len(content))) is None
     assert manifest.MAX_BYTES == 64 * 1024
+    assert manifest.MAX_ENCODED == 4 * 64 * 1024 + 4
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -167,6 +169,15 @@ def test_no_more_is_unpacked_than_tells_that_it_is_too_long(size: int) -> None:
     assert unpacked(packed) == bytes(min(size, MAX_ENCODED + 1))
     with pytest.raises(zlib.error, match="cut short"):
         unpacked(gzip.compress(bytes(MAX_ENCODED))[:-1])
+
+
+def test_gzip_alone_is_unpacked_and_may_look_back_as_far_as_it_does() -> None:
+    with pytest.raises(zlib.error):
+        unpacked(zlib.compress(PLAIN))
+    noise = random.Random(1).randbytes(15_000).hex()
+    found = parse(gzip.compress(json.dumps({**GOOD, "note": noise * 2}).encode()))
+    assert found is not None
+    assert found.content["note"] == noise * 2
 
 
 def test_a_manifest_says_nothing_of_its_text_in_a_log() -> None:
