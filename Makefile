@@ -4,6 +4,7 @@
 #   SERVING_TRIAL=run|skip  whether a serving binary is tried before the first leg (docs/serving.md)
 #   RELEASES=4              releases of each remote    SEED=1              of the training
 #   RUNS=runs               where run folders go       KEEP_RUNS=20        how many of them stay
+#   E2E='--fail-fast'       more options for e2e: python -m harness e2e --help
 #   PYTEST='-k ftp -x'      more options for pytest
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -15,6 +16,7 @@ DEVICE ?= cpu
 RELEASES ?= 4
 SEED ?= 1
 RUNS ?= runs
+E2E ?=
 PYTEST ?=
 BOOT ?= python3
 VENV := $(if $(filter gpu,$(DEVICE)),.venv-gpu,.venv)
@@ -46,7 +48,7 @@ e2e: export HARNESS_STARTED := $(shell date +%s.%N)
 e2e: setup
 	@exec $(PY) -m harness e2e \
 	  --remotes="$$REMOTES" --on="$$ON" --serving="$$SERVING" --serving-trial="$$SERVING_TRIAL" \
-	  --device="$$DEVICE" --releases="$$RELEASES" --seed="$$SEED" --runs="$$RUNS"
+	  --device="$$DEVICE" --releases="$$RELEASES" --seed="$$SEED" --runs="$$RUNS" $(E2E)
 
 ## make test     every test that CI runs
 test: setup

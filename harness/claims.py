@@ -77,9 +77,9 @@ def judge_leg(leg: LegHistory) -> list[Claim]:
     ]
     if missing:
         return [
-            replace(claim, outcome=Outcome.UNKNOWN, why=missing)
-            if claim.outcome is Outcome.VALID
-            else claim
+            claim
+            if claim.outcome is Outcome.INVALID
+            else replace(claim, outcome=Outcome.UNKNOWN, why=missing)
             for claim in claims
         ]
     return claims

@@ -272,7 +272,8 @@ def _all_legs(
         )
         try:
             _one_leg(leg, settings)
-        except Failed as failed:
+        except (Failed, OSError) as error:
+            failed = error if isinstance(error, Failed) else _failed(error)
             why = _first_line(failed)
             history.record("cut_short", remote=name, why=why)
             say(f"{name}: cut short: {why}")
@@ -282,6 +283,11 @@ def _all_legs(
         else:
             history.record("leg_ended", remote=name, seconds=time.monotonic() - began)
     return first
+
+
+def _failed(error: OSError) -> Failed:
+    """A full disk, a folder that cannot be written: what failed, as a sentence."""
+    return Failed(f"{error.strerror or error}: {error.filename or ''}")
 
 
 def _one_leg(
