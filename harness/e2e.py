@@ -273,7 +273,7 @@ def _all_legs(
         try:
             _one_leg(leg, settings)
         except (Failed, OSError) as error:
-            failed = error if isinstance(error, Failed) else _failed(error)
+            failed = _first_failure(error)
             why = _first_line(failed)
             history.record("cut_short", remote=name, why=why)
             say(f"{name}: cut short: {why}")
@@ -285,9 +285,23 @@ def _all_legs(
     return first
 
 
-def _failed(error: OSError) -> Failed:
-    """A full disk, a folder that cannot be written: what failed, as a sentence."""
-    return Failed(f"{error.strerror or error}: {error.filename or ''}")
+def _first_failure(error: BaseException) -> Failed:
+    """What ended a leg: the first error, although stopping the rest of the leg failed as well.
+
+    Raises ``KeyboardInterrupt`` when that was an interrupt.
+    """
+    first = error
+    while first.__context__ is not None and not first.__suppress_context__:
+        first = first.__context__
+        if isinstance(first, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        if isinstance(first, (Failed, OSError)):
+            error = first
+    if isinstance(error, OSError):
+        # A full disk, a folder that cannot be written.
+        return Failed(f"{error.strerror or error}: {error.filename or ''}")
+    assert isinstance(error, Failed)
+    return error
 
 
 def _one_leg(

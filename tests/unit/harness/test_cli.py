@@ -51,6 +51,7 @@ def harness(*options: str, cwd: Path, **environment: str) -> subprocess.Complete
         (["e2e", "--port", "70000"], {}, "--port 70000 is no TCP port"),
         (["e2e", "--port", "-1"], {}, "--port -1 is no TCP port"),
         (["e2e", "--poll", "0"], {}, "--poll 0 is no interval"),
+        (["e2e", "--margin", "-1"], {}, "--margin -1 is no time"),
         (["e2e", "--seed", "-1"], {}, "SEED=-1 is no seed"),
         (["e2e", "--runs", "/dev/null"], {}, "no run folder can be made in /dev/null"),
         (["setup"], {"HARNESS_CACHE": "/dev/null/x"}, "the cache /dev/null/x"),

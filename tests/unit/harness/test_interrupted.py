@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.e2e import _first_failure
+from harness.errors import Failed
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -48,3 +51,20 @@ sys.exit(program.main(["x"]))
         check=False,
     )
     assert done.returncode == 130, done.stderr
+
+
+def test_an_interrupt_ends_the_run_although_stopping_a_leg_fails_too() -> None:
+    def stopping(error: BaseException) -> BaseException:
+        try:
+            try:
+                raise error
+            finally:
+                raise Failed("processes are still running")
+        except Failed as failed:
+            return failed
+
+    with pytest.raises(KeyboardInterrupt):
+        _first_failure(stopping(KeyboardInterrupt()))
+    assert str(_first_failure(stopping(Failed("the server ended")))) == "the server ended"
+    full = OSError(28, "No space left on device", "/runs/x")
+    assert str(_first_failure(stopping(full))) == "No space left on device: /runs/x"
