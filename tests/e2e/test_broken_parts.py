@@ -46,10 +46,12 @@ class Judged:
 
 def judged(
     folder: Path,
+    *,
     releases: int = 2,
     fail_fast: bool = False,
     serving: str = "embedded",
     serving_trial: str = "skip",
+    margin_s: float = 10.0,
     **leg: Any,
 ) -> Judged:
     """Runs the main job on FTP in this process."""
@@ -59,8 +61,10 @@ def judged(
         serving_trial=serving_trial,
         fail_fast=fail_fast,
         runs=folder / "runs",
-        # The bound of a release is 5 s. Clients that ask less leave the processor to the rest.
-        leg=LegSettings(releases=releases, poll_s=0.5, margin_s=2.0, client_pause_s=0.1, **leg),
+        # Clients that ask less leave the processor to the rest.
+        leg=LegSettings(
+            releases=releases, poll_s=0.5, margin_s=margin_s, client_pause_s=0.1, **leg
+        ),
     )
     printed = io.StringIO()
     try:
@@ -89,7 +93,7 @@ def serve_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_server_that_never_reloads(tmp_path: Path, serve_with: Any) -> None:
     serve_with(*NEVER_RELOADS)
-    found = judged(tmp_path, releases=3)
+    found = judged(tmp_path, releases=3, margin_s=2.0)
     assert found.exit_code == 1, found.printed
     broken = found.claims("invalid")
     assert set(broken) == {"nothing lost", "last one serves"}
@@ -148,6 +152,7 @@ def test_a_monitor_that_never_installs(tmp_path: Path) -> None:
         fail_fast=True,
         serving="auto",
         serving_trial="run",
+        margin_s=2.0,
         monitor=monitor,
     )
     # The same run shows that the embedded engine serves in the place of an official binary that
