@@ -206,9 +206,10 @@ def test_links_that_hadoop_brings_are_refused(
     (remote / "model_folder" / "params.pdiparams").symlink_to("/etc/passwd")
     script = (
         f'cd {remote}; for last; do :; done\ncase "$2" in\n'
-        '-stat) echo "1 1";;\n-cat) cat donefile;;\n'
-        '-ls) for f in model_folder/*; do echo "-rw 1 u g 9 2020-01-01 00:00 /$f"; done;;\n'
-        '-get) cp -a model_folder "$last";;\nesac'
+        "-stat) echo serving-monitor:1:1:regular file;;\n"
+        "-ls) for f in model_folder/*; do\n"
+        'echo "-rw-r--r--   1 root supergroup $(stat -c %s $f) 2020-04-02 10:11 /$f"; done;;\n'
+        '-get) cp -a ".$3" "$last";;\nesac'
     )
     kind = {"type": "hdfs", "hadoop_bin": str(command(tmp_path, script)), **AS_FOLDER}
     if elsewhere:
@@ -216,7 +217,8 @@ def test_links_that_hadoop_brings_are_refused(
         if os.stat(kind["local_tmp_path"]).st_dev == os.stat(tmp_path).st_dev:
             pytest.skip("there is one filesystem here")
     one = watch(**kind)
-    assert poll(one) is Event.BAD_RELEASE
+    event = poll(one)
+    assert event is Event.BAD_RELEASE, one.error
     assert "'params.pdiparams' in it is a symbolic link" in str(one.error)
     assert not live(tmp_path).exists()
     nothing_of_it = [p.name for p in live(tmp_path).parent.iterdir() if "staging" in p.name]
