@@ -26,7 +26,8 @@ def healthy(name: str, request: pytest.FixtureRequest) -> LocalRemote:
     started = session.stash.setdefault(_STARTED, {})
     if name not in started:
         factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
-        remote = local(name, factory.mktemp(name))
+        # A folder as people have them: with a space and a letter outside ASCII.
+        remote = local(name, factory.mktemp(f"my {name} é"))
         assert isinstance(remote, LocalRemote)
         started[name] = remote
         session.addfinalizer(remote.stop)
