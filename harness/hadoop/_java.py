@@ -29,7 +29,7 @@ def java() -> Path:
         version = _major_version(path)
         if version is not None and _OLDEST <= version <= _NEWEST:
             return path
-        seen.append(f"{path} is {'no Java' if version is None else f'Java {version}'}")
+        seen.append(f"{path} {_why_not(path) if version is None else f'is Java {version}'}")
     found = f" ({'; '.join(seen)})" if seen else ""
     raise BadInput(
         f"the local HDFS needs Java 17 or 21 and there is none{found}: install one, set JAVA_HOME, "
@@ -53,6 +53,12 @@ def version_text(path: Path) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stderr + done.stdout
+
+
+def _why_not(path: Path) -> str:
+    """Say what is wrong with a Java that gives no version, in its own words where it has some."""
+    said = " ".join(version_text(path).split())
+    return f"does not start: {said[:300]}" if said else "is no Java"
 
 
 def _candidates() -> Iterator[Path]:

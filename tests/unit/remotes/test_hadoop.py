@@ -79,6 +79,23 @@ def test_a_missing_java_gives_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+def test_a_java_that_does_not_start_is_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgetful: None
+) -> None:
+    # The kernel's limit on memory, as a batch system sets it.
+    (tmp_path / "bin").mkdir()
+    limited = tmp_path / "bin" / "java"
+    limited.write_text(f'#!/bin/sh\nulimit -v 1000000\nexec {hadoop.java()} "$@"\n')
+    limited.chmod(0o755)
+    _java.java.cache_clear()
+    monkeypatch.setattr(_java, "_candidates", lambda: iter([limited]))
+    with pytest.raises(BadInput) as caught:
+        hadoop.java()
+    # Which part of the memory it asks for first depends on the Java.
+    assert f"{limited} does not start: " in str(caught.value)
+    assert "Error occurred during initialization of VM" in str(caught.value)
+
+
 def test_a_java_of_the_wrong_age_is_passed_over(
     forgetful: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
