@@ -276,6 +276,12 @@ class Options:
         return os.path.join(self.local_path, self.local_tmp_path)
 
     @property
+    def speaks_ftp(self) -> bool:
+        """Whether ``--general_host`` is the address of an FTP server."""
+        host = self.general_host.reveal().lower()
+        return host.startswith(("ftp://", "ftps://", "ftps-implicit://"))
+
+    @property
     def packed(self) -> bool:
         """Whether the release is a tarball."""
         ends = (*ARCHIVES, *_REFUSED)
@@ -454,7 +460,7 @@ def _check(options: Options, lead: str) -> None:
 
 def _check_queries(options: Options, lead: str) -> None:
     host = options.general_host.reveal()
-    http = options.type == "general" and not host.lower().startswith(("ftp://", "ftps://"))
+    http = options.type == "general" and not options.speaks_ftp
     if http and any(mark in host.rpartition("@")[2] for mark in "?#"):
         raise BadOption(
             f"{lead}--general_host has a query; give what follows its ? as --http_query"

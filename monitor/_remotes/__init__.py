@@ -18,9 +18,7 @@ def create(options: Options, stop: Stop) -> Remote:
     Raises ``BadOption`` when an option that the type needs is missing.
     """
     kind = options.type
-    if kind == "general" and options.general_host.reveal().lower().startswith(
-        ("ftp://", "ftps://", "ftps-implicit://")
-    ):
+    if kind == "general" and options.speaks_ftp:
         from .ftp import FtpRemote
 
         return FtpRemote.from_url(options, stop)

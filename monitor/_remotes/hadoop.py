@@ -55,6 +55,10 @@ _COMPLAINT = re.compile(r"(?<!\S)(cat|get|ls|stat): .*")
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 
 
+class _Absent(RemoteError):
+    """The shell says that there is no such file."""
+
+
 class HadoopRemote(Remote):
     """One file system behind a ``hadoop`` command."""
 
@@ -115,7 +119,7 @@ class HadoopRemote(Remote):
             size = int(length) if length.isdigit() else None
         if self._options.rate_limit:
             return Download(0, size, "", self._stream(path))
-        return Download(0, size, "", self._fetch(path), self._clear, self._target)
+        return Download(0, size, "", self._fetch("pull", path), self._clear, self._target)
 
     def tree(self, name: str, most: int) -> list[Entry]:
         top = join(self._base, name)
@@ -311,21 +315,26 @@ class HadoopRemote(Remote):
         raise RemoteError(operation, path, _why(said, code), _HINT)
 
     def _content(self, path: str) -> Optional[bytes]:
-        """The beginning of a donefile, None when there is no such file."""
-        words = ["-get", path, self._target]
+        """The beginning of a donefile, None when there is no such file.
+
+        No more of it comes to this machine: a wrong name may be that of a huge file.
+        """
+        content = b""
         try:
-            self._make_folder()
-            code, _, said = self._run("check", path, words, lambda: _size(self._folder))
-            if code == 0:
-                with contextlib.suppress(FileNotFoundError), open(self._target, "rb") as file:
-                    return file.read(DONEFILE_LIMIT)
+            with contextlib.closing(self._fetch("read", path)) as pieces:
+                for piece in pieces:
+                    content += piece
+                    if len(content) >= DONEFILE_LIMIT:
+                        return content[:DONEFILE_LIMIT]
+            # A script may have begun anew with another file.
+            with open(self._target, "rb") as file:
+                return file.read(DONEFILE_LIMIT)
+        except _Absent:
+            return None
         finally:
             self._clear()
-        if _absent(said, path):
-            return None
-        raise self._failed("read", path, said, code)
 
-    def _fetch(self, path: str) -> Generator[bytes, None, None]:
+    def _fetch(self, operation: str, path: str) -> Generator[bytes, None, None]:
         """Lets ``-get`` write ``_target``, and gives the bytes as they come there."""
         self._make_folder()
         errors, out = bytearray(), bytearray()
@@ -344,13 +353,13 @@ class HadoopRemote(Remote):
                         return
                     yield piece
 
-            with self._running("pull", path, ["-get", path, self._target]) as process:
+            with self._running(operation, path, ["-get", path, self._target]) as process:
                 for said in self._output(process, path, errors, lambda: _size(self._folder)):
                     out += said[: CHUNK - len(out)]
                     yield from pieces()
                 code = process.wait()
             if code != 0 or not os.path.isfile(self._target):
-                raise self._failed("pull", path, _lines(errors, out), code)
+                raise self._failed(operation, path, _lines(errors, out), code)
             yield from pieces()
 
     def _stream(self, path: str) -> Generator[bytes, None, None]:
@@ -396,7 +405,7 @@ class HadoopRemote(Remote):
 
     @staticmethod
     def _missing(path: str) -> RemoteError:
-        return RemoteError(
+        return _Absent(
             "pull", path, "HDFS has no such file", "check --remote_path and --remote_model_name"
         )
 

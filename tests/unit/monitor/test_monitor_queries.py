@@ -199,9 +199,11 @@ def test_what_is_no_query_is_said_in_one_sentence(
 
 
 def test_only_http_takes_a_query(here: Here, ftp_site: FtpSite, tmp_path: Path) -> None:
-    code, _, err = here(*ftp(ftp_site, tmp_path), f"--http_query={SAS}")
-    assert code == 2
-    assert "over http and https" in err
+    hosts = [f"--general_host={scheme}://127.0.0.1" for scheme in ("ftp", "ftps", "ftps-implicit")]
+    for words in (ftp(ftp_site, tmp_path), *([*common(tmp_path), host] for host in hosts)):
+        code, _, err = here(*words, f"--http_query={SAS}", "--once")
+        assert code == 2
+        assert "over http and https" in err, words
 
 
 def test_help_names_it_and_shows_none(

@@ -12,7 +12,7 @@ from monitor._folder import Folder
 from monitor._machine import Identity
 from monitor._pull import Puller
 from monitor._remotes import hadoop
-from monitor._remotes.base import Remote, Stop
+from monitor._remotes.base import DONEFILE_LIMIT, Remote, Stop
 from monitor.errors import RemoteError
 
 from .fixtures import manifest_of
@@ -278,6 +278,23 @@ def test_a_folder_is_no_donefile(tmp_path: Path) -> None:
         (tmp_path / "hdfs" / "donefile").mkdir()
         with pytest.raises(RemoteError, match="it is a folder"):
             remote.look("donefile")
+
+
+def test_of_a_huge_file_that_is_taken_for_the_donefile_only_the_beginning_comes(
+    tmp_path: Path,
+) -> None:
+    script = f"""
+    case "$2" in
+    -stat) echo "serving-monitor:1:99999999:regular file" ;;
+    -get) for i in $(seq 60); do head -c 1000000 /dev/zero >>"$4"; sleep 0.1; done
+      touch {tmp_path}/all-came ;;
+    esac"""
+    with behind(tmp_path, script) as remote:
+        seen = remote.look("donefile")
+    assert seen is not None
+    assert seen.content == bytes(DONEFILE_LIMIT)
+    assert not (tmp_path / "all-came").exists()
+    assert list((tmp_path / "local" / "_serving_monitor_tmp").iterdir()) == []
 
 
 def test_a_quiet_poll_starts_the_command_once(tmp_path: Path) -> None:
