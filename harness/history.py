@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from .errors import Failed
 
@@ -45,20 +45,31 @@ class History:
         os.close(self._fd)
 
 
+def parse(line: Union[str, bytes]) -> Event:
+    """The event in a line; an event ``damaged`` with ``why`` when the line holds none.
+
+    A full disk cuts a line, and another process may go on in the middle of it later.
+    """
+    try:
+        event: Event = json.loads(line)
+        if not isinstance(event["event"], str):
+            raise TypeError("event is not a string")
+    except (ValueError, KeyError, TypeError) as error:
+        return {"event": "damaged", "why": str(error)}
+    return event
+
+
 def read(path: Path) -> Iterator[Event]:
     """The events of a file, in the order in which they were written.
 
-    A last line without its end (a process was killed while writing) is left out. Raises
-    ``ValueError`` with the line's number for anything else that is no event.
+    A last line without its end (a process was killed while writing) is left out. Any other line
+    that is no event gives an event ``damaged`` with the line's number.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                event = json.loads(line)
-                if not isinstance(event["event"], str):
-                    raise TypeError("event is not a string")
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}, line {number}: not an event ({error})") from error
+            event = parse(line)
+            if event["event"] == "damaged":
+                event["line"] = number
             yield event

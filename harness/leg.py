@@ -26,7 +26,7 @@ from typing import Any, Callable, Optional
 
 from .clients import probe
 from .errors import Failed
-from .history import Event, History
+from .history import Event, History, parse
 from .leg_history import same
 from .observe import Observer, Tail, digest_of
 from .process import LEG_MARK, Process, marked
@@ -340,7 +340,7 @@ class Leg:
 
     def _read_answers(self) -> None:
         for line in self._client_answers.new_lines():
-            event = json.loads(line)
+            event = parse(line)
             if event["event"] == "prediction" and event["remote"] == self.remote.name:
                 self._answers.append(event)
 

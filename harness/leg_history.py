@@ -28,7 +28,7 @@ def same(value: list[float], expected: list[float], rtol: float) -> bool:
 
 @dataclass
 class LegHistory:
-    """Events of one remote. Lists are in the order of the file, predictions in that of answers."""
+    """Events of one remote. Lists are in the order of time, predictions in that of answers."""
 
     remote: str
     published: list[Event] = field(default_factory=list)
@@ -160,4 +160,8 @@ def sort(events: Iterable[Event]) -> dict[str, LegHistory]:
             leg.pulls.append(event)
     for leg in found.values():
         leg.predictions.sort(key=lambda event: float(event["answered"]))
+        # Several processes write the history: the order of its lines means nothing.
+        for name in (*kinds.values(), "reloads", "reload_errors", "pulls"):
+            if name != "predictions":
+                getattr(leg, name).sort(key=lambda event: float(event["t"]))
     return found

@@ -71,8 +71,11 @@ def _run_is_complete(events: list[Event], legs: dict[str, LegHistory]) -> Claim:
     legs_cut = [
         f"{name} was cut short: {leg.cut_short}" for name, leg in legs.items() if leg.cut_short
     ]
+    damaged = [event for event in events if event["event"] == "damaged"]
     why = ""
-    if len(runs) != 1:
+    if damaged:
+        why = f"line {damaged[0]['line']} of the history is damaged: {damaged[0]['why']}"
+    elif len(runs) != 1:
         why = f"the history has {len(runs)} records of a run, not one"
     elif cut:
         why = f"the run was cut short: {cut[0]['why']}"
@@ -84,5 +87,7 @@ def _run_is_complete(events: list[Event], legs: dict[str, LegHistory]) -> Claim:
         ]
         if unfinished:
             why = f"nothing, or no end, is recorded of {', '.join(unfinished)}"
+        elif not any(event["event"] == "end" for event in events):
+            why = "no end of the run was recorded"
     outcome = Outcome.UNKNOWN if why else Outcome.VALID
     return Claim("run", "run is complete", outcome, why, tuple(cut))

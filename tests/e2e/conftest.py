@@ -100,6 +100,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         pids |= set(marked(running.mark))
         started = {pid: begun for pid in pids if (begun := start_of(pid))}
     history.record("leg_ended", remote=name)
+    history.record("end")
     history.close()
     events = list(histories.read(history.path))
     return Finished(

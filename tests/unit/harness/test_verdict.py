@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.claims import Outcome
-from harness.history import SCHEMA, Event
-from harness.verdict import judge
+from harness.history import SCHEMA, Event, read
+from harness.verdict import Verdict, judge
 
 CLIENTS = ("brpc", "http", "grpc")
 PRICES = {1: 14.0, 2: 15.5, 3: 17.25}
@@ -82,7 +85,8 @@ class Story:
         run = {"event": "run", "t": 0.0, "schema": SCHEMA, "remotes": ["ftp"]}
         everything = [self.settings, *self.published, *self.swapped, *self.reloads, *self.servers]
         leg_ended = self._at(9.1, "leg_ended", seconds=9.0)
-        return [run, *everything, *self.predictions, *ended, leg_ended]
+        end = {"event": "end", "t": 9.2}
+        return [run, *everything, *self.predictions, *ended, leg_ended, end]
 
 
 def broken(story: Story) -> list[str]:
@@ -107,6 +111,51 @@ def test_a_single_failed_request_is_seen_and_quoted() -> None:
     assert claim.name == "no request failed"
     assert claim.records == (request,)
     assert verdict.exit_code == 1
+
+
+def test_a_request_without_an_answer_and_without_an_error_failed() -> None:
+    story = Story()
+    del story.predictions[50]["value"]
+    assert broken(story) == ["no request failed"]
+
+
+def test_the_order_of_the_lines_means_nothing() -> None:
+    lost = Story()
+    lost.answers("http")[-1]["value"] = [PRICES[2]]
+    for story, outcome in ((Story(), Outcome.VALID), (lost, Outcome.INVALID)):
+        expected = judge(story.events())
+        assert expected.outcome is outcome
+        for seed in range(20):
+            events = story.events()
+            random.Random(seed).shuffle(events)
+            assert judge(events) == expected, f"seed {seed}"
+
+
+def test_a_history_that_ends_at_any_line_is_unknown() -> None:
+    events = Story().events()
+    # As its processes write them.
+    events.sort(key=lambda event: float(event.get("answered", event["t"])))
+    for lines in range(len(events)):
+        verdict = judge(events[:lines])
+        assert verdict.outcome is Outcome.UNKNOWN, (lines, events[lines]["event"], verdict.broken)
+
+
+def test_a_history_with_a_damaged_line_is_unknown_or_worse(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+
+    def judged(story: Story) -> Verdict:
+        lines = [json.dumps(event) for event in story.events()]
+        # As a full disk leaves it, on which another process goes on later.
+        lines.insert(20, '{"event":"prediction","cli' + lines[19])
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return judge(read(path))
+
+    verdict = judged(Story())
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "line 21 of the history is damaged" in verdict.unknown[0].why
+    torn = Story()
+    torn.predictions[50]["value"] = [14.7]
+    assert judged(torn).outcome is Outcome.INVALID
 
 
 def test_a_failed_request_in_a_declared_outage_is_excused() -> None:
@@ -343,6 +392,7 @@ def test_a_release_that_one_client_never_saw_is_seen() -> None:
     [
         ("run", "0 records of a run"),
         ("leg_ended", "no end, is recorded of ftp"),
+        ("end", "no end of the run"),
         ("settings", "no settings"),
         ("published", "no release"),
         ("swapped", "no swap"),
@@ -365,7 +415,7 @@ def cut_off(story: Story, t: float) -> list[Event]:
     def when(event: Event) -> float:
         return float(event.get("answered", event["t"]))
 
-    events = [e for e in story.events() if when(e) < t and e["event"] != "leg_ended"]
+    events = [e for e in story.events() if when(e) < t and e["event"] not in ("leg_ended", "end")]
     return [*events, story._at(t, "cut_short", why="the producer ended")]
 
 
