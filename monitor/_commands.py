@@ -17,7 +17,7 @@ from ._folder import ROLLBACK, Folder, machine_error, remove
 from ._lock import is_held
 from ._model import linked
 from ._parser import Parser
-from ._state import Hold, Installed, read_hold, read_installed, read_quarantine
+from ._state import Hold, Installed, read_hold, read_installed, read_quarantine, read_trust
 from .errors import BadOption
 
 
@@ -140,7 +140,14 @@ def _to_hold(folder: Folder, earlier: Optional[Hold], before: Installed) -> Opti
     not what is installed."""
     seen = _state.read_announced(folder.announced) or (earlier and earlier.identity)
     held = seen or before.identity
-    return None if held is None else Hold(held, before.identity)
+    if held is None:
+        return None
+    tarball = None
+    if held in (before.identity, read_trust(folder.validators).last_announced(before.identity)):
+        tarball = before.tarball
+    elif earlier is not None and earlier.identity == held:
+        tarball = earlier.tarball
+    return Hold(held, before.identity, tarball)
 
 
 def _undo(folder: Folder, chosen: _kept.Kept, staging: str, earlier: Optional[Hold]) -> None:

@@ -119,10 +119,13 @@ def write_quarantine(path: str, bad: Quarantine) -> None:
 @dataclass(frozen=True)
 class Hold:
     """What a rollback holds back (``identity``), and the release that it takes out of service,
-    which is another one when a newer release was announced and not yet installed."""
+    which is another one when a newer release was announced and not yet installed.
+
+    ``tarball`` is the SHA-256 of the tarball that is held back, None where it was not installed."""
 
     identity: Identity
     replaced: Optional[Identity] = None
+    tarball: Optional[str] = None
 
 
 def read_hold(path: str) -> Optional[Hold]:
@@ -130,12 +133,18 @@ def read_hold(path: str) -> Optional[Hold]:
     identity = Identity.from_json(content.get("identity")) if content else None
     if content is None or identity is None:
         return None
-    return Hold(identity, Identity.from_json(content.get("replaced")))
+    tarball = content.get("tarball")
+    return Hold(
+        identity,
+        Identity.from_json(content.get("replaced")),
+        tarball if isinstance(tarball, str) else None,
+    )
 
 
 def write_hold(path: str, hold: Hold) -> None:
     replaced = None if hold.replaced is None else hold.replaced.to_json()
-    write_json(path, {"identity": hold.identity.to_json(), "replaced": replaced})
+    content = {"identity": hold.identity.to_json(), "replaced": replaced, "tarball": hold.tarball}
+    write_json(path, content)
 
 
 def read_announced(path: str) -> Optional[Identity]:
@@ -148,10 +157,11 @@ def write_announced(path: str, identity: Identity) -> None:
     write_json(path, {"identity": identity.to_json()})
 
 
-def read_trust(path: str, remote: str) -> Trust:
-    """What is known of the validators of ``remote``; nothing when the file speaks of another."""
-    content = read_json(path)
-    return Trust.from_json(content) if content and content.get("remote") == remote else Trust()
+def read_trust(path: str, remote: Optional[str] = None) -> Trust:
+    """What is known of the validators of ``remote`` (of any, when it is not given); nothing when
+    the file speaks of another."""
+    content = read_json(path) or {}
+    return Trust.from_json(content) if remote in (None, content.get("remote")) else Trust()
 
 
 def write_trust(path: str, remote: str, trust: Trust) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 from . import _hook, manifest
@@ -202,10 +202,14 @@ class Watch:
             self._end_hold(identity)
             self._pauses.announced(identity)
         hold = read_hold(self.folder.hold)
+        recheck = self._recheck_is_due(found)
+        if recheck and hold is not None and hold.tarball:
+            # The bytes decide whether it is still the one that is held back.
+            hold = None
         event = judge(
             identity,
             installed=None if self._is_linked() else self._trust.last_announced(installed.identity),
-            recheck=self._recheck_is_due(found),
+            recheck=recheck,
             held=hold.identity if hold else None,
             quarantined=quarantine is not None
             and quarantine.covers(
@@ -338,7 +342,17 @@ class Watch:
         return _Announced(sighting, found, identify(sighting.content, mark, found), validators)
 
     def _compare(self, announced: _Announced) -> Optional[Event]:
-        """SAME when an announcement by validators alone pulled the installed tarball again."""
+        """SAME when an announcement by validators alone pulled the installed tarball again, HELD
+        when it pulled the one that a rollback holds back."""
+        hold = read_hold(self.folder.hold)
+        if announced.validators and hold is not None and hold.identity == announced.identity:
+            if hold.tarball == self._puller.digest:
+                self._believe(replace(self._trust, compared=self._clock(), settled=True))
+                self._pauses.still()
+                return Event.HELD
+            if hold.tarball:
+                logger.warning("the tarball changed: the rollback's hold ends")
+                remove(self.folder.hold)
         installed = read_installed(self.folder.live)
         same = installed.tarball is not None and installed.tarball == self._puller.digest
         if not (announced.validators and same and installed.identity) or self._is_linked():

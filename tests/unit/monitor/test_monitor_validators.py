@@ -13,7 +13,8 @@ from monitor._run import once
 from monitor._trust import SIZE, Trust
 from monitor._watch import Watch
 
-from .fixtures import TARBALL, Site, model_files, tarball
+from .fixtures import MODEL, TARBALL, Site, model_files, tarball
+from .processes import Here
 from .stepping import MakeWatch, live, poll, release_in, second, until
 
 LYING = [{"etag"}, {"modified"}, {"etag", "modified"}]
@@ -203,6 +204,33 @@ def test_a_tarball_that_came_after_its_donefile_is_late_and_not_lost(
     clock.now += 301
     assert poll(one) is Event.SWAPPED
     assert release_in(live(tmp_path)) == 2
+
+
+def test_a_rollback_s_hold_ends_with_a_release_that_only_its_bytes_announce(
+    watch: MakeWatch, here: Here, site: Site, tmp_path: Path
+) -> None:
+    site.lies = {"etag", "modified"}
+    clock = Clock()
+    one = watch(clock=clock, keep="5")
+    for number in (1, 2):
+        site.publish(number, donefile=b"", packed=sized(number))
+        clock.now += 301
+        assert until(one, Event.SWAPPED)
+        settled(one, site)
+    where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
+    assert here("rollback", *where)[0] == 0
+    assert poll(one) is Event.HELD
+    before = pulls(site)
+    clock.now += 301
+    assert poll(one) is Event.HELD
+    assert poll(one) is Event.HELD
+    assert pulls(site) == before + 1
+    assert release_in(live(tmp_path)) == 1
+    site.put(TARBALL, sized(3))
+    assert poll(one) is Event.HELD
+    clock.now += 301
+    assert until(one, Event.SWAPPED)
+    assert release_in(live(tmp_path)) == 3
 
 
 def test_with_a_manifest_nothing_changes(watch: MakeWatch, site: Site) -> None:
