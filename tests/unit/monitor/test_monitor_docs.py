@@ -22,6 +22,7 @@ def test_the_tables_of_the_documentation_are_those_of_the_code() -> None:
     page = PAGE.read_text(encoding="utf-8")
     for name in _docs.PARTS:
         assert f"<!-- {name}: generated -->" in page
+    assert page.count("<!-- end -->") == len(_docs.PARTS)
     assert page == _docs.renewed(page), "run: python -m monitor._docs docs/monitor.md"
 
 
