@@ -132,7 +132,7 @@ def main(argv: Optional[list[str]] = None) -> int:
                 "folders on another disk in RUNS, HARNESS_CACHE or TMPDIR"
             )
         print(f"harness: {error.strerror or error}: {error.filename or ''}{hint}", file=sys.stderr)
-        return 1
+        return 2
     except KeyboardInterrupt:
         print("harness: interrupted; everything it started is stopped", file=sys.stderr)
         return interrupted()

@@ -88,18 +88,18 @@ def run(settings: RunSettings, console: Console) -> int:
     if gone:
         say(f"older runs removed: {len(gone)} ({keep} are kept; KEEP_RUNS names another number)")
     history = History(folder / "history.jsonl")
-    history.record(
-        "run",
-        schema=histories.SCHEMA,
-        utc=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        seed=settings.leg.seed,
-        remotes=list(settings.remotes),
-        on=settings.on,
-        serving=str(binary),
-        device=settings.device,
-    )
     cut_short: Optional[BaseException] = None
     try:
+        history.record(
+            "run",
+            schema=histories.SCHEMA,
+            utc=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            seed=settings.leg.seed,
+            remotes=list(settings.remotes),
+            on=settings.on,
+            serving=str(binary),
+            device=settings.device,
+        )
         cut_short = _all_legs(settings, binary, folder, history, say)
         history.record("end")
     except (HarnessError, KeyboardInterrupt) as error:
@@ -108,13 +108,15 @@ def run(settings: RunSettings, console: Console) -> int:
             history.record("cut_short", why=_first_line(error))
     finally:
         history.close()
-    verdict = _finish(settings, folder, binary=binary, console=console, begin=begin)
+    verdict, unwritten = _finish(settings, folder, binary=binary, console=console, begin=begin)
+    cut_short = cut_short or unwritten
     if cut_short is None:
         return verdict.exit_code
     if isinstance(cut_short, HarnessError) and (
         isinstance(cut_short, Failed) or verdict.outcome is Outcome.INVALID
     ):
-        cut_short.exit_code = verdict.exit_code
+        # A run that was cut short is not valid; one without a report may be.
+        cut_short.exit_code = verdict.exit_code or BadInput.exit_code
     raise cut_short
 
 
@@ -332,8 +334,12 @@ def _finish(
     binary: ServingBinary,
     console: Console,
     begin: float,
-) -> Verdict:
-    """Judges what the history holds, writes and prints the report."""
+) -> tuple[Verdict, Optional[Failed]]:
+    """Judges what the history holds, prints and writes the report.
+
+    Returns:
+        The verdict, and why the report could not be written.
+    """
     events = list(histories.read(folder / "history.jsonl"))
     table = rows(events)
     verdict = judge(events)
@@ -349,8 +355,12 @@ def _finish(
         # Set by the Makefile before the set-up began, in seconds since the epoch.
         facts["set-up"] = f"{time.time() - float(started) - run_s:.1f} s"
     facts["run"] = f"{run_s:.1f} s"
-    write_report(folder, table, verdict, facts)
     print_report(console, table, verdict, str(binary))
+    try:
+        write_report(folder, table, verdict, facts)
+    except OSError as error:
+        why = f"{error.strerror or error}: {error.filename or folder}"
+        return verdict, Failed(f"the report cannot be written: {why}")
     times = ", ".join(f"{name} {facts[name]}" for name in ("set-up", "run") if name in facts)
     console.print(f"{times}; report: {folder / 'report.md'}", markup=False, highlight=False)
-    return verdict
+    return verdict, None

@@ -48,7 +48,7 @@ class Row:
 
 def rows(events: Sequence[Event]) -> list[Row]:
     """The table's rows, in the order in which the releases were published."""
-    begin = min(float(event["t"]) for event in events if "t" in event)
+    begin = min((float(event["t"]) for event in events if "t" in event), default=0.0)
     return [
         _row(leg, index, begin)
         for leg in sort(events).values()

@@ -14,6 +14,7 @@ import pytest
 from harness.e2e import _try_gpu
 from harness.errors import BadInput
 
+ROOT = Path(__file__).resolve().parents[3]
 # Options with which these programs get as far as their packages.
 ONCE = {
     "producer": ["--remote", "http://127.0.0.1:9/"],
@@ -69,6 +70,43 @@ def test_bad_input_is_one_sentence(
     assert sentence in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_cannot_write_is_unknown_and_says_so(tmp_path: Path) -> None:
+    # No file may grow, as on a full disk.
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+    code = full + "import sys; from harness.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    words = ["e2e", "--remotes", "ftp", "--serving", "embedded", "--serving-trial", "skip"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "UNKNOWN: " in done.stdout
+    assert "history.jsonl: File too large" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_an_error_of_the_machine_is_no_broken_claim(tmp_path: Path) -> None:
+    code = "import sys; import harness.__main__ as program\n"
+    code += "def full(_): open('/dev/full', 'w', buffering=1).write('x\\n')\n"
+    code += "program._run = full; sys.exit(program.main([]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "harness: No space left on device" in done.stderr
 
 
 def test_a_port_in_use_is_named_before_anything_is_started(tmp_path: Path) -> None:
@@ -175,7 +213,7 @@ def test_a_host_name_that_does_not_resolve_is_told_before_hdfs_is_started(tmp_pa
 def test_a_bench_that_is_interrupted_says_so_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import bench; raise KeyboardInterrupt"],
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,

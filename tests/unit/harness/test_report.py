@@ -10,8 +10,11 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from harness.claims import Outcome
+from harness.e2e import RunSettings, _finish
 from harness.report import print_report, rows, verdict_line, write_report
 from harness.run_folder import new_run_folder
+from harness.serving.binary import ServingBinary
 from harness.verdict import judge
 
 from .test_verdict import CLIENTS, Story
@@ -52,6 +55,19 @@ def test_the_files_say_what_the_verdict_says(tmp_path: Path) -> None:
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("11", "1", "0")
     (failure,) = suite.iter("failure")
     assert "7@1" in (failure.get("message") or "")
+
+
+def test_a_report_that_cannot_be_written_leaves_the_verdict(tmp_path: Path) -> None:
+    lines = [json.dumps(event) + "\n" for event in Story().events()]
+    (tmp_path / "history.jsonl").write_text("".join(lines))
+    (tmp_path / "report.json").mkdir()
+    binary = ServingBinary("embedded", tmp_path / "serving", "1", "asked for")
+    printed = io.StringIO()
+    console = Console(file=printed, width=140)
+    verdict, why = _finish(RunSettings(), tmp_path, binary=binary, console=console, begin=0.0)
+    assert verdict.outcome is Outcome.VALID
+    assert str(why) == f"the report cannot be written: Is a directory: {tmp_path / 'report.json'}"
+    assert "VALID: all 11 claims hold." in printed.getvalue()
 
 
 def test_what_cannot_be_judged_is_told_apart_from_what_does_not_hold() -> None:
