@@ -9,8 +9,8 @@ process, and what is known of the owner decides:
 | --- | --- |
 | this host's, same boot, same pid namespace; process and start time are there | held |
 | this host's, same boot, same pid namespace; the process is gone, or started later | broken |
-| this host's, of an earlier boot, and the host has a machine id | broken |
-| another host's, another container's, or none that can be read | held; broken if asked to |
+| this host's, of an earlier boot, with a machine id and not in a container | broken |
+| another host's, another container's, hidden, or not readable | held; broken if asked to |
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from dataclasses import asdict, dataclass
 from typing import IO, Callable, Optional
 
 REFUSED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+# The pid namespace of a host itself has this number in every kernel (PROC_PID_INIT_INO).
+_HOST_PIDS = "pid:[4026531836]"
 _EVERY_S = 0.02
 # How long another process may take that breaks the same lock.
 _BREAKING_S = 5.0
@@ -61,7 +63,7 @@ class Owner:
             _text("/proc/sys/kernel/random/boot_id"),
             _link("/proc/self/ns/pid"),
             os.getpid(),
-            _started(os.getpid()),
+            _started(os.getpid()) or "",
         )
 
     @staticmethod
@@ -80,11 +82,13 @@ class Owner:
         if (self.host, self.machine) != (here.host, here.machine):
             return None
         if self.boot != here.boot:
-            # Without a machine id it may be another host of the same name.
-            return True if here.machine else None
+            # Without a machine id it may be another host of the same name; in a container both may
+            # be those of the image.
+            return True if here.machine and here.pid_namespace == _HOST_PIDS else None
         if self.pid_namespace != here.pid_namespace:
             return None
-        return _started(self.pid) != self.started
+        started = _started(self.pid)
+        return None if started is None else started != self.started
 
     def __str__(self) -> str:
         return f"process {self.pid} on host {self.host}"
@@ -231,10 +235,18 @@ def _only_one(path: str) -> Iterator[bool]:
             yield True
 
 
-def _started(pid: int) -> str:
-    """When a process started; "" when there is none."""
+def _started(pid: int) -> Optional[str]:
+    """When a process started; "" when there is none, None when that is hidden."""
+    stat = _text(f"/proc/{pid}/stat")
+    if not stat:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return ""
+        except (PermissionError, OverflowError):
+            return None
     # After the name in brackets, which may hold anything, comes field 3.
-    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    fields = stat.rpartition(")")[2].split()
     # A zombie does nothing any more, but its parent may not have looked yet.
     return "" if len(fields) < 20 or fields[0] in "ZX" else fields[22 - 3]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from harness.waits import wait_for
-from monitor._lock import Lock, Owner, Taken, is_held
+from monitor._lock import _HOST_PIDS, Lock, Owner, Taken, is_held
 
-from .filesystems import ROOT, without_flock
+from .filesystems import ROOT, mounted, without_flock
 from .fixtures import MODEL, Site
 from .processes import general
 from .stepping import live, release_in
@@ -186,14 +186,46 @@ def test_where_flock_works_an_owner_of_another_kind_is_respected_as_well(
     ],
 )
 def test_what_is_known_of_an_owner_decides(changes: dict[str, object], gone: object) -> None:
-    here = dataclasses.replace(HERE, machine="0123456789abcdef")
+    here = dataclasses.replace(HERE, machine="0123456789abcdef", pid_namespace=_HOST_PIDS)
     assert dataclasses.replace(here, **changes).is_gone(here) is gone  # type: ignore[arg-type]
 
 
-def test_without_a_machine_id_an_earlier_boot_proves_nothing() -> None:
-    here = dataclasses.replace(HERE, machine="")
+@pytest.mark.parametrize(
+    "changes",
+    [{"machine": ""}, {"machine": "of the image", "pid_namespace": "pid:[4026532001]"}],
+    ids=["no machine id", "a container"],
+)
+def test_an_earlier_boot_proves_nothing_where_another_host_may_look_the_same(
+    changes: dict[str, str],
+) -> None:
+    here = dataclasses.replace(HERE, **changes)
     assert dataclasses.replace(here, boot="another").is_gone(here) is None
     assert dataclasses.replace(here, started="1").is_gone(here) is True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's process is needed, so root")
+def test_the_owner_that_another_user_may_not_see_is_not_taken_for_gone(tmp_path: Path) -> None:
+    script = """
+        import subprocess, time
+        from monitor._lock import Owner
+        if subprocess.run(["mount", "-t", "proc", "-o", "hidepid=2", "proc", "/proc"]).returncode:
+            sys.exit(77)
+        owner = Owner.here()
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        child = os.fork()
+        if child == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            here = Owner.here()
+            assert not os.path.exists(f"/proc/{owner.pid}"), "it is seen all the same"
+            assert owner.is_gone(here) is None, owner.is_gone(here)
+            assert Owner(**{**owner.__dict__, "pid": dead.pid}).is_gone(here) is True
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    """
+    mounted(script, tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"pid": 1}'])
@@ -205,7 +237,7 @@ def test_a_file_that_names_no_owner_reads_as_none(tmp_path: Path, content: str) 
 
 RACE = """
 import time
-from monitor._lock import Lock, Taken
+from monitor._lock import _HOST_PIDS, Lock, Taken
 path, log = sys.argv[1:3]
 for turn in range(40):
     lock = Lock(path)
