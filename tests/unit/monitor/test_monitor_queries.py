@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -163,7 +164,9 @@ def test_it_stays_with_its_host_over_redirects(
         assert remote.look("donefile") is not None
         assert origin.seen[-2][0] == "/near?z"
         # Elsewhere in the address it cannot be taken out: not followed.
-        for place in (f"/{SIGNATURE}/x", f"/x?all={SIGNATURE}", f"/x#{DECODED}"):
+        nested = quote(quote(f"/donefile?{SAS}", safe=""), safe="")
+        places = f"/{SIGNATURE}/x", f"/x?all={SIGNATURE}", f"/x#{DECODED}", f"/in?next={nested}"
+        for place in places:
             before = len(elsewhere.seen)
             origin.by_path["/donefile"] = Answer(302, b"", {"Location": f"{elsewhere.url}{place}"})
             with pytest.raises(RemoteError, match="another host") as caught:
