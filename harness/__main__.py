@@ -115,8 +115,8 @@ def main(argv: Optional[list[str]] = None) -> int:
         if "--debug" in words:
             traceback.print_exc()
         print(
-            f"harness: {error}; use the Python of the environment, .venv/bin/python, or, if it "
-            "lacks a package, remove .venv and run `make setup`",
+            f"harness: {error}; use .venv/bin/python; if it lacks the package, remove .venv and "
+            "run `make setup`",
             file=sys.stderr,
         )
         return 2

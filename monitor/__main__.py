@@ -36,8 +36,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if "--debug" in words:
             traceback.print_exc()
         print(
-            f"serving-monitor: {error}; install the monitor with what it needs, in the checkout "
-            "with `pip install ./monitor`",
+            f"serving-monitor: {error}; install the monitor and its packages: type "
+            "`pip install ./monitor` in the checkout",
             file=sys.stderr,
         )
         return 2

@@ -1,10 +1,10 @@
-"""Strict reading of a release's tarball: which members go to a folder, and which refuse it whole.
+"""Unpacks a release's tarball strictly.
 
-Installed are the files and folders below one expected top folder ("." when the files have none),
-each once. Left out are harmless members outside that folder and the files that macOS adds. A hard
-link to a file that came before it becomes a copy. Anything else refuses the whole archive: a name
-that is absolute, climbs out or is not sane, another link, a device, more than the bounds allow, an
-end that is not whole. Everything counts in the bounds, also what is left out.
+The reader unpacks the files and folders below one expected top folder ("." when the files have
+none), each once. It skips harmless members outside that folder, and the files that macOS adds. It
+copies a hard link to an earlier file. Anything else refuses the whole archive: a name that is
+absolute, climbs out or is not allowed, another link, a device, more than the bounds allow, an
+incomplete end. Skipped members count in the bounds, too.
 """
 
 from __future__ import annotations
@@ -66,13 +66,24 @@ def unpack(
     before_file: Callable[[Member], None],
     alive: Callable[[], None],
 ) -> Skipped:
-    """Unpacks the archive ``path`` into the existing, empty folder ``target``.
+    """Unpack the archive ``path`` into the existing, empty folder ``target``.
 
-    ``proven`` says that a manifest's digest proves the archive's bytes. ``before_file`` is called
-    before each file is written (free space), ``alive`` for each header and each piece.
-    Gives what was left out. Raises ``ReleaseError``, and ``BadOption`` when a package is missing
-    that the archive needs; what was written until then is the caller's to remove. An ``OSError``
-    of this machine passes through.
+    Args:
+        path: The tarball.
+        target: Where to unpack. After an error the caller removes what was written.
+        top: The expected top folder; "." when the files have none.
+        limits: The bounds.
+        proven: A manifest's digest proves the archive's bytes.
+        before_file: Called before each file is written, to check the free space.
+        alive: Called for each header and each piece.
+
+    Returns:
+        How many members were skipped.
+
+    Raises:
+        ReleaseError: The archive is refused.
+        BadOption: A package that the archive needs is missing.
+        OSError: This machine failed.
     """
     with open(path, "rb") as file:
         reader = _Reader(
@@ -83,8 +94,11 @@ def unpack(
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the bytes are that a hard link names: in the unpacked file ``path``, or, where it was
-    left out, behind the archive's header number ``index``."""
+    """Where the bytes of a hard link's target are.
+
+    They are in the unpacked file ``path``. If the target was skipped (``path`` is None), they
+    follow the header number ``index`` in the archive.
+    """
 
     size: int
     path: Optional[str]
@@ -113,13 +127,13 @@ class _Reader:
         self._stream = Unpacked(file, path, proven)
         self._tar = Tar(self._stream, self._bad, self._turn, proven)
         self._size = 0
-        # Bytes that are written and do not stand in the archive: holes, copies for hard links.
+        # Bytes that are written and are not in the archive: holes, copies for hard links.
         self._added = 0
         self._names = _case.Names(path, target)
-        # What is unpacked. Of a folder: whether it stood there itself (False: only implied).
+        # Unpacked paths. For a folder: whether it is a member (False: only implied by a path).
         self._files: set[str] = set()
         self._folders: dict[str, bool] = {}
-        # What is left out; of members outside the top folder: first part of the name -> how many.
+        # Skipped members. For those outside the top folder: first part of the name -> how many.
         self._left_out = 0
         self._macos = 0
         self._outside: Counter[str] = Counter()
@@ -147,7 +161,7 @@ class _Reader:
         return Skipped(sum(self._outside.values()), self._macos)
 
     def _admit(self, header: Header, index: int) -> Optional[Member]:
-        """Checks a member against every rule; None when it is to be left out."""
+        """Check a member against every rule. Returns None for a member to skip."""
         if header.type == VOLUME_LABEL:
             self._left_out += 1
             self._check_bounds(header.size)
@@ -175,7 +189,7 @@ class _Reader:
         return None if path is None else Member(path, size, folder)
 
     def _plain(self, name: str, folder: bool) -> str:
-        """Checks a name, wherever it is, and gives it without what says nothing."""
+        """Check a name; return it without a leading ``./`` and a folder's last ``/``."""
         plain = name[2:] if name.startswith("./") else name
         plain = plain[:-1] if folder and plain.endswith("/") else plain
         if folder and plain in ("", "."):
@@ -189,7 +203,7 @@ class _Reader:
         return plain
 
     def _path_in_top(self, plain: str, folder: bool) -> Optional[str]:
-        """The path below the top folder; None, and counted, for what is left out."""
+        """Return the path below the top folder. Counts a member to skip and returns None."""
         if added_by_macos(plain):
             self._macos += 1
             return None
@@ -202,7 +216,7 @@ class _Reader:
         return None
 
     def _enter(self, name: str, plain: str, folder: bool) -> None:
-        """Notes what is unpacked; nothing may come twice, or below a file."""
+        """Note an unpacked path; refuse a path that comes twice or lies below a file."""
         parts = plain.split("/")
         for depth in range(1, len(parts)):
             above = "/".join(parts[:depth])
@@ -235,7 +249,7 @@ class _Reader:
         self._check_expansion()
 
     def _content(self, header: Header) -> Iterator[tuple[int, bytes]]:
-        """The pieces of a file, each with its place in it; of a link those of the other file."""
+        """Yield the pieces of a file, or of a link's target, each with its offset."""
         if header.type != tarfile.LNKTYPE:
             yield from self._tar.content(header)
             return
@@ -248,7 +262,7 @@ class _Reader:
                         return
                     self._turn()
                     yield offset, piece
-        # It was left out, and stands somewhere before: the archive is read once more.
+        # The target was skipped and comes earlier in the archive: read the archive once more.
         with open(self._path, "rb") as file:
             stream = Unpacked(file, self._path, self._proven)
             tar = Tar(stream, self._bad, self._alive, self._proven)
@@ -261,7 +275,7 @@ class _Reader:
 
     def _check_expansion(self) -> None:
         times, given = self._limits.expansion, self._stream.given
-        # What is added may come long before the bytes that make it small in comparison.
+        # Compared with the whole file: added bytes may come long before most of the packed ones.
         if given > max(times * self._stream.read_in, _EXPANSION_FREE) or (
             given + self._added > max(times * self._packed_size, _EXPANSION_FREE)
         ):
@@ -274,7 +288,7 @@ class _Reader:
         more = " and more" if len(names) > _SHOWN else ""
         return self._bad(
             f"it holds no file in the folder {self._top!r}, only {', '.join(names[:_SHOWN])}{more}",
-            "give the folder's name as --unpacked_filename, or . where the files have none",
+            "give the folder's name as --unpacked_filename, or . if the files have none",
         )
 
     def _bad(self, cause: str, hint: str = "publish it again, packed anew") -> ReleaseError:

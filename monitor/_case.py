@@ -1,7 +1,7 @@
-"""Names of a release that differ only in case, on a filesystem that takes them for one name.
+"""Finds names of a release that differ only in case, on a filesystem that ignores case.
 
-Such are vfat, exfat, NTFS in one mode, and a folder of ext4, f2fs or tmpfs with casefold: there the
-second of two files would replace the first. Elsewhere the release is good.
+Case is ignored on vfat, exfat, NTFS in one mode, and in a casefold folder of ext4, f2fs or tmpfs.
+There the second of two files would replace the first. Elsewhere such a release is good.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class Names:
 
 
 def check(name: str, paths: Iterable[str], folder: str) -> None:
-    """Raises ``ReleaseError`` when two of ``paths`` would be one file in ``folder``."""
+    """Raise ``ReleaseError`` when two of ``paths`` would be one file in ``folder``."""
     names = Names(name, folder)
     for path in paths:
         names.add(path)
 
 
 def ignores_case(folder: str) -> bool:
-    """Whether what is in ``folder`` is found under its name in other case, too.
+    """Return whether a file in ``folder`` is also found under its name in other case.
 
     Makes a folder in it for a moment. Raises ``OSError``.
     """

@@ -32,7 +32,7 @@ def main(words: Sequence[str]) -> int:
             "--to", type=int, metavar="RELEASE", help="this release number (default: the last)"
         )
         parser.add_argument(
-            "--break_lock", action="store_true", help="break a lock of a host that is gone"
+            "--break_lock", action="store_true", help="take over the lock of a host that is gone"
         )
     else:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -93,7 +93,7 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
         if links:
             raise BadOption(
                 f"{_label(chosen.installed)} as kept in {chosen.path} has a symbolic link for "
-                f"{links[0]}, which a server does not load; put the file itself in its place, or "
+                f"{links[0]}, which a server does not load; replace it by the file itself, or "
                 "choose another release with --to"
             )
         before = read_installed(folder.live)

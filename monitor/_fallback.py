@@ -69,7 +69,7 @@ def recover(live: str, stagings: list[str], timestamp_file: str) -> Optional[str
             flush_folder(os.path.dirname(live) or ".")
             finished = path
         elif os.path.lexists(path):
-            # The live directory was not touched; what it is called again says whose it is.
+            # The swap had not begun: rename it back to a plain staging folder.
             remove(os.path.join(live, _INSIDE))
             os.rename(path, path[: -len(READY)])
         remove(_torn(path))
@@ -246,7 +246,7 @@ def _make_way(live: str, name: str) -> None:
 
 
 def _files(top: str) -> list[str]:
-    """Everything below ``top`` that is no folder; a link to a folder is none."""
+    """Return the paths of all files and links below ``top``, links to folders too."""
     found = []
     for folder, below, names in os.walk(top):
         links = [name for name in below if os.path.islink(os.path.join(folder, name))]

@@ -4,7 +4,7 @@ local_path/MODEL                      the live directory
 local_path/.MODEL.staging-ID          a release being completed (same filesystem)
 local_path/.MODEL.monitor/lock        held while a monitor runs
 local_path/.MODEL.monitor/swap.lock   held for a swap, by a monitor or a rollback
-local_path/.MODEL.monitor/….owner     in place of a lock where the filesystem has none
+local_path/.MODEL.monitor/….owner     takes the place of a lock on a filesystem without locks
 local_path/.MODEL.monitor/…           {quarantine,hold,announced,validators}.json, kept/, ugi-….xml
 """
 
@@ -28,7 +28,7 @@ from .errors import BadOption, MachineError
 
 # The end of the name of a staging folder that holds a kept release, or the one that it replaces.
 ROLLBACK = ".rollback"
-# In the name of a folder that ``hadoop fs -get`` writes to, behind that of the tarball.
+# Follows the tarball's name in the name of the folder that ``hadoop fs -get`` writes to.
 FETCHED = ".get-"
 # Files in the monitor's own folder that hold a secret while a program needs it.
 SECRET_PREFIX = "ugi-"
@@ -38,7 +38,7 @@ class Folder:
     """The places that belong to one live directory."""
 
     def __init__(self, live: str, *, break_lock: bool = False) -> None:
-        """``break_lock``: see ``Lock.take``."""
+        """Name the places. ``break_lock`` is ``break_foreign`` of ``Lock.take``."""
         self.live = live
         self.parent = os.path.dirname(live) or "."
         self.name = os.path.basename(live)
@@ -87,7 +87,7 @@ class Folder:
                 "make",
                 self.control,
                 error,
-                "the monitor has to be allowed to write in --local_path",
+                "let this user write in --local_path",
             )
             raise BadOption(str(wrong)) from None
 
@@ -99,7 +99,7 @@ class Folder:
         try:
             lock.take(_LOCK_S, _LOCK_S, break_foreign=self._break_lock)
         except Taken as taken:
-            hint = "; if that has ended, start with --break_lock" if taken.broken_if_asked else ""
+            hint = "; if it has ended, start with --break_lock" if taken.broken_if_asked else ""
             raise BadOption(
                 f"another monitor ({taken}) already watches {self.live}; end that one first{hint}"
             ) from None
@@ -120,9 +120,10 @@ class Folder:
 
     @contextlib.contextmanager
     def swapping(self) -> Iterator[None]:
-        """Keeps a rollback and a swap apart; waits for the other.
+        """Keep a rollback and a swap apart: wait for the other one.
 
-        Raises ``MachineError`` when nobody here can tell whether the other still lives.
+        Raises:
+            MachineError: This host cannot tell whether the other one still runs.
         """
         path = os.path.join(self.control, "swap.lock")
         lock = Lock(path, self._say_no_locks)
@@ -130,7 +131,7 @@ class Folder:
             lock.take(math.inf, _FOREIGN_SWAP_S, break_foreign=self._break_lock)
         except Taken as taken:
             raise MachineError(
-                "lock", path, f"{taken} has it", "if that has ended, use --break_lock"
+                "lock", path, f"{taken} has it", "if it has ended, use --break_lock"
             ) from None
         try:
             yield
@@ -141,15 +142,15 @@ class Folder:
         if not self._said_no_locks:
             self._said_no_locks = True
             logger.warning(
-                "the filesystem of %s has no locks (%s): a file names the owner in place of one",
+                "the filesystem of %s has no locks (%s): a file that names the owner replaces them",
                 self.control,
                 error.strerror,
             )
 
     def clean(self, tmp: str, remote_model_name: str) -> list[str]:
-        """Removes what a killed run left, and gives the names. Only with the lock held.
+        """Remove what a killed run left, and return the paths. Needs the lock.
 
-        What a rollback took out of ``kept`` stays, for ``_kept.rescue``.
+        A release that a rollback took out of ``kept`` stays, for ``_kept.rescue``.
         """
         left = [path for path in self.stagings() if not path.endswith(ROLLBACK)]
         part = self.part(tmp, remote_model_name)
@@ -204,9 +205,10 @@ def check_space(path: str, need: int, operation: str) -> None:
 
 
 def machine_error(operation: str, path: str, error: OSError, hint: str) -> MachineError:
-    """The error for an ``OSError`` of this machine's files; of a full disk it names what is full.
+    """Return the error for an ``OSError`` of this machine. If the disk is full, it says what is
+    full.
 
-    The caller has not removed anything yet that would make room.
+    Call it before you remove anything, because that would make room.
     """
     there = path
     while there and not os.path.isdir(there):
@@ -214,7 +216,7 @@ def machine_error(operation: str, path: str, error: OSError, hint: str) -> Machi
     there = there or "."
     with contextlib.suppress(OSError):
         seen = os.statvfs(there)
-        # A filesystem without a fixed number of inodes says 0 of 0.
+        # A filesystem without a fixed number of inodes reports 0 of 0.
         if error.errno == errno.ENOSPC and seen.f_files and not seen.f_favail:
             return MachineError(
                 operation,
@@ -228,7 +230,7 @@ def machine_error(operation: str, path: str, error: OSError, hint: str) -> Machi
 # What must stay free for state, time file and the folders themselves.
 RESERVE = 256 * 1024
 _PIECE = 1024 * 1024
-# How long the lock may be had by somebody who only asks for it.
+# ``status`` may hold the lock this long while it asks who has it.
 _LOCK_S = 0.3
-# A swap on another host takes no longer, unless it copies a model into a mount.
+# A swap on another host takes less, unless it copies a model into a mount.
 _FOREIGN_SWAP_S = 60.0

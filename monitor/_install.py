@@ -42,16 +42,22 @@ class Install:
         self._hands = threading.Lock()
 
     def verify(self, part: str, tree_part: str, *, proven: bool) -> None:
-        """Brings the pulled ``part`` (or folder ``tree_part``) into a staging folder, strictly, and
-        checks that it is a model. Raises ``ReleaseError``.
+        """Bring the release into a staging folder and check that it is a model.
 
-        ``proven`` says that a manifest's digest proves the bytes of ``part``."""
+        Args:
+            part: The pulled tarball.
+            tree_part: The pulled folder, for a release that is a folder.
+            proven: A manifest's digest proves the bytes of ``part``.
+
+        Raises:
+            ReleaseError: The release is bad.
+        """
         options, model = self._options, self._options.remote_model_name
         self._staging = self._folder.new_staging()
         if options.packed:
             self._unpack(part, proven)
         else:
-            # Before: a copy to another filesystem would follow a link.
+            # Before the move, because a copy to another filesystem would follow a link.
             _model.check_regular(model, tree_part)
             self._move_tree(tree_part)
         for ours in (options.local_timestamp_file, STATE_FILE, f"{STATE_FILE}.new"):
@@ -89,11 +95,15 @@ class Install:
         _live.flush(inside, self._alive)
 
     def swap(self, identity: Identity, tarball: Optional[str], now: float) -> Optional[int]:
-        """Makes the staging folder the live directory; gives the time file's second.
+        """Make the staging folder the live directory.
 
-        ``tarball`` is the SHA-256 of what was unpacked.
+        Args:
+            identity: The announced release.
+            tarball: The SHA-256 of the unpacked tarball; None for a folder.
+            now: The present time, in seconds since the epoch.
 
-        None when a rollback that came in between holds the release back.
+        Returns:
+            The time file's second; None when a rollback in the meantime holds the release back.
         """
         options, live = self._options, self._folder.live
         with self._folder.swapping(), self._hands:
@@ -124,7 +134,7 @@ class Install:
 
     def abandon(self) -> None:
         """``drop`` while another thread may be at work on the folder, unless it is in the swap."""
-        # Never let go of: from here on nothing may be swapped any more.
+        # Deliberately never released: no later swap may start.
         if self._staging and self._hands.acquire(blocking=False):
             with contextlib.suppress(OSError):
                 remove(self._staging)

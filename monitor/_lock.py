@@ -1,9 +1,9 @@
-"""One lock file that only one process of all hosts can have.
+"""A lock on a file that only one process of all hosts can hold.
 
-Normally by flock(2): such a lock ends with its process. Some filesystems refuse that (NFS without a
-lock manager: ENOLCK; Lustre without ``-o flock``: ENOSYS). There the lock is a second file,
-``PATH.owner``, which is created exclusively and names its owner. Such a lock outlives a killed
-process, and what is known of the owner decides:
+The lock is normally one of flock(2), which ends with its process. Some filesystems refuse flock
+(NFS without a lock manager: ENOLCK; Lustre without ``-o flock``: ENOSYS). There the lock is a
+second file, ``PATH.owner``. It is created exclusively and names its owner. This file outlives a
+killed process, so the owner decides:
 
 | the owner is | the lock is |
 | --- | --- |
@@ -31,12 +31,15 @@ REFUSED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 # The pid namespace of a host itself has this number in every kernel (PROC_PID_INIT_INO).
 _HOST_PIDS = "pid:[4026531836]"
 _EVERY_S = 0.02
-# How long another process may take that breaks the same lock.
+# How long another process may take to break the same lock.
 _BREAKING_S = 5.0
 
 
 class Taken(Exception):
-    """Somebody else has the lock. ``broken_if_asked``: it may be a dead one of another host."""
+    """Another process has the lock.
+
+    ``broken_if_asked`` says that nobody on this host can tell whether the owner still runs.
+    """
 
     def __init__(self, owner: str, *, broken_if_asked: bool = False) -> None:
         super().__init__(owner)
@@ -45,7 +48,7 @@ class Taken(Exception):
 
 @dataclass(frozen=True)
 class Owner:
-    """A process of one host. ``started`` is in ticks since the boot, as /proc/PID/stat has it."""
+    """A process of one host. ``started`` is field 22 of /proc/PID/stat: ticks since the boot."""
 
     host: str
     machine: str
@@ -68,7 +71,7 @@ class Owner:
 
     @staticmethod
     def read(path: str) -> Optional[Owner]:
-        """The owner that a file names; None when it names none. Raises ``FileNotFoundError``."""
+        """Return the owner that a file names, or None. Raises ``FileNotFoundError``."""
         try:
             with open(path, encoding="utf-8") as file:
                 return Owner(**json.load(file))
@@ -78,12 +81,12 @@ class Owner:
             return None
 
     def is_gone(self, here: Owner) -> Optional[bool]:
-        """Whether the process has ended, as a process that is ``here`` can tell; else None."""
+        """Return whether the process has ended, or None when ``here`` cannot tell."""
         if (self.host, self.machine) != (here.host, here.machine):
             return None
         if self.boot != here.boot:
-            # Without a machine id it may be another host of the same name; in a container both may
-            # be those of the image.
+            # Without a machine id this may be another host of the same name. In a container both
+            # may come from the image.
             return True if here.machine and here.pid_namespace == _HOST_PIDS else None
         if self.pid_namespace != here.pid_namespace:
             return None
@@ -106,10 +109,17 @@ class Lock:
         self._owner: Optional[Owner] = None
 
     def take(self, wait_s: float, foreign_s: float, *, break_foreign: bool = False) -> None:
-        """Takes the lock, for which it waits at most ``wait_s`` seconds.
+        """Take the lock.
 
-        For a lock of which nobody here can tell whether its owner lives it waits ``foreign_s``,
-        and breaks it then with ``break_foreign``. Raises ``Taken``, ``OSError``.
+        Args:
+            wait_s: How long to wait for an owner on this host, in seconds.
+            foreign_s: How long to wait, in seconds, when this host cannot tell whether the owner
+                still runs.
+            break_foreign: Break such a lock after ``foreign_s``.
+
+        Raises:
+            Taken: Another process has the lock.
+            OSError: The lock file cannot be made.
         """
         now = time.monotonic()
         deadline, foreign = now + wait_s, now + foreign_s
@@ -128,14 +138,14 @@ class Lock:
             file.close()
             raise
         self._file = file
-        # The number is for people; a full disk must not keep a model from being watched.
+        # People read the number. If the disk is full, the lock is held all the same.
         with contextlib.suppress(OSError):
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
 
     def release(self) -> None:
-        """Gives the lock back. Safe to repeat."""
+        """Release the lock. Safe to repeat."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -176,7 +186,7 @@ class Lock:
             return
 
     def _free(self, deadline: float, foreign: float, break_foreign: bool) -> None:
-        """Waits until no owner is named. Raises ``Taken``."""
+        """Wait until no file names an owner. Raises ``Taken``."""
         here = Owner.here()
         while True:
             try:
@@ -193,9 +203,9 @@ class Lock:
             time.sleep(_EVERY_S)
 
     def _break(self, owner: Optional[Owner]) -> None:
-        """Removes the file, if it still names ``owner``."""
+        """Remove the owner file, if it still names ``owner``."""
         with _only_one(self._owner_path) as alone:
-            # Of two that saw a dead owner, the later must not remove the lock of the earlier.
+            # Two processes may see the same dead owner: the later must not remove the new lock.
             if alone:
                 with contextlib.suppress(FileNotFoundError):
                     if Owner.read(self._owner_path) == owner:
@@ -203,7 +213,7 @@ class Lock:
 
 
 def is_held(path: str) -> bool:
-    """Whether a process has the lock at ``path``, as far as can be told."""
+    """Return whether a process has the lock at ``path``, as far as this host can tell."""
     try:
         with open(path, encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -221,9 +231,9 @@ def is_held(path: str) -> bool:
 
 @contextlib.contextmanager
 def _only_one(path: str) -> Iterator[bool]:
-    """Whether this process alone is in here for ``path``, of all on this host.
+    """Yield whether this process is the only one of this host in this block for ``path``.
 
-    By the name of a socket, which needs no filesystem and ends with the process.
+    The guard is the name of a socket: it needs no filesystem and ends with the process.
     """
     name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as guard:
@@ -236,7 +246,7 @@ def _only_one(path: str) -> Iterator[bool]:
 
 
 def _started(pid: int) -> Optional[str]:
-    """When a process started; "" when there is none, None when that is hidden."""
+    """Return a process's start time; "" for no such process, None when it is hidden."""
     stat = _text(f"/proc/{pid}/stat")
     if not stat:
         try:
@@ -247,7 +257,7 @@ def _started(pid: int) -> Optional[str]:
             return None
     # After the name in brackets, which may hold anything, comes field 3.
     fields = stat.rpartition(")")[2].split()
-    # A zombie does nothing any more, but its parent may not have looked yet.
+    # A zombie has ended, although its parent has not collected it yet.
     return "" if len(fields) < 20 or fields[0] in "ZX" else fields[22 - 3]
 
 

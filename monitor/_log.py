@@ -62,7 +62,7 @@ def set_up(
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
     logger.propagate = False
-    # urllib3 warns of odd answers, and names the address with its query.
+    # urllib3's warnings name the address with its secret query, so they need the mask, too.
     library = logging.getLogger("urllib3")
     library.handlers[:] = [handler]
     library.setLevel(logging.WARNING)

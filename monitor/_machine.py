@@ -30,7 +30,7 @@ class State(Enum):
     IDLE = "sleeps until the next poll"
     CHECK = "reads the donefile"
     PULL = "brings the release to this machine"
-    VERIFY = "unpacks it strictly into a staging folder and checks the model's files"
+    VERIFY = "unpacks the release into a staging folder and checks the model's files"
     STAGE = "completes the staging folder: checks, state, ownership, time file, flush"
     SWAP = "exchanges the staging folder with the live directory"
     ENDED = "is over"
@@ -41,24 +41,24 @@ class Event(Enum):
 
     POLL_DUE = "the time for the next poll has come"
     NO_DONEFILE = "the remote has no donefile"
-    INSTALLED = "the live directory holds what is announced"
-    HELD = "what is announced is held back after a rollback"
-    QUARANTINED = "what is announced was found bad before"
-    BACKING_OFF = "what is announced failed a moment ago, and its pause is not over"
+    INSTALLED = "the live directory holds the announced release"
+    HELD = "a rollback holds the announced release back"
+    QUARANTINED = "the announced release is in quarantine"
+    BACKING_OFF = "the announced release failed, and its pause is not over"
     SETTLING = "the last swap is less than --settle seconds ago"
-    ANNOUNCED = "something is announced that is not installed"
-    PULLED = "the bytes are here, whole, and the donefile is still the same"
-    SAME = "the tarball is, byte for byte, the installed one"
+    ANNOUNCED = "the announced release is not installed"
+    PULLED = "all bytes are here, and the donefile is still the same"
+    SAME = "the tarball equals the installed one byte for byte"
     MOVED = "the donefile changed during the pull"
-    MOVED_AGAIN = "the donefile changed during the pull, and during the one before"
-    GOOD = "the release is what a server can load"
+    MOVED_AGAIN = "the donefile changed during this pull and during the pull before"
+    GOOD = "a server can load the release"
     STAGED = "the staging folder is complete and on disk"
-    SWAPPED = "the live directory is the new release"
+    SWAPPED = "the new release is live"
     BAD_RELEASE = "the release is bad"
     REMOTE_FAILED = "the remote failed"
     MACHINE_FAILED = "this machine failed"
-    UNFORESEEN = "a mistake of the monitor came up"
-    STOP = "a signal asked for the end"
+    UNFORESEEN = "the monitor itself failed"
+    STOP = "a signal asked the monitor to end"
 
 
 class Wait(Enum):
@@ -182,10 +182,16 @@ def judge(
     backing_off: bool,
     settling: bool,
 ) -> Event:
-    """What a look at the donefile means (``announced`` is None when there was no donefile).
+    """Decide what a poll of the donefile means.
 
-    ``installed`` is the last announcement of what is installed; with ``recheck`` it does not prove
-    that the tarball is still the installed one.
+    Args:
+        announced: The release that the donefile announces; None when there is no donefile.
+        installed: The last announcement of the installed release.
+        recheck: The tarball may have changed although ``announced`` equals ``installed``.
+        held: The release that a rollback holds back.
+        quarantined: The announced release is in quarantine.
+        backing_off: The pause after a failure of the announced release is not over.
+        settling: The last swap is less than ``--settle`` seconds ago.
     """
     if announced is None:
         return Event.NO_DONEFILE

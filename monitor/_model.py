@@ -1,11 +1,11 @@
 """What makes a folder a model that a server can load, decided from names, sizes and prototxt text.
 
 The server finds its files by suffix: ``.pdmodel``, ``__model__`` or ``model`` is the graph,
-``.pdiparams``, ``__params__`` or ``params`` the parameters (measured on Paddle Serving 0.9.0,
-which aborts when one is missing). It takes the first regular file of each kind in the order in
-which the filesystem lists the folder: with two of a kind, chance decides. Symbolic links do not
-count. Older exports have ``__model__`` and one file a parameter: a server that finds no file with
-one of the suffixes of parameters loads the folder as such an export.
+``.pdiparams``, ``__params__`` or ``params`` the parameters. (Measured on Paddle Serving 0.9.0,
+which aborts when one is missing.) It takes the first regular file of each kind in the order in
+which the filesystem lists the folder. If there are two of a kind, chance decides. Symbolic links do
+not count. Older exports have ``__model__`` and one file for each parameter. A server that finds no
+file with a suffix of parameters loads the folder as such an export.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Signature = tuple[tuple[str, str, str], ...]
 
 
 def may_be_loaded(name: str) -> bool:
-    """Whether a server may take a file of this name for the model's graph or parameters."""
+    """Return whether a server may load a file of this name as graph or parameters."""
     return name.endswith((*_GRAPH, *_PARAMS))
 
 
 def linked(folder: str) -> list[str]:
-    """The names of symbolic links in ``folder`` that stand where a server expects model files."""
+    """Return the names of symbolic links in ``folder`` that a server expects to be model files."""
     try:
         with os.scandir(folder) as entries:
             return sorted(e.name for e in entries if may_be_loaded(e.name) and e.is_symlink())
@@ -43,13 +43,13 @@ def linked(folder: str) -> list[str]:
 
 
 def added_by_macos(path: str) -> bool:
-    """Whether ``path`` in a release is one of the files that macOS adds to folders and archives."""
+    """Return whether ``path`` in a release is a file that macOS adds to folders and archives."""
     parts = path.split("/")
     return any(part.startswith("._") or part in ("__MACOSX", ".DS_Store") for part in parts)
 
 
 def check_regular(where: str, folder: str) -> None:
-    """Raises ``ReleaseError`` when anything below ``folder`` is no regular file and no folder."""
+    """Raise ``ReleaseError`` unless all below ``folder`` are regular files and folders."""
     for above, below, names in os.walk(folder):
         for name in (*below, *names):
             path = os.path.join(above, name)
@@ -65,7 +65,7 @@ def check_regular(where: str, folder: str) -> None:
 
 
 def check_files(where: str, sizes: dict[str, int], *, allow_ambiguous: bool = False) -> None:
-    """Raises ``ReleaseError`` when ``sizes`` (path in the folder to bytes) are not a model's."""
+    """Raise ``ReleaseError`` unless ``sizes`` (path in the folder to bytes) are a model's files."""
 
     def bad(
         cause: str, hint: str = "export the model again and publish all its files"

@@ -1,4 +1,4 @@
-"""What a file of a release may be called."""
+"""Decides which names a file of a release may have."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import unicodedata
 _MAX_PART = 255
 _MAX_PATH = 1024
 _MAX_DEPTH = 32
-# Control characters, halves of surrogate pairs (bytes that are no UTF-8), ends of lines.
+# Control characters, halves of surrogate pairs (bytes that are not UTF-8), ends of lines.
 _UNWANTED = ("Cc", "Cs", "Zl", "Zp")
 
 
 def is_sane(path: str) -> bool:
-    """Whether ``path`` is a relative path that every filesystem and every log can hold."""
+    """Return whether every filesystem and every log can hold the relative path ``path``."""
     if len(path) > _MAX_PATH or "\\" in path:
         return False
     if any(unicodedata.category(character) in _UNWANTED for character in path):

@@ -23,7 +23,7 @@ UPSTREAM, OURS = "upstream", "ours"
 TYPES = ("general", "hdfs", "afs", "ftp", "webhdfs", "fsspec")
 ZSTD = (".tar.zst", ".tzst")
 ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", *ZSTD, ".tar")
-# No monitor unpacks these; as archives they are refused by a sentence that names them.
+# The monitor refuses these archives with a sentence that names the kind.
 _REFUSED = (".zip", ".7z", ".rar", ".tar.lzma", ".tar.lz4", ".tar.lz", ".tar.Z")
 
 
@@ -75,19 +75,19 @@ class Options:
     )
     local_tmp_path: str = _opt(
         "_serving_monitor_tmp",
-        "the folder for what is being pulled, relative to --local_path; made if missing",
+        "the folder for pulled files, relative to --local_path; made if missing",
         origin=UPSTREAM,
     )
     interval: float = _opt(
         10.0,
-        "seconds between two looks at the donefile; fractions are allowed",
+        "seconds between two polls of the donefile; fractions are allowed",
         origin=UPSTREAM,
         parse=_values.interval,
         shown="10",
     )
     unpacked_filename: str = _opt(
         "",
-        "the model's top folder in the tarball; . where the files have none",
+        "the model's top folder in the tarball; . if the files have none",
         origin=UPSTREAM,
         shown="the tarball's name without its suffixes",
     )
@@ -191,15 +191,15 @@ class Options:
     )
     backoff_max: float = _opt(
         0.0,
-        "longest pause, in seconds, before something that failed is tried again",
+        "longest pause, in seconds, between a failure and the next try",
         parse=_values.seconds,
         shown="ten intervals, at most 60",
     )
 
-    once: bool = _opt(False, "install what is announced, then end", parse=_values.switch)
+    once: bool = _opt(False, "install the announced release, then end", parse=_values.switch)
     settle: float = _opt(
         0.0,
-        "least seconds between two swaps; newest wins (a server's tick plus its load time)",
+        "least seconds between two swaps (a server's tick plus its load time); the newest wins",
         parse=_values.seconds,
         shown="0",
     )
@@ -223,7 +223,7 @@ class Options:
         parse=_values.switch,
     )  # fmt: skip
     require_manifest: bool = _opt(
-        False, "refuse what a donefile without a manifest announces", parse=_values.switch
+        False, "refuse a donefile that is no manifest", parse=_values.switch
     )
     quarantine_retry: float = _opt(
         600.0,
@@ -233,8 +233,8 @@ class Options:
     )
     recheck_interval: float = _opt(
         300.0,
-        "general: seconds after which the tarball is pulled and compared again, where a changed "
-        "ETag or Last-Modified announced nothing",
+        "general: seconds until the monitor pulls the tarball again to compare it, after a changed "
+        "ETag or Last-Modified that announced no release",
         parse=_values.interval,
         shown="300",
     )
@@ -243,12 +243,12 @@ class Options:
         64 * 1024**3, "most bytes that a release may unpack to", parse=_values.size, shown="64G"
     )
     max_expansion: int = _opt(
-        200, "most times that a tarball over 64 MiB unpacked may expand", parse=_values.count
+        200, "how many times its size a tarball may unpack to, above 64 MiB", parse=_values.count
     )
     break_lock: bool = _opt(
         False,
-        "where the filesystem has no locks: take a lock over from another host, or from an owner "
-        "that cannot be read",
+        "on a filesystem without locks: take over the lock of another host, or of an owner that "
+        "cannot be read",
         parse=_values.switch,
     )
     log_format: str = _opt("text", "the log's format", choices=("text", "json"))
@@ -289,7 +289,7 @@ class Options:
 
     @property
     def top(self) -> str:
-        """The folder that the tarball must hold; "." where its files have none."""
+        """The name of the tarball's top folder; "." if its files have none."""
         if self.unpacked_filename:
             return self.unpacked_filename
         name = self.remote_model_name.rpartition("/")[2]
@@ -297,8 +297,10 @@ class Options:
 
     @property
     def largest_tarball(self) -> int:
-        """What may be pulled, in bytes: all that may be unpacked, should it not pack at all, with
-        what tar (headers, padding) and the packing add to it."""
+        """The most bytes that a tarball may have.
+
+        That is ``max_unpacked`` of data that does not compress, and what tar and packing add.
+        """
         return self.max_unpacked + self.max_unpacked // 64 + 4096 * (self.max_members + 256)
 
     @property
@@ -314,12 +316,12 @@ _NEEDS = {
     "webhdfs": ("remote_path", "webhdfs_url"),
     "fsspec": ("remote_url",),
 }
-# Each may also stand in a file, or in a variable of the environment (see ``_secrets``).
+# ``_secrets`` also reads each of these from a file or from the environment.
 SECRETS = (
     "general_host", "fs_ugi", "ftp_password", "webhdfs_url", "remote_url", "http_header",
     "http_token", "http_query", "donefile_query", "model_query", "proxy",
 )  # fmt: skip
-# Those of which the file is read again and again: a signature expires.
+# The files of these are read again before each poll, because signatures expire.
 QUERIES = ("http_query", "donefile_query", "model_query")
 
 
@@ -395,7 +397,7 @@ def _with_secrets(given: Mapping[str, Any]) -> dict[str, Any]:
                 values[name] = [*_as_list(values.get(name) or []), *more]
         elif values.get(name):
             if name in QUERIES:
-                # The option counts, also when the file would be read again.
+                # The option wins: the file must not be read again.
                 values[f"{name}_file"] = ""
         elif isinstance(path, str) and path:
             values[name] = from_file(path, f"--{name}_file")
@@ -417,8 +419,8 @@ def _check(options: Options, lead: str) -> None:
         )
     if options.require_manifest and not options.packed:
         raise BadOption(
-            f"{lead}--require_manifest is given and the release is a folder, of which a manifest "
-            "proves nothing; publish a tarball, or leave the option out"
+            f"{lead}--require_manifest is given, but the release is a folder and a manifest proves "
+            "only a tarball; publish a tarball, or leave the option out"
         )
     if not options.local_timestamp_file:
         raise BadOption(f"{lead}--local_timestamp_file is empty; leave it out for its default")
@@ -429,8 +431,8 @@ def _check(options: Options, lead: str) -> None:
         )
     if options.ftp_tls and options.ftp_implicit_tls:
         raise BadOption(
-            f"{lead}--ftp_tls and --ftp_implicit_tls exclude each other; give the one that the "
-            "server speaks"
+            f"{lead}--ftp_tls and --ftp_implicit_tls exclude each other; give the option for the "
+            "server's kind of TLS"
         )
     if options.remote_model_name.endswith(ZSTD):
         load_zstd()
@@ -463,7 +465,7 @@ def _check_queries(options: Options, lead: str) -> None:
     http = options.type == "general" and not options.speaks_ftp
     if http and any(mark in host.rpartition("@")[2] for mark in "?#"):
         raise BadOption(
-            f"{lead}--general_host has a query; give what follows its ? as --http_query"
+            f"{lead}--general_host has a query; give the part after its ? as --http_query"
         )
     given = [name for name in QUERIES if getattr(options, name)]
     if given and not http:

@@ -43,7 +43,7 @@ class Pauses:
         if row.event is Event.MOVED:
             self.moved = True
         elif row.event is Event.MOVED_AGAIN:
-            # Of this pause no other release is free: each look shows another.
+            # Applies to every release: the donefile differs at every poll.
             self.sleep = self._moves.fail()
         elif row.wait is Wait.INTERVAL:
             self.sleep = self._interval

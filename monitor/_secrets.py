@@ -115,11 +115,11 @@ def _parts(user_info: str) -> list[str]:
     return found
 
 
-# What a query may be made of (RFC 3986, 3.4). Anything else would be encoded on its way, and a
+# The characters of a query (RFC 3986, 3.4). A client would encode any other character, and the
 # signature would no longer fit.
 _QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]+")
-# Parts of Azure's, Amazon's and Google's signed addresses that are no secret; as such they would
-# make stars of dates and words in the log.
+# Public parts of signed addresses of Azure, Amazon and Google. As secrets they would turn dates and
+# words of the log into stars.
 _OPEN = re.compile(
     r"s[vsprte]|srt|spr|sip|expires|versionid|x-(amz|goog)-(algorithm|date|expires|signedheaders)",
     re.IGNORECASE,
@@ -127,7 +127,7 @@ _OPEN = re.compile(
 
 
 def query(text: str) -> Secret:
-    """The query of an address, with or without its ``?``.
+    """Return the query of an address as a secret; ``text`` may begin with ``?``.
 
     Raises ``ValueError`` (which quotes nothing of it) for text that is no query.
     """
@@ -141,7 +141,7 @@ def query(text: str) -> Secret:
     secret = Secret(plain, STARS, [part for part in hidden if part])
     if not _QUERY.fullmatch(plain) or "://" in plain.partition("?")[0]:
         raise ValueError(
-            "it is not the query of an address; give what follows the ?, such as sv=…&sig=…, and "
+            "it is not the query of an address; give the part after the ?, such as sv=…&sig=…, and "
             "write other characters than A-Z a-z 0-9 -._~!$&'()*+,;=:@/? as %XX"
         )
     return secret

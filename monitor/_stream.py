@@ -1,10 +1,9 @@
-"""The bytes inside a packed file, read so strictly that a damaged file cannot pass for a whole one.
+"""Reads the bytes inside a packed file, and refuses a damaged or incomplete file.
 
-The standard library's readers forgive: ``tarfile`` takes a damaged header in the middle for the
-end, ``bz2`` and ``lzma`` ignore what follows the stream, and nothing reads on to the gzip trailer
-once the last member is out. Here every stream has to come to its own end, checksum included, and
-nothing but zeros may follow it. Where a manifest's digest proves the bytes, a newline may follow,
-too.
+The standard library's readers accept damage: ``tarfile`` takes a damaged header in the middle for
+the end, ``bz2`` and ``lzma`` ignore what follows the stream, and no reader goes on to the gzip
+trailer after the last member. Here every stream must have its own end with its checksum. Only zeros
+may follow it. If a manifest's digest proves the bytes, newlines and spaces may follow, too.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from .errors import BadOption, ReleaseError
 CHUNK = 256 * 1024
 # xz may ask for gigabytes of dictionary; its presets need at most 65 MiB.
 _XZ_MEMORY = 128 * 1024 * 1024
-# The same for zstd, as a power of two; --long=28 and more need more.
+# The limit for zstd, as a power of two. Archives of --long=28 and more exceed it.
 _ZSTD_WINDOW = 27
 ACCEPTED = "publish a tar, plain or packed once with gzip, bzip2, xz or zstd"
 
 
 class _Inflater(Protocol):
-    """What gzip, bzip2, xz and zstd have in common."""
+    """The interface of the decompressors for gzip, bzip2, xz and zstd."""
 
     @property
     def eof(self) -> bool: ...
@@ -36,8 +35,7 @@ class _Inflater(Protocol):
 
 
 class _Gzip:
-    """zlib's decompressor behind the interface of the others, which keep what they did not get to
-    themselves."""
+    """zlib's decompressor with the interface of the others, which keep unused input themselves."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
@@ -62,7 +60,7 @@ _MAGIC = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
-    # A frame that is to be skipped (RFC 8878, 3.1.2): pzstd begins with one.
+    # A skippable frame (RFC 8878, 3.1.2): pzstd begins with one.
     *((bytes([0x50 + number]) + b"\x2a\x4d\x18", "zstd") for number in range(16)),
 )
 _LONGEST_MAGIC = max(len(magic) for magic, _ in _MAGIC)
@@ -81,12 +79,12 @@ _OTHERS = (
 
 
 def packing(start: bytes) -> Optional[str]:
-    """How a file that begins with ``start`` is packed, or None when it is not."""
+    """Return how a file that begins with ``start`` is packed, or None."""
     return next((name for magic, name in _MAGIC if start.startswith(magic)), None)
 
 
 def named(start: bytes) -> Optional[str]:
-    """What a file is that begins with ``start`` and is no tar, as a sentence; None if unknown."""
+    """Return a sentence on what a file is that begins with ``start``; None if unknown."""
     inner = packing(start)
     if inner is not None:
         return f"it is packed twice (there is {inner} inside)"
@@ -97,19 +95,20 @@ def named(start: bytes) -> Optional[str]:
 
 
 def load_zstd() -> Any:
-    """The module that unpacks zstd. Raises ``BadOption`` when there is none."""
+    """Return the module that unpacks zstd. Raises ``BadOption`` when there is none."""
     for name in ("compression.zstd", "backports.zstd"):
         try:
             return importlib.import_module(name)
         except ImportError:
             continue
     raise BadOption(
-        "a tarball packed with zstd needs backports.zstd; install serving-hot-loading-monitor[zstd]"
+        "a tarball packed with zstd needs backports.zstd; in the checkout, type "
+        "`pip install './monitor[zstd]'`"
     )
 
 
 class _Zstd:
-    """zstd's decompressor; what it raises is an OSError, as with bzip2."""
+    """zstd's decompressor. Raises ``OSError`` for damage, as bzip2's does."""
 
     def __init__(self) -> None:
         zstd = load_zstd()
@@ -143,12 +142,16 @@ def _inflater(name: str) -> _Inflater:
 
 
 class Unpacked:
-    """A readable stream of what is inside ``file`` (or of the file itself when it is not packed).
+    """A stream of the unpacked bytes of ``file`` (of the file itself when it is not packed).
 
-    ``read_in`` counts the bytes taken from the file, ``given`` those handed out.
-    ``proven`` says that a manifest's digest proves the bytes; ``filler`` is what may stand behind
-    the end, ``doubt`` what is said of an end that is not right.
-    Raises ``ReleaseError`` from ``read`` for anything that is not whole.
+    Args:
+        proven: A manifest's digest proves the bytes.
+
+    Attributes:
+        read_in: How many bytes were read from the file.
+        given: How many bytes were handed out.
+        filler: The bytes that may follow the end.
+        doubt: The end of a sentence about a wrong end.
     """
 
     def __init__(self, file: BinaryIO, path: str, proven: bool = False) -> None:
@@ -164,7 +167,11 @@ class Unpacked:
         self._over = False
 
     def read(self, size: int) -> bytes:
-        """Exactly ``size`` bytes, fewer only at the end."""
+        """Return exactly ``size`` bytes, fewer only at the end.
+
+        Raises:
+            ReleaseError: The file is damaged or incomplete.
+        """
         out = bytearray()
         while len(out) < size:
             piece = self._some(size - len(out))

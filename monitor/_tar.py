@@ -1,9 +1,8 @@
-"""The headers of a tar, block by block; of each no more is read than a release needs.
+"""Reads a tar, block by block; of each header only what a release needs.
 
-Formats: ustar, pax, GNU (long names, both ways to say that a file is sparse) and the old tar
-without a magic. Owner, times and modes are not looked at. ``tarfile`` is not used, because it
-takes a damaged header in the middle of an archive for its end, and refuses one whose owner is not
-UTF-8.
+Formats: ustar, pax, GNU (long names, all forms of sparse files) and the old tar without a magic.
+Owner, times and modes are ignored. ``tarfile`` is not used for two reasons: it takes a damaged
+header in the middle of an archive for the archive's end, and it refuses an owner that is not UTF-8.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from .errors import ReleaseError
 BLOCK = 512
 VOLUME_LABEL = b"V"
 _ZEROS = bytes(BLOCK)
-# Names and pax records. An extended attribute of 64 KiB is there twice, once in base64.
+# For names and pax records. An extended attribute of 64 KiB comes twice, once in base64.
 _MAX_EXTENSION = 4 * 1024 * 1024
-# Before one member: a comment for all, a pax header, a GNU long name and a GNU long link.
+# One member may have a comment for all, a pax header, a GNU long name and a GNU long link.
 _MAX_EXTENSIONS = 4
 _MAX_PIECES = 100_000
-# What Linux takes for a path; and how much of something long a sentence shows.
+# The longest path of Linux; and how many bytes of a long value a sentence shows.
 _MAX_NAME = 4096
 _SHOWN = 40
 _EXTENSIONS = (
@@ -42,8 +41,8 @@ Pieces = tuple[tuple[int, int], ...]
 class Header:
     """One member.
 
-    ``size`` is in bytes, unpacked. ``pieces`` says where the stored bytes belong, as pairs of
-    offset and length; what is between them is zeros (a sparse file).
+    ``size`` is the unpacked size in bytes. ``pieces`` says where the stored bytes belong, as pairs
+    of offset and length. A sparse file has zeros between them.
     """
 
     name: str
@@ -57,11 +56,10 @@ class Tar:
     """The members of the tar in ``stream``, which is read to its end.
 
     Args:
-        stream: what is inside the packed file.
-        refuse: makes the error that is raised, from the cause and, where it has one, a hint.
-        turn: called after each header and each piece; raises what ends the reading.
-        proven: whether a manifest's digest proves that the bytes are whole. Without it a tar has
-            to have its end.
+        stream: The unpacked bytes.
+        refuse: Makes the error to raise, from a cause and an optional hint.
+        turn: Called after each header and each piece; may raise to end the reading.
+        proven: A manifest's digest proves the bytes. Otherwise the tar must have its end blocks.
     """
 
     def __init__(
@@ -75,12 +73,12 @@ class Tar:
         self._refuse = refuse
         self._turn = turn
         self._proven = proven
-        # Of the current member: stored bytes that have not been read, and what fills its block.
+        # For the current member: unread stored bytes, and the bytes that fill its last block.
         self._left = 0
         self._padding = 0
 
     def members(self) -> Iterator[Header]:
-        """The members, in order. What nobody read of one's content is passed over."""
+        """Yield the members in order. Content that the caller did not read is skipped."""
         while True:
             header = self._next()
             if header is None:
@@ -89,7 +87,7 @@ class Tar:
             self._pass_over()
 
     def content(self, header: Header) -> Iterator[tuple[int, bytes]]:
-        """The bytes of the current member, each piece with its offset in the file."""
+        """Yield the bytes of the current member, each piece with its offset in the file."""
         for start, length in header.pieces:
             offset = start
             for piece in self._take(length):
@@ -117,13 +115,13 @@ class Tar:
             if kind == tarfile.XHDTYPE:
                 records = self._pax(content)
             elif kind == tarfile.XGLTYPE:
-                # Records for all members are comments (git archive); a name for all is nonsense.
+                # Records for all members may be comments (git archive), but not names or sizes.
                 self._refuse_for_all(self._pax(content))
             else:
                 long[kind] = content.rstrip(b"\0")
 
     def _kind(self, block: bytes) -> bytes:
-        """Checks a header's sum and gives its type."""
+        """Check a header's sum and return its type."""
         if not _sum_fits(block):
             raise self._no_header(block)
         old_folder = block[156:157] == tarfile.AREGTYPE and _text(block[:100]).endswith(b"/")
@@ -133,7 +131,7 @@ class Tar:
         self, block: bytes, kind: bytes, size: int, long: dict[bytes, bytes], records: Records
     ) -> Header:
         name, link = _text(block[:100]), _text(block[157:257])
-        # GNU has other things where POSIX has the first part of the name.
+        # Only POSIX has the first part of the name here; GNU has other fields.
         if block[257:263] == b"ustar\0" and block[345]:
             name = _text(block[345:500]) + b"/" + name
         pax = dict(records)
@@ -158,18 +156,18 @@ class Tar:
                 pieces = self._checked(self._map(pax, records), unpacked)
         else:
             self._begin(size)
-        # What is not used may be in any encoding.
+        # Unused names may have any encoding.
         name = b"" if kind == VOLUME_LABEL else name
         link = link if kind == tarfile.LNKTYPE else b""
         return Header(self._utf8(name), kind, unpacked, self._utf8(link), pieces)
 
-    # --- what is stored behind a header -------------------------------------------------------
+    # --- the bytes after a header ---------------------------------------------------------------
 
     def _begin(self, size: int) -> None:
         self._left, self._padding = size, -size % BLOCK
 
     def _take(self, size: int) -> Iterator[bytes]:
-        """The next ``size`` bytes that are stored for the current member."""
+        """Yield the next ``size`` stored bytes of the current member."""
         while size:
             piece = self._stream.read(min(size, CHUNK))
             if not piece:
@@ -182,7 +180,7 @@ class Tar:
     def _pass_over(self) -> None:
         for _ in self._take(self._left):
             pass
-        # Go's archive/tar, not closed, leaves the last block unfilled.
+        # An archive that Go's archive/tar did not close has a last block that is too short.
         if len(self._stream.read(self._padding)) < self._padding and not self._proven:
             raise self._refuse("it ends in the middle of a file")
 
@@ -195,7 +193,7 @@ class Tar:
         return content
 
     def _finish(self, block: bytes, pending: bool) -> None:
-        """The end of a tar is two blocks of zeros, then at most padding with zeros."""
+        """Check the end of the tar: two blocks of zeros, then only zeros."""
         if not self._stream.given:
             raise self._refuse("it is empty")
         if self._stream.given < BLOCK and block.strip(self._stream.filler):
@@ -221,7 +219,7 @@ class Tar:
     # --- pax records, sparse maps, numbers and names ------------------------------------------
 
     def _pax(self, content: bytes) -> Records:
-        """The records that count in a pax header: ``LENGTH KEY=VALUE\\n`` each (pax(1))."""
+        """Return the used records of a pax header: ``LENGTH KEY=VALUE\\n`` each (pax(1))."""
         records = []
         start = 0
         while start < len(content):
@@ -241,7 +239,7 @@ class Tar:
             raise self._refuse(f"a pax header in it has {key[:_SHOWN]!r} for all members")
 
     def _map(self, pax: dict[bytes, bytes], records: Records) -> list[int]:
-        """Offset, length, offset, … of a sparse file, as one of GNU's three pax formats has it."""
+        """Return offset, length, offset, … of a sparse file in one of GNU's three pax formats."""
         if b"GNU.sparse.major" in pax:
             return self._map_in_content()
         if b"GNU.sparse.map" in pax:
@@ -252,7 +250,7 @@ class Tar:
         return [self._decimal(text) for text in texts]
 
     def _map_in_content(self) -> list[int]:
-        """Version 1.0: one number a line, first how many pairs come, up to the end of a block."""
+        """Read version 1.0: the number of pairs, then one number a line, padded to a block."""
         count, _, text = self._block_of_map().partition(b"\n")
         needed = 2 * self._decimal(count)
         if needed > 2 * _MAX_PIECES:
@@ -269,7 +267,7 @@ class Tar:
         return b"".join(self._take(BLOCK))
 
     def _old_map(self, block: bytes) -> list[int]:
-        """GNU's older format: four pairs in the header, 21 in each block that follows it."""
+        """Read GNU's older format: four pairs in the header, 21 in each following block."""
         numbers: list[int] = []
         pairs, more = block[386:482], block[482]
         while True:
@@ -286,7 +284,7 @@ class Tar:
             pairs, more = block[:504], block[504]
 
     def _checked(self, numbers: list[int], size: int) -> Pieces:
-        """The pieces of a sparse file of ``size`` bytes, in order, that the stored bytes fill."""
+        """Return the pieces of a sparse file of ``size`` bytes; refuse a wrong map."""
         pieces = tuple(zip(numbers[::2], numbers[1::2]))
         end = stored = 0
         ordered = True
@@ -324,14 +322,14 @@ def _text(field: bytes) -> bytes:
 
 
 def _sum_fits(block: bytes) -> bool:
-    """Whether the sum in a header is that of its bytes, without a sign or, in old tars, with."""
+    """Return whether a header's sum is right. Old tars add signed bytes."""
     said, summed = _number(block[148:156]), block[:148] + b" " * 8 + block[156:]
     plain = sum(summed)
     return said == plain or said == plain - 256 * sum(byte > 127 for byte in summed)
 
 
 def _number(field: bytes) -> Optional[int]:
-    """A number in a header, octal or, when it is large, binary; None when it is neither."""
+    """Return a number of a header, octal or (if large) binary; None for anything else."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     text = _text(field).strip(b" ")

@@ -1,20 +1,20 @@
-"""Which of an HTTP server's validators still tell one release from another.
+"""Decides which validators of an HTTP server still tell one release from another.
 
-Some servers send an ETag or a Last-Modified that differs although no file changed. A donefile
-without a manifest has no other sign of a release, so the bytes of the tarball decide:
+Some servers change an ETag or a Last-Modified although no file changed. A donefile without a
+manifest has no other sign of a release, so the bytes of the tarball decide:
 
 | seen | pulled | what follows |
 | --- | --- | --- |
 | the donefile's content changed | any tarball | no validator is to blame |
-| a validator changed | another tarball than the installed one | it is installed; counts restart |
+| a validator changed | another tarball than the installed one | installed; counts restart |
 | a validator changed | the installed tarball, byte for byte | no swap; its count goes up |
-| the count is 2 | – | it is dropped; the tarball's size and validators are looked at, too |
-| a validator of the tarball changed | as above | it is counted and dropped in the same way |
+| a count is 2 | – | the validator is dropped; the tarball's size and validators count, too |
+| a validator of the tarball changed | as above | counted and dropped in the same way |
 | nothing for ``--recheck_interval``, and one is dropped | the tarball | its bytes decide |
-| the same, once after each swap that was spared | the tarball | it may have come late |
+| nothing for ``--recheck_interval`` after equal bytes | the tarball, once | it may have come late |
 
-A dropped validator stays dropped for this remote, also after a restart. Values in, values out: the
-caller reads clock, remote and files.
+A dropped validator stays dropped for this remote, even after a restart. This module does no I/O:
+the caller reads clock, remote and files.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ._machine import Identity
 
 # Changes in a row that pulled the installed bytes, after which a validator is dropped.
 _MOST_EQUAL = 2
-# How the names of the tarball's validators begin, beside those of the donefile.
+# Prefix of the names of the tarball's validators. The donefile's have none.
 TARBALL = "tarball's "
-# Another size is another tarball: never dropped.
+# Never dropped: another size is another tarball.
 SIZE = f"{TARBALL}size"
 
 
@@ -59,22 +59,25 @@ class Trust:
         return tuple(name for name, count in self.equal.items() if count >= _MOST_EQUAL)
 
     def mark(self, validators: Mapping[str, str]) -> str:
-        """What of ``validators`` still tells releases apart, for ``identify``."""
+        """Return the validators that still count, as one text for ``identify``."""
         return "|".join("" if name in self.dropped else validators[name] for name in validators)
 
     def last_announced(self, live: Optional[Identity]) -> Optional[Identity]:
-        """The last announcement that was of the release ``live``."""
+        """Return the last announcement of the release ``live``."""
         return Identity(self.same) if live and self.same and live.key == self.live else live
 
     def is_due(self, now: float, every: float) -> bool:
-        """Whether the tarball's bytes have to be compared again; a clock set back says yes."""
+        """Return whether it is time to compare the tarball's bytes again.
+
+        If the clock was set back, it is.
+        """
         wanted = bool(self.dropped) or not self.settled
         return wanted and not 0 <= now - self.compared < every
 
     def after_swap(
         self, identity: Identity, content: bytes, validators: Mapping[str, str], now: float
     ) -> Trust:
-        """After another tarball was installed: the validators that changed told the truth."""
+        """Return the trust after another tarball was installed: what changed was right."""
         equal = {name: count for name, count in self.equal.items() if name in self.dropped}
         return Trust(identity.key, "", _digest(content), dict(validators), equal, now)
 
@@ -86,7 +89,7 @@ class Trust:
         validators: Mapping[str, str],
         now: float,
     ) -> Trust:
-        """After ``identity`` pulled the bytes of the installed release ``live``."""
+        """Return the trust after ``identity`` pulled the bytes of the installed ``live``."""
         equal = dict(self.equal)
         if self.content == _digest(content):
             for name, value in validators.items():
@@ -115,7 +118,7 @@ class Trust:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Trust:
-        """The trust in a JSON object; what is odd in it reads as never seen."""
+        """Return the trust in a JSON object. Values of a wrong type count as missing."""
 
         def pairs(name: str, kind: type) -> dict[str, Any]:
             found = value.get(name)

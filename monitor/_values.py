@@ -76,7 +76,7 @@ def switch(value: object) -> bool:
 
 
 def encoding(text: object) -> str:
-    """The name of an encoding in which ASCII text is what it is in ASCII."""
+    """Return the name of an encoding that extends ASCII."""
     plain = "/ aZ09"
     try:
         if isinstance(text, str) and plain.encode(text) == plain.encode("ascii"):

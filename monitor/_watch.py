@@ -47,7 +47,8 @@ class _Announced:
     sighting: Sighting
     manifest: Optional[Manifest]
     identity: Identity
-    # What of the sighting, and of the tarball, may differ without a release; empty with a manifest.
+    # Parts of the sighting and of the tarball that may change without a release; empty with a
+    # manifest.
     validators: Mapping[str, str]
 
 
@@ -78,18 +79,18 @@ class Watch:
         self._install = Install(options, self.folder, stop, self._alive)
         self._pauses = Pauses(options.interval, options.longest_pause)
         self._announced: Optional[_Announced] = None
-        # What is believed of the remote's validators, and of which remote that is.
+        # Which validators count, and for which remote.
         self._trust = Trust()
         self._origin = hashlib.sha256(
             repr((options.remote_path, options.remote_model_name, options.remote_donefile_name,
                   str(options.general_host))).encode("utf-8", "surrogateescape")
         ).hexdigest()  # fmt: skip
-        # The tarball that the pull before brought, if the donefile changed during it.
+        # The digest of the previous pull, if the donefile changed during it.
         self._moved_tarball: Optional[str] = None
         self._said: Optional[Identity] = None
         self._warned_no_manifest = False
         self._warned_of_time_file = False
-        # The last donefile of which the log says that it has no manifest any more.
+        # The last donefile for which the log says that its manifest is gone.
         self._warned_manifest_gone: Optional[Identity] = None
         self._said_once: set[str] = set()
         self._cleared = False
@@ -223,12 +224,14 @@ class Watch:
         if event is Event.NO_DONEFILE:
             logger.info("remote(%s) has no donefile.", self.options.remote_path)
         elif event is Event.QUARANTINED and quarantine is not None:
-            self._once("quarantined", f"what is announced stays out: {quarantine.reason}")
+            self._once(
+                "quarantined", f"the announced release stays in quarantine: {quarantine.reason}"
+            )
             self.error = ReleaseError(
-                "install", "what is announced", quarantine.reason, "publish another release"
+                "install", "the announced release", quarantine.reason, "publish another release"
             )
         elif event is Event.HELD:
-            self._once("held", "what is announced is held back by a rollback")
+            self._once("held", "the announced release is held back by a rollback")
         elif event is Event.ANNOUNCED and identity != self._said:
             self._said = identity
             self._said_once.clear()
@@ -305,7 +308,7 @@ class Watch:
     # --- parts of them ----------------------------------------------------------------------
 
     def _warn_of_unwatched_time_file(self) -> None:
-        """Log once when the server beside the live directory watches another file."""
+        """Warn once if the server of the live directory watches another file."""
         if self._warned_of_time_file:
             return
         ours, watched = self.options.local_timestamp_file, watched_time_files(self.folder.live)
@@ -342,8 +345,12 @@ class Watch:
         return _Announced(sighting, found, identify(sighting.content, mark, found), validators)
 
     def _compare(self, announced: _Announced) -> Optional[Event]:
-        """SAME when an announcement by validators alone pulled the installed tarball again, HELD
-        when it pulled the one that a rollback holds back."""
+        """Compare the pulled tarball when only validators announced it.
+
+        Returns:
+            SAME for the installed tarball, HELD for the tarball that a rollback holds back, else
+            None.
+        """
         hold = read_hold(self.folder.hold)
         if announced.validators and hold is not None and hold.identity == announced.identity:
             if hold.tarball == self._puller.digest:
@@ -370,8 +377,9 @@ class Watch:
         new = [name for name in self._trust.dropped if name not in before]
         if new:
             logger.warning(
-                "%s changed twice, and the tarball did not: not believed any more; from now on "
-                "the tarball's size and what is still believed decide, and every %s s its bytes",
+                "%s changed twice, but the tarball did not: ignored from now on; a change of "
+                "the tarball's size or of another validator announces a release, and every %s s "
+                "the tarball's bytes are compared",
                 " and ".join(new),
                 shown(self.options.recheck_interval),
             )
@@ -384,7 +392,7 @@ class Watch:
         try:
             write_trust(self.folder.validators, self._origin, trust)
         except OSError as error:
-            # After a restart the same pulls teach the same.
+            # Not fatal: after a restart, pulls find the same validators again.
             logger.warning("cannot write %s: %s", self.folder.validators, error.strerror)
 
     def _recheck_is_due(self, found: Optional[_Announced]) -> bool:
@@ -392,19 +400,21 @@ class Watch:
         return wanted and self._trust.is_due(self._clock(), self.options.recheck_interval)
 
     def _is_linked(self) -> bool:
-        """Whether the live directory has links for model files, which no server loads."""
+        """Return whether model files in the live directory are links, which no server loads."""
         links = linked(self.folder.live)
         if links:
             self._once(
                 "linked",
                 f"{links[0]} in {self.folder.live} is a symbolic link, which a server does not "
-                "load: what is announced is installed in its place",
+                "load: the announced release is installed in its place",
             )
         return bool(links)
 
     def _warn_no_manifest(self, found: _Announced, installed: Optional[Identity]) -> None:
-        """Says once that releases are not checked; and says of each donefile with bytes that its
-        manifest is gone, when the installed release came with one."""
+        """Warn once that releases are not checked.
+
+        If the installed release came with a manifest, warn at each donefile with bytes instead.
+        """
         options, size = self.options, len(found.sighting.content)
         if size and installed is not None and installed.release is not None:
             if found.identity != self._warned_manifest_gone:
@@ -433,14 +443,14 @@ class Watch:
         newer = superseded(announced.identity, after.identity if after else None)
         if self._pauses.moved and newer and self.options.packed:
             # The newest wins, but a producer that is faster than the pull must not starve the
-            # server; that the bytes are those of this release is proven by the digest.
+            # server. The digest proves that the bytes are those of this release.
             logger.warning("the donefile changed during the pull, again: the older one is used")
             self._pauses.still()
             return Event.PULLED
         tarball, before = self._puller.digest, self._moved_tarball
         self._moved_tarball = tarball
         if self._pauses.moved and announced.manifest is None and tarball and tarball == before:
-            # The tarball was the same before and after the look between the two pulls.
+            # The tarball was the same before and after the poll between the two pulls.
             self._pauses.still()
             return Event.PULLED
         if not self._pauses.moved:
@@ -449,8 +459,8 @@ class Watch:
         wrong = RemoteError(
             "pull",
             self.options.remote_model_name,
-            "the donefile changed during the pull, and during the one before",
-            "see whether servers behind one address give one file different times or tags",
+            "the donefile changed during this pull and during the pull before",
+            "check whether servers behind one address give one file different times or tags",
         )
         return self._note(Event.MOVED_AGAIN, wrong)
 
@@ -478,9 +488,9 @@ class Watch:
             self._cleared = True
 
     def _rules(self) -> str:
-        """What the verdict on a release depends on, beside the release: other rules, other try."""
+        """Hash the options that affect verification: a quarantine ends when the hash changes."""
         o = self.options
-        # Of a release that was refused for its feeds, the running model is the reason.
+        # A release may be refused because its feeds differ from those of the running model.
         running = None if o.allow_signature_change else read_signature(self.folder.live)
         rules = (
             o.top, o.allow_signature_change, o.check_command, o.max_members, o.max_unpacked,

@@ -1,7 +1,7 @@
-"""Which file of the live directory a Paddle Serving server watches.
+"""Finds the file of the live directory that a Paddle Serving server watches.
 
-``paddle_serving_server`` writes ``workdir_PORT/ENGINE/model_toolkit.prototxt`` into the folder that
-it is started in. ``reloadable_meta`` in that file names the time file, relative to the same folder.
+``paddle_serving_server`` writes ``workdir_PORT/ENGINE/model_toolkit.prototxt`` into the folder in
+which it starts. ``reloadable_meta`` in that file names the time file, relative to that folder.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _MAX_SIZE = 1024 * 1024
 def watched_time_files(live: str) -> dict[str, str]:
     """Find the time files that servers watch in a live directory.
 
-    Servers are looked for in the folder that holds the live directory and in the current folder.
+    Looks for servers in the folder that holds the live directory and in the current folder.
 
     Args:
         live: The live directory's path.
 
     Returns:
         The name of each time file, with the path of the prototxt that names it. Empty when no
-        server was started in one of the two folders.
+        server started in either folder.
     """
     found: dict[str, str] = {}
     for folder in dict.fromkeys((os.path.dirname(live) or ".", ".")):

@@ -6,8 +6,8 @@ A donefile is empty, as upstream writes it, or holds a JSON object of at most 64
      "feeds": [{"name", "alias", "dtype", "shape"}], "fetches": […],
      "probe": {"feed": …, "expected": …}}
 
-Unknown keys are ignored. The text may begin with a byte order mark, may be UTF-16 or UTF-32, and
-the whole may be gzip-compressed: editors, shells and web servers do that to a file on its way.
+Unknown keys are ignored. The text may begin with a byte order mark and may be UTF-16 or UTF-32. The
+whole may be compressed with gzip. Editors, shells and web servers change a file in these ways.
 
 Anything else (text, a number, somebody else's JSON, another format) is a legal donefile without a
 manifest: ``parse`` gives None and never raises.
@@ -23,7 +23,7 @@ from typing import Any, Optional
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024
-# The same in UTF-32, the longest encoding, with its byte order mark.
+# ``MAX_BYTES`` in UTF-32, the longest encoding, with its byte order mark.
 MAX_ENCODED = 4 * MAX_BYTES + 4
 # What 64 bits hold: no release and no byte is counted farther, and a gauge's float has room for it.
 _MOST = 2**64 - 1
@@ -73,10 +73,14 @@ def parse(donefile: bytes) -> Optional[Manifest]:
 
 
 def unpacked(packed: bytes, window: int = _GZIP_WINDOW) -> bytes:
-    """The content of a compressed donefile (``window`` as zlib takes it; gzip by default).
+    """Return the content of a compressed donefile, cut off above the size of any manifest.
 
-    Of content that is longer than any manifest gives the beginning. Raises ``zlib.error`` for
-    other bytes and for a stream that is cut short.
+    Args:
+        packed: The compressed bytes.
+        window: zlib's ``wbits``; gzip by default.
+
+    Raises:
+        zlib.error: The bytes are no such stream, or the stream is cut short.
     """
     stream = zlib.decompressobj(window)
     content = stream.decompress(packed, MAX_ENCODED + 1)
@@ -86,7 +90,7 @@ def unpacked(packed: bytes, window: int = _GZIP_WINDOW) -> bytes:
 
 
 def _decoded(donefile: bytes) -> str:
-    """The text of a donefile. Raises ``ValueError`` and ``zlib.error``."""
+    """Return the text of a donefile. Raises ``ValueError`` and ``zlib.error``."""
     if donefile.startswith(GZIP):
         donefile = unpacked(donefile)
     text = donefile.decode(json.detect_encoding(donefile))

@@ -9,10 +9,10 @@ def _main() -> int:
     try:
         from ._cli import main
     except ImportError as error:
-        # Something was removed from the environment, or another Python was used.
+        # A package was removed from the environment, or another Python runs this.
         print(
-            f"producer: {error}; use the Python of the environment, .venv/bin/python, or, if it "
-            "lacks a package, remove .venv and run `make setup`",
+            f"producer: {error}; use .venv/bin/python; if it lacks the package, remove .venv and "
+            "run `make setup`",
             file=sys.stderr,
         )
         return 2

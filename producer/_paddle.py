@@ -20,7 +20,7 @@ def require_paddle() -> None:
         import paddle  # noqa: F401
     except ImportError as error:
         if "libgomp" in str(error):
-            # The set-up links a library that stands in; another environment has none.
+            # The set-up links a replacement; an environment of another origin has none.
             raise BadInput(
                 f"Paddle cannot be loaded here ({error}): run `make setup` and use its .venv, or "
                 "install the library, for instance with `apt-get install libgomp1`"

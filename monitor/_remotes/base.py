@@ -27,7 +27,7 @@ class Sighting:
     """A donefile as the remote shows it: its content (at most ``DONEFILE_LIMIT`` bytes) and
     ``mark``, everything else that the remote tells about it (times, length, tags).
 
-    ``validators`` are the parts of ``mark`` by name, where a remote is known to send wrong ones
+    ``validators`` are the parts of ``mark`` by name, for a remote that may send wrong ones
     (HTTP)."""
 
     content: bytes
@@ -42,8 +42,8 @@ class Download:
     ``offset`` is where the first byte belongs (0 when the remote did not resume), ``size`` the
     whole file's length in bytes if the remote told it, ``mark`` what must be the same for a later
     transfer to go on where this one broke ("" when the remote cannot promise that). ``file`` is
-    where the bytes of ``chunks`` already lie on this machine, "" for nowhere: after the last chunk
-    that file may be moved away instead of written a second time.
+    a file on this machine that already holds the bytes of ``chunks``, or "". After the last chunk
+    the caller may move this file instead of writing the bytes again.
     """
 
     offset: int
@@ -119,8 +119,10 @@ class Remote(ABC):
         """
 
     def peek(self, name: str) -> dict[str, str]:
-        """The validators and the size of a file, without its bytes; asked only where ``look``
-        gives validators."""
+        """Return validators and size of a file without its bytes.
+
+        Called only if ``look`` gives validators.
+        """
         return {}
 
     def fetch_tree(self, name: str, target: str) -> bool:

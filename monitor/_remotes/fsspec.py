@@ -83,10 +83,10 @@ class FsspecRemote(Remote):
         return found
 
     def _check_link(self, name: str, info: dict[str, Any], top: str) -> None:
-        """Raises ``ReleaseError`` for a link that cannot be copied as the file that it leads to.
+        """Raise ``ReleaseError`` for a link that must not be copied as its target.
 
         On this machine a link may lead to any file that the monitor may read, such as a key. Other
-        file systems follow links on their side, within what they show.
+        file systems follow links themselves, among the files that they serve.
         """
         if not info.get("islink"):
             return
@@ -102,7 +102,7 @@ class FsspecRemote(Remote):
             "pull",
             name,
             f"{os.path.basename(info['name'])!r} in it is a symbolic link that {cause}",
-            "publish what it leads to in its place",
+            "publish the link's target in its place",
         )
 
     def close(self) -> None:

@@ -3,8 +3,8 @@
 RFC 3659 gives what is needed: MLST and MDTM (times), SIZE, REST STREAM (resume). Servers without
 it are looked at through the listing of the folder.
 
-ftplib reads and writes Latin-1, in which any bytes pass unchanged: a banner in an unknown encoding
-is no error. ``_wire`` and ``_text`` translate names to and from what ``--ftp_encoding`` says.
+ftplib is set to Latin-1, which keeps any bytes, so a banner may have any encoding. ``_wire`` and
+``_text`` convert names to and from ``--ftp_encoding``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .._options import Options
 
 _ABSENT = re.compile(r"no such|not found|does not exist|not exist", re.IGNORECASE)
-# What servers say of a folder in which there is nothing, in place of an empty listing.
+# Some servers answer with such a message instead of an empty listing.
 _EMPTY = re.compile(r"no files|empty", re.IGNORECASE)
 # LIST as Unix servers give it (``ls -l``), and as those on Windows do (``dir``).
 _UNIX_LINE = re.compile(
@@ -41,12 +41,12 @@ _DOS_LINE = re.compile(
 # Ports and TLS by the scheme of an address.
 FTP, EXPLICIT, IMPLICIT = "ftp", "ftps", "ftps-implicit"
 PORTS = {FTP: 21, EXPLICIT: 21, IMPLICIT: 990}
-# Name, whether it is a folder (None: a link, to whatever), size where it is known.
+# Name, whether it is a folder (None: a link), size if known.
 _Row = tuple[str, Optional[bool], Optional[int]]
 
 
 class _TlsSocket(ssl.SSLSocket):
-    """Many servers close a data connection without TLS's goodbye; 226 says whether all came."""
+    """Accepts a data connection that closes without TLS's goodbye: 226 says that all came."""
 
     def unwrap(self) -> sockets.socket:
         with contextlib.suppress(OSError):
@@ -55,7 +55,7 @@ class _TlsSocket(ssl.SSLSocket):
 
 
 class _Passive(ftplib.FTP):
-    """Says what to do where EPSV, the only command for IPv6 (RFC 2428), is refused."""
+    """Adds a hint when the server refuses EPSV, the only command for IPv6 (RFC 2428)."""
 
     def makepasv(self) -> tuple[str, int]:
         try:
@@ -80,7 +80,7 @@ class _FtpTls(_Passive, ftplib.FTP_TLS):
 
 
 class _FtpImplicitTls(_FtpTls):
-    """TLS from the first byte on: the control connection is wrapped before the banner is read."""
+    """Implicit TLS: wraps the control connection before it reads the banner."""
 
     _wrapped: Optional[sockets.socket] = None
 
@@ -147,7 +147,7 @@ class FtpRemote(Remote):
     @classmethod
     def from_url(cls, options: Options, stop: Stop) -> FtpRemote:
         """The server of an ``ftp://``, ``ftps://`` or ``ftps-implicit://`` address in
-        ``--general_host``. What is percent-encoded there are bytes of ``--ftp_encoding``."""
+        ``--general_host``. Percent-encoded bytes in it have ``--ftp_encoding``."""
         parts = urlsplit(options.general_host.reveal())
         scheme = parts.scheme.lower()
 
@@ -353,7 +353,7 @@ class FtpRemote(Remote):
         return names is not None and self._text(name) not in names
 
     def _names(self, ftp: ftplib.FTP, path: str) -> Optional[list[str]]:
-        """What lies in a folder; None when the server does not tell."""
+        """Return the names in a folder; None when the server does not list it."""
         try:
             return [self._text(entry).rpartition("/")[2] for entry in ftp.nlst(path)]
         except (ftplib.error_perm, ftplib.error_temp):
@@ -404,8 +404,8 @@ class FtpRemote(Remote):
                 raise RemoteError(
                     "list",
                     self._where(path),
-                    f"the server's listing has a form of its own: {lines[-1]!r}",
-                    "publish a tarball, or let the server list as Unix or MS-DOS do",
+                    f"the server's listing has an unknown form: {lines[-1]!r}",
+                    "publish a tarball, or let the server list in the form of Unix or MS-DOS",
                 ) from None
         else:
             plain = []
@@ -428,8 +428,10 @@ class FtpRemote(Remote):
         return plain
 
     def _leads_to_file(self, ftp: ftplib.FTP, path: str) -> bool:
-        """Whether the server follows a link to a file: of a folder, or of nothing, it gives no
-        size. A server without SIZE is asked for the file itself."""
+        """Return whether a link leads to a file: the server gives a size only for a file.
+
+        Without SIZE the answer is True, and the pull shows whether there is a file.
+        """
         # Listings leave the connection in ASCII mode, in which many servers give no size.
         ftp.voidcmd("TYPE I")
         try:
@@ -444,7 +446,7 @@ class FtpRemote(Remote):
         return lines
 
     def _wire(self, text: str) -> str:
-        """``text`` as ftplib has to be given it to send the bytes of ``--ftp_encoding``."""
+        """Return ``text`` in the form that makes ftplib send the bytes of ``--ftp_encoding``."""
         encoding = self._options.ftp_encoding
         try:
             return text.encode(encoding, "surrogateescape").decode("latin-1")
@@ -457,24 +459,24 @@ class FtpRemote(Remote):
             ) from None
 
     def _text(self, wire: str) -> str:
-        """What the server sent, as text; bytes of another encoding are kept as surrogates."""
+        """Decode what the server sent. Bytes of another encoding become surrogates."""
         return wire.encode("latin-1").decode(self._options.ftp_encoding, "surrogateescape")
 
     def _said(self, error: BaseException) -> str:
-        """An error's text, for a person. Servers are not held to one encoding there."""
+        """Return an error's text for people. It may have any encoding."""
         if not isinstance(error, ftplib.Error):
             return str(error)
         return str(error).encode("latin-1", "replace").decode(self._options.ftp_encoding, "replace")
 
 
 def rows_of(lines: list[str]) -> Optional[list[_Row]]:
-    """Name and kind of the files and folders in the lines of LIST; None for an unknown form."""
+    """Return name and kind of each file and folder in LIST's lines; None for an unknown form."""
     found: list[_Row] = []
     known = True
     for line in lines:
         match = _UNIX_LINE.fullmatch(line) or _DOS_LINE.fullmatch(line)
         if match is None:
-            # Devices, "total 12", and an empty line are forms that are passed over.
+            # Devices, "total 12" and empty lines are skipped.
             known = known and re.match(r"[bcps][-r]|total\b|\s*$", line) is not None
         elif match["kind"] == "l":
             found.append((match["name"].partition(" -> ")[0], None, None))

@@ -1,9 +1,9 @@
 """HTTP and HTTPS (``--type general``), without wget.
 
-A donefile is fetched whole at every poll, never with If-None-Match or If-Modified-Since: servers
-make an ETag of length and whole second and call it strong, and no age of it proves anything, since
-a file may be written long before it is renamed into place. It is small. If-Range is used
-where it is safe: to go on with a broken transfer.
+Each poll fetches the whole donefile, which is small. It sends no If-None-Match or
+If-Modified-Since, because servers make a strong ETag of length and whole second. Waiting until the
+tag is old does not help: a file may be written long before it is renamed into place. If-Range is
+safe for resuming a broken transfer.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class HttpRemote(Remote):
 
     def peek(self, name: str) -> dict[str, str]:
         url = self._url(name)
-        # Not HEAD: a signature in the address may be for GET alone.
+        # Not HEAD: a signature in the address may allow only GET.
         with self._get(url, "look at", {"Range": "bytes=0-0"}) as answer:
             self._expect(answer, url, "look at", (200, 206, 416))
             found = _validators(answer)
@@ -147,7 +147,7 @@ class HttpRemote(Remote):
         return f"{self._host}/{join(self._options.remote_path, name).lstrip('/')}"
 
     def _read_queries(self) -> None:
-        """Reads the files of queries again. Raises ``BadOption``."""
+        """Read the files of queries again. Raises ``BadOption``."""
         for name, before in self._queries.items():
             path = getattr(self._options, f"{name}_file")
             if not path:
@@ -161,7 +161,7 @@ class HttpRemote(Remote):
                     raise BadOption(f"{option} {path} is wrong: {error}") from None
 
     def _query(self, url: str) -> Secret:
-        """The query for an address: that of the one file, else that of all."""
+        """Return the query of one address: the object's own query, else ``--http_query``."""
         own = Secret()
         if url == self._url(self._options.remote_donefile_name):
             own = self._queries["donefile_query"]
@@ -281,10 +281,13 @@ def _validators(answer: requests.Response) -> dict[str, str]:
 
 
 def _decoded(content: bytes, coding: str, url: str) -> bytes:
-    """A donefile without its Content-Encoding, which a server may use although none was asked for.
+    """Decode a donefile's Content-Encoding, which some servers use without being asked.
 
-    Many servers name a coding that they do not use: what does not decode is taken as it is. Raises
-    ``RemoteError`` for gzip that is cut short, and for a coding that the monitor cannot decode.
+    Many servers name a coding that they do not use. Content that does not decode is returned as it
+    is.
+
+    Raises:
+        RemoteError: The gzip stream is cut short, or the monitor cannot decode the coding.
     """
     if manifest.parse(content) is not None:
         return content

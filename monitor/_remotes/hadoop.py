@@ -5,9 +5,9 @@ it had a manifest, ``-get`` (its content says everything); otherwise ``-stat`` (
 milliseconds and length), and a second one for ``-get`` unless the file is empty. Upstream reads
 ``-ls``, which shows minutes.
 
-``hadoop`` is often a script of somebody's own, which prints lines before and after the command's
-output, or ends with another exit code. So content comes in files, lines are recognised by their
-form, and an exit code of 0 alone proves nothing.
+``hadoop`` is often a user's own script. It may print lines before and after the command's output,
+or end with another exit code. So content comes in files, lines are recognised by their form, and an
+exit code of 0 alone proves nothing.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _ABSENT = re.compile(r"no such file or directory|does not exist", re.IGNORECASE)
 _NOISE = re.compile(r"(^\d{4}-\d\d-\d\d |^\d\d/\d\d/\d\d |^\s*at |WARN|INFO|SLF4J|OpenJDK|log4j)")
 # A JVM needs seconds before it says anything at all.
 _START_S = 10.0
-# What -stat is to print. The name in it is in no banner, and without a space a script that passes
-# on its arguments unquoted keeps it whole.
+# The format for -stat. No banner contains this name. It has no space, because a script may pass on
+# its arguments unquoted.
 _STAT = "serving-monitor:%Y:%b:%F"
 _STATUS = re.compile(r"serving-monitor:(?P<ms>\d+):(?P<length>\d+):(?P<folder>directory)?")
-# A line of -ls -R. The names of users may have spaces: the length is what stands before the date.
+# A line of -ls -R. Users' names may have spaces, so the length is the number before the date.
 _LISTED = re.compile(
     r"(?P<kind>[-dl])[-rwxsStT]{9}[+.@]?\s+(?:\d+|-)\s+\S.*?\s(?P<size>\d+)\s+"
     r"\d{4}-\d\d-\d\d\s+\d\d:\d\d(?::\d\d)? (?P<path>.+)"
@@ -70,8 +70,8 @@ class HadoopRemote(Remote):
         self._conf: Optional[str] = None
         self._seen: Optional[Sighting] = None
         part = Folder(options.live).part(options.tmp, options.remote_model_name)
-        # What -get writes to. A script may change the working directory, hence the absolute path;
-        # another monitor on the same model, which will find that it is one too many, has its own.
+        # The target of -get. The path is absolute, because a script may change the working
+        # directory. It has a random part: a second monitor on the same model must not remove it.
         self._folder = os.path.abspath(f"{part}{FETCHED}{secrets.token_hex(4)}")
         self._target = os.path.join(self._folder, "file")
 
@@ -111,7 +111,7 @@ class HadoopRemote(Remote):
         path = join(self._base, name)
         size: Optional[int] = None
         if manifest.parse(self._seen.content if self._seen else b"") is None:
-            # Nothing else will say how long the file is; one more JVM.
+            # No manifest says how long the file is: ask with one more JVM.
             stat = self._stat("pull", path)
             if stat is None:
                 raise self._missing(path)
@@ -147,7 +147,7 @@ class HadoopRemote(Remote):
         if self._options.rate_limit:
             return False
         path, target = join(self._base, name), os.path.abspath(target)
-        # It says nothing while it copies: what shows that it is alive is what it writes.
+        # -get prints nothing while it copies. Only the files that it writes show progress.
         code, _, said = self._run("pull", path, ["-get", path, target], lambda: _size(target))
         if code != 0 or _complaints(said) or not os.path.isdir(target):
             raise self._failed("pull", path, said, code)
@@ -235,9 +235,11 @@ class HadoopRemote(Remote):
         errors: bytearray,
         progress: Callable[[], object] = lambda: None,
     ) -> Iterator[bytes]:
-        """Standard output as it comes, and an empty piece five times a second; standard error is
-        gathered. Silence has an end, unless ``progress`` gives something else than at the last time
-        that it was asked."""
+        """Yield standard output as it comes, and an empty piece five times a second.
+
+        Standard error goes into ``errors``. Too long a silence raises ``RemoteError``, unless the
+        value of ``progress`` changed meanwhile.
+        """
         assert process.stdout is not None
         assert process.stderr is not None
         quiet_since = time.monotonic()
@@ -292,7 +294,7 @@ class HadoopRemote(Remote):
         words: list[str],
         progress: Callable[[], object] = lambda: None,
     ) -> tuple[int, bytes, list[str]]:
-        """Exit code, standard output, and what was said (see ``_lines``)."""
+        """Run a command; return exit code, standard output and messages (see ``_lines``)."""
         errors = bytearray()
         with self._running(operation, path, words) as process:
             out = bytearray()
@@ -303,7 +305,7 @@ class HadoopRemote(Remote):
         return code, bytes(out), _lines(errors, out)
 
     def _stat(self, operation: str, path: str) -> Optional[str]:
-        """Time in milliseconds and length, None when there is no such file."""
+        """Return time in milliseconds and length, or None when there is no such file."""
         code, out, said = self._run("check", path, ["-stat", _STAT, path])
         found = _STATUS.search(out.decode("utf-8", "replace"))
         if code == 0 and found is not None:
@@ -335,7 +337,7 @@ class HadoopRemote(Remote):
             self._clear()
 
     def _fetch(self, operation: str, path: str) -> Generator[bytes, None, None]:
-        """Lets ``-get`` write ``_target``, and gives the bytes as they come there."""
+        """Let ``-get`` write ``_target``, and yield the bytes as they arrive there."""
         self._make_folder()
         errors, out = bytearray(), bytearray()
         with contextlib.ExitStack() as files:
@@ -363,8 +365,10 @@ class HadoopRemote(Remote):
             yield from pieces()
 
     def _stream(self, path: str) -> Generator[bytes, None, None]:
-        """The same by ``-cat``, which can be held to a rate: it waits while nobody reads. A file
-        with a random word, printed before and after, tells where the content begins and ends."""
+        """Yield the bytes of ``-cat``, which waits while nobody reads and so can be held to a rate.
+
+        The command prints a random word before and after the content, to mark its ends.
+        """
         word = secrets.token_hex(16).encode()
         mark = os.path.join(self._folder, "mark")
         errors, held, inside, whole = bytearray(), bytearray(), False, False
@@ -396,7 +400,7 @@ class HadoopRemote(Remote):
             raise self._failed("pull", path, _lines(errors), code)
 
     def _failed(self, operation: str, path: str, said: Sequence[str], code: int) -> Exception:
-        """The error for a command that did not bring ``path``."""
+        """Return the error for a command that did not fetch ``path``."""
         if _absent(said, path):
             return self._missing(path)
         if any(_NO_SPACE.search(line) for line in _complaints(said)):
@@ -414,22 +418,24 @@ _HINT = "check --hadoop_bin, --fs_name and that HDFS is up"
 
 
 def _lines(errors: Union[bytes, bytearray], out: Union[bytes, bytearray] = b"") -> list[str]:
-    """What a command said: standard error, and of standard output what is a complaint, because
-    some scripts make one stream of both."""
+    """Return a command's messages: standard error, and complaints in standard output.
+
+    Some scripts merge both streams.
+    """
     lines = [line.strip() for line in errors.decode("utf-8", "replace").splitlines()]
     return [*filter(None, lines), *_complaints(out.decode("utf-8", "replace").splitlines())]
 
 
 def _complaints(said: Sequence[str]) -> list[str]:
-    """What the shell's own commands say is wrong; a line may begin with something else."""
+    """Return the error messages of Hadoop's shell; other text may precede one in its line."""
     found = map(_COMPLAINT.search, said)
     return [match[0].strip() for match in found if match is not None]
 
 
 def _absent(said: Sequence[str], path: str) -> bool:
-    """Whether the shell's own command says of ``path`` that there is no such file.
+    """Return whether Hadoop's shell says that ``path`` does not exist.
 
-    Not whether anything is missing: a launcher without its Java says that with the same words.
+    The message must name ``path``: a launcher without its Java prints the same words.
     """
     of_it = rf"\w+: (.*[\s`'\"])?([\w-]+://[^/\s]*)?{re.escape(path)}(?![\w/-]|\.\w)"
     complaints = _complaints(said)
@@ -437,7 +443,7 @@ def _absent(said: Sequence[str], path: str) -> bool:
 
 
 def _opened(folder: str) -> Optional[IO[bytes]]:
-    """The file that grows in ``folder``: Hadoop gives it another name until it is whole."""
+    """Open the file that grows in ``folder``. Hadoop gives it another name until it is complete."""
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(folder):
             if not name.startswith("."):
@@ -446,7 +452,7 @@ def _opened(folder: str) -> Optional[IO[bytes]]:
 
 
 def _size(folder: str) -> int:
-    """Bytes of all files below ``folder``, into which another process writes and renames."""
+    """Return the bytes of all files below ``folder``, while another process writes there."""
     size = 0
     for where, _, names in os.walk(folder):
         for name in names:

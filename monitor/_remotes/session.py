@@ -1,4 +1,4 @@
-"""The HTTP session of the remotes that speak HTTP: whom it trusts, and who is told what."""
+"""The HTTP session of the remotes that use HTTP: which certificates it trusts, who gets secrets."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .._secrets import Secret
 
 
 class Session(requests.Session):
-    """A session that trusts ``ca_file`` and asks ``proxy`` when they are given, whatever the
-    environment says, and sends ``secrets`` (headers) and a secret query to the origin that it asks
-    and to no other that this one leads to.
+    """A session that sends ``secrets`` (headers) and a secret query to one origin only.
 
-    Plain requests lets REQUESTS_CA_BUNDLE win over ``session.verify``, an account of ``.netrc``
-    over an Authorization header and over what stands in the address, and takes no header but
-    Authorization back where a redirect leads to another host. Proxies and, without a
-    ``ca_file``, certificates still come from the usual variables.
+    A redirect to another origin gets neither. ``ca_file`` and ``proxy``, if given, win over the
+    environment. Otherwise certificates and proxies come from the usual variables.
+
+    Plain requests does it in another way. REQUESTS_CA_BUNDLE wins over ``session.verify``. An
+    account of ``.netrc`` wins over an Authorization header and over the address. A redirect to
+    another host keeps all headers but Authorization.
     """
 
     def __init__(self, ca_file: str, proxy: str, secrets: Mapping[str, str]) -> None:
@@ -32,10 +32,10 @@ class Session(requests.Session):
         self._secrets = secrets
         self.headers["User-Agent"] = "serving-monitor"
         self.headers.update(secrets)
-        # What ``ask`` asked for last.
+        # The last address and query that ``ask`` was given.
         self._first_url = ""
         self._query = Secret()
-        # With a callable here, requests leaves .netrc to it.
+        # With a callable here, requests does not read .netrc itself.
         self.auth = _log_in
 
     def merge_environment_settings(
@@ -51,13 +51,13 @@ class Session(requests.Session):
     def ask(
         self, url: str, query: Secret, headers: Mapping[str, str], timeout: float
     ) -> requests.Response:
-        """GETs ``url`` with ``query``, which goes to this origin and to no other."""
+        """GET ``url`` with ``query``, which only this origin gets."""
         self._first_url, self._query = url, query
         whole = f"{url}?{query.reveal()}" if query else url
         return self.get(whole, headers=headers, stream=True, timeout=timeout)
 
     def rebuild_auth(self, prepared_request: Any, response: requests.Response) -> None:
-        """What a redirect takes with it; requests calls this at each."""
+        """Remove secrets from a request that follows a redirect. Called by requests."""
         old, new = response.request.url, prepared_request.url
         if self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]
             for name in ("Authorization", *self._secrets):
@@ -69,18 +69,19 @@ class Session(requests.Session):
         prepared_request.prepare_auth(self.auth)
 
     def _is_asked(self, url: str) -> bool:
-        """Whether ``url`` is of the origin that was asked first."""
+        """Return whether ``url`` belongs to the origin that was asked first."""
         return not self.should_strip_auth(self._first_url, url)  # type: ignore[no-untyped-call]
 
     def _with_query(self, url: str) -> str:
-        """``url`` of the origin that was asked; where it has a query, the server made it so."""
+        """Return ``url`` with the secret query, unless the server gave it another query."""
         parts = urlsplit(url)
         return url if parts.query else parts._replace(query=self._query.reveal()).geturl()
 
     def _without_query(self, url: str) -> str:
-        """``url`` of another origin without what ``ask`` was given to keep secret.
+        """Return ``url`` of another origin without the secret query.
 
-        Raises ``RequestException`` when a part of the secret stands elsewhere in it.
+        Raises:
+            RequestException: A part of the secret remains in another part of the address.
         """
         ours = {unquote(pair) for pair in self._query.reveal().split("&")}
         parts = urlsplit(url)
@@ -88,12 +89,12 @@ class Session(requests.Session):
         url = parts._replace(query="&".join(kept)).geturl()
         hidden = [part for part in self._query.hidden if len(part) >= SHORTEST]
         text, plain = "", url
-        # An address inside an address inside this one is encoded as often.
+        # An address inside an address is encoded twice, and so on.
         while plain != text:
             text, plain = plain, unquote(plain)
             if any(part in text for part in hidden):
                 raise requests.RequestException(
-                    "it redirects to another host, with the secret query in the address"
+                    "it redirects to another host with the secret query in the address"
                 )
         return url
 

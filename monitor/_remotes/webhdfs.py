@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class _Session(Session):
-    """Remembers in ``lost`` where a NameNode sent a request that failed there, and why.
+    """Keeps in ``lost`` the DataNode address of a failed redirect, and the error.
 
-    With several NameNodes the library asks the next one then, and raises what that one says.
+    With several NameNodes the library then asks the next one, and raises the next one's error.
     """
 
     def __init__(self, options: Options) -> None:
@@ -38,7 +38,8 @@ class _Session(Session):
         except requests.exceptions.ProxyError:
             raise
         except requests.RequestException as error:
-            # A redirect is sent from within: the inner call comes first, and its address counts.
+            # requests follows a redirect in an inner call, which comes here first. Its address
+            # counts.
             url = request.url or ""
             if self.lost is None and _host(url) not in self._asked:
                 self.lost = ("{0.scheme}://{0.netloc}".format(urlsplit(url)), error)
@@ -157,8 +158,8 @@ class WebHdfsRemote(Remote):
                 operation,
                 self._where(path),
                 f"the NameNode sent this to {to}, and that failed: {_cause(why)}",
-                "start that DataNode, or let its dfs.datanode.hostname and "
-                f"{_setting(to)} name what this machine can reach",
+                "start that DataNode, or set its dfs.datanode.hostname and "
+                f"{_setting(to)} to what this machine can reach",
             ) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._failed(operation, path, error) from error
@@ -214,8 +215,10 @@ class WebHdfsRemote(Remote):
 
 
 def _refuse(answer: requests.Response, *_: Any, **__: Any) -> None:
-    """Raises ``HTTPError`` for a refusal that is not in WebHDFS's own form: of a web server, or of
-    Jetty before WebHDFS is asked. The library would make the page's bytes the reason."""
+    """Raise ``HTTPError`` for a refusal that is not in WebHDFS's own form.
+
+    A web server or Jetty sends such pages. The library would quote the page's bytes as the reason.
+    """
     code = answer.status_code
     if code < 400:
         return
@@ -233,7 +236,7 @@ def _host(url: str) -> tuple[Optional[str], Optional[int]]:
 
 
 def _setting(address: str) -> str:
-    """The setting of a DataNode that the port in ``address`` comes from."""
+    """Return the DataNode's setting for the port in ``address``."""
     return f"dfs.datanode.{address.partition(':')[0]}.address"
 
 

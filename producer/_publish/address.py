@@ -56,9 +56,10 @@ class Address:
 
 
 def parse(url: str, encoding: str = "utf-8") -> Address:
-    """Reads a URL whose percent-encoded bytes are text in ``encoding``.
+    """Read a URL whose percent-encoded bytes are text in ``encoding``.
 
-    Raises ``BadInput`` (which never quotes a password).
+    Raises:
+        BadInput: The URL is wrong. The message never quotes a password.
     """
 
     def plain(text: str) -> str:
@@ -66,7 +67,7 @@ def parse(url: str, encoding: str = "utf-8") -> Address:
             return unquote(text, encoding, "strict")
         except ValueError:
             raise BadInput(
-                f"--remote has bytes that are no {encoding}: give the encoding of the server's "
+                f"--remote has bytes that are not {encoding}: give the encoding of the server's "
                 "names as --ftp_encoding"
             ) from None
 

@@ -1,7 +1,7 @@
 """FTP, with ftplib. One connection a call: servers drop idle ones, releases are minutes apart.
 
-ftplib reads and writes Latin-1, in which any bytes pass unchanged: a banner in an unknown encoding
-is no error. Names are put into the bytes of ``--ftp_encoding`` before they go there.
+ftplib is set to Latin-1, which keeps any bytes, so a banner may have any encoding. ``_wire``
+converts names to ``--ftp_encoding``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TIMEOUT_S = 20.0
 
 
 class _TlsSocket(ssl.SSLSocket):
-    """Many servers close a data connection without TLS's goodbye; 226 says whether all came."""
+    """Accepts a data connection that closes without TLS's goodbye: 226 says that all came."""
 
     def unwrap(self) -> socket.socket:
         with contextlib.suppress(OSError):
@@ -33,7 +33,7 @@ class _TlsSocket(ssl.SSLSocket):
 
 
 class _Tls(ftplib.FTP_TLS):
-    """Goes on with the control connection's TLS session: most servers ask that of the others."""
+    """Reuses the control connection's TLS session, which most servers require."""
 
     def ntransfercmd(
         self, cmd: str, rest: Optional[object] = None
@@ -45,7 +45,7 @@ class _Tls(ftplib.FTP_TLS):
 
 
 class _ImplicitTls(_Tls):
-    """TLS from the first byte on: the control connection is wrapped before the banner is read."""
+    """Implicit TLS: wraps the control connection before it reads the banner."""
 
     _wrapped: Optional[socket.socket] = None
 
@@ -77,7 +77,7 @@ class Ftp(Publisher):
         self._encoding = encoding
         self._ca_file = ca_file
         self._path = self._wire(address.path)
-        # Some servers take no file whose name begins with a dot, or do not let it be renamed.
+        # "" after a server refused a file whose name begins with a dot, or refused to rename it.
         self._dot = "."
 
     def prepare(self) -> None:
@@ -122,7 +122,7 @@ class Ftp(Publisher):
                 ftp.rename(part, name)
 
     def _upload(self, ftp: ftplib.FTP, local: Path, name: str) -> str:
-        """Uploads ``local``, and leaves the server waiting for the name that it is to get."""
+        """Upload ``local`` and send RNFR, so that only RNTO is missing."""
         part = self._dot + uploading(name)[1:]
         with local.open("rb") as source:
             ftp.storbinary(f"STOR {part}", source)
@@ -159,7 +159,7 @@ class Ftp(Publisher):
         return any(line.endswith(f" {name}") for line in lines)
 
     def _wire(self, text: str) -> str:
-        """``text`` as ftplib has to be given it to send the bytes of ``--ftp_encoding``."""
+        """Return ``text`` in the form that makes ftplib send the bytes of ``--ftp_encoding``."""
         try:
             return text.encode(self._encoding, "surrogateescape").decode("latin-1")
         except UnicodeEncodeError:
@@ -207,7 +207,7 @@ class Ftp(Publisher):
                 operation,
                 where,
                 str(error),
-                "ftps:// is explicit TLS, ftps-implicit:// implicit; "
+                "ftps:// is explicit TLS, ftps-implicit:// is implicit TLS; "
                 "--ca_file names the authorities to trust",
             ) from None
         except (OSError, EOFError) as error:

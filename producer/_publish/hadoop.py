@@ -3,9 +3,9 @@
 The one remote on which a name is not replaced in one step (``put`` says why); where WebHDFS is to
 be had, it is the better way.
 
-``hadoop`` is often a script of somebody's own, which prints lines before and after the command's
-output, or ends with another exit code. So content comes in a file, lines are recognised by their
-form, and an upload counts when the file is there with its length.
+``hadoop`` is often a user's own script. It may print lines before and after the command's output,
+or end with another exit code. So content comes in a file, lines are recognised by their form, and
+an upload counts if the remote file has the right length.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .base import Publisher
 _TIMEOUT_S = 180.0
 # By default a client that is refused a connection asks again for a good minute before it says so.
 _QUICK_REFUSAL = "-Dipc.client.connect.max.retries=2"
-# What -stat is to print: no banner has it, and it has no space for a script to split it at.
+# The format for -stat: no banner contains it, and it has no space at which a script splits it.
 _STAT = "producer-upload:%b"
 _LENGTH = re.compile(r"producer-upload:(\d+)")
 _COMPLAINT = re.compile(r"(?<!\S)(put|get|mkdir|stat|copyFromLocal): .*")
@@ -122,14 +122,14 @@ class HadoopCommand(Publisher):
 
 
 def _complaints(done: subprocess.CompletedProcess[bytes]) -> list[str]:
-    """What FsShell says is wrong; some scripts print errors with the output."""
+    """Return FsShell's error messages. Some scripts print errors to standard output."""
     lines = (done.stderr + b"\n" + done.stdout).decode(errors="replace").splitlines()
     found = map(_COMPLAINT.search, lines)
     return [match[0].strip() for match in found if match is not None]
 
 
 def _is_absence(complaint: str, path: str) -> bool:
-    """Whether it is ``path`` that is not there. A script without its Java uses the same words."""
+    """Return whether ``path`` is absent. A script without its Java prints the same words."""
     of_it = rf"\w+: (.*[\s`'\"])?([\w-]+://[^/\s]*)?{re.escape(path)}(?![\w/-]|\.\w)"
     return re.match(of_it, complaint) is not None and "No such file or directory" in complaint
 
@@ -137,7 +137,7 @@ def _is_absence(complaint: str, path: str) -> bool:
 def _why(done: subprocess.CompletedProcess[bytes]) -> str:
     """The line in which FsShell says what is wrong; log lines and stack traces stand around it."""
     lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines()]
-    # FsShell says "-put: …" of options, "put: …" of files.
+    # FsShell prints "-put: …" for options, "put: …" for files.
     telling = [line for line in lines if line.startswith("-")] + _complaints(done)
     if telling:
         return telling[0]

@@ -79,8 +79,8 @@ class WebHdfs(Publisher):
             operation,
             where,
             f"the NameNode sent this to {to.scheme}://{to.netloc}, and that failed: {cause}",
-            "start that DataNode, or let its dfs.datanode.hostname and "
-            f"dfs.datanode.{to.scheme}.address name what this machine can reach",
+            "start that DataNode, or set its dfs.datanode.hostname and "
+            f"dfs.datanode.{to.scheme}.address to what this machine can reach",
         )
 
 

@@ -150,7 +150,7 @@ def test_a_package_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "rich.py").write_text("raise ModuleNotFoundError(\"No module named 'rich'\")\n")
     done = harness("e2e", cwd=tmp_path, PYTHONPATH=str(tmp_path), PYTHONDONTWRITEBYTECODE="1")
     assert done.returncode == 2
-    assert "No module named 'rich'; use the Python of the environment" in done.stderr
+    assert "No module named 'rich'; use .venv/bin/python" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     for program, package in (("producer", "numpy"), ("monitor", "requests")):
         (tmp_path / "rich.py").rename(tmp_path / f"{package}.py")

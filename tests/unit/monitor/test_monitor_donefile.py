@@ -143,7 +143,7 @@ def test_require_manifest_refuses_anything_else(
 
 
 def test_require_manifest_needs_a_tarball(tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="--require_manifest is given and the release is a folder"):
+    with pytest.raises(BadOption, match="--require_manifest is given, but the release is a folder"):
         options_for(
             tmp_path, general_host="http://h", remote_model_name="m", unpacked_filename="",
             require_manifest=True,

@@ -65,7 +65,7 @@ def test_a_tarball_named_as_zstd_needs_its_package_at_the_start(
 ) -> None:
     for name in ("compression.zstd", "backports.zstd"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(BadOption, match=r"install serving-hot-loading-monitor\[zstd\]"):
+    with pytest.raises(BadOption, match=r"pip install './monitor\[zstd\]'"):
         options_for(tmp_path, general_host="http://h", remote_model_name="m.tar.zst")
     options_for(tmp_path, general_host="http://h", remote_model_name="m.tar.gz")
 

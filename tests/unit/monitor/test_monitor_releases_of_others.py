@@ -56,7 +56,7 @@ def test_a_tarball_without_a_top_folder(watch: MakeWatch, site: Site, tmp_path: 
     site.publish(1, tarball(model_files(1), top="."))
     one = watch()
     assert poll(one) is Event.BAD_RELEASE
-    assert "or . where the files have none" in str(one.error)
+    assert "or . if the files have none" in str(one.error)
     # Other rules, other verdict.
     assert poll(watch(unpacked_filename=".")) is Event.SWAPPED
     assert release_in(live(tmp_path)) == 1
@@ -87,7 +87,7 @@ def test_a_tarball_in_zstd_waits_for_its_package(
         site.publish(1, packed)
         one = watch()
         assert poll(one) is Event.MACHINE_FAILED
-        assert "install serving-hot-loading-monitor[zstd]" in lines[-1]
+        assert "pip install './monitor[zstd]'" in lines[-1]
     assert poll(watch()) is Event.SWAPPED
     assert release_in(live(tmp_path)) == 1
 

@@ -148,7 +148,8 @@ def test_without_its_package_zstd_is_one_sentence(
     with pytest.raises(BadOption) as caught:
         read(tmp_path, zstd(PLAIN))
     assert str(caught.value) == (
-        "a tarball packed with zstd needs backports.zstd; install serving-hot-loading-monitor[zstd]"
+        "a tarball packed with zstd needs backports.zstd; in the checkout, type "
+        "`pip install './monitor[zstd]'`"
     )
 
 

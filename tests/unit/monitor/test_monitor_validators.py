@@ -71,7 +71,7 @@ def test_releases_by_an_empty_donefile_are_installed_once_each(
         settled(one, site)
     assert len(set(seconds)) == 3
     assert one.figures.swaps == 3
-    said = [line for line in lines if "not believed" in line]
+    said = [line for line in lines if "ignored from now on" in line]
     names = [name for name in ("ETag", "Last-Modified") for line in said if f" {name} " in line]
     assert all(line.startswith("WARNING") for line in said)
     assert len(said) <= 4, said
@@ -90,10 +90,10 @@ def test_a_validator_is_dropped_after_two_changes_that_pulled_the_installed_tarb
     one = watch()
     assert poll(one) is Event.SWAPPED
     for turn in (1, 2):
-        assert not [line for line in lines if "not believed" in line]
+        assert not [line for line in lines if "ignored from now on" in line]
         os.utime(site.root / "donefile", (turn, turn))
         assert poll(one) is Event.SAME
-    said = [line for line in lines if "not believed" in line]
+    said = [line for line in lines if "ignored from now on" in line]
     assert len(said) == 1
     assert "ETag and Last-Modified changed twice" in said[0]
     settled(one, site)
@@ -102,7 +102,7 @@ def test_a_validator_is_dropped_after_two_changes_that_pulled_the_installed_tarb
         os.utime(site.root / "donefile", (turn, turn))
         assert poll(one) is Event.INSTALLED
     assert pulls(site) == before
-    assert len([line for line in lines if "not believed" in line]) == 1
+    assert len([line for line in lines if "ignored from now on" in line]) == 1
 
 
 def test_a_change_that_pulled_another_tarball_starts_the_count_again(
@@ -116,7 +116,7 @@ def test_a_change_that_pulled_another_tarball_starts_the_count_again(
         assert poll(one) is Event.SAME
         site.publish(number, donefile=b"")
         assert poll(one) is Event.SWAPPED
-    assert not [line for line in lines if "not believed" in line]
+    assert not [line for line in lines if "ignored from now on" in line]
 
 
 def test_then_the_tarball_s_own_validators_announce_a_release(
@@ -162,12 +162,12 @@ def test_a_restart_pulls_nothing_and_forgets_nothing(
     one = watch(clock=Clock())
     assert until(one, Event.SWAPPED)
     settled(one, site)
-    before, said = pulls(site), len([line for line in lines if "not believed" in line])
+    before, said = pulls(site), len([line for line in lines if "ignored from now on" in line])
     again = watch(clock=Clock())
     assert poll(again) is Event.INSTALLED
     assert once(again) == 0
     assert pulls(site) == before
-    assert len([line for line in lines if "not believed" in line]) == said
+    assert len([line for line in lines if "ignored from now on" in line]) == said
     state = tmp_path / "local" / ".uci_housing_model.monitor" / "validators.json"
     state.write_text("[" * 100)
     lost = watch(clock=Clock())

@@ -46,7 +46,7 @@ def test_percent_encoded_bytes_are_text_in_the_encoding_of_the_server_s_names() 
         ("webhdfs://h/x?op=DELETE", "a query"),
         ("file://elsewhere/x", "names the host elsewhere"),
         ("ftp://h/x%0d%0aDELE y", "a control character"),
-        ("ftp://h/%D0%CD", "bytes that are no utf-8"),
+        ("ftp://h/%D0%CD", "bytes that are not utf-8"),
     ],
 )
 def test_a_wrong_url_gives_one_sentence(url: str, complaint: str) -> None:
