@@ -81,7 +81,10 @@ def ask(url: str, limits: Limits) -> Offer:
 
 def _host(url: str) -> str:
     """Name and port, without what a user and a password in the address are."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 def _client(timeout_s: float) -> httpx.Client:

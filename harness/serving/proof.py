@@ -86,7 +86,7 @@ def read(path: str) -> Optional[Dict[str, Any]]:
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -94,7 +94,9 @@ def read(path: str) -> Optional[Dict[str, Any]]:
 def result_of(trials: str, key: str) -> Optional[Dict[str, Any]]:
     """The remembered result of a trial; None when there is none, or only a damaged one."""
     found = read(os.path.join(trials, key, RESULT))
-    return found if found and {"passed", "sentence", "utc"} <= set(found) else None
+    kinds = {"passed": bool, "sentence": str, "utc": str}
+    whole = found and all(isinstance(found.get(name), kind) for name, kind in kinds.items())
+    return found if whole else None
 
 
 def official_row(serving_cache: str) -> str:

@@ -59,6 +59,7 @@ def harness(*options: str, cwd: Path, **environment: str) -> subprocess.Complete
         (["e2e", "--nonsense"], {}, "unrecognized arguments: --nonsense"),
         (["e2e"], {"SERVING_BIN": "/no/such"}, "SERVING_BIN=/no/such is not an executable file"),
         (["serving-trial", "--serving", "docker"], {}, "invalid choice: 'docker'"),
+        (["serving-trial"], {"SERVING_DOWNLOAD_URL": "http://[x"}, "http://[x/serving-cpu-"),
         (["sing"], {}, "invalid choice: 'sing'"),
     ],
 )

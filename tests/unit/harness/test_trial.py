@@ -178,9 +178,11 @@ def test_a_result_is_remembered_until_something_changes(tmp_path: Path, cache: P
     written = json.loads((cache / "serving" / "trials" / results[0].key / proof.RESULT).read_text())
     assert written["passed"] is False
     # A damaged one counts as none.
-    (cache / "serving" / "trials" / results[0].key / proof.RESULT).write_text('{"passed": tr')
-    assert prove().passed is False
-    assert len(starts(tmp_path)) == 3
+    damaged = ('{"passed": tr', '{"passed": "no", "sentence": "", "utc": ""}', "[" * 100_000)
+    for number, text in enumerate(damaged, 3):
+        (cache / "serving" / "trials" / results[0].key / proof.RESULT).write_text(text)
+        assert prove().passed is False
+        assert len(starts(tmp_path)) == number, text[:20]
     assert {"libc", "kernel", "device", "digest", "version", "seconds"} <= set(written)
 
 
