@@ -1,4 +1,4 @@
-"""The claims about one remote of a run, each a pure function of its history.
+"""The claims about one remote of a run: each is a pure function of the leg's history.
 
 =======================  ==============================================================
 no request failed        every request was answered, within the latency bound
@@ -17,8 +17,8 @@ reload in the log        the server's log tells a reload for every release but t
 all clients agree        (releases published one by one) each client saw each release
 =======================  ==============================================================
 
-A claim is *invalid* when a record breaks it, also in a leg that was cut short. It is *valid* only
-when the leg's history is complete. *Unknown* is what is left: the history does not say.
+A claim is *invalid* if a record breaks it, even in a leg that was cut short. It is *valid* if no
+record breaks it and the leg's history is complete. Otherwise it is *unknown*.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Claim:
 
 
 def judge_leg(leg: LegHistory) -> list[Claim]:
-    """The claims about one remote.
+    """Judge the claims about one remote.
 
-    What was seen is judged in any case. A claim that no record breaks is unknown when the leg's
-    history is not complete.
+    Judges all records, even if the leg's history is incomplete. A claim that no record breaks is
+    then unknown.
     """
     missing = missing_from(leg)
     if not leg.settings:
@@ -86,7 +86,7 @@ def judge_leg(leg: LegHistory) -> list[Claim]:
 
 
 def missing_from(leg: LegHistory) -> str:
-    """What the history lacks for every claim to be judged, "" when nothing."""
+    """Return what the history lacks, or "" when it is complete."""
     if leg.cut_short:
         return f"the leg was cut short: {leg.cut_short}"
     if not leg.settings:
@@ -166,7 +166,7 @@ def _live_directory_is_whole(leg: LegHistory) -> Claim:
         if leg.published
         and swap["t"] < leg.unrecorded_since
         and swap["digest"] not in known
-        # A folder that was exchanged away while it was read may have been half deleted by then.
+        # A folder that a swap replaced during the read may have been half deleted.
         and not swap.get("moved", False)
     ]
     what = "states of the live directory are no published release"
@@ -175,12 +175,12 @@ def _live_directory_is_whole(leg: LegHistory) -> Claim:
 
 def _served_is_swapped(leg: LegHistory) -> Claim:
     wrong = []
-    # Of a live directory in which nothing was ever seen, nothing is known.
+    # If no swap was seen, nothing is known about the live directory.
     for index, release in enumerate(leg.published if leg.swapped else []):
         served = leg.first_served(index)
         if served is None:
             continue
-        # Another release may predict the same; then it may be that one that was served.
+        # Another release with the same prediction may be the one that was served.
         twins = leg.releases_of(release["expected"])
         swaps = [t for twin in twins for t in leg.swaps(twin)]
         if not any(t <= served + SEEN_LATE_S for t in swaps):
@@ -217,10 +217,13 @@ def _no_step_back(leg: LegHistory) -> Claim:
 
 
 def deadline_of(leg: LegHistory, release: Event, client: str) -> Optional[float]:
-    """Until when a release has to be served to a client, or superseded; None: it never asked.
+    """Return the time by which a release must be served to a client, or superseded.
 
-    The bound counts from the end of the publishing, or from the client's first request: before,
-    it could not be served. It is longer by each outage.
+    The bound counts from the end of the publishing or from the client's first request, whichever
+    is later. Each outage extends it.
+
+    Returns:
+        The deadline; None when the client never asked.
     """
     first = min((float(p["sent"]) for p in leg.asked_by(client)), default=None)
     if first is None:
@@ -235,7 +238,7 @@ def deadline_of(leg: LegHistory, release: Event, client: str) -> Optional[float]
 
 
 def _asked_after(leg: LegHistory, client: str, t: float) -> bool:
-    """Whether the client still asked at that time, so that the history says what it was served."""
+    """Return whether the client still asked at ``t``, so that its answers are known."""
     return any(p["answered"] >= t for p in leg.asked_by(client))
 
 
@@ -279,7 +282,7 @@ def _nothing_lost(leg: LegHistory) -> Claim:
 
 
 def _what_was_lost(leg: LegHistory, lost: list[Event]) -> str:
-    """The releases that were lost, each with the clients that lacked it."""
+    """Name the lost releases, each with the clients that lacked it."""
     bound = f"{float(leg.settings['bound_s']):g} s"
     said = []
     for number in dict.fromkeys(event["release"] for event in lost):
@@ -304,11 +307,11 @@ def _last_one_serves(leg: LegHistory) -> Claim:
                 continue
             last = answers[-1] if answers else {"client": client, "answers": 0}
             deadline = deadline_of(leg, leg.published[index], client)
-            # Neither served nor late: the history does not say what it would have been served.
+            # Neither served nor late: the history ends too early for a judgement.
             undecided = leg.first_served(index, client) is None and (
                 deadline is None or not _asked_after(leg, client, deadline)
             )
-            # Perhaps a newer one served.
+            # A newer release may have been served.
             undecided = undecided or leg.unrecorded_since < math.inf
             (open_yet if undecided else wrong).append(last)
     name = "last one serves"
@@ -326,7 +329,7 @@ def _same_server(leg: LegHistory) -> Claim:
 
 
 def _reload_in_the_log(leg: LegHistory) -> Claim:
-    # The line is written before the answers change, and seen a little late.
+    # The server writes the line before its answers change; the observer sees it a little late.
     margin = float(leg.settings["switch_window_s"])
     started_with = leg.live_at(leg.servers[0]["t"]) if leg.servers else None
     wrong = list(leg.reload_errors)
@@ -354,8 +357,10 @@ def _all_clients_agree(leg: LegHistory) -> Claim:
 
 
 def _has_missed(leg: LegHistory, index: int, client: str) -> bool:
-    """Whether a client that was not served a release will not be: its bound is over, or the client
-    was served a newer one."""
+    """Return whether a release can no longer be served to a client.
+
+    That is so when its bound is over, or when a newer release was served to the client.
+    """
     newer = range(index + 1, len(leg.published))
     if any(leg.first_served(later, client) is not None for later in newer):
         return True

@@ -1,13 +1,13 @@
 """One remote's part of the main job: remote, producer, monitor, server and clients, in order.
 
     remote up → producer publishes release 1 → monitor --once → server → monitor → clients
-    → producer publishes the next release when every client has been served the one before, or
-      when the bound for that is over
-    → clients, monitor, server, producer, remote down; nothing of it may be left
+    → producer publishes the next release when every client got the one before, or when the bound
+      of that release is over
+    → clients, monitor, server, producer, remote down; no process may be left
 
-A release that is not served in time is recorded, and the leg goes on. A part that ends by itself
-ends the leg. Everything that the leg starts is a process of its own under a guard. Everything that
-happens goes into the history; ``harness.verdict`` decides afterwards what it means.
+If a release is not served in time, the leg records this and goes on. A part that ends by itself
+ends the leg. All processes of the leg run under a guard. Everything that happens goes into the
+history. ``harness.verdict`` judges it afterwards.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Leg:
         self.producer: Process
         self.monitor: Process
         self.clients: dict[str, Process] = {}
-        # All but the monitor: see wait_until_served().
+        # Without the monitor, which wait_until_served() checks only after the bound.
         self._started: list[Process] = []
         self._serving = False
         # In the environment of every process of this leg.
@@ -158,9 +158,10 @@ class Leg:
         )
 
     def start(self) -> None:
-        """Starts everything, and waits until the clients are served release 1.
+        """Start all parts, and wait until release 1 is served to the clients.
 
-        Raises ``Failed`` when a part does not come up or the first release is not installed.
+        Raises:
+            Failed: A part does not come up, or the first release is not installed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.serving_folder.mkdir(exist_ok=True)
@@ -261,16 +262,16 @@ class Leg:
             self._started.append(client)
 
     def publish(self) -> Event:
-        """Publishes one more release, gives the clients the bound to be served it; its event."""
+        """Publish a release, wait until it is served or its bound is over; return its event."""
         event = self._publish_one()
         self.wait_until_served(event)
         return event
 
     def _publish_one(self) -> Event:
         begin = time.monotonic()
-        # From here on it may be out before it is recorded.
+        # From now on the release may be public before it is recorded.
         self.history.record("publishing", remote=self.remote.name)
-        # When it is gone, alive= below says why.
+        # If the producer is gone, alive= below says why.
         with contextlib.suppress(BrokenPipeError):
             self.producer.stdin.write(b"\n")
             self.producer.stdin.flush()
@@ -302,17 +303,17 @@ class Leg:
         return digest_of(self.folder / "producer" / "releases" / str(release) / self.model)
 
     def wait_until_served(self, release: Event) -> bool:
-        """Waits until every client was served this release, or the bound for it is over.
+        """Wait until this release is served to every client, or its bound is over.
 
         Returns:
-            Whether every client was served it in time. If not, that is recorded.
+            Whether the release was served to every client in time. If not, the history says so.
 
         Raises:
-            Failed: A part ended by itself, so that the leg cannot go on.
+            Failed: A part ended by itself, so the leg cannot go on.
         """
         name = self.remote.name
         s = self.settings
-        # A client's bound begins with its first request. A request may end late itself.
+        # A client's bound begins with its first request. The last request may itself end late.
         limit_s = s.client_start_s + s.bound_s + 2 * s.latency_bound_s
         wait_for(
             lambda: not self._waiting_for(release),
@@ -334,7 +335,7 @@ class Leg:
             f"{name}: release {release['release']} NOT served to {', '.join(lacking)} "
             f"within {s.bound_s:g} s"
         )
-        # Only now: what it had swapped in before it ended could still be served.
+        # Only now: the server may still serve what the monitor swapped in before it ended.
         self.monitor.check()
         return False
 
@@ -345,7 +346,7 @@ class Leg:
                 self._answers.append(event)
 
     def _lacking(self, release: Event) -> list[str]:
-        """The clients that were not served the release yet."""
+        """Return the clients that have not got the release yet."""
         self._read_answers()
         served = {
             event["client"]
@@ -356,7 +357,7 @@ class Leg:
         return sorted(set(self.clients) - served)
 
     def _waiting_for(self, release: Event) -> list[str]:
-        """Those of ``_lacking`` whose bound is not over yet, as far as their answers tell."""
+        """Return the clients of ``_lacking`` whose bound is not over, judged by their answers."""
         waiting = []
         for client in self._lacking(release):
             asked = [event for event in self._answers if event["client"] == client]
@@ -368,8 +369,10 @@ class Leg:
         return waiting
 
     def _let_each_client_ask(self, for_s: float = 0.0) -> None:
-        """Waits until every client has ended a request that it began ``for_s`` from now or later;
-        not for a client that hangs."""
+        """Wait until every client has ended a request that it began ``for_s`` seconds from now.
+
+        Gives up on a client that hangs.
+        """
         since = time.monotonic() + for_s
 
         def asked() -> bool:
@@ -380,10 +383,10 @@ class Leg:
             wait_for(asked, "a request of each client", for_s + self.settings.latency_bound_s + 2)
 
     def finish(self) -> None:
-        """Lets the clients ask on for a moment, so that a step back after the last release shows.
+        """Let the clients ask a little longer, to see a step back after the last release.
 
         Raises:
-            Failed: A part has ended by itself; with the end of its log.
+            Failed: A part ended by itself. The text has the end of its log.
         """
         self._let_each_client_ask(2 * self.settings.switch_window_s)
         self._check()
@@ -391,7 +394,7 @@ class Leg:
 
     def _check(self) -> None:
         for process in self._started:
-            # After its last pass the producer has done what it was asked for.
+            # After its last pass the producer ends with exit code 0.
             if process is not self.producer or process.returncode != 0:
                 process.check()
         self.remote.check()
@@ -407,10 +410,10 @@ class Leg:
         return False
 
     def stop(self) -> None:
-        """Ends everything in order. Raises ``Failed`` when anything of it is left running."""
+        """End all parts in order. Raises ``Failed`` when a process is left."""
         try:
             if self.clients and self._server_is_gone():
-                # What that means for the clients belongs into the history.
+                # The history must show the effect on the clients.
                 self._let_each_client_ask()
             for client in self.clients.values():
                 client.stop()

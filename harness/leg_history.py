@@ -12,7 +12,7 @@ from typing import Optional
 
 from .history import SCHEMA, Event
 
-# A file's change is seen up to this much late, and a line of a log as well (harness.observe).
+# The observer sees a change of a file or a log line up to this much late (harness.observe).
 SEEN_LATE_S = 0.05
 _RELOAD_ERROR = re.compile(
     r"^E.*(Failed (reload|stat config|create model|load)|create paddle predictor failed)"
@@ -44,7 +44,7 @@ class LegHistory:
     install_failed: list[Event] = field(default_factory=list)
     settings: Event = field(default_factory=dict)
     ended: bool = False
-    # Why the leg was cut short, and since when the live directory and the logs were not watched.
+    # Why the leg was cut short; since when nobody watched the live directory and the logs.
     cut_short: str = ""
     blind_since: float = math.inf
     # A run has many answers and few different ones.
@@ -62,23 +62,23 @@ class LegHistory:
 
     @property
     def unrecorded_since(self) -> float:
-        """From when on a release was out, perhaps, of which no ``published`` is recorded.
+        """The time from which a release may be public that has no ``published`` record.
 
-        Only in a leg that was cut short while a release was published.
+        Infinite, unless the leg was cut short while it published a release.
         """
         if len(self.publishing) <= len(self.published):
             return math.inf
         return float(self.publishing[-1]["t"])
 
     def before(self, t: float) -> LegHistory:
-        """The leg as it was seen until a time."""
+        """Return the leg with only the records before the time ``t``."""
         seen = replace(self, predictions=[p for p in self.predictions if p["answered"] < t])
         for name in ("swapped", "reloads", "reload_errors", "pulls"):
             setattr(seen, name, [event for event in getattr(self, name) if event["t"] < t])
         return seen
 
     def asked_by(self, client: str) -> list[Event]:
-        """The client's requests, answered or failed, in the order of their ends."""
+        """Return the client's requests, answered or failed, in the order of their ends."""
         return [p for p in self.predictions if p["client"] == client]
 
     def excused(self, begin: float, end: float) -> bool:

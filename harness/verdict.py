@@ -1,9 +1,12 @@
 """The checker: a pure function from a history to a verdict.
 
-Three outcomes. *Invalid*: a claim about a remote (``harness.claims``) is broken, and the offending
-records are quoted; this also holds for a run that was cut short. *Valid*: the run is complete and
-every claim holds. *Unknown*: no claim is broken, but the history does not say all (the run was cut
-short, nothing was asked, a record is missing); a crash of the checker is unknown, too.
+There are three outcomes:
+
+- *Invalid*: a record breaks a claim about a remote (``harness.claims``). The verdict quotes the
+  records. This also holds for a run that was cut short.
+- *Valid*: the run is complete and every claim holds.
+- *Unknown*: no claim is broken, but the history is incomplete (the run was cut short, nothing was
+  asked, a record is missing). A crash of the checker is unknown, too.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ class Verdict:
 
     @property
     def exit_code(self) -> int:
-        """0 all claims hold; 1 a claim is broken, whatever else is unknown; 3 unknown."""
+        """0: all claims hold; 1: a claim is broken; 3: unknown, and no claim is broken."""
         return {Outcome.VALID: 0, Outcome.INVALID: 1, Outcome.UNKNOWN: 3}[self.outcome]
 
     @property
@@ -66,7 +69,7 @@ def judge(events: Iterable[Event]) -> Verdict:
 
 def _run_is_complete(events: list[Event], legs: dict[str, LegHistory]) -> Claim:
     runs = [event for event in events if event["event"] == "run"]
-    # One with a remote cut that leg short alone; the run went on.
+    # A cut_short with a remote ended only that leg.
     cut = [event for event in events if event["event"] == "cut_short" and "remote" not in event]
     legs_cut = [
         f"{name} was cut short: {leg.cut_short}" for name, leg in legs.items() if leg.cut_short

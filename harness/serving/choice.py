@@ -1,8 +1,8 @@
-"""Which serving binary serves: asked for, found, tried, and said out loud.
+"""Chooses the serving binary, tries it, and says why.
 
-``SERVING_BIN``, when set, names it. Otherwise ``auto`` takes the official binary when it can be had
-and passes its trial, and else the embedded engine; ``official`` and ``embedded`` insist. What was
-chosen, and why, is a value that the first line of a run and its report print.
+``SERVING_BIN``, if set, names the binary. Otherwise ``auto`` takes the official binary if it can be
+downloaded and passes its trial, else the embedded engine. ``official`` and ``embedded`` allow no
+other. A run's first lines and its report print the choice and the reason.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from . import download, official, trial
 from .binary import ServingBinary
 
 CHOICES = ("auto", "embedded", "official")
-# ``again``: tried also when the result of an earlier trial is remembered.
+# ``again``: run the trial even if a result is remembered.
 TRIALS = ("run", "skip", "again")
 _SKIPPED = "not tried (SERVING_TRIAL=skip)"
-# `auto` does not wait longer for a host that may not be reachable at all.
+# `auto` does not wait longer: the host may be unreachable.
 _AUTO = download.Limits(answer_s=4.0)
 
 Say = Callable[[str], None]
@@ -38,17 +38,17 @@ def choose(
     *,
     trial_limits: Optional[trial.Limits] = None,
 ) -> ServingBinary:
-    """The binary for ``--serving``; downloads and tries the official one when it comes to that.
+    """Return the binary for ``--serving``; download and try the official one if needed.
 
     Args:
         serving: One of ``CHOICES``.
-        device: ``cpu`` or ``gpu``: which build, and where its trial runs.
-        say: Told what takes long.
+        device: ``cpu`` or ``gpu``: selects the build, and where its trial runs.
+        say: Called with a line before each long step.
         tried: One of ``TRIALS``.
-        trial_limits: How long each step of a trial may take; without: as ``trial.Limits`` says.
+        trial_limits: How long each step of a trial may take; default ``trial.Limits()``.
 
     Raises:
-        BadInput: What was insisted on cannot be had, or failed its trial.
+        BadInput: The requested binary cannot be downloaded, or failed its trial.
     """
     if serving not in CHOICES:
         raise BadInput(f"SERVING={serving} is not known: use one of {', '.join(CHOICES)}")

@@ -1,8 +1,8 @@
-"""Downloads one large file: with a progress bar, resumed after a break, ended by a stall.
+"""Downloads one large file with a progress bar; resumes after a break, ends at a stall.
 
-A break (the connection ends too early) is resumed where it happened, if the host proves with
-``If-Range`` that the file is still the same; else the download begins again. Breaks that bring
-nothing new, or silence, end it.
+A break is a connection that ends too early. The download resumes there if the host proves with
+``If-Range`` that the file is the same; otherwise it begins again. Repeated breaks without a new
+byte end the download, and so does silence.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ..sources import certificates
 
 Say = Callable[[str], None]
 _GZIP = b"\x1f\x8b"
-# Breaks in a row without one new byte.
+# How many breaks in a row without a new byte are allowed.
 _BREAKS = 4
 # Below this many bytes a second a transfer counts as stalled.
 _SLOWEST = 100
@@ -42,7 +42,7 @@ _LINE_EVERY_S = 10.0
 
 @dataclass(frozen=True)
 class Limits:
-    """In seconds: until the host answers, without data, and between a break and the next try."""
+    """Time-outs in seconds: for the first answer, without data, and the pause after a break."""
 
     answer_s: float = 30.0
     stall_s: float = 30.0
@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a host answers before the first byte: size and validator, None where it does not say."""
+    """A host's answer before the first byte. Size and validator are None if the host sends none."""
 
     url: str
     size: Optional[int]
@@ -67,7 +67,7 @@ class _Broken(Exception):
 
 
 def ask(url: str, limits: Limits) -> Offer:
-    """What the host offers under an address. Raises ``BadInput`` when it offers no archive."""
+    """Return the host's offer for an address. Raises ``BadInput`` when it offers no archive."""
     host = _host(url)
     try:
         with _client(limits.answer_s) as client, client.stream("GET", url) as answer:
@@ -80,7 +80,7 @@ def ask(url: str, limits: Limits) -> Offer:
 
 
 def _host(url: str) -> str:
-    """Name and port, without what a user and a password in the address are."""
+    """Return name and port of an address, without user and password."""
     try:
         return urlsplit(url).netloc.rpartition("@")[2]
     except ValueError:
@@ -101,7 +101,7 @@ def _client(timeout_s: float) -> httpx.Client:
         follow_redirects=True,
         timeout=timeout_s,
         verify=trusted,
-        # The bytes as they lie there: their digest is remembered.
+        # Without a Content-Encoding, because the digest of the file's own bytes is remembered.
         headers={"Accept-Encoding": "identity"},
     )
 
@@ -117,11 +117,11 @@ def _offer(url: str, answer: httpx.Response) -> Offer:
     if kind.startswith("text/html"):
         raise BadInput(
             f"{_host(url)} answers with a web page instead of an archive ({kind}); is "
-            "there a proxy or a login page before it?"
+            "a proxy or a login page in between?"
         )
     size = answer.headers.get("Content-Length", "")
     etag = answer.headers.get("ETag", "")
-    # RFC 9110: If-Range takes a strong entity tag, else a date.
+    # RFC 9110: If-Range takes a strong entity tag or a date.
     strong = etag if etag and not etag.startswith("W/") else None
     return Offer(
         url, int(size) if size.isdigit() else None, strong or answer.headers.get("Last-Modified")
@@ -139,7 +139,7 @@ def require_space(folder: Path, needed: int, what: str) -> None:
 
 
 def fetch(offer: Offer, target: Path, say: Say, limits: Limits) -> str:
-    """Writes the file to ``target`` and returns its sha256.
+    """Write the file to ``target`` and return its sha256.
 
     Raises:
         BadInput: The host stalls, breaks off again and again, or sends no archive.
@@ -151,7 +151,7 @@ def fetch(offer: Offer, target: Path, say: Say, limits: Limits) -> str:
             try:
                 for block in _blocks(offer, done, limits):
                     if isinstance(block, int):
-                        # Where the host goes on: at the break, or at the beginning.
+                        # The offset at which the host continues: the break, or 0.
                         done = block
                         file.seek(done)
                         file.truncate()
@@ -168,7 +168,7 @@ def fetch(offer: Offer, target: Path, say: Say, limits: Limits) -> str:
                         f"the download from {offer.host} broke off {breaks} times at "
                         f"{furthest:,} bytes ({error})"
                     ) from None
-                shown.line(f"the download broke off at {done:,} bytes ({error}); going on")
+                shown.line(f"the download broke off at {done:,} bytes ({error}); continuing")
                 time.sleep(limits.pause_s)
         file.flush()
     total = hashlib.sha256()
@@ -179,7 +179,7 @@ def fetch(offer: Offer, target: Path, say: Say, limits: Limits) -> str:
 
 
 def _blocks(offer: Offer, done: int, limits: Limits) -> Iterator[Union[int, bytes]]:
-    """First the offset at which the host goes on, then what it sends."""
+    """Yield the offset at which the host continues, then the bytes that it sends."""
     headers = {}
     if done and offer.validator:
         headers = {"Range": f"bytes={done}-", "If-Range": offer.validator}
@@ -247,7 +247,7 @@ class _Shown:
         self._progress.stop()
 
     def at(self, done: int) -> None:
-        """Shows how many bytes are there."""
+        """Show how many bytes have arrived."""
         self._progress.update(self._task, completed=done)
         now = time.monotonic()
         if self._progress.disable and now - self._last >= _LINE_EVERY_S:
@@ -257,7 +257,7 @@ class _Shown:
             self._say(f"downloading: {done / 1e6:.1f}{of} MB, {speed:.2f} MB/s")
 
     def line(self, text: str) -> None:
-        """Prints a line above the bar."""
+        """Print a line above the bar."""
         if self._progress.disable:
             self._say(text)
         else:

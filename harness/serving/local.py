@@ -147,7 +147,7 @@ class LocalServing(Serving):
 
     @property
     def returncode(self) -> Optional[int]:
-        """The launcher's exit code, which says little of its binary's; None while it runs."""
+        """The launcher's exit code, or None while it runs. The binary's own code may differ."""
         return self._process.returncode
 
     def identity(self) -> Optional[str]:

@@ -1,9 +1,9 @@
-"""The official serving binary: found in the cache, or downloaded from its vendor's host.
+"""The official serving binary, from the cache or from the vendor's host.
 
-The launcher would download it itself, without checking the certificate and into its own package
-folder. Here it is fetched once, checked, unpacked into ``.cache/serving/``, patched for a current
-glibc as the compiled client is (both come from one build), and handed to the launcher as
-``SERVING_BIN``.
+The launcher would download the binary itself, into its own package folder, without a check of the
+certificate. This module downloads it once, checks it, unpacks it into ``.cache/serving/`` and
+patches it for a current glibc. The compiled client gets the same patch, because both come from one
+build. The launcher gets the binary in ``SERVING_BIN``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VERSION = "0.9.0"
 DOWNLOAD_URL = "https://paddle-serving.bj.bcebos.com/test-dev/bin"
 # The GPU wheel of requirements/gpu.in is .post112: CUDA 11.2.
 _GPU_BUILD = "gpu-112"
-# A guess, before the archive is there: the archive itself and four times as much unpacked.
+# An estimate before the download: the archive, and four times as much unpacked.
 _TIMES_UNPACKED = 5
 # OpenSSL and the wrapper.
 _BESIDE = 16 << 20
@@ -62,12 +62,16 @@ def download_url(device: str) -> str:
 
 
 def obtain(device: str, say: Say, limits: Limits, *, again: bool = False) -> tuple[Path, str]:
-    """The program for SERVING_BIN, and how it came here in words.
+    """Return the program for SERVING_BIN, and a phrase that says where it comes from.
 
-    An archive that was refused is not downloaded a second time while the host offers the same one,
-    except ``again``.
+    Args:
+        device: ``cpu`` or ``gpu``.
+        say: Called with a line before each long step.
+        limits: The download's time-outs.
+        again: Download an archive that was refused before, even if the host has no other.
 
-    Raises ``BadInput`` when it cannot be had or is not what it should be.
+    Raises:
+        BadInput: The download failed, or the archive is wrong.
     """
     ready = cached(device)
     if ready is not None:
@@ -95,7 +99,7 @@ def obtain(device: str, say: Say, limits: Limits, *, again: bool = False) -> tup
 
 
 def _download(folder: Path, url: str, say: Say, limits: Limits, again: bool) -> tuple[Path, str]:
-    # Of a run that was killed.
+    # Left by a run that was killed.
     for left in folder.parent.glob(".new-*"):
         shutil.rmtree(left, ignore_errors=True)
     offer = ask(url, limits)
@@ -115,7 +119,7 @@ def _download(folder: Path, url: str, say: Say, limits: Limits, again: bool) -> 
         say(f"{name}: sha256 {sha256}")
         before = archives.sha256(name)
         if before not in (None, sha256):
-            how += f" (NOT the {before} of before)"
+            how += f" (CHANGED: it was {before})"
             say(f"WARNING: {name} has CHANGED: its sha256 was {before} and is now {sha256}")
         try:
             _unpack(archive, Path(new), folder.name)
@@ -131,11 +135,11 @@ def _download(folder: Path, url: str, say: Say, limits: Limits, again: bool) -> 
 
 
 class _Refused(BadInput):
-    """The archive is not what it should be: another download would bring the same."""
+    """The archive is wrong, and another download would bring the same archive."""
 
 
 class Archives:
-    """What was downloaded, remembered in one file."""
+    """Remembers downloaded archives in one file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -145,11 +149,11 @@ class Archives:
         }
 
     def sha256(self, name: str) -> Optional[str]:
-        """The digest that an archive had when it was last downloaded."""
+        """Return the digest of an archive's last download, or None."""
         return self._known.get(name, {}).get("sha256")
 
     def refused(self, name: str, offer: Offer) -> Optional[str]:
-        """Why this very archive was refused before; None when it was not."""
+        """Return why this same archive was refused before, or None."""
         known = self._known.get(name, {})
         same = (known.get("url"), known.get("size"), known.get("validator"))
         if offer.validator is None or same != (masked(offer.url), offer.size, offer.validator):
@@ -159,7 +163,7 @@ class Archives:
         return f"{reason} (downloaded {when}, and the host has no other)" if reason else None
 
     def note(self, name: str, offer: Offer, sha256: str, refused: Optional[str] = None) -> None:
-        """Remembers one archive."""
+        """Remember one archive."""
         utc = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         entry = {"sha256": sha256, "size": offer.size, "url": masked(offer.url), "utc": utc}
         self._known[name] = {**entry, "validator": offer.validator, "refused": refused}
@@ -180,7 +184,7 @@ def _unpack(archive: Path, into: Path, folder: str) -> None:
                 if member.issym() and "/" in member.linkname:
                     raise _Refused(f"{name}: {member.name} links to {member.linkname}")
             sizes = [member.size for member in members]
-            # The largest twice: patching writes it anew.
+            # The largest counts twice: patching writes a new copy.
             require_space(into, sum(sizes) + max(sizes, default=0) + _BESIDE, f"unpacking {name}")
             tar.extractall(into)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -190,13 +194,13 @@ def _unpack(archive: Path, into: Path, folder: str) -> None:
 
 
 def needs_cure() -> bool:
-    """Whether this glibc has dropped ``_dl_sym`` (2.34 and newer)."""
+    """Return whether this glibc has no ``_dl_sym`` (2.34 and newer)."""
     _, version = platform.libc_ver()
     return tuple(int(part) for part in version.split(".")[:2]) >= (2, 34)
 
 
 def _cure(folder: Path) -> None:
-    """On a current glibc: rename ``_dl_sym``, bring OpenSSL 1.0.2; always: a wrapper script."""
+    """Write a wrapper script; on a current glibc rename ``_dl_sym`` and add OpenSSL 1.0.2."""
     program = folder / "serving"
     program.chmod(0o755)
     libraries = folder

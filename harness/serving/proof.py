@@ -1,8 +1,8 @@
-"""What is known of a serving binary: its digest, and how its trial ended.
+"""A serving binary's digest, and the remembered result of its trial.
 
-Only the standard library, in the syntax of Python 3.6: ``make doctor`` reads this before the
-set-up. A trial's result lies in ``.cache/serving/trials/<key>/result.json``. The key names all that
-the result depends on, so that another binary, C library, kernel or device is tried anew.
+Only the standard library, in the syntax of Python 3.6: ``make doctor`` uses this before the set-up.
+A trial's result is in ``.cache/serving/trials/<key>/result.json``. The key is a hash of all that
+the result depends on, so a new binary, C library, kernel or device gets a new trial.
 """
 
 import glob
@@ -13,17 +13,17 @@ import platform
 import re
 from typing import Any, Dict, List, Optional
 
-# Raised when a trial asks for more than before, so that old results do not count.
+# Increase this when a trial checks more than before: old results then do not count.
 VERSION = "1"
 RESULT = "result.json"
-# What was downloaded: by the archive's name, its sha256, size, address and time.
+# Downloaded archives: name to sha256, size, address and time.
 ARCHIVES = "archives.json"
-# Longer ones are programs, whatever their first two bytes say.
+# A longer file counts as a program, even if it begins with #!.
 _MOST_OF_A_SCRIPT = 1 << 16
 
 
 def parts(program: str) -> List[str]:
-    """The program, the shared libraries beside it, and for a script the programs that it names."""
+    """Return the program, the shared libraries beside it, and the programs that a script names."""
     program = os.path.realpath(program)
     folder = os.path.dirname(program)
     found = {program}
@@ -33,7 +33,7 @@ def parts(program: str) -> List[str]:
         head = file.read(_MOST_OF_A_SCRIPT)
     if head.startswith(b"#!"):
         for word in re.findall(r"[\w./+-]+", head.decode(errors="replace")):
-            # Absolute, or after a variable with the script's own folder: "$here/serving".
+            # An absolute path, or a variable with the script's own folder: "$here/serving".
             beside = word.rpartition("/")[2]
             for path in (word if os.path.isabs(word) else "", os.path.join(folder, beside)):
                 if os.access(path, os.X_OK):
@@ -42,7 +42,7 @@ def parts(program: str) -> List[str]:
 
 
 def digest(program: str) -> str:
-    """The sha256 of the names and contents of a program's parts."""
+    """Return the sha256 of the names and contents of a program's parts."""
     total = hashlib.sha256()
     for path in parts(program):
         total.update(os.path.basename(path).encode(errors="replace") + b"\0")
@@ -53,7 +53,7 @@ def digest(program: str) -> str:
 
 
 def machine(device: str) -> Dict[str, str]:
-    """C library, kernel and device: where a result holds."""
+    """Return C library, kernel and device: a result holds only for these."""
     libc = " ".join(platform.libc_ver())
     if "CS_GNU_LIBC_VERSION" in os.confstr_names:
         libc = os.confstr("CS_GNU_LIBC_VERSION") or libc
@@ -61,7 +61,7 @@ def machine(device: str) -> Dict[str, str]:
 
 
 def _device(device: str) -> str:
-    """``cpu``, or ``gpu`` with what the NVIDIA driver says of itself and of each GPU."""
+    """Return ``cpu``, or ``gpu`` with the NVIDIA driver's version and each GPU's model."""
     if device != "gpu":
         return device
     said = [device]
@@ -76,13 +76,13 @@ def _device(device: str) -> str:
 
 
 def key_of(program: str, device: str) -> str:
-    """The name of a trial's folder."""
+    """Return the name of a trial's folder."""
     asked = [VERSION, digest(program), *sorted(machine(device).values())]
     return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:16]
 
 
 def read(path: str) -> Optional[Dict[str, Any]]:
-    """A JSON object from a file; None when there is none, or only a damaged one."""
+    """Return the JSON object in a file; None when it is missing or damaged."""
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
@@ -92,7 +92,7 @@ def read(path: str) -> Optional[Dict[str, Any]]:
 
 
 def result_of(trials: str, key: str) -> Optional[Dict[str, Any]]:
-    """The remembered result of a trial; None when there is none, or only a damaged one."""
+    """Return the remembered result of a trial; None when it is missing or damaged."""
     found = read(os.path.join(trials, key, RESULT))
     kinds = {"passed": bool, "sentence": str, "utc": str}
     whole = found and all(isinstance(found.get(name), kind) for name, kind in kinds.items())
@@ -100,7 +100,7 @@ def result_of(trials: str, key: str) -> Optional[Dict[str, Any]]:
 
 
 def official_row(serving_cache: str) -> str:
-    """What ``make doctor`` says of the official binary; ``serving_cache`` is ``.cache/serving``."""
+    """Return ``make doctor``'s text on the official binaries in ``.cache/serving``."""
     said = []
     archives = read(os.path.join(serving_cache, ARCHIVES)) or {}
     for program in sorted(
@@ -120,4 +120,4 @@ def official_row(serving_cache: str) -> str:
         else:
             state = "NOT PROVEN: it {}".format(result["sentence"])
         said.append(f"{name}, archive sha256 {archive}, {state}")
-    return "; ".join(said) or "not here; SERVING=auto downloads it where its host can be reached"
+    return "; ".join(said) or "not here; SERVING=auto downloads it if its host can be reached"

@@ -1,9 +1,9 @@
 """The trial of a serving binary: proves on a small model that it serves and reloads here.
 
-The real launcher starts the binary on ``trial_model``; each client gets a prediction; the model
-changes and each client gets the other answer; SIGINT ends the server. That takes 10 s with a good
-binary and at most 60 s with any other. Everything it printed stays in
-``.cache/serving/trials/<key>/``, with the result, so that the next run knows (``proof``).
+The real launcher starts the binary on ``trial_model``. Each client gets a prediction. The model
+changes, and each client gets the other prediction. SIGINT ends the server. A good binary takes 10
+s, any other at most 60 s. ``.cache/serving/trials/<key>/`` keeps the output and the result for the
+next run (``proof``).
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ Say = Callable[[str], None]
 _MODEL = Path(__file__).with_name("trial_model")
 _NAME = "uci_housing_model"
 _RTOL = 1e-5
-# Of a run beside this one, which holds the lock for its own trial; a little more than a minute.
+# How long to wait for the trial of another run: a little more than its 60 s.
 _OTHERS_TRIAL_S = 90.0
-# What a binary may print, and how much of its end is looked at.
+# How many bytes a binary may print, and how many of the last are searched for a cause.
 _MOST_PRINTED = 32 << 20
 _LAST_PRINTED = 1 << 16
-# What the launcher prints itself.
+# Lines of the launcher itself.
 _LAUNCHERS = re.compile(r"Use local bin : |Going to Run Comand|.+ -enable_model_toolkit ")
 _TELLING = re.compile(
     r"error|cannot|can't|fail|fatal|not found|no such|abort|terminate|what\(\)|illegal|undefined"
     r"|segmentation|denied|GLIBC",
     re.IGNORECASE,
 )
-# How the shell tells a signal: less than what the program said itself.
+# The shell's lines about a signal, which say less than the program's own lines.
 _SIGNALLED = re.compile(r"(sh: .*)?(Aborted|Segmentation fault|Killed|Terminated)\b.{0,20}$")
 
 
@@ -80,7 +80,7 @@ class Result:
 
 
 class _NotProven(Exception):
-    """What the binary did not do, in words."""
+    """The binary failed a step; the text says which."""
 
 
 def prove(
@@ -92,14 +92,14 @@ def prove(
     again: bool = False,
     limits: Limits = Limits(),
 ) -> Result:
-    """The remembered result of a binary's trial; tries it when there is none.
+    """Return the result of a binary's trial; run the trial if no result is remembered.
 
     Args:
-        program: What the launcher is to start.
+        program: The binary that the launcher starts.
         name: The binary in words, the subject of the sentence.
         device: ``cpu`` or ``gpu``.
-        say: Told when a trial begins, with what it waits for.
-        again: Try also when there is a result.
+        say: Called with a line when a trial begins or waits.
+        again: Run the trial even if a result is remembered.
         limits: How long each step may take.
 
     Raises:
@@ -129,7 +129,7 @@ def _remembered(folder: Path, name: str) -> Optional[Result]:
     found = proof.result_of(str(folder.parent), folder.name)
     if found is None:
         return None
-    # Without the name: the same bytes may have been tried under another.
+    # The stored sentence has no name: another name may have led to the same bytes.
     sentence = f"{name} {found['sentence']}"
     return Result(bool(found["passed"]), sentence, folder.name, str(found["utc"]))
 
@@ -139,7 +139,7 @@ def _try(
 ) -> Result:
     from ..clients.cure import cured_library
 
-    # Made before the clock runs, and not the binary's fault when it cannot be.
+    # Before the clock starts: a client that cannot be made is not the binary's fault.
     cured_library(say)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -166,7 +166,7 @@ def _try(
         **proof.machine(device),
         "version": proof.VERSION,
     }
-    # By rename, so that a reader finds a whole result or none.
+    # By rename, so that a reader finds a complete result or none.
     with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
         json.dump(result, file, indent=1)
     os.chmod(file.name, 0o644)
@@ -175,7 +175,7 @@ def _try(
 
 
 class _Trial:
-    """One trial, in a folder that has nothing in it."""
+    """One trial, in an empty folder."""
 
     def __init__(self, program: Path, device: str, folder: Path, limits: Limits) -> None:
         self._folder = folder
@@ -199,9 +199,9 @@ class _Trial:
         self._clients: dict[str, Process] = {}
 
     def run(self) -> None:
-        """Goes through the steps. Raises ``_NotProven``."""
+        """Run all steps. Raises ``_NotProven``."""
         with contextlib.ExitStack() as started:
-            # Killed where SIGTERM would wait: what it had to do is done by then.
+            # SIGKILL, because SIGTERM would wait, and the trial needs nothing more.
             started.callback(self._serving.kill)
             self._serving.start()
             self._wait_ready()
@@ -257,7 +257,7 @@ class _Trial:
         argv += ["--client_config", str(_MODEL / "client"), "--fetch", self._fetch]
         argv += ["--history", str(self._history), "--remote", "trial", "--pause", "0.1"]
         argv += ["--timeout", str(self._limits.answer_s)]
-        # The server is on this machine, where a proxy of the user's would lead nowhere.
+        # The server is on this machine, which the user's proxy does not reach.
         direct = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")
         return Process(
             f"the {kind} client",
@@ -267,7 +267,7 @@ class _Trial:
         )
 
     def _wait_for_answers(self, release: int, limit_s: float, otherwise: str) -> None:
-        """Waits until each client was answered by a release, and by none but the one before."""
+        """Wait until each client got a release's answer; refuse unknown answers."""
         limit = self._left(limit_s)
         end = time.monotonic() + limit
         lacking = set(KINDS)
@@ -308,7 +308,7 @@ class _Trial:
             shutil.copy(path, beside)
             beside.replace(self._live / path.name)
         tag = self._live / "fluid_time_file"
-        # Another whole second than any that the server has seen.
+        # A whole second that the server has not seen.
         second = max(int(time.time()), int(tag.stat().st_mtime)) + 1
         os.utime(tag, (second, second))
 
@@ -331,7 +331,7 @@ def _as_not_proven(what: str = "") -> Iterator[None]:
 
 
 def _printed(folder: Path) -> str:
-    """What the binary printed last that tells something, in words."""
+    """Return a phrase with the last line of output that points to a cause."""
     lines: list[str] = []
     for path in (
         folder / "launcher.log",
@@ -347,6 +347,6 @@ def _printed(folder: Path) -> str:
     if not telling:
         return "it printed nothing"
     text = "".join(char if char.isprintable() else "?" for char in telling[-1])
-    # The middle of a long line is mostly a path.
+    # The middle of a long line is usually a path.
     text = text if len(text) <= 300 else f"{text[:100]} … {text[-200:]}"
     return f'it printed "{text}"'

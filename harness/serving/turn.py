@@ -1,4 +1,4 @@
-"""One run at a time for what several runs share in the cache."""
+"""Lets one run at a time use a part of the cache that several runs share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ _WEEK_S = 7 * 86_400.0
 def one_at_a_time(
     path: Path, what: str, say: Callable[[str], None], deadline_s: Optional[float] = None
 ) -> Iterator[None]:
-    """Holds the lock ``path``; says so once when another run has it, and waits for that run.
+    """Hold the lock ``path``; if another run has it, say so once and wait.
 
-    Raises ``BadInput`` when the other run has not let go after ``deadline_s`` seconds.
+    Args:
+        path: The lock file.
+        what: The work under the lock, as a noun.
+        say: Called with one line before a wait.
+        deadline_s: How long to wait, in seconds; default a week.
+
+    Raises:
+        BadInput: The other run still has the lock after ``deadline_s``.
     """
     with path.open("a") as lock:
 

@@ -1,4 +1,4 @@
-"""Makes the trial's model again: two passes of the producer, copied into this folder."""
+"""Makes the trial's model again, from two passes of the producer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MODEL = "uci_housing_model"
 
 
 def main() -> int:
-    """Replaces ``release-1``, ``release-2``, ``client`` and ``expected.json``."""
+    """Replace ``release-1``, ``release-2``, ``client`` and ``expected.json``."""
     with tempfile.TemporaryDirectory() as work:
         remote = Path(work, "remote")
         remote.mkdir()

@@ -169,7 +169,7 @@ def test_the_digest_is_shown_and_another_one_later_is_said_loudly(
     assert "CHANGED" in warning
     assert digests[0] in warning
     assert digests[1] in warning
-    assert f"NOT the {digests[0]}" in how
+    assert f"CHANGED: it was {digests[0]}" in how
     known = json.loads((cache / "serving" / proof.ARCHIVES).read_text())
     assert known[f"{vendor.NAME}.tar.gz"]["sha256"] == digests[1]
 
