@@ -95,6 +95,7 @@ TABLE: tuple[Row, ...] = (
     Row(_S.PULL, _E.PULLED, _S.VERIFY),
     Row(_S.PULL, _E.SAME, _S.IDLE, _W.INTERVAL),
     Row(_S.PULL, _E.HELD, _S.IDLE, _W.INTERVAL),
+    Row(_S.PULL, _E.QUARANTINED, _S.IDLE, _W.INTERVAL),
     Row(_S.PULL, _E.MOVED, _S.CHECK),
     Row(_S.PULL, _E.MOVED_AGAIN, _S.IDLE, _W.BACKOFF),
     Row(_S.PULL, _E.BAD_RELEASE, _S.IDLE, _W.INTERVAL),

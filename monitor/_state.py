@@ -71,13 +71,15 @@ class Quarantine:
     """A release that was found bad.
 
     ``until`` (seconds since the epoch) is when it may be tried again; None: never, a manifest
-    proves that the bytes were the release. ``rules`` names what it was checked with.
+    proves that the bytes were the release. ``rules`` names what it was checked with, ``tarball`` is
+    its SHA-256, None where it did not come whole.
     """
 
     identity: Identity
     reason: str
     until: Optional[float]
     rules: str
+    tarball: Optional[str] = None
 
     def covers(self, identity: Optional[Identity], rules: str, now: float, longest: float) -> bool:
         """Whether ``identity`` is still not to be tried at the time ``now``.
@@ -95,12 +97,13 @@ def read_quarantine(path: str) -> Optional[Quarantine]:
     identity = Identity.from_json(content.get("identity")) if content else None
     if content is None or identity is None:
         return None
-    until = content.get("until")
+    until, tarball = content.get("until"), content.get("tarball")
     return Quarantine(
         identity,
         str(content.get("reason", "")),
         float(until) if isinstance(until, (int, float)) else None,
         str(content.get("rules", "")),
+        tarball if isinstance(tarball, str) else None,
     )
 
 
@@ -112,6 +115,7 @@ def write_quarantine(path: str, bad: Quarantine) -> None:
             "reason": bad.reason,
             "until": bad.until,
             "rules": bad.rules,
+            "tarball": bad.tarball,
         },
     )
 

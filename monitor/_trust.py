@@ -8,6 +8,7 @@ manifest has no other sign of a release, so the bytes of the tarball decide:
 | the donefile's content changed | any tarball | no validator is to blame |
 | a validator changed | another tarball than the installed one | installed; counts restart |
 | a validator changed | the installed tarball, byte for byte | no swap; its count goes up |
+| a validator changed | a quarantined tarball | it stays out; its validator's count goes up |
 | a count is 2 | – | the validator is dropped; the tarball's size and validators count, too |
 | a validator of the tarball changed | as above | counted and dropped in the same way |
 | nothing for ``--recheck_interval``, and one is dropped | the tarball | its bytes decide |
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ._machine import Identity
@@ -90,19 +91,22 @@ class Trust:
         now: float,
     ) -> Trust:
         """Return the trust after ``identity`` pulled the bytes of the installed ``live``."""
+        return replace(
+            self.after_bad(content, validators, now),
+            live=live.key,
+            same=identity.key,
+            settled=identity.key in (self.same, live.key),
+        )
+
+    def after_bad(self, content: bytes, validators: Mapping[str, str], now: float) -> Trust:
+        """Return the trust after a changed validator pulled the bytes of a quarantined release."""
         equal = dict(self.equal)
         if self.content == _digest(content):
             for name, value in validators.items():
                 if name != SIZE and self.seen.get(name, value) != value:
                     equal[name] = min(equal.get(name, 0) + 1, _MOST_EQUAL)
-        return Trust(
-            live.key,
-            identity.key,
-            _digest(content),
-            dict(validators),
-            equal,
-            now,
-            identity.key in (self.same, live.key),
+        return replace(
+            self, content=_digest(content), seen=dict(validators), equal=equal, compared=now
         )
 
     def to_json(self) -> dict[str, Any]:

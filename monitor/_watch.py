@@ -204,9 +204,10 @@ class Watch:
             self._pauses.announced(identity)
         hold = read_hold(self.folder.hold)
         recheck = self._recheck_is_due(found)
-        if recheck and hold is not None and hold.tarball:
-            # The bytes decide whether it is still the one that is held back.
-            hold = None
+        if recheck:
+            # The bytes decide whether it is still the one that stays out.
+            hold = None if hold is not None and hold.tarball else hold
+            quarantine = None if quarantine is not None and quarantine.tarball else quarantine
         event = judge(
             identity,
             installed=None if self._is_linked() else self._trust.last_announced(installed.identity),
@@ -224,12 +225,7 @@ class Watch:
         if event is Event.NO_DONEFILE:
             logger.info("remote(%s) has no donefile.", self.options.remote_path)
         elif event is Event.QUARANTINED and quarantine is not None:
-            self._once(
-                "quarantined", f"the announced release stays in quarantine: {quarantine.reason}"
-            )
-            self.error = ReleaseError(
-                "install", "the announced release", quarantine.reason, "publish another release"
-            )
+            self._stays_out(quarantine)
         elif event is Event.HELD:
             self._once("held", "the announced release is held back by a rollback")
         elif event is Event.ANNOUNCED and identity != self._said:
@@ -348,8 +344,8 @@ class Watch:
         """Compare the pulled tarball when only validators announced it.
 
         Returns:
-            SAME for the installed tarball, HELD for the tarball that a rollback holds back, else
-            None.
+            SAME for the installed tarball, HELD for the tarball that a rollback holds back,
+            QUARANTINED for a bad tarball, else None.
         """
         hold = read_hold(self.folder.hold)
         if announced.validators and hold is not None and hold.identity == announced.identity:
@@ -360,6 +356,9 @@ class Watch:
             if hold.tarball:
                 logger.warning("the tarball changed: the rollback's hold ends")
                 remove(self.folder.hold)
+        if self._is_quarantined(announced):
+            self._pauses.still()
+            return Event.QUARANTINED
         installed = read_installed(self.folder.live)
         same = installed.tarball is not None and installed.tarball == self._puller.digest
         if not (announced.validators and same and installed.identity) or self._is_linked():
@@ -386,6 +385,30 @@ class Watch:
         self._pauses.still()
         logger.info("remote model(%s) is the installed one.", self.options.remote_model_name)
         return Event.SAME
+
+    def _is_quarantined(self, announced: _Announced) -> bool:
+        """Return whether validators alone announced a quarantined tarball once more.
+
+        If so, the quarantine applies to this announcement from now on.
+        """
+        bad = read_quarantine(self.folder.quarantine)
+        if not announced.validators or bad is None or bad.tarball != self._puller.digest:
+            return False
+        now = self._clock()
+        if not bad.covers(bad.identity, self._rules(), now, self.options.quarantine_retry):
+            return False
+        write_quarantine(self.folder.quarantine, replace(bad, identity=announced.identity))
+        content = announced.sighting.content
+        self._believe(self._trust.after_bad(content, announced.validators, now))
+        self._stays_out(bad)
+        return True
+
+    def _stays_out(self, bad: Quarantine) -> None:
+        """Log once why the announced release is not installed."""
+        self._once("quarantined", f"the announced release stays in quarantine: {bad.reason}")
+        self.error = ReleaseError(
+            "install", "the announced release", bad.reason, "publish another release"
+        )
 
     def _believe(self, trust: Trust) -> None:
         self._trust = trust
@@ -528,11 +551,12 @@ class Watch:
             else f"until the donefile changes, at least {shown(self.options.quarantine_retry)} s"
         )
         logger.error("%s is quarantined %s: %s", announced.identity.label, then, error)
+        tarball = self._puller.digest
         self._puller.forget()
         try:
             write_quarantine(
                 self.folder.quarantine,
-                Quarantine(announced.identity, str(error), until, self._rules()),
+                Quarantine(announced.identity, str(error), until, self._rules(), tarball),
             )
         except OSError as trouble:
             wrong = machine_error(

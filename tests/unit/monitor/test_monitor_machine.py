@@ -42,6 +42,7 @@ def test_the_table_is_this_one_and_no_other() -> None:
         (s.CHECK, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
         (s.PULL, e.PULLED): (s.VERIFY, w.NONE),
         (s.PULL, e.HELD): (s.IDLE, w.INTERVAL),
+        (s.PULL, e.QUARANTINED): (s.IDLE, w.INTERVAL),
         (s.PULL, e.SAME): (s.IDLE, w.INTERVAL),
         (s.PULL, e.MOVED): (s.CHECK, w.NONE),
         (s.PULL, e.MOVED_AGAIN): (s.IDLE, w.BACKOFF),

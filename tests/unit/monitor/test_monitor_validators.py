@@ -233,6 +233,33 @@ def test_a_rollback_s_hold_ends_with_a_release_that_only_its_bytes_announce(
     assert release_in(live(tmp_path)) == 3
 
 
+@pytest.mark.parametrize("after", ["a good one", "none"])
+def test_a_bad_release_is_pulled_a_few_times_and_not_at_every_poll(
+    watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str], after: str
+) -> None:
+    site.lies = {"etag", "modified"}
+    clock = Clock()
+    one = watch(clock=clock)
+    if after == "a good one":
+        site.publish(1, donefile=b"", packed=sized(1))
+        assert until(one, Event.SWAPPED)
+    bad = {name: data for name, data in model_files(2).items() if not name.endswith(".pdmodel")}
+    site.publish(2, donefile=b"", packed=tarball(bad, mode="w"))
+    assert until(one, Event.BAD_RELEASE)
+    for _ in range(30):
+        poll(one)
+    before = pulls(site)
+    for _ in range(5):
+        assert poll(one) is Event.QUARANTINED
+    assert pulls(site) == before
+    assert len([line for line in lines if line.startswith("ERROR")]) == 1
+    # Perhaps of the same size.
+    site.publish(3, donefile=b"", packed=sized(3))
+    clock.now += 301
+    assert until(one, Event.SWAPPED)
+    assert release_in(live(tmp_path)) == 3
+
+
 def test_with_a_manifest_nothing_changes(watch: MakeWatch, site: Site) -> None:
     site.lies = {"etag", "modified"}
     one = watch()
