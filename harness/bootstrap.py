@@ -181,10 +181,15 @@ def find_python39(uv: str) -> str:
     )
     printed = []
     assert process.stdout is not None
-    for line in process.stdout:
-        printed.append(line.decode(errors="replace"))
-        sys.stderr.write(sources.masked(printed[-1]))
-        sys.stderr.flush()
+    try:
+        for line in process.stdout:
+            printed.append(line.decode(errors="replace"))
+            sys.stderr.write(sources.masked(printed[-1]))
+            sys.stderr.flush()
+    except KeyboardInterrupt:
+        process.kill()
+        process.wait()
+        raise
     if process.wait() == 0:
         for candidate in glob.glob(os.path.join(folder, "*", "bin", "python3.9")):
             if not_python39(candidate) is None:

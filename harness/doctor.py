@@ -20,7 +20,7 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from harness import bootstrap, hostname, places, sources
-from harness.serving.proof import official_row
+from harness.serving.proof import machine, official_row
 
 Check = Callable[[str], str]
 
@@ -37,7 +37,8 @@ def _is_set_up(environment: str) -> bool:
 
 def _system(_: str) -> str:
     why = bootstrap.wrong_platform() or bootstrap.wrong_path()
-    found = "{} {}".format(platform.machine(), " ".join(platform.libc_ver()))
+    # Not libc_ver(), which is wrong before Python 3.8.
+    found = "{} {}".format(platform.machine(), machine("cpu")["libc"])
     return "MISSING: " + why if why else found
 
 
@@ -149,7 +150,11 @@ def _before_setup() -> List[Tuple[str, str]]:
 
 def main(name: str = "whole") -> int:
     """Prints one line a part; gives the exit code."""
-    environment = bootstrap.ENVIRONMENTS[name]
+    environment = bootstrap.ENVIRONMENTS.get(name)
+    if environment is None:
+        known = ", ".join(sorted(bootstrap.ENVIRONMENTS))
+        print("doctor: name one environment: " + known, file=sys.stderr)
+        return 2
     code = 0
     for title, check in CHECKS:
         found = check(environment)

@@ -205,7 +205,7 @@ def _with_login(url: str, server: Optional[Dict[str, str]]) -> str:
 
 def masked(text: str) -> str:
     """``text`` without the user names and passwords of the URLs in it."""
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
+    return re.sub(r"://[^/?#\s]+@", "://***@", text)
 
 
 if __name__ == "__main__":

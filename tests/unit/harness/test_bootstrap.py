@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -85,10 +87,8 @@ def checkout(folder: Path) -> Path:
     """A checkout without environment and cache: what the set-up reads, and nothing else."""
     root = Path(places.ROOT)
     (folder / "harness" / "serving").mkdir(parents=True)
-    for name in ("__init__", "bootstrap", "causes", "doctor", "hostname", "places", "sources"):
-        shutil.copy(root / "harness" / f"{name}.py", folder / "harness")
-    for name in ("__init__", "proof"):
-        shutil.copy(root / "harness" / "serving" / f"{name}.py", folder / "harness" / "serving")
+    for name in BEFORE_SETUP:
+        shutil.copy(root / "harness" / f"{name}.py", folder / "harness" / f"{name}.py")
     shutil.copytree(root / "requirements", folder / "requirements")
     shutil.copy(root / "pyproject.toml", folder)
     return folder
@@ -167,6 +167,61 @@ def test_an_interrupted_setup_says_so_in_one_line(tmp_path: Path, signum: int) -
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert said == "setup: interrupted; the same command goes on where it stopped\n"
+
+
+@pytest.mark.skipif(shutil.which("python3.9", path="/usr/bin:/bin") is not None, reason="has 3.9")
+def test_a_setup_that_alone_is_terminated_ends_uvs_download(tmp_path: Path) -> None:
+    # `make` hands SIGTERM on to its child alone.
+    environment = programs(tmp_path, uv="echo $$; exec sleep 60")
+    script = checkout(tmp_path / "root") / "harness" / "bootstrap.py"
+    with subprocess.Popen(
+        [sys.executable, str(script), "whole"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        uv = Path("/proc", process.stderr.readline().strip())
+        assert uv.exists()
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not uv.exists(), "uv was left running"
+
+
+# Each of them runs before the set-up, on any Python 3.
+BEFORE_SETUP = (
+    *("__init__", "bootstrap", "causes", "doctor", "hostname", "places", "sources"),
+    *("serving/__init__", "serving/proof"),
+)
+OLDEST = sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/3.6.*"))
+
+
+@pytest.mark.parametrize("name", BEFORE_SETUP)
+def test_what_runs_before_the_setup_is_in_the_syntax_of_python_36(name: str) -> None:
+    source = (Path(places.ROOT) / "harness" / f"{name}.py").read_text()
+    ast.parse(source, feature_version=(3, 6))
+
+
+@pytest.mark.skipif(not OLDEST, reason="no CPython 3.6 here")
+def test_the_doctor_runs_on_python_36() -> None:
+    python = str(OLDEST[0] / "bin" / "python3.6")
+    code = (
+        "from harness import bootstrap, doctor; print([check('.no') for _, check in doctor.CHECKS])"
+    )
+    done = subprocess.run([python, "-c", code], cwd=places.ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    libc = " ".join(platform.libc_ver())
+    assert f"'{platform.machine()} {libc}'" in done.stdout.decode()
+
+
+def test_an_environment_that_the_doctor_does_not_know_is_one_sentence(tmp_path: Path) -> None:
+    script = Path(places.ROOT) / "harness" / "doctor.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "blue"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "doctor: name one environment: gpu, monitor, whole\n"
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:

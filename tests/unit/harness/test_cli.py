@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -222,6 +223,17 @@ def test_a_bench_that_is_interrupted_says_so_in_one_line(tmp_path: Path) -> None
     )
     assert done.stderr == "bench: interrupted\n"
     assert done.returncode == -2, "ended by SIGINT, so that make stops as well"
+
+
+def test_make_n_prints_and_runs_nothing(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    targets = re.findall(r"^## make (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert "e2e" in targets
+    ran = f"touch {tmp_path}/ran;"
+    words = ["make", "-n", *targets, f"BOOT={ran}", f"PY={ran}"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "-m harness e2e" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
 
 
 def test_make_clean_leaves_nothing_but_the_sources(tmp_path: Path) -> None:

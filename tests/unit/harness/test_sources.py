@@ -174,6 +174,12 @@ def test_the_cure_is_for_the_cause(
     assert sentence in last, done.stderr
 
 
+@pytest.mark.parametrize("login", ["me:secret", "secret", "me:se@cret", "me:se%40cret"])
+def test_a_login_in_an_address_is_masked(login: str) -> None:
+    text = sources.masked(f"GET https://{login}@host/a?b=c@d and http://host/a@b?c")
+    assert text == "GET https://***@host/a?b=c@d and http://host/a@b?c"
+
+
 def test_no_password_of_an_index_is_printed(tmp_path: Path) -> None:
     done = install(tmp_path / "home", PIP_INDEX_URL="https://me:secret@127.0.0.1:9/simple")
     assert done.returncode == 2
