@@ -45,6 +45,10 @@ PORTS = {FTP: 21, EXPLICIT: 21, IMPLICIT: 990}
 _Row = tuple[str, Optional[bool], Optional[int]]
 
 
+class _EnoughError(Exception):
+    """Ends a transfer of which no more is wanted."""
+
+
 class _TlsSocket(ssl.SSLSocket):
     """Accepts a data connection that closes without TLS's goodbye: 226 says that all came."""
 
@@ -371,8 +375,14 @@ class FtpRemote(Remote):
         def keep(chunk: bytes) -> None:
             self._stop.check()
             content.extend(chunk[: DONEFILE_LIMIT - len(content)])
+            if len(content) == DONEFILE_LIMIT:
+                raise _EnoughError
 
-        ftp.retrbinary(f"RETR {path}", keep)
+        try:
+            ftp.retrbinary(f"RETR {path}", keep)
+        except _EnoughError:
+            # The server still answers to RETR: this connection cannot be used for another command.
+            self.close()
         return bytes(content)
 
     def _body(

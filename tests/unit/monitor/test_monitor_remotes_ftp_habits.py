@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from harness.remotes import ftp_habits
+from harness.waits import wait_for
 from monitor._options import from_mapping
 from monitor._pull import Puller
-from monitor._remotes.base import Stop
+from monitor._remotes.base import DONEFILE_LIMIT, Stop
 from monitor._remotes.ftp import rows_of
 from monitor.errors import BadOption, RemoteError
 
@@ -52,6 +53,26 @@ def test_names_banner_and_errors_may_be_in_another_encoding(
         assert b"".join(remote.open(f"{name}/{name}.bin").chunks) == b"123"
         with pytest.raises(RemoteError, match="no such file"):
             remote.open(TARBALL)
+
+
+def test_of_a_huge_file_that_is_taken_for_the_donefile_only_the_beginning_comes(
+    tmp_path: Path,
+) -> None:
+    sent: list[str] = []
+    site = FtpSite(
+        tmp_path / "remote",
+        on_file_sent=lambda handler, file: sent.append("all"),
+        on_incomplete_file_sent=lambda handler, file: sent.append("a part"),
+    )
+    with closing_all(site), make(tmp_path / "local", **ftp_options(site)) as remote:
+        site.put("donefile", b"")
+        os.truncate(site.root / "donefile", 256 * 1024 * 1024)
+        for turn in (1, 2):
+            seen = remote.look("donefile")
+            assert seen is not None
+            assert seen.content == bytes(DONEFILE_LIMIT)
+            wait_for(lambda turn=turn: len(sent) == turn, "the server's end of the transfer", 10)
+    assert sent == ["a part"] * 2
 
 
 def test_a_refusal_is_told_in_the_server_s_words(tmp_path: Path) -> None:
