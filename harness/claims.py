@@ -91,6 +91,8 @@ def missing_from(leg: LegHistory) -> str:
         return f"the leg was cut short: {leg.cut_short}"
     if not leg.settings:
         return "no settings were recorded"
+    if leg.blind_since == -math.inf:
+        return "a line of the history is damaged"
     if leg.blind_since < math.inf:
         return "the observer ended before the leg did"
     clients = set(leg.settings["clients"])

@@ -135,8 +135,10 @@ def sort(events: Iterable[Event]) -> dict[str, LegHistory]:
         "publishing": "publishing",
         "install_failed": "install_failed",
     }
+    damaged = False
     for event in events:
         kind = event["event"]
+        damaged = damaged or kind == "damaged"
         if kind == "run" and event["schema"] != SCHEMA:
             raise ValueError(f"the history has schema {event['schema']}, this checker {SCHEMA}")
         if "remote" not in event:
@@ -159,6 +161,9 @@ def sort(events: Iterable[Event]) -> dict[str, LegHistory]:
         elif kind == "monitor_log" and "pull remote model(" in event["line"]:
             leg.pulls.append(event)
     for leg in found.values():
+        if damaged:
+            # The line may have been any record: no claim may rest on one that is not there.
+            leg.blind_since = -math.inf
         leg.predictions.sort(key=lambda event: float(event["answered"]))
         # Several processes write the history: the order of its lines means nothing.
         for name in (*kinds.values(), "reloads", "reload_errors", "pulls"):

@@ -140,22 +140,25 @@ def test_a_history_that_ends_at_any_line_is_unknown() -> None:
         assert verdict.outcome is Outcome.UNKNOWN, (lines, events[lines]["event"], verdict.broken)
 
 
-def test_a_history_with_a_damaged_line_is_unknown_or_worse(tmp_path: Path) -> None:
+def test_beside_a_damaged_line_only_what_is_there_is_judged(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
 
-    def judged(story: Story) -> Verdict:
+    def judged(story: Story, number: int) -> Verdict:
         lines = [json.dumps(event) for event in story.events()]
-        # As a full disk leaves it, on which another process goes on later.
-        lines.insert(20, '{"event":"prediction","cli' + lines[19])
+        # As a full disk leaves it: another process went on in the middle of a line.
+        lines[number - 1] = '{"event":"prediction","cli' + lines[number - 1]
         path.write_text("".join(f"{line}\n" for line in lines))
         return judge(read(path))
 
-    verdict = judged(Story())
-    assert verdict.outcome is Outcome.UNKNOWN
-    assert "line 21 of the history is damaged" in verdict.unknown[0].why
-    torn = Story()
-    torn.predictions[50]["value"] = [14.7]
-    assert judged(torn).outcome is Outcome.INVALID
+    failed = Story()
+    failed.predictions[50]["error"] = "refused"
+    # Whatever the line was: a release, a swap, a reload, a server, a prediction.
+    for number in range(1, 15):
+        verdict = judged(Story(), number)
+        assert verdict.outcome is Outcome.UNKNOWN, (number, verdict.broken)
+        assert f"line {number} of the history is damaged" in verdict.unknown[0].why
+        if number != 2:  # the settings, without which nothing can be judged
+            assert [c.name for c in judged(failed, number).broken] == ["no request failed"]
 
 
 def test_a_failed_request_in_a_declared_outage_is_excused() -> None:
