@@ -61,6 +61,18 @@ def test_generic_options_go_over_the_commands_configuration(
     assert f"{tmp_path}/hadoop" in other.stdout
 
 
+def test_a_path_with_a_space_and_letters_outside_ascii_is_found_in_the_c_locale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    folder = tmp_path / "my démo"
+    folder.mkdir()
+    (folder / "donefile").write_text("42")
+    plain = hadoop.hadoop_command(folder / "hadoop")
+    got = run(plain, "fs", "-Dfs.defaultFS=file:///", "-cat", f"{folder}/donefile")
+    assert (got.returncode, got.stdout) == (0, "42"), got.stderr
+
+
 def test_anything_but_fs_gives_one_sentence(tmp_path: Path) -> None:
     done = run(hadoop.hadoop_command(tmp_path), "jar", "x.jar")
     assert done.returncode == 1
