@@ -217,10 +217,8 @@ def is_held(path: str) -> bool:
     try:
         with open(path, encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except OSError as error:
-        if error.errno not in REFUSED:
+        if error.errno not in (*REFUSED, errno.ENOENT):
             return True
     try:
         owner = Owner.read(f"{path}.owner")
