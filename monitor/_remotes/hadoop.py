@@ -317,9 +317,9 @@ class HadoopRemote(Remote):
         raise RemoteError(operation, path, _why(said, code), _HINT)
 
     def _content(self, path: str) -> Optional[bytes]:
-        """The beginning of a donefile, None when there is no such file.
+        """Return the beginning of a donefile, None when there is no such file.
 
-        No more of it comes to this machine: a wrong name may be that of a huge file.
+        The rest does not come to this machine: a wrong name may be the name of a huge file.
         """
         content = b""
         try:
@@ -327,14 +327,12 @@ class HadoopRemote(Remote):
                 for piece in pieces:
                     content += piece
                     if len(content) >= DONEFILE_LIMIT:
-                        return content[:DONEFILE_LIMIT]
-            # A script may have begun anew with another file.
-            with open(self._target, "rb") as file:
-                return file.read(DONEFILE_LIMIT)
+                        break
         except _Absent:
             return None
         finally:
             self._clear()
+        return content[:DONEFILE_LIMIT]
 
     def _fetch(self, operation: str, path: str) -> Generator[bytes, None, None]:
         """Let ``-get`` write ``_target``, and yield the bytes as they arrive there."""
@@ -346,7 +344,7 @@ class HadoopRemote(Remote):
             def pieces() -> Iterator[bytes]:
                 nonlocal file
                 if file is None:
-                    file = _opened(self._folder)
+                    file = _opened(self._target)
                     if file is not None:
                         files.enter_context(file)
                 while file is not None:
@@ -363,6 +361,9 @@ class HadoopRemote(Remote):
             if code != 0 or not os.path.isfile(self._target):
                 raise self._failed(operation, path, _lines(errors, out), code)
             yield from pieces()
+            if file and not os.path.samestat(os.fstat(file.fileno()), os.stat(self._target)):
+                # The target is not the file that was read and hashed.
+                raise RemoteError(operation, path, "hadoop fs began anew while it wrote", _HINT)
 
     def _stream(self, path: str) -> Generator[bytes, None, None]:
         """Yield the bytes of ``-cat``, which waits while nobody reads and so can be held to a rate.
@@ -442,12 +443,11 @@ def _absent(said: Sequence[str], path: str) -> bool:
     return any(re.match(of_it, line) and _ABSENT.search(line) for line in complaints)
 
 
-def _opened(folder: str) -> Optional[IO[bytes]]:
-    """Open the file that grows in ``folder``. Hadoop gives it another name until it is complete."""
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(folder):
-            if not name.startswith("."):
-                return open(os.path.join(folder, name), "rb")
+def _opened(target: str) -> Optional[IO[bytes]]:
+    """Open the file that ``-get`` writes. Hadoop gives it another name until it is complete."""
+    for path in (f"{target}._COPYING_", target):
+        with contextlib.suppress(FileNotFoundError):
+            return open(path, "rb")
     return None
 
 

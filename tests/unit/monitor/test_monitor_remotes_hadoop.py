@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -271,6 +272,34 @@ def test_a_tarball_of_which_a_part_came_is_not_taken_for_whole(tmp_path: Path, r
         puller = Puller(remote, str(tmp_path / "tmp" / "part"), 0, Stop())
         with pytest.raises(RemoteError, match="exit code 0"):
             puller.pull_file("model.tar.gz", Identity("1-a", 1), None)
+
+
+def test_what_is_hashed_is_the_file_that_stays_where_a_script_begins_anew(tmp_path: Path) -> None:
+    script = f"""
+    case "$2" in
+    -stat) echo "serving-monitor:1:5:regular file" ;;
+    -get) printf first >"$4._COPYING_"; sleep 1
+      [ -e {tmp_path}/quiet ] || {{ rm "$4._COPYING_"; printf other >"$4._COPYING_"; }}
+      mv "$4._COPYING_" "$4" ;;
+    esac"""
+    with behind(tmp_path, script) as remote:
+        puller = Puller(remote, str(tmp_path / "tmp" / "part"), 0, Stop())
+        with pytest.raises(RemoteError, match="began anew"):
+            puller.pull_file("model.tar.gz", Identity("1-a", 1), None)
+        (tmp_path / "quiet").touch()
+        puller.pull_file("model.tar.gz", Identity("1-a", 1), None)
+    assert Path(puller.part).read_bytes() == b"first"
+    assert puller.digest == hashlib.sha256(b"first").hexdigest()
+
+
+def test_a_script_may_fetch_under_another_name_first(tmp_path: Path) -> None:
+    script = """
+    case "$2" in
+    -stat) echo "serving-monitor:1:5:regular file" ;;
+    -get) printf first >"$4.tmp"; sleep 1; cp "$4.tmp" "$4"; rm "$4.tmp" ;;
+    esac"""
+    with behind(tmp_path, script) as remote:
+        assert b"".join(remote.open("model.tar.gz").chunks) == b"first"
 
 
 def test_a_folder_is_no_donefile(tmp_path: Path) -> None:
