@@ -54,10 +54,10 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds that pull, swap and load of a release may take beside two polls and two "
         "ticks (%(default)s)",
     )
-    option("--fail-fast", action="store_true", help="end the run at the first finding")
+    option("--fail-fast", action="store_true", help="end the run at the first broken claim")
     option("--port", type=int, help="the server's port (a free one)")
     option("--runs", type=Path, default=Path("runs"), help="where run folders go (%(default)s)")
-    trial = commands.add_parser("serving-trial", help="try the serving binary of a run, again")
+    trial = commands.add_parser("serving-trial", help="try the serving binary of a run again")
     trial.add_argument(
         "--serving",
         default="auto",
@@ -67,8 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     trial.add_argument(
         "--device", default="cpu", choices=("cpu", "gpu"), help="where it computes (%(default)s)"
     )
-    setup = commands.add_parser("setup", help="the cured client and the Hadoop jars, once")
-    setup.add_argument("--remotes", default="hdfs", help="with hdfs in it: the Hadoop jars too")
+    setup = commands.add_parser(
+        "setup", help="make the patched client and fetch the Hadoop jars, once"
+    )
+    setup.add_argument(
+        "--remotes", default="hdfs", help="with hdfs: fetch the Hadoop jars too (%(default)s)"
+    )
     commands.add_parser("doctor", help="what this machine has, and what is missing for what")
     commands.add_parser(
         "conformance", help="judge any monitor command; see its own --help", add_help=False
@@ -100,7 +104,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     interrupt = _Interrupt()
     signal.signal(signal.SIGTERM, interrupt)
-    # A shell's background job has it ignored, and keeps it so.
+    # A shell's background job ignores the signal; keep it ignored.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, interrupt)
     try:
@@ -111,7 +115,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         print(f"harness: {error}", file=sys.stderr)
         return error.exit_code
     except ImportError as error:
-        # Something was removed from the environment, or another Python was used.
+        # A package was removed from the environment, or another Python runs this.
         if "--debug" in words:
             traceback.print_exc()
         print(

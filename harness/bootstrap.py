@@ -2,10 +2,9 @@
 
     python3 harness/bootstrap.py whole|gpu|monitor
 
-Run by whatever Python 3 the machine has (3.6 or newer, standard library only). It finds or brings
-uv (into ``.cache/uv``, not into the user's Python), finds CPython 3.9, makes ``.venv``
-(``.venv-gpu``, ``.venv-monitor``), installs the lock with hashes and then the project itself. A
-second call with nothing changed takes no time.
+Runs on any Python 3.6 or newer, with the standard library only. It finds uv or installs it into
+``.cache/uv``. It finds CPython 3.9, makes ``.venv`` (``.venv-gpu``, ``.venv-monitor``), installs
+the lock with hashes, and then the project itself. A second call with nothing changed takes no time.
 
 Exit codes: 2 when something is missing or wrong, with one sentence; 130 after Ctrl-C.
 """
@@ -23,17 +22,16 @@ import time
 from typing import Dict, List, NoReturn, Optional
 
 if __name__ == "__main__":
-    # A script's own folder is in the path, its package's is not.
+    # Python adds the script's folder to sys.path, but not the folder of its package.
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from harness import causes, places, sources
 from harness.places import CACHE, ROOT
 
 ENVIRONMENTS = {"whole": ".venv", "gpu": ".venv-gpu", "monitor": ".venv-monitor"}
-# Characters of a folder that no quoting carries through: PATH and class paths, URIs, lists.
+# Characters that no quoting protects in PATH, class paths, URIs and lists.
 BAD_LETTERS = "\"'\\$`\n\r:%;,#?"
-# Says whether the dynamic linker finds libgomp by itself: LD_LIBRARY_PATH is not set in every
-# process that loads Paddle.
+# Runs without LD_LIBRARY_PATH, because not every process that loads Paddle has it.
 FIND_LIBGOMP = "import ctypes; ctypes.CDLL('libgomp.so.1')"
 
 
@@ -47,7 +45,7 @@ def say(text: str) -> None:
 
 
 def tool_environment() -> Dict[str, str]:
-    """The environment of uv and pip: with pip's and the system's settings handed on."""
+    """Return the environment for uv and pip, with pip's and the system's settings."""
     told = dict(os.environ, UV_NO_PROGRESS="1", UV_CACHE_DIR=places.uv_cache())
     told.update(sources.uv_environment())
     told.pop("VIRTUAL_ENV", None)
@@ -55,7 +53,7 @@ def tool_environment() -> Dict[str, str]:
 
 
 def run(command: List[str], cure: str) -> None:
-    """Runs a command; its output is shown only when it fails. ``cure`` is for an unknown cause."""
+    """Run a command; show its output only if it fails. ``cure`` is for an unknown cause."""
     done = subprocess.run(
         command,
         check=False,
@@ -72,7 +70,7 @@ def run(command: List[str], cure: str) -> None:
 
 
 def wrong_platform() -> Optional[str]:
-    """Why the wheels cannot be used on this system; None when they can."""
+    """Return why the wheels do not run on this system, or None."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return (
             "Paddle's and Serving's wheels are for x86-64 Linux and this is "
@@ -85,7 +83,7 @@ def wrong_platform() -> Optional[str]:
 
 
 def wrong_path() -> Optional[str]:
-    """Why the checkout's or the cache's path cannot be used; None when it can."""
+    """Return why the path of the checkout or of the cache does not work, or None."""
     for folder in (ROOT, CACHE):
         for letter in folder:
             if letter in BAD_LETTERS:
@@ -101,7 +99,7 @@ def works(command: List[str]) -> bool:
 
 
 def reason(command: List[str]) -> Optional[str]:
-    """Why a command does not work, in a line; None when it does."""
+    """Return one line that says why a command fails, or None."""
     try:
         done = subprocess.run(
             command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -115,7 +113,7 @@ def reason(command: List[str]) -> Optional[str]:
 
 
 def uv_here() -> Optional[str]:
-    """A uv that starts: in PATH, in its installer's folder, or brought here before."""
+    """Return a uv that starts: from PATH, its installer's folder or an earlier set-up."""
     own = os.path.join(CACHE, "uv", "bin", "uv")
     for candidate in (shutil.which("uv"), os.path.expanduser("~/.local/bin/uv"), own):
         if candidate and works([candidate, "--version"]):
@@ -152,7 +150,7 @@ def find_uv() -> str:
 
 
 def not_python39(program: str) -> Optional[str]:
-    """Why a program is no CPython 3.9 that an environment can be made from; None when it is one."""
+    """Return why a program is no CPython 3.9 for an environment, or None."""
     code = (
         "import sys, ssl; name = sys.implementation.name + ' ' + sys.version.split()[0];"
         "sys.exit(None if name.startswith('cpython 3.9.') else 'it is ' + name)"
@@ -172,7 +170,7 @@ def find_python39(uv: str) -> str:
         return found
     say("no CPython 3.9 on this machine; uv downloads one (about 30 MB)")
     folder = os.path.join(CACHE, "python")
-    # What uv says goes to the terminal at once, and is kept for the cause.
+    # The terminal shows uv's output at once; it is also kept to find the cause of a failure.
     process = subprocess.Popen(
         [uv, "python", "install", "--no-bin", "--install-dir", folder, "3.9"],
         stdout=subprocess.PIPE,
@@ -205,7 +203,7 @@ def find_python39(uv: str) -> str:
 
 
 def python39_here() -> Optional[str]:
-    """A CPython 3.9 of this machine: in PATH, of pyenv, or the one uv downloaded before."""
+    """Return a CPython 3.9 from PATH, from pyenv or from an earlier download, or None."""
     pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
     candidates = [shutil.which("python3.9")]
     candidates += sorted(glob.glob(os.path.join(pyenv, "versions", "3.9.*", "bin", "python3.9")))
@@ -217,7 +215,7 @@ def python39_here() -> Optional[str]:
 
 
 def finds_libgomp(python: str) -> bool:
-    """Whether a process of ``python`` finds libgomp on this system."""
+    """Return whether a process of ``python`` finds libgomp on this system."""
     environment = dict(os.environ)
     environment.pop("LD_LIBRARY_PATH", None)
     nothing = subprocess.DEVNULL
@@ -226,12 +224,12 @@ def finds_libgomp(python: str) -> bool:
 
 
 def provide_libgomp(python: str) -> None:
-    """Makes GNU's OpenMP library (libgomp.so.1), which Paddle needs, available to Paddle.
+    """Make GNU's OpenMP library (libgomp.so.1) available to Paddle.
 
-    Minimal systems have none. Paddle's wheel brings Intel's library, which has the same functions
-    under the same symbol versions and which Paddle loads anyway. A link beside Paddle's libraries,
-    where they look first, gives it the second name. The system's library is preferred: with one,
-    the link goes away.
+    Minimal systems do not have it. Paddle's wheel has Intel's library, with the same functions
+    under the same symbol versions. Paddle loads that library in any case. A link beside Paddle's
+    libraries, where they look first, gives it the second name. If the system has libgomp, the link
+    is removed.
     """
     found = finds_libgomp(python)
     venv = os.path.dirname(os.path.dirname(python))
@@ -266,14 +264,14 @@ def main() -> None:
     if name == "gpu" and not os.path.exists("/dev/nvidiactl"):
         fail("DEVICE=gpu, but this machine has no NVIDIA GPU (no /dev/nvidiactl); use DEVICE=cpu")
     os.makedirs(CACHE, exist_ok=True)
-    # Two `make` at once would otherwise install into each other.
+    # Two `make` at once must not install into the same environment.
     with open(os.path.join(CACHE, "setup.lock"), "w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         provide(name)
 
 
 def provide(name: str) -> None:
-    """Makes the environment, unless the one that is there comes from the same lock."""
+    """Make the environment, unless the present one comes from the same lock."""
     begin = time.time()
     lock = os.path.join(ROOT, "requirements", name + ".txt")
     project = os.path.join(ROOT, "monitor") if name == "monitor" else ROOT
@@ -297,7 +295,7 @@ def provide(name: str) -> None:
     retry = "run the same again, it goes on where it stopped"
     run([uv, "pip", "sync", "--python", python, "--require-hashes", lock], retry)
     install = [uv, "pip", "install", "--python", python, "--no-deps", "--no-build-isolation"]
-    # Relative, because uv reads `#` and `?` in a path as parts of a URL.
+    # Relative, because uv takes `#` and `?` in a path for parts of a URL.
     run([*install, "-e", os.path.join(".", os.path.relpath(project, ROOT))], retry)
     provide_libgomp(python)
     with open(stamp, "w") as file:

@@ -1,4 +1,4 @@
-"""Why something could not be fetched or written, from what a program printed, and what cures it.
+"""Finds the cause and the cure of a failed download or write in a program's output.
 
 Standard library only, Python 3.6 or newer: the set-up uses it before there is an environment.
 """
@@ -43,12 +43,12 @@ def _proxies() -> str:
 
 
 def cure(printed: str, otherwise: str, *, environment: str = ".venv") -> str:
-    """The cause that ``printed`` shows, with its cure, as half a sentence; else ``otherwise``."""
+    """Return cause and cure as half a sentence, or ``otherwise`` if ``printed`` shows none."""
     return known_cause(printed, environment=environment) or otherwise
 
 
 def known_cause(printed: str, *, environment: str = ".venv") -> Optional[str]:
-    """The cause that ``printed`` shows, with its cure, as half a sentence; None when unknown."""
+    """Return cause and cure as half a sentence, or None if ``printed`` shows none."""
     proxies = _proxies()
     if re.search(_FULL, printed):
         least = min(places.places(environment), key=lambda place: places.free_bytes(place.folder))
@@ -65,7 +65,7 @@ def known_cause(printed: str, *, environment: str = ".venv") -> Optional[str]:
         closed = places.unwritable(environment)
         which = ", ".join(places.named(place) for place in closed) or "the folder named above"
         return "a folder cannot be written: " + which
-    # Through a proxy only the proxy's own name is looked up here.
+    # With a proxy, this machine resolves only the proxy's name.
     if re.search(_PROXY, printed) or (proxies and re.search(f"{_UNREACHABLE}|{_NAME}", printed)):
         names = proxies or "pip's setting `proxy`"
         return f"the proxy does not let this through or does not answer: correct {names} ({_DOCS})"

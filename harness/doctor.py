@@ -1,10 +1,10 @@
-"""What this machine has, and what is missing for what: ``make doctor``.
+"""Prints what this machine has and what is missing: ``make doctor``.
 
     python3 harness/doctor.py whole|gpu
 
-Runs before the set-up, on whatever Python 3 the machine has (3.6 or newer, standard library only),
-and installs nothing. Where the environment is there, its own rows (``harness.environment``)
-follow. Exit code 2 when something that ``make e2e`` needs is missing.
+Runs before the set-up, on any Python 3.6 or newer, with the standard library only. It installs
+nothing. If there is an environment, its rows (``harness.environment``) follow. The exit code is 2
+if ``make e2e`` needs something that is missing.
 """
 
 import os
@@ -16,7 +16,7 @@ import sys
 from typing import Callable, Dict, List, Tuple
 
 if __name__ == "__main__":
-    # A script's own folder is in the path, its package's is not.
+    # Python adds the script's folder to sys.path, but not the folder of its package.
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from harness import bootstrap, hostname, places, sources
@@ -46,7 +46,7 @@ def _libgomp(environment: str) -> str:
     own = _is_set_up(environment)
     if bootstrap.finds_libgomp(_python(environment) if own else sys.executable):
         return "the system's"
-    return "not on the system: Paddle's wheel has what stands in for it"
+    return "not on the system: `make setup` links a library of Paddle's wheel in its place"
 
 
 def _host_name(_: str) -> str:
@@ -118,7 +118,7 @@ def _environment(environment: str) -> str:
     return "not made yet: `make setup` makes it, and `make doctor` then says more"
 
 
-# Checked in this order; the answer begins with MISSING when `make e2e` cannot work.
+# In the order of the output. An answer begins with MISSING if `make e2e` cannot work.
 CHECKS: Tuple[Tuple[str, Check], ...] = (
     ("system", _system),
     ("libgomp", _libgomp),
@@ -134,7 +134,7 @@ CHECKS: Tuple[Tuple[str, Check], ...] = (
 
 
 def _before_setup() -> List[Tuple[str, str]]:
-    """The rows that ``harness.environment`` has once there is an environment."""
+    """Return the rows that ``harness.environment`` prints after the set-up."""
     java = shutil.which("java")
     repository = places.maven_repository()
     jars = os.path.join(repository, "org", "apache", "hadoop", "hadoop-client-minicluster")
@@ -149,7 +149,7 @@ def _before_setup() -> List[Tuple[str, str]]:
 
 
 def main(name: str = "whole") -> int:
-    """Prints one line a part; gives the exit code."""
+    """Print one line for each part; return the exit code."""
     environment = bootstrap.ENVIRONMENTS.get(name)
     if environment is None:
         known = ", ".join(sorted(bootstrap.ENVIRONMENTS))

@@ -44,9 +44,9 @@ DEVICES = ("cpu", "gpu")
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What is run: ``remotes`` in this order, where (``on``), served by what, on which device.
+    """The settings of a run: ``remotes`` in this order, where they run (``on``), what serves.
 
-    ``serving_trial`` is ``run``, or ``skip`` for a binary that is known not to pass its trial.
+    ``serving_trial`` is ``run``, or ``skip`` for a binary that is known to fail its trial.
     """
 
     remotes: tuple[str, ...] = REMOTES
@@ -64,10 +64,10 @@ def run(settings: RunSettings, console: Console) -> int:
     """Runs the whole job. Gives the exit code: 0 valid, 1 invalid, 3 unknown.
 
     Raises:
-        BadInput: A wrong option or a missing prerequisite, mostly before anything is started.
-        Failed: A part did not do its work. What was seen is judged and reported first;
-            ``exit_code`` is the verdict's.
-        KeyboardInterrupt: The run was interrupted; the same holds for what was seen.
+        BadInput: An option is wrong or a prerequisite is missing; usually before the first leg.
+        Failed: A part failed. The verdict and the report come first; ``exit_code`` is the
+            verdict's.
+        KeyboardInterrupt: The run was interrupted. The verdict and the report come first.
     """
     begin = time.monotonic()
     _check(settings)
@@ -115,7 +115,7 @@ def run(settings: RunSettings, console: Console) -> int:
     if isinstance(cut_short, HarnessError) and (
         isinstance(cut_short, Failed) or verdict.outcome is Outcome.INVALID
     ):
-        # A run that was cut short is not valid; one without a report may be.
+        # Without a report even a valid run ends with an error.
         cut_short.exit_code = verdict.exit_code or BadInput.exit_code
     raise cut_short
 
@@ -255,10 +255,10 @@ def _all_legs(
     history: History,
     say: Callable[[str], None],
 ) -> Optional[Failed]:
-    """Runs the legs; one that is cut short does not keep the next from being run.
+    """Run all legs, even after a leg that was cut short.
 
     Returns:
-        Why the first of them was cut short, None when none was.
+        Why the first such leg was cut short; None if all legs ended well.
     """
     factory = _serving_factory(settings, binary)
     first: Optional[Failed] = None
@@ -288,9 +288,9 @@ def _all_legs(
 
 
 def _first_failure(error: BaseException) -> Failed:
-    """What ended a leg: the first error, although stopping the rest of the leg failed as well.
+    """Return the first error of a leg, not an error of stopping its parts afterwards.
 
-    Raises ``KeyboardInterrupt`` when that was an interrupt.
+    Raises ``KeyboardInterrupt`` if one of these errors was an interrupt.
     """
     first = error
     while first.__context__ is not None and not first.__suppress_context__:
@@ -300,7 +300,7 @@ def _first_failure(error: BaseException) -> Failed:
         if isinstance(first, (Failed, OSError)):
             error = first
     if isinstance(error, OSError):
-        # A full disk, a folder that cannot be written.
+        # For example a full disk or a folder that cannot be written.
         return Failed(f"{error.strerror or error}: {error.filename or ''}")
     assert isinstance(error, Failed)
     return error
@@ -312,7 +312,7 @@ def _one_leg(
 ) -> None:
     with leg:
         for number in range(settings.leg.releases):
-            if number:  # the first one is published by the start
+            if number:  # start() has published release 1
                 leg.publish()
             if settings.fail_fast:
                 _require_no_finding(leg.history.path)
@@ -322,9 +322,9 @@ def _one_leg(
 
 
 def _require_no_finding(path: Path) -> None:
-    """Raises ``Failed`` when what the history says so far breaks a claim."""
+    """Raise ``Failed`` if the history so far breaks a claim."""
     for claim in judge(histories.read(path)).broken:
-        raise Failed(f"--fail-fast: ended at the first finding, {claim.remote}: {claim.name}")
+        raise Failed(f"--fail-fast: ended at the first broken claim, {claim.remote}: {claim.name}")
 
 
 def _finish(
@@ -335,10 +335,10 @@ def _finish(
     console: Console,
     begin: float,
 ) -> tuple[Verdict, Optional[Failed]]:
-    """Judges what the history holds, prints and writes the report.
+    """Judge the history; print and write the report.
 
     Returns:
-        The verdict, and why the report could not be written.
+        The verdict; and the error if the report could not be written.
     """
     events = list(histories.read(folder / "history.jsonl"))
     table = rows(events)

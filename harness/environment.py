@@ -1,4 +1,4 @@
-"""What the environment holds: the part of ``make doctor`` and of the set-up that runs inside it.
+"""The part of ``make doctor`` and of the set-up that runs inside the environment.
 
 python -m harness.environment       the rows of ``make doctor`` that need the environment
 """
@@ -24,7 +24,7 @@ def _say(text: str) -> None:
 
 
 def setup(remotes: str) -> int:
-    """Makes the cured client and, with ``hdfs`` in ``remotes``, fetches the Hadoop jars."""
+    """Make the patched client and, with ``hdfs`` in ``remotes``, fetch the Hadoop jars."""
     from .clients.cure import cured_library
 
     begin = time.monotonic()
@@ -100,13 +100,13 @@ def _gpu() -> str:
     there = Path("/dev/nvidiactl").exists()
     if not there:
         return "none: DEVICE=cpu only"
-    return "there; whether Paddle computes on it says `python -m producer.trial_gpu`"
+    return "there; `python -m producer.trial_gpu` says whether Paddle computes on it"
 
 
 def _docker() -> str:
     from .containers import compose, engine
 
-    # Nothing that `make e2e` needs: a reason is told, and is no fault of the machine.
+    # `make e2e` does not need Docker, so its absence is not MISSING.
     try:
         engine.require()
         version = engine.docker("version", "--format", "{{.Server.Version}}")
@@ -127,7 +127,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 
 
 def main() -> int:
-    """Prints one line a part. Exit code 2 when something that ``make e2e`` needs is missing."""
+    """Print one line for each part; return 2 if ``make e2e`` needs something that is missing."""
     code = 0
     for name, check in CHECKS:
         try:

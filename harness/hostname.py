@@ -1,4 +1,4 @@
-"""Whether this machine's own name resolves; Hadoop's daemons do not start where it does not.
+"""Checks that this machine's own name resolves, which Hadoop's daemons need to start.
 
 Standard library only, Python 3.6 or newer: ``make doctor`` uses it before there is an environment.
 """
@@ -8,7 +8,7 @@ from typing import Optional
 
 
 def unresolved() -> Optional[str]:
-    """One sentence with the cure when this machine's own name does not resolve, else None."""
+    """Return a sentence with the cure if this machine's own name does not resolve, else None."""
     name = socket.gethostname()
     try:
         socket.getaddrinfo(name, None)

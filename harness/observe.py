@@ -21,7 +21,7 @@ from .errors import Failed
 from .history import History
 
 LOOK_S = 0.01
-# What a monitor has made of the live directory when looking at it gives one of these errors.
+# A monitor can make a live directory that cannot be opened; the open then gives one of these.
 _NO_MODEL = (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENAMETOOLONG)
 # What stands in serving.INFO when a release goes in (see docs/serving.md): idle ticks say
 # "Succ reload version engine" as well, so that line proves nothing.
@@ -167,7 +167,7 @@ class Observer:
         try:
             self._look_inside()
         except (FileNotFoundError, NotADirectoryError):
-            return  # in the middle of a change
+            return  # a swap or a file change is under way
         except OSError as error:
             if error.errno not in _NO_MODEL:
                 raise

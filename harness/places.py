@@ -1,4 +1,4 @@
-"""The folders that set-up and runs fill: where they are, which variable moves them, their size.
+"""The folders that set-up and runs fill: path, variable and size.
 
 Standard library only, Python 3.6 or newer: the set-up and ``make doctor`` use it before there is
 an environment.
@@ -13,7 +13,7 @@ CACHE = os.environ.get("HARNESS_CACHE") or os.path.join(ROOT, ".cache")
 
 
 class Place(NamedTuple):
-    """One folder. ``variable`` moves it; ``needs`` is what a first set-up writes, in bytes."""
+    """One folder. ``variable`` moves it; ``needs`` is the bytes that a first set-up writes."""
 
     name: str
     folder: str
@@ -22,7 +22,7 @@ class Place(NamedTuple):
 
 
 def _existing(folder: str) -> str:
-    """``folder``, or what is there of the way to it."""
+    """Return ``folder``, or its nearest existing parent."""
     folder = os.path.abspath(folder)
     while not os.path.lexists(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
@@ -30,13 +30,13 @@ def _existing(folder: str) -> str:
 
 
 def writable(folder: str) -> bool:
-    """Whether ``folder``, or what is there of the way to it, can be written."""
+    """Return whether this user can write ``folder``, or make it."""
     found = _existing(folder)
     return os.path.isdir(found) and os.access(found, os.W_OK | os.X_OK)
 
 
 def _in_home(variable: str, parts: str, instead: str) -> str:
-    """A folder under the home folder, or ``instead`` in the cache when that cannot be written."""
+    """Return a folder in the home folder; if it cannot be written, ``instead`` in the cache."""
     given = os.environ.get(variable)
     if given:
         return given
@@ -47,7 +47,7 @@ def _in_home(variable: str, parts: str, instead: str) -> str:
 
 
 def uv_cache() -> str:
-    """uv's cache: UV_CACHE_DIR, or the folder that uv takes by itself, when it can be written."""
+    """Return uv's cache: UV_CACHE_DIR, or uv's default folder if it can be written."""
     cache = os.environ.get("XDG_CACHE_HOME")
     if cache and not os.environ.get("UV_CACHE_DIR") and writable(cache):
         return os.path.join(cache, "uv")
@@ -55,12 +55,12 @@ def uv_cache() -> str:
 
 
 def maven_repository() -> str:
-    """Maven's local repository: M2_REPO, or the folder in the home folder, if it can be written."""
+    """Return Maven's local repository: M2_REPO, or ~/.m2/repository if it can be written."""
     return _in_home("M2_REPO", ".m2/repository", "m2")
 
 
 def places(environment: str = ".venv") -> List[Place]:
-    """All folders. A place that was filled before needs little more."""
+    """Return all folders. A folder that is already filled needs no more."""
     venv = os.path.join(ROOT, environment)
     ready = _has(venv, "lock.sha256")
     maven = maven_repository()
@@ -78,34 +78,34 @@ def _has(folder: str, name: str) -> bool:
 
 
 def free_bytes(folder: str) -> int:
-    """Free bytes where ``folder`` is, or will be made."""
+    """Return the free bytes where ``folder`` is or will be made."""
     return shutil.disk_usage(_existing(folder)).free
 
 
 def device(folder: str) -> int:
-    """The file system that ``folder`` is on, or will be made on."""
+    """Return the number of the file system of ``folder``, which may not exist yet."""
     return os.stat(_existing(folder)).st_dev
 
 
 def size(count: int) -> str:
-    """``count`` bytes for a person: ``1.2 GB`` or ``35 MB``."""
+    """Return ``count`` bytes as text: ``1.2 GB`` or ``35 MB``."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def named(place: Place) -> str:
-    """The place in a sentence: its folder, the free bytes and the variable that moves it."""
+    """Return a phrase with the place's folder, free bytes and variable."""
     how = f"; {place.variable} names another folder" if place.variable else ""
     free = size(free_bytes(place.folder))
     return f"{place.name} in {place.folder} ({free} free{how})"
 
 
 def too_small(environment: str = ".venv") -> List[str]:
-    """One sentence for each file system that has too little space for what is still to come."""
+    """Return one sentence for each file system with too little space for the set-up."""
     filling = [place for place in places(environment) if place.needs]
     sentences = []
     for number in sorted({device(place.folder) for place in filling}):
         here = [place for place in filling if device(place.folder) == number]
-        # uv links what it installs from its cache when both are on one file system.
+        # If both are on one file system, uv links packages from its cache.
         total = sum(place.needs for place in here)
         if {"environment", "uv's cache"} <= {place.name for place in here}:
             total -= next(place.needs for place in here if place.name == "uv's cache")
@@ -117,5 +117,5 @@ def too_small(environment: str = ".venv") -> List[str]:
 
 
 def unwritable(environment: str = ".venv") -> List[Place]:
-    """The places that this user cannot write."""
+    """Return the places that this user cannot write."""
     return [place for place in places(environment) if not writable(place.folder)]

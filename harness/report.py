@@ -126,7 +126,7 @@ _CAPTION = (
 )
 
 
-# Below this width rich would cut the table's cells.
+# On a narrower terminal rich cuts the table's cells.
 _TABLE_COLUMNS = 78
 
 
@@ -139,7 +139,7 @@ def _clients(table: Sequence[Row]) -> list[str]:
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """The outcome, a line for each claim that does not hold, and what cannot be judged."""
+    """Return the outcome, a line for each broken claim, and the claims that cannot be judged."""
     total = len(verdict.claims)
     broken, unknown = verdict.broken, verdict.unknown
     if verdict.outcome is Outcome.VALID:
@@ -150,7 +150,7 @@ def verdict_line(verdict: Verdict) -> str:
     if unknown:
         counts.append(f"{len(unknown)} {'' if broken else f'of {total} claims '}cannot be judged")
     lines = [f"{claim.remote}: {claim.name}: {claim.why}"[:300] for claim in broken]
-    # A leg that was cut short gives one reason for many claims.
+    # One line a reason: a leg that was cut short has the same reason for many claims.
     for remote, why in dict.fromkeys((claim.remote, claim.why) for claim in unknown):
         names = [claim.name for claim in unknown if (claim.remote, claim.why) == (remote, why)]
         lines.append(f"{remote}: cannot be judged: {', '.join(names)} ({why[:200]})")
@@ -158,9 +158,9 @@ def verdict_line(verdict: Verdict) -> str:
 
 
 def print_report(console: Console, table: Sequence[Row], verdict: Verdict, serving: str) -> None:
-    """The table, the binary that served, and the verdict, to a terminal.
+    """Print the table, the serving binary and the verdict to a terminal.
 
-    On a terminal that is too narrow for the table each of its rows becomes a short list.
+    On a narrow terminal each row becomes a short list.
     """
     if console.width < _TABLE_COLUMNS:
         _print_list(console, table, serving)

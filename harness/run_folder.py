@@ -15,7 +15,7 @@ from pathlib import Path
 from . import places
 from .errors import BadInput
 
-#: How many run folders stay; KEEP_RUNS names another number.
+#: How many run folders stay; KEEP_RUNS changes it.
 KEPT = 20
 # A leg writes some 10 MB; a NameNode stops writing when less than 100 MB are free.
 NEEDED = 200_000_000
@@ -40,13 +40,13 @@ def new_run_folder(runs: Path, seed: int) -> Path:
             f"no run folder can be made in {runs} ({error.strerror}: {error.filename}); "
             "name another in RUNS (--runs), or mend it"
         ) from error
-    # Deliberately never closed: the lock says that this run is going, for as long as it is.
+    # Deliberately never closed: the lock says that this run has not ended.
     fcntl.flock(os.open(folder, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_EX)
     return folder
 
 
 def kept() -> int:
-    """How many run folders stay: ``KEEP_RUNS``, else 20. Raises ``BadInput``."""
+    """Return how many run folders stay: ``KEEP_RUNS``, else 20. Raises ``BadInput``."""
     given = os.environ.get("KEEP_RUNS") or str(KEPT)
     if not given.isdecimal() or int(given) < 1:
         raise BadInput(f"KEEP_RUNS={given} is no number of run folders; use 1 or more")
@@ -54,9 +54,9 @@ def kept() -> int:
 
 
 def prune(runs: Path, keep: int) -> list[Path]:
-    """Removes the oldest run folders but ``keep``; gives what is gone.
+    """Remove all but the newest ``keep`` run folders; return the removed ones.
 
-    Never removed: a run that is going, the run that ``latest`` points at, other files.
+    A run that has not ended, the target of ``latest`` and other files always stay.
     """
     found = [path for path in runs.iterdir() if _FOLDER.fullmatch(path.name)]
     found = sorted(path for path in found if path.is_dir() and not path.is_symlink())
@@ -74,7 +74,7 @@ def prune(runs: Path, keep: int) -> list[Path]:
             shutil.rmtree(folder)
             gone.append(folder)
         except OSError:
-            # Its run is going, or a container left files of another user.
+            # Its run has not ended, or a container left files of another user.
             continue
         finally:
             os.close(lock)

@@ -1,10 +1,11 @@
-"""Where packages and jars come from on this machine, and whose certificates count there.
+"""Finds where packages and jars come from on this machine, and which certificates count.
 
-    python3 harness/sources.py COMMAND [ARG ...]    runs a command that uses uv or pip, told of it
+    python3 harness/sources.py COMMAND [ARG ...]    runs a command with these settings for uv and
+    pip
 
-An administrator has told pip, Maven and the system about mirrors, proxies and certificate
-authorities. uv and jgo, which the set-up uses, do not read those settings; here they are read and
-handed on. What the user says to uv or requests directly goes first.
+Administrators configure mirrors, proxies and certificate authorities for pip, Maven and the system.
+The set-up uses uv and jgo, which do not read those settings. This module reads them and passes them
+on. A user's own settings for uv or requests win.
 
 Standard library only, Python 3.6 or newer: the set-up uses it before there is an environment.
 """
@@ -29,14 +30,14 @@ _UV_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "UV_SYSTEM_CERTS", "UV_NATI
 
 
 class Setting(NamedTuple):
-    """A value and where it stands."""
+    """A value and the place where it is set."""
 
     value: str
     where: str
 
 
 def _pip_files() -> List[str]:
-    """pip's configuration files, the one that counts most last."""
+    """Return pip's configuration files; a later one wins."""
     given = os.environ.get("PIP_CONFIG_FILE")
     if given == os.devnull:
         return []
@@ -51,7 +52,7 @@ def _pip_files() -> List[str]:
 
 
 def pip_settings() -> Dict[str, Setting]:
-    """What pip is told by its files and its variables, under the names of its options."""
+    """Return pip's settings from its files and variables, by option name."""
     found: Dict[str, Setting] = {}
     for file in _pip_files():
         parser = configparser.RawConfigParser()
@@ -71,7 +72,7 @@ def pip_settings() -> Dict[str, Setting]:
 
 
 def _uv_configured() -> bool:
-    """Whether a uv.toml of the user or of the system names an index."""
+    """Return whether a uv.toml of the user or of the system names an index."""
     config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     files = [
         os.environ.get("UV_CONFIG_FILE"),
@@ -89,9 +90,10 @@ def _uv_configured() -> bool:
 
 
 def certificates() -> Optional[Setting]:
-    """The bundle of certificate authorities that counts here, None when none is found.
+    """Return the bundle of certificate authorities for this machine, or None.
 
-    In this order: what the user names to OpenSSL, requests or curl; what pip is told; the system's.
+    The first of these counts: a variable for OpenSSL, requests or curl; pip's setting; the system's
+    bundle.
     """
     for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         value = os.environ.get(variable)
@@ -107,7 +109,10 @@ def certificates() -> Optional[Setting]:
 
 
 def uv_environment() -> Dict[str, str]:
-    """Variables for uv and pip, from what pip and the system are told; none that the user set."""
+    """Return variables for uv and pip from the settings of pip and the system.
+
+    Variables that the user set are left out.
+    """
     pip = pip_settings()
     told: Dict[str, str] = {}
     if not any(os.environ.get(name) for name in _UV_CERTIFICATES):
@@ -115,7 +120,7 @@ def uv_environment() -> Dict[str, str]:
         if bundle and bundle.where != "the system":
             told["SSL_CERT_FILE"] = bundle.value
         else:
-            # The older name is for a uv that the user brought.
+            # The second name is for an older uv of the user.
             told["UV_SYSTEM_CERTS"] = told["UV_NATIVE_TLS"] = "true"
     told.update(requests_environment())
     if not any(os.environ.get(name) for name in _UV_INDEX) and not _uv_configured():
@@ -123,10 +128,10 @@ def uv_environment() -> Dict[str, str]:
             told["UV_DEFAULT_INDEX"] = pip["index-url"].value
         if "extra-index-url" in pip:
             told["UV_INDEX"] = " ".join(pip["extra-index-url"].value.split())
-            # pip looks into all of them; the hashes of the lock say what is right.
+            # Like pip, uv shall search all indexes. The hashes of the lock prove the result.
             told["UV_INDEX_STRATEGY"] = "unsafe-best-match"
         links = pip["find-links"].value.split() if "find-links" in pip else []
-        # uv, unlike pip, fails on a folder that is not there.
+        # Unlike pip, uv fails on a missing folder.
         links = [link for link in links if "://" in link or os.path.isdir(link)]
         if links:
             told["UV_FIND_LINKS"] = ",".join(links)
@@ -140,7 +145,7 @@ def uv_environment() -> Dict[str, str]:
 
 
 def requests_environment() -> Dict[str, str]:
-    """What makes requests, which knows its own bundle alone, trust the one that counts here."""
+    """Return variables that make requests use this machine's bundle instead of its own."""
     if os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE"):
         return {}
     bundle = certificates()
@@ -156,7 +161,7 @@ def _settings_files() -> List[str]:
 
 
 def _texts(element: ElementTree.Element) -> Dict[str, str]:
-    """The children's texts by name, without namespaces, with ``${env.NAME}`` filled in."""
+    """Return the children's texts by name, without namespaces, with ``${env.NAME}`` replaced."""
     return {
         child.tag.rpartition("}")[2]: re.sub(
             r"\$\{env\.(\w+)\}",
@@ -168,7 +173,7 @@ def _texts(element: ElementTree.Element) -> Dict[str, str]:
 
 
 def maven_mirror() -> Optional[Setting]:
-    """The repository to use in place of Maven Central: MAVEN_MIRROR, or a settings.xml's mirror."""
+    """Return the mirror of Maven Central: MAVEN_MIRROR or a mirror of a settings.xml."""
     given = os.environ.get("MAVEN_MIRROR")
     if given:
         return Setting(given.rstrip("/"), "MAVEN_MIRROR")
@@ -195,7 +200,7 @@ def maven_mirror() -> Optional[Setting]:
 
 
 def _with_login(url: str, server: Optional[Dict[str, str]]) -> str:
-    # Maven encrypts some passwords as {…}; only Maven can read these.
+    # Only Maven can read a password that it encrypted ({…}).
     if not server or not server.get("username") or server.get("password", "{").startswith("{"):
         return url
     scheme, _, rest = url.partition("://")
@@ -204,7 +209,7 @@ def _with_login(url: str, server: Optional[Dict[str, str]]) -> str:
 
 
 def masked(text: str) -> str:
-    """``text`` without the user names and passwords of the URLs in it."""
+    """Return ``text`` without user names and passwords in its URLs."""
     return re.sub(r"://[^/?#\s]+@", "://***@", text)
 
 

@@ -1,10 +1,10 @@
-"""The trial on bare machines: the README's two commands as a new user meets them.
+"""The trial on bare machines: runs the README's two commands as a new user would.
 
-    make test-bare                      (as root; about 15 minutes a machine)
+    make test-bare                      (as root)
     .venv/bin/python -m tests.bare --roots bookworm --commands 'make e2e'
 
-Each machine is a minimal Debian or Ubuntu with the packages that the README names and nothing
-else, an ordinary user, an empty environment and a clean clone of this checkout's last commit. It
-runs in a mount and a process namespace of its own and uses this machine's network. It needs no
-Docker. ``docs/testing.md`` is the guide.
+Each machine is a minimal Debian or Ubuntu that has only the packages of the README. It has an
+ordinary user, an empty environment and a clone of this checkout's last commit. It runs in its own
+mount and process namespace and uses this machine's network. It needs no Docker. ``docs/testing.md``
+is the guide.
 """

@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 def main() -> int:
     arguments = _parser().parse_args()
-    # A kill ends the trial as Ctrl-C does: the machines are removed.
+    # SIGTERM ends the trial like Ctrl-C, so that the machines are removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _trial(arguments.roots, arguments.commands, arguments.deadline)
@@ -142,10 +142,10 @@ def _rows(
 
 
 def _end_of(log: Path) -> str:
-    """The end of a failed command's log, from pytest's failures on where it has some."""
+    """Return the end of a failed command's log, from pytest's failures if it has any."""
     text = log.read_text(errors="replace")
     lines = text[max(0, text.rfind("= FAILURES =")) :].splitlines()
-    # pytest's list of skipped tests helps nobody here.
+    # pytest's list of skipped tests does not explain a failure.
     return "\n".join([line for line in lines if not line.startswith("SKIPPED")][-400:])
 
 
@@ -165,7 +165,7 @@ def _command(system: str, machine: Machine, command: str, log: Path, deadline_s:
 
 
 def _summary(log: Path) -> str:
-    """What pytest or the demo say at their end."""
+    """Return the last line of pytest or of the demo."""
     text = log.read_text(errors="replace")
     found = re.findall(r"^=+ (.*\d+ (?:passed|failed).*?) in .*=+$", text, re.MULTILINE)
     found += re.findall(r"^((?:VALID|INVALID|UNKNOWN): .*)$", text, re.MULTILINE)

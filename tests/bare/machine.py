@@ -22,18 +22,18 @@ CHECKOUT = f"{HOME}/hot-loading"
 _UID = 1000
 _BOOT = Path(__file__).with_name("boot.sh")
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-# What an administrator sets in /etc/pip.conf: option and the variable that sets it here.
+# Options for the machine's /etc/pip.conf, and the variable of this machine that sets each.
 _PIP = {
     "index-url": "PIP_INDEX_URL",
     "extra-index-url": "PIP_EXTRA_INDEX_URL",
     "timeout": "PIP_DEFAULT_TIMEOUT",
 }
-# Big parts of an interpreter that no program here imports.
+# Large parts of an interpreter that no program here imports.
 _UNUSED = shutil.ignore_patterns("test", "site-packages", "__pycache__", "config-*", "idlelib")
 
 
 class Machine:
-    """A root made ready for its user; commands run in it one after another."""
+    """A root with its user; commands run in it one after another."""
 
     def __init__(self, folder: Path, tarball: Path) -> None:
         self.root = folder / "root"
@@ -41,14 +41,18 @@ class Machine:
         _check(["tar", "--numeric-owner", "-C", str(self.root), "-xpf", str(tarball)])
         self._chroot("useradd", "--uid", str(_UID), "--create-home", "--shell", "/bin/bash", USER)
         self._take_network_settings()
-        #: How the machine comes by CPython 3.9.
+        #: A phrase that says which CPython 3.9 the machine has.
         self.python = self._take_python()
         self._clone()
 
     def run(self, command: str, log: Path, deadline_s: float) -> Optional[int]:
-        """The command's exit code as an ordinary user under ``env -i``; None after the deadline.
+        """Run a command as an ordinary user under ``env -i``.
 
-        Raises ``NotHere`` when this system lets no machine start.
+        Returns:
+            The exit code; None after the deadline.
+
+        Raises:
+            NotHere: This system cannot start a machine.
         """
         names = {
             "HOME": HOME,
@@ -56,7 +60,7 @@ class Machine:
             "LOGNAME": USER,
             "PATH": "/usr/local/bin:/usr/bin:/bin",
         }
-        # Without them nothing is reached where a proxy is the way out.
+        # Without these the machine reaches no network behind a proxy.
         names.update({k: v for k, v in os.environ.items() if k.lower().endswith("_proxy")})
         settings = " ".join(shlex.quote(f"{name}={value}") for name, value in names.items())
         inner = f"cd {CHECKOUT} && : >{HOME}/.started && {command}"
@@ -79,7 +83,7 @@ class Machine:
             except subprocess.TimeoutExpired:
                 code = None
             finally:
-                # The namespace's first process dies with it, and with that all others.
+                # The namespace's first process dies with this one, and all its processes with that.
                 process.kill()
                 process.wait()
         if not started.exists():
@@ -88,7 +92,7 @@ class Machine:
         return code
 
     def fetch(self, name: str, target: Path) -> bool:
-        """Copies a file of the user's home out; False when there is none."""
+        """Copy a file out of the user's home. Returns False when there is none."""
         source = self.root / HOME[1:] / name
         if not source.is_file() or source.is_symlink():
             return False
@@ -105,7 +109,7 @@ class Machine:
         target.chmod(0o644)
 
     def _take_network_settings(self) -> None:
-        """Names, authorities and pip's settings of this machine, as an administrator sets them."""
+        """Copy host names, authorities and pip's settings of this machine into the root."""
         for name in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", _BUNDLE):
             if Path(name).exists():
                 (self.root / name[1:]).unlink(missing_ok=True)
@@ -115,14 +119,16 @@ class Machine:
         self._put("/etc/pip.conf", "\n".join(["[global]", f"cert = {_BUNDLE}", *lines, ""]))
 
     def _take_python(self) -> str:
-        """Puts this machine's CPython 3.9 into /usr/local where the root has none."""
+        """Copy this machine's CPython 3.9 to /usr/local if the root has none."""
         if (self.root / "usr/bin/python3.9").exists():
             return "its own CPython 3.9"
         if sys.version_info[:2] != (3, 9):
-            raise BadInput("the trial hands on its own CPython 3.9: start it with .venv/bin/python")
+            raise BadInput(
+                "the trial copies the CPython 3.9 that runs it: start it with .venv/bin/python"
+            )
         prefix, local = Path(sys.base_prefix), self.root / "usr/local"
         shutil.copytree(prefix / "lib/python3.9", local / "lib/python3.9", ignore=_UNUSED)
-        # The environment's ``python -m venv`` looks for it.
+        # ``python -m venv`` needs this folder.
         (local / "lib/python3.9/site-packages").mkdir(exist_ok=True)
         program = local / "bin/python3.9"
         shutil.copy(Path(sys.executable).resolve(), program)
@@ -141,7 +147,7 @@ class Machine:
     def _clone(self) -> None:
         source, target = repository_root(), self.root / CHECKOUT[1:]
         if (source / ".git").exists():
-            # The checkout may be another user's, which git refuses otherwise.
+            # Otherwise git refuses a checkout of another user.
             trust = self.root.with_name("gitconfig")
             trust.write_text("[safe]\n\tdirectory = *\n")
             words = ["git", "clone", "-q", "--depth", "1", f"file://{source}", str(target)]

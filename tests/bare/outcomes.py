@@ -1,9 +1,9 @@
-"""A pytest plugin: keeps what became of each test, and runs what did not pass elsewhere.
+"""A pytest plugin: writes each test's outcome, or leaves out the tests that passed elsewhere.
 
     pytest -p tests.bare.outcomes --outcomes FILE      writes {"test id": "passed", …}
-    pytest -p tests.bare.outcomes --unless-passed FILE  leaves out what passed there
+    pytest -p tests.bare.outcomes --unless-passed FILE  leaves out tests that passed there
 
-So a test that an ordinary user has to skip runs once more as root, and no other runs twice.
+So CI runs as root only the tests that did not pass for an ordinary user.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("outcomes")
     group.addoption("--outcomes", type=Path, help="write each test's outcome to this file")
-    group.addoption("--unless-passed", type=Path, help="leave out what passed in this file")
+    group.addoption("--unless-passed", type=Path, help="leave out tests that passed in this file")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Under xdist the workers' reports reach the main process, and it alone writes.
+    # Under xdist only the main process writes: it gets the workers' reports.
     if config.getoption("--outcomes") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Writer(config.getoption("--outcomes")))
 
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _test_id(nodeid: str) -> str:
-    """The id without the group that ``--dist loadgroup`` appends to it."""
+    """Return the id without the group that ``--dist loadgroup`` appends."""
     return nodeid.rpartition("@")[0] if "@" in nodeid.rpartition("]")[2] else nodeid
 
 

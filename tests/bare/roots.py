@@ -24,7 +24,7 @@ SYSTEMS = {
     "jammy": "Ubuntu 22.04",
 }
 UBUNTU = ("jammy",)
-# What the README names.
+# The packages that the README names.
 PACKAGES = ("make", "python3", "python3-venv", "git", "ca-certificates")
 # Part of the cache's key; raise it when the recipe below changes.
 _RECIPE = "1"
@@ -32,11 +32,11 @@ _DEADLINE_S = 900
 
 
 class NotHere(Exception):
-    """The suite's archive cannot be had on this machine; says why."""
+    """This machine cannot make a root or a machine; the text says why."""
 
 
 def mirror_of(suite: str) -> str:
-    """The archive that ``suite`` comes from. Raises ``NotHere``."""
+    """Return the address of the archive of ``suite``. Raises ``NotHere``."""
     if suite in UBUNTU:
         named = os.environ.get("UBUNTU_MIRROR")
         if named is None:
@@ -53,10 +53,10 @@ def mirror_of(suite: str) -> str:
 
 
 def tarball(suite: str, say: Callable[[str], None]) -> Path:
-    """The root of ``suite`` as a tar file, from the cache or made now (about a minute).
+    """Return the root of ``suite`` as a tar file; make it if the cache has none (a minute).
 
     Raises:
-        NotHere: the archive cannot be had.
+        NotHere: The archive is not available.
         Failed: debootstrap failed for another reason.
     """
     mirror = mirror_of(suite)
@@ -81,13 +81,13 @@ def tarball(suite: str, say: Callable[[str], None]) -> Path:
 
 
 def _debootstrap(place: Path) -> tuple[list[str], dict[str, str]]:
-    """The command, and its environment: the system's, or the package unpacked in ``place``."""
+    """Return debootstrap's command and environment; fetch it into ``place`` if it is missing."""
     found = shutil.which("debootstrap", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if found is not None:
         return [found], {}
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         raise NotHere("debootstrap is not installed, and without apt it cannot be fetched")
-    # It is a shell script with data: nothing has to be installed for it.
+    # debootstrap is a shell script with data, so unpacking is enough.
     fetch = ["apt-get", "download", "-qq", "debootstrap"]
     for attempt in (fetch, ["apt-get", "update", "-qq"], fetch):
         subprocess.run(attempt, cwd=place, capture_output=True, check=False, timeout=_DEADLINE_S)

@@ -1,4 +1,4 @@
-"""A folder on disk that is removed at the end, also when this program is killed."""
+"""A folder on disk that is removed at the end, even if this program is killed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Optional
 
 from harness.paths import cache_dir
 
-# Reads until the other end of its standard input is gone. What runs in the folder ends at the
-# same moment and may still write: hence more than one try.
+# Waits for the end of standard input, which comes when this program ends. Processes in the folder
+# end at the same moment and may still write, so the script tries several times.
 _SWEEP = """
 trap '' INT TERM HUP
 read -r _
@@ -21,7 +21,7 @@ done
 
 
 class Workplace:
-    """``with Workplace("name") as folder``: below the project's cache, where there is space."""
+    """``with Workplace("name") as folder``: a folder below the project's cache."""
 
     def __init__(self, name: str) -> None:
         self._name = name

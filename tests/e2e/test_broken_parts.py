@@ -166,6 +166,6 @@ def test_a_monitor_that_never_installs(tmp_path: Path) -> None:
     assert found.exit_code == 1, found.printed
     lost = found.claims("invalid")["nothing lost"]
     assert lost == f"release 2 was not served to {', '.join(KINDS)} within 5 s"
-    # The first finding ends the run: release 3 was not published.
+    # The first broken claim ends the run: release 3 was not published.
     assert [row["release"] for row in found.report["rows"]] == [1, 2]
-    assert "--fail-fast: ended at the first finding" in found.claims("unknown")["same server"]
+    assert "--fail-fast: ended at the first broken claim" in found.claims("unknown")["same server"]
