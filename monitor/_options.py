@@ -277,7 +277,7 @@ class Options:
 
     @property
     def speaks_ftp(self) -> bool:
-        """Whether ``--general_host`` is the address of an FTP server."""
+        """Return whether ``--general_host`` is the address of an FTP server."""
         host = self.general_host.reveal().lower()
         return host.startswith(("ftp://", "ftps://", "ftps-implicit://"))
 

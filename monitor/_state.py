@@ -125,7 +125,7 @@ class Hold:
     """What a rollback holds back (``identity``), and the release that it takes out of service,
     which is another one when a newer release was announced and not yet installed.
 
-    ``tarball`` is the SHA-256 of the tarball that is held back, None where it was not installed."""
+    ``tarball`` is the SHA-256 of the tarball that is held back, None if it was not installed."""
 
     identity: Identity
     replaced: Optional[Identity] = None
@@ -162,8 +162,9 @@ def write_announced(path: str, identity: Identity) -> None:
 
 
 def read_trust(path: str, remote: Optional[str] = None) -> Trust:
-    """What is known of the validators of ``remote`` (of any, when it is not given); nothing when
-    the file speaks of another."""
+    """Return what is known of a remote's validators.
+
+    With ``remote`` given, nothing is known when the file is about another remote."""
     content = read_json(path) or {}
     return Trust.from_json(content) if remote in (None, content.get("remote")) else Trust()
 
