@@ -128,14 +128,14 @@ def main(argv: Optional[list[str]] = None) -> int:
         # A full disk, a folder that cannot be read: what failed, without a traceback.
         if "--debug" in words:
             traceback.print_exc()
-        hint = ""
+        said = str(error.strerror or error)
+        if error.filename:
+            said += f": {error.filename}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            where = str(error.filename or Path.cwd())
-            hint = (
-                f" ({places.size(places.free_bytes(where))} free); make room there, or name "
-                "folders on another disk in RUNS, HARNESS_CACHE or TMPDIR"
-            )
-        print(f"harness: {error.strerror or error}: {error.filename or ''}{hint}", file=sys.stderr)
+            if error.filename:
+                said += f" ({places.size(places.free_bytes(str(error.filename)))} free)"
+            said += "; make room, or name folders on another disk in RUNS, HARNESS_CACHE or TMPDIR"
+        print(f"harness: {said}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("harness: interrupted; everything it started is stopped", file=sys.stderr)

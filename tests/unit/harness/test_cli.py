@@ -108,7 +108,7 @@ def test_an_error_of_the_machine_is_no_broken_claim(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2, done.stderr
-    assert "harness: No space left on device" in done.stderr
+    assert "harness: No space left on device; make room, or name folders" in done.stderr
 
 
 def test_a_port_in_use_is_named_before_anything_is_started(tmp_path: Path) -> None:
