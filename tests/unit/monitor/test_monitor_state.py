@@ -100,7 +100,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
 
 def test_a_hold_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = str(tmp_path / "hold.json")
-    for hold in (Hold(ONE), Hold(ONE, Identity("two"))):
+    for hold in (Hold(ONE), Hold(ONE, Identity("two")), Hold(ONE, tarball="0" * 64)):
         _state.write_hold(path, hold)
         assert _state.read_hold(path) == hold
 
@@ -109,7 +109,7 @@ def test_what_is_odd_in_a_hold_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "hold.json"
     path.write_text('{"replaced": {"key": "one", "release": 1}}')
     assert _state.read_hold(str(path)) is None
-    path.write_text('{"identity": {"key": "one", "release": 1}, "replaced": "two"}')
+    path.write_text('{"identity": {"key": "one", "release": 1}, "replaced": "two", "tarball": 1}')
     assert _state.read_hold(str(path)) == Hold(ONE)
 
 
