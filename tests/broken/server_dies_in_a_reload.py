@@ -1,4 +1,4 @@
-"""A serving binary that is killed at its first reload: the embedded engine, and its murderer."""
+"""A serving binary that is killed at its first reload: the embedded engine, and what kills it."""
 
 import subprocess
 import sys
