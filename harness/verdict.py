@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 
 from .claims import Claim, Outcome, judge_leg
 from .history import Event
@@ -57,6 +58,10 @@ def judge(events: Iterable[Event]) -> Verdict:
     """The verdict on a whole history."""
     try:
         events = list(events)
+        for event in events:
+            # Every comparison with such a time or limit is false, and would hide what is wrong.
+            if any(isinstance(value, float) and not isfinite(value) for value in event.values()):
+                raise ValueError(f"a number of an event {event['event']} is not finite")
         legs = sort(events)
         claims = [_run_is_complete(events, legs)]
         for leg in legs.values():

@@ -119,6 +119,14 @@ def test_a_request_without_an_answer_and_without_an_error_failed() -> None:
     assert broken(story) == ["no request failed"]
 
 
+@pytest.mark.parametrize("field", ["t", "sent", "answered", "t_end", "bound_s"])
+def test_a_time_that_is_no_number_is_unknown(field: str) -> None:
+    events = Story().events()
+    where = next(event for event in events if field in event and event["event"] != "run")
+    where[field] = float("nan")
+    assert judge(events).outcome is Outcome.UNKNOWN
+
+
 def test_the_order_of_the_lines_means_nothing() -> None:
     lost = Story()
     lost.answers("http")[-1]["value"] = [PRICES[2]]
