@@ -22,9 +22,9 @@ import stat
 from collections.abc import Iterator
 from typing import Callable, Optional
 
-from ._lock import Lock, Taken
+from ._lock import Lock
 from ._log import logger
-from .errors import BadOption, MachineError
+from .errors import BadOption, MachineError, Taken
 
 # The end of the name of a staging folder that holds a kept release, or the one that it replaces.
 ROLLBACK = ".rollback"
@@ -99,13 +99,13 @@ class Folder:
         try:
             lock.take(_LOCK_S, _LOCK_S, break_foreign=self._break_lock)
         except Taken as taken:
-            hint = "; if it has ended, start with --break_lock" if taken.broken_if_asked else ""
+            more = "; if it has ended, start with --break_lock" if taken.broken_if_asked else ""
             raise BadOption(
-                f"another monitor ({taken}) already watches {self.live}; end that one first{hint}"
+                f"another monitor ({taken}) already watches {self.live}; end that one first{more}"
             ) from None
         except OSError as error:
-            hint = "check its permissions and its filesystem"
-            raise BadOption(str(machine_error("lock", path, error, hint))) from None
+            wrong = machine_error("lock", path, error, "check its permissions and its filesystem")
+            raise BadOption(str(wrong)) from None
         self._lock = lock
 
     @property

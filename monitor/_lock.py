@@ -27,23 +27,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import IO, Callable, Optional
 
+from .errors import Taken
+
 REFUSED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 # The pid namespace of a host itself has this number in every kernel (PROC_PID_INIT_INO).
 _HOST_PIDS = "pid:[4026531836]"
 _EVERY_S = 0.02
 # How long another process may take to break the same lock.
 _BREAKING_S = 5.0
-
-
-class Taken(Exception):
-    """Another process has the lock.
-
-    ``broken_if_asked`` says that nobody on this host can tell whether the owner still runs.
-    """
-
-    def __init__(self, owner: str, *, broken_if_asked: bool = False) -> None:
-        super().__init__(owner)
-        self.broken_if_asked = broken_if_asked
 
 
 @dataclass(frozen=True)

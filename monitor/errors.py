@@ -7,7 +7,8 @@
     ├── ReleaseError     the release: quarantined whole until the donefile changes
     └── MachineError     this machine (disk, permissions, a program): tried again, loudly
 
-Each carries the operation, the path, the cause and a hint, and prints as one sentence.
+Each carries the operation, the path, the cause and a hint, and prints as one sentence. ``Taken`` is
+no error of the tree: it says who has a lock, and the caller makes one of them.
 """
 
 from __future__ import annotations
@@ -69,6 +70,17 @@ class ReleaseError(MonitorError):
 
 class MachineError(MonitorError):
     """This machine is in the way: space, permissions, a program. Worth a retry, loudly."""
+
+
+class Taken(Exception):
+    """Another process has the lock.
+
+    ``broken_if_asked`` says that nobody on this host can tell whether the owner still runs.
+    """
+
+    def __init__(self, owner: str, *, broken_if_asked: bool = False) -> None:
+        super().__init__(owner)
+        self.broken_if_asked = broken_if_asked
 
 
 def reason(cause: object) -> str:

@@ -158,7 +158,7 @@ class HttpRemote(Remote):
                 try:
                     self._queries[name] = query(text)
                 except ValueError as error:
-                    raise BadOption(f"{option} {path} is wrong: {error}") from None
+                    raise BadOption(f"{option} is wrong: {error}; correct {path}") from None
 
     def _query(self, url: str) -> Secret:
         """Return the query of one address: the object's own query, else ``--http_query``."""

@@ -181,7 +181,7 @@ def test_it_stays_with_its_host_over_redirects(
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["--http_query=https://h/c?sig=s3cr3t-sig"], "what follows the"),
+        (["--http_query=https://h/c?sig=s3cr3t-sig"], "the part after the"),
         (["--http_query=sig=s3cr3t sig"], "as %XX"),
         (["--donefile_query=?"], "query of an address"),
         (

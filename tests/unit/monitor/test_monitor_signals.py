@@ -262,12 +262,13 @@ def waiting_for_a_rollback_at_its_start(scene: Scene) -> None:
 
 def _waits_for_lock(scene: Scene) -> None:
     assert scene.one is not None
-    pid = str(scene.one.process.pid)
+    files = Path(f"/proc/{scene.one.process.pid}/fd")
 
-    # proc(5): a line with -> is a process that waits for the lock.
+    # While it waits it keeps the file open, which the test has locked.
     def waits() -> bool:
-        lines = Path("/proc/locks").read_text().splitlines()
-        return any("->" in line and pid in line.split() for line in lines)
+        with contextlib.suppress(OSError):
+            return any(os.readlink(file).endswith("/swap.lock") for file in files.iterdir())
+        return False
 
     scene.wait(waits, "the monitor to wait for the lock")
 
