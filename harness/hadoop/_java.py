@@ -48,7 +48,12 @@ def version_text(path: Path) -> str:
     """What ``java -version`` prints: it tells one Java build from another."""
     try:
         done = subprocess.run(
-            [str(path), "-version"], capture_output=True, text=True, timeout=60, check=False
+            # A Java that crashes would leave its report in the current folder.
+            [str(path), "-XX:ErrorFile=/dev/null", "-version"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
