@@ -44,8 +44,9 @@ class LegHistory:
     install_failed: list[Event] = field(default_factory=list)
     settings: Event = field(default_factory=dict)
     ended: bool = False
-    # Why the leg was cut short; since when nobody watched the live directory and the logs.
+    # Why the leg was cut short, "" when it was not.
     cut_short: str = ""
+    # From this time on the observer did not watch the live directory and the logs.
     blind_since: float = math.inf
     # A run has many answers and few different ones.
     _known: dict[tuple[float, ...], set[int]] = field(default_factory=dict)

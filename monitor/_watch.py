@@ -205,7 +205,7 @@ class Watch:
         hold = read_hold(self.folder.hold)
         recheck = self._recheck_is_due(found)
         if recheck:
-            # The bytes decide whether it is still the one that stays out.
+            # Pull it: its bytes say whether it is still the release that stays out.
             hold = None if hold is not None and hold.tarball else hold
             quarantine = None if quarantine is not None and quarantine.tarball else quarantine
         event = judge(

@@ -91,7 +91,7 @@ class _NoDotFiles(AbstractedFS):  # type: ignore[misc]
 
 
 class DotFilesHidden(FTPHandler):  # type: ignore[misc]
-    """Shows no file whose name begins with a dot. It takes one, and lets nobody rename it."""
+    """Accepts files whose name begins with a dot, but neither lists nor renames them."""
 
     abstracted_fs = _NoDotFiles
 

@@ -366,7 +366,7 @@ class HadoopRemote(Remote):
                 raise RemoteError(operation, path, "hadoop fs began anew while it wrote", _HINT)
 
     def _stream(self, path: str) -> Generator[bytes, None, None]:
-        """Yield the bytes of ``-cat``, which waits while nobody reads and so can be held to a rate.
+        """Yield the bytes of ``-cat``. The command waits for its reader, so a rate can be kept.
 
         The command prints a random word before and after the content, to mark its ends.
         """

@@ -220,7 +220,7 @@ def test_the_long_target_of_a_hard_link_is_read_as_gnu_and_as_pax_write_it(tmp_p
         + link("model/gnu", "cut")
         + extension(tarfile.XHDTYPE, pax(linkpath="model/a"))
         + link("model/pax", "cut")
-        # Of a member that is no link it says nothing.
+        # ``linkpath`` has no meaning for a member that is no link.
         + extension(tarfile.XHDTYPE, pax(linkpath="/etc/passwd"))
         + member("model/b", b"2")
         + END

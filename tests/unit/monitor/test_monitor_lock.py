@@ -104,7 +104,7 @@ def test_a_monitor_goes_on_with_a_lock_that_names_its_owner(
     rollback = start("rollback.log", "rollback")
     assert rollback.end() == 0, rollback.text
     assert release_in(live(tmp_path)) == 1
-    # Killed, it leaves a lock that the next one knows to be of nobody.
+    # A killed monitor leaves its lock. The next monitor sees that the owner is gone.
     first.process.kill()
     first.process.wait()
     assert owner.exists()
