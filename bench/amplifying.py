@@ -12,7 +12,7 @@ from typing import Any, Callable, NamedTuple
 
 import cramjam
 
-from harness.engine import _baidu_std
+from engine import _baidu_std
 
 SERVICE = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
 _SMALLEST, _LARGEST = 10_000, 4_000_000

@@ -37,14 +37,14 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
-from harness.engine._batcher import Batcher
-from harness.engine._codec_protobuf import ProtobufCodec
-from harness.engine._connection import Connection
-from harness.engine._glog import Log
-from harness.engine._model import Model, Output
-from harness.engine._model_files import Graph, Input
-from harness.engine._prototxt import Variable
-from harness.engine._query import ServiceError, Tensor
+from engine._batcher import Batcher
+from engine._codec_protobuf import ProtobufCodec
+from engine._connection import Connection
+from engine._glog import Log
+from engine._model import Model, Output
+from engine._model_files import Graph, Input
+from engine._prototxt import Variable
+from engine._query import ServiceError, Tensor
 
 from .amplifying import Amplifying, generate, ordinary
 

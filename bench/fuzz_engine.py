@@ -35,7 +35,7 @@ import h2.connection
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from harness.engine import (
+from engine import (
     _baidu_std,
     _codec_json,
     _codec_protobuf,
@@ -46,9 +46,9 @@ from harness.engine import (
     _messages,
     _stream,
 )
-from harness.engine import _http2_frames as frames
-from harness.engine._http2_requests import H2Request
-from harness.engine._query import ServiceError, Unparsable
+from engine import _http2_frames as frames
+from engine._http2_requests import H2Request
+from engine._query import ServiceError, Unparsable
 
 LIMIT = 4096
 # A head, and the bytes that tell one protocol from another.

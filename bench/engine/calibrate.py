@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import orjson
 
-from harness.engine import _inference
+from engine import _inference
 
 
 def main() -> int:

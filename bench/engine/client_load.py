@@ -41,7 +41,7 @@ def grpc_stub(_configuration: str, endpoint: str) -> Callable[[], Any]:
     """A call of grpcio with the service's own messages."""
     import grpc
 
-    from harness.engine import _messages
+    from engine import _messages
 
     request = _messages.request_class()()
     tensor = request.tensor.add()

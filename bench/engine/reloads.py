@@ -28,9 +28,9 @@ from bench.engine.loads import Figures, Row, figures, load, percentile
 from bench.likeness import server as likeness_server
 from bench.likeness.checks import PRICE, PRICE_2
 from bench.likeness.server import Span
+from engine._priority import Group, step_back
+from engine._process import end_with_parent
 from harness import waits
-from harness.engine._priority import Group, step_back
-from harness.engine._process import end_with_parent
 from harness.errors import Failed
 
 ROWS = tuple(Row(f"reloads, {clients} connections", "http", clients) for clients in (4, 64))

@@ -8,8 +8,8 @@ from typing import Any
 
 import cramjam
 
-from harness.engine import _baidu_std
-from harness.engine._baidu_std import GZIP, NONE, SNAPPY, ZLIB
+from engine import _baidu_std
+from engine._baidu_std import GZIP, NONE, SNAPPY, ZLIB
 
 from . import wire
 from .check_http import price as http_price

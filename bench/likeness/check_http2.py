@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 import grpc
 
-from harness.engine import _grpc
+from engine import _grpc
 
 from . import wire
 from .checks import JSON_BODY, PRICE, Differs, Subject, check, holds, same

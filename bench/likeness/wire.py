@@ -11,7 +11,7 @@ import h2.config
 import h2.connection
 import h2.events
 
-from harness.engine import _baidu_std, _messages
+from engine import _baidu_std, _messages
 
 TIMEOUT_S = 20.0
 

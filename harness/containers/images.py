@@ -61,7 +61,7 @@ MONITOR_PACKAGES = Selection("monitor", "monitor.txt", "3.11")
 # make a new image; the producer, for docker/example.
 _SERVING_SOURCES = (
     "harness/__init__.py",
-    "harness/engine",
+    "engine",
     "harness/serving/__init__.py",
     "harness/serving/launcher.py",
     "producer",

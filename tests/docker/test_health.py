@@ -135,7 +135,7 @@ def test_a_server_whose_engine_does_not_answer_is_unhealthy(server: ContainerSer
 
     def signal_engine(name: str) -> None:
         # The container is not paused as a whole: the check itself has to run in it.
-        each = 'grep -qs harness.engine "$p/cmdline" && kill -s "$0" "${p#/proc/}"'
+        each = 'grep -qsxz engine "$p/cmdline" && kill -s "$0" "${p#/proc/}"'
         script = f"for p in /proc/[0-9]*; do [ $p = /proc/$$ ] || {{ {each}; }}; done; true"
         engine.docker("exec", container, "sh", "-c", script, name)
 

@@ -15,8 +15,8 @@ import pytest
 from bench.likeness.check_http import JSON, price
 from bench.likeness.checks import JSON_BODY, PRICE, Subject
 from bench.likeness.wire import Wire, http
+from engine import _http2_frames as frames
 from harness import waits
-from harness.engine import _http2_frames as frames
 
 pytestmark = pytest.mark.xdist_group("likeness")
 

@@ -12,8 +12,8 @@ from bench.likeness.check_http2 import SERVICE
 from bench.likeness.checks import JSON_BODY, Subject
 from bench.likeness.server import Launched
 from bench.likeness.wire import Wire
-from harness.engine import _baidu_std, _grpc
-from harness.engine import _http2_frames as frames
+from engine import _baidu_std, _grpc
+from engine import _http2_frames as frames
 
 LIMIT = 2
 SENT = 5

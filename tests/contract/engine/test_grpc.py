@@ -11,7 +11,7 @@ import pytest
 from bench.likeness import wire
 from bench.likeness.check_http2 import SERVICE, call, status
 from bench.likeness.checks import JSON_BODY, PRICE, Subject
-from harness.engine import _grpc
+from engine import _grpc
 
 pytestmark = pytest.mark.xdist_group("likeness")
 

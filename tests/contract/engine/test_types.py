@@ -22,8 +22,8 @@ from bench.likeness.check_http import JSON
 from bench.likeness.check_http2 import SERVICE, call
 from bench.likeness.checks import Subject
 from bench.likeness.server import Launched
-from harness.engine import _baidu_std, _messages
-from harness.engine._query import ELEM_TYPES
+from engine import _baidu_std, _messages
+from engine._query import ELEM_TYPES
 
 NUMBER_OF = {kind.name: number for number, kind in ELEM_TYPES.items()}
 # A string's bytes and the 0 behind them, each plus one.

@@ -13,8 +13,8 @@ from bench.likeness.check_http import JSON, price
 from bench.likeness.check_reload_load import reload_in_turns, turns
 from bench.likeness.checks import JSON_BODY, PRICE, Subject
 from bench.likeness.wire import Wire, http
+from engine import _baidu_std
 from harness import waits
-from harness.engine import _baidu_std
 
 pytestmark = pytest.mark.xdist_group("likeness")
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from bench.fuzz_amplifying import Echo
-from harness.engine._batcher import Batcher, Call
-from harness.engine._glog import Log
-from harness.engine._model import Model
-from harness.engine._query import Answer, Array, Query, ServiceError, Tensor, inference_failed
+from engine._batcher import Batcher, Call
+from engine._glog import Log
+from engine._model import Model
+from engine._query import Answer, Array, Query, ServiceError, Tensor, inference_failed
 
 
 class Nothing:

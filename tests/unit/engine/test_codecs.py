@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, seed, settings
 from hypothesis import strategies as st
 
-from harness.engine import _codec_json, _messages
-from harness.engine._codec_protobuf import ProtobufCodec
-from harness.engine._prototxt import Variable
-from harness.engine._query import Answer, Fetched, Query, ServiceError, Unparsable
+from engine import _codec_json, _messages
+from engine._codec_protobuf import ProtobufCodec
+from engine._prototxt import Variable
+from engine._query import Answer, Fetched, Query, ServiceError, Unparsable
 
 TENSOR = "baidu.paddle_serving.predictor.general_model.Tensor"
 CASES = [

@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.engine import _gflags
-from harness.engine.__main__ import main
-from harness.engine._flags import FLAGS
-from harness.engine._gflags import CommandLineEnd
+from engine import _gflags
+from engine.__main__ import main
+from engine._flags import FLAGS
+from engine._gflags import CommandLineEnd
 
 
 def the_end_of(words: list[str], environ: Optional[dict[str, str]] = None) -> CommandLineEnd:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bench.likeness import server
-from harness.engine import _gflags, _prototxt
-from harness.engine.__main__ import main
+from engine import _gflags, _prototxt
+from engine.__main__ import main
 from harness.ports import free_port
 
 # The launcher's own code, up to where it would start the binary, for two lists of models.

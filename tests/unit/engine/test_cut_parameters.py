@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from bench.likeness import server
-from harness.engine._core import Core, Device
-from harness.engine._model_files import BadModel, check, opened
-from harness.engine._prototxt import Variable
+from engine._core import Core, Device
+from engine._model_files import BadModel, check, opened
+from engine._prototxt import Variable
 
 FEEDS = [Variable("x", "x", 1, (13,), False)]
 FETCHES = [Variable("price", "price", 1, (1,), False)]

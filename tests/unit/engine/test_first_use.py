@@ -6,11 +6,11 @@ import os
 
 import numpy as np
 
-from harness.engine._core import Core, Device
-from harness.engine._first_use import get_over_first_use, smallest_model
-from harness.engine._model_files import ModelFiles, check
-from harness.engine._prototxt import Variable
-from harness.engine._query import Tensor
+from engine._core import Core, Device
+from engine._first_use import get_over_first_use, smallest_model
+from engine._model_files import ModelFiles, check
+from engine._prototxt import Variable
+from engine._query import Tensor
 
 
 def test_the_smallest_model_loads_and_gives_its_feed_as_it_is() -> None:

@@ -9,10 +9,10 @@ import tracemalloc
 import pytest
 
 from bench import fuzz_engine
-from harness.engine import _baidu_std, _grpc, _http2, _routes, _stream
-from harness.engine import _http2_frames as frames
-from harness.engine._http1 import HttpRequest, answer
-from harness.engine._query import ServiceError
+from engine import _baidu_std, _grpc, _http2, _routes, _stream
+from engine import _http2_frames as frames
+from engine._http1 import HttpRequest, answer
+from engine._query import ServiceError
 
 
 @pytest.mark.filterwarnings("ignore:Unexpected end-group")

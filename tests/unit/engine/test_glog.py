@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from harness.engine._glog import ERROR, INFO, WARNING, Log, Stamps, file_name
+from engine._glog import ERROR, INFO, WARNING, Log, Stamps, file_name
 
 
 def test_a_file_is_named_as_glog_names_it() -> None:

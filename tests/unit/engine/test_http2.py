@@ -11,9 +11,9 @@ import h2.connection
 import h2.events
 import pytest
 
-from harness.engine import _grpc, _http2
-from harness.engine import _http2_frames as frames
-from harness.engine._http2_requests import H2Request
+from engine import _grpc, _http2
+from engine import _http2_frames as frames
+from engine._http2_requests import H2Request
 
 HEADERS = [
     (":method", "POST"),

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import h2.events
 import pytest
 
-from harness.engine import _grpc, _http2
-from harness.engine import _http2_frames as frames
+from engine import _grpc, _http2
+from engine import _http2_frames as frames
 
 from .test_http2 import HEAD, HEADERS, OK, Pair
 

@@ -6,8 +6,8 @@ from typing import Optional
 
 import pytest
 
-from harness.engine import _http2
-from harness.engine import _http2_frames as frames
+from engine import _http2
+from engine import _http2_frames as frames
 
 LIMIT = 100_000
 TOO_BIG = "A message"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.engine import _codec_json, _json_lists
-from harness.engine._query import Unparsable
+from engine import _codec_json, _json_lists
+from engine._query import Unparsable
 
 ROOT = Path(__file__).resolve().parents[3]
 MOST = 16 << 20
@@ -20,8 +20,8 @@ MOST = 16 << 20
 # Reads a body from the file named, and says by how much it made the process grow at its peak.
 MEASURE = """
 import contextlib, ctypes, sys
-from harness.engine import _codec_json
-from harness.engine._query import ServiceError, Unparsable
+from engine import _codec_json
+from engine._query import ServiceError, Unparsable
 
 def kib(name):
     (line,) = [one for one in open("/proc/self/status") if one.startswith(name)]

@@ -13,8 +13,8 @@ import pytest
 
 from bench.likeness import server
 from bench.likeness.check_reload import first_listed
-from harness.engine import _model_files
-from harness.engine._model_files import BadModel
+from engine import _model_files
+from engine._model_files import BadModel
 
 
 @pytest.fixture

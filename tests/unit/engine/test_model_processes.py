@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from harness.engine import _hosting, _nursery, _process
-from harness.engine._core import Device
-from harness.engine._hosting import Asked
-from harness.engine._model_files import Graph
-from harness.engine._process import Channel, Gone, Host
-from harness.engine._query import ServiceError
+from engine import _hosting, _nursery, _process
+from engine._core import Device
+from engine._hosting import Asked
+from engine._model_files import Graph
+from engine._process import Channel, Gone, Host
+from engine._query import ServiceError
 
 LONG = b"x" * 100_000
 

@@ -10,8 +10,8 @@ from typing import Callable
 
 import pytest
 
-from harness.engine import _one_core
-from harness.engine._one_core import OneCore
+from engine import _one_core
+from engine._one_core import OneCore
 
 ALLOWED = os.sched_getaffinity(0)
 pytestmark = pytest.mark.skipif(len(ALLOWED) < 2, reason="one core is all there is")

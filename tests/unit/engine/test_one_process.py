@@ -14,11 +14,11 @@ TURNS = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
-from harness.engine import _inference
-from harness.engine._core import Core, Device
-from harness.engine._model_files import check, opened
-from harness.engine._prototxt import Variable
-from harness.engine._query import Tensor
+from engine import _inference
+from engine._core import Core, Device
+from engine._model_files import check, opened
+from engine._prototxt import Variable
+from engine._query import Tensor
 
 FEEDS = [Variable("x", "x", 1, (13,), False)]
 FETCHES = [Variable("price", "price", 1, (1,), False)]

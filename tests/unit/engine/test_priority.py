@@ -15,8 +15,8 @@ from typing import Callable
 
 import pytest
 
-from harness.engine import _priority
-from harness.engine._priority import Group, bring_forward, long_turns, step_back, usual_turns
+from engine import _priority
+from engine._priority import Group, bring_forward, long_turns, step_back, usual_turns
 
 AUTOGROUP = Path("/proc/self/autogroup")
 DEADLINE_S = 20.0

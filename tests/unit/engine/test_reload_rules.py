@@ -8,8 +8,8 @@ from typing import Optional
 
 import pytest
 
-from harness.engine._glog import Log
-from harness.engine._reload import Decision, NotNow, ReloadThread, Tick, decide, look
+from engine._glog import Log
+from engine._reload import Decision, NotNow, ReloadThread, Tick, decide, look
 from harness.waits import wait_for
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.engine._prototxt import Variable
-from harness.engine._query import Fetched, Query, Tensor
-from harness.engine._request_cache import RequestCache, key_of
+from engine._prototxt import Variable
+from engine._query import Fetched, Query, Tensor
+from engine._request_cache import RequestCache, key_of
 
 PRICE = Variable("price", "price", 1, (1,), False)
 

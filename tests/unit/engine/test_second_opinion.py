@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from bench.likeness import server
-from harness.engine._second_opinion import unlike
+from engine._second_opinion import unlike
 
 ROOT = Path(__file__).resolve().parents[3]
 
 TWO_MODELS = """
 import sys
-from harness.engine import _inference
-from harness.engine._core import Core, Device
-from harness.engine._model_files import BadModel, check, opened
-from harness.engine._prototxt import Variable
-from harness.engine._second_opinion import ask_both
+from engine import _inference
+from engine._core import Core, Device
+from engine._model_files import BadModel, check, opened
+from engine._prototxt import Variable
+from engine._second_opinion import ask_both
 
 FEEDS = [Variable("x", "x", 1, (13,), False)]
 FETCHES = [Variable("price", "price", 1, (1,), False)]
@@ -63,15 +63,15 @@ import os
 import sys
 from pathlib import Path
 import numpy as np
-from harness.engine._core import Core, Device
-from harness.engine._glog import Log
-from harness.engine._loading import Loader
-from harness.engine._model_files import BadModel
-from harness.engine._nursery import Nursery
-from harness.engine._prototxt import Serving, Variable
-from harness.engine._query import Tensor
+from engine._core import Core, Device
+from engine._glog import Log
+from engine._loading import Loader
+from engine._model_files import BadModel
+from engine._nursery import Nursery
+from engine._prototxt import Serving, Variable
+from engine._query import Tensor
 from harness.guard import descendants
-from harness.engine._inference import library
+from engine._inference import library
 from harness.guard import descendants
 from harness.waits import wait_for
 

@@ -36,11 +36,11 @@ def in_its_own_process(code: str) -> str:
 PREPARED = """
 import os, resource, signal, threading, time
 from harness import guard
-from harness.engine import _hosting, _inference, _nursery, _process
-from harness.engine._core import Core, Device
-from harness.engine._model_files import BadModel, check, opened
-from harness.engine._nursery import Nursery
-from harness.engine._prototxt import Variable
+from engine import _hosting, _inference, _nursery, _process
+from engine._core import Core, Device
+from engine._model_files import BadModel, check, opened
+from engine._nursery import Nursery
+from engine._prototxt import Variable
 
 FEEDS = [Variable("x", "x", 1, (13,), False)]
 FETCHES = [Variable("price", "price", 1, (1,), False)]

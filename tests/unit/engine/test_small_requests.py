@@ -14,9 +14,9 @@ import pytest
 
 from bench import amplifying, fuzz_amplifying, fuzz_engine
 from bench.amplifying import DATA, LOD, NAME, SHAPE, field, varint
-from harness.engine import _codec_json, _messages
-from harness.engine._codec_protobuf import ProtobufCodec
-from harness.engine._query import Query, ServiceError, Unparsable
+from engine import _codec_json, _messages
+from engine._codec_protobuf import ProtobufCodec
+from engine._query import Query, ServiceError, Unparsable
 
 Decode = Callable[[dict[str, Any]], Query]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from engine._inference import package_folder
 from harness import bootstrap, causes, places
-from harness.engine._inference import package_folder
 
 # Loads every library that Paddle's loading needs, all symbols bound, and counts OpenMP's threads.
 LOAD = """

@@ -69,17 +69,17 @@ class Frame(NamedTuple):
 
 def _meta_class() -> Any:
     file = descriptor_pb2.FileDescriptorProto(
-        name="harness_engine_baidu_rpc_meta.proto", package="harness.engine", syntax="proto2"
+        name="harness_engine_baidu_rpc_meta.proto", package="engine", syntax="proto2"
     )
     for message, fields in _FIELDS.items():
         added = file.message_type.add(name=message)
         for name, number, kind, target in fields:
             field = added.field.add(name=name, number=number, type=kind, label=1)
             if target:
-                field.type_name = f".harness.engine.{target}"
+                field.type_name = f".engine.{target}"
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
-    descriptor = pool.FindMessageTypeByName("harness.engine.RpcMeta")
+    descriptor = pool.FindMessageTypeByName("engine.RpcMeta")
     from google.protobuf import message_factory
 
     return message_factory.MessageFactory(pool).GetPrototype(descriptor)

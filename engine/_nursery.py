@@ -104,7 +104,7 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         variables = [[astuple(one) for one in block] for block in (self._feeds, self._fetches)]
         # This very package, wherever the interpreter found it.
-        root = str(Path(__file__).resolve().parents[2])
+        root = str(Path(__file__).resolve().parents[1])
         code = (
             f"import sys; sys.path.insert(0, {root!r}); from {__name__} import _reborn; _reborn()"
         )
