@@ -33,7 +33,7 @@ help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
 
 environment:
-	@exec $(BOOT) harness/bootstrap.py $(ENVIRONMENT)
+	@exec $(BOOT) harness/setup/bootstrap.py $(ENVIRONMENT)
 
 client: environment
 	@exec $(PY) -m harness setup --remotes=
@@ -59,7 +59,7 @@ MONITORS ?= monitor-py39,monitor-py310,monitor-py311,monitor-py312,monitor-py313
 # pyenv's own interpreters, because its shims only start the versions that are switched on.
 test-monitor: environment
 	@for bin in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.*/bin; do PATH="$$bin:$$PATH"; done; \
-	  $(PY) harness/sources.py $(PY) -m tox run --skip-missing-interpreters true -e $(MONITORS)
+	  $(PY) harness/setup/sources.py $(PY) -m tox run --skip-missing-interpreters true -e $(MONITORS)
 
 ## make docker-ready   a Docker engine, compose and base images, or what to type to get them
 docker-ready: environment
@@ -83,13 +83,13 @@ test-bare-docker: docker-ready
 docker-clean: environment
 	@$(PY) -m harness.containers prune
 
-KNOWN := $(patsubst %,--monitor harness/conformance/monitors/%.json,ours stock stock-dash)
+KNOWN := $(patsubst %,--monitor harness/conformance/monitor/monitors/%.json,ours stock stock-dash)
 JOBS ?= 8
 ## make conformance    the whole conformance suite, ours and the stock monitor; makes its page
 conformance: setup
 	@$(PY) -m harness conformance $(KNOWN) --jobs $(JOBS) --page docs/conformance.md
 
-BENCHES ?= likeness engine engine_reloads fuzz_engine fuzz_amplifying monitor_publish
+BENCHES ?= engine engine_reloads fuzz_engine fuzz_amplifying monitor_publish
 # A line each, so that SIGTERM reaches the bench (see e2e).
 define BENCH
 @echo "--- bench.$(1)"
@@ -110,7 +110,7 @@ serving-trial: client
 
 ## make doctor   what this machine has, and what is missing for what
 doctor:
-	@exec $(BOOT) harness/doctor.py $(ENVIRONMENT)
+	@exec $(BOOT) harness/cli/doctor.py $(ENVIRONMENT)
 
 ## make clean    removes environments, caches and runs
 clean:

@@ -28,9 +28,9 @@ from rich.table import Table
 
 from harness import containers
 from harness.containers import bases, builder, engine, images
-from harness.errors import BadInput
-from harness.paths import repository_root
 from harness.remotes import REMOTES
+from harness.support.errors import BadInput
+from harness.support.paths import repository_root
 
 Row = tuple[str, Optional[float], str]
 

@@ -23,13 +23,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.likeness import server as likeness_server
-from bench.likeness.checks import JSON_BODY
-from bench.likeness.wire import http
-from harness import guard, waits
-from harness.errors import HarnessError
-from harness.ports import is_listening
-from harness.process import Process
+from harness.conformance.serving import server as likeness_server
+from harness.conformance.serving.checks import JSON_BODY
+from harness.conformance.serving.wire import http
+from harness.support import guard, waits
+from harness.support.errors import HarnessError
+from harness.support.ports import is_listening
+from harness.support.process import Process
 
 MOST_GROWTH_KIB = 4096
 # The engine, what its model processes come from, and two of them that take turns.

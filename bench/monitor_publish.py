@@ -26,8 +26,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from harness.process import Process
-from harness.waits import wait_for
+from harness.support.process import Process
+from harness.support.waits import wait_for
 from monitor._state import read_installed
 
 _CONF = (

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Optional
 
-from . import places
-from .errors import BadInput, HarnessError, interrupted
+from .support import places
+from .support.errors import BadInput, HarnessError, interrupted
 
 
 class _Parser(argparse.ArgumentParser):
@@ -144,15 +144,15 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def _run(words: list[str]) -> int:
     if words[:1] == ["conformance"]:
-        from .conformance.cli import main as conformance
+        from .conformance.monitor.cli import main as conformance
 
         return conformance(words[1:])
     args = _parser().parse_args(words)
     if args.command == "e2e":
         from rich.console import Console
 
-        from .e2e import RunSettings, run
-        from .leg import LegSettings
+        from .run.e2e import RunSettings, run
+        from .run.leg import LegSettings
 
         leg = LegSettings(
             releases=args.releases,
@@ -182,11 +182,11 @@ def _run(words: list[str]) -> int:
         print(choose(serving, args.device, lambda text: print(text, flush=True), "again"))
         return 0
     if args.command == "setup":
-        from .environment import setup
+        from .cli.environment import setup
 
         return setup(args.remotes)
     if args.command == "doctor":
-        from . import doctor
+        from .cli import doctor
 
         return doctor.main("gpu" if Path(sys.prefix).name == ".venv-gpu" else "whole")
     _parser().print_help()

@@ -30,9 +30,9 @@ from typing import Optional
 
 from bench.engine import reloads
 from bench.engine.loads import Figures, Row, figures, load
-from bench.likeness import server as likeness_server
-from bench.likeness.checks import PRICE
-from harness.errors import BadInput, Failed, HarnessError
+from harness.conformance.serving import server as likeness_server
+from harness.conformance.serving.checks import PRICE
+from harness.support.errors import BadInput, Failed, HarnessError
 
 # The real server's figures: 2 quiet cores shared with the client, --thread 10.
 ROWS = (

@@ -24,7 +24,7 @@ FEATURES = np.ones(13, "float32")
 
 def compiled(configuration: str, endpoint: str) -> Callable[[], Any]:
     """A call of the compiled client."""
-    from harness.clients.cure import client_class
+    from harness.load.patched_client import client_class
 
     client = client_class()()
     client.load_client_config(configuration)

@@ -13,8 +13,8 @@ import numpy as np
 
 from bench.engine import http_load
 from bench.engine.http_load import Loaded
-from bench.likeness.checks import JSON_BODY
-from harness.errors import Failed
+from harness.conformance.serving.checks import JSON_BODY
+from harness.support.errors import Failed
 
 
 class Row(NamedTuple):

@@ -25,13 +25,13 @@ from typing import NamedTuple, Optional
 
 from bench.engine.http_load import Loaded
 from bench.engine.loads import Figures, Row, figures, load, percentile
-from bench.likeness import server as likeness_server
-from bench.likeness.checks import PRICE, PRICE_2
-from bench.likeness.server import Span
 from engine._priority import Group, step_back
 from engine._process import end_with_parent
-from harness import waits
-from harness.errors import Failed
+from harness.conformance.serving import server as likeness_server
+from harness.conformance.serving.checks import PRICE, PRICE_2
+from harness.conformance.serving.server import Span
+from harness.support import waits
+from harness.support.errors import Failed
 
 ROWS = tuple(Row(f"reloads, {clients} connections", "http", clients) for clients in (4, 64))
 # While two models take turns, either price is right.

@@ -24,8 +24,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Optional
 
-from ..errors import BadInput, HarnessError, interrupted
-from ..remotes import REMOTES
+from harness.remotes import REMOTES
+from harness.support.errors import BadInput, HarnessError, interrupted
+
 from . import bases, cleaning, compose, engine, images, install
 from .remotes import remote
 

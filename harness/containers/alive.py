@@ -1,7 +1,8 @@
 """Which projects belong to a run that is still going, so that `down` and `clean` let them be.
 
 A project is one byte, at its number, of a file that all runs of a user share, and is locked until
-its run lets it go or ends, however it ends: as free ports are kept apart (``harness/ports.py``).
+its run lets it go or ends, however it ends: as free ports are kept apart
+(``harness/support/ports.py``).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Optional
 
-from ..errors import BadInput
+from harness.support.errors import BadInput
 
 VARIABLE = "DOCKER_BUILD_CA"
 #: Where programs on the host are told of a bundle: OpenSSL, requests, pip, curl, Node.

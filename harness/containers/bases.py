@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Optional
 from urllib.parse import urlsplit
 
-from ..errors import BadInput, Failed
-from ..paths import cache_dir, repository_root
+from harness.support.errors import BadInput, Failed
+from harness.support.paths import cache_dir, repository_root
+
 from . import engine
 
 #: Suite to the registry's name. Debian 11 is there for its CPython 3.9 and glibc 2.31.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-from ..errors import BadInput, Failed
+from harness.support.errors import BadInput, Failed
+
 from . import alive, engine, images, sweep
 
 

@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Optional
 
-from ..errors import BadInput
-from ..paths import cache_dir, repository_root
+from harness.support.errors import BadInput
+from harness.support.paths import cache_dir, repository_root
+
 from .engine import READY_HINT
 
 #: 1.28 brought profiles and devices; 1.29 is what was tried.

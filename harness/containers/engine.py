@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any, Optional
 
-from ..errors import BadInput, Failed
+from harness.support.errors import BadInput, Failed
 
 #: Compose itself puts this label on everything it makes.
 PROJECT_LABEL = "com.docker.compose.project"

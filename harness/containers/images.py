@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from ..paths import cache_dir, repository_root
+from harness.support.paths import cache_dir, repository_root
+
 from . import bases, builder, engine, staging
 from .hashing import IGNORED, content_hash
 from .packages import Selection

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ..errors import BadInput, Failed
-from ..paths import cache_dir
-from ..waits import tail, wait_for
+from harness.support.errors import BadInput, Failed
+from harness.support.paths import cache_dir
+from harness.support.waits import tail, wait_for
+
 from . import bases, compose, engine
 
 _APT_DEADLINE_S = 600.0

@@ -13,9 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import BadInput
-from ..paths import repository_root
-from ..sources import uv_environment
+from harness.setup.sources import uv_environment
+from harness.support.errors import BadInput
+from harness.support.paths import repository_root
+
 from . import engine
 
 _DEADLINE_S = 900.0
@@ -75,7 +76,7 @@ class Selection:
 
 def uv() -> str:
     """The uv that the set-up uses, brought when it is not there."""
-    from ..bootstrap import find_uv
+    from harness.setup.bootstrap import find_uv
 
     try:
         return find_uv()

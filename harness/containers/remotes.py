@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
-from .. import hadoop
-from ..errors import BadInput
-from ..ports import free_port, free_ports, free_range
-from ..remotes import REMOTES
-from ..remotes.base import Remote
-from ..remotes.hdfs import client_properties
+from harness.remotes import REMOTES
+from harness.remotes import hdfs as hadoop
+from harness.remotes.base import Remote
+from harness.remotes.hdfs.local import client_properties
+from harness.support.errors import BadInput
+from harness.support.ports import free_port, free_ports, free_range
+
 from . import images, probes
 from .stack import Stack
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ..errors import BadInput, Failed
-from ..paths import repository_root
-from ..ports import is_listening
-from ..serving.base import Serving
-from ..serving.binary import ServingBinary
-from ..waits import tail
+from harness.serving.base import Serving
+from harness.serving.binary import ServingBinary
+from harness.support.errors import BadInput, Failed
+from harness.support.paths import repository_root
+from harness.support.ports import is_listening
+from harness.support.waits import tail
+
 from . import engine, images
 from .stack import SERVICE_UID, Stack
 

@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from ..errors import BadInput, Failed
-from ..waits import tail, wait_for
+from harness.support.errors import BadInput, Failed
+from harness.support.waits import tail, wait_for
+
 from . import alive, compose, engine, sweep
 from .lifeline import Lifeline
 

@@ -10,8 +10,8 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from ..hadoop import fetch_jars
-from ..hadoop._jars import JARS
+from harness.remotes.hdfs import fetch_jars
+from harness.remotes.hdfs._jars import JARS
 
 _CORE_SITE = "<configuration/>\n"
 

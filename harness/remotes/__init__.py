@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import BadInput
+from harness.support.errors import BadInput
+
 from .base import Remote
 
 REMOTES = ("hdfs", "ftp", "http")
@@ -19,15 +20,15 @@ def local(name: str, folder: Path) -> Remote:
     ``folder`` takes its data and logs. Raises ``BadInput`` for an unknown name.
     """
     if name == "hdfs":
-        from .hdfs import LocalHdfs
+        from .hdfs.local import LocalHdfs
 
         return LocalHdfs(folder)
     if name == "ftp":
-        from .ftp import LocalFtp
+        from .ftp.local import LocalFtp
 
         return LocalFtp(folder)
     if name == "http":
-        from .http import LocalHttp
+        from .http.local import LocalHttp
 
         return LocalHttp(folder)
     raise BadInput(f"there is no remote {name!r}: one of {', '.join(REMOTES)}")

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Optional
 
-from ..startable import Startable
+from harness.support.startable import Startable
 
 
 class Remote(Startable):

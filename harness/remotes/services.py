@@ -10,11 +10,12 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Optional
 
-from ..errors import BadInput, Failed
-from ..process import Process
-from ..waits import tail, wait_for
+from harness.faults.gate import Gate
+from harness.support.errors import BadInput, Failed
+from harness.support.process import Process
+from harness.support.waits import tail, wait_for
+
 from .base import Remote
-from .gate import Gate
 
 
 class NotReady(Exception):

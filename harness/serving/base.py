@@ -6,7 +6,8 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Optional
 
-from ..startable import Startable
+from harness.support.startable import Startable
+
 from .binary import ServingBinary
 
 

@@ -16,7 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Callable, Optional
 
-from ..errors import BadInput
+from harness.support.errors import BadInput
+
 from . import download, official, trial
 from .binary import ServingBinary
 

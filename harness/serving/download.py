@@ -28,8 +28,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from ..errors import BadInput
-from ..sources import certificates
+from harness.setup.sources import certificates
+from harness.support.errors import BadInput
 
 Say = Callable[[str], None]
 _GZIP = b"\x1f\x8b"

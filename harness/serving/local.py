@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-from ..errors import BadInput, Failed
-from ..ports import is_listening
-from ..process import Process
-from ..remotes.gate import INSIDE, OUTSIDE, Gate
-from ..waits import wait_for
+from harness.faults.gate import INSIDE, OUTSIDE, Gate
+from harness.support.errors import BadInput, Failed
+from harness.support.ports import is_listening
+from harness.support.process import Process
+from harness.support.waits import wait_for
+
 from .base import Serving
 from .binary import ServingBinary
 

@@ -20,9 +20,10 @@ import zlib
 from pathlib import Path
 from typing import Any, Optional
 
-from ..errors import BadInput
-from ..paths import cache_dir
-from ..sources import masked
+from harness.setup.sources import masked
+from harness.support.errors import BadInput
+from harness.support.paths import cache_dir
+
 from . import proof
 from .download import Limits, Offer, Say, ask, fetch, require_space
 from .turn import one_at_a_time
@@ -205,7 +206,7 @@ def _cure(folder: Path) -> None:
     program.chmod(0o755)
     libraries = folder
     if needs_cure():
-        from ..clients.cure import copy_openssl, rename_dl_sym
+        from harness.load.patched_client import copy_openssl, rename_dl_sym
 
         try:
             rename_dl_sym(program)

@@ -22,14 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from .. import history as histories
-from ..clients.probe import KINDS
-from ..errors import BadInput, Failed
-from ..leg_history import same
-from ..paths import cache_dir
-from ..ports import free_port, is_listening
-from ..process import Process
-from ..waits import wait_for
+from harness.checker import history as histories
+from harness.checker.leg_history import same
+from harness.load.probe import KINDS
+from harness.support.errors import BadInput, Failed
+from harness.support.paths import cache_dir
+from harness.support.ports import free_port, is_listening
+from harness.support.process import Process
+from harness.support.waits import wait_for
+
 from . import proof
 from .binary import ServingBinary
 from .local import LocalServing
@@ -137,7 +138,7 @@ def _remembered(folder: Path, name: str) -> Optional[Result]:
 def _try(
     program: Path, name: str, device: str, *, folder: Path, say: Say, limits: Limits
 ) -> Result:
-    from ..clients.cure import cured_library
+    from harness.load.patched_client import cured_library
 
     # Before the clock starts: a client that cannot be made is not the binary's fault.
     cured_library(say)
@@ -252,7 +253,7 @@ class _Trial:
         raise _NotProven(f"it opened its port and {lacking} within {limit:.0f} s")
 
     def _client(self, kind: str) -> Process:
-        argv = [sys.executable, "-m", "harness.clients.probe", kind]
+        argv = [sys.executable, "-m", "harness.load.probe", kind]
         argv += ["--port", str(self._serving.port), "--feed", str(self._feed)]
         argv += ["--client_config", str(_MODEL / "client"), "--fetch", self._fetch]
         argv += ["--history", str(self._history), "--remote", "trial", "--pause", "0.1"]

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, Optional
 
-from ..errors import BadInput, Failed
-from ..waits import wait_for
+from harness.support.errors import BadInput, Failed
+from harness.support.waits import wait_for
 
 _WEEK_S = 7 * 86_400.0
 

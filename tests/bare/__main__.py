@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from harness.errors import BadInput, Failed, HarnessError, interrupted
-from harness.paths import repository_root
+from harness.support.errors import BadInput, Failed, HarnessError, interrupted
+from harness.support.paths import repository_root
 
 from . import roots
 from .machine import HOME, Machine

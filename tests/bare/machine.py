@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-from harness.errors import BadInput, Failed
-from harness.paths import repository_root
+from harness.support.errors import BadInput, Failed
+from harness.support.paths import repository_root
 
 from .roots import NotHere
 

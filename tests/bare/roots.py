@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Optional
 
 from harness.containers.bases import machine_mirrors
-from harness.errors import BadInput, Failed
-from harness.paths import cache_dir
+from harness.support.errors import BadInput, Failed
+from harness.support.paths import cache_dir
 
 from .workplace import Workplace
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Optional
 
-from harness.paths import cache_dir
+from harness.support.paths import cache_dir
 
 # Waits for the end of standard input, which comes when this program ends. Processes in the folder
 # end at the same moment and may still write, so the script tries several times.

@@ -7,7 +7,7 @@ from typing import Optional
 import pytest
 
 from harness.containers import compose
-from harness.errors import BadInput
+from harness.support.errors import BadInput
 
 
 def _missing() -> Optional[str]:

@@ -16,7 +16,7 @@ from typing import Optional
 import pytest
 
 from harness.containers import compose, engine, images
-from harness.errors import BadInput
+from harness.support.errors import BadInput
 
 HERE = Path(__file__).parent
 #: Set by `make test-docker`, which has made sure of engine, Compose and base images before.

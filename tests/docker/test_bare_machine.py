@@ -17,7 +17,7 @@ import pytest
 
 from harness.containers import alive, authorities, bases, engine, sweep
 from harness.containers.lifeline import Lifeline
-from harness.paths import repository_root
+from harness.support.paths import repository_root
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(2400)]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.containers import bases, cleaning, engine, images
-from harness.errors import BadInput
+from harness.support.errors import BadInput
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("built")]
 

@@ -16,7 +16,7 @@ import yaml  # type: ignore[import-untyped]
 
 from harness.containers import builder, compose, engine, images
 from harness.containers.packages import parse_names
-from harness.paths import repository_root
+from harness.support.paths import repository_root
 from tests.docker.compose_only import needs_compose
 
 DOCKER = repository_root() / "docker"

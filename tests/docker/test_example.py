@@ -21,9 +21,9 @@ from pytest_docker.plugin import Services, get_docker_services
 
 from harness.containers import compose, engine, sweep
 from harness.containers.lifeline import Lifeline
-from harness.paths import repository_root
-from harness.ports import free_port
-from harness.waits import wait_for
+from harness.support.paths import repository_root
+from harness.support.ports import free_port
+from harness.support.waits import wait_for
 from tests.docker.fleet import left_in_engine, left_of, volumes_of
 
 pytestmark = pytest.mark.docker

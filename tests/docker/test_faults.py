@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import containers
-from harness.ports import free_port
 from harness.serving.base import Serving
+from harness.support.ports import free_port
 from tests.conftest import Releases
 from tests.docker.fleet import healthy, left_in_engine
 from tests.faults.test_pulls import Healthy, PullFaults

@@ -13,8 +13,8 @@ from harness import containers
 from harness.containers import engine
 from harness.containers.remotes import ContainerHttp
 from harness.containers.server import ContainerServing
-from harness.ports import free_port
-from harness.waits import wait_for
+from harness.support.ports import free_port
+from harness.support.waits import wait_for
 from tests.conftest import Releases
 from tests.docker.fleet import NAMES, healthy, is_well
 from tests.faults.test_servers import MODEL, READY_S, first_release

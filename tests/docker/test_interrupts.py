@@ -14,8 +14,8 @@ import pytest
 from harness import containers
 from harness.containers import engine, sweep
 from harness.containers.remotes import ContainerFtp, ContainerRemote
-from harness.errors import BadInput, Failed
-from harness.waits import wait_for
+from harness.support.errors import BadInput, Failed
+from harness.support.waits import wait_for
 from tests.docker.fleet import left_in_engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("built")]

@@ -18,10 +18,10 @@ from harness import containers
 from harness.containers import engine
 from harness.containers import server as server_module
 from harness.containers.server import ContainerServing
-from harness.errors import Failed
-from harness.paths import repository_root
-from harness.ports import free_port
-from harness.waits import wait_for
+from harness.support.errors import Failed
+from harness.support.paths import repository_root
+from harness.support.ports import free_port
+from harness.support.waits import wait_for
 from tests.conftest import Releases
 from tests.docker.fleet import is_well, left_in_engine
 from tests.faults.test_servers import MODEL, READY_S, expected, predict

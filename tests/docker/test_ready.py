@@ -15,9 +15,9 @@ import pytest
 from harness.containers import authorities, bases, builder, compose, engine, install
 from harness.containers.hashing import content_hash
 from harness.containers.packages import select
-from harness.errors import BadInput
-from harness.paths import repository_root
-from harness.waits import wait_for
+from harness.support.errors import BadInput
+from harness.support.paths import repository_root
+from harness.support.waits import wait_for
 from tests.docker.fleet import cli
 
 ONE_LINE = """\

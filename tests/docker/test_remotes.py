@@ -13,9 +13,9 @@ import requests
 
 from harness.containers import engine
 from harness.containers.remotes import ContainerHdfs, ContainerHttp, ContainerRemote
-from harness.errors import BadInput
-from harness.ports import is_listening
-from harness.waits import wait_for
+from harness.support.errors import BadInput
+from harness.support.ports import is_listening
+from harness.support.waits import wait_for
 from producer._publish import Publisher, publish
 from tests.conftest import Releases
 from tests.docker.fleet import NAMES, healthy, left_of, publisher, volumes_of

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from harness.containers import bases, builder, engine
-from harness.errors import Failed
-from harness.paths import repository_root
+from harness.support.errors import Failed
+from harness.support.paths import repository_root
 from tests.docker.fleet import healthy
 from tests.docker.layers import places
 

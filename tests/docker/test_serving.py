@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from harness import containers
+from harness.checker.history import SCHEMA, History
+from harness.checker.history import read as read_history
+from harness.checker.verdict import judge
 from harness.containers import engine
 from harness.containers.server import ContainerServing
-from harness.errors import BadInput
-from harness.history import SCHEMA, History
-from harness.history import read as read_history
-from harness.leg import Leg, LegSettings
-from harness.ports import free_port
+from harness.run.leg import Leg, LegSettings
 from harness.serving.base import Serving
-from harness.verdict import judge
-from harness.waits import wait_for
+from harness.support.errors import BadInput
+from harness.support.ports import free_port
+from harness.support.waits import wait_for
 from tests.conftest import Releases
 from tests.docker.fleet import healthy, left_in_engine
 from tests.faults.test_servers import MODEL, expected, first_release, predict

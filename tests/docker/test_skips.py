@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness.paths import repository_root
+from harness.support.paths import repository_root
 from tests.docker.conftest import EXPECTED_SKIPS, REQUIRED
 
 ONE = "tests/docker/test_cleaning.py::test_only_projects_of_the_harness_are_taken_down"

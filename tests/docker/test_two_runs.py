@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.containers import engine
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 from tests.docker.fleet import left_in_engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("built")]

@@ -8,19 +8,19 @@ from typing import Optional
 
 import pytest
 
-from harness import history as histories
-from harness.history import SCHEMA, Event, History
-from harness.leg import Leg as RunningLeg
-from harness.leg import LegSettings
-from harness.leg_history import LegHistory, sort
-from harness.ports import free_port
-from harness.process import marked
+from harness.checker import history as histories
+from harness.checker.history import SCHEMA, Event, History
+from harness.checker.leg_history import LegHistory, sort
+from harness.checker.verdict import Verdict, judge
 from harness.remotes import local
+from harness.run.leg import Leg as RunningLeg
+from harness.run.leg import LegSettings
 from harness.serving.base import Serving
 from harness.serving.choice import choose
 from harness.serving.local import LocalServing
-from harness.verdict import Verdict, judge
-from harness.waits import wait_for
+from harness.support.ports import free_port
+from harness.support.process import marked
+from harness.support.waits import wait_for
 
 RELEASES = 3
 IDLE_POLLS = 3

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.clients.cure import cured_library
-from harness.clients.probe import KINDS
-from harness.e2e import RunSettings, run
-from harness.errors import HarnessError
-from harness.leg import LegSettings
-from harness.paths import cache_dir
+from harness.load.patched_client import cured_library
+from harness.load.probe import KINDS
+from harness.run.e2e import RunSettings, run
+from harness.run.leg import LegSettings
 from harness.serving.choice import choose
+from harness.support.errors import HarnessError
+from harness.support.paths import cache_dir
 from tests.unit.harness import vendor
 
 BROKEN = Path(__file__).resolve().parents[1] / "broken"

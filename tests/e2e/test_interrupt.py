@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.waits import tail, wait_for
+from harness.support.waits import tail, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = [sys.executable, "-m", "harness", "e2e", "--remotes", "http", "--serving", "embedded"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.claims import Outcome
-from harness.clients.probe import KINDS
-from harness.report import verdict_line
+from harness.checker.claims import Outcome
+from harness.load.probe import KINDS
+from harness.report.summary import verdict_line
 
 from .conftest import IDLE_POLLS, RELEASES, Finished, first_served, start_of
 

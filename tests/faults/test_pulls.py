@@ -18,10 +18,10 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from harness.process import Process
 from harness.remotes.base import Remote
 from harness.remotes.services import LocalRemote
-from harness.waits import wait_for
+from harness.support.process import Process
+from harness.support.waits import wait_for
 from producer import _manifest
 from producer._errors import RemoteError
 from producer._pack import pack

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import requests
 
-from harness.errors import BadInput
-from harness.ports import free_port, is_listening
 from harness.serving.base import Serving
 from harness.serving.choice import choose
 from harness.serving.local import LocalServing
-from harness.waits import wait_for
+from harness.support.errors import BadInput
+from harness.support.ports import free_port, is_listening
+from harness.support.waits import wait_for
 from tests.conftest import Releases
 
 MODEL = "uci_housing_model"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.likeness import server
-from bench.likeness.checks import Subject
+from harness.conformance.serving import server
+from harness.conformance.serving.checks import Subject
 
 ENGINE = Path(sys.prefix, "bin/embedded-serving")
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from bench.likeness.check_http import JSON, price
-from bench.likeness.checks import JSON_BODY, PRICE, Subject
-from bench.likeness.wire import Wire, http
 from engine import _http2_frames as frames
-from harness import waits
+from harness.conformance.serving.check_http import JSON, price
+from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
+from harness.conformance.serving.wire import Wire, http
+from harness.support import waits
 
 pytestmark = pytest.mark.xdist_group("likeness")
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from bench.likeness import wire
-from bench.likeness.check_clients import ask
-from bench.likeness.check_http import JSON, price
-from bench.likeness.check_reload_load import reload_in_turns, turns
-from bench.likeness.checks import JSON_BODY, PRICE, Subject
-from bench.likeness.server import Launched
-from bench.likeness.wire import Wire, http
-from harness import waits
-from harness.ports import free_port
+from harness.conformance.serving import wire
+from harness.conformance.serving.check_clients import ask
+from harness.conformance.serving.check_http import JSON, price
+from harness.conformance.serving.check_reload_load import reload_in_turns, turns
+from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
+from harness.conformance.serving.server import Launched
+from harness.conformance.serving.wire import Wire, http
+from harness.support import waits
+from harness.support.ports import free_port
 from tests.contract.engine.damage import damage_so_that_loading_crashes, truncate
 
 STRICT = {"ENGINE_STRICT_COMPAT": "1"}

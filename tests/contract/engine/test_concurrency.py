@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.likeness import wire
-from bench.likeness.check_http2 import SERVICE
-from bench.likeness.checks import JSON_BODY, Subject
-from bench.likeness.server import Launched
-from bench.likeness.wire import Wire
 from engine import _baidu_std, _grpc
 from engine import _http2_frames as frames
+from harness.conformance.serving import wire
+from harness.conformance.serving.check_http2 import SERVICE
+from harness.conformance.serving.checks import JSON_BODY, Subject
+from harness.conformance.serving.server import Launched
+from harness.conformance.serving.wire import Wire
 
 LIMIT = 2
 SENT = 5

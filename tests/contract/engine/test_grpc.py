@@ -8,10 +8,10 @@ from typing import Any, Callable
 import grpc
 import pytest
 
-from bench.likeness import wire
-from bench.likeness.check_http2 import SERVICE, call, status
-from bench.likeness.checks import JSON_BODY, PRICE, Subject
 from engine import _grpc
+from harness.conformance.serving import wire
+from harness.conformance.serving.check_http2 import SERVICE, call, status
+from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
 
 pytestmark = pytest.mark.xdist_group("likeness")
 

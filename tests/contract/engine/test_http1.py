@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench.likeness.check_http import price
-from bench.likeness.checks import JSON_BODY, PRICE, Subject
-from bench.likeness.wire import Wire
+from harness.conformance.serving.check_http import price
+from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
+from harness.conformance.serving.wire import Wire
 
 pytestmark = pytest.mark.xdist_group("likeness")
 

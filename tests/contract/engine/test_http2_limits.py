@@ -12,9 +12,9 @@ import h2.errors
 import h2.events
 import pytest
 
-from bench.likeness.check_http2 import SERVICE, status
-from bench.likeness.checks import JSON_BODY, PRICE, Subject
-from bench.likeness.wire import Wire
+from harness.conformance.serving.check_http2 import SERVICE, status
+from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
+from harness.conformance.serving.wire import Wire
 
 pytestmark = pytest.mark.xdist_group("likeness")
 

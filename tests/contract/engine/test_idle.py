@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.likeness.check_http import JSON, price
-from bench.likeness.checks import JSON_BODY, PRICE, Subject
-from bench.likeness.server import Launched
-from bench.likeness.wire import Wire, http
-from harness import waits
+from harness.conformance.serving.check_http import JSON, price
+from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
+from harness.conformance.serving.server import Launched
+from harness.conformance.serving.wire import Wire, http
+from harness.support import waits
 
 IDLE_S = 3
 REQUEST = b"POST /GeneralModelService/inference HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench.likeness.__main__ import judge
-from bench.likeness.checks import Check, Subject, load_all
+from harness.conformance.serving.__main__ import judge
+from harness.conformance.serving.checks import Check, Subject, load_all
 
 
 def _parameters() -> list[Any]:

@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from bench.engine.loads import Row, load
-from bench.likeness.by_hand import ByHand
-from bench.likeness.checks import PRICE, Subject
+from harness.conformance.serving.by_hand import ByHand
+from harness.conformance.serving.checks import PRICE, Subject
 
 pytestmark = pytest.mark.xdist_group("likeness")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.likeness.checks import Subject
+from harness.conformance.serving.checks import Subject
 from tests.contract.engine.unlike import (
     AFTER,
     ANSWERS,

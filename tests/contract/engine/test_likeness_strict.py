@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.likeness.__main__ import judge
-from bench.likeness.checks import Check, Subject, load_all
+from harness.conformance.serving.__main__ import judge
+from harness.conformance.serving.checks import Check, Subject, load_all
 from tests.contract.engine.conftest import ENGINE
 from tests.contract.engine.unlike import BEFORE, script
 

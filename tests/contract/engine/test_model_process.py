@@ -13,11 +13,11 @@ from typing import Callable
 
 import pytest
 
-from bench.likeness.check_http import JSON, price
-from bench.likeness.checks import JSON_BODY, PRICE, Subject
-from bench.likeness.server import Launched
-from bench.likeness.wire import http
-from harness import guard, waits
+from harness.conformance.serving.check_http import JSON, price
+from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
+from harness.conformance.serving.server import Launched
+from harness.conformance.serving.wire import http
+from harness.support import guard, waits
 from tests.contract.engine.damage import damage_so_that_loading_crashes, truncate
 
 # Longer than a packet between the two processes, both ways.

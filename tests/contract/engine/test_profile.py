@@ -9,11 +9,11 @@ from typing import Callable
 
 import pytest
 
-from bench.likeness import wire
-from bench.likeness.check_baidu_std import frame
-from bench.likeness.check_clients import ask
-from bench.likeness.check_http2 import SERVICE, call
-from bench.likeness.checks import PRICE, Subject
+from harness.conformance.serving import wire
+from harness.conformance.serving.check_baidu_std import frame
+from harness.conformance.serving.check_clients import ask
+from harness.conformance.serving.check_http2 import SERVICE, call
+from harness.conformance.serving.checks import PRICE, Subject
 
 pytestmark = pytest.mark.xdist_group("likeness")
 

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 from bench import amplifying
-from bench.likeness import wire
-from bench.likeness.check_baidu_std import frame
-from bench.likeness.check_http import JSON
-from bench.likeness.checks import JSON_BODY, PRICE, Subject
+from harness.conformance.serving import wire
+from harness.conformance.serving.check_baidu_std import frame
+from harness.conformance.serving.check_http import JSON
+from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
 
 # The test server's max_body_size.
 LIMIT_KIB = 64 << 10

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.likeness.check_http import JSON, price
-from bench.likeness.checks import JSON_BODY, PRICE
-from bench.likeness.server import models
-from bench.likeness.wire import http
-from harness import waits
-from harness.ports import free_port, is_listening
-from harness.process import Process
+from harness.conformance.serving.check_http import JSON, price
+from harness.conformance.serving.checks import JSON_BODY, PRICE
+from harness.conformance.serving.server import models
+from harness.conformance.serving.wire import http
+from harness.support import waits
+from harness.support.ports import free_port, is_listening
+from harness.support.process import Process
 from tests.contract.engine.conftest import ENGINE
 
 

@@ -11,10 +11,10 @@ import h2.config
 import h2.connection
 import pytest
 
-from bench.likeness.check_http import JSON, price
-from bench.likeness.checks import JSON_BODY, PRICE, Subject
-from bench.likeness.wire import Wire, http
-from harness import waits
+from harness.conformance.serving.check_http import JSON, price
+from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
+from harness.conformance.serving.wire import Wire, http
+from harness.support import waits
 
 pytestmark = pytest.mark.xdist_group("likeness")
 

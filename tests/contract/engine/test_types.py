@@ -15,15 +15,15 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from bench.likeness import wire
-from bench.likeness.asking import NUMBERS, PACKED
-from bench.likeness.check_clients import ask
-from bench.likeness.check_http import JSON
-from bench.likeness.check_http2 import SERVICE, call
-from bench.likeness.checks import Subject
-from bench.likeness.server import Launched
 from engine import _baidu_std, _messages
 from engine._query import ELEM_TYPES
+from harness.conformance.serving import wire
+from harness.conformance.serving.asking import NUMBERS, PACKED
+from harness.conformance.serving.check_clients import ask
+from harness.conformance.serving.check_http import JSON
+from harness.conformance.serving.check_http2 import SERVICE, call
+from harness.conformance.serving.checks import Subject
+from harness.conformance.serving.server import Launched
 
 NUMBER_OF = {kind.name: number for number, kind in ELEM_TYPES.items()}
 # A string's bytes and the 0 behind them, each plus one.

@@ -9,12 +9,12 @@ import pytest
 
 from bench.engine import http_load
 from bench.engine_reloads import Resources, kept, settled
-from bench.likeness.check_http import JSON, price
-from bench.likeness.check_reload_load import reload_in_turns, turns
-from bench.likeness.checks import JSON_BODY, PRICE, Subject
-from bench.likeness.wire import Wire, http
 from engine import _baidu_std
-from harness import waits
+from harness.conformance.serving.check_http import JSON, price
+from harness.conformance.serving.check_reload_load import reload_in_turns, turns
+from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
+from harness.conformance.serving.wire import Wire, http
+from harness.support import waits
 
 pytestmark = pytest.mark.xdist_group("likeness")
 

@@ -146,7 +146,15 @@ def script(binary: Path, folder: Path, code: str, **spoilt: object) -> Path:
 def likeness(binary: Path, only: str, env: Optional[Mapping[str, str]] = None) -> tuple[int, str]:
     """Runs the program; gives the exit code and what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench.likeness", "--serving-bin", str(binary), "--only", only],
+        [
+            sys.executable,
+            "-m",
+            "harness.conformance.serving",
+            "--serving-bin",
+            str(binary),
+            "--only",
+            only,
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.conformance.places import PLACES
-from harness.conformance.places.base import Place
-from harness.conformance.releases import Release, trained_releases
-from harness.conformance.settings import Settings
-from harness.conformance.suite import Stock
+from harness.conformance.monitor.places import PLACES
+from harness.conformance.monitor.places.base import Place
+from harness.conformance.monitor.releases import Release, trained_releases
+from harness.conformance.monitor.settings import Settings
+from harness.conformance.monitor.suite import Stock
 
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "conformance" / "releases"

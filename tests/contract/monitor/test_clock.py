@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.conformance import clock
-from harness.waits import wait_for
+from harness.conformance.monitor import clock
+from harness.support.waits import wait_for
 
 _TELL = """
 import os, sys, threading, time

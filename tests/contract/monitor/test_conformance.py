@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.conformance import judge
-from harness.conformance.places import PLACES
-from harness.conformance.places.base import Place
-from harness.conformance.places.hdfs import HdfsPlace, WebHdfsPlace
-from harness.conformance.scenarios import all_scenarios
-from harness.conformance.scenarios.base import Scenario
-from harness.conformance.settings import Settings
-from harness.conformance.suite import Stock, run_pair
-from harness.remotes.hdfs import LocalHdfs
+from harness.conformance.monitor import judge
+from harness.conformance.monitor.places import PLACES
+from harness.conformance.monitor.places.base import Place
+from harness.conformance.monitor.places.hdfs import HdfsPlace, WebHdfsPlace
+from harness.conformance.monitor.scenarios import all_scenarios
+from harness.conformance.monitor.scenarios.base import Scenario
+from harness.conformance.monitor.settings import Settings
+from harness.conformance.monitor.suite import Stock, run_pair
+from harness.remotes.hdfs.local import LocalHdfs
 from tests.local_remotes import ONE_WORKER, healthy
 
 SCENARIOS = {s.name: s for s in all_scenarios() if s.name != "whole-throughout"}

@@ -6,8 +6,16 @@ from typing import Optional
 
 import pytest
 
-from harness.conformance import judge
-from harness.conformance.observed import KILLED, Content, Kill, Known, Look, MonitorRun, Observed
+from harness.conformance.monitor import judge
+from harness.conformance.monitor.observed import (
+    KILLED,
+    Content,
+    Kill,
+    Known,
+    Look,
+    MonitorRun,
+    Observed,
+)
 
 OLD = Known("release 1", {"model": "a", "params": "b"})
 NEW = Known("release 2", {"model": "c", "params": "d"})

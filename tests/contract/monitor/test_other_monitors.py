@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.conformance import judge
-from harness.conformance.observed import Observed
-from harness.conformance.places import PLACES
-from harness.conformance.places.base import Place
-from harness.conformance.scenarios import all_scenarios
-from harness.conformance.settings import Settings
-from harness.conformance.suite import Stock, run_pair
+from harness.conformance.monitor import judge
+from harness.conformance.monitor.observed import Observed
+from harness.conformance.monitor.places import PLACES
+from harness.conformance.monitor.places.base import Place
+from harness.conformance.monitor.scenarios import all_scenarios
+from harness.conformance.monitor.settings import Settings
+from harness.conformance.monitor.suite import Stock, run_pair
 from tests.contract.monitor.tiny_monitor import BROKEN
 
 HERE = Path(__file__).parent

@@ -14,16 +14,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.conformance import cli, report
-from harness.conformance.judge import FAILED, PASSED, UNKNOWN, Verdict
-from harness.conformance.lanes import Queue, Task, most_work
-from harness.conformance.monitors import read_monitor
-from harness.conformance.results import Expected, Result, against, as_json, exit_code
-from harness.conformance.scenarios import all_scenarios
-from harness.conformance.settings import Settings
-from harness.conformance.suite import Done, throughout
-from harness.errors import BadInput
-from harness.waits import wait_for
+from harness.conformance.monitor import cli, report
+from harness.conformance.monitor.judge import FAILED, PASSED, UNKNOWN, Verdict
+from harness.conformance.monitor.lanes import Queue, Task, most_work
+from harness.conformance.monitor.monitors import read_monitor
+from harness.conformance.monitor.results import Expected, Result, against, as_json, exit_code
+from harness.conformance.monitor.scenarios import all_scenarios
+from harness.conformance.monitor.settings import Settings
+from harness.conformance.monitor.suite import Done, throughout
+from harness.support.errors import BadInput
+from harness.support.waits import wait_for
 
 NAMES = [scenario.name for scenario in all_scenarios()]
 MONITORS = Path(cli.__file__).parent / "monitors"

@@ -14,18 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from harness.conformance import cli, interposer
-from harness.conformance.command import OPTIONS as OPTIONS_OF_A_MONITOR
-from harness.conformance.command import command_line, resolved
-from harness.conformance.judge import FAILED
-from harness.conformance.places.base import Place
-from harness.conformance.releases import Release
-from harness.conformance.scenarios import all_scenarios
-from harness.conformance.scenarios.kills import Point, points_of, sampled
-from harness.conformance.settings import Settings
-from harness.conformance.suite import Stock, chosen, run_pair
-from harness.conformance.watch import Watcher, look_once
-from harness.errors import BadInput
+from harness.conformance.monitor import cli, interposer
+from harness.conformance.monitor.command import OPTIONS as OPTIONS_OF_A_MONITOR
+from harness.conformance.monitor.command import command_line, resolved
+from harness.conformance.monitor.judge import FAILED
+from harness.conformance.monitor.places.base import Place
+from harness.conformance.monitor.releases import Release
+from harness.conformance.monitor.scenarios import all_scenarios
+from harness.conformance.monitor.scenarios.kills import Point, points_of, sampled
+from harness.conformance.monitor.settings import Settings
+from harness.conformance.monitor.suite import Stock, chosen, run_pair
+from harness.conformance.monitor.watch import Watcher, look_once
+from harness.support.errors import BadInput
 
 CACHE = Path(__file__).resolve().parents[3] / ".cache" / "conformance" / "releases"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 from tests.bare import roots
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.likeness.server import started_by_shell
-from harness.errors import Failed
-from harness.process import Process
-from harness.waits import wait_for
+from harness.conformance.serving.server import started_by_shell
+from harness.support.errors import Failed
+from harness.support.process import Process
+from harness.support.waits import wait_for
 
 SLEEP = "sleep 300"
 

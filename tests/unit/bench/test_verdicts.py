@@ -15,14 +15,14 @@ from bench.engine.http_load import Loaded
 from bench.engine.loads import Figures, Row
 from bench.engine.reloads import Measured, away_from, joined, p999_away, reloading
 from bench.engine_reloads import Resources, comparable, kept
-from bench.likeness import server as likeness_server
-from bench.likeness.__main__ import judge
-from bench.likeness.check_log import lines_exactly
-from bench.likeness.checks import Check, Differs, Missing
-from bench.likeness.server import Span, written_at
-from bench.likeness.steady_clients import Asked, Period, steps_back
-from harness import waits
-from harness.errors import BadInput, Failed
+from harness.conformance.serving import server as likeness_server
+from harness.conformance.serving.__main__ import judge
+from harness.conformance.serving.check_log import lines_exactly
+from harness.conformance.serving.checks import Check, Differs, Missing
+from harness.conformance.serving.server import Span, written_at
+from harness.conformance.serving.steady_clients import Asked, Period, steps_back
+from harness.support import waits
+from harness.support.errors import BadInput, Failed
 
 FIRST = Resources(100_000, 50, 20, 4)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.containers import alive, cleaning, engine, sweep
-from harness.errors import BadInput
+from harness.support.errors import BadInput
 
 GOING, LEFT = "hotloading-0123456789", "hotloading-9876543210"
 

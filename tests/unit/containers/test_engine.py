@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import environment
+from harness.cli import environment
 from harness.containers import builder, engine
-from harness.errors import BadInput
+from harness.support.errors import BadInput
 from tests.docker.fleet import cli
 from tests.unit.containers.standins import HEALTHY, docker, program
 

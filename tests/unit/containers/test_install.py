@@ -11,7 +11,7 @@ from typing import Optional
 import pytest
 
 from harness.containers import bases, engine, images, install
-from harness.errors import BadInput, Failed
+from harness.support.errors import BadInput, Failed
 from tests.docker.fleet import cli
 from tests.unit.containers.standins import HEALTHY, borrowed, docker, program
 

@@ -11,9 +11,9 @@ import pytest
 
 from harness import containers
 from harness.containers import engine
-from harness.e2e import RunSettings, _binary, _check_prerequisites
-from harness.errors import BadInput
+from harness.run.e2e import RunSettings, _binary, _check_prerequisites
 from harness.serving.binary import ServingBinary
+from harness.support.errors import BadInput
 from tests.unit.containers.standins import HEALTHY, borrowed, docker
 
 IN_CONTAINERS = [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.ports import free_port
+from harness.support.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

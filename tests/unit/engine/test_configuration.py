@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.likeness import server
 from engine import _gflags, _prototxt
 from engine.__main__ import main
-from harness.ports import free_port
+from harness.conformance.serving import server
+from harness.support.ports import free_port
 
 # The launcher's own code, up to where it would start the binary, for two lists of models.
 WRITE = """

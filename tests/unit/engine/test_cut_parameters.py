@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.likeness import server
 from engine._core import Core, Device
 from engine._model_files import BadModel, check, opened
 from engine._prototxt import Variable
+from harness.conformance.serving import server
 
 FEEDS = [Variable("x", "x", 1, (13,), False)]
 FETCHES = [Variable("price", "price", 1, (1,), False)]

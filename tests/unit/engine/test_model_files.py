@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.likeness import server
-from bench.likeness.check_reload import first_listed
 from engine import _model_files
 from engine._model_files import BadModel
+from harness.conformance.serving import server
+from harness.conformance.serving.check_reload import first_listed
 
 
 @pytest.fixture

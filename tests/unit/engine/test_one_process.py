@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.likeness import server
+from harness.conformance.serving import server
 
 ROOT = Path(__file__).resolve().parents[3]
 

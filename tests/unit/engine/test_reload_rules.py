@@ -10,7 +10,7 @@ import pytest
 
 from engine._glog import Log
 from engine._reload import Decision, NotNow, ReloadThread, Tick, decide, look
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 
 
 @pytest.mark.parametrize(

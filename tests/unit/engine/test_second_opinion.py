@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.likeness import server
 from engine._second_opinion import unlike
+from harness.conformance.serving import server
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -70,10 +70,10 @@ from engine._model_files import BadModel
 from engine._nursery import Nursery
 from engine._prototxt import Serving, Variable
 from engine._query import Tensor
-from harness.guard import descendants
+from harness.support.guard import descendants
 from engine._inference import library
-from harness.guard import descendants
-from harness.waits import wait_for
+from harness.support.guard import descendants
+from harness.support.waits import wait_for
 
 if library().is_compiled_with_cuda():
     sys.exit("a Paddle for GPUs")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.likeness import server
+from harness.conformance.serving import server
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,7 +35,7 @@ def in_its_own_process(code: str) -> str:
 
 PREPARED = """
 import os, resource, signal, threading, time
-from harness import guard
+from harness.support import guard
 from engine import _hosting, _inference, _nursery, _process
 from engine._core import Core, Device
 from engine._model_files import BadModel, check, opened

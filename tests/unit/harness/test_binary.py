@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BadInput
-from harness.ports import free_port
 from harness.serving.choice import choose
+from harness.support.errors import BadInput
+from harness.support.ports import free_port
 
 from . import vendor
 

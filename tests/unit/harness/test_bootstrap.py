@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from engine._inference import package_folder
-from harness import bootstrap, causes, places
+from harness.setup import bootstrap, causes
+from harness.support import places
 
 # Loads every library that Paddle's loading needs, all symbols bound, and counts OpenMP's threads.
 LOAD = """
@@ -86,8 +87,8 @@ def test_libgomp_is_named_when_nothing_can_stand_in_for_it(
 def checkout(folder: Path) -> Path:
     """A checkout without environment and cache: what the set-up reads, and nothing else."""
     root = Path(places.ROOT)
-    (folder / "harness" / "serving").mkdir(parents=True)
     for name in BEFORE_SETUP:
+        (folder / "harness" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / "harness" / f"{name}.py", folder / "harness" / f"{name}.py")
     shutil.copytree(root / "requirements", folder / "requirements")
     shutil.copy(root / "pyproject.toml", folder)
@@ -128,10 +129,10 @@ def run(
 
 def test_a_python39_that_does_not_start_is_named_with_the_reason(tmp_path: Path) -> None:
     root, environment = checkout(tmp_path / "root"), programs(tmp_path)
-    done = run(root, "bootstrap.py", {**environment, "PYTHON39": "/bin/false"})
+    done = run(root, "setup/bootstrap.py", {**environment, "PYTHON39": "/bin/false"})
     assert done.returncode == 2
     assert "PYTHON39=/bin/false is no CPython 3.9 that starts (it ends with exit" in done.stderr
-    done = run(root, "bootstrap.py", {**environment, "PYTHON39": "/no/python"})
+    done = run(root, "setup/bootstrap.py", {**environment, "PYTHON39": "/no/python"})
     assert "(No such file or directory)" in done.stderr
     assert not (root / ".venv").exists()
 
@@ -140,7 +141,7 @@ def test_a_python39_that_does_not_start_is_named_with_the_reason(tmp_path: Path)
 def test_without_a_cpython39_uvs_reason_and_other_ways_are_shown(tmp_path: Path) -> None:
     root, environment = checkout(tmp_path / "root"), programs(tmp_path)
     mirror = {"UV_PYTHON_INSTALL_MIRROR": "http://127.0.0.1:9"}
-    done = run(root, "bootstrap.py", {**environment, **mirror})
+    done = run(root, "setup/bootstrap.py", {**environment, **mirror})
     assert done.returncode == 2
     assert "127.0.0.1:9" in done.stderr, "uv's own words are not shown"
     last = done.stderr.strip().splitlines()[-1]
@@ -152,7 +153,7 @@ def test_without_a_cpython39_uvs_reason_and_other_ways_are_shown(tmp_path: Path)
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_setup_says_so_in_one_line(tmp_path: Path, signum: int) -> None:
     environment = programs(tmp_path, uv="exec sleep 60")
-    script = checkout(tmp_path / "root") / "harness" / "bootstrap.py"
+    script = checkout(tmp_path / "root") / "harness" / "setup/bootstrap.py"
     with subprocess.Popen(
         [sys.executable, str(script), "whole"],
         env={**environment, "PYTHON39": sys.executable},
@@ -173,7 +174,7 @@ def test_an_interrupted_setup_says_so_in_one_line(tmp_path: Path, signum: int) -
 def test_a_setup_that_alone_is_terminated_ends_uvs_download(tmp_path: Path) -> None:
     # `make` hands SIGTERM on to its child alone.
     environment = programs(tmp_path, uv="echo $$; exec sleep 60")
-    script = checkout(tmp_path / "root") / "harness" / "bootstrap.py"
+    script = checkout(tmp_path / "root") / "harness" / "setup/bootstrap.py"
     with subprocess.Popen(
         [sys.executable, str(script), "whole"],
         env=environment,
@@ -191,8 +192,9 @@ def test_a_setup_that_alone_is_terminated_ends_uvs_download(tmp_path: Path) -> N
 
 # Each of them runs before the set-up, on any Python 3.
 BEFORE_SETUP = (
-    *("__init__", "bootstrap", "causes", "doctor", "hostname", "places", "sources"),
-    *("serving/__init__", "serving/proof"),
+    *("__init__", "cli/__init__", "cli/doctor", "serving/__init__", "serving/proof"),
+    *("setup/__init__", "setup/bootstrap", "setup/causes", "setup/hostname", "setup/sources"),
+    *("support/__init__", "support/places"),
 )
 OLDEST = sorted(Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/3.6.*"))
 
@@ -206,9 +208,7 @@ def test_what_runs_before_the_setup_is_in_the_syntax_of_python_36(name: str) -> 
 @pytest.mark.skipif(not OLDEST, reason="no CPython 3.6 here")
 def test_the_doctor_runs_on_python_36() -> None:
     python = str(OLDEST[0] / "bin" / "python3.6")
-    code = (
-        "from harness import bootstrap, doctor; print([check('.no') for _, check in doctor.CHECKS])"
-    )
+    code = "from harness.cli import doctor; print([check('.no') for _, check in doctor.CHECKS])"
     done = subprocess.run([python, "-c", code], cwd=places.ROOT, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     libc = " ".join(platform.libc_ver())
@@ -216,7 +216,7 @@ def test_the_doctor_runs_on_python_36() -> None:
 
 
 def test_an_environment_that_the_doctor_does_not_know_is_one_sentence(tmp_path: Path) -> None:
-    script = Path(places.ROOT) / "harness" / "doctor.py"
+    script = Path(places.ROOT) / "harness" / "cli/doctor.py"
     done = subprocess.run(
         [sys.executable, str(script), "blue"], capture_output=True, text=True, check=False
     )
@@ -226,7 +226,7 @@ def test_an_environment_that_the_doctor_does_not_know_is_one_sentence(tmp_path: 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     environment = {**programs(tmp_path), "HARNESS_CACHE": "/proc/no/cache"}
-    done = run(checkout(tmp_path / "root"), "bootstrap.py", environment)
+    done = run(checkout(tmp_path / "root"), "setup/bootstrap.py", environment)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "/proc/no" in done.stderr
@@ -237,7 +237,7 @@ def test_a_path_that_shells_or_hadoop_read_otherwise_is_refused(
     tmp_path: Path, letter: str
 ) -> None:
     root = checkout(tmp_path / f"my{letter}demo")
-    done = run(root, "bootstrap.py", programs(tmp_path))
+    done = run(root, "setup/bootstrap.py", programs(tmp_path))
     assert done.returncode == 2
     assert f"my{letter}demo has the character" in done.stderr
     assert not (root / ".cache").exists()
@@ -246,7 +246,7 @@ def test_a_path_that_shells_or_hadoop_read_otherwise_is_refused(
 def test_the_doctor_looks_before_the_setup_and_leaves_nothing(tmp_path: Path) -> None:
     root, environment = checkout(tmp_path / "my démo"), programs(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    done = run(root, "doctor.py", {**environment, "PYTHON39": sys.executable})
+    done = run(root, "cli/doctor.py", {**environment, "PYTHON39": sys.executable})
     assert sorted(tmp_path.rglob("*")) == before
     rows = {line[:16].strip(): line[17:] for line in done.stdout.splitlines()}
     for row in ("libgomp", "Hadoop jars", "Java for HDFS", "host name", "certificates", "mirrors"):
@@ -255,7 +255,7 @@ def test_the_doctor_looks_before_the_setup_and_leaves_nothing(tmp_path: Path) ->
     assert rows["CPython 3.9"] == sys.executable
     assert rows["environment"].startswith("not made yet")
     assert rows["Hadoop jars"].startswith(f"not in {tmp_path}/home/.m2/repository")
-    wanting = run(root, "doctor.py", {**environment, "PYTHON39": "/bin/false"})
+    wanting = run(root, "cli/doctor.py", {**environment, "PYTHON39": "/bin/false"})
     assert wanting.returncode == 2
     assert "MISSING: PYTHON39=/bin/false" in wanting.stdout
 
@@ -276,11 +276,11 @@ def test_a_disk_that_is_too_small_and_a_name_that_does_not_resolve_are_told(
     cache.mkdir()
     before = in_namespace(f"mount -t tmpfs -o size=3m none {cache} && hostname nowhere.invalid")
     environment.update(HARNESS_CACHE=str(cache), PYTHON39=sys.executable)
-    done = run(root, "doctor.py", environment, *before)
+    done = run(root, "cli/doctor.py", environment, *before)
     assert done.returncode == 2, done.stderr
     assert f"MISSING: 700 MB are needed for cache in {cache} (3 MB free; HARN" in done.stdout
     assert "add the line `127.0.1.1 nowhere.invalid` to /etc/hosts" in done.stdout
-    refused = run(root, "bootstrap.py", environment, *before)
+    refused = run(root, "setup/bootstrap.py", environment, *before)
     assert refused.returncode == 2
     assert f"setup: 700 MB are needed for cache in {cache} (3 MB free" in refused.stderr
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.e2e import _try_gpu
-from harness.errors import BadInput
+from harness.run.e2e import _try_gpu
+from harness.support.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[3]
 # Options with which these programs get as far as their packages.
@@ -181,7 +181,7 @@ def test_the_jars_are_fetched_for_hdfs_alone(tmp_path: Path) -> None:
     assert "REMOTES=ftp,http does without HDFS" in needed.stderr
     assert len(needed.stderr.strip().splitlines()) == 1, needed.stderr
     doctor = subprocess.run(
-        [sys.executable, "-m", "harness.environment"],
+        [sys.executable, "-m", "harness.cli.environment"],
         env={**os.environ, **blocked},
         capture_output=True,
         text=True,
@@ -249,7 +249,7 @@ def test_make_clean_leaves_nothing_but_the_sources(tmp_path: Path) -> None:
         (tmp_path / name / "file").touch()
     for name in (".coverage", ".coverage.host.1"):
         (tmp_path / name).touch()
-    for name in ("bench", "harness", "producer", "tests"):
+    for name in ("bench", "engine", "harness", "producer", "tests"):
         (tmp_path / name).mkdir()
     # BOOT removes what runs of this user share, which tests beside this one use.
     subprocess.run(["make", "-s", "clean", "BOOT=true"], cwd=tmp_path, check=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.clients.cure import cured_library
+from harness.load.patched_client import cured_library
 
 LOADS = """
-from harness.clients.cure import client_class
+from harness.load.patched_client import client_class
 client_class()()
 from paddle_serving_client import serving_client
 print(serving_client.__file__)

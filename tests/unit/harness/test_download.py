@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BadInput
 from harness.serving import download, official, proof
 from harness.serving.download import Limits, ask, fetch
-from harness.waits import wait_for
+from harness.support.errors import BadInput
+from harness.support.waits import wait_for
 
 from . import vendor
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.e2e import _first_failure
-from harness.errors import Failed
+from harness.run.e2e import _first_failure
+from harness.support.errors import Failed
 
 ROOT = Path(__file__).resolve().parents[3]
 

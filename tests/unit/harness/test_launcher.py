@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from harness.ports import free_port
 from harness.serving.launcher import parser
+from harness.support.ports import free_port
 
 
 def launch(

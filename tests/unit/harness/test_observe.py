@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness import history as histories
-from harness.history import History
-from harness.observe import Observer, Tail, digest_of
-from harness.waits import wait_for
+from harness.checker import history as histories
+from harness.checker.history import History
+from harness.run.observe import Observer, Tail, digest_of
+from harness.support.waits import wait_for
 
 
 def make_release(folder: Path, weights: bytes, second: int) -> Path:

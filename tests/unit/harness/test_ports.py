@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from harness import ports
-from harness.errors import BadInput
+from harness.support import ports
+from harness.support.errors import BadInput
 
 DRAW = """
 import sys
-from harness import ports
-from harness.errors import BadInput
+from harness.support import ports
+from harness.support.errors import BadInput
 ports._LOWEST, ports._highest = {low}, lambda: {high}
 try:
     print(*ports.free_range({count}), flush=True)

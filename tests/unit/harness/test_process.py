@@ -11,10 +11,10 @@ from typing import Optional
 
 import pytest
 
-from harness import guard
-from harness.errors import Failed
-from harness.process import Process, marked
-from harness.waits import wait_for
+from harness.support import guard
+from harness.support.errors import Failed
+from harness.support.process import Process, marked
+from harness.support.waits import wait_for
 
 # A command that hands a daemon of its own to init, as a careless launcher would.
 FORKS = "import subprocess, time; subprocess.Popen(['sleep', '300'], start_new_session=True); "
@@ -102,8 +102,8 @@ def test_nothing_is_left_when_the_harness_itself_is_ended(tmp_path: Path, signum
     code = f"""
 import sys, time
 from pathlib import Path
-from harness.process import Process
-from harness.waits import wait_for
+from harness.support.process import Process
+from harness.support.waits import wait_for
 process = Process("inner", [sys.executable, "-c", {SLEEPS!r}], log=Path({str(tmp_path)!r}) / "log")
 process.start()
 wait_for(lambda: "up" in process.log.read_text(), "the command to print", 20)

@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from harness.claims import Outcome
-from harness.e2e import RunSettings, _finish
-from harness.report import print_report, rows, verdict_line, write_report
-from harness.run_folder import new_run_folder
+from harness.checker.claims import Outcome
+from harness.checker.verdict import judge
+from harness.report.summary import print_report, rows, verdict_line, write_report
+from harness.run.e2e import RunSettings, _finish
+from harness.run.run_folder import new_run_folder
 from harness.serving.binary import ServingBinary
-from harness.verdict import judge
 
 from .test_verdict import CLIENTS, Story
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import run_folder
-from harness.errors import BadInput
+from harness.run import run_folder
+from harness.support.errors import BadInput
 
 RUNNING = """
 import sys
 from pathlib import Path
-from harness.run_folder import new_run_folder
+from harness.run.run_folder import new_run_folder
 print(new_run_folder(Path(sys.argv[1]), 1), flush=True)
 sys.stdin.read()
 """

@@ -21,14 +21,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from harness import sources
-from harness.places import ROOT
+from harness.setup import sources
+from harness.support.places import ROOT
 
 UV = Path(sys.prefix) / "bin" / "uv"
 DEAD = "http://127.0.0.1:9"  # the discard port: nobody listens there
 INSTALL = """
 import sys
-from harness import bootstrap
+from harness.setup import bootstrap
 bootstrap.run(sys.argv[1:], "the cause is unknown")
 """
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.clients.cure import cured_library
-from harness.errors import BadInput
-from harness.paths import cache_dir
+from harness.load.patched_client import cured_library
 from harness.serving import proof, trial
 from harness.serving.choice import choose
+from harness.support.errors import BadInput
+from harness.support.paths import cache_dir
 
 from . import vendor
 

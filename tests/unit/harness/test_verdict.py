@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness.claims import Outcome
-from harness.history import SCHEMA, Event, read
-from harness.verdict import Verdict, judge
+from harness.checker.claims import Outcome
+from harness.checker.history import SCHEMA, Event, read
+from harness.checker.verdict import Verdict, judge
 
 CLIENTS = ("brpc", "http", "grpc")
 PRICES = {1: 14.0, 2: 15.5, 3: 17.25}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import Failed
-from harness.waits import wait_for
+from harness.support.errors import Failed
+from harness.support.waits import wait_for
 
 
 def test_the_first_true_value_is_given() -> None:

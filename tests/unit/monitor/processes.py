@@ -10,7 +10,7 @@ from typing import Callable
 
 import pytest
 
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 
 from .fixtures import MODEL, TARBALL, FtpSite, Site
 
@@ -72,8 +72,8 @@ def ftp(site: FtpSite, tmp_path: Path) -> list[str]:
 
 def hadoop_or_skip() -> Path:
     """The real ``hadoop`` command; skips where there is no Java or no jars."""
-    from harness import hadoop
-    from harness.errors import HarnessError
+    from harness.remotes import hdfs as hadoop
+    from harness.support.errors import HarnessError
 
     try:
         hadoop.fetch_jars()

@@ -9,7 +9,7 @@ from typing import Optional
 
 import pytest
 
-from harness.ports import free_port
+from harness.support.ports import free_port
 from monitor import _config
 from monitor.__main__ import main
 

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from harness.errors import HarnessError
-from harness.waits import wait_for
+from harness.support.errors import HarnessError
+from harness.support.waits import wait_for
 from monitor import _remotes
 from monitor._machine import Identity
 from monitor._pull import Puller

@@ -7,7 +7,7 @@ from typing import Optional
 
 import pytest
 
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 from monitor._machine import Event, State
 from monitor._metrics import ailing, healthy_for
 

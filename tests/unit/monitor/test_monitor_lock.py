@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 from monitor._lock import _HOST_PIDS, Lock, Owner, Taken, is_held
 
 from .filesystems import ROOT, mounted, without_flock

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from harness.ports import free_port
+from harness.support.ports import free_port
 from monitor.__main__ import main
 
 from .fixtures import MODEL, TARBALL, Site, options_for

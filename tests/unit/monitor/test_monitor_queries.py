@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 from monitor import _mask, _secrets
 from monitor._machine import Event
 from monitor.errors import RemoteError

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 from monitor._machine import Identity
 from monitor._remotes.base import DONEFILE_LIMIT, Remote, join
 from monitor.errors import BadOption, RemoteError

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.remotes import ftp_habits
-from harness.waits import wait_for
+from harness.remotes.ftp import habits as ftp_habits
+from harness.support.waits import wait_for
 from monitor._options import from_mapping
 from monitor._pull import Puller
 from monitor._remotes.base import DONEFILE_LIMIT, Stop

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.ports import free_port
+from harness.support.ports import free_port
 from monitor._remotes.base import Remote
 from monitor.errors import RemoteError
 

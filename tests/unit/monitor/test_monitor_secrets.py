@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies
 
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 from monitor import _argv, _mask, _options, _remotes, _secrets
 from monitor._remotes.base import Stop
 from monitor._remotes.hadoop import HadoopRemote

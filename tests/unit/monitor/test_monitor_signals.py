@@ -21,7 +21,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 
 from .fixtures import MODEL, TARBALL, FtpSite, Place, Site, model_files, tarball
 from .processes import Running, Start, common, ftp, general, hadoop_or_skip

@@ -9,7 +9,7 @@ from typing import Optional
 
 import pytest
 
-from harness.ports import free_port
+from harness.support.ports import free_port
 from producer._cli import _settings
 from producer._errors import BadInput
 from producer._publish import connect

@@ -15,8 +15,8 @@ from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
 
-from harness.ports import free_port
-from harness.remotes import ftp_habits
+from harness.remotes.ftp import habits as ftp_habits
+from harness.support.ports import free_port
 from producer._errors import RemoteError
 from producer._publish import Access, Publisher, connect, parse
 

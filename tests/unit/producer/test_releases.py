@@ -13,9 +13,9 @@ from typing import Optional
 
 import pytest
 
-from harness.process import Process
-from harness.remotes.ftp import LocalFtp
-from harness.waits import wait_for
+from harness.remotes.ftp.local import LocalFtp
+from harness.support.process import Process
+from harness.support.waits import wait_for
 from producer import _manifest
 from tests.conftest import Releases
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.remotes.http import LocalHttp
+from harness.remotes.http.local import LocalHttp
 from producer import _manifest
 from producer._pack import pack
 from producer._publish import Access, connect, parse, publish

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.remotes import REMOTES
-from harness.remotes.hdfs import LocalHdfs
+from harness.remotes.hdfs.local import LocalHdfs
 from harness.remotes.services import LocalRemote
 from tests.local_remotes import ONE_WORKER, healthy
 

@@ -9,10 +9,10 @@ from typing import Optional
 
 import requests
 
-from harness.remotes.ftp import USER, LocalFtp
-from harness.remotes.gate import OUTSIDE
-from harness.remotes.hdfs import LocalHdfs
-from harness.remotes.http import LocalHttp
+from harness.faults.gate import OUTSIDE
+from harness.remotes.ftp.local import USER, LocalFtp
+from harness.remotes.hdfs.local import LocalHdfs
+from harness.remotes.http.local import LocalHttp
 from harness.remotes.services import LocalRemote
 from producer._publish import Access, Publisher, connect, parse
 

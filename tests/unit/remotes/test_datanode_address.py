@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.remotes.hdfs import LocalHdfs
+from harness.remotes.hdfs.local import LocalHdfs
 from monitor._remotes import create
 from monitor._remotes.base import Stop
 from monitor.errors import RemoteError as MonitorsError

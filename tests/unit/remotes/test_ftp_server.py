@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.remotes.ftp import USER, LocalFtp
-from harness.remotes.gate import OUTSIDE
+from harness.faults.gate import OUTSIDE
+from harness.remotes.ftp.local import USER, LocalFtp
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.errors import Failed
-from harness.ports import free_port
-from harness.remotes.gate import INSIDE, OUTSIDE, Gate
+from harness.faults.gate import INSIDE, OUTSIDE, Gate
+from harness.support.errors import Failed
+from harness.support.ports import free_port
 
 
 class Echo(socketserver.BaseRequestHandler):

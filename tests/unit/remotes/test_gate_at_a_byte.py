@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.ports import free_port
-from harness.remotes.gate import INSIDE, OUTSIDE, Gate
-from harness.waits import wait_for
+from harness.faults.gate import INSIDE, OUTSIDE, Gate
+from harness.support.ports import free_port
+from harness.support.waits import wait_for
 
 ANSWER = bytes(range(256)) * 400
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from harness import hadoop
-from harness.errors import BadInput
-from harness.hadoop import _jars, _java
-from harness.remotes.hdfs import LocalHdfs
+from harness.remotes import hdfs as hadoop
+from harness.remotes.hdfs import _jars, _java
+from harness.remotes.hdfs.local import LocalHdfs
+from harness.support.errors import BadInput
 from tests.local_remotes import ONE_WORKER
 
 

@@ -8,7 +8,7 @@ from shlex import quote
 
 import pytest
 
-from harness.remotes.hdfs import LocalHdfs
+from harness.remotes.hdfs.local import LocalHdfs
 from monitor._machine import Identity
 from monitor._pull import Puller
 from monitor._remotes import create

@@ -14,11 +14,11 @@ from typing import Optional
 import pytest
 import requests
 
-from harness.ports import free_port, is_listening
-from harness.process import Process
-from harness.remotes.http import LocalHttp
-from harness.remotes.http_server import Conditions, Decision, Validators, decide
-from harness.waits import wait_for
+from harness.remotes.http.local import LocalHttp
+from harness.remotes.http.server import Conditions, Decision, Validators, decide
+from harness.support.ports import free_port, is_listening
+from harness.support.process import Process
+from harness.support.waits import wait_for
 
 STATE = Validators('"1-a-5"', 1_700_000_000)
 AT = formatdate(STATE.modified_s, usegmt=True)
@@ -175,7 +175,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("guarded"), free_port()
     (folder / "file").write_text("for demo alone")
     access = {"Basic ZGVtbzpzM2NyZXQ=": True, "Bearer known": False}
-    argv = [sys.executable, "-m", "harness.remotes.http_server", "--folder", str(folder)]
+    argv = [sys.executable, "-m", "harness.remotes.http.server", "--folder", str(folder)]
     environment = {**os.environ, "HTTP_SERVER_ACCESS": json.dumps(access)}
     process = Process("guarded", [*argv, "--port", str(port)], log=folder / "log", env=environment)
     with process:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.remotes.ftp import LocalFtp
-from harness.remotes.hdfs import LocalHdfs
+from harness.remotes.ftp.local import LocalFtp
+from harness.remotes.hdfs.local import LocalHdfs
 from harness.remotes.services import LocalRemote
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 from producer import _manifest
 from producer._errors import RemoteError
 from producer._publish import Access, connect, parse, publish

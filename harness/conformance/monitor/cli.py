@@ -1,0 +1,371 @@
+"""The command line of the suite: ``python -m harness conformance --monitor-cmd '…'``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fnmatch
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn, Optional
+
+from harness.support.errors import BadInput, Failed, HarnessError, interrupted
+
+from . import report
+from .command import resolved, words_of
+from .first_start import require_start
+from .lanes import Task, Work, run_all
+from .monitors import Monitor, read_failures, read_monitor
+from .places import PLACES
+from .releases import Release, trained_releases
+from .results import Judged, Result, against, as_json, exit_code
+from .scenarios import all_scenarios
+from .scenarios.base import Scenario
+from .scenarios.throughout import WholeThroughout
+from .settings import Settings
+from .suite import Done, chosen, throughout
+
+_DESCRIPTION = """\
+Runs every scenario on every remote against a monitor, as a black box, by its command line.
+Without {places} upstream's options are appended to --monitor-cmd; with them it is a template:
+  --monitor-cmd 'python -m paddle_serving_server.monitor'
+  --monitor-cmd 'mymonitor --from={general_host}/{remote_path} --into={local_path}'
+The monitor runs in a folder of its own. A relative path to a file in its command, and a Python
+module after -m, are looked for in the folder where the suite is started. The command is started
+once first: one that ends before it asks the remote anything is bad input.
+With --monitor, which may be repeated, the monitors of files are run, side by side in one table.
+"""
+_EPILOG = """\
+exit codes: 0 every claim holds, or fails as --expected says; 1 a claim failed, or an expected
+failure did not; 2 bad input; 3 something is unknown (it could not be run, or not to its end).
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see python -m harness conformance --help")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs the suite; gives the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(_parser().parse_args(words))
+    except HarnessError as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        print(f"conformance: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("conformance: interrupted", file=sys.stderr)
+        return interrupted()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m harness conformance",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--monitor-cmd", metavar="COMMAND", help="the monitor's command line, or a template of it")
+    add(
+        "--monitor",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a monitor's file: its command and what is expected of it; may be repeated",
+    )
+    add("--name", default="the monitor", help="what to call it in the report (%(default)s)")
+    add(
+        "--remotes",
+        help="which of http, ftp, hdfs (a hadoop command), webhdfs (only for a monitor that knows "
+        "--type webhdfs), fsspec (--type fsspec); default: those of the monitor's file, else "
+        "http,ftp,hdfs",
+    )
+    add(
+        "--scenarios",
+        default="*",
+        metavar="NAMES",
+        help="names or patterns, separated by commas; one with ! in front is left out (all)",
+    )
+    add("--list", action="store_true", help="say which scenarios there are, and end")
+    add("--short", action="store_true", help="a sample of the scenarios, drawn by --seed")
+    add("--seed", type=int, default=1, help="decides every sample and all noise (%(default)s)")
+    add(
+        "--interval",
+        type=_seconds,
+        default=1.0,
+        help="the monitor's polling interval in seconds; a fraction needs a monitor that takes one "
+        "(%(default)s)",
+    )
+    add(
+        "--patience",
+        type=_seconds,
+        default=15.0,
+        help="seconds a release may take to be live, beside two polls (%(default)s)",
+    )
+    add(
+        "--recovery",
+        type=_seconds,
+        default=45.0,
+        help="the same after a failure, where a monitor may back off (%(default)s)",
+    )
+    add(
+        "--silence",
+        type=_seconds,
+        default=90.0,
+        help="seconds after which a pull on which nothing comes must be given up (%(default)s)",
+    )
+    add(
+        "--count",
+        type=_count,
+        default=1000,
+        help="releases of many-releases (%(default)s; hdfs at most 25, fsspec 100)",
+    )
+    add(
+        "--knows",
+        metavar="OPTIONS",
+        default="",
+        help="options beside upstream's that --monitor-cmd has: http_token, recheck_interval",
+    )
+    add(
+        "--every-kill",
+        metavar="REMOTES",
+        default="http",
+        help="remotes on which every system call is killed at, a sample elsewhere (%(default)s)",
+    )
+    add("--jobs", type=_count, default=1, help="scenarios at a time (%(default)s)")
+    add("--expected", type=Path, metavar="FILE", help="failures that are expected, with reasons")
+    add("--json", type=Path, metavar="FILE", help="write the results there as well")
+    add("--junit", type=Path, metavar="FILE", help="write JUnit XML there as well")
+    add("--page", type=Path, metavar="FILE", help="write the documentation page there")
+    add("--run", type=Path, metavar="FOLDER", help="the run's folder (runs/<utc>-<seed>)")
+    add(
+        "--cache",
+        type=Path,
+        metavar="FOLDER",
+        default=Path(".cache/conformance/releases"),
+        help="where the trained releases are kept (%(default)s)",
+    )
+    add("--debug", action="store_true", help="tracebacks")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def _run(options: argparse.Namespace) -> int:
+    scenarios = pick(all_scenarios(), options.scenarios)
+    if options.list:
+        for scenario in scenarios:
+            print(f"{scenario.name}\n    {scenario.title}\n    Otherwise: {scenario.loss}")
+        return 0
+    monitors = _monitors(options)
+    settings = [_settings(options, monitor) for monitor in monitors]
+    folder: Path = (options.run or new_run_folder(options.seed)).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    cache: Path = options.cache.resolve()
+    _require_starts(options, monitors, settings, folder, trained_releases(cache))
+    tasks = [
+        Task(number, place, scenario.name, scenario.length * PLACES[place].length)
+        for number, monitor in enumerate(monitors)
+        for place in _remotes(options, monitor)
+        for scenario in chosen(pick(scenarios, monitor.scenarios), place, settings[number])
+        if not isinstance(scenario, WholeThroughout)
+    ]
+    for monitor in monitors:
+        print(f"conformance: {monitor.said}")
+    print(f"{len(tasks)} checks, {options.jobs} at a time, in {folder}", flush=True)
+    told: list[tuple[Task, Done]] = []
+    began = time.monotonic()
+
+    def tell(task: Task, done: Done) -> None:
+        result = against(done.result, monitors[task.monitor].expected)
+        said = f"{monitors[task.monitor].name}: " if len(monitors) > 1 else ""
+        print(said + report.line(result), flush=True)
+        told.append((task, replace(done, result=result)))
+
+    def judged() -> list[Judged]:
+        return [
+            (
+                {
+                    "name": monitor.name,
+                    "command": monitor.said,
+                    "interval": settings[number].interval,
+                    "short": options.short,
+                },
+                _in_order(monitor, [done for task, done in told if task.monitor == number]),
+            )
+            for number, monitor in enumerate(monitors)
+        ]
+
+    complete = False
+    try:
+        run_all(tasks, Work(folder, cache, settings), options.jobs, tell)
+        complete = True
+    finally:
+        about = {
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+            "seed": options.seed,
+            "jobs": options.jobs,
+            "seconds": round(time.monotonic() - began),
+            "part": _part(options),
+        }
+        found = judged()
+        # Of a run that is interrupted, too: what was found out is not lost.
+        (folder / "conformance.json").write_text(as_json(found, about), encoding="utf-8")
+        if complete:
+            _write(folder, options, found, about)
+    for monitor, (_, results) in zip(monitors, found):
+        print(f"{monitor.name}: {report.summary(results)}")
+    print(f"in {about['seconds']} s")
+    return exit_code(result for _, results in found for result in results)
+
+
+def _require_starts(
+    options: argparse.Namespace,
+    monitors: Sequence[Monitor],
+    settings: Sequence[Settings],
+    folder: Path,
+    releases: Sequence[Release],
+) -> None:
+    """Raises ``BadInput`` for a monitor whose command does not start. A remote that does not come
+    up is said later, by each of its checks."""
+    # HDFS takes its time, so only where there is nothing else.
+    quickest = sorted(PLACES, key=lambda name: PLACES[name].length)
+    for number, monitor in enumerate(monitors):
+        remotes = _remotes(options, monitor)
+        for name in [name for name in quickest if name in remotes][:1]:
+            with contextlib.ExitStack() as stack:
+                try:
+                    place = stack.enter_context(PLACES[name](folder / f"first-start-{name}"))
+                except (Failed, OSError):
+                    continue
+                first = folder / f"first-start-{number}"
+                require_start(monitor.said, place, releases, settings[number], first)
+
+
+def _part(options: argparse.Namespace) -> str:
+    """Of the suite, what was asked for; empty: all of it."""
+    words = [f"--remotes {options.remotes}"] * bool(options.remotes)
+    words += [f"--scenarios {options.scenarios}"] * (options.scenarios != "*")
+    return " ".join([*words, *["--short"] * options.short])
+
+
+def new_run_folder(seed: int) -> Path:
+    """``runs/<utc>-<seed>`` below the working directory."""
+    return Path("runs") / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{seed}"
+
+
+def _monitors(options: argparse.Namespace) -> list[Monitor]:
+    names = [scenario.name for scenario in all_scenarios()]
+    monitors = [read_monitor(path, names) for path in options.monitor]
+    if options.monitor_cmd:
+        expected = read_failures(options.expected, names) if options.expected else []
+        own = {"knows": frozenset(_words(options.knows))}
+        said = options.monitor_cmd.replace(f"{Path.cwd()}/", "")
+        monitors.append(
+            Monitor(options.name, options.monitor_cmd, said, None, "*", own, tuple(expected))
+        )
+    if not monitors:
+        raise BadInput("--monitor-cmd is missing: give the monitor's command line")
+    for monitor in monitors:
+        words_of(monitor.command)
+        for name in _remotes(options, monitor):
+            if name not in PLACES:
+                raise BadInput(
+                    f"there is no remote {name!r} for {monitor.name}: one of {', '.join(PLACES)}"
+                )
+    return monitors
+
+
+def _remotes(options: argparse.Namespace, monitor: Monitor) -> list[str]:
+    asked = _words(options.remotes or "")
+    if monitor.remotes is None:
+        return asked or ["http", "ftp", "hdfs"]
+    return [name for name in asked if name in monitor.remotes] if asked else list(monitor.remotes)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _settings(options: argparse.Namespace, monitor: Monitor) -> Settings:
+    # The monitor runs in a folder of its own, and finds what it would find in this one.
+    here = Path.cwd()
+    modules = os.pathsep.join(filter(None, (str(here), os.environ.get("PYTHONPATH"))))
+    chosen_here = Settings(
+        resolved(monitor.command, here),
+        environment={**os.environ, "PYTHONPATH": modules},
+        interval=options.interval,
+        patience=options.patience,
+        recovery=options.recovery,
+        silence=options.silence,
+        short=options.short,
+        seed=options.seed,
+        count=options.count,
+        every_kill_on=frozenset(_words(options.every_kill)),
+    )
+    return replace(chosen_here, **monitor.settings)
+
+
+def _in_order(monitor: Monitor, done: Sequence[Done]) -> list[Result]:
+    """In the order of the page, and with the result over all scenarios of each remote."""
+    order = [scenario.name for scenario in all_scenarios()]
+    results = [one.result for one in done]
+    for place in PLACES:
+        over = throughout(place, [one for one in done if one.result.place == place])
+        if over is not None:
+            results.append(against(over, monitor.expected))
+    places = list(PLACES)
+    return sorted(results, key=lambda r: (order.index(r.scenario), places.index(r.place)))
+
+
+def pick(scenarios: Sequence[Scenario], patterns: str) -> list[Scenario]:
+    """The scenarios that ``--scenarios`` names. Raises ``BadInput`` for a name of none."""
+    words = [word.strip() for word in patterns.split(",") if word.strip()]
+    for word in words:
+        if not fnmatch.filter([s.name for s in scenarios], word.lstrip("!")):
+            raise BadInput(f"--scenarios has {word!r}, which is no scenario: see --list")
+    wanted = [word for word in words if not word.startswith("!")] or ["*"]
+    unwanted = [word[1:] for word in words if word.startswith("!")]
+    return [
+        scenario
+        for scenario in scenarios
+        if any(fnmatch.fnmatch(scenario.name, word) for word in wanted)
+        and not any(fnmatch.fnmatch(scenario.name, word) for word in unwanted)
+    ]
+
+
+def _write(
+    folder: Path, options: argparse.Namespace, judged: Sequence[Judged], about: dict[str, Any]
+) -> None:
+    text, xml = as_json(judged, about), report.junit(judged)
+    for path, content in (
+        (folder / "junit.xml", xml),
+        (options.json, text),
+        (options.junit, xml),
+        (options.page, report.page(judged, about)),
+    ):
+        if path is not None:
+            path.write_text(content, encoding="utf-8")

@@ -1,0 +1,71 @@
+"""A clock of its own for a monitor, which can be set back while it runs.
+
+CLOCK_REALTIME is the kernel's and in no namespace, so for one program it can only be set where
+the C library tells it: ``clock.c``, compiled here once a run and put before the library with
+LD_PRELOAD, shifts what it tells, gives files and waits for. That reaches Python, shells, coreutils
+and JVMs, and no program that asks the kernel by itself (Go) or is linked statically.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Optional
+
+from harness.support.errors import Failed
+
+_SOURCE = Path(__file__).with_name("clock.c")
+
+
+def why_not() -> Optional[str]:
+    """Why no clock can be made here; None when one can."""
+    if sys.platform != "linux":
+        return "LD_PRELOAD is Linux'"
+    if _compiler() is None:
+        return "needs a C compiler (cc, gcc or clang)"
+    return None
+
+
+class Clock:
+    """The clock of one scenario; ``folder`` takes the library and the shift."""
+
+    def __init__(self, folder: Path) -> None:
+        self._library = folder / "clock.so"
+        self._shift = folder / "clock-shift"
+        _compile(self._library)
+        self.set(0)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program needs to go by this clock; those it starts do, too."""
+        return {"LD_PRELOAD": str(self._library), "CLOCK_SHIFT": str(self._shift)}
+
+    def set(self, seconds: int) -> None:
+        """So many seconds ahead of this machine's clock from now on; negative: behind."""
+        # In place, in one write: programs have the file mapped.
+        with open(self._shift, "r+b" if self._shift.exists() else "wb", buffering=0) as file:
+            file.write(struct.pack("q", seconds))
+
+
+def _compiler() -> Optional[str]:
+    named = os.environ.get("CC")
+    found = (shutil.which(name) for name in (named, "cc", "gcc", "clang") if name)
+    return next((path for path in found if path is not None), None)
+
+
+def _compile(library: Path) -> None:
+    compiler = _compiler()
+    assert compiler is not None, "ask why_not() first"
+    with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
+        made = Path(scratch) / library.name
+        words = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-o", str(made), str(_SOURCE)]
+        words += ["-ldl", "-lpthread"]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Failed(f"{' '.join(words)} failed: {done.stderr.strip()[-500:]}")
+        os.replace(made, library)

@@ -1,0 +1,101 @@
+"""The command line of the monitor under test, from what the user gave as ``--monitor-cmd``.
+
+Values in, values out; ``resolved`` alone looks for files. Without places in it, upstream's options
+are appended:
+
+    python -m paddle_serving_server.monitor   →   … --type=ftp --remote_path=/x …
+
+A command with places is a template for a monitor whose options differ; each place is one of
+upstream's option names. A word with a place that has no value on this remote (``{ftp_host}`` over
+HTTP) is left out, so that one template serves them all:
+
+    mymonitor --from={general_host}/{remote_path} --ftp={ftp_host} --into={local_path}
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.support.errors import BadInput
+
+OPTIONS = (
+    "type",
+    "remote_path",
+    "remote_model_name",
+    "remote_donefile_name",
+    "local_path",
+    "local_model_name",
+    "local_timestamp_file",
+    "local_tmp_path",
+    "interval",
+    "unpacked_filename",
+    "general_host",
+    "hadoop_bin",
+    "fs_name",
+    "fs_ugi",
+    "ftp_host",
+    "ftp_port",
+    "ftp_username",
+    "ftp_password",
+    "webhdfs_url",
+    "hdfs_user",
+    "http_token",
+    "remote_url",
+)
+_PLACE = re.compile(r"\{([A-Za-z_]+)\}")
+
+
+def words_of(command: str) -> list[str]:
+    """The words of ``--monitor-cmd``. Raises ``BadInput`` for an empty or unreadable one, or a
+    place that is none of upstream's options."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise BadInput(
+            f"--monitor-cmd {command!r} cannot be read ({error}): check its quotes"
+        ) from None
+    if not words:
+        raise BadInput("--monitor-cmd is empty: give the monitor's command line")
+    for name in _PLACE.findall(command):
+        if name not in OPTIONS:
+            raise BadInput(
+                f"--monitor-cmd has the place {{{name}}}, which is no option of upstream's "
+                f"monitor: use one of {', '.join(OPTIONS)}"
+            )
+    return words
+
+
+def resolved(command: str, folder: Path) -> str:
+    """The command with each relative path to a file as seen from ``folder``.
+
+    A monitor runs in a folder of its own. The program counts as a path when it has a slash; a
+    word after ``-m`` is a module; ``--option=path`` counts as well.
+    """
+    words = words_of(command)
+    found = []
+    for number, word in enumerate(words):
+        name, equals, value = word.rpartition("=")
+        on_path = number == 0 and "/" not in word
+        module = number > 0 and words[number - 1] == "-m"
+        if on_path or module or not (value and (folder / value).is_file()):
+            found.append(word)
+        else:
+            found.append(f"{name}{equals}{folder / value}")
+    return shlex.join(found)
+
+
+def command_line(command: str, options: Mapping[str, str]) -> list[str]:
+    """The argv to start, with the values of ``options`` (names without dashes) in it."""
+    words = words_of(command)
+    if not any(_PLACE.search(word) for word in words):
+        return words + [f"--{name}={value}" for name, value in options.items()]
+    line = []
+    for word in words:
+        places = _PLACE.findall(word)
+        if not all(options.get(name) for name in places):
+            continue
+        line.append(_PLACE.sub(lambda found: options[found.group(1)], word))
+    return line

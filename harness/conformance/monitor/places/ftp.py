@@ -1,0 +1,127 @@
+"""FTP: uploads with ftplib, user and password, temporary name and rename."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import io
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Optional
+
+from harness.remotes.ftp import habits as ftp_habits
+from harness.remotes.ftp import server as ftp_server
+from harness.remotes.ftp.local import LocalFtp
+from harness.support.ports import free_port, is_listening
+from harness.support.process import Process
+from harness.support.waits import wait_for
+
+from .base import Folder
+from .local import LocalPlace
+
+if TYPE_CHECKING:
+    from ..stage import Stage
+
+
+class FtpFolder(Folder):
+    """A folder of the user's; ``disk`` is where the server keeps it, ``login`` has upstream's
+    options for who uploads.
+
+    Times are set on the server's disk: the server does not let users change them.
+    """
+
+    def __init__(self, path: str, disk: Path, login: Mapping[str, str]) -> None:
+        self.path = path
+        self.disk = disk
+        self.login = login
+        self.options = login
+
+    def _connect(self) -> ftplib.FTP:
+        ftp = ftplib.FTP(timeout=10)
+        ftp.connect(self.login["ftp_host"], int(self.login["ftp_port"]))
+        ftp.login(self.login["ftp_username"], self.login["ftp_password"])
+        ftp.cwd(self.path)
+        return ftp
+
+    def put(self, name: str, data: bytes, *, second: Optional[int] = None) -> None:
+        with self._connect() as ftp:
+            ftp.storbinary(f"STOR .{name}.part", io.BytesIO(data))
+            if second is not None:
+                os.utime(self.disk / f".{name}.part", (second, second))
+            ftp.rename(f".{name}.part", name)
+
+    def put_folder(self, name: str, members: Mapping[str, bytes]) -> None:
+        with self._connect() as ftp:
+            beside = f".{name}.part"
+            ftp.mkd(beside)
+            for path, data in members.items():
+                ftp.storbinary(f"STOR {beside}/{path}", io.BytesIO(data))
+            # FTP has no rename over a folder: it is gone for a moment.
+            if name in ftp.nlst():
+                for path in ftp.nlst(name):
+                    ftp.delete(f"{name}/{path.rpartition('/')[2]}")
+                ftp.rmd(name)
+            ftp.rename(beside, name)
+
+    def remove(self, name: str) -> None:
+        with self._connect() as ftp:
+            ftp.delete(name)
+
+    def second(self, name: str) -> int:
+        return int((self.disk / name).stat().st_mtime)
+
+    def touch(self, name: str, second: int) -> None:
+        os.utime(self.disk / name, (second, second))
+
+
+@contextlib.contextmanager
+def foreign_server(stage: Stage) -> Iterator[None]:
+    """The stage's folder served once more, by a server of other habits (``ftp_habits.Foreign``);
+    the monitor will be pointed there."""
+    assert isinstance(stage.remote, FtpFolder)
+    port, login = free_port(), stage.remote.login
+    argv = [sys.executable, "-m", ftp_server.__name__, "--like", ftp_habits.Foreign.__name__]
+    argv += ["--folder", str(stage.remote.disk.parent), "--port", str(port)]
+    who = {
+        "FTP_SERVER_USER": login["ftp_username"],
+        "FTP_SERVER_PASSWORD": login["ftp_password"],
+    }
+    stage.options["ftp_port"] = str(port)
+    log = stage.folder / "foreign-ftp.log"
+    with Process("the foreign server", argv, log=log, env={**os.environ, **who}) as server:
+        wait_for(lambda: is_listening(port), "the server", 20, alive=server.check)
+        yield
+
+
+class FtpPlace(LocalPlace):
+    """One FTP server with a user and a password."""
+
+    name = "ftp"
+
+    def __init__(self, folder: Path) -> None:
+        self._ftp = LocalFtp(folder)
+        super().__init__(self._ftp)
+
+    def _make_folder(self, name: str, options: Mapping[str, str]) -> FtpFolder:
+        disk = self._ftp.folder / "data" / name
+        disk.mkdir()
+        return FtpFolder(f"/{name}", disk, options)
+
+    @contextlib.contextmanager
+    def refusing(self, stage: Stage) -> Iterator[Callable[[], int]]:
+        wrong = f"wrong-{self._ftp.password}"
+        stage.options["ftp_password"] = stage.observed.facts["secret"] = wrong
+
+        def refused() -> int:
+            # pyftpdlib: [demo] USER 'demo' failed login.
+            return sum(log.read_text(errors="replace").count("failed login") for log in self.logs)
+
+        before = refused()
+        yield lambda: refused() - before
+
+    @contextlib.contextmanager
+    def trusting(self, stage: Stage) -> Iterator[None]:
+        stage.observed.facts["secret"] = self._ftp.password
+        yield

@@ -1,0 +1,116 @@
+"""Starts a serving binary without the launcher, on files that the launcher wrote for another.
+
+For what the launcher never does: a time file outside the model's directory, none at all, another
+``-port`` than the one in infer_service.prototxt.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Callable
+
+from harness.support import waits
+from harness.support.ports import free_port, is_listening
+from harness.support.process import Process
+
+from .checks import Subject, same
+from .server import MODEL_NAME, SERVING, TIME_FILE, Launched
+
+
+class ByHand:
+    """One server in ``folder``, with a copy of the model and the settings of ``like``.
+
+    ``time_file`` is the path that the server is told to watch, ``words`` go behind the flags.
+    Nothing is started before ``start``; files may be changed until then.
+    """
+
+    def __init__(
+        self,
+        serving_bin: Path,
+        like: Launched,
+        folder: Path,
+        *,
+        time_file: str = f"{MODEL_NAME}/{TIME_FILE}",
+        words: Sequence[str] = (),
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.live = folder / MODEL_NAME
+        workdir = f"workdir_{like.port}"
+        shutil.copytree(like.folder / workdir, folder / "workdir")
+        shutil.copytree(like.live, self.live)
+        for file in (folder / "workdir").glob("**/*.prototxt"):
+            text = file.read_text().replace(workdir, "workdir")
+            text = text.replace(f"port: {like.port}", f"port: {self.port}")
+            text = text.replace(
+                f'reloadable_meta: "{MODEL_NAME}/{TIME_FILE}"', f'reloadable_meta: "{time_file}"'
+            )
+            file.write_text(text)
+        self.process = Process(
+            "serving by hand",
+            [
+                str(serving_bin),
+                *("-inferservice_path", "workdir", "-inferservice_file", "infer_service.prototxt"),
+                *("-workflow_path", "workdir", "-resource_path", "workdir"),
+                *("-resource_file", "resource.prototxt", "-workflow_file", "workflow.prototxt"),
+                *("-enable_model_toolkit", "-num_threads", "4", "-reload_interval_s", "1"),
+                *words,
+            ],
+            log=folder / "by_hand.log",
+            cwd=folder,
+        )
+
+    def log(self, severity: str = "INFO") -> str:
+        """The whole text of a log file, empty while it is not there."""
+        try:
+            return (self.folder / "log" / f"serving.{severity}").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def wait_for_log(self, text: str, start: int = 0, deadline_s: float = 15.0) -> str:
+        """Waits until the INFO log has ``text`` behind ``start``; gives the log from there."""
+        waits.wait_for(lambda: text in self.log()[start:], f"{text!r} in the log", deadline_s)
+        return self.log()[start:]
+
+    def start(self, deadline_s: float = 60.0) -> None:
+        """Starts it and waits until it serves."""
+        self.process.start()
+        waits.wait_for(
+            lambda: SERVING in self.log() and is_listening(self.port),
+            "the server to say that it serves",
+            deadline_s,
+            alive=self.process.check,
+        )
+
+    def run(self, deadline_s: float = 60.0) -> int:
+        """Starts it and waits for its end; gives the exit code. Raises ``Failed`` when it still
+        runs then."""
+        self.process.start()
+        try:
+            return self.process.wait(deadline_s)
+        finally:
+            self.process.stop()
+
+    def __enter__(self) -> ByHand:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stop()
+
+
+def dies_of(
+    subject: Subject, signum: signal.Signals, do: Callable[[ByHand], object], what: str
+) -> tuple[str, str]:
+    """Raises ``Differs`` unless a fresh server ends with the signal when ``do`` was done to it,
+    and ``Failed`` when it does not end.
+
+    Gives what it printed, and its serving.ERROR.
+    """
+    with subject.folder() as folder, ByHand(subject.binary, subject.server, folder) as server:
+        server.start()
+        do(server)
+        same(server.process.wait(20), 128 + signum, f"exit code with {what}")
+        return server.process.log.read_text(errors="replace"), server.log("ERROR")

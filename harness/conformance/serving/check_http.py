@@ -1,0 +1,327 @@
+"""HTTP/1.1 on the port."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import re
+from typing import Any
+
+from . import wire
+from .checks import JSON_BODY, PRICE, Subject, check, holds, same
+from .server import Launched
+from .wire import HttpAnswer, Wire, http
+
+JSON = {"Content-Type": "application/json"}
+REQUEST = "baidu.paddle_serving.predictor.general_model.Request"
+TENSOR = "baidu.paddle_serving.predictor.general_model.Tensor"
+FULL = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
+
+
+def price(answer: HttpAnswer) -> Any:
+    """The prediction in a JSON answer. Raises ``Differs`` when there is none."""
+    holds(answer.status == 200, f"{answer.status_line} {answer.body[:300]!r}")
+    return json.loads(answer.body)["outputs"][0]["tensor"][0]["float_data"][0]
+
+
+def predicted(server: Launched) -> Any:
+    """What a server of the uci model answers now."""
+    return price(http(server.port, JSON_BODY, headers=JSON))
+
+
+def _request(*headers: bytes) -> tuple[bytes, bytes]:
+    """Head and body of a request for the price."""
+    length = b"Content-Length: %d" % len(JSON_BODY)
+    lines = [b"POST /GeneralModelService/inference HTTP/1.1", b"Host: x"]
+    lines += [b"Content-Type: application/json", length, *headers]
+    return b"\r\n".join([*lines, b"", b""]), JSON_BODY
+
+
+def error(answer: HttpAnswer, status_line: str, code: int, text: str, port: int) -> None:
+    """Compares one of the errors, headers included."""
+    same(answer.status_line, status_line)
+    same(answer.header("x-bd-error-code"), str(code), "x-bd-error-code")
+    same(answer.header("content-type"), "text/plain", "Content-Type")
+    names = [name for name, _ in answer.headers if name != "Content-Length"]
+    same(names, ["Content-Type", "x-bd-error-code"], "headers")
+    same(answer.body.decode(), f"[127.0.0.1:{port}][E{code}]{text}")
+
+
+@check("HTTP/1", "an answer has Content-Length and Content-Type, in this order and no others")
+def _(subject: Subject) -> None:
+    answer = http(subject.port, JSON_BODY, headers=JSON)
+    same(answer.status_line, "HTTP/1.1 200 OK")
+    same([name for name, _ in answer.headers], ["Content-Length", "Content-Type"])
+    same(answer.header("content-type"), "application/json")
+
+
+@check("HTTP/1", "the JSON answer: fields by number, defaults left out, floats as doubles")
+def _(subject: Subject) -> None:
+    text = http(subject.port, JSON_BODY, headers=JSON).body.decode()
+    pattern = (
+        r'\{"outputs":\[\{"tensor":\[\{"float_data":\[92\.0\],"elem_type":1,"shape":\[1,1\],'
+        r'"name":"[^"]+","alias_name":"price"\}\],"engine_name":"GeneralInferOp_0"\}\],'
+        r'"profile_time":\[(\d+),(\d+)\]\}'
+    )
+    match = re.fullmatch(pattern, text)
+    holds(match is not None, text)
+    assert match is not None
+    holds(int(match[1]) <= int(match[2]), text)
+
+
+@check("HTTP/1", "profile_server puts six times before the two of profile_time")
+def _(subject: Subject) -> None:
+    body = json.dumps({**json.loads(JSON_BODY), "profile_server": True}).encode()
+    times = json.loads(http(subject.port, body, headers=JSON).body)["profile_time"]
+    same(len(times), 8, "times")
+
+
+for _type in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
+
+    @check("HTTP/1", f"Content-Type {_type} counts as JSON and is echoed")
+    def _(subject: Subject, _type: str = _type) -> None:
+        answer = http(subject.port, JSON_BODY, headers={"Content-Type": _type})
+        same(price(answer), PRICE)
+        same(answer.header("content-type"), _type)
+
+
+@check("HTTP/1", "no Content-Type counts as JSON")
+def _(subject: Subject) -> None:
+    same(price(http(subject.port, JSON_BODY)), PRICE)
+
+
+@check("HTTP/1", "application/octet-stream is a 400, with JSON in it or protobuf")
+def _(subject: Subject) -> None:
+    for body in (JSON_BODY, wire.request_message().SerializeToString()):
+        answer = http(subject.port, body, headers={"Content-Type": "application/octet-stream"})
+        same(answer.status, 400)
+
+
+for _type in ("application/proto", "application/x-protobuf"):
+
+    @check("HTTP/1", f"{_type} is protobuf both ways")
+    def _(subject: Subject, _type: str = _type) -> None:
+        body = wire.request_message().SerializeToString()
+        answer = http(subject.port, body, headers={"Content-Type": _type})
+        same(answer.header("content-type"), _type)
+        same(wire.response_message(answer.body).outputs[0].tensor[0].float_data[0], PRICE)
+
+
+_SPELLINGS: dict[str, dict[str, Any]] = {
+    "the method PUT": {"method": "PUT"},
+    "the method GET, with a body": {"method": "GET"},
+    "the method DELETE": {"method": "DELETE"},
+    "the method PATCH": {"method": "PATCH"},
+    "the method OPTIONS": {"method": "OPTIONS"},
+    "a trailing slash": {"path": "/GeneralModelService/inference/"},
+    "a double slash": {"path": "/GeneralModelService//inference"},
+    "a query string": {"path": "/GeneralModelService/inference?a=b"},
+    "the full name of the service": {"path": f"/{FULL}/inference"},
+    "HTTP/1.0": {"version": "1.0"},
+}
+for _what, _options in _SPELLINGS.items():
+
+    @check("HTTP/1", f"{_what} works")
+    def _(subject: Subject, _options: Any = _options) -> None:
+        same(price(http(subject.port, JSON_BODY, headers=JSON, **_options)), PRICE)
+
+
+@check("HTTP/1", "a chunked request works")
+def _(subject: Subject) -> None:
+    chunks = b"".join(
+        b"%x\r\n%s\r\n" % (len(part), part) for part in (JSON_BODY[:10], JSON_BODY[10:])
+    )
+    answer = http(
+        subject.port,
+        headers={**JSON, "Transfer-Encoding": "chunked"},
+        raw=chunks + b"0\r\n\r\n",
+    )
+    same(price(answer), PRICE)
+
+
+@check("HTTP/1", "Expect: 100-continue works, and no 100 is ever sent")
+def _(subject: Subject) -> None:
+    head, body = _request(b"Expect: 100-continue")
+    with Wire(subject.port) as one:
+        one.send(head)
+        # Another client is answered meanwhile, so the head has been looked at.
+        same(predicted(subject.server), PRICE)
+        holds(one.silent(), "it answered before the body was there")
+        one.send(body)
+        answer = one.http_answer()
+    same(answer.status_line, "HTTP/1.1 200 OK")
+    same(price(answer), PRICE)
+
+
+@check(
+    "HTTP/1",
+    "Connection: close is echoed, and the connection stays open",
+    wanted="it is echoed, and the connection is closed",
+)
+def _(subject: Subject) -> bool:
+    with Wire(subject.port) as one:
+        one.send(b"".join(_request(b"Connection: close")))
+        answer = one.http_answer()
+        same(price(answer), PRICE)
+        same((answer.header("connection") or "").lower(), "close")
+        with contextlib.suppress(OSError):
+            one.send(b"".join(_request()))
+        if one.closed():
+            return True
+        same(price(one.http_answer()), PRICE, "behind it")
+        return False
+
+
+@check("HTTP/1", "a connection serves one request after another")
+def _(subject: Subject) -> None:
+    with Wire(subject.port) as one:
+        for _ in range(3):
+            one.send(b"".join(_request()))
+            same(price(one.http_answer()), PRICE)
+
+
+@check("HTTP/1", "a gzip request works")
+def _(subject: Subject) -> None:
+    answer = http(
+        subject.port, gzip.compress(JSON_BODY), headers={**JSON, "Content-Encoding": "gzip"}
+    )
+    same(price(answer), PRICE)
+
+
+@check("HTTP/1", "answers are gzipped when that is accepted, at 517 bytes and not at 466")
+def _(subject: Subject) -> None:
+    sizes: dict[str, list[int]] = {"gzip": [], "": []}
+    for rows in range(40, 70):
+        body = json.loads(JSON_BODY)
+        body["tensor"][0].update(float_data=[1] * 13 * rows, shape=[rows, 13])
+        text = json.dumps(body).encode()
+        answer = http(subject.port, text, headers={**JSON, "Accept-Encoding": "gzip"})
+        coding = answer.header("content-encoding") or ""
+        whole = gzip.decompress(answer.body) if coding else answer.body
+        same(price(answer._replace(body=whole)), PRICE)
+        sizes[coding].append(len(whole))
+    holds(sizes["gzip"] and min(sizes["gzip"]) > 466, f"gzipped: {sizes['gzip']}")
+    holds(sizes[""] and max(sizes[""]) < 517, f"not gzipped: {sizes['']}")
+
+
+@check("HTTP/1", "malformed JSON: 400, E1003, `Invalid json format`")
+def _(subject: Subject) -> None:
+    error(
+        http(subject.port, b"{nonsense", headers=JSON),
+        "HTTP/1.1 400 Bad Request",
+        1003,
+        f"Fail to parse http body as {REQUEST}, Invalid json format",
+        subject.port,
+    )
+
+
+@check("HTTP/1", "float_data that is no list: 400, E1003, `Invalid value for repeated field`")
+def _(subject: Subject) -> None:
+    body = json.loads(JSON_BODY)
+    body["tensor"][0]["float_data"] = 1.0
+    error(
+        http(subject.port, json.dumps(body).encode(), headers=JSON),
+        "HTTP/1.1 400 Bad Request",
+        1003,
+        f"Fail to parse http body as {REQUEST}, "
+        f"Invalid value for repeated field: {TENSOR}.float_data",
+        subject.port,
+    )
+
+
+@check("HTTP/1", "a double in shape: 400, E1003, `which SHOULD be INT32`")
+def _(subject: Subject) -> None:
+    body = json.loads(JSON_BODY)
+    body["tensor"][0]["shape"] = [1.0, 13]
+    error(
+        http(subject.port, json.dumps(body).encode(), headers=JSON),
+        "HTTP/1.1 400 Bad Request",
+        1003,
+        f"Fail to parse http body as {REQUEST}, "
+        f"Invalid value `1.000000' for field `{TENSOR}.shape' which SHOULD be INT32",
+        subject.port,
+    )
+
+
+_NO_FEED: dict[str, dict[str, Any]] = {
+    "{}": {"body": b"{}"},
+    "an empty body": {},
+    "no body": {"method": "GET"},
+}
+for _what, _options in _NO_FEED.items():
+
+    @check("HTTP/1", f"{_what}: 500, E-5100, `InferService inference failed!`")
+    def _(subject: Subject, _options: Any = _options) -> None:
+        error(
+            http(subject.port, headers=JSON, **_options),
+            "HTTP/1.1 500 Internal Server Error",
+            -5100,
+            "InferService inference failed!",
+            subject.port,
+        )
+
+
+@check("HTTP/1", "an unknown method: 404, E1002, the path in the text")
+def _(subject: Subject) -> None:
+    error(
+        http(subject.port, JSON_BODY, path="/GeneralModelService/nope", headers=JSON),
+        "HTTP/1.1 404 Not Found",
+        1002,
+        "Fail to find method on `/GeneralModelService/nope'",
+        subject.port,
+    )
+
+
+@check("HTTP/1", "the service without a method: 404, the methods are named")
+def _(subject: Subject) -> None:
+    answer = http(subject.port, JSON_BODY, path="/GeneralModelService", headers=JSON)
+    same(answer.status, 404)
+    text = answer.body.decode()
+    holds(
+        "Missing method name for service=GeneralModelService. Available methods are: " in text,
+        text,
+    )
+
+
+for _page in ("health", "status", "vars", "version", "flags", "connections", "index", ""):
+
+    @check("HTTP/1", f"the builtin page /{_page} is there")
+    def _(subject: Subject, _page: str = _page) -> None:
+        answer = http(subject.port, method="GET", path=f"/{_page}")
+        same(answer.status, 200)
+        holds(answer.body, "it is empty")
+        if _page == "health":
+            same(answer.body.strip(), b"OK")
+
+
+for _page in ("metrics", "healthz"):
+
+    @check("HTTP/1", f"there is no page /{_page}")
+    def _(subject: Subject, _page: str = _page) -> None:
+        same(http(subject.port, method="GET", path=f"/{_page}").status, 404)
+
+
+# For the model with two outputs: 1 + 1 + 1 to each of the integers, and their sum.
+TWO = {
+    "tensor": [
+        {"name": "left", "elem_type": 1, "float_data": [1, 1, 1], "shape": [1, 3]},
+        {"name": "right", "elem_type": 0, "int64_data": [1, 2], "shape": [1, 2]},
+    ]
+}
+MIXED, TOTAL = [4.0, 5.0], [3]
+
+
+for _what, _names, _wanted in (
+    ("an unknown fetch name gives the first fetch", ["nonsense"], [MIXED]),
+    ("no fetch names give every fetch", [], [MIXED, TOTAL]),
+):
+
+    @check("HTTP/1", _what, own=True)
+    def _(subject: Subject, _names: Any = _names, _wanted: Any = _wanted) -> None:
+        with subject.launch("two") as server:
+            body = json.dumps({**TWO, "fetch_var_names": _names}).encode()
+            answer = http(server.port, body, headers=JSON)
+        same(answer.status_line, "HTTP/1.1 200 OK")
+        tensors = json.loads(answer.body)["outputs"][0]["tensor"]
+        same([one.get("float_data") or one.get("int64_data") for one in tensors], _wanted)

@@ -1,0 +1,136 @@
+"""Reloads while clients ask: no request may notice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+from harness.support import waits
+from monitor._live import exchange
+
+from .check_http import predicted
+from .checks import PRICE, PRICE_2, Subject, check, holds
+from .server import TIME_FILE, Launched
+from .steady_clients import Period, SteadyClients, steps_back
+
+RELOADS = 15
+# "Within those milliseconds", on a machine with other things to do.
+SWITCHING_S = 1.0
+
+
+def reload_in_turns(
+    server: Launched, models: list[Path], reloads: int, clients: int = 4
+) -> list[float]:
+    """Installs ``models`` (prices PRICE_2 and PRICE) in turns under clients.
+
+    Raises ``Differs`` for a request that failed and an answer of neither model; gives the
+    ``steps_back``.
+    """
+    starts = []
+    with SteadyClients(server, clients) as steady:
+        for number in range(reloads):
+            starts.append(time.monotonic())
+            server.reload(models[number % 2])
+    holds(not steady.failures, f"{len(steady.failures)} clients failed: {steady.failures[:1]}")
+    holds(steady.prices == {PRICE, PRICE_2}, f"answers: {steady.prices}")
+    ends = [*starts[1:], float("inf")]
+    prices = [(PRICE_2, PRICE)[number % 2] for number in range(reloads)]
+    return steps_back(steady.asked, map(Period, starts, ends, prices))
+
+
+def turns(subject: Subject) -> list[Path]:
+    return [subject.models / "uci_2", subject.models / "uci"]
+
+
+@check("reload", f"{RELOADS} reloads under 4 clients: no error", own=True)
+def _(subject: Subject) -> None:
+    with subject.launch() as server:
+        reload_in_turns(server, turns(subject), RELOADS)
+
+
+@check(
+    "reload",
+    "the workers switch one after another: a client may see new, old, new for some milliseconds",
+    wanted="one step for every client",
+)
+def _(subject: Subject) -> bool:
+    back = reload_in_turns(subject.server, turns(subject), 4)
+    holds(not back or max(back) < SWITCHING_S, f"an old answer {max(back, default=0):.3f} s later")
+    return not back
+
+
+@contextlib.contextmanager
+def _many_releases(
+    subject: Subject, put: Callable[[Launched, Path, int], None]
+) -> Iterator[tuple[Launched, SteadyClients, float]]:
+    """A server on which ``put`` has installed releases every 40 ms under three clients, each with
+    a second of its own; the clients' history; and the price of the last."""
+    with subject.launch() as server:
+        second = int(time.time()) + 10
+        until = time.monotonic() + 4
+        latest = until + 30
+        number = 0
+        with SteadyClients(server, 3) as steady:
+            # Long enough for several reloads, and longer on a machine that has other things to do.
+            while server.process.running and time.monotonic() < (
+                until if server.reloads() >= 2 else latest
+            ):
+                put(server, turns(subject)[number % 2], second + number)
+                number += 1
+                # The pace is what is tested.
+                time.sleep(0.04)
+        yield server, steady, (PRICE, PRICE_2)[number % 2]
+
+
+def _whole_releases_only(server: Launched, steady: SteadyClients, last: float) -> None:
+    holds(not steady.failures, f"{len(steady.failures)} errors: {steady.failures[:1]}")
+    holds(steady.prices <= {PRICE, PRICE_2}, f"answers: {steady.prices}")
+    holds(server.reloads() >= 2, f"{server.reloads()} reloads")
+    waits.wait_for(lambda: predicted(server) == last, "the last release to serve", 20)
+
+
+def _exchange(server: Launched, release: Path, second: int) -> None:
+    beside = server.folder / "beside"
+    shutil.copytree(release, beside)
+    (beside / TIME_FILE).touch()
+    os.utime(beside / TIME_FILE, (second, second))
+    exchange(str(beside), str(server.live))
+    shutil.rmtree(beside)
+
+
+@check(
+    "reload",
+    "directories exchanged every 40 ms under clients: no error, and every answer is a whole "
+    "release's",
+    own=True,
+)
+def _(subject: Subject) -> None:
+    with _many_releases(subject, _exchange) as (server, steady, last):
+        server.process.check()
+        _whole_releases_only(server, steady, last)
+
+
+def _copy_over(server: Launched, release: Path, second: int) -> None:
+    files = [file for file in release.iterdir() if file.name != TIME_FILE]
+    subprocess.run(["cp", "-r", *files, server.live], check=True)
+    os.utime(server.live / TIME_FILE, (second, second))
+
+
+@check(
+    "reload",
+    "releases copied in with `cp -r` every 40 ms under clients: the server dies",
+    wanted="no error, every answer is a whole release's, and the last one serves",
+    own=True,
+)
+def _(subject: Subject) -> bool:
+    with _many_releases(subject, _copy_over) as (server, steady, last):
+        if not server.process.running:
+            return False
+        _whole_releases_only(server, steady, last)
+        return True

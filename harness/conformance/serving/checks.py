@@ -1,0 +1,148 @@
+"""The list of checks: each is one fact about the real server, and a function that looks at it.
+
+A check is given a ``Subject`` and returns when the fact holds, raises ``Differs`` when it does
+not. Where the embedded engine differs on purpose, the check says so (``wanted``): then the
+function returns True for the better behaviour and nothing for the real one's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable, NamedTuple, Optional
+
+from harness.support.paths import cache_dir
+
+from . import server as _server
+from .server import Launched
+from .wire import http
+
+JSON_BODY = (
+    b'{"tensor":[{"float_data":[1,1,1,1,1,1,1,1,1,1,1,1,1],"elem_type":1,"name":"x",'
+    b'"alias_name":"x","shape":[1,13]}],"fetch_var_names":["price"],"log_id":0}'
+)
+# What the model answers to it: 1 + 2 + … + 13, and a bias of 1.
+PRICE = 92.0
+# The second model's price for the same row: twice the weights, twice the bias.
+PRICE_2 = 2 * PRICE
+
+
+class Differs(AssertionError):
+    """The fact does not hold; the text says what was seen instead."""
+
+
+class Missing(Exception):
+    """The fact cannot be looked at on this machine; the text says what is missing."""
+
+
+def same(seen: Any, expected: Any, what: str = "") -> None:
+    """Raises ``Differs`` unless both are equal."""
+    if seen != expected:
+        raise Differs(f"{what + ': ' if what else ''}{seen!r} instead of {expected!r}")
+
+
+def holds(condition: object, what: str) -> None:
+    """Raises ``Differs`` with ``what`` was seen unless the condition is true."""
+    if not condition:
+        raise Differs(what)
+
+
+class Subject:
+    """The serving binary under test. ``server`` runs the uci model; ``launch`` starts others."""
+
+    def __init__(self, binary: Path) -> None:
+        self.binary = binary
+        self._stack = contextlib.ExitStack()
+        self._server: Optional[Launched] = None
+
+    @property
+    def server(self) -> Launched:
+        """One server for all the checks that leave it as it was.
+
+        Started when first used, and again when a check has been the end of it.
+        """
+        if self._server is not None and not self._server.process.running:
+            self.close()
+        if self._server is None:
+            self._server = self._stack.enter_context(
+                Launched(
+                    self.binary,
+                    self.models / "uci",
+                    threads=4,
+                    options=["--max_body_size", str(64 * 1024 * 1024)],
+                )
+            )
+        return self._server
+
+    @property
+    def ended(self) -> bool:
+        """Whether the shared server was started and answers no more.
+
+        To listen is not enough: one that is about to die does it a moment longer.
+        """
+        if self._server is None:
+            return False
+        try:
+            return http(self._server.port, method="GET", path="/health").status != 200
+        except (OSError, EOFError):
+            return True
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    @property
+    def models(self) -> Path:
+        return _server.models()
+
+    def client_configuration(self, model: str = "uci") -> Path:
+        return self.models / f"{model}_client" / "serving_client_conf.prototxt"
+
+    @contextlib.contextmanager
+    def launch(self, model: str = "uci", **options: Any) -> Iterator[Launched]:
+        """A server of its own."""
+        with Launched(self.binary, self.models / model, **options) as launched:
+            yield launched
+
+    @contextlib.contextmanager
+    def folder(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=cache_dir("likeness")) as name:
+            yield Path(name)
+
+    def close(self) -> None:
+        self._stack.close()
+        self._server = None
+
+
+class Check(NamedTuple):
+    """One fact. ``wanted`` is the sentence on what a stand-in may do better; ``own`` says that
+    the check starts servers of its own."""
+
+    group: str
+    fact: str
+    function: Callable[[Subject], Optional[bool]]
+    wanted: str
+    own: bool
+
+
+CHECKS: list[Check] = []
+
+
+def check(
+    group: str, fact: str, wanted: str = "", *, own: bool = False
+) -> Callable[[Callable[[Subject], Optional[bool]]], Callable[[Subject], Optional[bool]]]:
+    """Registers a function as the check of a fact."""
+
+    def register(function: Callable[[Subject], Optional[bool]]) -> Any:
+        CHECKS.append(Check(group, fact, function, wanted, own))
+        return function
+
+    return register
+
+
+def load_all() -> list[Check]:
+    """Every check, in the order of the groups."""
+
+    return CHECKS

@@ -1,0 +1,284 @@
+"""Starts any serving binary through the real launcher, for the checks, the bench and the tests.
+
+One ``Launched`` is one server on a copy of a model, with its own folder, port and log. The models
+come from ``models.py``, made once and kept in the project's cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Callable, NamedTuple, Optional
+
+from harness.support import guard, waits
+from harness.support.errors import BadInput, Failed
+from harness.support.paths import cache_dir
+from harness.support.ports import free_port, is_listening
+from harness.support.process import Process
+
+MODEL_NAME = "uci_housing_model"
+TIME_FILE = "fluid_time_file"
+SERVING = "C++ Serving service started successfully!"
+_BEGIN, _DONE = b"begin reload model[", b"Succ load engine, path:"
+
+
+class Span(NamedTuple):
+    """From when to when, in seconds since the epoch."""
+
+    begin: float
+    end: float
+
+
+def binary(given: Optional[str] = None) -> Path:
+    """The binary to use: the one given, SERVING_BIN, or the embedded engine.
+
+    Raises ``BadInput`` when it is not there.
+    """
+    name = given or os.environ.get("SERVING_BIN") or str(Path(sys.prefix, "bin/embedded-serving"))
+    path = Path(name).absolute()
+    if not os.access(path, os.X_OK):
+        raise BadInput(f"{path} is no executable; give --serving-bin the path of a serving binary")
+    return path
+
+
+def models() -> Path:
+    """The folder with all models, made by the first who asks (seconds, once)."""
+    script = Path(__file__).with_name("models.py")
+    digest = hashlib.sha256(script.read_bytes()).hexdigest()[:16]
+    folder = cache_dir() / "likeness-models" / digest
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.parent / "lock"):
+        if folder.is_dir():
+            return folder
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as making:
+            done = subprocess.run(
+                [sys.executable, str(script), f"{making}/models"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise Failed(f"{script.name} failed: {done.stderr.strip()[-800:]}")
+            Path(making, "models").rename(folder)
+    return folder
+
+
+def written_at(line: bytes) -> float:
+    """When a line of glog's was written, in seconds since the epoch: within the last year, in local
+    time, as it names no year and no zone."""
+    stamp = line[1:21].decode("ascii")
+    now = time.time()
+    for year in (time.localtime(now).tm_year, time.localtime(now).tm_year - 1):
+        seconds = time.mktime(time.strptime(f"{year}{stamp[:13]}", "%Y%m%d %H:%M:%S"))
+        # A day ahead, for clocks that disagree.
+        if seconds < now + 86400:
+            break
+    return seconds + float(stamp[13:])
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def started_by_shell(launcher: int) -> int:
+    """The process of the command that ``launcher`` runs through ``sh -c``.
+
+    Some shells fork for the command, others (bash) become it. Raises ``Failed`` while there is
+    none.
+    """
+    for pid in guard.descendants(launcher):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:2] != [b"-c"]:
+                return pid
+    raise Failed(f"process {launcher} has started no command")
+
+
+class Launched:
+    """A server under the real launcher.
+
+    ``model`` is copied to ``uci_housing_model`` in ``folder`` (a temporary one when not given),
+    which is the server's working directory. ``options`` go to the launcher as they are.
+    """
+
+    def __init__(
+        self,
+        serving_bin: Path,
+        model: Path,
+        *,
+        folder: Optional[Path] = None,
+        tick_s: int = 1,
+        threads: int = 4,
+        options: Sequence[str] = (),
+        env: Optional[Mapping[str, str]] = None,
+        port: Optional[int] = None,
+    ) -> None:
+        self._temporary: Optional[tempfile.TemporaryDirectory[str]] = None
+        if folder is None:
+            self._temporary = tempfile.TemporaryDirectory(dir=cache_dir("likeness"))
+            folder = Path(self._temporary.name)
+        self.folder = folder
+        self.threads = threads
+        self.port = port or free_port()
+        self.live = folder / MODEL_NAME
+        # Of the log: the file, how many of its bytes were looked at, and reloads found in them.
+        self._log_file = self._read = 0
+        self._begun: Optional[float] = None
+        self._reloads: list[Span] = []
+        shutil.copytree(model, self.live, dirs_exist_ok=True)
+        self.process = Process(
+            "serving",
+            [
+                sys.executable,
+                "-m",
+                "harness.serving.launcher",
+                "--model",
+                MODEL_NAME,
+                "--thread",
+                str(threads),
+                "--port",
+                str(self.port),
+                "--reload_interval_s",
+                str(tick_s),
+                *options,
+            ],
+            log=folder / "launcher.log",
+            cwd=folder,
+            env={
+                **os.environ,
+                # The launcher writes ProcessInfo.json where it is told, else into the home.
+                "SERVING_HOME": str(folder),
+                "SERVING_BIN": str(serving_bin),
+                **(env or {}),
+            },
+        )
+
+    def start(self, deadline_s: float = 60.0) -> None:
+        """Starts it and waits until it says in its log that it serves."""
+        self.process.start()
+        waits.wait_for(
+            lambda: SERVING in self.log() and is_listening(self.port),
+            "the server to say that it serves",
+            deadline_s,
+            alive=self.process.check,
+            log=self.folder / "launcher.log",
+        )
+
+    def stop(self) -> None:
+        """Ends it and everything it started. Safe to repeat."""
+        self.process.stop()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+    def __enter__(self) -> Launched:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The serving binary's own process."""
+        # Beside the launcher are processes that outlived the one that started them.
+        return started_by_shell(self.process.pids[0])
+
+    def log_file(self, severity: str = "INFO") -> Path:
+        return self.folder / "log" / f"serving.{severity}"
+
+    def log(self, severity: str = "INFO") -> str:
+        """The whole text of a log file, empty while it is not there."""
+        try:
+            return self.log_file(severity).read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def reloads(self) -> int:
+        """How many reloads the log of the server that runs shows as done."""
+        return len(self.reload_spans())
+
+    def reload_spans(self) -> list[Span]:
+        """From ``begin reload`` to ``Succ load engine`` of each of them, as the log has it."""
+        # Under load it grows by a gigabyte in minutes; so it is read once.
+        with contextlib.suppress(FileNotFoundError), self.log_file().open("rb") as log:
+            found = os.fstat(log.fileno())
+            if found.st_ino != self._log_file or found.st_size < self._read:
+                self._log_file, self._read, self._begun, self._reloads = found.st_ino, 0, None, []
+            log.seek(self._read)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break
+                self._read += len(line)
+                if _BEGIN in line:
+                    self._begun = written_at(line)
+                elif _DONE in line:
+                    end = written_at(line)
+                    self._reloads.append(Span(end if self._begun is None else self._begun, end))
+                    self._begun = None
+        return list(self._reloads)
+
+    def touch(self) -> int:
+        """Moves the time file to a second it has not had; gives the second."""
+        tag = self.live / TIME_FILE
+        second = max(int(time.time()), int(tag.stat().st_mtime) + 1)
+        os.utime(tag, (second, second))
+        return second
+
+    def install(
+        self, model: Path, *, place: Callable[[Path, Path], object] = shutil.copyfile
+    ) -> None:
+        """Puts a model's files over the live ones, each by rename, and moves the time file.
+
+        ``place`` makes the new file, beside the live one, out of the model's.
+        """
+        for source in model.iterdir():
+            if source.name == TIME_FILE:
+                continue
+            beside = self.live / f".{source.name}.new"
+            place(source, beside)
+            beside.rename(self.live / source.name)
+        self.touch()
+
+    def wait_for_log(self, text: str, deadline_s: float = 15.0, start: int = 0) -> str:
+        """Waits until the INFO log has ``text`` behind ``start``; gives the log from there."""
+        waits.wait_for(
+            lambda: text in self.log()[start:],
+            f"{text!r} in the log",
+            deadline_s,
+            log=self.log_file(),
+        )
+        return self.log()[start:]
+
+    def reload(self, model: Optional[Path] = None, deadline_s: float = 15.0) -> None:
+        """Installs a model (or only moves the time file) and waits for the reload."""
+        before = self.reloads()
+        if model is None:
+            self.touch()
+        else:
+            self.install(model)
+        waits.wait_for(
+            lambda: self.reloads() > before, "a reload in the log", deadline_s, log=self.log_file()
+        )
+
+    def interrupt(self) -> None:
+        """SIGINT to the binary."""
+        os.kill(self.pid, signal.SIGINT)

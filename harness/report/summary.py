@@ -1,0 +1,264 @@
+"""From a history and its verdict to what people and machines read.
+
+One table, remote by release: when it was published, pulled, swapped in, reloaded, first served by
+each client, and how many requests were sent and failed from its publishing to the next one's.
+Written as ``report.md`` and ``report.json``, as ``junit.xml`` (a claim is a test case), and to the
+terminal with rich. Seconds count from the end of the release's publishing ("+1.3"), the publishing
+itself from the start of the run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Optional
+from xml.etree import ElementTree
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.checker.claims import Outcome
+from harness.checker.history import Event
+from harness.checker.leg_history import SEEN_LATE_S, LegHistory, sort
+from harness.checker.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Row:
+    """One release of one remote; every time is in seconds, None when it was not seen.
+
+    ``at_start``: installed before the server was started (``--once``), so never hot-loaded.
+    """
+
+    remote: str
+    release: int
+    published: float
+    pulled: Optional[float]
+    swapped: Optional[float]
+    reloaded: Optional[float]
+    first_served: dict[str, Optional[float]]
+    sent: int
+    failed: int
+    at_start: bool
+
+
+def rows(events: Sequence[Event]) -> list[Row]:
+    """The table's rows, in the order in which the releases were published."""
+    begin = min((float(event["t"]) for event in events if "t" in event), default=0.0)
+    return [
+        _row(leg, index, begin)
+        for leg in sort(events).values()
+        for index in range(len(leg.published))
+    ]
+
+
+def _row(leg: LegHistory, index: int, begin: float) -> Row:
+    release = leg.published[index]
+    done = float(release["t_end"])
+    following = leg.published[index + 1 :]
+    until = float(following[0]["t_end"]) if following else float("inf")
+    swap = next((t for t in leg.swaps(index) if t >= release["t_begin"]), None)
+    next_swap = min(
+        (t for later in range(index + 1, len(leg.published)) for t in leg.swaps(later)),
+        default=float("inf"),
+    )
+    # The pull that led to the swap is the last one before it; both are seen a little late.
+    pulls = [
+        event["t"]
+        for event in leg.pulls
+        if swap is not None and release["t_begin"] <= event["t"] <= swap + SEEN_LATE_S
+    ]
+    reload = [
+        event["t"]
+        for event in leg.reloads
+        if swap is not None and swap - SEEN_LATE_S <= event["t"] < next_swap
+    ]
+    started = leg.servers[0]["t"] if leg.servers else float("inf")
+    mine = [p for p in leg.predictions if done <= p["sent"] < until]
+
+    def after(times: Sequence[float]) -> Optional[float]:
+        return round(times[0] - done, 3) if times else None
+
+    first = {
+        client: after([t for t in [leg.first_served(index, client)] if t is not None])
+        for client in leg.settings.get("clients", [])
+    }
+    return Row(
+        remote=leg.remote,
+        release=release["release"],
+        published=round(done - begin, 3),
+        pulled=after(pulls[-1:]),
+        swapped=after([swap] if swap is not None else []),
+        reloaded=after(reload[:1]),
+        first_served=first,
+        sent=len(mine),
+        failed=sum(1 for p in mine if "error" in p),
+        at_start=swap is not None and swap < started,
+    )
+
+
+def _cells(row: Row, clients: Sequence[str]) -> list[str]:
+    def cell(value: Optional[float]) -> str:
+        return "–" if value is None else f"{value:+.2f}" if value < 10 else f"{value:+.1f}"
+
+    return [
+        row.remote,
+        str(row.release),
+        f"{row.published:.1f}",
+        "--once" if row.at_start else cell(row.pulled),
+        cell(row.swapped),
+        "start" if row.at_start else cell(row.reloaded),
+        *(cell(row.first_served.get(client)) for client in clients),
+        str(row.sent),
+        str(row.failed),
+    ]
+
+
+# Short, so that the table fits 80 columns; the caption says what each is.
+_CAPTION = (
+    "published: seconds from the start of the run; then seconds from there to the pull, the swap, "
+    "the reload and the first answer to each client; requests sent until the next release, and "
+    "how many of them failed"
+)
+
+
+# On a narrower terminal rich cuts the table's cells.
+_TABLE_COLUMNS = 78
+
+
+def _heads(clients: Sequence[str]) -> list[str]:
+    return ["remote", "rel", "publ.", "pull", "swap", "reload", *clients, "sent", "failed"]
+
+
+def _clients(table: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(client for row in table for client in row.first_served))
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """Return the outcome, a line for each broken claim, and the claims that cannot be judged."""
+    total = len(verdict.claims)
+    broken, unknown = verdict.broken, verdict.unknown
+    if verdict.outcome is Outcome.VALID:
+        return f"VALID: all {total} claims hold."
+    counts = []
+    if broken:
+        counts.append(f"{len(broken)} of {total} claims do not hold")
+    if unknown:
+        counts.append(f"{len(unknown)} {'' if broken else f'of {total} claims '}cannot be judged")
+    lines = [f"{claim.remote}: {claim.name}: {claim.why}"[:300] for claim in broken]
+    # One line a reason: a leg that was cut short has the same reason for many claims.
+    for remote, why in dict.fromkeys((claim.remote, claim.why) for claim in unknown):
+        names = [claim.name for claim in unknown if (claim.remote, claim.why) == (remote, why)]
+        lines.append(f"{remote}: cannot be judged: {', '.join(names)} ({why[:200]})")
+    return f"{verdict.outcome.name}: {', '.join(counts)}:\n  " + "\n  ".join(lines)
+
+
+def print_report(console: Console, table: Sequence[Row], verdict: Verdict, serving: str) -> None:
+    """Print the table, the serving binary and the verdict to a terminal.
+
+    On a narrow terminal each row becomes a short list.
+    """
+    if console.width < _TABLE_COLUMNS:
+        _print_list(console, table, serving)
+    else:
+        _print_table(console, table, serving)
+    style = {Outcome.VALID: "bold green", Outcome.INVALID: "bold red"}.get(verdict.outcome, "bold")
+    wide = console.width >= _TABLE_COLUMNS
+    console.print(verdict_line(verdict), style=style, markup=False, soft_wrap=wide)
+
+
+def _print_list(console: Console, table: Sequence[Row], serving: str) -> None:
+    clients = _clients(table)
+    lines = [f"served by {serving}", ""]
+    for row in table:
+        # The same words and figures as in the table.
+        _, _, published, pull, swap, reload, *first, sent, failed = _cells(row, clients)
+        served = ", ".join(f"{client} {t}" for client, t in zip(clients, first))
+        lines += [f"{row.remote} release {row.release}", f"  publ. {published}"]
+        lines += [f"  pull {pull}, swap {swap}", f"  reload {reload}", f"  {served}"]
+        lines += [f"  sent {sent}, failed {failed}", ""]
+    for line in (*lines, _CAPTION):
+        console.print(line, markup=False, highlight=False)
+
+
+def _print_table(console: Console, table: Sequence[Row], serving: str) -> None:
+    clients = _clients(table)
+    # Text: a path may hold what rich takes for markup.
+    title = Text(f"served by {serving}", overflow="fold")
+    sheet = Table(
+        title=title, caption=_CAPTION, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    sheet.title_justify = sheet.caption_justify = "left"
+    for number, head in enumerate(_heads(clients)):
+        sheet.add_column(head, justify="left" if number == 0 else "right", no_wrap=True)
+    for before, row in zip([None, *table], table):
+        if before is not None and before.remote != row.remote:
+            sheet.add_section()
+        sheet.add_row(*_cells(row, clients))
+    console.print(sheet)
+
+
+def write_report(
+    folder: Path, table: Sequence[Row], verdict: Verdict, facts: dict[str, str]
+) -> None:
+    """``report.md``, ``report.json`` and ``junit.xml`` in the run's folder.
+
+    ``facts`` are lines for the head of the report: the serving binary, the seed, durations.
+    """
+    clients = _clients(table)
+    heads = _heads(clients)
+    lines = ["# Hot loading, end to end", ""]
+    lines += [f"- {name}: {value}" for name, value in facts.items()]
+    lines += ["", "| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    lines += ["| " + " | ".join(_cells(row, clients)) + " |" for row in table]
+    lines += [
+        "",
+        f"({_CAPTION})",
+        "",
+        f"**{verdict_line(verdict)}**",
+        "",
+        "| remote | claim | outcome |",
+    ]
+    lines += ["| --- | --- | --- |"]
+    lines += [f"| {c.remote} | {c.name} | {c.outcome.value} {c.why} |" for c in verdict.claims]
+    (folder / "report.md").write_text("\n".join(lines) + "\n")
+
+    report = {
+        "facts": facts,
+        "verdict": verdict.outcome.value,
+        "rows": [asdict(row) for row in table],
+        "claims": [
+            {
+                "remote": claim.remote,
+                "name": claim.name,
+                "outcome": claim.outcome.value,
+                "why": claim.why,
+                "records": list(claim.records),
+            }
+            for claim in verdict.claims
+        ],
+    }
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    _write_junit(folder / "junit.xml", verdict)
+
+
+def _write_junit(path: Path, verdict: Verdict) -> None:
+    broken = [claim for claim in verdict.claims if claim.outcome is Outcome.INVALID]
+    unknown = [claim for claim in verdict.claims if claim.outcome is Outcome.UNKNOWN]
+    suite = ElementTree.Element(
+        "testsuite",
+        name="hot loading",
+        tests=str(len(verdict.claims)),
+        failures=str(len(broken)),
+        errors=str(len(unknown)),
+    )
+    for claim in verdict.claims:
+        case = ElementTree.SubElement(suite, "testcase", classname=claim.remote, name=claim.name)
+        if claim.outcome is not Outcome.VALID:
+            kind = "failure" if claim.outcome is Outcome.INVALID else "error"
+            ElementTree.SubElement(case, kind, message=claim.why)
+    ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)

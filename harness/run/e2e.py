@@ -1,0 +1,367 @@
+"""The main job: every remote of a run, one leg after the other, then the verdict and the report.
+
+``python -m harness e2e`` (``make e2e``) is this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Optional
+
+from rich.console import Console
+
+from harness.checker import history as histories
+from harness.checker.claims import Outcome
+from harness.checker.history import History
+from harness.checker.verdict import Verdict, judge
+from harness.remotes.base import Remote
+from harness.report.summary import print_report, rows, write_report
+from harness.serving.base import Serving
+from harness.serving.binary import ServingBinary
+from harness.serving.choice import choose
+from harness.support.errors import BadInput, Failed, HarnessError
+from harness.support.ports import free_port, is_listening
+
+from .leg import Leg, LegSettings
+from .run_folder import kept, new_run_folder, prune
+
+REMOTES = ("hdfs", "ftp", "http")
+PLACES = ("local", "docker")
+SERVINGS = ("auto", "embedded", "official", "docker", "official-docker")
+# Loading Paddle takes seconds; a driver that hangs takes for ever.
+_TRIAL_S = 120
+# What producer.trial_gpu puts before its sentence.
+_TRIAL_SAYS = "trial gpu: "
+_IN_CONTAINERS = ("docker", "official-docker")
+SERVING_TRIALS = ("run", "skip")
+DEVICES = ("cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The settings of a run: ``remotes`` in this order, where they run (``on``), what serves.
+
+    ``serving_trial`` is ``run``, or ``skip`` for a binary that is known to fail its trial.
+    """
+
+    remotes: tuple[str, ...] = REMOTES
+    on: str = "local"
+    serving: str = "auto"
+    serving_trial: str = "run"
+    device: str = "cpu"
+    port: Optional[int] = None
+    fail_fast: bool = False
+    runs: Path = Path("runs")
+    leg: LegSettings = field(default_factory=LegSettings)
+
+
+def run(settings: RunSettings, console: Console) -> int:
+    """Runs the whole job. Gives the exit code: 0 valid, 1 invalid, 3 unknown.
+
+    Raises:
+        BadInput: An option is wrong or a prerequisite is missing; usually before the first leg.
+        Failed: A part failed. The verdict and the report come first; ``exit_code`` is the
+            verdict's.
+        KeyboardInterrupt: The run was interrupted. The verdict and the report come first.
+    """
+    begin = time.monotonic()
+    _check(settings)
+    keep = kept()
+    # All of it is on this machine, where a proxy of the user's would lead nowhere.
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
+
+    def say(text: str) -> None:
+        console.print(f"[{time.monotonic() - begin:6.1f} s] {text}", markup=False, highlight=False)
+
+    _check_prerequisites(settings, say)
+    binary = _binary(settings, say)
+    console.print(f"serving binary: {binary}", markup=False, highlight=False, soft_wrap=True)
+    folder = new_run_folder(settings.runs, settings.leg.seed)
+    say(f"artefacts of this run: {folder}")
+    gone = prune(settings.runs, keep)
+    if gone:
+        say(f"older runs removed: {len(gone)} ({keep} are kept; KEEP_RUNS names another number)")
+    history = History(folder / "history.jsonl")
+    cut_short: Optional[BaseException] = None
+    try:
+        history.record(
+            "run",
+            schema=histories.SCHEMA,
+            utc=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            seed=settings.leg.seed,
+            remotes=list(settings.remotes),
+            on=settings.on,
+            serving=str(binary),
+            device=settings.device,
+        )
+        cut_short = _all_legs(settings, binary, folder, history, say)
+        history.record("end")
+    except (HarnessError, KeyboardInterrupt) as error:
+        cut_short = error
+        with contextlib.suppress(HarnessError):  # a full disk: the first error is the one to tell
+            history.record("cut_short", why=_first_line(error))
+    finally:
+        history.close()
+    verdict, unwritten = _finish(settings, folder, binary=binary, console=console, begin=begin)
+    cut_short = cut_short or unwritten
+    if cut_short is None:
+        return verdict.exit_code
+    if isinstance(cut_short, HarnessError) and (
+        isinstance(cut_short, Failed) or verdict.outcome is Outcome.INVALID
+    ):
+        # Without a report even a valid run ends with an error.
+        cut_short.exit_code = verdict.exit_code or BadInput.exit_code
+    raise cut_short
+
+
+def _first_line(error: BaseException) -> str:
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error).splitlines()[0]
+
+
+def _check(settings: RunSettings) -> None:
+    for name in settings.remotes:
+        if name not in REMOTES:
+            raise BadInput(f"REMOTES names {name!r}; known are {', '.join(REMOTES)}")
+    if not settings.remotes:
+        raise BadInput(f"REMOTES is empty; name one or more of {', '.join(REMOTES)}")
+    if len(set(settings.remotes)) < len(settings.remotes):
+        raise BadInput("REMOTES names a remote twice; name each once")
+    for option, value, known in (
+        ("ON", settings.on, PLACES),
+        ("SERVING", settings.serving, SERVINGS),
+        ("SERVING_TRIAL", settings.serving_trial, SERVING_TRIALS),
+        ("DEVICE", settings.device, DEVICES),
+    ):
+        if value not in known:
+            raise BadInput(f"{option}={value} is not known; use one of {', '.join(known)}")
+    if settings.port is not None and not 1 <= settings.port <= 65535:
+        raise BadInput(f"--port {settings.port} is no TCP port; use 1 to 65535")
+    if not 0 < settings.leg.poll_s <= 3600:
+        raise BadInput(f"--poll {settings.leg.poll_s:g} is no interval; use seconds up to 3600")
+    if not 0 < settings.leg.margin_s <= 86400:
+        raise BadInput(f"--margin {settings.leg.margin_s:g} is no time; use seconds up to 86400")
+    if not 0 <= settings.leg.seed < 2**31:
+        raise BadInput(f"SEED={settings.leg.seed} is no seed; use 0 to {2**31 - 1}")
+    if settings.port is not None and is_listening(settings.port):
+        raise BadInput(f"port {settings.port} on 127.0.0.1 is in use; name another with --port")
+    if settings.leg.releases < 2:
+        raise BadInput(
+            f"RELEASES={settings.leg.releases} shows no hot loading; publish at least 2 releases"
+        )
+    if settings.device == "gpu" and not Path("/dev/nvidiactl").exists():
+        raise BadInput(
+            "DEVICE=gpu, but this machine has no NVIDIA GPU (no /dev/nvidiactl); use DEVICE=cpu"
+        )
+
+
+def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> None:
+    """Raises ``BadInput`` for what a later leg would miss, before the first one is started."""
+    if settings.on == "local" and "hdfs" in settings.remotes:
+        from harness.remotes import hdfs as hadoop
+
+        hadoop.require_host_name()
+        hadoop.java()
+        hadoop.fetch_jars()
+    if settings.on == "docker" or settings.serving in _IN_CONTAINERS:
+        from harness.containers import bases, engine, images, install
+
+        # The vendor's image stands on no base of ours.
+        built = list(settings.remotes) if settings.on == "docker" else []
+        built += ["serving"] if settings.serving == "docker" else []
+        suites = sorted({images.IMAGES[name].suite for name in built})
+        install.prepare(suites, say, bases.installing_allowed())
+        if settings.serving == "official-docker" and settings.device == "gpu":
+            engine.require_gpu()
+    if settings.device == "gpu":
+        _try_gpu()
+
+
+def _try_gpu() -> None:
+    """Raises ``BadInput`` when Paddle does not compute on the GPU here, of which it only warns."""
+    trial = [sys.executable, "-m", "producer.trial_gpu"]
+    try:
+        done = subprocess.run(trial, capture_output=True, text=True, check=False, timeout=_TRIAL_S)
+    except subprocess.TimeoutExpired:
+        raise BadInput(
+            f"Paddle computes nothing on the GPU here within {_TRIAL_S} s; look at nvidia-smi, or "
+            "use DEVICE=cpu"
+        ) from None
+    if done.returncode:
+        # Paddle's own warnings stand around it.
+        for line in done.stderr.splitlines():
+            if line.startswith(_TRIAL_SAYS):
+                raise BadInput(line[len(_TRIAL_SAYS) :])
+        raise BadInput(
+            f"Paddle cannot compute on the GPU here: `{' '.join(trial)}` ended with exit code "
+            f"{done.returncode} ({(done.stderr.strip().splitlines() or ['no word'])[-1]}); use "
+            "DEVICE=cpu"
+        )
+
+
+def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
+    if settings.serving in _IN_CONTAINERS:
+        from harness.containers import serving_binary
+
+        if os.environ.get("SERVING_BIN"):
+            say(f"SERVING_BIN is not used: SERVING={settings.serving} serves what its image holds")
+        return serving_binary(settings.serving, settings.device)
+    return choose(settings.serving, settings.device, say, settings.serving_trial)
+
+
+def _remote(settings: RunSettings, name: str, folder: Path) -> Remote:
+    if settings.on == "docker":
+        from harness.containers import remote
+
+        return remote(name, folder)
+    from harness.remotes import local
+
+    return local(name, folder)
+
+
+def _serving_factory(
+    settings: RunSettings, binary: ServingBinary
+) -> Callable[[Path, str], Serving]:
+    def make(folder: Path, model: str) -> Serving:
+        port = settings.port or free_port()
+        if settings.serving in _IN_CONTAINERS:
+            from harness.containers import serving
+
+            tick = settings.leg.tick_s
+            return serving(folder, model=model, binary=binary, port=port, reload_interval_s=tick)
+        from harness.serving.local import LocalServing
+
+        return LocalServing(
+            folder,
+            binary=binary,
+            port=port,
+            model=model,
+            reload_interval_s=settings.leg.tick_s,
+            gpu_ids="0" if settings.device == "gpu" else None,
+        )
+
+    return make
+
+
+def _all_legs(
+    settings: RunSettings,
+    binary: ServingBinary,
+    folder: Path,
+    history: History,
+    say: Callable[[str], None],
+) -> Optional[Failed]:
+    """Run all legs, even after a leg that was cut short.
+
+    Returns:
+        Why the first such leg was cut short; None if all legs ended well.
+    """
+    factory = _serving_factory(settings, binary)
+    first: Optional[Failed] = None
+    for name in settings.remotes:
+        began = time.monotonic()
+        leg = Leg(
+            _remote(settings, name, folder / name / "remote"),
+            factory,
+            folder=folder / name,
+            history=history,
+            settings=settings.leg,
+            say=say,
+        )
+        try:
+            _one_leg(leg, settings)
+        except (Failed, OSError) as error:
+            failed = _first_failure(error)
+            why = _first_line(failed)
+            history.record("cut_short", remote=name, why=why)
+            say(f"{name}: cut short: {why}")
+            first = first or failed
+            if settings.fail_fast:
+                break
+        else:
+            history.record("leg_ended", remote=name, seconds=time.monotonic() - began)
+    return first
+
+
+def _first_failure(error: BaseException) -> Failed:
+    """Return the first error of a leg, not an error of stopping its parts afterwards.
+
+    Raises ``KeyboardInterrupt`` if one of these errors was an interrupt.
+    """
+    first = error
+    while first.__context__ is not None and not first.__suppress_context__:
+        first = first.__context__
+        if isinstance(first, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        if isinstance(first, (Failed, OSError)):
+            error = first
+    if isinstance(error, OSError):
+        # For example a full disk or a folder that cannot be written.
+        return Failed(f"{error.strerror or error}: {error.filename or ''}")
+    assert isinstance(error, Failed)
+    return error
+
+
+def _one_leg(
+    leg: Leg,
+    settings: RunSettings,
+) -> None:
+    with leg:
+        for number in range(settings.leg.releases):
+            if number:  # start() has published release 1
+                leg.publish()
+            if settings.fail_fast:
+                _require_no_finding(leg.history.path)
+        leg.finish()
+        if settings.fail_fast:
+            _require_no_finding(leg.history.path)
+
+
+def _require_no_finding(path: Path) -> None:
+    """Raise ``Failed`` if the history so far breaks a claim."""
+    for claim in judge(histories.read(path)).broken:
+        raise Failed(f"--fail-fast: ended at the first broken claim, {claim.remote}: {claim.name}")
+
+
+def _finish(
+    settings: RunSettings,
+    folder: Path,
+    *,
+    binary: ServingBinary,
+    console: Console,
+    begin: float,
+) -> tuple[Verdict, Optional[Failed]]:
+    """Judge the history; print and write the report.
+
+    Returns:
+        The verdict; and the error if the report could not be written.
+    """
+    events = list(histories.read(folder / "history.jsonl"))
+    table = rows(events)
+    verdict = judge(events)
+    facts = {
+        "serving binary": str(binary),
+        "remotes": f"{', '.join(settings.remotes)} on {settings.on}",
+        "seed": str(settings.leg.seed),
+        "device": settings.device,
+    }
+    started = os.environ.get("HARNESS_STARTED")
+    run_s = time.monotonic() - begin
+    if started:
+        # Set by the Makefile before the set-up began, in seconds since the epoch.
+        facts["set-up"] = f"{time.time() - float(started) - run_s:.1f} s"
+    facts["run"] = f"{run_s:.1f} s"
+    print_report(console, table, verdict, str(binary))
+    try:
+        write_report(folder, table, verdict, facts)
+    except OSError as error:
+        why = f"{error.strerror or error}: {error.filename or folder}"
+        return verdict, Failed(f"the report cannot be written: {why}")
+    times = ", ".join(f"{name} {facts[name]}" for name in ("set-up", "run") if name in facts)
+    console.print(f"{times}; report: {folder / 'report.md'}", markup=False, highlight=False)
+    return verdict, None

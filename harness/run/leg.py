@@ -1,0 +1,448 @@
+"""One remote's part of the main job: remote, producer, monitor, server and clients, in order.
+
+    remote up → producer publishes release 1 → monitor --once → server → monitor → clients
+    → producer publishes the next release when every client got the one before, or when the bound
+      of that release is over
+    → clients, monitor, server, producer, remote down; no process may be left
+
+If a release is not served in time, the leg records this and goes on. A part that ends by itself
+ends the leg. All processes of the leg run under a guard. Everything that happens goes into the
+history. ``harness.checker.verdict`` judges it afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from harness.checker.history import Event, History, parse
+from harness.checker.leg_history import same
+from harness.load import probe
+from harness.remotes.base import Remote
+from harness.serving.base import Serving
+from harness.support.errors import Failed
+from harness.support.process import LEG_MARK, Process, marked
+from harness.support.waits import tail, wait_for
+
+from .observe import Observer, Tail, digest_of
+
+Say = Callable[[str], None]
+ServingFactory = Callable[[Path, str], Serving]
+
+
+@dataclass(frozen=True)
+class LegSettings:
+    """How one leg is run. Times are seconds.
+
+    ``releases`` are published in all, ``poll_s`` is the monitor's ``--interval``, ``tick_s`` the
+    server's reload interval, ``margin_s`` what pull, settling and loading may take beside these
+    two on a busy machine, ``latency_bound_s`` what one request may take, ``switch_window_s`` the
+    time in which the server's threads may swap one after another, ``rtol`` float32 rounding,
+    ``client_start_s`` what a client may take from its start to its first request.
+    """
+
+    releases: int = 4
+    seed: int = 1
+    device: str = "cpu"
+    name: str = "uci_housing"
+    monitor: tuple[str, ...] = ("-m", "monitor")
+    monitor_kind: Optional[str] = None
+    poll_s: float = 1.0
+    tick_s: int = 1
+    margin_s: float = 30.0
+    latency_bound_s: float = 10.0
+    switch_window_s: float = 0.5
+    rtol: float = 1e-5
+    client_pause_s: float = 0.02
+    train_deadline_s: float = 120.0
+    client_start_s: float = 60.0
+
+    @property
+    def bound_s(self) -> float:
+        """From the end of a release's publishing to its being served; twice two polls, because
+        the monitor reads the donefile before and after its pull."""
+        return 2 * self.poll_s + 2 * self.tick_s + self.margin_s
+
+
+class Leg:
+    """A running leg. ``start`` brings all of it up, ``publish`` makes a release and waits."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        serving: ServingFactory,
+        *,
+        folder: Path,
+        history: History,
+        settings: LegSettings,
+        say: Say = lambda _: None,
+    ) -> None:
+        self.remote = remote
+        self.folder = folder
+        self.history = history
+        self.settings = settings
+        self.say = say
+        self.model = f"{settings.name}_model"
+        self.serving_folder = folder / "serving"
+        self.live_dir = self.serving_folder / self.model
+        self.monitor_log = folder / "monitor.log"
+        self.published: list[Event] = []
+        self.serving = serving(self.serving_folder, self.model)
+        self._stack = contextlib.ExitStack()
+        self._producer_events = Tail(folder / "producer.jsonl")
+        self.observer = Observer(
+            history,
+            remote.name,
+            live_dir=self.live_dir,
+            monitor_log=self.monitor_log,
+            server_log=self.serving.log_file,
+        )
+        # Made by start(): only a started remote knows its ports.
+        self.producer: Process
+        self.monitor: Process
+        self.clients: dict[str, Process] = {}
+        # Without the monitor, which wait_until_served() checks only after the bound.
+        self._started: list[Process] = []
+        self._serving = False
+        # In the environment of every process of this leg.
+        self.mark = uuid.uuid4().hex
+        self._client_answers = Tail(history.path)
+        self._answers: list[Event] = []
+
+    def _producer_options(self) -> list[str]:
+        s = self.settings
+        options = ["--remote", self.remote.url, *self.remote.producer_options, "--name", s.name]
+        options += ["--step", "--passes", str(s.releases), "--seed", str(s.seed)]
+        options += ["--device", s.device, "--work", str(self.folder / "producer")]
+        return [*options, "--events", str(self.folder / "producer.jsonl")]
+
+    def monitor_command(self, *more: str) -> list[str]:
+        """The page's own command line for this remote, and ``more``."""
+        s = self.settings
+        options = self.remote.monitor_options(s.monitor_kind)
+        options += ["--remote_model_name", f"{s.name}.tar.gz", "--remote_donefile_name", "donefile"]
+        options += ["--local_path", ".", "--local_model_name", self.model]
+        options += ["--local_timestamp_file", "fluid_time_file", "--local_tmp_path", "_tmp"]
+        options += ["--unpacked_filename", self.model, "--interval", f"{s.poll_s:g}", "--debug"]
+        return [sys.executable, *s.monitor, *options, *more]
+
+    def _start(self, process: Process) -> Process:
+        process.start()
+        self._stack.callback(process.stop)
+        return process
+
+    def _producer(self) -> Process:
+        return Process(
+            f"the producer for {self.remote.name}",
+            [sys.executable, "-m", "producer", *self._producer_options()],
+            log=self.folder / "producer.log",
+            cwd=self.folder,
+            env={**os.environ, **self.remote.producer_environment},
+            stdin=subprocess.PIPE,
+        )
+
+    def _monitor(self, log: Path, *more: str) -> Process:
+        return Process(
+            f"the monitor of {self.remote.name} {' '.join(more)}".strip(),
+            self.monitor_command(*more),
+            log=log,
+            cwd=self.serving_folder,
+        )
+
+    def start(self) -> None:
+        """Start all parts, and wait until release 1 is served to the clients.
+
+        Raises:
+            Failed: A part does not come up, or the first release is not installed.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.serving_folder.mkdir(exist_ok=True)
+        # Whatever this leg starts carries the mark: stop() looks for what is left.
+        os.environ[LEG_MARK] = self.mark
+        self._stack.callback(self.remote.stop)
+        self.remote.start()
+        self.remote.ready()
+        self.say(f"{self.remote.name}: up at {self.remote.url}")
+        self.producer = self._start(self._producer())
+        self._started.append(self.producer)
+        self._record_settings()
+        self.observer.start()
+        self._stack.callback(self.observer.stop)
+        self._publish_one()
+        self._install_first()
+        self._stack.callback(self.serving.stop)
+        self.serving.start()
+        self.serving.ready()
+        self._serving = True
+        self.say(f"{self.remote.name}: server ready on port {self.serving.port}")
+        self.record_server()
+        self.monitor = self._start(self._monitor(self.monitor_log))
+        self._start_clients()
+        self.wait_until_served(self.published[-1])
+
+    def _install_first(self) -> None:
+        once = self._monitor(self.folder / "monitor-once.log", "--once")
+        bound = self.settings.bound_s
+        why = ""
+        with once:
+            try:
+                code = once.wait(bound)
+            except Failed:
+                why = f"`--once` was still running after {bound:g} s"
+            else:
+                if code != 0:
+                    why = f"`--once` ended with exit code {code}"
+                elif not self.live_dir.is_dir():
+                    why = "`--once` ended with exit code 0, but there is no live directory"
+        if why:
+            # A dead remote is not the monitor's fault.
+            self._check()
+            release = self.published[0]["release"]
+            self.history.record("install_failed", remote=self.remote.name, release=release, why=why)
+            raise Failed(
+                f"the monitor did not install release {release}, so no server can be started: "
+                f"{why}\n--- last lines of {once.log}\n{tail(once.log)}"
+            )
+        self.say(f"{self.remote.name}: release 1 installed with --once")
+
+    def _record_settings(self) -> None:
+        s = self.settings
+        self.history.record(
+            "settings",
+            remote=self.remote.name,
+            clients=list(probe.KINDS),
+            releases=s.releases,
+            paced=True,
+            latency_bound_s=s.latency_bound_s,
+            poll_s=s.poll_s,
+            tick_s=s.tick_s,
+            bound_s=s.bound_s,
+            switch_window_s=s.switch_window_s,
+            rtol=s.rtol,
+            serving=str(self.serving.binary),
+            monitor_command=self._masked(self.monitor_command()),
+        )
+
+    def _masked(self, argv: list[str]) -> list[str]:
+        secrets = set(self.remote.producer_environment.values())
+        return ["********" if word in secrets else word for word in argv]
+
+    def record_server(self) -> None:
+        """Notes which processes serve, for the claim that they never change."""
+        identity = self.serving.identity()
+        self.history.record("server", remote=self.remote.name, identity=identity)
+
+    def _start_clients(self) -> None:
+        manifest = self.published[-1]["manifest"]
+        feed = self.folder / "feed.json"
+        feed.write_text(json.dumps(manifest["probe"]["feed"]))
+        for kind in probe.KINDS:
+            argv = [sys.executable, "-m", "harness.load.probe", kind]
+            argv += ["--port", str(self.serving.port), "--feed", str(feed)]
+            argv += ["--client_config", str(self.folder / "producer" / "client")]
+            argv += ["--fetch", manifest["fetches"][0]["alias"]]
+            argv += ["--history", str(self.history.path), "--remote", self.remote.name]
+            argv += ["--pause", str(self.settings.client_pause_s)]
+            argv += ["--timeout", str(self.settings.latency_bound_s)]
+            client = Process(
+                f"the {kind} client",
+                argv,
+                log=self.folder / f"client-{kind}.log",
+                grace_s=self.settings.latency_bound_s + 5,  # for the answer under way
+            )
+            self.clients[kind] = self._start(client)
+            self._started.append(client)
+
+    def publish(self) -> Event:
+        """Publish a release, wait until it is served or its bound is over; return its event."""
+        event = self._publish_one()
+        self.wait_until_served(event)
+        return event
+
+    def _publish_one(self) -> Event:
+        begin = time.monotonic()
+        # From now on the release may be public before it is recorded.
+        self.history.record("publishing", remote=self.remote.name)
+        # If the producer is gone, alive= below says why.
+        with contextlib.suppress(BrokenPipeError):
+            self.producer.stdin.write(b"\n")
+            self.producer.stdin.flush()
+        (line,) = wait_for(
+            lambda: list(self._producer_events.new_lines()),
+            f"the producer to publish release {len(self.published) + 1}",
+            self.settings.train_deadline_s,
+            alive=self._check,
+            log=self.producer.log,
+        )
+        raw: dict[str, Any] = json.loads(line)
+        manifest = raw["manifest"]
+        alias = manifest["fetches"][0]["alias"]
+        event: Event = {
+            "release": raw["release"],
+            "digest": self._digest(raw["release"]),
+            "sha256": raw["sha256"],
+            "expected": list(_flat(manifest["probe"]["expected"][alias])),
+            "t_begin": raw["t_begin"],
+            "t_end": raw["t_end"],
+        }
+        self.history.record("published", remote=self.remote.name, **event)
+        self.published.append({**event, "manifest": manifest})
+        took = time.monotonic() - begin
+        self.say(f"{self.remote.name}: release {raw['release']} published ({took:.1f} s)")
+        return self.published[-1]
+
+    def _digest(self, release: int) -> str:
+        return digest_of(self.folder / "producer" / "releases" / str(release) / self.model)
+
+    def wait_until_served(self, release: Event) -> bool:
+        """Wait until this release is served to every client, or its bound is over.
+
+        Returns:
+            Whether the release was served to every client in time. If not, the history says so.
+
+        Raises:
+            Failed: A part ended by itself, so the leg cannot go on.
+        """
+        name = self.remote.name
+        s = self.settings
+        # A client's bound begins with its first request. The last request may itself end late.
+        limit_s = s.client_start_s + s.bound_s + 2 * s.latency_bound_s
+        wait_for(
+            lambda: not self._waiting_for(release),
+            f"every client of {name} to ask until the bound of release {release['release']} "
+            "is over",
+            limit_s,
+            alive=self._check,
+            last_seen=lambda: f"not by {self._waiting_for(release)}",
+            log=self.monitor_log,
+        )
+        lacking = self._lacking(release)
+        if not lacking:
+            self.say(f"{name}: release {release['release']} served to all clients")
+            return True
+        self.history.record(
+            "unserved", remote=name, release=release["release"], clients=lacking, bound_s=s.bound_s
+        )
+        self.say(
+            f"{name}: release {release['release']} NOT served to {', '.join(lacking)} "
+            f"within {s.bound_s:g} s"
+        )
+        # Only now: the server may still serve what the monitor swapped in before it ended.
+        self.monitor.check()
+        return False
+
+    def _read_answers(self) -> None:
+        for line in self._client_answers.new_lines():
+            event = parse(line)
+            if event["event"] == "prediction" and event["remote"] == self.remote.name:
+                self._answers.append(event)
+
+    def _lacking(self, release: Event) -> list[str]:
+        """Return the clients that have not got the release yet."""
+        self._read_answers()
+        served = {
+            event["client"]
+            for event in self._answers
+            if event["answered"] >= release["t_begin"]
+            and same(event.get("value", []), release["expected"], self.settings.rtol)
+        }
+        return sorted(set(self.clients) - served)
+
+    def _waiting_for(self, release: Event) -> list[str]:
+        """Return the clients of ``_lacking`` whose bound is not over, judged by their answers."""
+        waiting = []
+        for client in self._lacking(release):
+            asked = [event for event in self._answers if event["client"] == client]
+            if asked:
+                begin = max(release["t_end"], asked[0]["sent"])
+                if asked[-1]["answered"] >= begin + self.settings.bound_s:
+                    continue
+            waiting.append(client)
+        return waiting
+
+    def _let_each_client_ask(self, for_s: float = 0.0) -> None:
+        """Wait until every client has ended a request that it began ``for_s`` seconds from now.
+
+        Gives up on a client that hangs.
+        """
+        since = time.monotonic() + for_s
+
+        def asked() -> bool:
+            self._read_answers()
+            return set(self.clients) <= {e["client"] for e in self._answers if e["sent"] >= since}
+
+        with contextlib.suppress(Failed):
+            wait_for(asked, "a request of each client", for_s + self.settings.latency_bound_s + 2)
+
+    def finish(self) -> None:
+        """Let the clients ask a little longer, to see a step back after the last release.
+
+        Raises:
+            Failed: A part ended by itself. The text has the end of its log.
+        """
+        self._let_each_client_ask(2 * self.settings.switch_window_s)
+        self._check()
+        self.monitor.check()
+
+    def _check(self) -> None:
+        for process in self._started:
+            # After its last pass the producer ends with exit code 0.
+            if process is not self.producer or process.returncode != 0:
+                process.check()
+        self.remote.check()
+        self.observer.check()
+        if self._serving:
+            self.serving.check()
+
+    def _server_is_gone(self) -> bool:
+        try:
+            self.serving.check()
+        except Failed:
+            return True
+        return False
+
+    def stop(self) -> None:
+        """End all parts in order. Raises ``Failed`` when a process is left."""
+        try:
+            if self.clients and self._server_is_gone():
+                # The history must show the effect on the clients.
+                self._let_each_client_ask()
+            for client in self.clients.values():
+                client.stop()
+            if self.clients:
+                self.record_server()
+        finally:
+            self._stack.close()
+            os.environ.pop(LEG_MARK, None)
+        left = marked(self.mark)
+        if left:
+            raise Failed(f"processes {left} of the {self.remote.name} leg are still running")
+        self.say(f"{self.remote.name}: everything stopped, nothing left running")
+
+    def __enter__(self) -> Leg:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _flat(value: Any) -> Iterator[float]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield float(value)
