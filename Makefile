@@ -89,7 +89,7 @@ JOBS ?= 8
 conformance: setup
 	@$(PY) -m harness conformance $(KNOWN) --jobs $(JOBS) --page docs/conformance.md
 
-BENCHES ?= engine engine_reloads fuzz_engine fuzz_amplifying monitor_publish
+BENCHES ?= engine engine_reloads fuzz_engine monitor_publish
 # A line each, so that SIGTERM reaches the bench (see e2e).
 define BENCH
 @echo "--- bench.$(1)"

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from . import _gflags
+from . import _flags
 
 # The real binary's exit code for everything that keeps it from starting, (uint8)-1.
 _FAILED = 255
@@ -59,14 +59,10 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     strict = any(word in _STRICT for word in words) or _says_yes("ENGINE_STRICT_COMPAT")
     words = [word for word in words if word not in _STRICT]
     try:
-        flags = _gflags.parse(words)
-    except _gflags.CommandLineEnd as end:
-        # As bytes: words of the command line need not be text.
-        for stream, text in ((sys.stdout, end.stdout), (sys.stderr, end.stderr)):
-            # None where it was closed before the start.
-            if stream is not None:
-                stream.buffer.write(os.fsencode(text))
-                stream.flush()
+        flags = _flags.parse(words)
+    except _flags.CommandLineEnd as end:
+        print(end.stdout, end="")
+        print(end.stderr, end="", file=sys.stderr)
         return end.exit_code
     # As the real one: a SIGINT before the service is up ends it, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

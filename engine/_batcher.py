@@ -18,18 +18,9 @@ from typing import Callable, Protocol
 from ._glog import Log
 from ._model import Key, Model
 from ._query import Answer, Fetched, Query, ServiceError, inference_failed
-from ._request_cache import RequestCache, key_of
 
 # Rows of one run; more gain nothing and hold up the others.
 _MOST_ROWS = 1024
-# Decoded queries that may wait; packed requests can be a thousand times smaller.
-_MOST_BYTES = 4 << 20
-# Bytes of memory that a feed, an offset of its lod and a fetch take besides elements and names,
-# and a character of a name with others that need it.
-_TENSOR, _OFFSET, _FETCH, _WIDEST = 512, 48, 64, 4
-# Bytes that making an answer takes for each output and each element or offset in it, measured with
-# the worst numbers in JSON (Python's objects and the text; as protobuf half of that).
-_OUTPUT, _ELEMENT = 600, 64
 
 
 class Reply(Protocol):
@@ -56,16 +47,11 @@ class Call:
 
 
 class Counters:
-    """What the builtin pages and the metrics show."""
+    """What the page /status shows."""
 
     def __init__(self) -> None:
         self.succeeded = 0
         self.failed = 0
-        self.runs = 0
-        # A query that shares its run with others counts as one inference all the same.
-        self.inferences = 0
-        self.seconds = 0.0
-        self.inference_seconds = 0.0
 
 
 def as_service_error(error: Exception) -> ServiceError:
@@ -76,11 +62,7 @@ def as_service_error(error: Exception) -> ServiceError:
 
 
 class Batcher:
-    """Runs calls on ``model()``. ``on_failure`` sees every failed query before its answer goes.
-
-    ``most`` bytes of memory may be spent between two looks at the sockets on answers that have an
-    output more than once: whoever asks for it 20,000 times sends some hundred bytes.
-    """
+    """Runs calls on ``model()``. ``on_failure`` sees every failed query before its answer goes."""
 
     def __init__(
         self,
@@ -91,8 +73,6 @@ class Batcher:
         engine_name: str,
         nodes: tuple[str, ...],
         on_failure: Callable[[ServiceError], None],
-        cache_size: int = 0,
-        most: int = 1 << 29,
     ) -> None:
         self._loop = loop
         self._model = model
@@ -101,45 +81,21 @@ class Batcher:
         self._nodes = nodes
         self._on_failure = on_failure
         self._waiting: list[Call] = []
-        self._waiting_bytes = 0
-        self._most = most
-        self._repeated_bytes = 0
-        self.cache = RequestCache(cache_size)
         self.counters = Counters()
-
-    @property
-    def waiting(self) -> int:
-        """How many calls have been taken and not answered."""
-        return len(self._waiting)
 
     def submit(self, call: Call) -> None:
         """Takes a call; it is answered before the loop looks at the sockets again."""
         if not self._waiting:
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._flush)
         self._waiting.append(call)
-        held = 0
-        for name, array, lod in call.query.tensors:
-            held += _TENSOR + _WIDEST * len(name) + array.nbytes + _OFFSET * len(lod)
-        for name in call.query.fetch:
-            held += _FETCH + _WIDEST * len(name)
-        self._waiting_bytes += held
-        if self._waiting_bytes > _MOST_BYTES:
-            self._flush()
-
-    def _turn(self) -> None:
-        self._flush()
-        self._repeated_bytes = 0
 
     def _flush(self) -> None:
         calls, self._waiting = self._waiting, []
-        self._waiting_bytes = 0
         model = self._model()
         groups: dict[Key, list[Call]] = {}
         for call in calls:
             try:
                 key = model.check(call.query)
-                if self.cache and self._answer_from_cache(model, call):
-                    continue
             except Exception as error:
                 self._failed([call], as_service_error(error))
                 continue
@@ -167,25 +123,12 @@ class Batcher:
                     self._run(model, [call])
             return
         ended = time.time()
-        self.counters.runs += 1
-        self.counters.inferences += len(calls)
-        self.counters.inference_seconds += (ended - started) * len(calls)
         for call, fetched in zip(calls, results):
             try:
-                if self.cache:
-                    self.cache.put(key_of(call.query), fetched)
                 self._answer(model, call, fetched, started, ended)
             except Exception as error:
                 # An output that no field of the answer can carry, for one.
                 self._failed([call], as_service_error(error))
-
-    def _answer_from_cache(self, model: Model, call: Call) -> bool:
-        fetched = self.cache.get(key_of(call.query))
-        if fetched is None:
-            return False
-        now = time.time()
-        self._answer(model, call, fetched, now, now)
-        return True
 
     def _answer(
         self, model: Model, call: Call, fetched: list[Fetched], started: float, ended: float
@@ -194,8 +137,6 @@ class Batcher:
         wanted = fetched
         if query.fetch:
             wanted = [fetched[place] for place in model.wanted(query.fetch)]
-            if len(wanted) > len(fetched):
-                self._afford(wanted)
         whole = (int(call.began * 1e6), int(ended * 1e6))
         if query.profile:
             steps = (call.began, call.decoded, started, ended, ended, time.time())
@@ -203,21 +144,8 @@ class Batcher:
         reply.succeed(Answer(self._engine_name, tuple(wanted), whole))
         now = time.time()
         self.counters.succeeded += 1
-        self.counters.seconds += now - call.began
         if self._log.requests_logged:
             self._log_request(call, started, ended, now)
-
-    def _afford(self, wanted: list[Fetched]) -> None:
-        """Raises ``ServiceError`` when an answer with repeated outputs would take too much."""
-        elements = sum(one.array.size + len(one.lod) for one in wanted)
-        cost = _OUTPUT * len(wanted) + _ELEMENT * elements
-        if self._repeated_bytes + cost > self._most:
-            raise inference_failed(
-                f"an answer of {len(wanted)} outputs, some of them repeated, with {elements} "
-                f"elements would take more memory than max_body_size allows ({self._most} bytes)",
-                real_dies=False,
-            )
-        self._repeated_bytes += cost
 
     def _log_request(self, call: Call, started: float, ended: float, now: float) -> None:
         log, reply = self._log, call.reply

@@ -12,17 +12,14 @@ import base64
 import binascii
 import re
 import warnings
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import numpy as np
 import orjson
 
-from . import _json_lists
-from ._json_lists import LongList
 from ._query import (
     ELEM_OF_CODE,
     ELEM_TYPES,
-    MOST_TENSORS,
     Answer,
     Array,
     Query,
@@ -63,19 +60,15 @@ _REPEATED: dict[str, tuple[str, frozenset[type], Optional[tuple[int, int]]]] = {
 _REPEATED_KEYS = _REPEATED.keys()
 _NO_NUMBERS = ("nan", "infinity", "-infinity")
 _DIGITS = re.compile(r"-?[0-9]{1,20}", re.ASCII)
-_NONE: dict[str, LongList] = {}
 
 
-def decode(body: bytes, *, fill: bool = False, most: int = 1 << 29) -> Query:
-    """``fill`` is for ``shaped``; ``most`` is how many bytes of memory parsing may take.
+def decode(body: bytes, *, fill: bool = False) -> Query:
+    """Read a query; ``fill`` is for ``shaped``.
 
-    Raises ``Unparsable``, or ``ServiceError`` for a feed that cannot be.
+    Raises:
+        Unparsable: The body is no request.
+        ServiceError: A feed is impossible.
     """
-    lists = _NONE
-    if len(body) > _json_lists.LARGE:
-        body, lists = _json_lists.taken_out(body)
-        if len(body) > _json_lists.LARGE:
-            _json_lists.afford(body, most)
     try:
         document = orjson.loads(body)
     except ValueError:
@@ -87,8 +80,6 @@ def decode(body: bytes, *, fill: bool = False, most: int = 1 << 29) -> Query:
         tensors = []
     elif type(tensors) is not list:
         raise Unparsable(f"Invalid value for repeated field: {_REQUEST}.tensor")
-    if len(tensors) > MOST_TENSORS:
-        raise Unparsable(f"more than {MOST_TENSORS} tensors")
     fetch = document.get("fetch_var_names")
     if fetch is None:
         fetch = []
@@ -103,22 +94,18 @@ def decode(body: bytes, *, fill: bool = False, most: int = 1 << 29) -> Query:
     if type(log_id) is not int or not _UINT64[0] <= log_id <= _UINT64[1]:
         log_id = 0
     return Query(
-        tuple([_tensor(one, fill, lists) for one in tensors]),
+        tuple([_tensor(one, fill) for one in tensors]),
         tuple(fetch),
         document.get("profile_server") is True,
         log_id,
     )
 
 
-def _tensor(document: Any, fill: bool, lists: dict[str, LongList]) -> Tensor:
+def _tensor(document: Any, fill: bool) -> Tensor:
     if type(document) is not dict:
         raise _wrong(document, f"{_REQUEST}.tensor", "OBJECT")
     for key in _REPEATED_KEYS & document.keys():
-        value = document[key]
-        if lists and type(value) is str and value in lists:
-            document[key] = _json_lists.read(key, lists[value], _repeated)
-        else:
-            document[key] = _repeated(key, value)
+        document[key] = _repeated(key, document[key])
     # json2pb passes over an optional field whose value has the wrong type.
     name = document.get("name")
     if type(name) is not str:
@@ -197,18 +184,6 @@ def _shown(value: Any) -> str:
     return str(value)[:64]
 
 
-_dumps: Callable[..., bytes] = orjson.dumps
-# Elements from which on no objects are made of them, which would take four times as much memory;
-# for fewer the objects are quicker.
-_MANY = 4096
-
-
-def _many(array: Array) -> Array:
-    """What orjson writes as it writes the objects: a float32 as the double that it is."""
-    flat = array.ravel()
-    return flat.astype(np.float64) if flat.dtype.char == "f" else np.ascontiguousarray(flat)
-
-
 def encode(answer: Answer) -> bytes:
     """Fields in the order of their numbers, without those at their default."""
     tensors = []
@@ -217,7 +192,7 @@ def encode(answer: Answer) -> bytes:
         field = ELEM_TYPES[number].field
         tensor: dict[str, Any] = {}
         if field != "tensor_content" and array.size:
-            tensor[field] = array.ravel().tolist() if array.size < _MANY else _many(array)
+            tensor[field] = array.ravel().tolist()
         if number:
             tensor["elem_type"] = number
         tensor["shape"] = array.shape
@@ -229,7 +204,4 @@ def encode(answer: Answer) -> bytes:
             tensor[field] = base64.b64encode(array.tobytes()).decode()
         tensors.append(tensor)
     output: dict[str, Any] = {"tensor": tensors, "engine_name": answer.engine}
-    return _dumps(
-        {"outputs": [output], "profile_time": answer.profile_time},
-        option=orjson.OPT_SERIALIZE_NUMPY,
-    )
+    return bytes(orjson.dumps({"outputs": [output], "profile_time": answer.profile_time}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from . import _messages
 from ._query import (
     ELEM_OF_CODE,
     ELEM_TYPES,
-    MOST_TENSORS,
     Answer,
     Array,
     Query,
@@ -24,56 +22,26 @@ from ._query import (
     text,
 )
 
-# protobuf's C++ code warns where it should refuse (bytes behind a stray end-group tag); turned
-# into an error, the warning comes out of its C code as SystemError.
-warnings.filterwarnings("error", message="Unexpected end-group tag", category=RuntimeWarning)
-
-
-# Bytes from which on the fields of a request are counted, and how many it may have: an empty tensor
-# is two bytes on the wire and some hundred in memory. Within tensors it is so with strings and with
-# fields that nobody knows, which protobuf keeps; numbers in a list have one field together.
-_LARGE = 64 * 1024
-_MOST_PARTS = 1 << 18
-_LONGEST_NAME = 64 * 1024
-_TENSOR, _FETCH = 1, 2
-_DATA, _NAMES = 9, (13, 14)
-_WIDTHS = {1: 8, 5: 4}
-# Wire types: a number, bytes, the tags around a group.
-_VARINT, _BYTES, _GROUP = 0, 2, (3, 4)
-# Bytes for each offset of a lod, as a number of protobuf's and as two of Python's.
-_OFFSET = 64
-# Elements of an answer that are copied at once.
-_PIECE = 65536
-# With one character that needs it, Python keeps each of a text in so many bytes.
-_WIDEST = 4
-
 
 class ProtobufCodec:
-    """Decodes and encodes. Uses protobuf's C++ implementation, which the wheel brings.
+    """Decodes and encodes. ``fill`` is for ``shaped``."""
 
-    ``fill`` is for ``shaped``; ``most`` is how many bytes of memory reading one request may take,
-    lists of numbers not counted.
-    """
-
-    def __init__(self, *, fill: bool = False, most: int = 1 << 29) -> None:
+    def __init__(self, *, fill: bool = False) -> None:
         self._fill = fill
-        self._most = most
         self._request: Any = _messages.request_class()
         self._response: Any = _messages.response_class()
-        from google.protobuf.message import DecodeError
-
-        self._error: type[Exception] = DecodeError
 
     def decode(self, body: bytes) -> Query:
-        """Raises ``Unparsable``, or ``ServiceError`` for a feed that cannot be."""
-        if len(body) > _LARGE:
-            _afford(body, self._most)
+        """Read a query.
+
+        Raises:
+            Unparsable: The body is no request.
+            ServiceError: A feed is impossible.
+        """
         try:
             request = self._request.FromString(body)
-        except (self._error, SystemError) as error:
+        except _messages.PARSE_ERRORS as error:
             raise Unparsable(str(error)) from None
-        if len(body) > _LARGE and _OFFSET * sum(len(o.lod) for o in request.tensor) > self._most:
-            raise Unparsable(f"its lods would take more than {self._most} bytes")
         return Query(
             tuple(_tensor(one, self._fill) for one in request.tensor),
             tuple(request.fetch_var_names),
@@ -91,11 +59,7 @@ class ProtobufCodec:
             if field == "tensor_content":
                 tensor.tensor_content = array.tobytes()
             else:
-                flat, numbers = array.ravel(), getattr(tensor, field)
-                numbers.extend(flat[:_PIECE].tolist())
-                # Python's objects take more memory than both lists: not of all at once.
-                for at in range(_PIECE, array.size, _PIECE):
-                    numbers.extend(flat[at : at + _PIECE].tolist())
+                getattr(tensor, field).extend(array.ravel().tolist())
             if number:
                 tensor.elem_type = number
             tensor.shape.extend(array.shape)
@@ -107,65 +71,6 @@ class ProtobufCodec:
         response.profile_time.extend(answer.profile_time)
         data: bytes = response.SerializeToString()
         return data
-
-
-def _afford(body: bytes, most: int) -> None:
-    """Raises ``Unparsable`` for a request that is small and would be huge in memory.
-
-    What is broken is left to the parser. The fields of a tensor, and of a group that nobody knows,
-    are walked through like those around them: their lengths are not needed for that.
-    """
-    fields = parts = wide = at = tensor_end = depth = 0
-    while at < len(body):
-        inside = at < tensor_end
-        tag, at = _varint(body, at)
-        if tag >> 32:
-            raise Unparsable("a tag of more than 32 bits")
-        number, kind = tag >> 3, tag & 7
-        if inside:
-            parts += 1
-        else:
-            fields += 1
-        if fields > MOST_TENSORS:
-            raise Unparsable(f"more than {MOST_TENSORS} tensors and names")
-        if parts > _MOST_PARTS:
-            raise Unparsable(f"more than {_MOST_PARTS} strings and other fields in its tensors")
-        if kind == _BYTES:
-            size, at = _varint(body, at)
-            if number == _TENSOR and not inside and not depth:
-                tensor_end = at + size
-                continue
-            if size > _LONGEST_NAME and (number in _NAMES if inside else number == _FETCH):
-                raise Unparsable(f"a name of {size} bytes")
-            if inside and number == _DATA and not body[at : at + size].isascii():
-                wide += _WIDEST * size
-                if wide > most:
-                    raise Unparsable(f"its text would take more than {most} bytes")
-            at += size
-        elif kind == _VARINT:
-            _, at = _varint(body, at)
-        elif kind in _WIDTHS:
-            at += _WIDTHS[kind]
-        elif kind == _GROUP[0]:
-            depth += not inside
-        elif kind == _GROUP[1]:
-            depth -= not inside
-        else:
-            return
-
-
-def _varint(body: bytes, at: int) -> tuple[int, int]:
-    """A number and the place behind it; behind the end there are zeros."""
-    if at < len(body) and body[at] < 0x80:
-        return body[at], at + 1
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = body[at] if at < len(body) else 0
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            break
-    return value, at
 
 
 def _tensor(tensor: Any, fill: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Bodies are unpacked here, with a bound on what comes out."""
+"""Bodies are unpacked here, to at most ``limit`` bytes."""
 
 from __future__ import annotations
 
@@ -8,55 +8,53 @@ import cramjam
 
 from . import _baidu_std
 
-_WINDOW = {_baidu_std.GZIP: 31, _baidu_std.ZLIB: 15}
+# zlib's window bits: 31 is gzip, 15 is zlib's own format.
+_WINDOW = {"gzip": 31, "deflate": 15, _baidu_std.GZIP: 31, _baidu_std.ZLIB: 15}
 
 
 class BadCompression(ValueError):
     """The body is not what its encoding says, or becomes larger than it may."""
 
 
-def unpack(kind: int, data: bytes, limit: int) -> bytes:
-    """The body of a baidu_std compression type, at most ``limit`` bytes. Raises
-    ``BadCompression``, and ``KeyError`` for an unknown type."""
+def unpack(kind: object, data: bytes, limit: int) -> bytes:
+    """Return a body unpacked.
+
+    Args:
+        kind: The compression: a number of baidu_std, or ``gzip`` or ``deflate``.
+        data: The body.
+        limit: The most bytes that may come out.
+
+    Raises:
+        BadCompression: The body is broken or too large, or the compression is unknown.
+    """
     if kind == _baidu_std.NONE:
         return data
     if kind == _baidu_std.SNAPPY:
         return _snappy(data, limit)
-    return _deflated(data, _WINDOW[kind], limit)
-
-
-def gunzip(data: bytes, limit: int) -> bytes:
-    """A gzip body, at most ``limit`` bytes. Raises ``BadCompression``."""
-    return _deflated(data, 31, limit)
-
-
-def _deflated(data: bytes, window: int, limit: int) -> bytes:
-    unpacker = zlib.decompressobj(window)
+    if kind not in _WINDOW:
+        raise BadCompression(f"the compression {kind} is unknown")
+    unpacker = zlib.decompressobj(_WINDOW[kind])
     try:
         # One byte more than allowed, so that too much shows.
         whole = unpacker.decompress(data, limit + 1)
     except zlib.error as error:
         raise BadCompression(str(error)) from None
-    if len(whole) > limit:
-        raise BadCompression(f"more than {limit} bytes come out")
-    if not unpacker.eof:
-        raise BadCompression("the compressed stream is cut off")
+    if len(whole) > limit or not unpacker.eof:
+        raise BadCompression(f"the compressed body is cut off, or is over {limit} bytes")
     return whole
 
 
 def _snappy(data: bytes, limit: int) -> bytes:
-    # The size that the stream claims stands at its start; cramjam allocates it before it looks.
-    size = 0
-    for place, byte in enumerate(data[:5]):
-        size |= (byte & 0x7F) << (7 * place)
-        if byte < 0x80:
-            break
-    else:
-        raise BadCompression("no length at the start of the snappy block")
-    # No snappy element makes more than 64 bytes out of three.
-    if size > limit or size > 64 * (len(data) // 2 + 1):
-        raise BadCompression(f"{size} bytes should come out of {len(data)}")
     try:
+        # cramjam allocates what the body says before it looks into it.
+        if cramjam.snappy.decompress_raw_len(data) > limit:
+            raise BadCompression(f"the compressed body is over {limit} bytes")
         return bytes(cramjam.snappy.decompress_raw(data))
     except cramjam.DecompressionError as error:
         raise BadCompression(str(error)) from None
+
+
+def gzipped(data: bytes) -> bytes:
+    """Return the data as gzip, packed fast rather than small: answers are short."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31, 1 if len(data) < 16384 else 8)
+    return packer.compress(data) + packer.flush()

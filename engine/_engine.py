@@ -20,18 +20,16 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
-from . import _inference, _pages, _reload
-from ._batcher import Batcher, Counters
+from . import __version__, _inference, _reload
+from ._batcher import Batcher
 from ._codec_protobuf import ProtobufCodec
 from ._connection import Connection
 from ._core import Device, passes
-from ._gflags import Flags
+from ._flags import Flags
 from ._glog import Log
-from ._idle import IdleWatch
 from ._loading import Loader
-from ._metrics import MetricsPort
 from ._model import Model
 from ._model_files import BadModel
 from ._nursery import Nursery
@@ -76,11 +74,7 @@ class Engine:
         self.serving = serving
         self.log = log
         self.limit = flags.number("max_body_size")
-        self.max_concurrency = flags.number("max_concurrency")
-        self.started = time.time()
-        self.reloads = 0
-        self.open_connections: dict[Any, str] = {}
-        self.protobuf = ProtobufCodec(fill=strict, most=self.limit)
+        self.protobuf = ProtobufCodec(fill=strict)
         self._host = host
         self._threads = max(1, flags.number("num_threads"))
         device = Device(
@@ -110,18 +104,18 @@ class Engine:
         self._quitting: asyncio.Event
         self._reloading: _reload.ReloadThread
 
-    # what the pages show
-
-    @property
-    def counters(self) -> Counters:
-        return self.batcher.counters
-
-    @property
-    def connections(self) -> list[str]:
-        return sorted(self.open_connections.values())
-
-    def page(self, name: str, rest: str) -> str:
-        return _pages.page(name, rest, self)
+    def page(self, name: str) -> str:
+        """Return the text of a builtin page."""
+        if name == "health":
+            return "OK"
+        if name == "version":
+            return f"embedded-serving {__version__}, standing in for serving 0.9.0"
+        counters = self.batcher.counters
+        return (
+            f"version: {FULL_SERVICE}\nnon_service_error: 0\n\n"
+            f"{FULL_SERVICE}\ninference (Request) returns (Response)\n"
+            f"count: {counters.succeeded}\nerror: {counters.failed}\n"
+        )
 
     # start
 
@@ -169,8 +163,6 @@ class Engine:
             engine_name=self.serving.engine_name,
             nodes=self.serving.nodes,
             on_failure=self._query_failed,
-            cache_size=self.flags.number("request_cache_size"),
-            most=self.limit,
         )
         interval = self.flags.number("reload_interval_s")
         self._reloading = reload = _reload.ReloadThread(
@@ -205,9 +197,6 @@ class Engine:
                     else "ENGINE_HOST has to be an address of this machine"
                 )
             ) from None
-        idle = self.flags.number("idle_timeout_s")
-        IdleWatch(self._loop, lambda: self.open_connections, idle)
-        metrics = self._metrics()
         self.log.info_line("server.cpp:152", f"Entrence reload worker, interval_s: {interval}")
         self._loader.log_workers()
         self.log.info_line(
@@ -225,24 +214,8 @@ class Engine:
         reload.stop()
         # What is under way is answered while the reload thread sleeps out its turn.
         await self._loop.run_in_executor(None, reload.join)
-        if metrics is not None:
-            metrics.close()
         self.log.info_line("server.cpp:167", "Exit reload worker!")
         self.log.flush()
-
-    def _metrics(self) -> Optional[MetricsPort]:
-        if not self.flags.on("enable_prometheus"):
-            return None
-        port = self.flags.number("prometheus_port")
-        try:
-            return MetricsPort(self._host, port, self.counters)
-        except OSError as error:
-            why = (
-                f"cannot serve metrics on {self._host}:{port}: {error.strerror}; "
-                "choose another --prometheus_port"
-            )
-            self.log.error_line("server.cpp:956", f"Fail to listen {self._host}:{port}: {why}")
-            raise CannotServe(why) from None
 
     # reload
 
@@ -265,26 +238,22 @@ class Engine:
             if passes(why):
                 raise _reload.NotNow from None
             return False
-        old, cleared = self._swap(model)
+        old = self._swap(model)
         time.sleep(_PAUSE_S)
         self._loader.log_workers()
         self.log.warning_line("infer.h:239", f"Succ load engine, path: {model_dir}")
-        self.log.info_line("request_cache.cpp:230", f"Clear {cleared} key!")
-        self.reloads += 1
+        self.log.info_line("request_cache.cpp:230", "Clear 0 key!")
         time.sleep(_PAUSE_S)
         self._loader.retire(old)
         return True
 
-    def _swap(self, model: Model) -> tuple[Model, int]:
-        """Gives the model to the loop and waits until it has it.
-
-        Returns the model before, and how many kept answers went with it.
-        """
+    def _swap(self, model: Model) -> Model:
+        """Give the model to the loop, wait until it has it, and return the model before."""
         done = threading.Event()
-        before: list[tuple[Model, int]] = []
+        before: list[Model] = []
 
         def take() -> None:
-            before.append((self._model, self.batcher.cache.clear()))
+            before.append(self._model)
             self._model.unwatch(self._loop)
             self._model = model
             self._ended = False
@@ -334,10 +303,4 @@ def run(engine: Engine) -> None:
 
 def log_of(flags: Flags) -> Log:
     """The log that the flags ask for. Raises ``OSError``."""
-    return Log(
-        Path(flags.text("log_dir") or "log"),
-        to_stderr=flags.on("logtostderr"),
-        also_to_stderr=flags.on("alsologtostderr"),
-        stderr_threshold=flags.number("stderrthreshold"),
-        lowest=flags.number("minloglevel"),
-    )
+    return Log(Path(flags.text("log_dir") or "log"))

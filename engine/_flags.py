@@ -1,113 +1,149 @@
-"""The flags of the binary, as a table. The values on a command line are read by ``_gflags``."""
+"""The launcher's command line, in the syntax of gflags.
+
+``-name value``, ``--name value`` and ``-name=value`` set a flag. ``-name`` and ``-noname`` set a
+boolean, which never takes the next word. A dash in a name may stand for an underscore. ``--`` ends
+the flags. Other words are skipped.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Union
+import re
+from collections.abc import Mapping, Sequence
+from typing import Optional, Union
 
 Value = Union[bool, int, str]
 
-
-@dataclass(frozen=True)
-class Flag:
-    """One flag: gflags' name of its type, the default, one line of meaning, and its file."""
-
-    kind: str
-    default: Value
-    meaning: str
-    file: str
-
-
-_UNUSED = "read, without effect"
-
-# By the source file of the real binary that defines them, because -help groups and -helpon and
-# -helpmatch choose by it; with what they mean here. The launcher of 0.9.0 passes most of the first
-# file and some of the following. People add the others by hand to the same binary. The defaults of
-# the first are those of the state that has request_cache_size, as 0.9.0 does; before it, some were
-# others.
-_FILES: dict[str, dict[str, tuple[str, Value, str]]] = {
-    "core/predictor/common/constant.cpp": {
-        "enable_model_toolkit": ("bool", True, "read model_toolkit.prototxt"),
-        "inferservice_path": ("string", "./conf", "folder of inferservice_file"),
-        "inferservice_file": ("string", "infer_service.prototxt", "port and services"),
-        "max_concurrency": ("int32", 0, "requests at once, 0: no limit"),
-        "num_threads": ("int32", 0, "worker threads"),
-        "port": ("int32", 8010, "read, but the port in inferservice_file counts"),
-        "reload_interval_s": ("int32", 10, "seconds between two looks at the time file"),
-        "resource_path": ("string", "./conf", "folder of resource_file"),
-        "resource_file": ("string", "resource.prototxt", "where the model's files are named"),
-        "workflow_path": ("string", "./conf", "folder of workflow_file"),
-        "workflow_file": ("string", "workflow.prototxt", "the steps of a request"),
-        "enable_prometheus": ("bool", False, "serve metrics on prometheus_port"),
-        "prometheus_port": ("int32", 19393, "port of the metrics"),
-        "request_cache_size": ("int64", 0, "bytes of answers kept for equal requests"),
-        "logger_path": ("string", "./conf", _UNUSED),
-        "logger_file": ("string", "log.conf", _UNUSED),
-        "enable_protocol_list": ("string", "baidu_std", _UNUSED),
-        "enable_cube": ("bool", False, _UNUSED),
-        "idle_timeout_s": ("int32", 80, "connections on which nothing moves are closed"),
-        "el_log_level": ("int32", 16, _UNUSED),
-        "g_max_concurrency": ("int32", 0, _UNUSED),
-    },
-    "core/predictor/src/pdserving.cpp": {
-        "V": ("bool", False, "print the version and end"),
-    },
-    "paddle_inference/paddle/src/paddle_engine.cpp": {
-        "precision": ("string", "fp32", "fp32, fp16, bf16 or int8"),
-        "use_calib": ("bool", False, "TensorRT calibration"),
-    },
-    # brpc
-    "src/brpc/protocol.cpp": {
-        "max_body_size": ("uint64", 64 * 1024 * 1024, "bytes of one message"),
-    },
-    "src/bthread/bthread.cpp": {
-        "bthread_concurrency": ("int32", 9, "threads under the workers"),
-    },
-    # gflags itself
-    "src/gflags.cc": {
-        "flagfile": ("string", "", "comma-separated files to read flags from"),
-        "fromenv": ("string", "", "comma-separated flags to take from FLAGS_NAME, which must be"),
-        "tryfromenv": (
-            "string",
-            "",
-            "comma-separated flags to take from FLAGS_NAME if it is there",
-        ),
-        "undefok": ("string", "", "comma-separated flags that may be unknown"),
-    },
-    "src/gflags_completions.cc": {
-        "tab_completion_columns": ("int32", 80, _UNUSED),
-        "tab_completion_word": ("string", "", _UNUSED),
-    },
-    "src/gflags_reporting.cc": {
-        "help": ("bool", False, "print all flags and end"),
-        "helpfull": ("bool", False, "print all flags and end"),
-        "helpmatch": (
-            "string",
-            "",
-            "print the flags of files with this text in their path and end",
-        ),
-        "helpon": ("string", "", "print the flags of files with this name and end"),
-        "helppackage": ("bool", False, "print the flags of the main program's folder and end"),
-        "helpshort": ("bool", False, "print the flags of the main program's file and end"),
-        "helpxml": ("bool", False, "print all flags as XML and end"),
-        "version": ("bool", False, "print the program's name and end"),
-    },
-    # glog
-    "src/logging.cc": {
-        "alsologtostderr": ("bool", False, "log to standard error as well"),
-        "log_dir": ("string", "", "folder of the log files, ./log when empty"),
-        "logbufsecs": ("int32", 0, "read, without effect: every line is flushed"),
-        "logtostderr": ("bool", False, "log to standard error instead of files"),
-        "max_log_size": ("int32", 1800, _UNUSED),
-        "minloglevel": ("int32", 0, "lowest severity that is logged"),
-        "stderrthreshold": ("int32", 2, "severity that is copied to standard error"),
-    },
-    "src/vlog_is_on.cc": {
-        "v": ("int32", 0, _UNUSED),
-        "vmodule": ("string", "", _UNUSED),
-    },
+# Type and default. The launcher passes most of these; people add the others by hand.
+FLAGS: dict[str, tuple[str, Value]] = {
+    "V": ("bool", False),
+    "version": ("bool", False),
+    "inferservice_path": ("string", "./conf"),
+    "inferservice_file": ("string", "infer_service.prototxt"),
+    "resource_path": ("string", "./conf"),
+    "resource_file": ("string", "resource.prototxt"),
+    "workflow_path": ("string", "./conf"),
+    "workflow_file": ("string", "workflow.prototxt"),
+    "num_threads": ("int32", 0),
+    "reload_interval_s": ("int32", 10),
+    "max_body_size": ("uint64", 64 * 1024 * 1024),
+    "precision": ("string", "fp32"),
+    "log_dir": ("string", ""),
+    "enable_prometheus": ("bool", False),
+    # These have no effect here.
+    "port": ("int32", 8010),
+    "enable_model_toolkit": ("bool", True),
+    "enable_cube": ("bool", False),
+    "enable_protocol_list": ("string", "baidu_std"),
+    "max_concurrency": ("int32", 0),
+    "g_max_concurrency": ("int32", 0),
+    "bthread_concurrency": ("int32", 9),
+    "prometheus_port": ("int32", 19393),
+    "request_cache_size": ("int64", 0),
+    "idle_timeout_s": ("int32", 80),
+    "use_calib": ("bool", False),
+    "logger_path": ("string", "./conf"),
+    "logger_file": ("string", "log.conf"),
 }
-
-FLAGS: dict[str, Flag] = {
-    name: Flag(*flag, file=file) for file, flags in _FILES.items() for name, flag in flags.items()
+_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "true", "y", "yes"), True),
+    **dict.fromkeys(("0", "f", "false", "n", "no"), False),
 }
+_RANGES = {
+    "int32": (-(2**31), 2**31 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint64": (0, 2**64 - 1),
+}
+_NUMBER = re.compile(r"[+-]?[0-9]+|0[xX][0-9a-fA-F]+")
+
+
+class CommandLineEnd(Exception):
+    """The command line asks for a text instead of a server, or is wrong.
+
+    Attributes:
+        exit_code: The exit code of the process.
+        stdout: The text to print on standard output.
+        stderr: The text to print on standard error.
+    """
+
+    def __init__(self, exit_code: int, *, stdout: str = "", stderr: str = "") -> None:
+        super().__init__(stderr or stdout)
+        self.exit_code = exit_code
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+class Flags:
+    """The values of all flags."""
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str:
+        return str(self._values[name])
+
+    def number(self, name: str) -> int:
+        return int(self._values[name])
+
+    def on(self, name: str) -> bool:
+        return bool(self._values[name])
+
+
+def parse(words: Sequence[str]) -> Flags:
+    """Read the words after the program's name.
+
+    Raises:
+        CommandLineEnd: For ``-version`` and ``-V``, and for wrong flags, with gflags' texts.
+    """
+    values: dict[str, Value] = {name: default for name, (_, default) in FLAGS.items()}
+    errors: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            break
+        if not word.startswith("-") or word == "-":
+            continue
+        key, equals, given = word[2 if word.startswith("--") else 1 :].partition("=")
+        text: Optional[str] = given if equals else None
+        name = key.replace("-", "_")
+        if name not in FLAGS and name[2:] in FLAGS and name.startswith("no"):
+            name, text = name[2:], "false"
+            if FLAGS[name][0] != "bool":
+                errors[key] = (
+                    f"ERROR: boolean value ({key}) specified for {FLAGS[name][0]} "
+                    "command line flag\n"
+                )
+                continue
+        if name not in FLAGS:
+            errors[key] = f"ERROR: unknown command line flag '{key}'\n"
+            continue
+        kind = FLAGS[name][0]
+        if text is None:
+            text = "true" if kind == "bool" else next(rest, None)
+        if text is None:
+            errors[key] = f"ERROR: flag '{word}' is missing its argument\n"
+            break
+        value = _value(kind, text)
+        if value is None:
+            errors[key] = f"ERROR: illegal value '{text}' specified for {kind} flag '{name}'\n"
+        else:
+            values[name] = value
+    if values["version"]:
+        raise CommandLineEnd(0, stdout="serving\n")
+    if errors:
+        raise CommandLineEnd(1, stderr="".join(errors[key] for key in sorted(errors)))
+    if values["V"]:
+        raise CommandLineEnd(0, stdout="undefined\n")
+    return Flags(values)
+
+
+def _value(kind: str, text: str) -> Optional[Value]:
+    """Return the value that a text means, or ``None`` when it is no value of that type."""
+    if kind == "string":
+        return text
+    if kind == "bool":
+        return _BOOLEANS.get(text.lower())
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = int(text, 16 if text[:2].lower() == "0x" else 10)
+    lowest, highest = _RANGES[kind]
+    return number if lowest <= number <= highest else None

@@ -9,9 +9,17 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from google.protobuf.message import DecodeError
+
+# protobuf only warns about bytes behind a stray end-group tag, and does not refuse them. As an
+# error, the warning leaves that code as SystemError.
+warnings.filterwarnings("error", message="Unexpected end-group tag", category=RuntimeWarning)
+PARSE_ERRORS = (DecodeError, SystemError)
 
 _PACKAGES = ("paddle_serving_server", "paddle_serving_client")
 

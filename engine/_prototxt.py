@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from . import _messages
-from ._gflags import Flags
+from ._flags import Flags
 
 SERVICE = "GeneralModelService"
 _STEPS = ("GeneralReaderOp", "GeneralInferOp", "GeneralResponseOp")
@@ -152,6 +152,11 @@ def _refuse_what_runs_elsewhere(engine: Any, flags: Flags) -> None:
         raise Refused(
             f"--gpu_ids {ids} asks for {len(engine.gpu_ids)} GPUs, but the embedded engine uses "
             "one; give one number, or use the official binary"
+        )
+    if flags.on("enable_prometheus"):
+        raise Refused(
+            "--enable_prometheus asks for metrics, which the embedded engine does not have; "
+            "leave it out, or use the official binary"
         )
     if flags.text("precision") not in _PRECISIONS:
         raise Refused(

@@ -22,15 +22,10 @@ Array = NDArray[Any]
 ENOSERVICE = 1001
 ENOMETHOD = 1002
 EREQUEST = 1003
-ELIMIT = 2004
 INFERENCE_FAILED = -5100
 INFERENCE_FAILED_TEXT = "InferService inference failed!"
-# No model takes so many, and an empty one is two bytes on the wire and some hundred in memory.
-MOST_TENSORS = 4096
-# Characters; clients make up names of megabytes, and the log would have three copies of each.
+# Characters of an error's text, which names what the client sent.
 _LONGEST_TEXT = 1000
-# Paddle's own most (DDim::kMaxRank in paddle/common/ddim.h): no model can take a feed of more.
-_MOST_DIMS = 9
 _SHOWN_OFFSETS = 8
 # Elements; reading farther than some pages behind its own, the real server dies.
 _MOST_FILLED = 1 << 20
@@ -139,12 +134,6 @@ def shaped(
 
     Raises ``ServiceError`` where the real server would read past the elements or abort.
     """
-    # Before anything is done with each of them: there may be millions.
-    if len(dims) > _MOST_DIMS:
-        raise inference_failed(
-            f"feed {name} has {len(dims)} dimensions, and no tensor of Paddle's has more than "
-            f"{_MOST_DIMS}"
-        )
     shape = tuple(dims)
     count = 1
     for dim in shape:
@@ -158,10 +147,7 @@ def shaped(
     if elem_type == _STRING or fill:
         flat = flat[:count]
     if fill and 0 < flat.size < count <= _MOST_FILLED:
-        # Zeros that nobody looks at take no memory: there may be thousands of such feeds.
-        given = flat
-        flat = np.zeros(count, given.dtype)
-        flat[: given.size] = given
+        flat = np.pad(flat, (0, count - flat.size))
     if count != flat.size:
         raise inference_failed(
             f"feed {name} has {flat.size} elements of {ELEM_TYPES[elem_type].name}, "
@@ -171,7 +157,7 @@ def shaped(
     try:
         return flat.reshape(shape)
     except ValueError as error:
-        # Sizes whose product numpy cannot hold, with a 0 among them.
+        # More dimensions than numpy has, or sizes whose product it cannot hold beside a 0.
         raise inference_failed(f"feed {name} has the shape {list(shape)}: {error}") from None
 
 
@@ -179,7 +165,6 @@ def text(name: str, strings: Sequence[str]) -> Array:
     """The bytes of a string feed: each string's, with a 0 behind it. Raises ``ServiceError``."""
     if not strings:
         raise inference_failed(f"feed {name} has no string")
-    # Not one by one: there may be hundreds of thousands.
     return np.frombuffer("\0".join([*strings, ""]).encode(), np.uint8)
 
 

@@ -284,7 +284,7 @@ def _(subject: Subject) -> None:
     )
 
 
-for _page in ("health", "status", "vars", "version", "flags", "connections", "index", ""):
+for _page in ("health", "status", "version"):
 
     @check("HTTP/1", f"the builtin page /{_page} is there")
     def _(subject: Subject, _page: str = _page) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from engine import _http2_frames as frames
 from harness.conformance.serving.check_http import JSON, price
 from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
 from harness.conformance.serving.wire import Wire, http
@@ -108,26 +106,6 @@ def test_a_reload_that_lacked_descriptors_is_made_up_for(subject: Subject, stric
         assert price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE
 
 
-def test_an_offer_to_change_to_http2_is_answered_in_http1(subject: Subject) -> None:
-    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAAB"}
-    answer = http(subject.port, JSON_BODY, headers={**JSON, **offer})
-    assert price(answer) == PRICE
-    assert answer.status_line == "HTTP/1.1 200 OK"
-    with Wire(subject.port) as one:
-        one.send(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n")
-        assert one.closed()
-
-
-def test_a_query_behind_a_page_leaves_the_page_as_it_is(subject: Subject) -> None:
-    def page(path: str) -> bytes:
-        return http(subject.port, method="GET", path=path).body
-
-    assert page("/flags?x=1") == page("/flags") != b""
-    assert page("/flags/port?x=1") == page("/flags/port")
-    assert page("/flags/port").startswith(b"port=")
-    assert b"\n" not in page("/flags/port").strip()
-
-
 def test_a_time_file_that_is_gone_for_a_while_changes_nothing(subject: Subject) -> None:
     server = subject.server
     tag = server.live / "fluid_time_file"
@@ -156,25 +134,6 @@ def test_a_whole_request_is_answered_though_garbage_follows_in_the_same_read(
         assert one.closed()
 
 
-def test_a_whole_http2_request_is_answered_though_a_broken_frame_follows(subject: Subject) -> None:
-    head = (
-        (":method", "POST"),
-        (":path", "/GeneralModelService/inference"),
-        ("content-type", "application/json"),
-    )
-    sent = frames.PREFACE + frames.settings({})
-    sent += frames.frame(frames.HEADERS, frames.END_HEADERS, 1, frames.header_block(head))
-    sent += frames.frame(frames.DATA, frames.END_STREAM, 1, JSON_BODY)
-    sent += frames.frame(frames.PING, 0, 0, b"short")
-    with Wire(subject.port) as one:
-        one.send(sent)
-        got = b""
-        while part := one.socket.recv(65536):
-            got += part
-    assert b'"float_data":[92.0]' in got
-    assert got.endswith(frames.goaway(1, frames.FRAME_SIZE_ERROR))
-
-
 @pytest.mark.parametrize("shape", [[1, 7], [7], [1, 1, 7]])
 def test_a_lod_for_a_dense_feed_does_not_switch_its_check_off(
     subject: Subject, shape: list[int]
@@ -182,37 +141,3 @@ def test_a_lod_for_a_dense_feed_does_not_switch_its_check_off(
     body = feed(shape=shape, float_data=[1] * 7, lod=[0, shape[0]])
     answer = http(subject.port, body, headers=JSON)
     assert f"feed x has the shape {shape}, the model takes [-1, 13]" in answer.body.decode()
-
-
-def test_an_http2_client_that_takes_no_answers_gets_its_requests_back(subject: Subject) -> None:
-    rows = 100_000
-    numbers = b",".join([b"1"] * 13 * rows)
-    body = b'{"tensor":[{"float_data":[%s],"elem_type":1,"name":"x","shape":[%d,13]}]}'
-    packed = gzip.compress(body % (numbers, rows))
-    assert len(packed) <= frames.DEFAULT_FRAME_SIZE
-    block = frames.header_block(
-        (
-            (":method", "POST"),
-            (":path", "/GeneralModelService/inference"),
-            ("content-type", "application/json"),
-            ("content-encoding", "gzip"),
-        )
-    )
-    with Wire(subject.port) as one:
-        # Nothing of an answer's body may go out.
-        one.send(frames.PREFACE + frames.settings({frames.INITIAL_WINDOW_SIZE: 0}))
-        # Each answer is half a megabyte.
-        last = 2 * 30 + 1
-        for number in range(1, last + 1, 2):
-            one.send(
-                frames.frame(frames.HEADERS, frames.END_HEADERS, number, block)
-                + frames.frame(frames.DATA, frames.END_STREAM, number, packed)
-            )
-        refused = frames.rst_stream(last, frames.REFUSED_STREAM)
-        got = b""
-        while refused not in got:
-            part = one.socket.recv(65536)
-            assert part, "the connection ended"
-            got += part
-        assert frames.rst_stream(1, frames.REFUSED_STREAM) not in got
-    assert price(http(subject.port, JSON_BODY, headers=JSON)) == PRICE

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import urllib.request
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
 from harness.conformance.serving.server import Launched
 from harness.conformance.serving.wire import Wire, http
 from harness.support import waits
-from harness.support.ports import free_port
 from tests.contract.engine.damage import damage_so_that_loading_crashes, truncate
 
 STRICT = {"ENGINE_STRICT_COMPAT": "1"}
@@ -139,25 +137,6 @@ def test_rows_that_see_each_other_are_never_run_together(subject: Subject) -> No
         one.send(b"".join(request(value) for value in range(20)))
         # The model adds the mean over the batch: alone, a row is doubled.
         assert [price(one.http_answer()) for _ in range(20)] == [2.0 * n for n in range(20)]
-
-
-def test_metrics_are_served_and_equal_requests_are_kept_when_asked_for(subject: Subject) -> None:
-    port = free_port()
-    options = ["--enable_prometheus", "--prometheus_port", str(port)]
-    options += ["--request_cache_size", "100000"]
-    with subject.launch(options=options) as server:
-        for _ in range(3):
-            assert price(http(server.port, JSON_BODY, headers=JSON)) == PRICE
-        http(server.port, b"{}", headers=JSON)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
-            metrics = page.read().decode()
-        assert "\npd_query_request_success_total 3.0\n" in metrics
-        assert "\npd_query_request_failure_total 1.0\n" in metrics
-        # Two of the three answers came from the cache.
-        assert "\npd_inference_count_total 1.0\n" in metrics
-        server.reload(subject.models / "uci_2")
-        assert "request_cache.cpp:230] Clear 1 key!" in server.log()
-        assert price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE
 
 
 @pytest.mark.parametrize(

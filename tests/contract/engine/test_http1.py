@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from harness.conformance.serving.check_http import price
@@ -84,4 +86,17 @@ def test_what_was_sent_behind_the_last_request_is_not_answered(subject: Subject)
         last = one.http_answer()
         assert price(last) == PRICE
         assert last.header("connection") == "close"
+        assert one.closed()
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+@pytest.mark.parametrize("size", [200, 50_000])
+def test_a_client_that_closes_its_side_behind_its_requests_is_answered(
+    subject: Subject, size: int, requests: int
+) -> None:
+    with Wire(subject.port) as one:
+        one.send(request(body=JSON_BODY + b" " * size) * requests)
+        one.socket.shutdown(socket.SHUT_WR)
+        for _ in range(requests):
+            assert price(one.http_answer()) == PRICE
         assert one.closed()

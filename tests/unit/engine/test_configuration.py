@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import _gflags, _prototxt
+from engine import _flags, _prototxt
 from engine.__main__ import main
 from harness.conformance.serving import server
 from harness.support.ports import free_port
@@ -52,13 +52,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def flags(folder: Path, workdir: str, *more: str) -> _gflags.Flags:
+def flags(folder: Path, workdir: str, *more: str) -> _flags.Flags:
     """The flags that the launcher would pass; the files' own paths are made absolute."""
     whole = str(folder / workdir)
     for file in (folder / workdir).glob("**/*.prototxt"):
         file.write_text(file.read_text().replace(f'"{workdir}"', f'"{whole}"'))
     words = [f"-{name}_path={whole}" for name in ("inferservice", "resource", "workflow")]
-    return _gflags.parse([*words, "-inferservice_file=infer_service.prototxt", *more])
+    return _flags.parse([*words, "-inferservice_file=infer_service.prototxt", *more])
 
 
 @pytest.mark.xdist_group("engine configuration")

@@ -1,17 +1,16 @@
-"""Bytes into messages: baidu_std, HTTP/1 and HTTP/2, in pieces of any size."""
+"""Bytes into messages: baidu_std, HTTP/1 and gRPC, in pieces of any size."""
 
 from __future__ import annotations
 
 import gzip
-import time
-import tracemalloc
+import urllib.parse
 
 import pytest
 
 from bench import fuzz_engine
-from engine import _baidu_std, _grpc, _http2, _routes, _stream
-from engine import _http2_frames as frames
-from engine._http1 import HttpRequest, answer
+from engine import _baidu_std, _compression, _grpc, _routes, _stream
+from engine._http import HttpRequest
+from engine._http1 import answer
 from engine._query import ServiceError
 
 
@@ -21,35 +20,28 @@ def test_no_damaged_input_breaks_a_parser(target: str) -> None:
     fuzz_engine.fuzz(target, inputs=300 if target == "http2" else 2000, number=20)
 
 
-@pytest.mark.filterwarnings("ignore:Unexpected end-group")
-@pytest.mark.parametrize("target", sorted(fuzz_engine.TARGETS))
-def test_the_properties_hold_for_generated_inputs(target: str) -> None:
-    fuzz_engine.properties(target, inputs=40, number=3)()
-
-
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50])
-def test_messages_of_both_protocols_come_out_whole_however_they_are_cut(size: int) -> None:
-    valid = fuzz_engine.valid_messages()
+@pytest.mark.parametrize("messages", [fuzz_engine.baidu_std_messages, fuzz_engine.http_messages])
+def test_messages_come_out_whole_however_they_are_cut(messages: object, size: int) -> None:
+    assert callable(messages)
+    valid = messages()
     data = b"".join(valid)
     parts = [data[at : at + size] for at in range(0, len(data), size)]
-    messages, error = fuzz_engine.read_stream(parts)
+    found, error = fuzz_engine.read_stream(parts)
     assert error == ""
-    at_once = [fuzz_engine.read_stream([one])[0][0] for one in valid]
-    assert messages == at_once
+    assert found == [fuzz_engine.read_stream([one])[0][0] for one in valid]
 
 
-@pytest.mark.parametrize("size", [1, 3, 1000])
-def test_lines_of_a_head_may_end_without_their_cr(size: int) -> None:
-    typed = b"POST /a HTTP/1.1\nContent-Length: 4\r\nHost: x\n\n\r\n\r\nGET /b HTTP/1.0\n\r\n"
-    parts = [typed[at : at + size] for at in range(0, len(typed), size)]
-    messages, error = fuzz_engine.read_stream(parts)
-    assert error == ""
-    assert [(one.head.path, one.body) for one in messages] == [("/a", b"\r\n\r\n"), ("/b", b"")]
+def test_both_protocols_may_take_turns_on_one_connection() -> None:
+    frame, request = fuzz_engine.baidu_std_messages()[0], fuzz_engine.http_messages()[0]
+    for parts in ([frame + request, frame], [request, frame[:2], frame[2:] + request]):
+        found, error = fuzz_engine.read_stream(parts)
+        assert error == ""
+        assert len(found) == 3
 
 
 def test_a_chunked_body_comes_out_as_one() -> None:
-    request = fuzz_engine.valid_messages()[4]
-    message = fuzz_engine.read_stream([request])[0][0]
+    message = fuzz_engine.read_stream([fuzz_engine.http_messages()[1]])[0][0]
     assert isinstance(message, HttpRequest)
     assert message.body == fuzz_engine.protobuf_body()
 
@@ -59,10 +51,13 @@ def test_a_chunked_body_comes_out_as_one() -> None:
     [
         (_baidu_std.HEADER.pack(b"PRPC", 5000, 10), "baidu_std"),
         (b"POST / HTTP/1.1\r\nContent-Length: 5000\r\n\r\n", "http"),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1388\r\n", "http"),
+        (
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1388\r\n" + b"x" * 4097,
+            "http",
+        ),
     ],
 )
-def test_a_body_over_the_limit_is_refused_before_it_comes(data: bytes, protocol: str) -> None:
+def test_a_body_over_the_limit_is_refused_before_it_is_whole(data: bytes, protocol: str) -> None:
     reader = _stream.MessageReader(4096)
     with pytest.raises(_stream.Unanswerable) as refused:
         reader.receive(data)
@@ -73,10 +68,10 @@ def test_a_body_over_the_limit_is_refused_before_it_comes(data: bytes, protocol:
 def test_a_head_without_an_end_is_refused() -> None:
     reader = _stream.MessageReader(1 << 30)
     reader.receive(b"GET / HTTP/1.1\r\n")
-    for _ in range(65):
+    for _ in range(64):
         reader.receive(b"x: " + b"y" * 1000 + b"\r\n")
     with pytest.raises(_stream.Unanswerable, match="the head is larger"):
-        reader.receive(b"x: y\r\n" * 100)
+        reader.receive(b"x: y\r\n" * 1000)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +81,7 @@ def test_a_head_without_an_end_is_refused() -> None:
         b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"POST / HTTP/9.9\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\na",
         b"nonsense without a version\r\n\r\n",
     ],
 )
@@ -110,27 +105,16 @@ def test_a_grpc_message_is_unwrapped_and_a_bad_one_refused() -> None:
     packed = _grpc.wrap(gzip.compress(b"abc"), compressed=True)
     assert _grpc.unwrap(packed, "gzip", 100) == b"abc"
     for body in (b"", b"\0\0\0\0", b"\0\0\0\0\2a", b"\1\0\0\0\1a", b"\2\0\0\0\1a"):
-        with pytest.raises(_grpc.BadMessage):
+        with pytest.raises(_compression.BadCompression):
             _grpc.unwrap(body, "", 100)
 
 
-def test_http2_bodies_over_the_limit_are_reset_and_forgotten() -> None:
-    import h2.config
-    import h2.connection
-    import h2.events
-
-    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
-    client.initiate_connection()
-    session = _http2.Http2Session(4096)
-    session.receive(client.data_to_send())
-    client.receive_data(session.to_send())
-    headers = [(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority", "a")]
-    client.send_headers(1, headers)
-    client.send_data(1, b"x" * 5000)
-    session.receive(client.data_to_send())
-    events = client.receive_data(session.to_send())
-    assert any(isinstance(event, h2.events.StreamReset) for event in events)
-    assert session.waiting == 0
+@pytest.mark.parametrize("character", ["x", "%", "é", "价", "😀"])
+def test_the_text_of_a_grpc_error_is_cut_to_what_clients_accept(character: str) -> None:
+    text = "[E-5100]" + character * 100
+    assert urllib.parse.unquote(_grpc.status_message(text)) == text
+    # grpcio accepts 8 kB of headers in all, and so does netty.
+    assert len(_grpc.status_message(character * 20_000)) <= 6000
 
 
 @pytest.mark.parametrize(
@@ -139,69 +123,15 @@ def test_http2_bodies_over_the_limit_are_reset_and_forgotten() -> None:
         ("/GeneralModelService/inference", _routes.Method("inference")),
         ("//GeneralModelService//inference/", _routes.Method("inference")),
         (f"/{_routes.FULL_SERVICE}/debug", _routes.Method("debug")),
-        ("/", _routes.Page("index", "")),
-        ("/flags/port", _routes.Page("flags", "port")),
+        ("/health", _routes.Page("health")),
     ],
 )
 def test_a_path_means_a_method_or_a_page(path: str, meaning: object) -> None:
     assert _routes.of_path(path) == meaning
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/GeneralModelService/inference/more", "/x"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/GeneralModelService/inference/more", "/x"])
 def test_any_other_path_is_an_error_that_names_it(path: str) -> None:
     error = _routes.of_path(path)
     assert isinstance(error, ServiceError)
     assert error.text == f"Fail to find method on `{path}'"
-
-
-def test_a_name_that_a_client_made_long_is_neither_kept_nor_echoed_whole() -> None:
-    path = "/" + "x" * 10_000
-    for meaning in (
-        _routes.of_path(path),
-        _routes.of_names(path, "inference"),
-        _routes.of_names("GeneralModelService", path),
-    ):
-        assert isinstance(meaning, ServiceError)
-        assert "/xxx" in meaning.text
-        assert len(meaning.text) < 400
-    tracemalloc.start()
-    try:
-        for number in range(200):
-            _routes.of_path(f"/{number}" + "x" * 10_000)
-            _routes.of_names(f"{number}" + "x" * 10_000, "inference")
-            frames.header_block((("content-type", f"{number}" + "x" * 10_000),))
-        kept, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert kept < 200_000
-
-
-@pytest.mark.parametrize("whole", [True, False])
-def test_a_meta_of_megabytes_is_refused_and_not_parsed(whole: bool) -> None:
-    # Fields that nobody knows, which protobuf would keep one by one.
-    meta = b"\x42\x00" * (1 << 20)
-    data = _baidu_std.HEADER.pack(b"PRPC", len(meta), len(meta)) + meta
-    reader = _stream.MessageReader(1 << 30)
-    with pytest.raises(_stream.Unanswerable, match="is larger than 1048576 bytes"):
-        reader.receive(data if whole else data[:100])
-
-
-def test_a_run_of_empty_lines_costs_one_step() -> None:
-    reader = _stream.MessageReader(1 << 20)
-    lines = b"\r\n" * (1 << 19)
-    began = time.process_time()
-    assert reader.receive(lines) == []
-    # One step for each of the million bytes takes more than a second.
-    assert time.process_time() - began < 0.3
-    assert reader.waiting == 0
-
-
-def test_an_input_on_which_a_parser_never_ends_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang(_data: bytes, _cuts: list[int]) -> None:
-        while True:
-            pass
-
-    monkeypatch.setattr(fuzz_engine, "SLOWEST_S", 0.05)
-    monkeypatch.setitem(fuzz_engine.TARGETS, "hangs", (lambda: [b"the input"], hang))
-    with pytest.raises(AssertionError, match="hangs: TooSlow"):
-        fuzz_engine.fuzz("hangs", inputs=1, number=1)
