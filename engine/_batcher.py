@@ -15,7 +15,7 @@ import asyncio
 import time
 from typing import Callable, Protocol
 
-from ._glog import Log
+from ._glog import Log, stamp
 from ._model import Key, Model
 from ._query import Answer, Fetched, Query, ServiceError, inference_failed
 
@@ -108,7 +108,6 @@ class Batcher:
                 self._run(model, groups.pop(key))
         for group in groups.values():
             self._run(model, group)
-        self._log.flush()
 
     def _run(self, model: Model, calls: list[Call]) -> None:
         started = time.time()
@@ -144,17 +143,16 @@ class Batcher:
         reply.succeed(Answer(self._engine_name, tuple(wanted), whole))
         now = time.time()
         self.counters.succeeded += 1
-        if self._log.requests_logged:
-            self._log_request(call, started, ended, now)
+        self._log_request(call, started, ended, now)
 
     def _log_request(self, call: Call, started: float, ended: float, now: float) -> None:
         log, reply = self._log, call.reply
         logid = f"(logid={call.query.log_id})"
         reader, infer, response = self._nodes
-        first = f"I{log.stamp(call.began)} {log.tid:5d}"
-        last = f"I{log.stamp(now)} {log.tid:5d}"
+        first = f"I{stamp(call.began)} {log.tid:5d}"
+        last = f"I{stamp(now)} {log.tid:5d}"
         source = "general_model_service.pb.cc"
-        log.collect(
+        log.info_text(
             f"{first} {source}:3443] {logid} remote_side=[{reply.remote}]\n"
             f"{first} {source}:3444] {logid} local_side=[{reply.local}]\n"
             f"{first} {source}:3445] {logid} service_name=[GeneralModelService]\n"
@@ -178,8 +176,8 @@ class Batcher:
     def fail(self, reply: Reply, error: ServiceError, log_id: int, began: float) -> None:
         """Answers a query that failed, and logs it as the real server does."""
         log = self._log
-        first = f"I{log.stamp(began)} {log.tid:5d} general_model_service.pb.cc"
-        log.collect(
+        first = f"I{stamp(began)} {log.tid:5d} general_model_service.pb.cc"
+        log.info_text(
             f"{first}:3443] (logid={log_id}) remote_side=[{reply.remote}]\n"
             f"{first}:3444] (logid={log_id}) local_side=[{reply.local}]\n"
             f"{first}:3445] (logid={log_id}) service_name=[GeneralModelService]\n"

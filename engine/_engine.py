@@ -215,7 +215,6 @@ class Engine:
         # What is under way is answered while the reload thread sleeps out its turn.
         await self._loop.run_in_executor(None, reload.join)
         self.log.info_line("server.cpp:167", "Exit reload worker!")
-        self.log.flush()
 
     # reload
 
@@ -281,7 +280,6 @@ class Engine:
         """``signum`` is what the real server dies of here, None where it lives on."""
         if not self.strict or signum is None:
             return
-        self.log.flush()
         if signum == signal.SIGABRT:
             sys.stderr.write(
                 "terminate called after throwing an instance of 'phi::enforce::EnforceNotMet'\n"

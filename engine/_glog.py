@@ -1,112 +1,85 @@
 """Log files as glog makes them: names, symlinks, header, lines.
 
-``format_line`` and the naming functions are pure; ``Log`` does the writing. Lines of one batch of
-requests are collected and written with one call (``flush``); every other line is written at once.
-A line of a severity goes into the files of that severity and of all below, as glog does.
+A line of a severity goes into the files of that severity and of all below. Every line is written
+at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-INFO, WARNING, ERROR, FATAL = range(4)
-_NAMES = ("INFO", "WARNING", "ERROR", "FATAL")
-_LETTERS = "IWEF"
+INFO, WARNING, ERROR = range(3)
+_NAMES = ("INFO", "WARNING", "ERROR")
+_PROGRAM = "serving"
 
 
-def file_name(program: str, host: str, user: str, severity: int, *, now: float, pid: int) -> str:
-    """``serving.<host>.<user>.log.<SEVERITY>.<YYYYMMDD-HHMMSS>.<pid>``."""
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-    return f"{program}.{host}.{user}.log.{_NAMES[severity]}.{stamp}.{pid}"
+def stamp(now: float) -> str:
+    """Return ``mmdd hh:mm:ss.uuuuuu``; ``now`` is in seconds since the epoch."""
+    second = int(now)
+    return f"{_second(second)}{min(999_999, round((now - second) * 1e6)):06d}"
 
 
-def header(host: str, now: float) -> str:
-    """The three lines at the top of every file."""
-    stamp = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(now))
-    return (
-        f"Log file created at: {stamp}\n"
-        f"Running on machine: {host}\n"
-        "Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg\n"
-    )
-
-
-class Stamps:
-    """``mmdd hh:mm:ss.uuuuuu``; the part that changes once a second is kept."""
-
-    def __init__(self) -> None:
-        # Both in one value, so that no thread sees one of another second.
-        self._kept = (-1, "")
-
-    def __call__(self, now: float) -> str:
-        second = int(now)
-        kept = self._kept
-        if second != kept[0]:
-            kept = (second, time.strftime("%m%d %H:%M:%S.", time.localtime(second)))
-            self._kept = kept
-        return f"{kept[1]}{min(999_999, round((now - second) * 1e6)):06d}"
+@functools.lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    return time.strftime("%m%d %H:%M:%S.", time.localtime(second))
 
 
 class Log:
     """The log of one process. All methods may be called from any thread.
 
-    ``folder`` is made when it is missing. Making the log raises ``OSError`` when no file can be
-    made there; after that a line that cannot be written is dropped, and nothing raises.
+    A line that cannot be written is dropped: a full disk must not end the service.
+
+    Args:
+        folder: Where the files are made; it is created when it is missing.
+
+    Raises:
+        OSError: No file can be made there.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        program: str = "serving",
-        *,
-        to_stderr: bool = False,
-        also_to_stderr: bool = False,
-        stderr_threshold: int = ERROR,
-        lowest: int = INFO,
-    ) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._program = program
-        self._only_stderr = to_stderr
-        self._stderr_from = INFO if to_stderr or also_to_stderr else stderr_threshold
-        self._lowest = lowest
         self._host = socket.gethostname()
         try:
             self._user = getpass.getuser()
         except (KeyError, OSError):
-            # glog's own word for a user id without a name
+            # glog's own word for a user id without a name.
             self._user = "unknown-user"
         self._files: list[Optional[int]] = [None] * len(_NAMES)
         self._lock = threading.Lock()
-        self._pending: list[str] = []
-        self.stamp = Stamps()
-        # of the thread that serves requests
+        # The thread that serves requests.
         self.tid = threading.get_native_id()
-        self.requests_logged = lowest <= INFO
-        if not to_stderr:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._open(INFO)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._open(INFO)
 
     def _open(self, severity: int) -> int:
-        now = time.time()
-        name = file_name(self._program, self._host, self._user, severity, now=now, pid=os.getpid())
+        now = time.localtime()
+        name = (
+            f"{_PROGRAM}.{self._host}.{self._user}.log.{_NAMES[severity]}."
+            f"{time.strftime('%Y%m%d-%H%M%S', now)}.{os.getpid()}"
+        )
+        header = (
+            f"Log file created at: {time.strftime('%Y/%m/%d %H:%M:%S', now)}\n"
+            f"Running on machine: {self._host}\n"
+            "Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg\n"
+        )
         descriptor = os.open(
             self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o664
         )
         try:
-            os.write(descriptor, header(self._host, now).encode())
+            os.write(descriptor, header.encode())
         except OSError:
             os.close(descriptor)
             raise
-        link = self._folder / f"{self._program}.{_NAMES[severity]}"
-        # glog removes and links anew; it never follows what stands there.
+        link = self._folder / f"{_PROGRAM}.{_NAMES[severity]}"
         with contextlib.suppress(FileNotFoundError):
             link.unlink()
         with contextlib.suppress(OSError):
@@ -115,31 +88,26 @@ class Log:
         return descriptor
 
     def write(self, severity: int, where: str, message: str, tid: Optional[int] = None) -> None:
-        """One line, now. ``where`` is ``file:line``; ``tid`` is this thread's when not given."""
-        self.write_all([(severity, where, message, tid)])
+        """Write one line.
 
-    def write_all(self, entries: Sequence[tuple[int, str, str, Optional[int]]]) -> None:
-        """Several lines, now, with one call for each file that they go to."""
-        now = time.time()
-        own = threading.get_native_id()
-        lines = [
-            (
-                severity,
-                f"{_LETTERS[severity]}{self.stamp(now)} {own if tid is None else tid:5d} "
-                f"{where}] {_on_one_line(message)}\n",
+        Args:
+            severity: ``INFO``, ``WARNING`` or ``ERROR``.
+            where: The file and line of the real server's source, ``file:line``.
+            message: The text. Clients make up names in it, so control characters are escaped.
+            tid: The thread's number; without it, this thread's.
+        """
+        number = threading.get_native_id() if tid is None else tid
+        if not message.isprintable():
+            message = "".join(
+                one if one.isprintable() else one.encode("unicode_escape").decode()
+                for one in message
             )
-            for severity, where, message, tid in entries
-            if severity >= self._lowest
-        ]
-        with self._lock:
-            self._flush_pending()
-            for level in range(len(_NAMES)):
-                text = "".join(line for severity, line in lines if severity >= level)
-                if text:
-                    self._put(level, text.encode())
-        shown = "".join(line for severity, line in lines if severity >= self._stderr_from)
-        if shown:
-            _show(shown)
+        line = f"{_NAMES[severity][0]}{stamp(time.time())} {number:5d} {where}] {message}\n"
+        self._put(line, severity)
+        if severity >= ERROR:
+            # stderr may be closed (ValueError), and its reader gone (OSError).
+            with contextlib.suppress(OSError, ValueError):
+                print(line, end="", file=sys.stderr, flush=True)
 
     def info_line(self, where: str, message: str, tid: Optional[int] = None) -> None:
         self.write(INFO, where, message, tid)
@@ -150,49 +118,14 @@ class Log:
     def error_line(self, where: str, message: str, tid: Optional[int] = None) -> None:
         self.write(ERROR, where, message, tid)
 
-    def collect(self, lines: str) -> None:
-        """INFO lines, complete and with their line ends, kept until ``flush``."""
-        self._pending.append(lines)
+    def info_text(self, lines: str) -> None:
+        """Write INFO lines that are complete, with their stamps and line ends."""
+        self._put(lines, INFO)
 
-    def flush(self) -> None:
-        """Writes what was collected, in one call."""
-        if self._pending:
-            with self._lock:
-                self._flush_pending()
-
-    def _flush_pending(self) -> None:
-        # ``collect`` takes no lock: the list stays the same one, and only what is read here goes.
-        count = len(self._pending)
-        if count:
-            text = "".join(self._pending[:count])
-            del self._pending[:count]
-            self._put(INFO, text.encode())
-            if self._stderr_from == INFO:
-                _show(text)
-
-    def _put(self, severity: int, data: bytes) -> None:
-        if self._only_stderr:
-            return
-        # A full disk, a folder that is gone and too many open files must not end the service;
-        # glog drops the line as well.
-        with contextlib.suppress(OSError):
-            descriptor = self._files[severity]
-            if descriptor is None:
-                descriptor = self._open(severity)
-            os.write(descriptor, data)
-
-
-def _on_one_line(message: str) -> str:
-    """Names that a client made up stand in messages, and may not look like lines of their own."""
-    if message.isprintable():
-        return message
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in message
-    )
-
-
-def _show(text: str) -> None:
-    """To stderr, whose reader may be gone (OSError) and which may be closed (ValueError)."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(text)
-        sys.stderr.flush()
+    def _put(self, lines: str, severity: int) -> None:
+        data = lines.encode()
+        with self._lock:
+            for level in range(severity + 1):
+                with contextlib.suppress(OSError):
+                    descriptor = self._files[level]
+                    os.write(self._open(level) if descriptor is None else descriptor, data)

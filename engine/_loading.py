@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Optional
 
 from ._core import Core, Device, passes, reason
-from ._glog import WARNING, Log
+from ._glog import Log
 from ._model import Model
 from ._model_files import BadModel, ModelFiles, check, opened
 from ._nursery import Nursery
@@ -94,20 +94,18 @@ class Loader:
 
     def log_workers(self) -> None:
         """The lines of every worker that takes the new core."""
-        entries: list[tuple[int, str, str, Optional[int]]] = []
-        for tid in range(self._log.tid + 1, self._log.tid + 2 + self._workers):
-            entries.append((WARNING, "infer.h:434", f"tid:{tid} Loading clone model ...", tid))
-            if tid == self._log.tid + 1:
-                cache = f"create cube cache[{self._index}] done."
-                entries.append((WARNING, "infer.h:447", cache, tid))
+        log = self._log
+        for tid in range(log.tid + 1, log.tid + 2 + self._workers):
+            log.warning_line("infer.h:434", f"tid:{tid} Loading clone model ...", tid)
+            if tid == log.tid + 1:
+                log.warning_line("infer.h:447", f"create cube cache[{self._index}] done.", tid)
             else:
-                entries.append((WARNING, "infer.h:474", f"tid:{tid} clone caches done", tid))
+                log.warning_line("infer.h:474", f"tid:{tid} clone caches done", tid)
             done = (
                 f"[{tid}] Reload clone model and cube cache done. "
                 f"switching to current_idx[{self._index}]"
             )
-            entries.append((WARNING, "infer.h:481", done, tid))
-        self._log.write_all(entries)
+            log.warning_line("infer.h:481", done, tid)
         # From reload to reload the two places of a worker's cores take turns.
         self._index = 1 - self._index
 
