@@ -1,17 +1,19 @@
 """``embedded-serving``: the command line of the embedded engine.
 
 The launcher starts it through ``SERVING_BIN``. Nothing heavy is imported before the flags and the
-files have been read: ``-V`` and every refusal come at once.
+files are read, so that ``-V`` and every refusal come at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Optional
 
 from . import _flags
@@ -29,23 +31,22 @@ def _says_yes(variable: str) -> bool:
 
 
 def _take_all_descriptors() -> None:
-    """Each client costs a descriptor, and a reload needs some too; 1024 are soon gone."""
+    """Raise the soft limit to the hard one: each client costs a descriptor, and a reload some."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _longest_run_s() -> Optional[int]:
-    """None for the default. Raises ``ValueError``, with a sentence for people."""
+    """Return what the environment says, ``None`` for the default.
+
+    Raises:
+        ValueError: It says no number of seconds; the text is one sentence for people.
+    """
     said = os.environ.get("ENGINE_LONGEST_RUN_S")
     if not said:
         return None
-    if (
-        not said.isascii()
-        or not said.isdigit()
-        or len(said) > 9
-        or not 1 <= int(said) <= _MOST_RUN_S
-    ):
+    if not re.fullmatch("[0-9]{1,9}", said) or not 1 <= int(said) <= _MOST_RUN_S:
         raise ValueError(
             f"ENGINE_LONGEST_RUN_S is {said}; it has to be a number of whole seconds, "
             f"1 to {_MOST_RUN_S}"
@@ -54,7 +55,7 @@ def _longest_run_s() -> Optional[int]:
 
 
 def main(words: Optional[Sequence[str]] = None) -> int:
-    """Runs the engine; the result is the process's exit code."""
+    """Run the engine, and return the exit code of the process."""
     words = sys.argv[1:] if words is None else words
     strict = any(word in _STRICT for word in words) or _says_yes("ENGINE_STRICT_COMPAT")
     words = [word for word in words if word not in _STRICT]
@@ -64,43 +65,36 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         print(end.stdout, end="")
         print(end.stderr, end="", file=sys.stderr)
         return end.exit_code
-    # As the real one: a SIGINT before the service is up ends it, without a traceback.
+    # As with the real server, a SIGINT before the service is up ends it without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not words:
-        print(
-            "embedded-serving is started by the launcher through SERVING_BIN; "
-            "by hand it needs at least -inferservice_path, -resource_path and -workflow_path",
-            file=sys.stderr,
+        return _end(
+            _FAILED,
+            "no flags are given; the launcher starts it through SERVING_BIN, and by hand it "
+            "needs at least -inferservice_path, -resource_path and -workflow_path",
         )
-        return _FAILED
     from . import _messages, _prototxt
 
     try:
         longest_run_s = _longest_run_s()
-    except ValueError as error:
-        print(f"embedded-serving: {error}", file=sys.stderr)
-        return _REFUSED
-    try:
         serving = _prototxt.read(flags)
-    except (_prototxt.Refused, _messages.MessagesMissing) as error:
-        print(f"embedded-serving: {error}", file=sys.stderr)
-        return _REFUSED
+    except (ValueError, _prototxt.Refused, _messages.MessagesMissing) as error:
+        return _end(_REFUSED, error)
     # One thread each: more would spin beside the event loop, and the nursery forks.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _take_all_descriptors()
-    from . import _engine
+    from . import _engine, _glog
 
     try:
-        log = _engine.log_of(flags)
+        log = _glog.Log(Path(flags.text("log_dir") or "log"))
     except OSError as error:
-        print(
-            f"embedded-serving: cannot write the log {error.filename}: {error.strerror}; "
+        return _end(
+            _REFUSED,
+            f"cannot write the log {error.filename}: {error.strerror}; "
             "make the folder writable or give -log_dir",
-            file=sys.stderr,
         )
-        return _REFUSED
     try:
-        # An empty one as well: asyncio would take it for every address.
+        # asyncio would take an empty one for every address.
         host = os.environ.get("ENGINE_HOST") or "127.0.0.1"
         engine = _engine.Engine(
             flags,
@@ -112,12 +106,15 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         )
         _engine.run(engine)
     except _prototxt.Refused as error:
-        print(f"embedded-serving: {error}", file=sys.stderr)
-        return _REFUSED
+        return _end(_REFUSED, error)
     except _engine.CannotServe as error:
-        print(f"embedded-serving: {error}", file=sys.stderr)
-        return _FAILED
+        return _end(_FAILED, error)
     return 0
+
+
+def _end(code: int, reason: object) -> int:
+    print(f"embedded-serving: {reason}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

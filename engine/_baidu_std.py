@@ -61,7 +61,7 @@ class Frame(NamedTuple):
 
 def _meta_class() -> Any:
     file = descriptor_pb2.FileDescriptorProto(
-        name="harness_engine_baidu_rpc_meta.proto", package="engine", syntax="proto2"
+        name="engine_baidu_rpc_meta.proto", package="engine", syntax="proto2"
     )
     for message, fields in _FIELDS.items():
         added = file.message_type.add(name=message)
@@ -79,9 +79,11 @@ _Meta = _meta_class()
 
 
 def frame_size(data: bytes, at: int, limit: int) -> int:
-    """Bytes of the frame that starts at ``at``, as far as known; more may be needed to know.
+    """Return how many bytes the frame that starts at ``at`` has; before its header is whole, 12.
 
-    Raises ``TooBig`` and ``BrokenFrame`` as soon as the header says so.
+    Raises:
+        TooBig: The header announces more than ``limit`` bytes.
+        BrokenFrame: The header is wrong.
     """
     if len(data) - at < HEADER.size:
         return HEADER.size
@@ -94,7 +96,7 @@ def frame_size(data: bytes, at: int, limit: int) -> int:
 
 
 def read_frame(data: bytes) -> Frame:
-    """Reads one whole frame. Raises ``BrokenFrame``."""
+    """Read one whole frame. Raises ``BrokenFrame``."""
     _, body, meta_size = HEADER.unpack_from(data)
     start = HEADER.size + meta_size
     meta = _Meta()
@@ -126,25 +128,18 @@ def answer(
     compression: int = NONE,
     attachment: bytes = b"",
 ) -> bytes:
-    """The frame of a good answer; the payload is compressed already."""
-    meta = _Meta(correlation_id=correlation_id)
+    """Return the frame of a good answer; the payload is compressed already."""
+    meta = _Meta(correlation_id=correlation_id, compress_type=compression)
     meta.response.SetInParent()
-    if compression:
-        meta.compress_type = compression
-    if attachment:
-        meta.attachment_size = len(attachment)
-    head: bytes = meta.SerializeToString()
-    size = len(head) + len(payload) + len(attachment)
-    return b"".join((HEADER.pack(MAGIC, size, len(head)), head, payload, attachment))
+    return _frame(meta, payload, attachment)
 
 
 def failure(correlation_id: int, code: int, text: str) -> bytes:
-    """The frame of an answer that carries an error and no payload."""
+    """Return the frame of an answer that carries an error and no payload."""
     meta = _Meta(correlation_id=correlation_id)
     meta.response.error_code = code
     meta.response.error_text = text.encode()
-    head: bytes = meta.SerializeToString()
-    return HEADER.pack(MAGIC, len(head), len(head)) + head
+    return _frame(meta, b"", b"")
 
 
 def request(
@@ -156,27 +151,31 @@ def request(
     compression: int = NONE,
     log_id: Optional[int] = None,
     attachment: bytes = b"",
-    authentication: bytes = b"",
+    authentication: Optional[bytes] = None,
 ) -> bytes:
-    """The frame of a request, as a client sends it (for tests and benchmarks)."""
-    meta = _Meta(correlation_id=correlation_id)
+    """Return the frame of a request, as a client sends it (for tests and benchmarks)."""
+    meta = _Meta(
+        correlation_id=correlation_id,
+        compress_type=compression,
+        authentication_data=authentication,
+    )
     meta.request.service_name = service.encode()
     meta.request.method_name = method.encode()
     if log_id is not None:
         meta.request.log_id = log_id
-    if compression:
-        meta.compress_type = compression
+    return _frame(meta, payload, attachment)
+
+
+def _frame(meta: Any, payload: bytes, attachment: bytes) -> bytes:
     if attachment:
         meta.attachment_size = len(attachment)
-    if authentication:
-        meta.authentication_data = authentication
     head: bytes = meta.SerializeToString()
     size = len(head) + len(payload) + len(attachment)
     return b"".join((HEADER.pack(MAGIC, size, len(head)), head, payload, attachment))
 
 
 def read_answer(data: bytes) -> tuple[int, int, str, int, bytes, bytes]:
-    """Correlation id, error code, error text, compression, payload, attachment of an answer."""
+    """Return correlation id, error code, text, compression, payload, attachment of an answer."""
     _, body, meta_size = HEADER.unpack_from(data)
     start = HEADER.size + meta_size
     meta = _Meta.FromString(data[HEADER.size : start])

@@ -1,9 +1,8 @@
 """Queries and answers as JSON, with the rules and error texts of brpc's json2pb.
 
-Measured: a field of the wrong type gives one of three texts, and default fields are left out of
-answers. From brpc's source (src/json2pb): unknown fields are skipped, ``null`` counts as absent,
-bytes are base64, "NaN", "Infinity" and "-Infinity" are numbers with a fraction, and numbers of 64
-bits may be written as text.
+Measured: a field of the wrong type gives one of three texts, and answers leave default fields out.
+From brpc's source (src/json2pb): unknown fields are skipped, and ``null`` counts as absent. Bytes
+are base64. "NaN", "Infinity" and "-Infinity" are floats, and elements of 64 bits may be text.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from ._query import (
     text,
 )
 
-# What is too large for a float32 becomes infinity, as in the real server's C++.
+# A number too large for a float32 becomes infinity, as in the real server.
 warnings.filterwarnings("ignore", message="overflow encountered in cast", category=RuntimeWarning)
 
 _PACKAGE = "baidu.paddle_serving.predictor.general_model"
@@ -41,7 +40,6 @@ _TENSOR = f"{_PACKAGE}.Tensor"
 _INT32 = (-(2**31), 2**31 - 1)
 _INT64 = (-(2**63), 2**63 - 1)
 _UINT32 = (0, 2**32 - 1)
-_UINT64 = (0, 2**64 - 1)
 _FLOATS = frozenset({int, float})
 _INTS = frozenset({int})
 
@@ -75,26 +73,15 @@ def decode(body: bytes, *, fill: bool = False) -> Query:
         raise Unparsable("Invalid json format") from None
     if type(document) is not dict:
         raise Unparsable("The input is not a json object")
-    tensors = document.get("tensor")
-    if tensors is None:
-        tensors = []
-    elif type(tensors) is not list:
-        raise Unparsable(f"Invalid value for repeated field: {_REQUEST}.tensor")
-    fetch = document.get("fetch_var_names")
-    if fetch is None:
-        fetch = []
-    elif type(fetch) is not list:
-        raise Unparsable(f"Invalid value for repeated field: {_REQUEST}.fetch_var_names")
+    fetch = _list(document, _REQUEST, "fetch_var_names")
     for name in fetch:
         if type(name) is not str:
             raise _wrong(name, f"{_REQUEST}.fetch_var_names", "STRING")
-    log_id = document.get("log_id", 0)
-    if type(log_id) is str and _DIGITS.fullmatch(log_id):
-        log_id = int(log_id)
-    if type(log_id) is not int or not _UINT64[0] <= log_id <= _UINT64[1]:
+    log_id = document.get("log_id")
+    if type(log_id) is not int or not 0 <= log_id < 2**64:
         log_id = 0
     return Query(
-        tuple([_tensor(one, fill) for one in tensors]),
+        tuple([_tensor(one, fill) for one in _list(document, _REQUEST, "tensor")]),
         tuple(fetch),
         document.get("profile_server") is True,
         log_id,
@@ -105,8 +92,8 @@ def _tensor(document: Any, fill: bool) -> Tensor:
     if type(document) is not dict:
         raise _wrong(document, f"{_REQUEST}.tensor", "OBJECT")
     for key in _REPEATED_KEYS & document.keys():
-        document[key] = _repeated(key, document[key])
-    # json2pb passes over an optional field whose value has the wrong type.
+        document[key] = _repeated(document, key)
+    # json2pb ignores an optional field whose value has the wrong type.
     name = document.get("name")
     if type(name) is not str:
         name = ""
@@ -118,23 +105,29 @@ def _tensor(document: Any, fill: bool) -> Tensor:
     if kind.field == "tensor_content":
         flat = from_bytes(name, kind, _base64(document.get("tensor_content")))
     elif kind.field == "data":
-        flat = text(name, document.get("data") or ())
+        flat = text(name, document.get("data", ()))
     else:
-        given = document.get(kind.field)
-        flat = np.asarray(() if given is None else given, kind.dtype)
-    array = shaped(name, number, flat, document.get("shape") or (), fill=fill)
-    lod = tuple(document.get("lod") or ())
+        flat = np.asarray(document.get(kind.field, ()), kind.dtype)
+    array = shaped(name, number, flat, document.get("shape", ()), fill=fill)
+    lod = tuple(document.get("lod", ()))
     return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)
 
 
-def _repeated(key: str, value: Any) -> Any:
-    """The numbers of a repeated field. Raises ``Unparsable``."""
-    should_be, types, limits = _REPEATED[key]
+def _list(document: dict[str, Any], message: str, key: str) -> list[Any]:
+    """Return a repeated field, empty when it is absent. Raises ``Unparsable`` for no list."""
+    value = document.get(key)
     if value is None:
-        return None
+        return []
     if type(value) is not list:
-        raise Unparsable(f"Invalid value for repeated field: {_TENSOR}.{key}")
-    # The types are compared at C's speed; the slow look at each only when something is wrong.
+        raise Unparsable(f"Invalid value for repeated field: {message}.{key}")
+    return value
+
+
+def _repeated(document: dict[str, Any], key: str) -> list[Any]:
+    """Return the elements of a tensor's repeated field. Raises ``Unparsable``."""
+    should_be, types, limits = _REPEATED[key]
+    value = _list(document, _TENSOR, key)
+    # Nearly always all is well, which C code finds out.
     if types.issuperset(map(type, value)) and not (
         limits and value and not (limits[0] <= min(value) and max(value) <= limits[1])
     ):
@@ -170,7 +163,7 @@ def _wrong(value: Any, field: str, should_be: str) -> Unparsable:
 
 
 def _shown(value: Any) -> str:
-    """A value as json2pb writes it into its errors (``1.000000`` for a double)."""
+    """Return a value as json2pb writes it into its errors (``1.000000`` for a double)."""
     if type(value) is float:
         return f"{value:f}"
     if type(value) is bool:
@@ -185,7 +178,7 @@ def _shown(value: Any) -> str:
 
 
 def encode(answer: Answer) -> bytes:
-    """Fields in the order of their numbers, without those at their default."""
+    """Return an answer: fields in the order of their numbers, without those at their default."""
     tensors = []
     for variable, array, lod in answer.fetched:
         number = ELEM_OF_CODE[array.dtype.char]

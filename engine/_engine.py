@@ -1,10 +1,10 @@
 """The engine: one event loop, and one model at a time in a process of its own.
 
     main thread       the event loop: sockets, parsing, batches, answers, log
-    reload thread     the time file; has a new model loaded, and hands it to the loop
-    model's process   predictor.run(), asked by the main thread, which waits for it
+    reload thread     watches the time file, loads a new model, and gives it to the loop
+    model's process   predictor.run(); the main thread asks it and waits
 
-The new model takes over between two batches, in one step for all clients; the old one is dropped
+The new model takes over between two batches, in one step for all clients. The old one is dropped
 at once. On a GPU, and with ``--strict-compat``, the model is in the engine's own process.
 """
 
@@ -12,14 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import signal
-import socket
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Optional
 
 from . import __version__, _inference, _reload
@@ -49,15 +45,23 @@ _SERVICE_CLASS = FULL_SERVICE.rpartition(".")[0].replace(".", "::") + "::General
 
 
 class CannotServe(Exception):
-    """The engine cannot start; the reason is in the log. ``str()`` is one sentence for people."""
+    """The engine cannot start. The text is one sentence for people; the log has the reason too."""
 
 
 class Engine:
     """Everything that one run of the engine holds.
 
-    ``host`` is the address to bind. With ``strict`` the process dies where the real server does.
-    A model that does not answer for ``longest_run_s`` is loaded anew.
-    Raises ``CannotServe``, and ``Refused`` for what only this engine cannot serve.
+    Args:
+        flags: The launcher's flags.
+        serving: What to serve.
+        log: The log.
+        host: The address to bind.
+        strict: Die where the real server dies.
+        longest_run_s: Load the model again when it does not answer for so many seconds.
+
+    Raises:
+        CannotServe: The real server could not start either.
+        Refused: Only this engine cannot serve it.
     """
 
     def __init__(
@@ -148,10 +152,7 @@ class Engine:
         return model
 
     async def serve(self) -> None:
-        """Binds, serves until SIGINT, and returns.
-
-        Raises ``CannotServe`` when it cannot bind, ``Refused`` when there is no such host.
-        """
+        """Bind, serve until SIGINT, and return. Raises ``CannotServe`` when it cannot bind."""
         self._loop = asyncio.get_running_loop()
         self._quitting = asyncio.Event()
         self._loop.add_signal_handler(signal.SIGINT, self._quitting.set)
@@ -173,37 +174,14 @@ class Engine:
             self._reload,
             needed=lambda: self._ended,
         )
-        port = self.serving.port
-        try:
-            server = await self._loop.create_server(
-                lambda: Connection(self), self._host, port, backlog=_BACKLOG, reuse_address=True
-            )
-        except (socket.gaierror, UnicodeError) as error:
-            # The latter: it can be no name at all.
-            self.log.error_line("server.cpp:956", f"Fail to listen {self._host}:{port}")
-            why = error.strerror if isinstance(error, OSError) else error
-            raise Refused(
-                f"ENGINE_HOST is {self._host}, for which there is no address: {why}; "
-                "give an IP address of this machine, or a name that has one"
-            ) from None
-        except OSError as error:
-            self.log.error_line("server.cpp:956", f"Fail to listen {self._host}:{port}")
-            raise CannotServe(
-                f"cannot listen on {self._host}:{port}: "
-                f"{os.strerror(error.errno) if error.errno else error}; "
-                + (
-                    "another process has the port, stop it or choose another port"
-                    if error.errno == errno.EADDRINUSE
-                    else "ENGINE_HOST has to be an address of this machine"
-                )
-            ) from None
+        server = await self._listen()
         self.log.info_line("server.cpp:152", f"Entrence reload worker, interval_s: {interval}")
         self._loader.log_workers()
         self.log.info_line(
-            "server.cpp:1046", f"Server[{_SERVICE_CLASS}] is serving on port={port}."
+            "server.cpp:1046", f"Server[{_SERVICE_CLASS}] is serving on port={self.serving.port}."
         )
         self.log.info_line("server.cpp:101", _STARTED)
-        # On standard output as well, which nobody may be reading.
+        # Also on standard output, whose reader may be gone.
         with contextlib.suppress(OSError, ValueError):
             print(_STARTED, flush=True)
         self._model.watch(self._loop, self._model_ended)
@@ -215,6 +193,20 @@ class Engine:
         # What is under way is answered while the reload thread sleeps out its turn.
         await self._loop.run_in_executor(None, reload.join)
         self.log.info_line("server.cpp:167", "Exit reload worker!")
+
+    async def _listen(self) -> asyncio.AbstractServer:
+        port = self.serving.port
+        try:
+            return await self._loop.create_server(
+                lambda: Connection(self), self._host, port, backlog=_BACKLOG, reuse_address=True
+            )
+        # UnicodeError: the host cannot be a name at all.
+        except (OSError, UnicodeError) as error:
+            self.log.error_line("server.cpp:956", f"Fail to listen {self._host}:{port}")
+            raise CannotServe(
+                f"cannot listen on {self._host}:{port}: {error}; choose a port that is free, and "
+                "an ENGINE_HOST that is an address of this machine"
+            ) from None
 
     # reload
 
@@ -277,7 +269,7 @@ class Engine:
             self._die_if_strict(signal.SIGABRT, error.text)
 
     def _die_if_strict(self, signum: Optional[signal.Signals], reason: str) -> None:
-        """``signum`` is what the real server dies of here, None where it lives on."""
+        """Die of the signal that kills the real server; ``None`` where the real server goes on."""
         if not self.strict or signum is None:
             return
         if signum == signal.SIGABRT:
@@ -286,7 +278,7 @@ class Engine:
                 f"  what():  {reason}\n"
             )
             sys.stderr.flush()
-        # To this very thread, so that it does not run on meanwhile.
+        # To this thread, so that it does not run on meanwhile.
         signal.pthread_kill(threading.get_ident(), signum)
 
 
@@ -297,8 +289,3 @@ def run(engine: Engine) -> None:
     with contextlib.closing(uvloop.new_event_loop()) as loop:
         asyncio.set_event_loop(loop)
         loop.run_until_complete(engine.serve())
-
-
-def log_of(flags: Flags) -> Log:
-    """The log that the flags ask for. Raises ``OSError``."""
-    return Log(Path(flags.text("log_dir") or "log"))

@@ -1,8 +1,7 @@
 """The real protobuf messages of Paddle Serving, without importing the package around them.
 
-``import paddle_serving_server`` starts flask, gRPC and a signal handler, and takes seconds; its
-generated message modules need nothing but protobuf. They are loaded from the installed wheel by
-path, so that what the launcher writes is read with the very messages it was written with.
+``import paddle_serving_server`` starts flask, gRPC and a signal handler, and takes seconds. Its
+generated message modules need only protobuf, so they are loaded from the installed wheel by path.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ _PACKAGES = ("paddle_serving_server", "paddle_serving_client")
 
 
 class MessagesMissing(Exception):
-    """Neither wheel that carries the messages is installed; the text is one sentence."""
+    """No wheel that has the messages is installed. The text is one sentence."""
 
 
 @functools.cache
 def module(name: str) -> ModuleType:
-    """The generated module ``name`` (``general_model_service_pb2`` and the like)."""
+    """Return a generated module, such as ``general_model_service_pb2``."""
     for package in _PACKAGES:
         found = importlib.util.find_spec(package)
         for folder in (found.submodule_search_locations or []) if found else []:
@@ -54,10 +53,10 @@ def _execute(name: str, path: Path) -> ModuleType:
 
 # Generated classes have no static types.
 def request_class() -> Any:
-    """``Request`` of general_model_service.proto."""
+    """Return ``Request`` of general_model_service.proto."""
     return module("general_model_service_pb2").Request
 
 
 def response_class() -> Any:
-    """``Response`` of general_model_service.proto."""
+    """Return ``Response`` of general_model_service.proto."""
     return module("general_model_service_pb2").Response

@@ -1,8 +1,7 @@
-"""Reads the prototxt files that the launcher writes, and decides what is to be served.
+"""Reads the prototxt files that the launcher writes, and decides what to serve.
 
-In go the flags, out comes one ``Serving`` value with everything the engine needs: port, workflow,
-the one model, its time file, its feeds and fetches. What cannot be served is refused with one
-sentence (``Refused``).
+``read`` returns one ``Serving`` with everything that the engine needs: port, workflow, the model,
+its time file, its feeds and fetches. It refuses with one sentence what cannot be served.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ SERVICE = "GeneralModelService"
 _STEPS = ("GeneralReaderOp", "GeneralInferOp", "GeneralResponseOp")
 _RELOAD_KIND = "timestamp_ne"
 _PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-# Fields of an engine that say where or how its model runs, and the launcher's options for them.
+# Fields of an engine for what this engine does not have, and the launcher's options for them.
 _ELSEWHERE = {
     "use_lite": "--use_lite",
     "use_xpu": "--use_xpu",
@@ -71,7 +70,7 @@ class Serving:
 
 
 def read(flags: Flags) -> Serving:
-    """Reads the four files that the flags name. Raises ``Refused``."""
+    """Read the files that the flags name. Raises ``Refused``."""
     workflow_file = f"{flags.text('workflow_path')}/{flags.text('workflow_file')}"
     service = _message(
         f"{flags.text('inferservice_path')}/{flags.text('inferservice_file')}",

@@ -1,9 +1,8 @@
-"""The values that pass between the wire and the model, and the three kinds of error.
+"""The values that pass between the wire and the model, and the errors. No I/O.
 
-    codec ──Query──▶ core ──Answer──▶ codec          ServiceError on the way at any point
+    codec ──Query──▶ model ──Answer──▶ codec
 
-``Query`` is one request in memory, whatever protocol and encoding it came in; ``Answer`` is what
-the model gave. Both are free of I/O.
+A ``Query`` is one request, and an ``Answer`` what the model gave, in any protocol and encoding.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ INFERENCE_FAILED_TEXT = "InferService inference failed!"
 # Characters of an error's text, which names what the client sent.
 _LONGEST_TEXT = 1000
 _SHOWN_OFFSETS = 8
-# Elements; reading farther than some pages behind its own, the real server dies.
+# Elements. If many more are missing, the real server reads outside its memory and dies.
 _MOST_FILLED = 1 << 20
 
 
@@ -56,18 +55,21 @@ ELEM_TYPES: dict[int, ElemType] = {
     20: ElemType("string", "uint8", "data"),
 }
 _STRING = 20
-# Numbers that the message's definition has as well, and Paddle Inference takes from no feed.
+# Serving has numbers for these types, but Paddle Inference does not take them.
 _NO_FEED = {4: "int16", 6: "bfloat16", 10: "complex64", 11: "complex128"}
-# By numpy's one-letter code, which costs nothing to ask for (``dtype.name`` is made up in Python).
+# By numpy's one-letter code: ``dtype.name`` is slow.
 ELEM_OF_CODE: dict[str, int] = {
     np.dtype(kind.dtype).char: number for number, kind in ELEM_TYPES.items() if number != _STRING
 }
 
 
 class ServiceError(Exception):
-    """A request that fails: ``code`` as above, ``text`` as the client reads it, cut when long.
+    """A request that fails.
 
-    ``real_dies`` says that the real server aborts on such a request (``--strict-compat``).
+    Attributes:
+        code: One of the codes above.
+        text: What the client reads; it is cut when it is long.
+        real_dies: Whether the real server aborts on such a request (for ``--strict-compat``).
     """
 
     def __init__(self, code: int, text: str, real_dies: bool = False) -> None:
@@ -82,9 +84,9 @@ class Unparsable(ValueError):
 
 
 def inference_failed(reason: str = "", real_dies: bool = True) -> ServiceError:
-    """E-5100, with the reason behind the real server's own text.
+    """Return E-5100, with the reason behind the real server's own text.
 
-    With a reason it is one of the requests on which the real server aborts, unless told otherwise.
+    The real server aborts on requests that have a reason, unless ``real_dies`` is false.
     """
     text = f"{INFERENCE_FAILED_TEXT} {reason}" if reason else INFERENCE_FAILED_TEXT
     return ServiceError(INFERENCE_FAILED, text, bool(reason) and real_dies)
@@ -126,13 +128,18 @@ class Answer(NamedTuple):
 def shaped(
     name: str, elem_type: int, flat: Array, dims: Sequence[int], *, fill: bool = False
 ) -> Array:
-    """The elements in the shape the query gives.
+    """Return the elements in the shape that the query gives.
 
-    A string gives as many of its bytes as the shape takes, because clients cannot say its length.
-    With ``fill`` (``--strict-compat``) so does every type, and what is missing is 0: the real
-    server takes what lies in memory behind the elements.
+    Args:
+        name: The feed's name, for errors.
+        elem_type: The type's number. A string may be longer than its shape, which cuts it.
+        flat: The elements.
+        dims: The shape.
+        fill: Cut every type, and put 0 for missing elements (``--strict-compat``). The real
+            server takes what lies in memory behind the elements.
 
-    Raises ``ServiceError`` where the real server would read past the elements or abort.
+    Raises:
+        ServiceError: The elements do not fit the shape, or the shape is impossible.
     """
     shape = tuple(dims)
     count = 1
@@ -162,14 +169,18 @@ def shaped(
 
 
 def text(name: str, strings: Sequence[str]) -> Array:
-    """The bytes of a string feed: each string's, with a 0 behind it. Raises ``ServiceError``."""
+    """Return the bytes of a string feed: each string's, with a 0 behind it.
+
+    Raises:
+        ServiceError: There is no string.
+    """
     if not strings:
         raise inference_failed(f"feed {name} has no string")
     return np.frombuffer("\0".join([*strings, ""]).encode(), np.uint8)
 
 
 def elem_type_of(name: str, number: int) -> ElemType:
-    """Looks up a query's elem_type. Raises ``ServiceError``."""
+    """Return the type for a query's elem_type. Raises ``ServiceError``."""
     kind = ELEM_TYPES.get(number)
     if kind is None:
         known = _NO_FEED.get(number)
@@ -183,7 +194,7 @@ def elem_type_of(name: str, number: int) -> ElemType:
 
 
 def from_bytes(name: str, kind: ElemType, content: bytes) -> Array:
-    """Elements from ``tensor_content``. Raises ``ServiceError`` for half an element."""
+    """Return the elements in ``tensor_content``. Raises ``ServiceError`` for half an element."""
     dtype: np.dtype[Any] = np.dtype(kind.dtype)
     if len(content) % dtype.itemsize:
         raise inference_failed(
@@ -194,7 +205,7 @@ def from_bytes(name: str, kind: ElemType, content: bytes) -> Array:
 
 
 def lod_of(name: str, offsets: tuple[int, ...], rows: Optional[int]) -> tuple[int, ...]:
-    """Checks LoD offsets: from 0 up to the number of rows, never down. Raises ``ServiceError``."""
+    """Return LoD offsets that rise from 0 to the number of rows. Raises ``ServiceError``."""
     rising = all(left <= right for left, right in zip(offsets, offsets[1:]))
     if offsets and (offsets[0] != 0 or not rising or offsets[-1] != rows):
         raise inference_failed(

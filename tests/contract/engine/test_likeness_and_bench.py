@@ -22,16 +22,16 @@ def test_the_engine_ends_with_0_after_sigint(subject: Subject) -> None:
 
 # Names that are none, so that no resolver is asked.
 @pytest.mark.parametrize("host", [".".join(["a" * 60] * 5), "a" * 64 + ".invalid"])
-def test_a_host_without_an_address_ends_it_with_2_and_a_sentence(
+def test_a_host_without_an_address_ends_it_with_255_and_a_sentence(
     subject: Subject, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     like = subject.server
     monkeypatch.setenv("ENGINE_HOST", host)
     with subject.folder() as folder, ByHand(subject.binary, like, folder) as server:
-        assert server.run() == 2
+        assert server.run() == 255
         said = server.process.log.read_text()
-        assert f"embedded-serving: ENGINE_HOST is {host}, for which there is no address: " in said
-        assert "give an IP address of this machine" in said
+        assert f"embedded-serving: cannot listen on {host}:" in said
+        assert "an ENGINE_HOST that is an address of this machine" in said
         assert f"server.cpp:956] Fail to listen {host}:{server.port}" in server.log("ERROR")
 
 
