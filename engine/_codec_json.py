@@ -13,23 +13,9 @@ import re
 import warnings
 from typing import Any, Optional
 
-import numpy as np
 import orjson
 
-from ._query import (
-    ELEM_OF_CODE,
-    ELEM_TYPES,
-    Answer,
-    Array,
-    Query,
-    Tensor,
-    Unparsable,
-    elem_type_of,
-    from_bytes,
-    lod_of,
-    shaped,
-    text,
-)
+from ._query import ELEM_OF_CODE, ELEM_TYPES, Answer, Query, Tensor, Unparsable, tensor
 
 # A number too large for a float32 becomes infinity, as in the real server.
 warnings.filterwarnings("ignore", message="overflow encountered in cast", category=RuntimeWarning)
@@ -61,7 +47,7 @@ _DIGITS = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 
 def decode(body: bytes, *, fill: bool = False) -> Query:
-    """Read a query; ``fill`` is for ``shaped``.
+    """Read a query; ``fill`` is for ``tensor``.
 
     Raises:
         Unparsable: The body is no request.
@@ -100,17 +86,15 @@ def _tensor(document: Any, fill: bool) -> Tensor:
     number = document.get("elem_type")
     if type(number) is not int or not _INT32[0] <= number <= _INT32[1]:
         number = 0
-    kind = elem_type_of(name, number)
-    flat: Array
-    if kind.field == "tensor_content":
-        flat = from_bytes(name, kind, _base64(document.get("tensor_content")))
-    elif kind.field == "data":
-        flat = text(name, document.get("data", ()))
-    else:
-        flat = np.asarray(document.get(kind.field, ()), kind.dtype)
-    array = shaped(name, number, flat, document.get("shape", ()), fill=fill)
-    lod = tuple(document.get("lod", ()))
-    return Tensor(name, array, lod_of(name, lod, array.shape[0]) if lod else lod)
+
+    def field_of(field: str) -> Any:
+        if field == "tensor_content":
+            return _base64(document.get(field))
+        return document.get(field, ())
+
+    return tensor(
+        name, number, field_of, document.get("shape", ()), document.get("lod", ()), fill=fill
+    )
 
 
 def _list(document: dict[str, Any], message: str, key: str) -> list[Any]:
@@ -183,18 +167,18 @@ def encode(answer: Answer) -> bytes:
     for variable, array, lod in answer.fetched:
         number = ELEM_OF_CODE[array.dtype.char]
         field = ELEM_TYPES[number].field
-        tensor: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         if field != "tensor_content" and array.size:
-            tensor[field] = array.ravel().tolist()
+            fields[field] = array.ravel().tolist()
         if number:
-            tensor["elem_type"] = number
-        tensor["shape"] = array.shape
+            fields["elem_type"] = number
+        fields["shape"] = array.shape
         if lod:
-            tensor["lod"] = lod
-        tensor["name"] = variable.name
-        tensor["alias_name"] = variable.alias
+            fields["lod"] = lod
+        fields["name"] = variable.name
+        fields["alias_name"] = variable.alias
         if field == "tensor_content":
-            tensor[field] = base64.b64encode(array.tobytes()).decode()
-        tensors.append(tensor)
+            fields[field] = base64.b64encode(array.tobytes()).decode()
+        tensors.append(fields)
     output: dict[str, Any] = {"tensor": tensors, "engine_name": answer.engine}
     return bytes(orjson.dumps({"outputs": [output], "profile_time": answer.profile_time}))

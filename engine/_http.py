@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+Headers = Sequence[tuple[str, str]]
 
 
 class BrokenRequest(Exception):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import httptools
 
-from ._http import BrokenRequest, HttpRequest, TooBig
+from ._http import BrokenRequest, Headers, HttpRequest, TooBig
 
 _HEAD_LIMIT = 64 * 1024
 _REASONS = {
@@ -97,24 +97,12 @@ class RequestReader:
 
 
 def answer(
-    status: int,
-    body: bytes,
-    content_type: str,
-    *,
-    error_code: Optional[int] = None,
-    gzip: bool = False,
-    close: bool = False,
-    head_only: bool = False,
+    status: int, headers: Headers, body: bytes, *, close: bool = False, head_only: bool = False
 ) -> bytes:
-    """Return an answer with the real server's headers, in its order and no others."""
-    head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Length: {len(body)}\r\n"
-        f"Content-Type: {content_type}\r\n"
-    )
-    if gzip:
-        head += "Content-Encoding: gzip\r\n"
-    if error_code is not None:
-        head += f"x-bd-error-code: {error_code}\r\n"
+    """Return an answer, with Content-Length as the first header, as the real server has it."""
+    lines = [f"HTTP/1.1 {status} {_REASONS[status]}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers]
     if close:
-        head += "Connection: close\r\n"
-    return head.encode("latin-1") + b"\r\n" + (b"" if head_only else body)
+        lines.append("Connection: close")
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    return head if head_only else head + body

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
 import h2.config
@@ -12,7 +11,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-from ._http import HttpRequest
+from ._http import Headers, HttpRequest
 
 _WINDOW = 1 << 20
 _DEFAULT_WINDOW = 65535
@@ -21,7 +20,6 @@ _SETTINGS = {
     h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 128,
     h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: 64 * 1024,
 }
-Headers = Sequence[tuple[str, str]]
 
 
 class _Incoming(NamedTuple):
@@ -136,7 +134,7 @@ class Http2Session:
 
 
 def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
 
 
 def _whole(number: int, incoming: _Incoming) -> HttpRequest:

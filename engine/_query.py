@@ -8,7 +8,7 @@ A ``Query`` is one request, and an ``Answer`` what the model gave, in any protoc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,23 +125,68 @@ class Answer(NamedTuple):
     profile_time: tuple[int, ...]
 
 
-def shaped(
-    name: str, elem_type: int, flat: Array, dims: Sequence[int], *, fill: bool = False
-) -> Array:
-    """Return the elements in the shape that the query gives.
+def tensor(
+    name: str,
+    elem_type: int,
+    field_of: Callable[[str], Any],
+    dims: Sequence[int],
+    lod: Sequence[int],
+    *,
+    fill: bool = False,
+) -> Tensor:
+    """Return one feed of a query.
 
     Args:
-        name: The feed's name, for errors.
-        elem_type: The type's number. A string may be longer than its shape, which cuts it.
-        flat: The elements.
+        name: The feed's name.
+        elem_type: The type's number.
+        field_of: Returns the elements in a field of the message ``Tensor``.
         dims: The shape.
-        fill: Cut every type, and put 0 for missing elements (``--strict-compat``). The real
-            server takes what lies in memory behind the elements.
+        lod: Offsets that rise from 0 to the number of rows, or nothing.
+        fill: Cut elements that are too many, and put 0 for missing ones (``--strict-compat``).
+            The real server takes what lies in memory behind the elements.
 
     Raises:
-        ServiceError: The elements do not fit the shape, or the shape is impossible.
+        ServiceError: The model cannot be fed with it.
     """
-    shape = tuple(dims)
+    kind = ELEM_TYPES.get(elem_type)
+    if kind is None:
+        known = _NO_FEED.get(elem_type)
+        raise inference_failed(
+            f"feed {name} has the elem_type {elem_type} ({known}), "
+            "which Paddle Inference does not take"
+            if known
+            else f"feed {name} has the unknown elem_type {elem_type}"
+        )
+    array = _shaped(name, kind, _elements(name, kind, field_of(kind.field)), tuple(dims), fill)
+    offsets = tuple(lod)
+    if offsets:
+        rising = all(left <= right for left, right in zip(offsets, offsets[1:]))
+        if offsets[0] != 0 or not rising or offsets[-1] != array.shape[0]:
+            raise inference_failed(
+                f"feed {name} has the lod {list(offsets[:_SHOWN_OFFSETS])}, which does not rise "
+                f"from 0 to its {array.shape[0]} rows"
+            )
+    return Tensor(name, array, offsets)
+
+
+def _elements(name: str, kind: ElemType, given: Any) -> Array:
+    dtype: np.dtype[Any] = np.dtype(kind.dtype)
+    if kind.field == "tensor_content":
+        if len(given) % dtype.itemsize:
+            raise inference_failed(
+                f"feed {name} has {len(given)} bytes of {kind.name}, which is no whole number "
+                f"of elements of {dtype.itemsize} bytes"
+            )
+        return np.frombuffer(given, dtype)
+    if kind.field == "data":
+        if not given:
+            raise inference_failed(f"feed {name} has no string")
+        # Each string ends with a 0.
+        return np.frombuffer("\0".join([*given, ""]).encode(), dtype)
+    return np.fromiter(given, dtype, len(given))
+
+
+def _shaped(name: str, kind: ElemType, flat: Array, shape: tuple[int, ...], fill: bool) -> Array:
     count = 1
     for dim in shape:
         if dim < 0:
@@ -151,13 +196,14 @@ def shaped(
         count *= dim
     if not shape:
         raise inference_failed(f"feed {name} has no shape")
-    if elem_type == _STRING or fill:
+    # Clients cannot say how long a string is.
+    if kind.field == "data" or fill:
         flat = flat[:count]
     if fill and 0 < flat.size < count <= _MOST_FILLED:
         flat = np.pad(flat, (0, count - flat.size))
     if count != flat.size:
         raise inference_failed(
-            f"feed {name} has {flat.size} elements of {ELEM_TYPES[elem_type].name}, "
+            f"feed {name} has {flat.size} elements of {kind.name}, "
             f"but its shape {list(shape)} takes {count}",
             real_dies=fill,
         )
@@ -166,50 +212,3 @@ def shaped(
     except ValueError as error:
         # More dimensions than numpy has, or sizes whose product it cannot hold beside a 0.
         raise inference_failed(f"feed {name} has the shape {list(shape)}: {error}") from None
-
-
-def text(name: str, strings: Sequence[str]) -> Array:
-    """Return the bytes of a string feed: each string's, with a 0 behind it.
-
-    Raises:
-        ServiceError: There is no string.
-    """
-    if not strings:
-        raise inference_failed(f"feed {name} has no string")
-    return np.frombuffer("\0".join([*strings, ""]).encode(), np.uint8)
-
-
-def elem_type_of(name: str, number: int) -> ElemType:
-    """Return the type for a query's elem_type. Raises ``ServiceError``."""
-    kind = ELEM_TYPES.get(number)
-    if kind is None:
-        known = _NO_FEED.get(number)
-        raise inference_failed(
-            f"feed {name} has the elem_type {number} ({known}), "
-            "which Paddle Inference does not take"
-            if known
-            else f"feed {name} has the unknown elem_type {number}"
-        )
-    return kind
-
-
-def from_bytes(name: str, kind: ElemType, content: bytes) -> Array:
-    """Return the elements in ``tensor_content``. Raises ``ServiceError`` for half an element."""
-    dtype: np.dtype[Any] = np.dtype(kind.dtype)
-    if len(content) % dtype.itemsize:
-        raise inference_failed(
-            f"feed {name} has {len(content)} bytes of {kind.name}, which is no whole number "
-            f"of elements of {dtype.itemsize} bytes"
-        )
-    return np.frombuffer(content, dtype)
-
-
-def lod_of(name: str, offsets: tuple[int, ...], rows: Optional[int]) -> tuple[int, ...]:
-    """Return LoD offsets that rise from 0 to the number of rows. Raises ``ServiceError``."""
-    rising = all(left <= right for left, right in zip(offsets, offsets[1:]))
-    if offsets and (offsets[0] != 0 or not rising or offsets[-1] != rows):
-        raise inference_failed(
-            f"feed {name} has the lod {list(offsets[:_SHOWN_OFFSETS])}, which does not rise from 0 "
-            f"to its {rows} rows"
-        )
-    return offsets

@@ -85,15 +85,7 @@ class HttpReply(_Reply, abc.ABC):
         self._request = request
 
     @abc.abstractmethod
-    def _answer(
-        self,
-        status: int,
-        body: bytes,
-        content_type: str,
-        *,
-        error_code: Optional[int] = None,
-        gzip: bool = False,
-    ) -> None: ...
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
 
     def succeed(self, answer: Answer) -> None:
         request = self._request
@@ -101,17 +93,19 @@ class HttpReply(_Reply, abc.ABC):
             body = self._connection.protobuf.encode(answer)
         else:
             body = _codec_json.encode(answer)
-        packed = request.takes_gzip and len(body) >= _GZIP_FROM
-        if packed:
+        headers = [("Content-Type", request.content_type or "application/json")]
+        if request.takes_gzip and len(body) >= _GZIP_FROM:
             body = gzipped(body)
-        self._answer(200, body, request.content_type or "application/json", gzip=packed)
+            headers.append(("Content-Encoding", "gzip"))
+        self._answer(200, headers, body)
 
     def fail(self, error: ServiceError) -> None:
+        headers = [("Content-Type", "text/plain"), ("x-bd-error-code", str(error.code))]
         status = _HTTP_STATUS.get(error.code, 500)
-        self._answer(status, self._text(error).encode(), "text/plain", error_code=error.code)
+        self._answer(status, headers, self._text(error).encode())
 
     def page(self, text: str) -> None:
-        self._answer(200, text.encode(), "text/plain")
+        self._answer(200, [("Content-Type", "text/plain")], text.encode())
 
 
 class Http1Reply(HttpReply):
@@ -122,21 +116,11 @@ class Http1Reply(HttpReply):
         self.data: Optional[bytes] = None
         self.closes = not request.keep_alive
 
-    def _answer(
-        self,
-        status: int,
-        body: bytes,
-        content_type: str,
-        *,
-        error_code: Optional[int] = None,
-        gzip: bool = False,
-    ) -> None:
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.data = _http1.answer(
             status,
+            headers,
             body,
-            content_type,
-            error_code=error_code,
-            gzip=gzip,
             close="close" in self._request.header(b"connection").lower(),
             head_only=self._request.method == "HEAD",
         )
@@ -148,21 +132,8 @@ class Http2Reply(HttpReply):
         super().__init__(connection, request)
         self._session = session
 
-    def _answer(
-        self,
-        status: int,
-        body: bytes,
-        content_type: str,
-        *,
-        error_code: Optional[int] = None,
-        gzip: bool = False,
-    ) -> None:
-        headers = [(":status", str(status)), ("content-type", content_type)]
-        if gzip:
-            headers.append(("content-encoding", "gzip"))
-        if error_code is not None:
-            headers.append(("x-bd-error-code", str(error_code)))
-        self._session.answer(self._request.stream, headers, body)
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self._session.answer(self._request.stream, [(":status", str(status)), *headers], body)
         self._connection.flush_http2()
 
 

@@ -91,11 +91,12 @@ def test_a_head_that_two_servers_could_read_differently_is_refused(head: bytes) 
 
 
 def test_an_answer_has_the_real_servers_headers_in_its_order() -> None:
-    assert answer(200, b"{}", "application/json") == (
+    json = [("Content-Type", "application/json")]
+    assert answer(200, json, b"{}") == (
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
     )
-    assert answer(400, b"no", "text/plain", error_code=1003, close=True) == (
-        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n"
+    assert answer(400, [("x-bd-error-code", "1003")], b"no", close=True) == (
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n"
         b"x-bd-error-code: 1003\r\nConnection: close\r\n\r\nno"
     )
 
