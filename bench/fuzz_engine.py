@@ -28,8 +28,6 @@ from typing import Any, Callable
 
 import h2.config
 import h2.connection
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
 from engine import (
     _baidu_std,
@@ -114,31 +112,6 @@ def http2_bytes() -> bytes:
     return data
 
 
-@st.composite
-def damaged(draw: Any, messages: list[bytes]) -> bytes:
-    """One or two messages, damaged in up to six places; now and then noise alone."""
-    if draw(st.integers(0, 9)) == 0:
-        return bytes(draw(st.binary(max_size=400)))
-    data = bytearray(b"".join(draw(st.lists(st.sampled_from(messages), min_size=1, max_size=2))))
-    for _ in range(draw(st.integers(0, 6))):
-        if not data:
-            break
-        at = draw(st.integers(0, len(data) - 1))
-        kind = draw(st.integers(0, 4))
-        if kind == 0:
-            data[at] = draw(st.integers(0, 255))
-        elif kind == 1:
-            del data[at : at + draw(st.integers(1, 40))]
-        elif kind == 2:
-            data[at:at] = draw(st.binary(max_size=20))
-        elif kind == 3:
-            data[at:at] = data[at : at + draw(st.integers(1, 60))]
-        else:
-            # Lengths are big-endian words and decimal digits.
-            data[at : at + 4] = draw(st.sampled_from(LENGTHS))
-    return bytes(data)
-
-
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     """The bytes, cut after each of the given distances and then no more."""
     parts = []
@@ -163,9 +136,6 @@ def read_stream(parts: list[bytes]) -> tuple[list[Any], str]:
         except _stream.Unanswerable as error:
             return [*messages, *error.messages], error.protocol
     return messages, ""
-
-
-CUTS = st.lists(st.integers(1, 60), max_size=8)
 
 
 def check_stream(data: bytes, cuts: list[int]) -> None:
@@ -249,7 +219,7 @@ TARGETS: dict[str, tuple[Callable[[], list[bytes]], Callable[[bytes, list[int]],
 
 
 def damage(messages: list[bytes], random: Random) -> tuple[bytes, list[int]]:
-    """The same damages as ``damaged`` draws, without Hypothesis: a hundred times as fast."""
+    """Return one or two messages, damaged in up to six places, or noise; and where to cut them."""
     if random.random() < 0.1:
         data = bytearray(random.randbytes(random.randrange(400)))
     else:
@@ -313,26 +283,6 @@ def fuzz(target: str, inputs: int, number: int) -> float:
         assert took < SLOWEST_S, f"{target}: {took:.1f} s for {data!r} cut at {cuts}"
         slowest = max(slowest, took)
     return slowest
-
-
-def properties(target: str, inputs: int, number: int) -> Callable[[], None]:
-    """The same as a property-based test, which finds the smallest input that fails."""
-    messages, check = TARGETS[target]
-
-    @seed(number)
-    @settings(
-        max_examples=inputs,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(damaged(messages()), CUTS)
-    def run(data: bytes, cuts: list[int]) -> None:
-        check(data, cuts)
-
-    whole: Callable[[], None] = run
-    return whole
 
 
 def main() -> int:

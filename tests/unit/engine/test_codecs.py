@@ -140,6 +140,37 @@ def test_a_feed_that_cannot_be_is_refused_with_the_reason(
     assert reason in error.value.text
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "\x01" * 1_000_000, "elem_type": 99},
+        {"name": "\x01" * 60_000, "elem_type": 1, "shape": [1], "float_data": [1, 2]},
+        {"name": "x" * 60_000, "elem_type": 1, "shape": [-1]},
+        {"name": "é" * 30_000, "elem_type": 1, "shape": [1], "float_data": [1], "lod": [5]},
+    ],
+)
+def test_a_reason_is_cut_whatever_the_client_sent(fields: dict[str, Any]) -> None:
+    message = _messages.request_class()()
+    message.tensor.add(**fields)
+    decoders: list[Callable[[], Query]] = [
+        lambda: _codec_json.decode(json.dumps({"tensor": [fields]}).encode()),
+        lambda: ProtobufCodec().decode(message.SerializeToString()),
+    ]
+    for decode in decoders:
+        with pytest.raises(ServiceError) as error:
+            decode()
+        assert len(error.value.text) <= 1003
+        assert error.value.text.endswith("...")
+
+
+@pytest.mark.parametrize("value", ["x" * 1_000_000, 1e308, [[1] * 100_000], {"a": "b" * 100_000}])
+def test_a_value_of_the_wrong_type_is_echoed_cut(value: Any) -> None:
+    tensor = {"name": "x", "elem_type": 1, "shape": [value]}
+    with pytest.raises(Unparsable) as error:
+        _codec_json.decode(json.dumps({"tensor": [tensor]}).encode())
+    assert len(str(error.value)) < 1000
+
+
 def test_an_answer_is_written_alike_in_json_and_protobuf() -> None:
     arrays = [
         np.array([[0.5, 2.0]], "float32"),

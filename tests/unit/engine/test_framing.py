@@ -20,6 +20,17 @@ def test_no_damaged_input_breaks_a_parser(target: str) -> None:
     fuzz_engine.fuzz(target, inputs=300 if target == "http2" else 2000, number=20)
 
 
+def test_an_input_on_which_a_parser_never_ends_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(_data: bytes, _cuts: list[int]) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr(fuzz_engine, "SLOWEST_S", 0.05)
+    monkeypatch.setitem(fuzz_engine.TARGETS, "hangs", (lambda: [b"the input"], hang))
+    with pytest.raises(AssertionError, match="hangs: TooSlow"):
+        fuzz_engine.fuzz("hangs", inputs=1, number=1)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50])
 @pytest.mark.parametrize("messages", [fuzz_engine.baidu_std_messages, fuzz_engine.http_messages])
 def test_messages_come_out_whole_however_they_are_cut(messages: object, size: int) -> None:
