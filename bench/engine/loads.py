@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,14 +18,11 @@ from harness.support.errors import Failed
 
 
 class Row(NamedTuple):
-    """One line of the table; what begins with ``real_`` was measured on the real server."""
+    """One line of the table: which clients, and how many."""
 
     name: str
     kind: str
     clients: int
-    real_rps: Optional[float] = None
-    real_p50_ms: Optional[float] = None
-    real_p99_ms: Optional[float] = None
 
 
 class Figures(NamedTuple):

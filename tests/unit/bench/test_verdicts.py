@@ -289,7 +289,13 @@ def test_rows_under_reloads_need_a_server_of_the_benchs_own(
     port: Optional[int], no_reloads: bool
 ) -> None:
     options = argparse.Namespace(
-        only="reloads, 4", port=port, no_reloads=no_reloads, short=True, seconds=1.0, rounds=1
+        only="reloads, 4",
+        port=port,
+        against=None,
+        no_reloads=no_reloads,
+        short=True,
+        seconds=1.0,
+        rounds=1,
     )
-    with pytest.raises(BadInput, match="leave --port and --no_reloads out"):
+    with pytest.raises(BadInput, match="leave --port, --against and --no_reloads out"):
         measure(options)
