@@ -2,17 +2,17 @@
 
 An executable that the real launcher starts through ``SERVING_BIN``. It reads the launcher's flags
 and prototxt files, loads the model with Paddle Inference, answers four protocols on one port,
-writes the same log, and reloads by the same rules. README.md says where it differs, on purpose.
+writes the same log, and reloads by the same rules. README.md says where it differs.
 
-How a request takes its way through the modules:
+A request passes through the modules like this:
 
     socket ─▶ _connection ─▶ _stream (_baidu_std, _http1) or _http2   bytes into messages
            ─▶ _codec_json or _codec_protobuf                          message into Query
            ─▶ _batcher ─▶ _model                                      Query into Answer
-           ─▶ the same way back
+           ─▶ _replies ─▶ _connection ─▶ socket                       Answer into bytes
 
-and beside it ``_reload`` watches the time file, ``_loading`` makes a new core, and ``_engine``
-holds all of them together.
+Beside it ``_reload`` watches the time file, and ``_loading`` loads a new model. ``_engine`` holds
+all of them together.
 """
 
 __version__ = "0.1.0"

@@ -78,11 +78,8 @@ def read(flags: Flags) -> Serving:
         "InferServiceConf",
     )
     workflows = _message(workflow_file, "server_configure_pb2", "WorkflowConf").workflows
-    resource = _message(
-        f"{flags.text('resource_path')}/{flags.text('resource_file')}",
-        "server_configure_pb2",
-        "ResourceConf",
-    )
+    resource_file = f"{flags.text('resource_path')}/{flags.text('resource_file')}"
+    resource = _message(resource_file, "server_configure_pb2", "ResourceConf")
     toolkits = [
         _message(f"{folder}/{name}", "server_configure_pb2", "ModelToolkitConf")
         for folder, name in zip(resource.model_toolkit_path, resource.model_toolkit_file)
@@ -99,9 +96,7 @@ def read(flags: Flags) -> Serving:
             "engine serves one; give --model one directory, or use the official binary"
         )
     if not engines or not models:
-        raise Refused(
-            f"{resource_name(flags)} names no model; let the launcher write it with --model"
-        )
+        raise Refused(f"{resource_file} names no model; let the launcher write it with --model")
     if len(workflows) != 1:
         raise Refused(
             f"{workflow_file} holds {len(workflows)} workflows, but the embedded engine runs one"
@@ -168,11 +163,6 @@ def _refuse_what_runs_elsewhere(engine: Any, flags: Flags) -> None:
             f"but the embedded engine reloads by {_RELOAD_KIND} alone, which the launcher "
             "writes; let it write the files again"
         )
-
-
-def resource_name(flags: Flags) -> str:
-    """The path of the resource file, as the flags give it."""
-    return f"{flags.text('resource_path')}/{flags.text('resource_file')}"
 
 
 def _variables(variables: Any, kind: str) -> tuple[Variable, ...]:

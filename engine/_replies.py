@@ -28,7 +28,7 @@ _GRPC_STATUS = {
 _HTTP_STATUS = {ENOSERVICE: 404, ENOMETHOD: 404, EREQUEST: 400}
 
 
-class Way(Protocol):
+class Transport(Protocol):
     """What a reply needs of its connection."""
 
     remote: str
@@ -46,7 +46,7 @@ class Way(Protocol):
 
 
 class _Reply:
-    def __init__(self, connection: Way) -> None:
+    def __init__(self, connection: Transport) -> None:
         self._connection = connection
         self.remote = connection.remote
         self.local = connection.local
@@ -58,7 +58,7 @@ class _Reply:
 class BaiduReply(_Reply):
     """Answers are gzipped whatever the request was, as the real server's are."""
 
-    def __init__(self, connection: Way, frame: Frame, debug: bool) -> None:
+    def __init__(self, connection: Transport, frame: Frame, debug: bool) -> None:
         super().__init__(connection)
         self._id = frame.correlation_id
         self._debug = debug
@@ -80,7 +80,7 @@ class BaiduReply(_Reply):
 class HttpReply(_Reply, abc.ABC):
     """What HTTP/1 and HTTP/2 have in common."""
 
-    def __init__(self, connection: Way, request: HttpRequest) -> None:
+    def __init__(self, connection: Transport, request: HttpRequest) -> None:
         super().__init__(connection)
         self._request = request
 
@@ -111,7 +111,7 @@ class HttpReply(_Reply, abc.ABC):
 class Http1Reply(HttpReply):
     """``data`` is the answer, which waits for its turn; ``closes`` ends the connection after it."""
 
-    def __init__(self, connection: Way, request: HttpRequest) -> None:
+    def __init__(self, connection: Transport, request: HttpRequest) -> None:
         super().__init__(connection, request)
         self.data: Optional[bytes] = None
         self.closes = not request.keep_alive
@@ -128,7 +128,7 @@ class Http1Reply(HttpReply):
 
 
 class Http2Reply(HttpReply):
-    def __init__(self, connection: Way, session: Http2Session, request: HttpRequest) -> None:
+    def __init__(self, connection: Transport, session: Http2Session, request: HttpRequest) -> None:
         super().__init__(connection, request)
         self._session = session
 
