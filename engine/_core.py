@@ -47,9 +47,8 @@ class Core(Model):
     """One model in memory.
 
     ``files`` are open and were checked (``graph``); ``feeds`` and ``fetches`` come from the
-    launcher's prototxt; ``together`` is known from a trial, or found out here; ``rest`` is called
-    before that. Raises ``BadModel`` when the predictor cannot be made, or does not fit the
-    prototxt.
+    launcher's prototxt; ``together`` is known from a trial, or found out here.
+    Raises ``BadModel`` when the predictor cannot be made, or does not fit the prototxt.
     """
 
     def __init__(
@@ -61,7 +60,6 @@ class Core(Model):
         device: Device,
         *,
         together: Optional[bool] = None,
-        rest: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(graph, feeds, fetches, bool(together))
         self._predictor: Any = _create(files, device)
@@ -91,7 +89,6 @@ class Core(Model):
                 raise BadModel(
                     f"the prototxt has the fetch {fetch.name}, the model has {', '.join(outputs)}"
                 )
-        rest()
         if together is None:
             self._try_out()
         elif together:

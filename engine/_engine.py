@@ -15,7 +15,6 @@ import contextlib
 import signal
 import sys
 import threading
-import time
 from typing import Optional
 
 from . import __version__, _inference, _reload
@@ -24,11 +23,11 @@ from ._codec_protobuf import ProtobufCodec
 from ._connection import Connection
 from ._core import Device, passes
 from ._flags import Flags
+from ._fork_server import ForkServer
 from ._glog import Log
 from ._loading import Loader
 from ._model import Model
 from ._model_files import BadModel
-from ._nursery import Nursery
 from ._prototxt import Refused, Serving
 from ._query import ServiceError
 from ._routes import FULL_SERVICE
@@ -37,9 +36,6 @@ _BACKLOG = 1024
 # A thread that waits for the interpreter gets it after so many seconds (default 5 ms): the
 # reload thread must neither wait long for the loop nor make it wait.
 _SWITCH_INTERVAL_S = 0.0005
-# Between the steps of a reload, each of which takes the interpreter's lock or a cold cache from
-# whoever answers requests: so few requests meet two of them.
-_PAUSE_S = 0.003
 _STARTED = "C++ Serving service started successfully!"
 _SERVICE_CLASS = FULL_SERVICE.rpartition(".")[0].replace(".", "::") + "::GeneralModelServiceImpl"
 
@@ -94,12 +90,17 @@ class Engine:
                 "the CPU; install the GPU packages, or leave --gpu_ids out"
             )
         self.strict = strict
-        nursery = (
+        fork_server = (
             None
             if strict
-            else Nursery.start(serving.feeds, serving.fetches, device, longest_run_s=longest_run_s)
+            else ForkServer(
+                serving.feeds,
+                serving.fetches,
+                warm=not device.use_gpu,
+                max_run_s=longest_run_s,
+            )
         )
-        self._loader = Loader(serving, device, log, self._threads, nursery)
+        self._loader = Loader(serving, device, log, self._threads, fork_server)
         self._model: Model = self._first_model()
         # Whether the process in which it ran is gone, so that nobody is served.
         self._ended = False
@@ -215,7 +216,7 @@ class Engine:
         model_dir = self.serving.model_dir
         self.log.warning_line("infer.cpp:134", f"begin reload model[{model_dir}].")
         try:
-            model = self._loader.load(gently=not self._ended)
+            model = self._loader.load()
         except BadModel as error:
             self._die_if_strict(error.real_signal, str(error))
             self._loader.log_failure(error)
@@ -230,12 +231,10 @@ class Engine:
                 raise _reload.NotNow from None
             return False
         old = self._swap(model)
-        time.sleep(_PAUSE_S)
         self._loader.log_workers()
         self.log.warning_line("infer.h:239", f"Succ load engine, path: {model_dir}")
         self.log.info_line("request_cache.cpp:230", "Clear 0 key!")
-        time.sleep(_PAUSE_S)
-        self._loader.retire(old)
+        old.close()
         return True
 
     def _swap(self, model: Model) -> Model:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Optional
 
 from ._core import Core, Device, passes, reason
+from ._fork_server import ForkServer
 from ._glog import Log
+from ._gpu_cross_check import ask_both
 from ._model import Model
 from ._model_files import BadModel, ModelFiles, check, opened
-from ._nursery import Nursery
 from ._process import ModelProcess
 from ._prototxt import Serving
-from ._second_opinion import ask_both
 
 
 class Loader:
@@ -22,14 +22,13 @@ class Loader:
     The real server has a copy of the predictor for each worker and one more, and logs each; the
     engine's one model serves them all, but the lines are the same, because readers count them.
 
-    Without a ``nursery`` (``--strict-compat``) files are chosen as the real server chooses them,
-    nothing is checked before Paddle has it, and what Paddle refuses ends the process, as the real
-    server ends.
+    Without a ``fork_server`` (``--strict-compat``) files are chosen as the real server chooses
+    them, nothing is checked before Paddle has it, and what Paddle refuses ends the process, as the
+    real server ends.
 
-    There, and on a GPU, one thread makes, tries and closes all models and the event loop's runs
-    them all. That Paddle keeps something for a thread (``_hosting``) did no harm so, in hundreds of
-    reloads under load on the CPU and some on a GPU: the maker never ends, and no model is closed
-    while one of its runs lasts.
+    There, and on a GPU, one thread makes, tries and closes all models, and the event loop's runs
+    them all. Paddle keeps something for each thread. This did no harm in hundreds of reloads under
+    load: the maker never ends, and no model is closed while it runs.
     """
 
     def __init__(
@@ -38,31 +37,28 @@ class Loader:
         device: Device,
         log: Log,
         workers: int,
-        nursery: Optional[Nursery],
+        fork_server: Optional[ForkServer],
     ) -> None:
         self._serving = serving
         self._device = device
         self._log = log
         self._workers = workers
-        self._nursery = nursery
+        self._fork_server = fork_server
         self._index = 0
 
-    def load(self, *, gently: bool = False) -> Model:
-        """A new model. Raises ``BadModel``; nothing of the attempt is kept then.
-
-        ``gently``: the clients of another model must not notice.
-        """
+    def load(self) -> Model:
+        """Return a new model. Raises ``BadModel``; nothing of the attempt is kept then."""
         serving = self._serving
-        with opened(serving.model_dir, first_listed=self._nursery is None) as files:
-            if self._nursery is None:
+        with opened(serving.model_dir, first_listed=self._fork_server is None) as files:
+            if self._fork_server is None:
                 graph = check(files, whole=False)
                 return Core(files, graph, serving.feeds, serving.fetches, self._device)
             if not self._device.use_gpu:
-                return self._nursery.load(files, self._device, gently=gently)
+                return self._fork_server.load(files, self._device)
             # A forked process cannot be relied on to have CUDA. What is wrong with the files
             # shows on the CPU as well; so there they are tried out, and then loaded here.
             on_cpu = replace(self._device, use_gpu=False, precision="fp32")
-            tried = self._nursery.load(files, on_cpu, gently=gently)
+            tried = self._fork_server.load(files, on_cpu)
             with closing(tried):
                 return self._on_gpu(files, tried)
 
@@ -84,13 +80,6 @@ class Loader:
             refused = f"the GPU refuses what the CPU takes: {why}; leave --gpu_ids out"
             raise BadModel(refused, passing=passes(why)) from None
         return core
-
-    def retire(self, model: Model) -> None:
-        """Gives back what a model holds that nobody asks any more."""
-        if self._nursery is not None and isinstance(model, ModelProcess):
-            self._nursery.retire(model)
-        else:
-            model.close()
 
     def log_workers(self) -> None:
         """The lines of every worker that takes the new core."""

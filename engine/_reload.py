@@ -22,7 +22,6 @@ import threading
 from typing import Callable, NamedTuple, Optional
 
 from ._glog import Log
-from ._priority import long_turns
 
 # What the real server prints for a version it does not have, (uint64)-1.
 NO_VERSION = 18446744073709551615
@@ -93,9 +92,6 @@ class ReloadThread(threading.Thread):
         self._sleep = threading.Event()
 
     def run(self) -> None:
-        # Not nicer: whoever answers requests waits for the interpreter's lock when this has it.
-        # Then nobody else is awake, as a rule, and long turns cost nothing.
-        long_turns()
         while not self._stopping:
             self._sleep.wait(self._interval_s)
             self._sleep.clear()

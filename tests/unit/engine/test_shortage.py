@@ -34,17 +34,25 @@ def in_its_own_process(code: str) -> str:
 
 
 PREPARED = """
-import os, resource, signal, threading, time
+import os, resource, signal, subprocess, sys, threading, time
 from harness.support import guard
-from engine import _hosting, _inference, _nursery, _process
+from engine import _fork_server, _inference
 from engine._core import Core, Device
 from engine._model_files import BadModel, check, opened
-from engine._nursery import Nursery
+from engine._fork_server import ForkServer
 from engine._prototxt import Variable
 
 FEEDS = [Variable("x", "x", 1, (13,), False)]
 FETCHES = [Variable("price", "price", 1, (1,), False)]
 _inference.library()
+
+class Forked:
+    # A fork server that was forked here has what a test has replaced.
+    def __init__(self, argv, pass_fds, **_):
+        self.pid = os.fork()
+        if self.pid == 0:
+            sys.argv = ["-c", *argv[3:]]
+            _fork_server.main()
 
 def kill_child(pid):
     until = time.monotonic() + 20
@@ -115,20 +123,20 @@ def test_a_library_that_finds_no_descriptor_is_loaded_later() -> None:
     assert said.splitlines() == ["Too many open files", "True"]
 
 
-def test_a_nursery_without_descriptors_loads_the_next_model() -> None:
+def test_a_fork_server_without_descriptors_loads_the_next_model() -> None:
     said = in_its_own_process(
         """
-        nursery = Nursery.start(FEEDS, FETCHES, Device())
+        fork_server = ForkServer(FEEDS, FETCHES)
         with opened(os.environ["MODEL"]) as files:
             # Then it is up.
-            nursery.load(files, Device(), gently=False).close()
-            no_more_descriptors(nursery.pid)
+            fork_server.load(files, Device()).close()
+            no_more_descriptors(fork_server.pid)
             try:
-                nursery.load(files, Device(), gently=False)
+                fork_server.load(files, Device())
             except BadModel as error:
                 print(error.passing, error)
-            all_descriptors(nursery.pid)
-            print(nursery.load(files, Device(), gently=False).together)
+            all_descriptors(fork_server.pid)
+            print(fork_server.load(files, Device()).together)
         """
     )
     assert said.splitlines() == [
@@ -140,20 +148,20 @@ def test_a_nursery_without_descriptors_loads_the_next_model() -> None:
 def test_a_load_that_is_killed_is_no_bad_model() -> None:
     said = in_its_own_process(
         """
-        nursery = Nursery.start(FEEDS, FETCHES, Device())
+        fork_server = ForkServer(FEEDS, FETCHES)
         with opened(os.environ["MODEL"]) as files:
             # As a kernel does that is short of memory. Some loads are done before it strikes.
             for _ in range(50):
-                killer = threading.Thread(target=kill_child, args=[nursery.pid])
+                killer = threading.Thread(target=kill_child, args=[fork_server.pid])
                 killer.start()
                 try:
-                    nursery.load(files, Device(), gently=False).close()
+                    fork_server.load(files, Device()).close()
                 except BadModel as error:
                     print(error.passing, error)
                     break
                 finally:
                     killer.join()
-            print(nursery.load(files, Device(), gently=False).together)
+            print(fork_server.load(files, Device()).together)
         """
     )
     assert said.splitlines() == [
@@ -177,11 +185,6 @@ def test_an_unreadable_program_is_a_bad_model() -> None:
     assert said == "False"
 
 
-NO_THREAD = """
-def start(self):
-    raise RuntimeError("can't start new thread")
-threading.Thread.start = start
-"""
 NO_MEMORY = """
 def refuse(*_):
     raise MemoryError
@@ -192,11 +195,10 @@ def refuse(*_):
 @pytest.mark.parametrize(
     ("patch", "reason"),
     [
-        (NO_THREAD, "RuntimeError: can't start new thread"),
-        (NO_MEMORY.format("_hosting.check"), "MemoryError: MemoryError"),
+        (NO_MEMORY.format("_fork_server.check"), "MemoryError: MemoryError"),
         (NO_MEMORY.format("Core.warm_up"), "MemoryError: MemoryError"),
     ],
-    ids=["no thread", "no memory to check it", "no memory for its first run"],
+    ids=["no memory to check it", "no memory for its first run"],
 )
 def test_a_process_that_lacks_something_says_so_and_blames_no_model(
     patch: str, reason: str
@@ -204,148 +206,16 @@ def test_a_process_that_lacks_something_says_so_and_blames_no_model(
     said = in_its_own_process(
         f"""
         {textwrap.indent(patch, " " * 8).strip()}
-        nursery = Nursery.start(FEEDS, FETCHES, Device())
+        subprocess.Popen = Forked
+        fork_server = ForkServer(FEEDS, FETCHES)
         with opened(os.environ["MODEL"]) as files:
             try:
-                nursery.load(files, Device(), gently=False)
+                fork_server.load(files, Device())
             except BadModel as error:
                 print(error.passing, error)
         """
     )
     assert said == f"True {reason}"
-
-
-def test_a_model_is_loaded_where_nobody_may_step_back() -> None:
-    said = in_its_own_process(
-        """
-        def refuse(*_):
-            raise PermissionError(1, "Operation not permitted")
-        os.nice = os.sched_setscheduler = os.getpriority = os.setsid = refuse
-        _nursery.LOAD_S = 20
-        nursery = Nursery.start(FEEDS, FETCHES, Device())
-        with opened(os.environ["MODEL"]) as files:
-            print(nursery.load(files, Device(), gently=True).together)
-        """
-    )
-    assert said == "True"
-
-
-PRIORITIES = """
-def niceness(pid):
-    said = open(f"/proc/{pid}/autogroup").read().split()
-    return int(said[-1]) if said else 0
-
-def until(wanted, pid):
-    end = time.monotonic() + 20
-    while niceness(pid) != wanted and time.monotonic() < end:
-        time.sleep(0.01)
-    return niceness(pid) == wanted
-"""
-needs_autogroups = pytest.mark.skipif(
-    not Path("/proc/self/autogroup").exists(), reason="this kernel has no autogroups"
-)
-
-
-@needs_autogroups
-def test_a_model_that_was_loaded_gently_serves_as_others_do_and_so_does_its_process_wait() -> None:
-    said = in_its_own_process(
-        PRIORITIES
-        + """
-usual = max(0, niceness("self"))
-_hosting._DROP_WAITS_S = 20
-class Watched(Core):
-    def close(self):
-        assert niceness("self") == 15, "a model is dropped before others' requests"
-        super().close()
-_hosting.Core = Watched
-nursery = Nursery.start(FEEDS, FETCHES, Device())
-with opened(os.environ["MODEL"]) as files:
-    for _ in range(3):
-        model = nursery.load(files, Device(), gently=True)
-        print(niceness(model.host.pid) == usual, end=" ")
-        nursery.retire(model)
-        print(until(usual, model.host.pid), model.host.loads, end=" ")
-"""
-    )
-    assert said == "True True 1 True True 2 True True 3"
-
-
-@needs_autogroups
-def test_a_load_that_others_leave_no_time_for_is_brought_forward() -> None:
-    said = in_its_own_process(
-        PRIORITIES
-        + """
-_nursery.GENTLE_S = _process.GENTLE_S = 1.0
-usual = max(0, niceness("self"))
-def left_behind(files):
-    assert niceness("self") == 15, "did not step back"
-    assert until(0, "self"), "was left behind"
-    return check(files)
-_hosting.check = left_behind
-_hosting._Held._step_back = lambda self, wait_s=0.0: self._group.step_back(15, wait_s=20)
-nursery = Nursery.start(FEEDS, FETCHES, Device())
-with opened(os.environ["MODEL"]) as files:
-    # In a process that was made for it, and in the same when it has given its model up.
-    for _ in range(2):
-        model = nursery.load(files, Device(), gently=True)
-        print(model.host.loads, end=" ")
-        nursery.retire(model)
-"""
-    )
-    assert said == "1 2"
-
-
-def test_a_load_that_hangs_in_the_spare_process_is_not_tried_in_another() -> None:
-    said = in_its_own_process(
-        """
-        hung = os.memfd_create("hung")
-        made = Core.__init__
-        def make(self, files, *rest, **more):
-            if files.directory == "one that hangs":
-                os.write(hung, b"x")
-                threading.Event().wait()
-            made(self, files, *rest, **more)
-        Core.__init__ = make
-        nursery = Nursery.start(FEEDS, FETCHES, Device())
-        with opened(os.environ["MODEL"]) as files:
-            nursery.retire(nursery.load(files, Device(), gently=False))
-            _process.LOAD_S = 3
-            try:
-                bad = type(files)("one that hangs", files.program, files.params)
-                nursery.load(bad, Device(), gently=False)
-            except BadModel as error:
-                print(error.passing, error)
-            print(os.fstat(hung).st_size)
-            _process.LOAD_S = 60
-            print(nursery.load(files, Device(), gently=False).together)
-        """
-    )
-    assert said.splitlines() == ["False loading it takes longer than 3 s", "1", "True"]
-
-
-def test_a_process_that_has_had_many_models_is_replaced_by_a_new_one() -> None:
-    said = in_its_own_process(
-        """
-        _nursery._MOST_LOADS = 3
-        nursery = Nursery.start(FEEDS, FETCHES, Device())
-        names, old = [], None
-        with opened(os.environ["MODEL"]) as files:
-            for _ in range(10):
-                model = nursery.load(files, Device(), gently=False)
-                if model.host.pid not in names:
-                    names.append(model.host.pid)
-                print(names.index(model.host.pid), end=" ")
-                if old is not None:
-                    nursery.retire(old)
-                old = model
-            until = time.monotonic() + 20
-            while len(left := guard.descendants(nursery.pid)) > 2:
-                assert time.monotonic() < until, left
-                time.sleep(0.02)
-        """
-    )
-    # Two take turns until each has had three.
-    assert said == "0 1 0 1 0 1 2 3 2 3"
 
 
 def test_a_load_that_hangs_ends_with_the_process_that_would_end_it() -> None:
@@ -357,21 +227,22 @@ def test_a_load_that_hangs_ends_with_the_process_that_would_end_it() -> None:
             os.write(hangs, b"x")
             # With the interpreter's lock, as Paddle holds it.
             ctypes.PyDLL(None).sleep(600)
-        _hosting.check = hang
+        _fork_server.check = hang
+        subprocess.Popen = Forked
         # Who lost his parent is this process's from then on.
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-        nursery = Nursery.start(FEEDS, FETCHES, Device())
+        fork_server = ForkServer(FEEDS, FETCHES)
         def load():
             try:
                 with opened(os.environ["MODEL"]) as files:
-                    nursery.load(files, Device(), gently=True)
+                    fork_server.load(files, Device())
             except BadModel as error:
                 print(error)
         loading = threading.Thread(target=load)
         loading.start()
         os.read(hanging, 1)
-        (model,) = [one for one in guard.descendants(os.getpid()) if one != nursery.pid]
-        os.kill(nursery.pid, signal.SIGKILL)
+        (model,) = [one for one in guard.descendants(os.getpid()) if one != fork_server.pid]
+        os.kill(fork_server.pid, signal.SIGKILL)
         loading.join(20)
         end = time.monotonic() + 20
         while not os.waitpid(-1, os.WNOHANG)[0] == model and time.monotonic() < end:

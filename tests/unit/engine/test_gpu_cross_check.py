@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine._second_opinion import unlike
+from engine._gpu_cross_check import unlike
 from harness.conformance.serving import server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,7 +21,7 @@ from engine import _inference
 from engine._core import Core, Device
 from engine._model_files import BadModel, check, opened
 from engine._prototxt import Variable
-from engine._second_opinion import ask_both
+from engine._gpu_cross_check import ask_both
 
 FEEDS = [Variable("x", "x", 1, (13,), False)]
 FETCHES = [Variable("price", "price", 1, (1,), False)]
@@ -67,7 +67,7 @@ from engine._core import Core, Device
 from engine._glog import Log
 from engine._loading import Loader
 from engine._model_files import BadModel
-from engine._nursery import Nursery
+from engine._fork_server import ForkServer
 from engine._prototxt import Serving, Variable
 from engine._query import Tensor
 from harness.support.guard import descendants
@@ -85,25 +85,25 @@ serving = Serving(
     model_dir=sys.argv[1], time_file="", feeds=feeds, fetches=fetches, use_gpu=True, gpu_id=0,
     ir_optim=False, memory_optim=False,
 )
-nursery = Nursery.start(feeds, fetches, device)
-model = Loader(serving, device, Log(Path(sys.argv[2])), 1, nursery).load()
+fork_server = ForkServer(feeds, fetches, warm=False)
+model = Loader(serving, device, Log(Path(sys.argv[2])), 1, fork_server).load()
 assert isinstance(model, Core), model
 ((made, _),) = model.feed([Tensor("x", np.ones((1, 13), np.float32), ())])
 print(made.item())
 
 # A process that ends while it is asked has said nothing of the model.
-tried = nursery.load
+tried = fork_server.load
 def killed(*given, **named):
     process = tried(*given, **named)
-    os.kill(process.host.pid, 9)
+    os.kill(process.pid, 9)
     return process
-nursery.load = killed
+fork_server.load = killed
 try:
-    Loader(serving, device, Log(Path(sys.argv[2])), 1, nursery).load()
+    Loader(serving, device, Log(Path(sys.argv[2])), 1, fork_server).load()
 except BadModel as error:
     print(error, error.passing)
 # The process in which it was tried out is not kept.
-wait_for(lambda: descendants(os.getpid()) == [nursery.pid], "the trial's process to end", 20)
+wait_for(lambda: descendants(os.getpid()) == [fork_server.pid], "the trial's process to end", 20)
 """
 
 
