@@ -217,11 +217,24 @@ def test_every_process_ends_with_a_killed_engine(subject: Subject, reloads: int)
     with subject.launch() as server:
         for _ in range(reloads):
             server.reload(subject.models / "uci_2")
+        # The process of the model before ends behind the log's last line.
+        waits.wait_for(
+            lambda: len(guard.descendants(server.pid)) == 2, "a fork server and one model", 10
+        )
         everybody = guard.descendants(server.pid)
-        assert everybody
         os.kill(server.pid, signal.SIGKILL)
         for pid in everybody:
             ended(pid)
+
+
+def test_a_model_process_that_does_not_end_holds_up_no_reload(subject: Subject) -> None:
+    with subject.launch() as server:
+        before = model_process(server)
+        with stopped(before):
+            for number in range(2):
+                server.reload(subject.models / ("uci_2", "uci")[number])
+                assert ask(server) == (2 * PRICE, PRICE)[number]
+        ended(before)
 
 
 def test_feeds_and_answers_of_any_length_pass_between_the_processes(subject: Subject) -> None:

@@ -218,6 +218,30 @@ def test_a_process_that_lacks_something_says_so_and_blames_no_model(
     assert said == f"True {reason}"
 
 
+def test_a_load_that_hangs_is_ended_and_the_next_one_loads() -> None:
+    said = in_its_own_process(
+        """
+        def hang(files):
+            if files.directory == "one that hangs":
+                threading.Event().wait()
+            return check(files)
+        _fork_server.check = hang
+        subprocess.Popen = Forked
+        fork_server = ForkServer(FEEDS, FETCHES)
+        with opened(os.environ["MODEL"]) as files:
+            fork_server.load(files, Device()).close()
+            _fork_server.MAX_LOAD_S = 3
+            try:
+                bad = type(files)("one that hangs", files.program, files.params)
+                fork_server.load(bad, Device())
+            except BadModel as error:
+                print(error.passing, error)
+            print(fork_server.load(files, Device()).together)
+        """
+    )
+    assert said.splitlines() == ["False loading it takes longer than 3 s", "True"]
+
+
 def test_a_load_that_hangs_ends_with_the_process_that_would_end_it() -> None:
     said = in_its_own_process(
         """
