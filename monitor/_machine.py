@@ -1,7 +1,8 @@
 """Theory of operation: the states of one watched model, and what leads from one to the next.
 
-``TABLE`` is the whole of it. The loop in ``_watch`` runs from it, ``docs/monitor.md`` is
-generated from it. A state is something the monitor is doing; an event is how that ended.
+``TABLE`` has every transition and every wait. The loop in ``_watch`` runs from it, ``_pauses``
+turns its waits into seconds, and ``docs/monitor.md`` is generated from it. A state is something
+the monitor is doing; an event is how that ended.
 
 Rules behind the rows:
 
@@ -66,7 +67,12 @@ class Wait(Enum):
 
     NONE = "at once"
     INTERVAL = "one interval"
+    INTERVAL_RESET = "one interval; the next failure's pause is the shortest again"
+    UNTIL_SETTLED = "until `--settle` seconds have passed, at most one interval"
+    UNTIL_RETRY = "until the release's pause is over, at most one interval"
     BACKOFF = "a growing, jittered pause"
+    RETRY = "one interval at most; the release gets a growing, jittered pause"
+    MOVES = "a growing, jittered pause, which only a donefile at rest resets"
 
 
 @dataclass(frozen=True)
@@ -80,37 +86,40 @@ class Row:
 
 
 _S, _E, _W = State, Event, Wait
+# States that work on an announced release: a failure in them is a failure of that release.
+_WITH_RELEASE = (_S.PULL, _S.VERIFY, _S.STAGE, _S.SWAP)
 
 TABLE: tuple[Row, ...] = (
     Row(_S.IDLE, _E.POLL_DUE, _S.CHECK),
     Row(_S.CHECK, _E.NO_DONEFILE, _S.IDLE, _W.INTERVAL),
-    Row(_S.CHECK, _E.INSTALLED, _S.IDLE, _W.INTERVAL),
+    Row(_S.CHECK, _E.INSTALLED, _S.IDLE, _W.INTERVAL_RESET),
     Row(_S.CHECK, _E.HELD, _S.IDLE, _W.INTERVAL),
     Row(_S.CHECK, _E.QUARANTINED, _S.IDLE, _W.INTERVAL),
-    Row(_S.CHECK, _E.BACKING_OFF, _S.IDLE, _W.INTERVAL),
-    Row(_S.CHECK, _E.SETTLING, _S.IDLE, _W.INTERVAL),
+    Row(_S.CHECK, _E.BACKING_OFF, _S.IDLE, _W.UNTIL_RETRY),
+    Row(_S.CHECK, _E.SETTLING, _S.IDLE, _W.UNTIL_SETTLED),
     Row(_S.CHECK, _E.ANNOUNCED, _S.PULL),
     Row(_S.CHECK, _E.REMOTE_FAILED, _S.IDLE, _W.BACKOFF),
     Row(_S.CHECK, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
     Row(_S.PULL, _E.PULLED, _S.VERIFY),
-    Row(_S.PULL, _E.SAME, _S.IDLE, _W.INTERVAL),
+    Row(_S.PULL, _E.SAME, _S.IDLE, _W.INTERVAL_RESET),
     Row(_S.PULL, _E.HELD, _S.IDLE, _W.INTERVAL),
     Row(_S.PULL, _E.QUARANTINED, _S.IDLE, _W.INTERVAL),
     Row(_S.PULL, _E.MOVED, _S.CHECK),
-    Row(_S.PULL, _E.MOVED_AGAIN, _S.IDLE, _W.BACKOFF),
+    Row(_S.PULL, _E.MOVED_AGAIN, _S.IDLE, _W.MOVES),
     Row(_S.PULL, _E.BAD_RELEASE, _S.IDLE, _W.INTERVAL),
-    Row(_S.PULL, _E.REMOTE_FAILED, _S.IDLE, _W.BACKOFF),
-    Row(_S.PULL, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
+    Row(_S.PULL, _E.REMOTE_FAILED, _S.IDLE, _W.RETRY),
+    Row(_S.PULL, _E.MACHINE_FAILED, _S.IDLE, _W.RETRY),
     Row(_S.VERIFY, _E.GOOD, _S.STAGE),
     Row(_S.VERIFY, _E.BAD_RELEASE, _S.IDLE, _W.INTERVAL),
-    Row(_S.VERIFY, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
+    Row(_S.VERIFY, _E.MACHINE_FAILED, _S.IDLE, _W.RETRY),
     Row(_S.STAGE, _E.STAGED, _S.SWAP),
     Row(_S.STAGE, _E.BAD_RELEASE, _S.IDLE, _W.INTERVAL),
-    Row(_S.STAGE, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
-    Row(_S.SWAP, _E.SWAPPED, _S.IDLE, _W.INTERVAL),
+    Row(_S.STAGE, _E.MACHINE_FAILED, _S.IDLE, _W.RETRY),
+    Row(_S.SWAP, _E.SWAPPED, _S.IDLE, _W.INTERVAL_RESET),
     Row(_S.SWAP, _E.HELD, _S.IDLE, _W.INTERVAL),
-    Row(_S.SWAP, _E.MACHINE_FAILED, _S.IDLE, _W.BACKOFF),
-    *(Row(state, _E.UNFORESEEN, _S.IDLE, _W.BACKOFF) for state in _S if state is not _S.ENDED),
+    Row(_S.SWAP, _E.MACHINE_FAILED, _S.IDLE, _W.RETRY),
+    *(Row(state, _E.UNFORESEEN, _S.IDLE, _W.BACKOFF) for state in (_S.IDLE, _S.CHECK)),
+    *(Row(state, _E.UNFORESEEN, _S.IDLE, _W.RETRY) for state in _WITH_RELEASE),
     *(Row(state, _E.STOP, _S.ENDED) for state in _S if state is not _S.ENDED),
 )
 _ROWS = {(row.state, row.event): row for row in TABLE}

@@ -220,8 +220,6 @@ class Watch:
             backing_off=self._pauses.backing_off(time.monotonic()),
             settling=self._settle_left() > 0,
         )
-        if event is not Event.ANNOUNCED:
-            self._pauses.still()
         if event is Event.NO_DONEFILE:
             logger.info("remote(%s) has no donefile.", self.options.remote_path)
         elif event is Event.QUARANTINED and quarantine is not None:
@@ -351,13 +349,11 @@ class Watch:
         if announced.validators and hold is not None and hold.identity == announced.identity:
             if hold.tarball == self._puller.digest:
                 self._believe(replace(self._trust, compared=self._clock(), settled=True))
-                self._pauses.still()
                 return Event.HELD
             if hold.tarball:
                 logger.warning("the tarball changed: the rollback's hold ends")
                 remove(self.folder.hold)
         if self._is_quarantined(announced):
-            self._pauses.still()
             return Event.QUARANTINED
         installed = read_installed(self.folder.live)
         same = installed.tarball is not None and installed.tarball == self._puller.digest
@@ -382,7 +378,6 @@ class Watch:
                 " and ".join(new),
                 shown(self.options.recheck_interval),
             )
-        self._pauses.still()
         logger.info("remote model(%s) is the installed one.", self.options.remote_model_name)
         return Event.SAME
 
@@ -461,20 +456,17 @@ class Watch:
         """What the donefile says after the pull of what it announced before."""
         after = self._look()
         if after is not None and after.identity == announced.identity:
-            self._pauses.still()
             return Event.PULLED
         newer = superseded(announced.identity, after.identity if after else None)
         if self._pauses.moved and newer and self.options.packed:
             # The newest wins, but a producer that is faster than the pull must not starve the
             # server. The digest proves that the bytes are those of this release.
             logger.warning("the donefile changed during the pull, again: the older one is used")
-            self._pauses.still()
             return Event.PULLED
         tarball, before = self._puller.digest, self._moved_tarball
         self._moved_tarball = tarball
         if self._pauses.moved and announced.manifest is None and tarball and tarball == before:
             # The tarball was the same before and after the poll between the two pulls.
-            self._pauses.still()
             return Event.PULLED
         if not self._pauses.moved:
             logger.debug("the donefile changed during the pull")

@@ -21,6 +21,7 @@ from monitor._machine import (
     judge,
     superseded,
 )
+from monitor._pauses import Pauses
 from monitor.manifest import Manifest
 
 ONE = Identity("one", 1)
@@ -29,36 +30,40 @@ TWO = Identity("two", 2)
 
 def test_the_table_is_this_one_and_no_other() -> None:
     s, e, w = State, Event, Wait
-    expected = {
+    expected: dict[tuple[State, Event], tuple[State, Wait]] = {
         (s.IDLE, e.POLL_DUE): (s.CHECK, w.NONE),
         (s.CHECK, e.NO_DONEFILE): (s.IDLE, w.INTERVAL),
-        (s.CHECK, e.INSTALLED): (s.IDLE, w.INTERVAL),
+        (s.CHECK, e.INSTALLED): (s.IDLE, w.INTERVAL_RESET),
         (s.CHECK, e.HELD): (s.IDLE, w.INTERVAL),
         (s.CHECK, e.QUARANTINED): (s.IDLE, w.INTERVAL),
-        (s.CHECK, e.BACKING_OFF): (s.IDLE, w.INTERVAL),
-        (s.CHECK, e.SETTLING): (s.IDLE, w.INTERVAL),
+        (s.CHECK, e.BACKING_OFF): (s.IDLE, w.UNTIL_RETRY),
+        (s.CHECK, e.SETTLING): (s.IDLE, w.UNTIL_SETTLED),
         (s.CHECK, e.ANNOUNCED): (s.PULL, w.NONE),
         (s.CHECK, e.REMOTE_FAILED): (s.IDLE, w.BACKOFF),
         (s.CHECK, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
         (s.PULL, e.PULLED): (s.VERIFY, w.NONE),
         (s.PULL, e.HELD): (s.IDLE, w.INTERVAL),
         (s.PULL, e.QUARANTINED): (s.IDLE, w.INTERVAL),
-        (s.PULL, e.SAME): (s.IDLE, w.INTERVAL),
+        (s.PULL, e.SAME): (s.IDLE, w.INTERVAL_RESET),
         (s.PULL, e.MOVED): (s.CHECK, w.NONE),
-        (s.PULL, e.MOVED_AGAIN): (s.IDLE, w.BACKOFF),
+        (s.PULL, e.MOVED_AGAIN): (s.IDLE, w.MOVES),
         (s.PULL, e.BAD_RELEASE): (s.IDLE, w.INTERVAL),
-        (s.PULL, e.REMOTE_FAILED): (s.IDLE, w.BACKOFF),
-        (s.PULL, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
+        (s.PULL, e.REMOTE_FAILED): (s.IDLE, w.RETRY),
+        (s.PULL, e.MACHINE_FAILED): (s.IDLE, w.RETRY),
         (s.VERIFY, e.GOOD): (s.STAGE, w.NONE),
         (s.VERIFY, e.BAD_RELEASE): (s.IDLE, w.INTERVAL),
-        (s.VERIFY, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
+        (s.VERIFY, e.MACHINE_FAILED): (s.IDLE, w.RETRY),
         (s.STAGE, e.STAGED): (s.SWAP, w.NONE),
         (s.STAGE, e.BAD_RELEASE): (s.IDLE, w.INTERVAL),
-        (s.STAGE, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
-        (s.SWAP, e.SWAPPED): (s.IDLE, w.INTERVAL),
+        (s.STAGE, e.MACHINE_FAILED): (s.IDLE, w.RETRY),
+        (s.SWAP, e.SWAPPED): (s.IDLE, w.INTERVAL_RESET),
         (s.SWAP, e.HELD): (s.IDLE, w.INTERVAL),
-        (s.SWAP, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
-        **{(state, e.UNFORESEEN): (s.IDLE, w.BACKOFF) for state in s if state is not s.ENDED},
+        (s.SWAP, e.MACHINE_FAILED): (s.IDLE, w.RETRY),
+        **{(state, e.UNFORESEEN): (s.IDLE, w.BACKOFF) for state in (s.IDLE, s.CHECK)},
+        **{
+            (state, e.UNFORESEEN): (s.IDLE, w.RETRY)
+            for state in (s.PULL, s.VERIFY, s.STAGE, s.SWAP)
+        },
         **{(state, e.STOP): (s.ENDED, w.NONE) for state in s if state is not s.ENDED},
     }
     assert {(row.state, row.event): (row.then, row.wait) for row in TABLE} == expected
@@ -94,7 +99,8 @@ def test_only_swap_comes_to_a_changed_live_directory_and_every_failure_to_idle()
             assert row.state is State.SWAP
         if row.event in (Event.REMOTE_FAILED, Event.MACHINE_FAILED, Event.BAD_RELEASE):
             assert row.then is State.IDLE
-            assert (row.wait is Wait.BACKOFF) == (row.event is not Event.BAD_RELEASE)
+            growing = row.wait in (Wait.BACKOFF, Wait.RETRY)
+            assert growing == (row.event is not Event.BAD_RELEASE)
         assert (row.then is State.IDLE) == (row.wait is not Wait.NONE)
 
 
@@ -223,6 +229,75 @@ def test_the_documentation_s_table_has_every_row_once() -> None:
         "| at once |"
     )
     assert len(lines) == 2 + len(TABLE) == 2 + len(set(lines[2:]))
+
+
+class TestPauses:
+    """The seconds of each wait in the table."""
+
+    @staticmethod
+    def sleep_after(pauses: Pauses, wait: Wait, settling: float = 0.0, now: float = 100.0) -> float:
+        row = next(row for row in TABLE if row.wait is wait)
+        pauses.after(row, ONE, now, settling)
+        return pauses.sleep
+
+    @pytest.mark.parametrize("wait", [Wait.INTERVAL, Wait.INTERVAL_RESET])
+    def test_an_interval_is_one_interval(self, wait: Wait) -> None:
+        assert self.sleep_after(Pauses(10.0, 60.0), wait) == 10.0
+
+    @pytest.mark.parametrize(("settling", "seconds"), [(3.0, 3.0), (30.0, 10.0), (0.0, 0.01)])
+    def test_settling_lasts_as_long_as_is_left_at_most_one_interval(
+        self, settling: float, seconds: float
+    ) -> None:
+        assert self.sleep_after(Pauses(10.0, 60.0), Wait.UNTIL_SETTLED, settling) == seconds
+
+    def test_a_failed_release_is_tried_again_when_its_own_pause_is_over(self) -> None:
+        pauses = Pauses(10.0, 60.0)
+        pause = self.sleep_after(pauses, Wait.RETRY)
+        assert 5.0 < pause <= 10.0
+        assert pauses.backing_off(100.0)
+        assert not pauses.backing_off(100.0 + pause)
+        left = self.sleep_after(pauses, Wait.UNTIL_RETRY, now=101.0)
+        assert left == pytest.approx(pause - 1.0)
+        assert self.sleep_after(pauses, Wait.UNTIL_RETRY, now=200.0) == 0.01
+
+    def test_the_donefile_is_polled_once_an_interval_during_a_longer_pause(self) -> None:
+        pauses = Pauses(10.0, 60.0)
+        for _ in range(4):
+            assert self.sleep_after(pauses, Wait.RETRY) <= 10.0
+        assert pauses.backing_off(100.0 + 29.0)
+        assert self.sleep_after(pauses, Wait.UNTIL_RETRY) == 10.0
+
+    def test_another_release_does_not_wait_for_the_pause_of_the_failed_one(self) -> None:
+        pauses = Pauses(10.0, 60.0)
+        self.sleep_after(pauses, Wait.RETRY)
+        pauses.announced(ONE)
+        assert pauses.backing_off(100.0)
+        pauses.announced(TWO)
+        assert not pauses.backing_off(100.0)
+
+    def test_a_failure_without_a_release_blames_no_release(self) -> None:
+        pauses = Pauses(10.0, 60.0)
+        for _ in range(4):
+            pause = self.sleep_after(pauses, Wait.BACKOFF)
+        assert pause > 30.0
+        assert not pauses.backing_off(100.0)
+        self.sleep_after(pauses, Wait.INTERVAL_RESET)
+        assert self.sleep_after(pauses, Wait.BACKOFF) <= 10.0
+
+    @pytest.mark.parametrize(
+        "row", [row for row in TABLE if row.state in (State.CHECK, State.PULL)],
+        ids=lambda row: f"{row.state.name}-{row.event.name}",
+    )  # fmt: skip
+    def test_only_a_donefile_at_rest_ends_the_pauses_of_one_that_moves(self, row: Row) -> None:
+        moving = (Event.ANNOUNCED, Event.MOVED, Event.MOVED_AGAIN, Event.BAD_RELEASE, Event.STOP)
+        failed = (Event.REMOTE_FAILED, Event.MACHINE_FAILED, Event.UNFORESEEN)
+        pauses = Pauses(10.0, 60.0)
+        pauses.after(Row(State.PULL, Event.MOVED, State.CHECK), ONE, 100.0, 0.0)
+        for _ in range(4):
+            self.sleep_after(pauses, Wait.MOVES)
+        pauses.after(row, ONE, 100.0, 0.0)
+        assert pauses.moved == (row.event in (*moving, *failed))
+        assert (self.sleep_after(pauses, Wait.MOVES) > 10.0) == pauses.moved
 
 
 class TestBackoff:
