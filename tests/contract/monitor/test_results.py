@@ -200,7 +200,7 @@ def test_what_starts_a_lane_is_imported_before_two_lanes_start() -> None:
     # In CPython 3.9.2 the second of two threads may get a module that is not complete.
     code = """if True:
         import multiprocessing, sys
-        from harness.conformance import lanes
+        from harness.conformance.monitor import lanes
         before = set(sys.modules)
         process = multiprocessing.get_context("spawn").Process(target=print)
         process.start()
