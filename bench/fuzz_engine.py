@@ -36,11 +36,11 @@ from engine import (
     _compression,
     _grpc,
     _http2,
-    _messages,
     _stream,
 )
 from engine._http import HttpRequest
 from engine._query import ServiceError, Unparsable
+from harness.conformance.serving import baidu_std, messages
 
 LIMIT = 4096
 SLOWEST_S = 1.0
@@ -57,7 +57,7 @@ JSON_BODY = (
 
 def protobuf_body() -> bytes:
     """A request with several kinds of feeds."""
-    message = _messages.request_class()()
+    message = messages.new_request()
     one = message.tensor.add(elem_type=1, name="x")
     one.float_data.extend([1.0, 2.0, 3.0])
     one.shape.extend([1, 3])
@@ -72,9 +72,9 @@ def protobuf_body() -> bytes:
 def baidu_std_messages() -> list[bytes]:
     body = protobuf_body()
     return [
-        _baidu_std.request(SERVICE, "inference", body, 1),
-        _baidu_std.request(SERVICE, "debug", gzip.compress(body), 2, compression=2),
-        _baidu_std.request("X", "y", body, 3, attachment=b"abc", authentication=b"d", log_id=4),
+        baidu_std.request(SERVICE, "inference", body, 1),
+        baidu_std.request(SERVICE, "debug", gzip.compress(body), 2, compression=2),
+        baidu_std.request("X", "y", body, 3, attachment=b"abc", authentication=b"d", log_id=4),
     ]
 
 

@@ -8,7 +8,7 @@ docs/cn/baidu_std.md.
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -142,49 +142,9 @@ def failure(correlation_id: int, code: int, text: str) -> bytes:
     return _frame(meta, b"", b"")
 
 
-def request(
-    service: str,
-    method: str,
-    payload: bytes,
-    correlation_id: int,
-    *,
-    compression: int = NONE,
-    log_id: Optional[int] = None,
-    attachment: bytes = b"",
-    authentication: Optional[bytes] = None,
-) -> bytes:
-    """Return the frame of a request, as a client sends it (for tests and benchmarks)."""
-    meta = _Meta(
-        correlation_id=correlation_id,
-        compress_type=compression,
-        authentication_data=authentication,
-    )
-    meta.request.service_name = service.encode()
-    meta.request.method_name = method.encode()
-    if log_id is not None:
-        meta.request.log_id = log_id
-    return _frame(meta, payload, attachment)
-
-
 def _frame(meta: Any, payload: bytes, attachment: bytes) -> bytes:
     if attachment:
         meta.attachment_size = len(attachment)
     head: bytes = meta.SerializeToString()
     size = len(head) + len(payload) + len(attachment)
     return b"".join((HEADER.pack(MAGIC, size, len(head)), head, payload, attachment))
-
-
-def read_answer(data: bytes) -> tuple[int, int, str, int, bytes, bytes]:
-    """Return correlation id, error code, text, compression, payload, attachment of an answer."""
-    _, body, meta_size = HEADER.unpack_from(data)
-    start = HEADER.size + meta_size
-    meta = _Meta.FromString(data[HEADER.size : start])
-    end = HEADER.size + body - meta.attachment_size
-    return (
-        meta.correlation_id,
-        meta.response.error_code,
-        meta.response.error_text.decode(errors="replace"),
-        meta.compress_type,
-        data[start:end],
-        data[end : HEADER.size + body],
-    )

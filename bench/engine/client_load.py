@@ -41,9 +41,9 @@ def grpc_stub(_configuration: str, endpoint: str) -> Callable[[], Any]:
     """A call of grpcio with the service's own messages."""
     import grpc
 
-    from engine import _messages
+    from harness.conformance.serving import messages
 
-    request = _messages.request_class()()
+    request = messages.new_request()
     tensor = request.tensor.add()
     tensor.float_data.extend(FEATURES.tolist())
     tensor.elem_type = 1
@@ -54,7 +54,7 @@ def grpc_stub(_configuration: str, endpoint: str) -> Callable[[], Any]:
     method = channel.unary_unary(
         "/baidu.paddle_serving.predictor.general_model.GeneralModelService/inference",
         request_serializer=type(request).SerializeToString,
-        response_deserializer=_messages.response_class().FromString,
+        response_deserializer=messages.read_response,
     )
 
     def call() -> Any:

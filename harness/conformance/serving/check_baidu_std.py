@@ -8,13 +8,11 @@ from typing import Any
 
 import cramjam
 
-from engine import _baidu_std
-from engine._baidu_std import GZIP, NONE, SNAPPY, ZLIB
-
-from . import wire
+from . import baidu_std, wire
+from .baidu_std import GZIP, NONE, SNAPPY, ZLIB, Answer
 from .check_http import price as http_price
 from .checks import JSON_BODY, PRICE, Subject, check, holds, same
-from .wire import BaiduAnswer, Wire, baidu
+from .wire import Wire, baidu
 
 SERVICE = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
 
@@ -25,10 +23,10 @@ def payload(**fields: Any) -> bytes:
 
 
 def frame(data: bytes, correlation_id: int = 7, **options: Any) -> bytes:
-    return _baidu_std.request(SERVICE, "inference", data, correlation_id, **options)
+    return baidu_std.request(SERVICE, "inference", data, correlation_id, **options)
 
 
-def price(answer: BaiduAnswer) -> Any:
+def price(answer: Answer) -> Any:
     holds(answer.code == 0, f"error {answer.code}: {answer.text}")
     return wire.response_message(gzip.decompress(answer.payload)).outputs[0].tensor[0].float_data[0]
 
@@ -62,7 +60,7 @@ def _(subject: Subject) -> None:
 
 @check("baidu_std", "the short name of the service works too")
 def _(subject: Subject) -> None:
-    data = _baidu_std.request("GeneralModelService", "inference", payload(), 1)
+    data = baidu_std.request("GeneralModelService", "inference", payload(), 1)
     same(price(baidu(subject.port, data)), PRICE)
 
 
@@ -77,7 +75,7 @@ def _(subject: Subject) -> None:
 
 @check("baidu_std", "the method debug answers with a report as attachment")
 def _(subject: Subject) -> None:
-    answer = baidu(subject.port, _baidu_std.request(SERVICE, "debug", payload(), 1))
+    answer = baidu(subject.port, baidu_std.request(SERVICE, "debug", payload(), 1))
     same(answer.code, 0)
     holds(answer.attachment, "there is no attachment")
 
@@ -91,14 +89,14 @@ def _(subject: Subject) -> None:
 
 @check("baidu_std", "an unknown service: 1001 `Fail to find service=X`")
 def _(subject: Subject) -> None:
-    answer = baidu(subject.port, _baidu_std.request("X", "inference", payload(), 1))
+    answer = baidu(subject.port, baidu_std.request("X", "inference", payload(), 1))
     same(answer.code, 1001)
     holds("Fail to find service=X" in answer.text, answer.text)
 
 
 @check("baidu_std", "an unknown method: 1002 `Fail to find method=SERVICE/METHOD`")
 def _(subject: Subject) -> None:
-    answer = baidu(subject.port, _baidu_std.request(SERVICE, "nope", payload(), 1))
+    answer = baidu(subject.port, baidu_std.request(SERVICE, "nope", payload(), 1))
     same(answer.code, 1002)
     holds(f"Fail to find method={SERVICE}/nope" in answer.text, answer.text)
 
@@ -142,8 +140,8 @@ def _(subject: Subject) -> bool:
 @check("baidu_std", "without --max_body_size a body may have 512 MiB and no byte more", own=True)
 def _(subject: Subject) -> None:
     with subject.launch() as server, Wire(server.port) as most, Wire(server.port) as more:
-        most.send(_baidu_std.HEADER.pack(b"PRPC", 512 << 20, 10) + b"x" * 5)
-        more.send(_baidu_std.HEADER.pack(b"PRPC", (512 << 20) + 1, 10) + b"x" * 5)
+        most.send(baidu_std.HEADER.pack(b"PRPC", 512 << 20, 10) + b"x" * 5)
+        more.send(baidu_std.HEADER.pack(b"PRPC", (512 << 20) + 1, 10) + b"x" * 5)
         holds(more.closed(), "512 MiB and a byte: it answered")
         # Another client is answered meanwhile, so both have been looked at.
         same(price(baidu(server.port, frame(payload()))), PRICE)
@@ -151,9 +149,9 @@ def _(subject: Subject) -> None:
 
 
 for _what, _data in (
-    ("a meta larger than the body", _baidu_std.HEADER.pack(b"PRPC", 10, 20) + b"x" * 20),
-    ("a meta that does not parse", _baidu_std.HEADER.pack(b"PRPC", 10, 10) + b"\xff" * 10),
-    ("a body over max_body_size", _baidu_std.HEADER.pack(b"PRPC", (64 << 20) + 1, 10) + b"x" * 99),
+    ("a meta larger than the body", baidu_std.HEADER.pack(b"PRPC", 10, 20) + b"x" * 20),
+    ("a meta that does not parse", baidu_std.HEADER.pack(b"PRPC", 10, 10) + b"\xff" * 10),
+    ("a body over max_body_size", baidu_std.HEADER.pack(b"PRPC", (64 << 20) + 1, 10) + b"x" * 99),
     ("bytes in no protocol", b"\x00\x01\x02\x03" * 10),
 ):
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any, Callable
 
 import grpc
-
-from engine import _grpc
 
 from . import wire
 from .checks import JSON_BODY, PRICE, Differs, Subject, check, holds, same
@@ -22,6 +21,11 @@ def call(port: int, path: str, body: bytes, **options: Any) -> bytes:
         method = channel.unary_unary(path, request_serializer=nothing, response_deserializer=bytes)
         answer: bytes = method(body, timeout=20, **options)
         return answer
+
+
+def _message(data: bytes) -> bytes:
+    """Return gRPC's frame of one message that is not compressed."""
+    return b"\0" + len(data).to_bytes(4, "big") + data
 
 
 def status(port: int, path: str, body: bytes) -> tuple[Any, str]:
@@ -59,12 +63,12 @@ def _(subject: Subject) -> None:
     ]
     seen = set()
     for rows in range(90, 120):
-        body = _grpc.wrap(wire.request_message(rows=rows).SerializeToString())
+        body = _message(wire.request_message(rows=rows).SerializeToString())
         answer = wire.http2(subject.port, headers, body)
         same(answer.trailers.get("grpc-status"), "0", "grpc-status")
         encoding = answer.headers.get("grpc-encoding", "")
         same(answer.body[0], int(encoding == "gzip"), "the flag of the message")
-        message = _grpc.unwrap(answer.body, encoding, 1 << 20)
+        message = gzip.decompress(answer.body[5:]) if encoding else answer.body[5:]
         same(len(wire.response_message(message).outputs[0].tensor[0].float_data), rows, "rows")
         same(encoding, "gzip" if len(message) >= 512 else "", f"at {len(message)} bytes")
         seen.add(encoding)

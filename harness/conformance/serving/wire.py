@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
 from typing import Any, NamedTuple, Optional
 
 import h2.config
 import h2.connection
 import h2.events
 
-from engine import _baidu_std, _messages
+from . import baidu_std, messages
 
 TIMEOUT_S = 20.0
 
@@ -29,15 +28,6 @@ class HttpAnswer(NamedTuple):
 
     def header(self, name: str) -> Optional[str]:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
-
-
-class BaiduAnswer(NamedTuple):
-    correlation_id: int
-    code: int
-    text: str
-    compression: int
-    payload: bytes
-    attachment: bytes
 
 
 class Wire:
@@ -91,10 +81,10 @@ class Wire:
         length = int(answer.header("content-length") or 0)
         return answer._replace(body=b"" if head_only else self._take(length))
 
-    def baidu_answer(self) -> BaiduAnswer:
+    def baidu_answer(self) -> baidu_std.Answer:
         head = self._take(12)
-        _, size, _ = struct.unpack(">4sII", head)
-        return BaiduAnswer(*_baidu_std.read_answer(head + self._take(size)))
+        _, size, _ = baidu_std.HEADER.unpack(head)
+        return baidu_std.read_answer(head + self._take(size))
 
 
 def http(
@@ -118,7 +108,7 @@ def http(
         return wire.http_answer(head_only=method == "HEAD")
 
 
-def baidu(port: int, frame: bytes) -> BaiduAnswer:
+def baidu(port: int, frame: bytes) -> baidu_std.Answer:
     """One frame on a connection of its own."""
     with Wire(port) as wire:
         wire.send(frame)
@@ -127,7 +117,7 @@ def baidu(port: int, frame: bytes) -> BaiduAnswer:
 
 def request_message(rows: int = 1, **fields: Any) -> Any:
     """A ``Request`` for the uci model: ``rows`` rows of 13 ones."""
-    message = _messages.request_class()()
+    message = messages.new_request()
     tensor = message.tensor.add()
     tensor.float_data.extend([1.0] * 13 * rows)
     tensor.elem_type = 1
@@ -141,7 +131,7 @@ def request_message(rows: int = 1, **fields: Any) -> Any:
 
 def response_message(data: bytes) -> Any:
     """A ``Response`` out of its bytes."""
-    return _messages.response_class().FromString(data)
+    return messages.read_response(data)
 
 
 class Http2Answer(NamedTuple):

@@ -15,9 +15,9 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from engine import _baidu_std, _messages
+from engine import _messages
 from engine._query import ELEM_TYPES
-from harness.conformance.serving import wire
+from harness.conformance.serving import baidu_std, wire
 from harness.conformance.serving.asking import NUMBERS, PACKED
 from harness.conformance.serving.check_clients import ask
 from harness.conformance.serving.check_http import JSON
@@ -144,7 +144,7 @@ def over_grpc(port: int, feed: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def over_baidu_std(port: int, feed: dict[str, Any]) -> dict[str, list[Any]]:
-    answer = wire.baidu(port, _baidu_std.request(SERVICE, "inference", message(feed), 1))
+    answer = wire.baidu(port, baidu_std.request(SERVICE, "inference", message(feed), 1))
     assert answer.code == 0, answer.text
     return read(wire.response_message(gzip.decompress(answer.payload)))
 
