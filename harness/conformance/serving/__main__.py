@@ -20,7 +20,8 @@ from collections import Counter
 from harness.support.errors import HarnessError
 
 from . import server
-from .checks import Check, Missing, Subject, load_all
+from .checks import Check, Missing, Subject
+from .suite import load_all
 
 
 def judge(one: Check, subject: Subject) -> tuple[str, str]:

@@ -140,20 +140,3 @@ def check(
         return function
 
     return register
-
-
-def load_all() -> list[Check]:
-    """Every check, in the order of the groups."""
-    from . import (  # noqa: F401
-        check_baidu_std,
-        check_cli,
-        check_clients,
-        check_http,
-        check_http2,
-        check_life,
-        check_log,
-        check_reload,
-        check_reload_load,
-    )
-
-    return CHECKS

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from harness.conformance.serving.__main__ import judge
-from harness.conformance.serving.checks import Check, Subject, load_all
+from harness.conformance.serving.checks import Check, Subject
+from harness.conformance.serving.suite import load_all
 
 
 def _parameters() -> list[Any]:

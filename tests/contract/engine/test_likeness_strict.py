@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from harness.conformance.serving.__main__ import judge
-from harness.conformance.serving.checks import Check, Subject, load_all
+from harness.conformance.serving.checks import Check, Subject
+from harness.conformance.serving.suite import load_all
 from tests.contract.engine.conftest import ENGINE
 from tests.contract.engine.unlike import BEFORE, script
 
