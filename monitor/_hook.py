@@ -21,17 +21,16 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 from ._log import logger
-from ._remotes.base import Stop
+from ._machine import Identity
+from ._options import Options
 from ._secrets import environment_without_secrets
-from .errors import BadOption, MachineError, ReleaseError
-
-if TYPE_CHECKING:
-    from ._machine import Identity
-    from ._options import Options
-    from .manifest import Manifest
+from ._stop import Stop
+from ._words import words
+from .errors import MachineError, ReleaseError
+from .manifest import Manifest
 
 _KEPT = 8 * 1024
 
@@ -42,17 +41,6 @@ class Ended:
 
     code: Optional[int]
     output: str
-
-
-def words(command: str, option: str) -> list[str]:
-    """The command's words. Raises ``BadOption`` when there are none."""
-    try:
-        found = shlex.split(command)
-    except ValueError as error:
-        raise BadOption(f"{option} cannot be read: {error}; quote it as for a shell") from None
-    if not found:
-        raise BadOption(f"{option} is empty; give a program or leave it out")
-    return found
 
 
 def run(argv: list[str], environment: dict[str, str], timeout: float, stop: Stop) -> Ended:

@@ -18,9 +18,9 @@ from ._folder import ROLLBACK, Folder, check_space, copy_file, remove
 from ._log import logger
 from ._machine import Identity
 from ._options import Options
-from ._remotes.base import Stop
 from ._state import NAME as STATE_FILE
 from ._state import Installed, read_hold
+from ._stop import Stop
 from .errors import ReleaseError
 from .manifest import Manifest
 

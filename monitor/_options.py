@@ -17,6 +17,7 @@ from . import _model, _values
 from ._schedule import default_cap
 from ._secrets import VARIABLE, Secret, address, from_file, header, lines_of_file, query, ugi
 from ._stream import load_zstd
+from ._words import words
 from .errors import BadOption
 
 UPSTREAM, OURS = "upstream", "ours"
@@ -453,8 +454,6 @@ def _check(options: Options, lead: str) -> None:
         raise BadOption(f"{lead}{options.live} is no folder; name the model's folder")
     for name in ("check_command", "on_swap"):
         if getattr(options, name):
-            from ._hook import words
-
             words(getattr(options, name), f"{lead}--{name}")
     if options.ca_file and not os.path.isfile(options.ca_file):
         raise BadOption(f"{lead}--ca_file {options.ca_file} is no file; give a PEM file")

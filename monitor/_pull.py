@@ -23,7 +23,8 @@ from ._log import logger
 from ._machine import Identity
 from ._model import added_by_macos, sizes
 from ._names import is_sane
-from ._remotes.base import Download, Remote, Stop, too_many
+from ._remotes.base import Download, Remote, too_many
+from ._stop import Stop
 from .errors import Mismatch, ReleaseError, RemoteError
 from .manifest import Manifest
 

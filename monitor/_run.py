@@ -24,7 +24,7 @@ from . import _remotes
 from ._log import logger, name_model
 from ._machine import Event, State
 from ._options import Options
-from ._remotes.base import Stop, Stopped
+from ._stop import Stop, Stopped
 from ._watch import Watch
 from .errors import BadOption, MonitorError
 

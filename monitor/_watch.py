@@ -23,7 +23,7 @@ from ._model import linked, read_signature
 from ._options import Options
 from ._pauses import Pauses, shown
 from ._pull import Puller
-from ._remotes.base import Remote, Sighting, Stop, Stopped
+from ._remotes.base import Remote, Sighting
 from ._schedule import settle_left
 from ._state import (
     Quarantine,
@@ -36,6 +36,7 @@ from ._state import (
     write_quarantine,
     write_trust,
 )
+from ._stop import Stop, Stopped
 from ._trust import TARBALL, Trust
 from ._watched import watched_time_files
 from .errors import BadOption, MachineError, MonitorError, ReleaseError, RemoteError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Remote, Stop
+from .._stop import Stop
+from .base import Remote
 
 if TYPE_CHECKING:
     from .._options import Options

@@ -7,7 +7,6 @@ which is not there is None: absence is an answer.
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
@@ -66,34 +65,6 @@ class Entry:
 
     path: str
     size: Optional[int]
-
-
-class Stopped(BaseException):
-    """The end was asked for. Not an Exception: no handler of errors may swallow it."""
-
-
-class Stop:
-    """The wish to end, shared by all that may wait or take long."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def set(self) -> None:
-        self._event.set()
-
-    @property
-    def asked(self) -> bool:
-        return self._event.is_set()
-
-    def check(self) -> None:
-        """Raises ``Stopped`` when the end was asked for."""
-        if self._event.is_set():
-            raise Stopped
-
-    def wait(self, seconds: float) -> None:
-        """Waits, and raises ``Stopped`` as soon as the end is asked for."""
-        if self._event.wait(max(0.0, seconds)):
-            raise Stopped
 
 
 class Remote(ABC):

@@ -9,8 +9,9 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
+from .._stop import Stop
 from ..errors import BadOption, MonitorError, ReleaseError, RemoteError
-from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, join, too_many
 
 if TYPE_CHECKING:
     from .._options import Options

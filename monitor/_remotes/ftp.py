@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Optional, Union
 from urllib.parse import unquote, urlsplit
 
 from .._secrets import Secret
+from .._stop import Stop
 from ..errors import RemoteError
-from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, join, too_many
 
 if TYPE_CHECKING:
     from .._options import Options

@@ -23,8 +23,9 @@ import urllib3
 from .. import manifest
 from .._options import QUERIES
 from .._secrets import Secret, from_file, query
+from .._stop import Stop
 from ..errors import BadOption, RemoteError, reason
-from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, join, too_many
 from .session import Session
 
 if TYPE_CHECKING:

@@ -31,8 +31,9 @@ from .. import manifest
 from .._folder import FETCHED, SECRET_PREFIX, Folder, remove
 from .._log import logger
 from .._secrets import environment_without_secrets
+from .._stop import Stop
 from ..errors import RemoteError
-from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, join, too_many
 
 if TYPE_CHECKING:
     from .._options import Options

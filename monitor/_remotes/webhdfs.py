@@ -11,8 +11,9 @@ import hdfs
 import requests
 import urllib3
 
+from .._stop import Stop
 from ..errors import RemoteError
-from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, Stop, join, too_many
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, join, too_many
 from .general import _cause
 from .session import Session
 

@@ -17,7 +17,8 @@ import pytest
 
 from monitor import _log, _remotes
 from monitor.__main__ import main
-from monitor._remotes.base import Remote, Stop
+from monitor._remotes.base import Remote
+from monitor._stop import Stop
 from monitor._watch import Watch
 
 from .fixtures import FtpSite, Site, options_for

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 from monitor import _remotes
-from monitor._remotes.base import Remote, Stop
+from monitor._remotes.base import Remote
+from monitor._stop import Stop
 
 from .fixtures import FtpSite, Place, Site, options_for
 

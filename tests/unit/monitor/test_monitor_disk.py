@@ -14,7 +14,7 @@ WATCHED = """
 import subprocess
 from monitor import _log, _remotes
 from monitor._machine import Event, State
-from monitor._remotes.base import Stop
+from monitor._stop import Stop
 from monitor._watch import Watch
 from monitor.errors import BadOption
 from tests.unit.monitor.fixtures import (

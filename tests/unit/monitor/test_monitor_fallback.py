@@ -185,7 +185,7 @@ def test_a_file_that_cannot_be_removed_after_the_swap_does_not_stop_on_swap(
         import subprocess
         from monitor import _remotes
         from monitor._machine import Event, State
-        from monitor._remotes.base import Stop
+        from monitor._stop import Stop
         from monitor._watch import Watch
         from tests.unit.monitor.fixtures import Site, closing_all, options_for
         site, stop = Site(tmp / "remote"), Stop()
@@ -270,7 +270,7 @@ _ROLLBACK = """
 import io, shutil, signal
 from monitor import _kept, _log, _remotes, _state
 from monitor._folder import Folder
-from monitor._remotes.base import Stop
+from monitor._stop import Stop
 from monitor._watch import Watch
 from monitor.__main__ import main
 from tests.unit.monitor.fixtures import MODEL, options_for

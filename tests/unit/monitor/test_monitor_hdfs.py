@@ -25,7 +25,8 @@ from harness.support.waits import wait_for
 from monitor import _remotes
 from monitor._machine import Identity
 from monitor._pull import Puller
-from monitor._remotes.base import Remote, Stop
+from monitor._remotes.base import Remote
+from monitor._stop import Stop
 from monitor.errors import RemoteError
 
 from .fixtures import TARBALL, closing_all, manifest_of, options_for

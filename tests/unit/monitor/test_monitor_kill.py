@@ -23,7 +23,7 @@ from monitor import _live, _log, _remotes, _state
 from monitor._folder import Folder
 from monitor._install import Install
 from monitor._machine import Event, Identity, State
-from monitor._remotes.base import Stop
+from monitor._stop import Stop
 from monitor._watch import Watch
 
 from .fixtures import MODEL, Site, model_files, options_for, tarball

@@ -10,7 +10,7 @@ import pytest
 
 from monitor import _fallback, _live, _state, _swap
 from monitor._folder import Folder
-from monitor._remotes.base import Stopped
+from monitor._stop import Stopped
 
 from .filesystems import TIME, content, staged
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _hook, _options, _parser
+from monitor import _options, _parser, _words
 from monitor.errors import BadOption
 
 from .fixtures import options_for
@@ -91,7 +91,7 @@ def test_a_live_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["", "  ", "'open"])
 def test_a_command_that_cannot_be_read_is_one_sentence(command: str) -> None:
     with pytest.raises(BadOption, match="--check_command"):
-        _hook.words(command, "--check_command")
+        _words.words(command, "--check_command")
 
 
 def test_a_command_that_cannot_be_read_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import pytest
 from monitor import _pull, _remotes
 from monitor._machine import Identity
 from monitor._pull import Puller, Throttle, _check_name
-from monitor._remotes.base import CHUNK, Remote, Stop, Stopped
+from monitor._remotes.base import CHUNK, Remote
+from monitor._stop import Stop, Stopped
 from monitor.errors import MachineError, Mismatch, ReleaseError, RemoteError
 from monitor.manifest import Manifest
 

@@ -10,7 +10,8 @@ import pytest
 
 from monitor._machine import Identity
 from monitor._pull import Puller
-from monitor._remotes.base import Remote, Stop
+from monitor._remotes.base import Remote
+from monitor._stop import Stop
 from monitor.errors import Mismatch
 from monitor.manifest import Manifest
 

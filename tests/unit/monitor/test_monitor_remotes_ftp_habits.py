@@ -13,8 +13,9 @@ from harness.remotes.ftp import habits as ftp_habits
 from harness.support.waits import wait_for
 from monitor._options import from_mapping
 from monitor._pull import Puller
-from monitor._remotes.base import DONEFILE_LIMIT, Stop
+from monitor._remotes.base import DONEFILE_LIMIT
 from monitor._remotes.ftp import rows_of
+from monitor._stop import Stop
 from monitor.errors import BadOption, RemoteError
 
 from .fixtures import TARBALL, FtpSite, closing_all

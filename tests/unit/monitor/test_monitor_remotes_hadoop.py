@@ -13,7 +13,8 @@ from monitor._folder import Folder
 from monitor._machine import Identity
 from monitor._pull import Puller
 from monitor._remotes import hadoop
-from monitor._remotes.base import DONEFILE_LIMIT, Remote, Stop
+from monitor._remotes.base import DONEFILE_LIMIT, Remote
+from monitor._stop import Stop
 from monitor.errors import RemoteError
 
 from .fixtures import manifest_of

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, assume, given, settings, strategies
 
 from harness.support.waits import wait_for
 from monitor import _argv, _mask, _options, _remotes, _secrets
-from monitor._remotes.base import Stop
 from monitor._remotes.hadoop import HadoopRemote
+from monitor._stop import Stop
 from monitor.errors import BadOption, RemoteError
 
 from .fixtures import MODEL, FtpSite, Site, options_for

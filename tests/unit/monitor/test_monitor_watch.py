@@ -11,8 +11,8 @@ import pytest
 
 from monitor import _remotes, _state
 from monitor._machine import Event, State
-from monitor._remotes.base import Stop
 from monitor._run import once
+from monitor._stop import Stop
 from monitor._watch import Watch
 from monitor.errors import BadOption
 

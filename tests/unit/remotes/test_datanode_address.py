@@ -9,7 +9,7 @@ import pytest
 
 from harness.remotes.hdfs.local import LocalHdfs
 from monitor._remotes import create
-from monitor._remotes.base import Stop
+from monitor._stop import Stop
 from monitor.errors import RemoteError as MonitorsError
 from producer._errors import RemoteError as ProducersError
 from tests.local_remotes import ONE_WORKER

@@ -12,7 +12,7 @@ from harness.remotes.hdfs.local import LocalHdfs
 from monitor._machine import Identity
 from monitor._pull import Puller
 from monitor._remotes import create
-from monitor._remotes.base import Stop
+from monitor._stop import Stop
 from monitor.errors import RemoteError as MonitorsError
 from producer._errors import RemoteError
 from producer._publish import Access, connect, parse
