@@ -113,7 +113,7 @@ class Http2Session:
         try:
             self._h2.send_headers(number, _encoded(headers), end_stream=not body and not trailers)
         except h2.exceptions.ProtocolError:
-            # The client has closed the whole connection, which h2 tells nobody.
+            # The client has closed the connection. h2 reports that in no event.
             self._forget(number)
             return
         self._send(number)
