@@ -38,7 +38,7 @@ environment:
 client: environment
 	@exec $(PY) -m harness setup --remotes=
 
-## make setup    the environment, the cured client and, with hdfs in REMOTES, the Hadoop jars
+## make setup    the environment, the patched client and, with hdfs in REMOTES, the Hadoop jars
 setup: environment
 	@exec $(PY) -m harness setup --remotes="$$REMOTES"
 

@@ -25,10 +25,10 @@ def _say(text: str) -> None:
 
 def setup(remotes: str) -> int:
     """Make the patched client and, with ``hdfs`` in ``remotes``, fetch the Hadoop jars."""
-    from harness.load.patched_client import cured_library
+    from harness.load.patched_client import patched_library
 
     begin = time.monotonic()
-    cured_library(_say)
+    patched_library(_say)
     if "hdfs" in remotes.split(","):
         from harness.remotes import hdfs as hadoop
 
@@ -62,9 +62,9 @@ def _packages() -> str:
 
 
 def _client() -> str:
-    from harness.load.patched_client import cured_library
+    from harness.load.patched_client import patched_library
 
-    return f"cured copy {cured_library()}"
+    return f"patched copy {patched_library()}"
 
 
 def _java() -> str:
@@ -88,7 +88,7 @@ def _jars() -> str:
     try:
         requests.head(f"{base}/{missing[0].path}", timeout=5).raise_for_status()
     except requests.RequestException as error:
-        why = causes.cure(str(error), "go online once, or name a mirror in MAVEN_MIRROR")
+        why = causes.remedy(str(error), "go online once, or name a mirror in MAVEN_MIRROR")
         return (
             f"MISSING for HDFS: {len(missing)} are not in {hadoop.repository()} and cannot be "
             f"fetched: {why}; REMOTES=ftp,http does without them"

@@ -160,7 +160,7 @@ def why_unusable() -> Optional[str]:
 
 
 def require() -> None:
-    """Raises ``BadInput`` with the cure when no engine can be used."""
+    """Raises ``BadInput`` with the remedy when no engine can be used."""
     reason = why_unusable()
     if reason is not None:
         raise BadInput(f"{reason}; {READY_HINT}")

@@ -8,10 +8,10 @@ Three things it asks for are missing on a system with glibc 2.34 or newer:
 2. ``libpython3.9.so.1.0`` is in its NEEDED list; an interpreter that is linked statically has
    none, and its own symbols serve.
 3. OpenSSL 1.0.2 under CentOS's names and symbol versions: the wheel ``pymssql`` 2.3.9 bundles
-   exactly these libraries. They are copied into ``lib/`` beside the cured file, where its RPATH
+   exactly these libraries. They are copied into ``lib/`` beside the patched file, where its RPATH
    (``$ORIGIN/lib``) looks, with all their siblings, because theirs is ``$ORIGIN``.
 
-The cured copy lies in ``.cache/client/<hash>/serving_client.so``; the installed file is left as
+The patched copy lies in ``.cache/client/<hash>/serving_client.so``; the installed file is left as
 it is (uv hard-links it to its cache). ``client_class()`` is the one way to it.
 """
 
@@ -38,8 +38,8 @@ from harness.support.paths import cache_dir
 
 _MODULE = "paddle_serving_client.serving_client"
 # Raised when the steps below change, so that old copies are not used.
-_CURE = "2"
-# The cured copy's size in bytes, in a file beside it.
+_PATCH = "2"
+# The patched copy's size in bytes, in a file beside it.
 _SIZE = "size"
 _OPENSSL = {"libcrypto.so.10": "libcrypto-", "libssl.so.10": "libssl-"}
 
@@ -78,7 +78,7 @@ def patchelf(*arguments: str) -> None:
 
 
 def rename_dl_sym(elf: Path) -> None:
-    """The first cure, for any ELF file of Serving's build: ``_dl_sym`` becomes ``dlsym``."""
+    """Apply the first patch, to any ELF file of Serving's build: ``_dl_sym`` becomes ``dlsym``."""
     with tempfile.NamedTemporaryFile("w", suffix=".map") as names:
         names.write("_dl_sym dlsym\n")
         names.flush()
@@ -87,7 +87,7 @@ def rename_dl_sym(elf: Path) -> None:
 
 
 def copy_openssl(folder: Path) -> None:
-    """The third cure: OpenSSL 1.0.2 and its siblings into ``folder``, under CentOS's names too."""
+    """Apply the third patch: copy OpenSSL 1.0.2 into ``folder``, under CentOS's names too."""
     libraries = _bundled_openssl()
     for wanted, begins in _OPENSSL.items():
         found = [library for library in libraries if library.name.startswith(begins)]
@@ -98,27 +98,27 @@ def copy_openssl(folder: Path) -> None:
         shutil.copy2(library, folder / library.name)
 
 
-def cured_library(say: Any = None) -> Path:
-    """The cured copy of ``serving_client.so``; made when it is not there yet (3 to 10 s).
+def patched_library(say: Any = None) -> Path:
+    """The patched copy of ``serving_client.so``; made when it is not there yet (3 to 10 s).
 
-    ``say(text)`` is told when the cure begins and how long it took. Safe to call from several
+    ``say(text)`` is told when the patching begins and how long it took. Safe to call from several
     processes at once. Raises ``BadInput`` when the environment lacks a part of it.
     """
     source, digest = _installed("paddle-serving-client", "paddle_serving_client/serving_client.so")
-    parts = [_CURE, digest, importlib.metadata.version("pymssql")]
+    parts = [_PATCH, digest, importlib.metadata.version("pymssql")]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     folder = cache_dir("client")
-    cured = folder / key / "serving_client.so"
-    if _is_whole(cured):
-        return cured
+    patched = folder / key / "serving_client.so"
+    if _is_whole(patched):
+        return patched
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_whole(cured):
-            return cured
-        shutil.rmtree(cured.parent, ignore_errors=True)
+        if _is_whole(patched):
+            return patched
+        shutil.rmtree(patched.parent, ignore_errors=True)
         begin = time.monotonic()
         if say is not None:
-            say(f"curing a copy of {source.name} for this glibc …")
+            say(f"patching a copy of {source.name} for this glibc …")
         with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as new:
             copy = Path(new) / "serving_client.so"
             shutil.copyfile(source, copy)
@@ -129,22 +129,22 @@ def cured_library(say: Any = None) -> Path:
             copy.chmod(0o755)
             (Path(new) / _SIZE).write_text(str(copy.stat().st_size))
             Path(new).chmod(0o755)
-            Path(new).rename(cured.parent)
+            Path(new).rename(patched.parent)
             Path(new).mkdir()  # what TemporaryDirectory removes
         if say is not None:
-            say(f"compiled client cured in {time.monotonic() - begin:.1f} s: {cured}")
-    return cured
+            say(f"compiled client patched in {time.monotonic() - begin:.1f} s: {patched}")
+    return patched
 
 
-def _is_whole(cured: Path) -> bool:
+def _is_whole(patched: Path) -> bool:
     """Whether the copy has the size that it was made with: a full disk may have cut it short."""
     try:
-        return cured.stat().st_size == int((cured.parent / _SIZE).read_text())
+        return patched.stat().st_size == int((patched.parent / _SIZE).read_text())
     except (OSError, ValueError):
         return False
 
 
-class _CuredFinder(importlib.abc.MetaPathFinder):
+class _PatchedFinder(importlib.abc.MetaPathFinder):
     """Finds the one extension module in the cache instead of the environment."""
 
     def find_spec(
@@ -155,17 +155,17 @@ class _CuredFinder(importlib.abc.MetaPathFinder):
     ) -> Optional[importlib.machinery.ModuleSpec]:
         if fullname != _MODULE:
             return None
-        return importlib.util.spec_from_file_location(fullname, cured_library())
+        return importlib.util.spec_from_file_location(fullname, patched_library())
 
 
 def client_class() -> Any:
-    """``paddle_serving_client.Client``, with its compiled part loaded from the cured copy.
+    """``paddle_serving_client.Client``, with its compiled part loaded from the patched copy.
 
     The class reads ``sys.argv`` with gflags: call it from a program in a file or with ``-m``,
     not from ``python -c``.
     """
-    if not any(isinstance(finder, _CuredFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _CuredFinder())
+    if not any(isinstance(finder, _PatchedFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _PatchedFinder())
     from paddle_serving_client import Client
 
     return Client

@@ -75,8 +75,8 @@ def ask(url: str, limits: Limits) -> Offer:
     except httpx.TimeoutException:
         raise BadInput(f"{host} does not answer within {limits.answer_s:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        cure = "; is your authority in SSL_CERT_FILE?" if "certificate" in str(error) else ""
-        raise BadInput(f"{host or url} does not answer ({_words(error)}{cure})") from error
+        remedy = "; is your authority in SSL_CERT_FILE?" if "certificate" in str(error) else ""
+        raise BadInput(f"{host or url} does not answer ({_words(error)}{remedy})") from error
 
 
 def _host(url: str) -> str:

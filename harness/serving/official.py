@@ -53,7 +53,7 @@ def _folder(device: str) -> Path:
 
 def cached(device: str) -> Optional[Path]:
     """The program in the cache, ready to be SERVING_BIN, or None."""
-    program = _folder(device) / "serving-cured"
+    program = _folder(device) / "serving-patched"
     return program if program.exists() else None
 
 
@@ -132,7 +132,7 @@ def _download(folder: Path, url: str, say: Say, limits: Limits, again: bool) -> 
         shutil.rmtree(folder, ignore_errors=True)
         (Path(new) / folder.name).rename(folder)
         archives.note(name, offer, sha256)
-    return folder / "serving-cured", how
+    return folder / "serving-patched", how
 
 
 class _Refused(BadInput):
@@ -220,7 +220,7 @@ def _cure(folder: Path) -> None:
         libraries = folder / "openssl"
         libraries.mkdir(exist_ok=True)
         copy_openssl(libraries)
-    wrapper = folder / "serving-cured"
+    wrapper = folder / "serving-patched"
     wrapper.write_text(
         "#!/bin/sh\n"
         "# Its shared libraries lie beside it; OpenSSL 1.0.2 only where the system has none.\n"

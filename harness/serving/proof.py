@@ -104,7 +104,7 @@ def official_row(serving_cache: str) -> str:
     said = []
     archives = read(os.path.join(serving_cache, ARCHIVES)) or {}
     for program in sorted(
-        glob.glob(os.path.join(glob.escape(serving_cache), "*", "serving-cured"))
+        glob.glob(os.path.join(glob.escape(serving_cache), "*", "serving-patched"))
     ):
         name = os.path.basename(os.path.dirname(program))
         device = "gpu" if "-gpu-" in name else "cpu"

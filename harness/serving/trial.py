@@ -138,10 +138,10 @@ def _remembered(folder: Path, name: str) -> Optional[Result]:
 def _try(
     program: Path, name: str, device: str, *, folder: Path, say: Say, limits: Limits
 ) -> Result:
-    from harness.load.patched_client import cured_library
+    from harness.load.patched_client import patched_library
 
     # Before the clock starts: a client that cannot be made is not the binary's fault.
-    cured_library(say)
+    patched_library(say)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     say(f"trying {name}: start, predictions, a reload, stop (at most 60 s; {folder})")

@@ -53,8 +53,8 @@ def tool_environment() -> Dict[str, str]:
     return told
 
 
-def run(command: List[str], cure: str) -> None:
-    """Run a command; show its output only if it fails. ``cure`` is for an unknown cause."""
+def run(command: List[str], remedy: str) -> None:
+    """Run a command; show its output only if it fails. ``remedy`` is for an unknown cause."""
     done = subprocess.run(
         command,
         check=False,
@@ -67,7 +67,7 @@ def run(command: List[str], cure: str) -> None:
         printed = done.stdout.decode(errors="replace")
         sys.stderr.write(sources.masked(printed))
         what = " ".join(command)
-        fail(f"`{what}` failed (its output is above); {causes.cure(printed, cure)}")
+        fail(f"`{what}` failed (its output is above); {causes.remedy(printed, remedy)}")
 
 
 def wrong_platform() -> Optional[str]:
@@ -193,7 +193,7 @@ def find_python39(uv: str) -> str:
         for candidate in glob.glob(os.path.join(folder, "*", "bin", "python3.9")):
             if not_python39(candidate) is None:
                 return candidate
-    why = causes.cure("".join(printed), "what uv says is above")
+    why = causes.remedy("".join(printed), "what uv says is above")
     fail(
         "CPython 3.9 is needed (the newest client wheel is for it), is not on this machine, and "
         f"uv could not download one: {why}. Ways that need no compiler: UV_PYTHON_INSTALL_MIRROR "

@@ -1,4 +1,4 @@
-"""Finds the cause and the cure of a failed download or write in a program's output.
+"""Finds the cause and the remedy of a failed download or write in a program's output.
 
 Standard library only, Python 3.6 or newer: the set-up uses it before there is an environment.
 """
@@ -42,13 +42,13 @@ def _proxies() -> str:
     return ", ".join(name for name in names if os.environ.get(name))
 
 
-def cure(printed: str, otherwise: str, *, environment: str = ".venv") -> str:
-    """Return cause and cure as half a sentence, or ``otherwise`` if ``printed`` shows none."""
+def remedy(printed: str, otherwise: str, *, environment: str = ".venv") -> str:
+    """Return cause and remedy as half a sentence, or ``otherwise`` if ``printed`` shows none."""
     return known_cause(printed, environment=environment) or otherwise
 
 
 def known_cause(printed: str, *, environment: str = ".venv") -> Optional[str]:
-    """Return cause and cure as half a sentence, or None if ``printed`` shows none."""
+    """Return cause and remedy as half a sentence, or None if ``printed`` shows none."""
     proxies = _proxies()
     if re.search(_FULL, printed):
         least = min(places.places(environment), key=lambda place: places.free_bytes(place.folder))

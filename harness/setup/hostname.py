@@ -8,7 +8,7 @@ from typing import Optional
 
 
 def unresolved() -> Optional[str]:
-    """Return a sentence with the cure if this machine's own name does not resolve, else None."""
+    """Return a sentence with the remedy if this machine's own name does not resolve, else None."""
     name = socket.gethostname()
     try:
         socket.getaddrinfo(name, None)

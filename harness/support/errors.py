@@ -4,7 +4,7 @@
     ├── BadInput        exit code 2: an option, or something that is missing on this machine
     └── Failed          exit code 1: a part of the run did not do what it must
 
-Both carry one sentence: what, why, cure. ``harness.__main__`` prints it without a traceback
+Both carry one sentence: what, why, remedy. ``harness.__main__`` prints it without a traceback
 (with one when ``--debug`` is given).
 """
 

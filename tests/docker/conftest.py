@@ -28,7 +28,7 @@ EXPECTED_SKIPS = ("no docker client here has BuildKit: certificates cannot be le
 
 @functools.cache
 def missing() -> Optional[str]:
-    """Why the tests cannot run here, with the cure; None when they can."""
+    """Why the tests cannot run here, with the remedy; None when they can."""
     if os.environ.get("NO_CONTAINERS"):
         # .ci/run found out before; fixtures must not try again to install anything.
         return os.environ["NO_CONTAINERS"]

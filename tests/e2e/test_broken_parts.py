@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.load.patched_client import cured_library
+from harness.load.patched_client import patched_library
 from harness.load.probe import KINDS
 from harness.run.e2e import RunSettings, run
 from harness.run.leg import LegSettings
@@ -132,7 +132,7 @@ def an_official_binary_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """A mirror of the vendor's host whose archive holds a copy of ``false``."""
     cache = tmp_path / "cache"
     cache.mkdir()
-    cured_library()
+    patched_library()
     (cache / "client").symlink_to(cache_dir("client"))
     mirror = vendor.Mirror()
     mirror.content = vendor.archive({"serving": Path("/bin/false").resolve()})

@@ -107,10 +107,10 @@ def _resolve(jar: Jar) -> Path:
             _fetch(jar, path)
         except Exception as error:  # jgo lets requests' and its own errors through
             why = sources.masked(str(error))
-            cure = causes.cure(why, "go online once, or name a mirror in MAVEN_MIRROR")
+            remedy = causes.remedy(why, "go online once, or name a mirror in MAVEN_MIRROR")
             raise BadInput(
                 f"the artifact {jar.coordinates} for the local HDFS cannot be fetched into "
-                f"{repository()} (M2_REPO names another folder): {cure} ({why}). "
+                f"{repository()} (M2_REPO names another folder): {remedy} ({why}). "
                 "REMOTES=ftp,http does without HDFS"
             ) from None
     digest = _sha256(path)

@@ -1,4 +1,4 @@
-"""Which Docker engines are used, and which are refused: in one sentence, with the cure."""
+"""Which Docker engines are used, and which are refused: in one sentence, with the remedy."""
 
 from __future__ import annotations
 

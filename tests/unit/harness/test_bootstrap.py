@@ -299,7 +299,7 @@ def test_a_home_that_cannot_be_written_is_not_needed(
 
 
 def test_a_full_disk_is_told_with_folder_bytes_and_variable() -> None:
-    said = causes.cure("failed to write: No space left on device (os error 28)", "unknown")
+    said = causes.remedy("failed to write: No space left on device (os error 28)", "unknown")
     assert said.startswith("the disk is full: make room for ")
     assert " free" in said
     assert "/" in said

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.load.patched_client import cured_library
+from harness.load.patched_client import patched_library
 from harness.serving import proof, trial
 from harness.serving.choice import choose
 from harness.support.errors import BadInput
@@ -34,7 +34,7 @@ ABORT = "terminate called after throwing an instance of 'phi::enforce::EnforceNo
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache with nothing in it but the patched client, which takes long to make."""
-    cured_library()
+    patched_library()
     client = cache_dir("client")
     cache = tmp_path / "cache"
     cache.mkdir()
@@ -250,7 +250,7 @@ def test_a_good_official_binary_is_downloaded_patched_tried_once_and_used(
     told: list[str] = []
     binary = choose("auto", say=told.append)
     assert binary.kind == "official", str(binary)
-    assert binary.path == cache / "serving" / vendor.NAME / "serving-cured"
+    assert binary.path == cache / "serving" / vendor.NAME / "serving-patched"
     assert "downloaded, sha256 " in str(binary)
     assert "passed its trial" in str(binary)
     assert len(starts(behind)) == 1
@@ -289,7 +289,7 @@ def test_auto_falls_back_and_official_insists(
     assert f"log: {cache / 'serving' / 'trials'}" in why
     assert why.endswith("try again with `make serving-trial`")
     # All that was unpacked counts for the key, not only the wrapper that is started.
-    parts = proof.parts(str(cache / "serving" / vendor.NAME / "serving-cured"))
+    parts = proof.parts(str(cache / "serving" / vendor.NAME / "serving-patched"))
     unpacked = {p for p in (cache / "serving" / vendor.NAME).rglob("*") if p.is_file()}
     assert unpacked <= {Path(part) for part in parts}
     # Remembered: no second trial, no second download.

@@ -89,10 +89,10 @@ def test_every_place_that_makes_an_error_says_all_four(call: ast.Call, module: a
         text = words(sentence).replace("; see --help", "an option is wrong; see --help")
         if isinstance(sentence, ast.Name):
             (text,) = values_of(sentence.id, module)
-        cause, found, cure = text.rpartition("; ")
+        cause, found, remedy = text.rpartition("; ")
         assert found, f"nothing after a ';' says what to do: {text!r}"
         assert len(cause) > 5, text
-        assert len(cure) > 5, text
+        assert len(remedy) > 5, text
         return
     assert not call.keywords, "in one order, so that this test can read them"
     operation, path, cause, hint = call.args

@@ -1,4 +1,4 @@
-"""The cured client: a copy, made once, while the installed file stays as it is."""
+"""The patched client: a copy, made once, while the installed file stays as it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.load.patched_client import cured_library
+from harness.load.patched_client import patched_library
 
 LOADS = """
 from harness.load.patched_client import client_class
@@ -20,7 +20,7 @@ print(serving_client.__file__)
 """
 
 
-@pytest.mark.xdist_group("cure")
+@pytest.mark.xdist_group("patched client")
 def test_two_processes_at_once_make_one_copy_that_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,12 +45,12 @@ def test_two_processes_at_once_make_one_copy_that_loads(
     assert not list((tmp_path / "client").glob(".new-*"))
     # As a full disk leaves it.
     os.truncate(copies[0], 0)
-    assert cured_library() == copies[0]
+    assert patched_library() == copies[0]
     assert copies[0].stat().st_size > 100_000_000
 
 
 def test_the_installed_file_is_left_as_it_is() -> None:
-    cured_library()
+    patched_library()
     import base64
     import importlib.metadata
 
