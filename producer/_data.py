@@ -1,8 +1,8 @@
 """The training data: the Boston housing set, as upstream's uci_housing example reads it.
 
-506 rows of 13 features and a price (in 1,000 dollars). The first 80 % are for training, the rest
-for tests; features are centred and divided by their range over all rows, the price is left as it
-is. That is what ``paddle.text.datasets.UCIHousing`` does, without importing paddle for it.
+It has 506 rows of 13 features and a price (in 1,000 dollars). The first 80 % are for training, the
+rest for tests. Each feature is centred and divided by its range over all rows. The price is
+unchanged. ``paddle.text.datasets.UCIHousing`` does the same, but needs paddle.
 """
 
 from __future__ import annotations

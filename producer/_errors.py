@@ -4,14 +4,14 @@
     ├── BadInput             exit code 2: an option, or something this machine does not have
     └── RemoteError          the remote did not do it: exit code 2 at the start, retried later
 
-``str(error)`` is one sentence for a person: what, why, and the cure where there is one.
+``str(error)`` is one sentence for a person: what, why, and the remedy if there is one.
 """
 
 from __future__ import annotations
 
 
 class ProducerError(Exception):
-    """Base of all; ``exit_code`` is the process' exit code when nobody handles it."""
+    """Base of all; ``exit_code`` is the process' exit code if no caller handles it."""
 
     exit_code = 1
 
@@ -25,8 +25,11 @@ class BadInput(ProducerError):
 class RemoteError(ProducerError):
     """An operation on the remote failed.
 
-    ``operation`` is a verb phrase ("rename"), ``where`` the URL or path without any password,
-    ``cause`` what the remote or the network said, ``hint`` what to look at.
+    Attributes:
+        operation: A verb phrase ("rename").
+        where: The URL or path, without a password.
+        cause: What the remote or the network said.
+        hint: What to look at.
     """
 
     exit_code = 2

@@ -103,7 +103,7 @@ def _without_call_stacks(graph: bytes) -> bytes:
             kept = [attr for attr in operator.attrs if attr.name != "op_callstack"]
             del operator.attrs[:]
             operator.attrs.extend(kept)
-    # A hash table's order: nobody promises that it stays the same.
+    # Sorted, because the order of a hash table may change.
     versions = sorted(program.op_version_map.pair, key=lambda pair: str(pair.op_name))
     del program.op_version_map.pair[:]
     program.op_version_map.pair.extend(versions)

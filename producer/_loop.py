@@ -73,7 +73,7 @@ def run(settings: Settings) -> None:
 
         give_back_sigterm()
         # A restarted producer starts with other weights, so that release 31 does not predict
-        # what release 1 did; the same remote and seed give the same releases.
+        # the same as release 1. The same remote and seed give the same releases.
         trainer = Trainer(housing.train, seed=settings.seed + first - 1, device=settings.device)
         say(f"training on the {settings.device}, work folder {settings.work}")
         maker = _Maker(trainer, settings, housing.test.x[:1], _manifest.expected_of(announced))

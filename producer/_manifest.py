@@ -1,9 +1,11 @@
 """The manifest: what the donefile says about a release. Values in, values out; no I/O.
 
-UTF-8 JSON, at most 64 KiB. Keys: ``format`` (1), ``release``, ``tarball``, ``size``, ``sha256``,
-``created`` (UTC, ISO 8601), ``feeds`` and ``fetches`` (name, alias, dtype, shape with -1 for the
-batch), ``probe`` (``feed``: alias to nested list of the first feed row(s), ``expected``: fetch
-alias to nested list, as Paddle Inference answered for the exported files on a CPU).
+It is UTF-8 JSON of at most 64 KiB with these keys:
+
+- ``format`` (1), ``release``, ``tarball``, ``size``, ``sha256``, ``created`` (UTC, ISO 8601)
+- ``feeds`` and ``fetches``: name, alias, dtype, and shape with -1 for the batch
+- ``probe``: ``feed`` maps an alias to a nested list of rows. ``expected`` maps a fetch alias to the
+  answer of Paddle Inference on a CPU, also a nested list.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ def decode(raw: Optional[bytes]) -> Optional[dict[str, Any]]:
 
 
 def next_release(donefile: Optional[bytes]) -> int:
-    """The number of the release after the one that ``donefile`` announces (1 without one)."""
+    """Return the number after the release that ``donefile`` announces (1 if it announces none)."""
     content = decode(donefile)
     return 1 if content is None else int(content["release"]) + 1
 
@@ -99,10 +101,10 @@ def expected_of(donefile: Optional[bytes]) -> Optional[dict[str, Numbers]]:
 
 
 def distinct(one: Optional[Mapping[str, Numbers]], other: Optional[Mapping[str, Numbers]]) -> bool:
-    """Whether a client can tell two releases by their predictions for the probe.
+    """Return whether a client can tell two releases by their predictions for the probe.
 
-    True when some number differs by at least 100 times the tolerance (rtol 1e-5), or when one of
-    the two is unknown or of another form.
+    It can if a number differs by at least 100 times the tolerance (rtol 1e-5). A prediction that is
+    unknown, or of another form, counts as different.
     """
     if one is None or other is None:
         return True

@@ -1,7 +1,7 @@
 """Packs a model folder into a tarball whose bytes depend on the files alone.
 
-Not on the clock, the user, the umask or the order of a directory: names are sorted, owners and
-times fixed, modes 0644 and 0755, and gzip's header carries neither name nor time.
+The clock, the user, the umask and the order of a directory do not change them. Names are sorted.
+Owners and times are fixed, modes are 0644 and 0755. gzip's header has neither name nor time.
 """
 
 from __future__ import annotations

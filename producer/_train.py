@@ -20,8 +20,10 @@ _LEARNING_RATE = 0.01
 
 
 def give_back_sigterm() -> None:
-    """Importing paddle puts a handler of its own (a C++ stack trace) over whatever was there for
-    SIGTERM, unseen by Python: takes it away and installs Python's anew."""
+    """Remove paddle's handler for SIGTERM and install Python's again.
+
+    Importing paddle installs a C++ handler, which prints a stack trace. Python does not notice.
+    """
     paddle.disable_signal_handler()
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 

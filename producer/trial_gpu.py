@@ -2,14 +2,13 @@
 
     python -m producer.trial_gpu
 
-Needed because Paddle only warns of a GPU that it was not built for: no kernel of its own runs
-there, no call fails, and a result is what happens to lie in the memory, mostly 0 (seen on an H200
-with paddlepaddle-gpu 2.6.2, whose code is for compute capability 6.1 to 8.6, with nothing that a
-driver could translate for newer ones). A training then learns nothing, and a server's predictions
-are 0.
+Paddle only warns about a GPU that it was not built for. None of its kernels runs there, and no call
+fails. A result is whatever the memory holds, mostly 0. A training then learns nothing, and a server
+predicts 0. This was seen on an H200 with paddlepaddle-gpu 2.6.2, whose code is for compute
+capability 6.1 to 8.6 and cannot be translated for newer GPUs.
 
-Exit codes: 0 it is, 2 it is not; one sentence each. Where CUDA's libraries are damaged badly
-enough, Paddle may end the process with a signal.
+Exit codes: 0 the result is right, 2 it is wrong; one sentence each. If CUDA's libraries are
+damaged, Paddle may end the process with a signal.
 """
 
 from __future__ import annotations

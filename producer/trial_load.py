@@ -2,13 +2,13 @@
 
     python -m producer.trial_load MODEL_DIR [--manifest FILE]
 
-For a monitor's ``--check_command``: the server aborts on a model that does not load, so it has
-to be tried before it goes live. The manifest (a donefile of the producer's) comes from
-``--manifest`` or, as JSON, from the environment variable MONITOR_MANIFEST; with one, the model has
-to give the prediction that the manifest promises for its probe. Without one it has to load.
+It serves as a monitor's ``--check_command``. The server aborts on a model that does not load, so
+the monitor tries the model before it goes live. The manifest (a donefile of the producer) comes
+from ``--manifest`` or, as JSON, from the environment variable MONITOR_MANIFEST. With a manifest,
+the model must give the prediction that it promises for the probe. Without one, it must load.
 
-Exit codes: 0 it does, 1 it does not, 2 a wrong option; one sentence each. A model that is damaged
-badly enough makes Paddle end the process with a signal, which is a refusal as well.
+Exit codes: 0 it may serve, 1 it may not, 2 a wrong option; one sentence each. A damaged model may
+make Paddle end the process with a signal. That is a refusal as well.
 """
 
 from __future__ import annotations

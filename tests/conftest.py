@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-# Last, so that the monitor tested is the installed one where it is installed alone; the harness's
-# own parts (ports, processes) are always taken from here.
+# Last in the path: where the monitor is installed alone, the tests import the installed one. The
+# harness's parts (ports, processes) always come from this checkout.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 

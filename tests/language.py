@@ -77,7 +77,9 @@ def _flat(docstring: str) -> str:
     """Return a docstring in which each entry of a Google section is a paragraph of its own."""
     lines: list[str] = []
     inside = False
-    for line in inspect.cleandoc(docstring).splitlines():
+    # A table's cells are no sentences.
+    text = re.sub(r"^=+ +=+$.*^=+ +=+$", "", inspect.cleandoc(docstring), flags=re.M | re.S)
+    for line in text.splitlines():
         if SECTION.match(line):
             inside = True
             lines.append("")

@@ -1,8 +1,11 @@
 """The FTP server of the `ftp` image.
 
-From the environment: FTP_USER and FTP_PASSWORD (both required), FTP_PORT (2121),
-FTP_PASSIVE_PORTS (`30000-30009`, the same inside and outside), FTP_ADDRESS (the address that
-clients are sent to for passive data connections, 127.0.0.1).
+It reads these environment variables:
+
+- FTP_USER, FTP_PASSWORD: the account, required
+- FTP_PORT: the port (2121)
+- FTP_PASSIVE_PORTS: the passive ports, the same inside and outside (`30000-30009`)
+- FTP_ADDRESS: the address in the replies to PASV (127.0.0.1)
 """
 
 import os

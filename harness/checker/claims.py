@@ -182,7 +182,7 @@ def _served_is_swapped(leg: LegHistory) -> Claim:
         served = leg.first_served(index)
         if served is None:
             continue
-        # Another release with the same prediction may be the one that was served.
+        # The client may have got another release with the same prediction.
         twins = leg.releases_of(release["expected"])
         swaps = [t for twin in twins for t in leg.swaps(twin)]
         if not any(t <= served + SEEN_LATE_S for t in swaps):

@@ -1,7 +1,7 @@
 """A gate before a service: it passes TCP connections on, or breaks them on purpose.
 
-The service binds 127.0.0.2, the gate 127.0.0.1, both the same port numbers, so that addresses
-inside a protocol (the redirect of WebHDFS, the reply to FTP's PASV) lead through the gate too.
+The service binds 127.0.0.2 and the gate 127.0.0.1, with the same port numbers. So addresses inside
+a protocol (WebHDFS's redirect, FTP's reply to PASV) also lead through the gate.
 
     with Gate([port]) as gate:            # open: relays 127.0.0.1:port to 127.0.0.2:port
         gate.close()                      # cuts every connection (RST), refuses new ones
@@ -11,12 +11,12 @@ inside a protocol (the redirect of WebHDFS, the reply to FTP's PASV) lead throug
         gate.stop_after(1000)             # each connection: silent after 1,000 bytes of answers
         gate.limit(64_000)                # bytes a second, each connection and direction
 
-A fault at an exact byte, rather than after some time, is the same on a slow machine and on a fast
-one; connections that bring less than that pass unharmed. The gate counts what it did (``stopped``)
-and what passed (``traffic``), so that a test can wait for it.
+A fault at an exact byte is the same on a slow machine and on a fast one; a fault after some time is
+not. A connection with fewer bytes is not affected. The gate counts what it did (``stopped``) and
+what passed (``traffic``), so that a test can wait for it.
 
-The gate is an asyncio loop in a thread of the harness; the methods may be called from any thread
-and return when the change is in effect.
+The gate is an asyncio loop in a thread of the harness. Any thread may call the methods. They return
+when the change is in effect.
 """
 
 from __future__ import annotations
@@ -86,8 +86,7 @@ class Gate:
         self._call(self._change(Faults(after=size, resets=True)))
 
     def stop_after(self, size: int) -> None:
-        """From now on no answer passes on a connection on which ``size`` bytes of answers have,
-        until ``open``, which lets it go on where it stopped."""
+        """Stop each connection after ``size`` bytes of answers; ``open`` lets it continue there."""
         self.stopped = 0
         self._call(self._change(Faults(after=size)))
 
@@ -240,8 +239,11 @@ class _Connection:
                     writer.close()
 
     async def _connect(self) -> socket.socket:
-        """To the service, with a small buffer: what a slow client has not read yet is to wait in
-        the service, where a fault can still meet it."""
+        """Connect to the service, with a small buffer.
+
+        Bytes that a slow client has not read then wait in the service, where a fault can still
+        meet them.
+        """
         made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         made.setblocking(False)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CHUNK)

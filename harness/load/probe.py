@@ -3,10 +3,10 @@
     python -m harness.load.probe brpc --port 9292 --client_config client --feed feed.json \\
         --fetch price --history history.jsonl --remote ftp --pause 0.02
 
-``brpc`` is the compiled client (``paddle_serving_client.Client``), ``http`` is ``HttpClient``
-with a JSON body, ``grpc`` is ``HttpClient`` over gRPC: the three ways in which Serving's own
-package asks. SIGTERM ends it after the answer to the request under way; standard output says how
-many were asked. A request that fails is an event like any other: judging is not done here.
+Serving's own package has three clients. ``brpc`` is the compiled one
+(``paddle_serving_client.Client``), ``http`` is ``HttpClient`` with a JSON body, and ``grpc`` is
+``HttpClient`` over gRPC. SIGTERM ends the program after the answer to the current request; standard
+output says how many requests it sent. A request that fails is an event; the checker judges it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""From a history and its verdict to what people and machines read.
+"""Turns a history and its verdict into what people and machines read.
 
-One table, remote by release: when it was published, pulled, swapped in, reloaded, first served by
-each client, and how many requests were sent and failed from its publishing to the next one's.
-Written as ``report.md`` and ``report.json``, as ``junit.xml`` (a claim is a test case), and to the
-terminal with rich. Seconds count from the end of the release's publishing ("+1.3"), the publishing
-itself from the start of the run.
+One table has a row for each release of each remote. It says when the release was published, pulled,
+swapped in, reloaded, and first served to each client. It also says how many requests were sent, and
+how many failed, until the next release. The forms are ``report.md``, ``report.json``, ``junit.xml``
+(a claim is a test case) and the terminal (with rich). Seconds count from the end of the release's
+publishing ("+1.3"), the publishing itself from the start of the run.
 """
 
 from __future__ import annotations

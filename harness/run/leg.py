@@ -41,35 +41,44 @@ ServingFactory = Callable[[Path, str], Serving]
 
 @dataclass(frozen=True)
 class LegSettings:
-    """How one leg is run. Times are seconds.
+    """How one leg is run. Times are seconds."""
 
-    ``releases`` are published in all, ``poll_s`` is the monitor's ``--interval``, ``tick_s`` the
-    server's reload interval, ``margin_s`` what pull, settling and loading may take beside these
-    two on a busy machine, ``latency_bound_s`` what one request may take, ``switch_window_s`` the
-    time in which the server's threads may swap one after another, ``rtol`` float32 rounding,
-    ``client_start_s`` what a client may take from its start to its first request.
-    """
-
+    # How many are published in all.
     releases: int = 4
+    # Of the training.
     seed: int = 1
     device: str = "cpu"
+    # The model's; the tarball is NAME.tar.gz.
     name: str = "uci_housing"
+    # The monitor's command, after the Python that runs it.
     monitor: tuple[str, ...] = ("-m", "monitor")
+    # The monitor's --type; None: the usual one of the remote.
     monitor_kind: Optional[str] = None
+    # The monitor's --interval.
     poll_s: float = 1.0
+    # The server's reload interval.
     tick_s: int = 1
+    # What pull, settling and loading may take on a busy machine, beside polls and ticks.
     margin_s: float = 30.0
+    # What one request may take.
     latency_bound_s: float = 10.0
+    # The time in which the server's threads may swap one after another.
     switch_window_s: float = 0.5
+    # float32 rounding, relative.
     rtol: float = 1e-5
+    # What a client waits between an answer and its next request.
     client_pause_s: float = 0.02
+    # What the producer may take for one release.
     train_deadline_s: float = 120.0
+    # What a client may take from its start to its first request.
     client_start_s: float = 60.0
 
     @property
     def bound_s(self) -> float:
-        """From the end of a release's publishing to its being served; twice two polls, because
-        the monitor reads the donefile before and after its pull."""
+        """Return the seconds from the end of a release's publishing until it must be served.
+
+        It has two polls, because the monitor reads the donefile before and after its pull.
+        """
         return 2 * self.poll_s + 2 * self.tick_s + self.margin_s
 
 

@@ -1,8 +1,8 @@
 """Watches a live directory and two logs, and writes what happens into the history.
 
-Works with any monitor and any server: a swap is seen in the live directory itself (which model
-files it holds), a pull in the monitor's INFO messages, a reload in ``serving.INFO``. One thread
-looks every ``LOOK_S`` seconds; an event's time is when it was seen.
+Works with any monitor and any server. A swap shows in the live directory (which model files it
+holds), a pull in the monitor's INFO messages, and a reload in ``serving.INFO``. One thread looks
+every ``LOOK_S`` seconds; an event's time is when it was seen.
 """
 
 from __future__ import annotations
@@ -99,9 +99,12 @@ class Tail:
 class Observer:
     """Watches one remote's leg of a run until ``stop``.
 
-    Events: ``monitor_log`` (every line), ``server_log`` (the lines that tell a reload, and every
-    error), ``swapped`` (``digest`` of the model files, ``second`` of the time file, ``moved`` when
-    the folder was exchanged away while it was read).
+    Records these events:
+
+    - ``monitor_log``: every line
+    - ``server_log``: the lines of a reload, and every error
+    - ``swapped``: ``digest`` of the model files, ``second`` of the time file, ``moved`` when the
+      folder was exchanged away during the read
     """
 
     def __init__(

@@ -30,10 +30,10 @@ class Failed(HarnessError):
 
 
 def interrupted() -> int:
-    """The exit code after a ``KeyboardInterrupt``, 130, made sure of.
+    """Return 130, the exit code after a ``KeyboardInterrupt``, and make sure that Python uses it.
 
-    When that came while text was executed, as ``dataclass`` executes some, Python ends by the
-    signal whatever code it is to exit with; it forgets that with the next text.
+    If the interrupt comes during an ``exec`` (``dataclass`` calls it), Python ends by the signal
+    and ignores the exit code. The next ``exec`` clears that state.
     """
     exec("")
     return 130

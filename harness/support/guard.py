@@ -2,11 +2,10 @@
 
     python guard.py LIFELINE_FD GRACE_S COMMAND [ARG ...]
 
-``LIFELINE_FD`` is the reading end of a pipe whose writing end only the harness holds: it comes
-to its end when the harness exits, is killed, or lets go. The guard is the subreaper of all that
-the command starts (prctl(2) PR_SET_CHILD_SUBREAPER), so that daemons which leave the process
-group are found as well: Paddle Serving's launcher starts its binary through a shell, and both
-would otherwise survive the launcher.
+``LIFELINE_FD`` is the reading end of a pipe. Only the harness holds the writing end, so the pipe
+ends when the harness exits, is killed or closes it. The guard is the subreaper of every process
+that the command starts (prctl(2) PR_SET_CHILD_SUBREAPER). So it also finds daemons that leave the
+process group: Paddle Serving's launcher starts its binary through a shell, and both would survive.
 
 On SIGTERM, or when the lifeline ends, every descendant gets SIGTERM and, ``GRACE_S`` seconds
 later, SIGKILL. The guard's exit code is the command's (128 + n for signal n).
@@ -33,8 +32,8 @@ KILL_S = 5.0
 def descendants(root: int) -> list[int]:
     """Process ids of all living descendants of ``root``, from /proc (proc(5), stat field 4).
 
-    The children of each come in the order in which they were started (field 22): a guard's own
-    command before the orphans it is handed later, whose process ids may be lower.
+    Children come in the order in which they were started (field 22). So a guard's own command
+    comes before the orphans that it adopts later, whose process ids may be lower.
     """
     children: dict[int, list[tuple[int, int]]] = {}
     for name in os.listdir("/proc"):

@@ -1,10 +1,9 @@
 """Free TCP ports on the loopback address.
 
-They are drawn at random from below the kernel's ephemeral range, so that no outgoing connection
-takes one between the draw and the service's own bind. Runs at once (test workers, a second
-``make e2e``) do not draw the same ones: each port given is locked, a byte of a file that all runs
-of a user share, until the process ends. A service that finds its port taken all the same reports
-it.
+They are drawn at random from below the kernel's ephemeral range. So no outgoing connection takes a
+port between the draw and the service's own bind. Two runs at once (test workers, a second
+``make e2e``) never get the same port. Each port is a byte of a file that all runs of a user share,
+and stays locked until the process ends. If another program takes the port, the service reports it.
 """
 
 from __future__ import annotations

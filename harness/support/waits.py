@@ -29,14 +29,16 @@ def wait_for(
     log: Optional[Path] = None,
     hint: str = "",
 ) -> T:
-    """The first true value of ``check()``.
+    """Return the first true value of ``check()``.
 
-    ``alive`` is called before each try and raises ``Failed`` when waiting on is pointless (the
-    process is gone); the try after it is the last one then. ``last_seen`` gives what to quote when
-    time runs out; without it the last value or exception is quoted. ``log`` is a file whose tail
-    is quoted.
+    Args:
+        alive: Called before each try. It raises ``Failed`` when waiting is pointless, for example
+            because the process is gone. One more try follows.
+        last_seen: Gives what to quote when time runs out (default: the last value or exception).
+        log: A file whose last lines are quoted.
 
-    Raises ``Failed`` after ``deadline_s`` seconds.
+    Raises:
+        Failed: After ``deadline_s`` seconds.
     """
     start = time.monotonic()
     seen: object = "nothing yet"

@@ -1,4 +1,4 @@
-"""A folder of this machine, say the one that an HTTP server serves."""
+"""A folder of this machine, for example of an HTTP server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Folder(Publisher):
             with local.open("rb") as source, part.open("wb") as target:
                 shutil.copyfileobj(source, target)
                 target.flush()
-                # Whoever serves the folder may run as somebody else.
+                # The server of the folder may run as another user.
                 os.fchmod(target.fileno(), 0o644)
                 os.fsync(target.fileno())
             os.replace(part, self._folder / name)

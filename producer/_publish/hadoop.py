@@ -1,7 +1,6 @@
 """HDFS or AFS through the ``hadoop`` command, without a shell.
 
-The one remote on which a name is not replaced in one step (``put`` says why); where WebHDFS is to
-be had, it is the better way.
+Prefer WebHDFS. Of all remotes, only this one cannot replace a file in one step (``put`` says why).
 
 ``hadoop`` is often a user's own script. It may print lines before and after the command's output,
 or end with another exit code. So content comes in a file, lines are recognised by their form, and
@@ -63,10 +62,9 @@ class HadoopCommand(Publisher):
         raise RemoteError("read", self.where(name), _why(done))
 
     def put(self, local: Path, name: str) -> None:
-        # The shell has no rename that replaces. Its own "-put -f" writes NAME._COPYING_, closes it,
-        # removes NAME and renames, all in one process: for some milliseconds there is no NAME (a
-        # watcher that asked as fast as it could saw that in 2 % of its looks), which a monitor
-        # takes for "not there yet". A -put, -rm and -mv of ours would make seconds of them.
+        # The shell has no rename that replaces. "-put -f" writes NAME._COPYING_, closes it, removes
+        # NAME and renames, all in one process. NAME is absent for some milliseconds. A monitor
+        # takes this for "not there yet". Separate -put, -rm and -mv would make it seconds.
         target = self.address.of(name)
         self._fs("upload", self.where(name), "-put", "-f", str(local.resolve()), target)
         done = self._run(self.where(name), "-stat", _STAT, target)

@@ -1,5 +1,7 @@
-"""Fails unless every line and branch of the state machine and the archive reader is taken by the
-tests beside them (the same modules and tests as ``score``'s)."""
+"""Fails unless the tests take every line and branch of the state machine and the archive reader.
+
+Modules and tests are those of ``score``.
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """Mutation testing of what decides and of what reads archives (``tox -e mutation``).
 
 For each module below, cosmic-ray changes one operator, number, comparison, condition or exception
-at a time, and the tests beside it are run: a change that no test notices *survives*, and is either
-a test that is missing or a change that means the same. ``equivalent.txt`` names the latter, each
-with its reason; the exit code is 1 when any other survives.
+at a time. Then the tests of the module run. A change that no test notices *survives*. Either a test
+is missing, or the changed code means the same. ``equivalent.txt`` names changes of the second kind,
+each with its reason. The exit code is 1 if any other change survives.
 
-Everything happens in a copy of the tree, because the modules are changed in place. The tests of
-each change run in a fork of this process, which has imported pytest and nothing of the monitor: a
-thousand starts of pytest would take an hour.
+The modules are changed in place, so all of this happens in a copy of the tree. The tests of each
+change run in a fork of this process, because a thousand starts of pytest would take an hour. The
+process has imported pytest, and nothing of the monitor.
 
     python tests/mutation/score.py [MODULE…] [--keep FOLDER]
 """

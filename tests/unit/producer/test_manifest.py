@@ -1,4 +1,4 @@
-"""The donefile's content, and what a producer concludes from the one that is there."""
+"""The donefile's content, and what a producer concludes from an existing one."""
 
 from __future__ import annotations
 

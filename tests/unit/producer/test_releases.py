@@ -19,8 +19,8 @@ from harness.support.waits import wait_for
 from producer import _manifest
 from tests.conftest import Releases
 
-# Neither of these may be imported into the tests' own process: paddle takes seconds and changes
-# signal handlers, and the launcher's messages clash with the client's.
+# The tests' own process imports neither of these. Paddle takes seconds and changes signal handlers,
+# and the launcher's messages clash with the client's.
 _ASK = """
 import json, sys
 import numpy
