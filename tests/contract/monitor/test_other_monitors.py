@@ -75,6 +75,7 @@ CAUGHT = [
     ("trusts-any-bytes", "encoded-manifest", "of a bad release"),
     ("reads-plain-manifests", "encoded-manifest", "of a bad release"),
     ("loads-any-graph", "ambiguous-model", "2 reloads where 1 releases were announced"),
+    ("loads-any-graph-late", "ambiguous-model", "2 reloads where 1 releases were announced"),
     ("trusts-the-size", "bytes-do-not-match-manifest", "of a bad release"),
     ("ends-at-a-broken-pull", "remote-cut-in-transfer", "the monitor ended by itself"),
     ("waits-for-ever", "remote-silent-in-transfer", "the live directory was release 0"),
