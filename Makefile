@@ -100,9 +100,10 @@ endef
 bench: client
 	$(foreach name,$(BENCHES),$(call BENCH,$(name)))
 
-## make lint     ruff and mypy --strict
+## make lint     ruff, the import graph and mypy --strict
 lint: environment
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(VENV)/bin/lint-imports --no-cache
+	@$(PY) -m mypy
 
 ## make serving-trial   downloads the official serving binary if need be, and tries it (again)
 serving-trial: client
