@@ -2,7 +2,7 @@
 
     python -m harness.conformance.serving                       the embedded engine (or SERVING_BIN)
     python -m harness.conformance.serving --serving-bin PATH    any other
-    python -m harness.conformance.serving --only reload        facts whose group or text contains it
+    python -m harness.conformance.serving --only reload         facts by id, group or pattern
 
 Prints one table, a line for each fact: ``same``, ``better`` (the difference that the engine's
 README names), ``unknown`` with what is missing to tell, or DIFFERS with what was seen. Exit code
@@ -17,29 +17,30 @@ import sys
 import time
 from collections import Counter
 
+from harness.conformance.selection import selected
 from harness.support.errors import HarnessError
 
 from . import server
-from .checks import Check, Missing, Subject
-from .suite import load_all
+from .checks import Missing, Subject
+from .facts import FACTS, Fact
 
 
-def judge(one: Check, subject: Subject) -> tuple[str, str]:
+def judge(fact: Fact, subject: Subject) -> tuple[str, str]:
     """``same``, ``better``, ``unknown`` or ``DIFFERS``, and what was seen."""
     if subject.ended:
-        # Of what it dies was an earlier check's question.
+        # Why the server ended was an earlier check's question.
         subject.close()
     try:
-        better = one.function(subject)
+        better = fact.check(subject)
     except Missing as error:
         return "unknown", str(error)
     except Exception as error:
-        # Whatever a check falls over came from the server: bytes that no client could read.
+        # Every error of a check comes from the server, such as bytes that no client could read.
         return "DIFFERS", f"{type(error).__name__}: {error}"
-    # What the real server dies of is a fact with a better way.
-    if (better or not one.wanted) and subject.ended:
+    # The real server may die where a stand-in may do better.
+    if (better or not fact.better) and subject.ended:
         return "DIFFERS", "the server has ended"
-    return ("better", one.wanted) if better else ("same", "")
+    return ("better", fact.better) if better else ("same", "")
 
 
 def main() -> int:
@@ -53,25 +54,29 @@ def main() -> int:
         metavar="PATH",
         help="serving binary (default: SERVING_BIN or the embedded engine)",
     )
-    options.add_argument("--only", default="", help="facts whose group or text contains this")
+    options.add_argument(
+        "--only", default="", metavar="IDS", help="ids, groups or patterns, separated by commas"
+    )
+    options.add_argument("--list", action="store_true", help="print every fact with its id")
     given = options.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found: Counter[str] = Counter()
     started = time.monotonic()
     try:
+        wanted = selected([fact.id for fact in FACTS], given.only)
+        chosen = [fact for fact in FACTS if fact.id in wanted]
+        if given.list:
+            print("\n".join(f"{fact.id}\n    {fact.sentence}" for fact in chosen))
+            return 0
         subject = Subject(server.binary(given.serving_bin))
-        chosen = [one for one in load_all() if given.only in f"{one.group}: {one.fact}"]
-        if not chosen:
-            print(f"harness.conformance.serving: --only {given.only} fits no fact", file=sys.stderr)
-            return 2
         print(f"binary: {subject.binary}\n")
         try:
-            for one in chosen:
-                verdict, seen = judge(one, subject)
+            for fact in chosen:
+                verdict, seen = judge(fact, subject)
                 found[verdict] += 1
-                print(f"{verdict:8} {one.group:12} {one.fact}", flush=True)
+                print(f"{verdict:8} {fact.id:30} {fact.sentence}", flush=True)
                 if seen:
-                    print(f"{'':8} {'':12} -> {seen}", flush=True)
+                    print(f"{'':8} {'':30} -> {seen}", flush=True)
         finally:
             subject.close()
     except HarnessError as error:

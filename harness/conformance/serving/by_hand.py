@@ -12,15 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
-from harness.support import waits
-from harness.support.ports import free_port, is_listening
+from harness.support.ports import free_port
 from harness.support.process import Process
 
 from .checks import Subject, same
-from .server import MODEL_NAME, SERVING, TIME_FILE, Launched
+from .server import MODEL_NAME, TIME_FILE, Launched, Server
 
 
-class ByHand:
+class ByHand(Server):
     """One server in ``folder``, with a copy of the model and the settings of ``like``.
 
     ``time_file`` is the path that the server is told to watch, ``words`` go behind the flags.
@@ -38,7 +37,6 @@ class ByHand:
     ) -> None:
         self.folder = folder
         self.port = free_port()
-        self.live = folder / MODEL_NAME
         workdir = f"workdir_{like.port}"
         shutil.copytree(like.folder / workdir, folder / "workdir")
         shutil.copytree(like.live, self.live)
@@ -63,28 +61,6 @@ class ByHand:
             cwd=folder,
         )
 
-    def log(self, severity: str = "INFO") -> str:
-        """The whole text of a log file, empty while it is not there."""
-        try:
-            return (self.folder / "log" / f"serving.{severity}").read_text(errors="replace")
-        except FileNotFoundError:
-            return ""
-
-    def wait_for_log(self, text: str, start: int = 0, deadline_s: float = 15.0) -> str:
-        """Waits until the INFO log has ``text`` behind ``start``; gives the log from there."""
-        waits.wait_for(lambda: text in self.log()[start:], f"{text!r} in the log", deadline_s)
-        return self.log()[start:]
-
-    def start(self, deadline_s: float = 60.0) -> None:
-        """Starts it and waits until it serves."""
-        self.process.start()
-        waits.wait_for(
-            lambda: SERVING in self.log() and is_listening(self.port),
-            "the server to say that it serves",
-            deadline_s,
-            alive=self.process.check,
-        )
-
     def run(self, deadline_s: float = 60.0) -> int:
         """Starts it and waits for its end; gives the exit code. Raises ``Failed`` when it still
         runs then."""
@@ -96,9 +72,6 @@ class ByHand:
 
     def __enter__(self) -> ByHand:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.stop()
 
 
 def dies_of(

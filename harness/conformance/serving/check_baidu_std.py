@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from typing import Any
+from typing import Any, Callable
 
 import cramjam
 
 from . import baidu_std, wire
 from .baidu_std import GZIP, NONE, SNAPPY, ZLIB, Answer
 from .check_http import price as http_price
-from .checks import JSON_BODY, PRICE, Subject, check, holds, same
+from .checks import JSON_BODY, PRICE, Subject, holds, same
 from .wire import Wire, baidu
 
 SERVICE = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
@@ -31,41 +31,44 @@ def price(answer: Answer) -> Any:
     return wire.response_message(gzip.decompress(answer.payload)).outputs[0].tensor[0].float_data[0]
 
 
-@check("baidu_std", "an answer echoes the correlation id and is gzip-compressed")
-def _(subject: Subject) -> None:
+def answer(subject: Subject) -> None:
+    """An answer echoes the correlation id and is gzip-compressed."""
     answer = baidu(subject.port, frame(payload(), 4711))
     same(answer.correlation_id, 4711)
     same(answer.compression, GZIP, "compress_type")
     same(price(answer), PRICE)
 
 
-for _name, _kind, _packed in (
-    ("gzip", GZIP, gzip.compress(payload())),
-    ("zlib", ZLIB, zlib.compress(payload())),
-    ("snappy", SNAPPY, bytes(cramjam.snappy.compress_raw(payload()))),
-):
-
-    @check("baidu_std", f"a request compressed with {_name} is accepted, the answer is gzip")
-    def _(subject: Subject, _kind: int = _kind, _packed: bytes = _packed) -> None:
-        answer = baidu(subject.port, frame(_packed, compression=_kind))
-        same(price(answer), PRICE)
-        same(answer.compression, GZIP, "compress_type")
+COMPRESSIONS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
+    "none": (NONE, bytes),
+    "snappy": (SNAPPY, lambda data: bytes(cramjam.snappy.compress_raw(data))),
+    "gzip": (GZIP, gzip.compress),
+    "zlib": (ZLIB, zlib.compress),
+}
 
 
-@check("baidu_std", "an attachment and authentication data are accepted")
-def _(subject: Subject) -> None:
+def compressed(subject: Subject, name: str) -> None:
+    """A request compressed with {name} is accepted, the answer is gzip."""
+    number, compress = COMPRESSIONS[name]
+    answer = baidu(subject.port, frame(compress(payload()), compression=number))
+    same(price(answer), PRICE)
+    same(answer.compression, GZIP, "compress_type")
+
+
+def attachment(subject: Subject) -> None:
+    """An attachment and authentication data are accepted."""
     data = frame(payload(), attachment=b"attached", authentication=b"secret")
     same(price(baidu(subject.port, data)), PRICE)
 
 
-@check("baidu_std", "the short name of the service works too")
-def _(subject: Subject) -> None:
+def short_name(subject: Subject) -> None:
+    """The short name of the service works too."""
     data = baidu_std.request("GeneralModelService", "inference", payload(), 1)
     same(price(baidu(subject.port, data)), PRICE)
 
 
-@check("baidu_std", "many requests in flight on one connection are all answered")
-def _(subject: Subject) -> None:
+def many_in_flight(subject: Subject) -> None:
+    """Many requests in flight on one connection are all answered."""
     with Wire(subject.port) as one:
         one.send(b"".join(frame(payload(), number) for number in range(50)))
         answers = [one.baidu_answer() for _ in range(50)]
@@ -73,57 +76,52 @@ def _(subject: Subject) -> None:
     same({price(answer) for answer in answers}, {PRICE})
 
 
-@check("baidu_std", "the method debug answers with a report as attachment")
-def _(subject: Subject) -> None:
+def debug(subject: Subject) -> None:
+    """The method debug answers with a report as attachment."""
     answer = baidu(subject.port, baidu_std.request(SERVICE, "debug", payload(), 1))
     same(answer.code, 0)
     holds(answer.attachment, "there is no attachment")
 
 
-@check("baidu_std", "the logged id is Request.log_id")
-def _(subject: Subject) -> None:
+def log_id(subject: Subject) -> None:
+    """The logged id is Request.log_id."""
     start = len(subject.server.log())
     baidu(subject.port, frame(payload(log_id=123456), log_id=9))
     subject.server.wait_for_log("[serving]logid=123456,cost=", start=start)
 
 
-@check("baidu_std", "an unknown service: 1001 `Fail to find service=X`")
-def _(subject: Subject) -> None:
+def unknown_service(subject: Subject) -> None:
+    """An unknown service: 1001 `Fail to find service=X`."""
     answer = baidu(subject.port, baidu_std.request("X", "inference", payload(), 1))
     same(answer.code, 1001)
     holds("Fail to find service=X" in answer.text, answer.text)
 
 
-@check("baidu_std", "an unknown method: 1002 `Fail to find method=SERVICE/METHOD`")
-def _(subject: Subject) -> None:
+def unknown_method(subject: Subject) -> None:
+    """An unknown method: 1002 `Fail to find method=SERVICE/METHOD`."""
     answer = baidu(subject.port, baidu_std.request(SERVICE, "nope", payload(), 1))
     same(answer.code, 1002)
     holds(f"Fail to find method={SERVICE}/nope" in answer.text, answer.text)
 
 
-for _name, _kind in (("none", NONE), ("snappy", SNAPPY), ("unknown", 9)):
+def garbage(subject: Subject, name: str) -> None:
+    """Garbage as {name}: 1003 with CompressType={name} and the size."""
+    number = 9 if name == "unknown" else COMPRESSIONS[name][0]
+    answer = baidu(subject.port, frame(b"\xff" * 20, compression=number))
+    same(answer.code, 1003)
+    text = f"Fail to parse request message, CompressType={name}, request_size=20"
+    holds(text in answer.text, answer.text)
 
-    @check("baidu_std", f"garbage as {_name}: 1003 with CompressType={_name} and the size")
-    def _(subject: Subject, _name: str = _name, _kind: int = _kind) -> None:
-        answer = baidu(subject.port, frame(b"\xff" * 20, compression=_kind))
-        same(answer.code, 1003)
-        text = f"Fail to parse request message, CompressType={_name}, request_size=20"
-        holds(text in answer.text, answer.text)
 
-
-@check("baidu_std", "an empty request: -5100")
-def _(subject: Subject) -> None:
+def empty_request(subject: Subject) -> None:
+    """An empty request: -5100."""
     answer = baidu(subject.port, frame(b""))
     same(answer.code, -5100)
     holds("InferService inference failed!" in answer.text, answer.text)
 
 
-@check(
-    "baidu_std",
-    "the answers to several requests in flight on one connection come out of order",
-    wanted="in the order of the requests",
-)
-def _(subject: Subject) -> bool:
+def order_of_answers(subject: Subject) -> bool:
+    """The answers to several requests in flight on one connection come out of order."""
     # Requests of very different weight, so that servers with several workers overtake.
     rows = [1000 if number % 2 == 0 else 1 for number in range(50)]
     with Wire(subject.port) as one:
@@ -137,8 +135,8 @@ def _(subject: Subject) -> bool:
     return [answer.correlation_id for answer in answers] == list(range(50))
 
 
-@check("baidu_std", "without --max_body_size a body may have 512 MiB and no byte more", own=True)
-def _(subject: Subject) -> None:
+def largest_body(subject: Subject) -> None:
+    """Without --max_body_size a body may have 512 MiB and no byte more."""
     with subject.launch() as server, Wire(server.port) as most, Wire(server.port) as more:
         most.send(baidu_std.HEADER.pack(b"PRPC", 512 << 20, 10) + b"x" * 5)
         more.send(baidu_std.HEADER.pack(b"PRPC", (512 << 20) + 1, 10) + b"x" * 5)
@@ -148,22 +146,23 @@ def _(subject: Subject) -> None:
         holds(most.silent(), "512 MiB: it was closed or answered")
 
 
-for _what, _data in (
-    ("a meta larger than the body", baidu_std.HEADER.pack(b"PRPC", 10, 20) + b"x" * 20),
-    ("a meta that does not parse", baidu_std.HEADER.pack(b"PRPC", 10, 10) + b"\xff" * 10),
-    ("a body over max_body_size", baidu_std.HEADER.pack(b"PRPC", (64 << 20) + 1, 10) + b"x" * 99),
-    ("bytes in no protocol", b"\x00\x01\x02\x03" * 10),
-):
-
-    @check("baidu_std", f"{_what}: closed without an answer")
-    def _(subject: Subject, _data: bytes = _data) -> None:
-        with Wire(subject.port) as one:
-            one.send(_data)
-            holds(one.closed(), "it answered")
+CLOSED = {
+    "a meta larger than the body": baidu_std.HEADER.pack(b"PRPC", 10, 20) + b"x" * 20,
+    "a meta that does not parse": baidu_std.HEADER.pack(b"PRPC", 10, 10) + b"\xff" * 10,
+    "a body over max_body_size": baidu_std.HEADER.pack(b"PRPC", (64 << 20) + 1, 10) + b"x" * 99,
+    "bytes in no protocol": b"\x00\x01\x02\x03" * 10,
+}
 
 
-@check("baidu_std", "HTTP and baidu_std may alternate on one connection")
-def _(subject: Subject) -> None:
+def closed(subject: Subject, what: str) -> None:
+    """After {what} the connection is closed without an answer."""
+    with Wire(subject.port) as one:
+        one.send(CLOSED[what])
+        holds(one.closed(), "it answered")
+
+
+def alternating(subject: Subject) -> None:
+    """HTTP and baidu_std may alternate on one connection."""
     request = b"POST /GeneralModelService/inference HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (
         len(JSON_BODY),
         JSON_BODY,
@@ -176,8 +175,8 @@ def _(subject: Subject) -> None:
             same(http_price(one.http_answer()), PRICE)
 
 
-@check("baidu_std", "half a frame is waited for")
-def _(subject: Subject) -> None:
+def half_a_frame(subject: Subject) -> None:
+    """Half a frame is waited for."""
     data = frame(payload())
     with Wire(subject.port) as one:
         one.send(data[:30])

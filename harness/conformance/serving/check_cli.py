@@ -7,7 +7,7 @@ import subprocess
 
 from harness.support.ports import free_port
 
-from .checks import Subject, check, holds, same
+from .checks import Subject, holds, same
 
 
 def _run(subject: Subject, *words: str) -> tuple[int, str, str]:
@@ -23,29 +23,29 @@ def _run(subject: Subject, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@check("command line", "-V prints `undefined` and ends with 0")
-def _(subject: Subject) -> None:
+def version_flag(subject: Subject) -> None:
+    """-V prints `undefined` and ends with 0."""
     code, out, err = _run(subject, "-V")
     same(code, 0, "exit code")
     holds("undefined" in out + err, f"it printed {out!r} {err!r}")
 
 
-@check("command line", "-version prints `serving` and ends with 0")
-def _(subject: Subject) -> None:
+def version_word(subject: Subject) -> None:
+    """-version prints `serving` and ends with 0."""
     code, out, _ = _run(subject, "-version")
     same(code, 0, "exit code")
     same(out.strip(), "serving")
 
 
-@check("command line", "an unknown flag is named, exit code 1")
-def _(subject: Subject) -> None:
+def unknown_flag(subject: Subject) -> None:
+    """An unknown flag is named, exit code 1."""
     code, _, err = _run(subject, "-nosuchflag")
     same(code, 1, "exit code")
     holds("ERROR: unknown command line flag 'nosuchflag'" in err, f"it printed {err!r}")
 
 
-@check("command line", "a bad value is named with the flag and its type, exit code 1")
-def _(subject: Subject) -> None:
+def bad_value(subject: Subject) -> None:
+    """A bad value is named with the flag and its type, exit code 1."""
     code, _, err = _run(subject, "-port", "abc")
     same(code, 1, "exit code")
     holds(
@@ -53,19 +53,19 @@ def _(subject: Subject) -> None:
     )
 
 
-@check("command line", "flags may be written -n v, --n v, -n=v, -b and -nob")
-def _(subject: Subject) -> None:
+def spellings(subject: Subject) -> None:
+    """Flags may be written -n v, --n v, -n=v, -b and -nob."""
     words = "-port 1 --num_threads 2 -max_concurrency=3 -enable_model_toolkit -nouse_calib -V"
     same(_run(subject, *words.split())[0], 0, "exit code")
 
 
-@check("command line", "without any flag it ends with 255")
-def _(subject: Subject) -> None:
+def no_flags(subject: Subject) -> None:
+    """Without any flag it ends with 255."""
     same(_run(subject)[0], 255, "exit code")
 
 
-@check("command line", "the launcher refuses a port that is busy: `Port N is already used`")
-def _(subject: Subject) -> None:
+def busy_port(subject: Subject) -> None:
+    """The launcher refuses a port that is busy: `Port N is already used`."""
     port = free_port()
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", port))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .by_hand import ByHand, dies_of
-from .checks import JSON_BODY, PRICE, Differs, Missing, Subject, check, holds, same
+from .checks import JSON_BODY, PRICE, Differs, Missing, Subject, holds, same
 
 # Twice what was measured: the machine may have other things to do.
 RECOVERY_S = 8.0
@@ -42,8 +42,8 @@ def ask(subject: Subject, *words: str, port: int = 0, model: str = "uci") -> tup
     return json.loads(lines[-1]), done.stderr
 
 
-@check("clients", "the compiled client: a row, a batch, a wrong feed name")
-def _(subject: Subject) -> None:
+def compiled_client(subject: Subject) -> None:
+    """The compiled client: a row, a batch, a wrong feed name."""
     answers, errors = ask(subject, "compiled")
     same(answers["row"], [[PRICE]], "a row")
     same(answers["batch"], [[PRICE], [PRICE], [PRICE]], "a batch of three")
@@ -51,13 +51,11 @@ def _(subject: Subject) -> None:
     holds("client_cost=" in errors, errors[-300:])
 
 
-@check(
-    "clients",
-    "the compiled client without its server: None and [E111] or [E112]; with it again it recovers "
-    "by itself in 2 to 4 s",
-    own=True,
-)
-def _(subject: Subject) -> None:
+def outage(subject: Subject) -> None:
+    """The compiled client without its server: None and [E111] or [E112].
+
+    With it again it recovers by itself in 2 to 4 s.
+    """
     with subject.launch() as server, subject.folder() as folder:
         errors = folder / "errors"
         with errors.open("wb") as error:
@@ -104,38 +102,30 @@ def _until(asking: subprocess.Popen[str], word: str) -> list[str]:
     raise Differs(f"the client ended before {word!r}: {lines[-3:]}")
 
 
-for _mode in ("JSON", "protobuf", "JSON with gzip", "protobuf with gzip", "gRPC"):
-
-    @check("clients", f"HttpClient with {_mode}")
-    def _(subject: Subject, _mode: str = _mode) -> None:
-        answers, _ = ask(subject, "http", _mode)
-        same(answers, [PRICE] * 200 if "gzip" in _mode else [PRICE])
+def http_client(subject: Subject, mode: str) -> None:
+    """HttpClient with {mode}."""
+    answers, _ = ask(subject, "http", mode)
+    same(answers, [PRICE] * 200 if "gzip" in mode else [PRICE])
 
 
-for _name, _option in (("HTTP/1.1", "--http1.1"), ("h2c", "--http2-prior-knowledge")):
-
-    @check("clients", f"curl over {_name}")
-    def _(subject: Subject, _option: str = _option) -> None:
-        curl = shutil.which("curl")
-        if curl is None:
-            raise Missing("curl is not installed")
-        url = f"http://127.0.0.1:{subject.port}/GeneralModelService/inference"
-        done = subprocess.run(
-            [curl, "-sS", "--max-time", "20", _option, "-d", "@-", url],
-            input=JSON_BODY,
-            capture_output=True,
-            check=False,
-        )
-        holds(done.returncode == 0, done.stderr.decode())
-        same(json.loads(done.stdout)["outputs"][0]["tensor"][0]["float_data"], [PRICE])
+def curl(subject: Subject, option: str) -> None:
+    """The program curl with {option}."""
+    program = shutil.which("curl")
+    if program is None:
+        raise Missing("curl is not installed")
+    url = f"http://127.0.0.1:{subject.port}/GeneralModelService/inference"
+    done = subprocess.run(
+        [program, "-sS", "--max-time", "20", option, "-d", "@-", url],
+        input=JSON_BODY,
+        capture_output=True,
+        check=False,
+    )
+    holds(done.returncode == 0, done.stderr.decode())
+    same(json.loads(done.stdout)["outputs"][0]["tensor"][0]["float_data"], [PRICE])
 
 
-@check(
-    "clients",
-    "a feed of the wrong shape gives the compiled client nothing, and the server aborts",
-    wanted="E-5100 with the reason, and the server stays up",
-)
-def _(subject: Subject) -> bool:
+def wrong_shape(subject: Subject) -> bool:
+    """A feed of the wrong shape gives the compiled client nothing, and the server aborts."""
     server = subject.server
     answers, errors = ask(subject, "wrong shape")
     same(answers, None)

@@ -9,8 +9,8 @@ import re
 from typing import Any
 
 from . import wire
-from .checks import JSON_BODY, PRICE, Subject, check, holds, same
-from .server import Launched
+from .checks import JSON_BODY, PRICE, Subject, holds, same
+from .server import Server
 from .wire import HttpAnswer, Wire, http
 
 JSON = {"Content-Type": "application/json"}
@@ -25,7 +25,7 @@ def price(answer: HttpAnswer) -> Any:
     return json.loads(answer.body)["outputs"][0]["tensor"][0]["float_data"][0]
 
 
-def predicted(server: Launched) -> Any:
+def predicted(server: Server) -> Any:
     """What a server of the uci model answers now."""
     return price(http(server.port, JSON_BODY, headers=JSON))
 
@@ -48,16 +48,16 @@ def error(answer: HttpAnswer, status_line: str, code: int, text: str, port: int)
     same(answer.body.decode(), f"[127.0.0.1:{port}][E{code}]{text}")
 
 
-@check("HTTP/1", "an answer has Content-Length and Content-Type, in this order and no others")
-def _(subject: Subject) -> None:
+def answer_headers(subject: Subject) -> None:
+    """An answer has Content-Length and Content-Type, in this order and no others."""
     answer = http(subject.port, JSON_BODY, headers=JSON)
     same(answer.status_line, "HTTP/1.1 200 OK")
     same([name for name, _ in answer.headers], ["Content-Length", "Content-Type"])
     same(answer.header("content-type"), "application/json")
 
 
-@check("HTTP/1", "the JSON answer: fields by number, defaults left out, floats as doubles")
-def _(subject: Subject) -> None:
+def json_answer(subject: Subject) -> None:
+    """The JSON answer: fields by number, defaults left out, floats as doubles."""
     text = http(subject.port, JSON_BODY, headers=JSON).body.decode()
     pattern = (
         r'\{"outputs":\[\{"tensor":\[\{"float_data":\[92\.0\],"elem_type":1,"shape":\[1,1\],'
@@ -70,65 +70,57 @@ def _(subject: Subject) -> None:
     holds(int(match[1]) <= int(match[2]), text)
 
 
-@check("HTTP/1", "profile_server puts six times before the two of profile_time")
-def _(subject: Subject) -> None:
+def profile_server(subject: Subject) -> None:
+    """The field profile_server puts six times before the two of profile_time."""
     body = json.dumps({**json.loads(JSON_BODY), "profile_server": True}).encode()
     times = json.loads(http(subject.port, body, headers=JSON).body)["profile_time"]
     same(len(times), 8, "times")
 
 
-for _type in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
-
-    @check("HTTP/1", f"Content-Type {_type} counts as JSON and is echoed")
-    def _(subject: Subject, _type: str = _type) -> None:
-        answer = http(subject.port, JSON_BODY, headers={"Content-Type": _type})
-        same(price(answer), PRICE)
-        same(answer.header("content-type"), _type)
+def json_type(subject: Subject, name: str) -> None:
+    """Content-Type {name} counts as JSON and is echoed."""
+    answer = http(subject.port, JSON_BODY, headers={"Content-Type": name})
+    same(price(answer), PRICE)
+    same(answer.header("content-type"), name)
 
 
-@check("HTTP/1", "no Content-Type counts as JSON")
-def _(subject: Subject) -> None:
+def no_content_type(subject: Subject) -> None:
+    """No Content-Type counts as JSON."""
     same(price(http(subject.port, JSON_BODY)), PRICE)
 
 
-@check("HTTP/1", "application/octet-stream is a 400, with JSON in it or protobuf")
-def _(subject: Subject) -> None:
+def octet_stream(subject: Subject) -> None:
+    """The type application/octet-stream is a 400, with JSON in it or protobuf."""
     for body in (JSON_BODY, wire.request_message().SerializeToString()):
         answer = http(subject.port, body, headers={"Content-Type": "application/octet-stream"})
         same(answer.status, 400)
 
 
-for _type in ("application/proto", "application/x-protobuf"):
-
-    @check("HTTP/1", f"{_type} is protobuf both ways")
-    def _(subject: Subject, _type: str = _type) -> None:
-        body = wire.request_message().SerializeToString()
-        answer = http(subject.port, body, headers={"Content-Type": _type})
-        same(answer.header("content-type"), _type)
-        same(wire.response_message(answer.body).outputs[0].tensor[0].float_data[0], PRICE)
+def protobuf_type(subject: Subject, name: str) -> None:
+    """The type {name} is protobuf both ways."""
+    body = wire.request_message().SerializeToString()
+    answer = http(subject.port, body, headers={"Content-Type": name})
+    same(answer.header("content-type"), name)
+    same(wire.response_message(answer.body).outputs[0].tensor[0].float_data[0], PRICE)
 
 
-_SPELLINGS: dict[str, dict[str, Any]] = {
-    "the method PUT": {"method": "PUT"},
-    "the method GET, with a body": {"method": "GET"},
-    "the method DELETE": {"method": "DELETE"},
-    "the method PATCH": {"method": "PATCH"},
-    "the method OPTIONS": {"method": "OPTIONS"},
-    "a trailing slash": {"path": "/GeneralModelService/inference/"},
-    "a double slash": {"path": "/GeneralModelService//inference"},
-    "a query string": {"path": "/GeneralModelService/inference?a=b"},
-    "the full name of the service": {"path": f"/{FULL}/inference"},
-    "HTTP/1.0": {"version": "1.0"},
-}
-for _what, _options in _SPELLINGS.items():
-
-    @check("HTTP/1", f"{_what} works")
-    def _(subject: Subject, _options: Any = _options) -> None:
-        same(price(http(subject.port, JSON_BODY, headers=JSON, **_options)), PRICE)
+def method(subject: Subject, name: str) -> None:
+    """The method {name}, with a body, works."""
+    same(price(http(subject.port, JSON_BODY, headers=JSON, method=name)), PRICE)
 
 
-@check("HTTP/1", "a chunked request works")
-def _(subject: Subject) -> None:
+def path(subject: Subject, name: str) -> None:
+    """The path {name} works."""
+    same(price(http(subject.port, JSON_BODY, headers=JSON, path=name)), PRICE)
+
+
+def http_1_0(subject: Subject) -> None:
+    """HTTP/1.0 works."""
+    same(price(http(subject.port, JSON_BODY, headers=JSON, version="1.0")), PRICE)
+
+
+def chunked(subject: Subject) -> None:
+    """A chunked request works."""
     chunks = b"".join(
         b"%x\r\n%s\r\n" % (len(part), part) for part in (JSON_BODY[:10], JSON_BODY[10:])
     )
@@ -140,8 +132,8 @@ def _(subject: Subject) -> None:
     same(price(answer), PRICE)
 
 
-@check("HTTP/1", "Expect: 100-continue works, and no 100 is ever sent")
-def _(subject: Subject) -> None:
+def expect_continue(subject: Subject) -> None:
+    """Expect: 100-continue works, and no 100 is ever sent."""
     head, body = _request(b"Expect: 100-continue")
     with Wire(subject.port) as one:
         one.send(head)
@@ -154,12 +146,8 @@ def _(subject: Subject) -> None:
     same(price(answer), PRICE)
 
 
-@check(
-    "HTTP/1",
-    "Connection: close is echoed, and the connection stays open",
-    wanted="it is echoed, and the connection is closed",
-)
-def _(subject: Subject) -> bool:
+def connection_close(subject: Subject) -> bool:
+    """Connection: close is echoed, and the connection stays open."""
     with Wire(subject.port) as one:
         one.send(b"".join(_request(b"Connection: close")))
         answer = one.http_answer()
@@ -173,24 +161,24 @@ def _(subject: Subject) -> bool:
         return False
 
 
-@check("HTTP/1", "a connection serves one request after another")
-def _(subject: Subject) -> None:
+def keep_alive(subject: Subject) -> None:
+    """A connection serves one request after another."""
     with Wire(subject.port) as one:
         for _ in range(3):
             one.send(b"".join(_request()))
             same(price(one.http_answer()), PRICE)
 
 
-@check("HTTP/1", "a gzip request works")
-def _(subject: Subject) -> None:
+def gzip_request(subject: Subject) -> None:
+    """A gzip request works."""
     answer = http(
         subject.port, gzip.compress(JSON_BODY), headers={**JSON, "Content-Encoding": "gzip"}
     )
     same(price(answer), PRICE)
 
 
-@check("HTTP/1", "answers are gzipped when that is accepted, at 517 bytes and not at 466")
-def _(subject: Subject) -> None:
+def gzip_answer(subject: Subject) -> None:
+    """Answers are gzipped when that is accepted, at 517 bytes and not at 466."""
     sizes: dict[str, list[int]] = {"gzip": [], "": []}
     for rows in range(40, 70):
         body = json.loads(JSON_BODY)
@@ -205,8 +193,8 @@ def _(subject: Subject) -> None:
     holds(sizes[""] and max(sizes[""]) < 517, f"not gzipped: {sizes['']}")
 
 
-@check("HTTP/1", "malformed JSON: 400, E1003, `Invalid json format`")
-def _(subject: Subject) -> None:
+def malformed_json(subject: Subject) -> None:
+    """Malformed JSON: 400, E1003, `Invalid json format`."""
     error(
         http(subject.port, b"{nonsense", headers=JSON),
         "HTTP/1.1 400 Bad Request",
@@ -216,8 +204,8 @@ def _(subject: Subject) -> None:
     )
 
 
-@check("HTTP/1", "float_data that is no list: 400, E1003, `Invalid value for repeated field`")
-def _(subject: Subject) -> None:
+def no_list(subject: Subject) -> None:
+    """The field float_data that is no list: 400, E1003, `Invalid value for repeated field`."""
     body = json.loads(JSON_BODY)
     body["tensor"][0]["float_data"] = 1.0
     error(
@@ -230,8 +218,8 @@ def _(subject: Subject) -> None:
     )
 
 
-@check("HTTP/1", "a double in shape: 400, E1003, `which SHOULD be INT32`")
-def _(subject: Subject) -> None:
+def double_in_shape(subject: Subject) -> None:
+    """A double in shape: 400, E1003, `which SHOULD be INT32`."""
     body = json.loads(JSON_BODY)
     body["tensor"][0]["shape"] = [1.0, 13]
     error(
@@ -244,26 +232,26 @@ def _(subject: Subject) -> None:
     )
 
 
-_NO_FEED: dict[str, dict[str, Any]] = {
-    "{}": {"body": b"{}"},
+NO_FEED: dict[str, dict[str, Any]] = {
+    "an empty object": {"body": b"{}"},
     "an empty body": {},
     "no body": {"method": "GET"},
 }
-for _what, _options in _NO_FEED.items():
-
-    @check("HTTP/1", f"{_what}: 500, E-5100, `InferService inference failed!`")
-    def _(subject: Subject, _options: Any = _options) -> None:
-        error(
-            http(subject.port, headers=JSON, **_options),
-            "HTTP/1.1 500 Internal Server Error",
-            -5100,
-            "InferService inference failed!",
-            subject.port,
-        )
 
 
-@check("HTTP/1", "an unknown method: 404, E1002, the path in the text")
-def _(subject: Subject) -> None:
+def no_feed(subject: Subject, what: str) -> None:
+    """A request with {what}: 500, E-5100, `InferService inference failed!`."""
+    error(
+        http(subject.port, headers=JSON, **NO_FEED[what]),
+        "HTTP/1.1 500 Internal Server Error",
+        -5100,
+        "InferService inference failed!",
+        subject.port,
+    )
+
+
+def unknown_method(subject: Subject) -> None:
+    """An unknown method: 404, E1002, the path in the text."""
     error(
         http(subject.port, JSON_BODY, path="/GeneralModelService/nope", headers=JSON),
         "HTTP/1.1 404 Not Found",
@@ -273,8 +261,8 @@ def _(subject: Subject) -> None:
     )
 
 
-@check("HTTP/1", "the service without a method: 404, the methods are named")
-def _(subject: Subject) -> None:
+def no_method(subject: Subject) -> None:
+    """The service without a method: 404, the methods are named."""
     answer = http(subject.port, JSON_BODY, path="/GeneralModelService", headers=JSON)
     same(answer.status, 404)
     text = answer.body.decode()
@@ -284,22 +272,18 @@ def _(subject: Subject) -> None:
     )
 
 
-for _page in ("health", "status", "version"):
-
-    @check("HTTP/1", f"the builtin page /{_page} is there")
-    def _(subject: Subject, _page: str = _page) -> None:
-        answer = http(subject.port, method="GET", path=f"/{_page}")
-        same(answer.status, 200)
-        holds(answer.body, "it is empty")
-        if _page == "health":
-            same(answer.body.strip(), b"OK")
+def page(subject: Subject, name: str) -> None:
+    """The builtin page {name} is there."""
+    answer = http(subject.port, method="GET", path=name)
+    same(answer.status, 200)
+    holds(answer.body, "it is empty")
+    if name == "/health":
+        same(answer.body.strip(), b"OK")
 
 
-for _page in ("metrics", "healthz"):
-
-    @check("HTTP/1", f"there is no page /{_page}")
-    def _(subject: Subject, _page: str = _page) -> None:
-        same(http(subject.port, method="GET", path=f"/{_page}").status, 404)
+def no_page(subject: Subject, name: str) -> None:
+    """There is no page {name}."""
+    same(http(subject.port, method="GET", path=name).status, 404)
 
 
 # For the model with two outputs: 1 + 1 + 1 to each of the integers, and their sum.
@@ -312,16 +296,21 @@ TWO = {
 MIXED, TOTAL = [4.0, 5.0], [3]
 
 
-for _what, _names, _wanted in (
-    ("an unknown fetch name gives the first fetch", ["nonsense"], [MIXED]),
-    ("no fetch names give every fetch", [], [MIXED, TOTAL]),
-):
+def unknown_fetch(subject: Subject) -> None:
+    """An unknown fetch name gives the first fetch."""
+    same(_fetched(subject, ["nonsense"]), [MIXED])
 
-    @check("HTTP/1", _what, own=True)
-    def _(subject: Subject, _names: Any = _names, _wanted: Any = _wanted) -> None:
-        with subject.launch("two") as server:
-            body = json.dumps({**TWO, "fetch_var_names": _names}).encode()
-            answer = http(server.port, body, headers=JSON)
-        same(answer.status_line, "HTTP/1.1 200 OK")
-        tensors = json.loads(answer.body)["outputs"][0]["tensor"]
-        same([one.get("float_data") or one.get("int64_data") for one in tensors], _wanted)
+
+def no_fetch(subject: Subject) -> None:
+    """No fetch names give every fetch."""
+    same(_fetched(subject, []), [MIXED, TOTAL])
+
+
+def _fetched(subject: Subject, names: list[str]) -> list[Any]:
+    """Return the values of the outputs that the model with two outputs gives for these names."""
+    with subject.launch("two") as server:
+        body = json.dumps({**TWO, "fetch_var_names": names}).encode()
+        answer = http(server.port, body, headers=JSON)
+    same(answer.status_line, "HTTP/1.1 200 OK")
+    tensors = json.loads(answer.body)["outputs"][0]["tensor"]
+    return [one.get("float_data") or one.get("int64_data") for one in tensors]

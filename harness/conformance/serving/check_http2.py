@@ -9,7 +9,7 @@ from typing import Any, Callable
 import grpc
 
 from . import wire
-from .checks import JSON_BODY, PRICE, Differs, Subject, check, holds, same
+from .checks import JSON_BODY, PRICE, Differs, Subject, holds, same
 
 SERVICE = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
 
@@ -37,25 +37,23 @@ def status(port: int, path: str, body: bytes) -> tuple[Any, str]:
     raise Differs("the call succeeded")
 
 
-for _name, _service in (("full", SERVICE), ("short", "GeneralModelService")):
-
-    @check("gRPC", f"the {_name} name of the service works")
-    def _(subject: Subject, _service: str = _service) -> None:
-        body = wire.request_message().SerializeToString()
-        answer = wire.response_message(call(subject.port, f"/{_service}/inference", body))
-        same(answer.outputs[0].tensor[0].float_data[0], PRICE)
+def grpc_service(subject: Subject, name: str) -> None:
+    """The name {name} works."""
+    body = wire.request_message().SerializeToString()
+    answer = wire.response_message(call(subject.port, f"/{name}/inference", body))
+    same(answer.outputs[0].tensor[0].float_data[0], PRICE)
 
 
-@check("gRPC", "a message compressed with gzip is understood")
-def _(subject: Subject) -> None:
+def grpc_gzip_message(subject: Subject) -> None:
+    """A message compressed with gzip is understood."""
     body = wire.request_message(rows=20).SerializeToString()
     path = f"/{SERVICE}/inference"
     answer = call(subject.port, path, body, compression=grpc.Compression.Gzip)
     same(len(wire.response_message(answer).outputs[0].tensor[0].float_data), 20, "rows")
 
 
-@check("gRPC", "answers are compressed with gzip from 512 bytes on (brpc's source)")
-def _(subject: Subject) -> None:
+def grpc_gzip_answer(subject: Subject) -> None:
+    """Answers are compressed with gzip from 512 bytes on (brpc's source)."""
     headers = [
         *_headers(subject.port, f"/{SERVICE}/inference", "application/grpc"),
         ("te", "trailers"),
@@ -75,22 +73,22 @@ def _(subject: Subject) -> None:
     same(seen, {"", "gzip"}, "encodings")
 
 
-@check("gRPC", "an empty request: INTERNAL, E-5100")
-def _(subject: Subject) -> None:
+def grpc_empty_request(subject: Subject) -> None:
+    """An empty request: INTERNAL, E-5100."""
     code, text = status(subject.port, f"/{SERVICE}/inference", b"")
     same(code, grpc.StatusCode.INTERNAL)
     holds("[E-5100]" in text, text)
 
 
-@check("gRPC", "an unknown method: UNIMPLEMENTED, E1002")
-def _(subject: Subject) -> None:
+def grpc_unknown_method(subject: Subject) -> None:
+    """An unknown method: UNIMPLEMENTED, E1002."""
     code, text = status(subject.port, f"/{SERVICE}/nope", b"")
     same(code, grpc.StatusCode.UNIMPLEMENTED)
     holds("[E1002]" in text, text)
 
 
-@check("gRPC", "bytes that are no message: INVALID_ARGUMENT, E1003")
-def _(subject: Subject) -> None:
+def grpc_garbage(subject: Subject) -> None:
+    """Bytes that are no message: INVALID_ARGUMENT, E1003."""
     code, text = status(subject.port, f"/{SERVICE}/inference", b"\xff\xff\xff")
     same(code, grpc.StatusCode.INVALID_ARGUMENT)
     holds("[E1003]" in text, text)
@@ -106,15 +104,15 @@ def _headers(port: int, path: str, content_type: str) -> list[tuple[str, str]]:
     ]
 
 
-@check("HTTP/2", "JSON over h2c")
-def _(subject: Subject) -> None:
+def json_over_h2c(subject: Subject) -> None:
+    """JSON over h2c."""
     headers = _headers(subject.port, "/GeneralModelService/inference", "application/json")
     answer = wire.http2(subject.port, headers, JSON_BODY)
     same(answer.headers[":status"], "200")
     same(json.loads(answer.body)["outputs"][0]["tensor"][0]["float_data"], [PRICE])
 
 
-@check("HTTP/2", "an unknown path over h2c: 404")
-def _(subject: Subject) -> None:
+def unknown_path_over_h2c(subject: Subject) -> None:
+    """An unknown path over h2c: 404."""
     answer = wire.http2(subject.port, _headers(subject.port, "/nope", "application/json"), b"{}")
     same(answer.headers[":status"], "404")

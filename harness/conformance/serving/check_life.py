@@ -16,15 +16,15 @@ from harness.support import waits
 from harness.support.ports import is_listening
 
 from .by_hand import ByHand, dies_of
-from .check_http import JSON, predicted, price
+from .check_http import JSON, predicted
 from .check_log import lines_in_order
-from .checks import JSON_BODY, PRICE, Subject, check, holds, same
+from .checks import JSON_BODY, PRICE, Subject, holds, same
 from .server import SERVING, TIME_FILE, Launched
 from .wire import HttpAnswer, http
 
 
-@check("start", "the launcher shows the binary's own `C++ Serving service started successfully!`")
-def _(subject: Subject) -> None:
+def says_that_it_serves(subject: Subject) -> None:
+    """The launcher shows the binary's own `C++ Serving service started successfully!`."""
     said = (subject.server.folder / "launcher.log").read_text().splitlines()
     holds(f"Use local bin : {subject.binary}" in said, f"it printed {said}")
     holds("Going to Run Comand" in said, f"it printed {said}")
@@ -36,8 +36,8 @@ def _(subject: Subject) -> None:
     )
 
 
-@check("start", "the port in infer_service.prototxt counts, not -port")
-def _(subject: Subject) -> None:
+def port_of_prototxt(subject: Subject) -> None:
+    """The port in infer_service.prototxt counts, not -port."""
     server = subject.server
     with (
         subject.folder() as folder,
@@ -48,19 +48,17 @@ def _(subject: Subject) -> None:
         holds(f"is serving on port={other.port}." in other.log(), other.log()[-300:])
 
 
-for _program, _params in (("__model__", "__params__"), ("model", "params")):
-
-    @check("start", f"the model's files may be called {_program} and {_params}", own=True)
-    def _(subject: Subject, _program: str = _program, _params: str = _params) -> None:
-        with subject.folder() as folder, ByHand(subject.binary, subject.server, folder) as other:
-            (other.live / "model.pdmodel").rename(other.live / _program)
-            (other.live / "params.pdiparams").rename(other.live / _params)
-            other.start()
-            same(price(http(other.port, JSON_BODY, headers=JSON)), PRICE)
+def file_names(subject: Subject, program: str, params: str) -> None:
+    """The model's files may be called {program} and {params}."""
+    with subject.folder() as folder, ByHand(subject.binary, subject.server, folder) as other:
+        (other.live / "model.pdmodel").rename(other.live / program)
+        (other.live / "params.pdiparams").rename(other.live / params)
+        other.start()
+        same(predicted(other), PRICE)
 
 
-@check("start", "the time file absent at start: it ends at once with `Failed load model_data_path`")
-def _(subject: Subject) -> None:
+def no_time_file(subject: Subject) -> None:
+    """The time file absent at start: it ends at once with `Failed load model_data_path`."""
     with subject.folder() as folder, ByHand(subject.binary, subject.server, folder) as other:
         (other.live / TIME_FILE).unlink()
         holds(other.run() != 0, "the exit code is 0")
@@ -68,8 +66,8 @@ def _(subject: Subject) -> None:
         holds("infer.cpp:34] Failed load model_data_path" in log, log)
 
 
-@check("start", "a port that is taken meanwhile ends it with `Fail to listen` and not 0")
-def _(subject: Subject) -> None:
+def port_taken(subject: Subject) -> None:
+    """A port that is taken meanwhile ends it with `Fail to listen` and not 0."""
     server = subject.server
     with subject.folder() as folder, ByHand(subject.binary, server, folder) as other:
         # The launcher looks at the port before the binary does.
@@ -83,8 +81,8 @@ def _(subject: Subject) -> None:
 TICK_S = 5
 
 
-@check("signals", "SIGINT: `is going to quit`, waits out the sleep, `Exit reload worker!`")
-def _(subject: Subject) -> None:
+def sigint(subject: Subject) -> None:
+    """SIGINT: `is going to quit`, waits out the sleep, `Exit reload worker!`."""
     words = ["-reload_interval_s", str(TICK_S)]
     with (
         subject.folder() as folder,
@@ -107,8 +105,8 @@ def _(subject: Subject) -> None:
         )
 
 
-@check("signals", "SIGTERM ends it at once, without a line")
-def _(subject: Subject) -> None:
+def sigterm(subject: Subject) -> None:
+    """SIGTERM ends it at once, without a line."""
     # By hand, because the launcher keeps the exit code to itself.
     words = ["-reload_interval_s", "60"]
     with (
@@ -121,8 +119,8 @@ def _(subject: Subject) -> None:
         holds("going to quit" not in server.log(), "it logged that it quits")
 
 
-@check("launcher", "`serve stop` ends it and takes ProcessInfo.json away", own=True)
-def _(subject: Subject) -> None:
+def serve_stop(subject: Subject) -> None:
+    """`serve stop` ends it and takes ProcessInfo.json away."""
     with subject.launch() as server:
         holds((server.folder / "ProcessInfo.json").is_file(), "no ProcessInfo.json")
         information = json.loads((server.folder / "ProcessInfo.json").read_text())
@@ -177,12 +175,8 @@ WRONG_FEEDS = {
 }
 
 
-@check(
-    "requests",
-    "a wrong feed name, or a missing, negative or wrong shape makes the server abort",
-    wanted="E-5100 with the reason, and the server stays up",
-)
-def _(subject: Subject) -> bool:
+def wrong_feed(subject: Subject) -> bool:
+    """A wrong feed name, or a missing, negative or wrong shape makes the server abort."""
     server = subject.server
     pid = server.pid
     for what, feed in WRONG_FEEDS.items():
@@ -200,12 +194,8 @@ def _(subject: Subject) -> bool:
     return True
 
 
-@check(
-    "requests",
-    "too few values for the shape: 200 with garbage",
-    wanted="E-5100 with the reason",
-)
-def _(subject: Subject) -> bool:
+def too_few_values(subject: Subject) -> bool:
+    """Too few values for the shape: 200 with garbage."""
     body = JSON_BODY.replace(b"[1,1,1,", b"[1,1,")
     server = subject.server
     answer = http(server.port, body, headers=JSON)
@@ -221,13 +211,9 @@ def _(subject: Subject) -> bool:
     return better
 
 
-@check(
-    "start",
-    "it listens on every address",
-    wanted="on 127.0.0.1 unless ENGINE_HOST says otherwise",
-    own=True,
-)
-def _(subject: Subject) -> bool:
+def addresses(subject: Subject) -> bool:
+    """It listens on every address."""
+
     def listening(server: Launched) -> set[str]:
         wanted = f"{server.port:04X}"
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]

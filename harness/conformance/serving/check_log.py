@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 from .check_http import JSON, price
-from .checks import JSON_BODY, PRICE, Subject, check, holds, same
+from .checks import JSON_BODY, PRICE, Subject, holds, same
 from .server import Launched
 from .wire import http
 
@@ -96,24 +96,20 @@ def header(text: str) -> None:
     holds(re.match(STAMP, lines[3]), lines[3])
 
 
-@check("log", "serving.INFO and serving.WARNING are symlinks to glog's names")
-def _(subject: Subject) -> None:
+def symlinks(subject: Subject) -> None:
+    """The files serving.INFO and serving.WARNING are symlinks to glog's names."""
     for severity in ("INFO", "WARNING"):
         symlink(subject.server.folder / "log", severity, subject.server.pid)
 
 
-@check("log", "every file starts with glog's three lines")
-def _(subject: Subject) -> None:
+def headers(subject: Subject) -> None:
+    """Every file starts with glog's three lines."""
     for severity in ("INFO", "WARNING"):
         header(subject.server.log(severity))
 
 
-@check(
-    "log",
-    "serving.ERROR is there from the first error on, like the others; the line is in all three",
-    own=True,
-)
-def _(subject: Subject) -> None:
+def error_file(subject: Subject) -> None:
+    """The file serving.ERROR is there from the first error on; the line is in all three files."""
     with subject.launch() as server:
         folder = server.folder / "log"
         early = [file.name for file in folder.iterdir() if "ERROR" in file.name]
@@ -128,8 +124,8 @@ def _(subject: Subject) -> None:
             holds(seen in server.log(severity).splitlines(), f"serving.{severity} lacks {seen!r}")
 
 
-@check("log", "the lines at start, in order")
-def _(subject: Subject) -> None:
+def lines_at_start(subject: Subject) -> None:
+    """The lines at start, in order."""
     lines_in_order(subject.server.log(), START)
     lines_in_order(subject.server.log(), SERVING)
     # By a thread of its own, so anywhere.
@@ -138,8 +134,8 @@ def _(subject: Subject) -> None:
     )
 
 
-@check("log", "at start each of the N + 1 workers logs its lines")
-def _(subject: Subject) -> None:
+def lines_of_workers(subject: Subject) -> None:
+    """At start each of the N + 1 workers logs its lines."""
     text = subject.server.log()
     workers = subject.server.threads + 1
     start = text[: text.index("is serving on port")]
@@ -156,15 +152,15 @@ def _(subject: Subject) -> None:
         same(len(line(pattern).findall(start)), times, pattern)
 
 
-@check("log", "a WARNING line is in both files, an INFO line in one")
-def _(subject: Subject) -> None:
+def warning_in_both_files(subject: Subject) -> None:
+    """A WARNING line is in both files, an INFO line in one."""
     warning = subject.server.log("WARNING")
     holds("infer.cpp:43] Succ load model" in warning, "the WARNING file lacks a warning")
     holds("server.cpp:101]" not in warning, "the WARNING file has an INFO line")
 
 
-@check("log", "a tick on which nothing changed logs three lines")
-def _(subject: Subject) -> None:
+def idle_tick(subject: Subject) -> None:
+    """A tick on which nothing changed logs three lines."""
     server = subject.server
     start = len(server.log())
     server.wait_for_log(BEGIN, start=start)
@@ -172,8 +168,8 @@ def _(subject: Subject) -> None:
     lines_exactly(tick_with(server, "Finish reload 1 workflow(s)", at), IDLE)
 
 
-@check("log", "a request logs its eight lines")
-def _(subject: Subject) -> None:
+def request(subject: Subject) -> None:
+    """A request logs its eight lines."""
     server = subject.server
     start = len(server.log())
     body = JSON_BODY.replace(b'"log_id":0', b'"log_id":77')
@@ -200,8 +196,8 @@ def _(subject: Subject) -> None:
     )
 
 
-@check("log", "a request that fails logs `Failed call inferservice` with its error code")
-def _(subject: Subject) -> None:
+def failed_request(subject: Subject) -> None:
+    """A request that fails logs `Failed call inferservice` with its error code."""
     server = subject.server
     start = len(server.log())
     same(http(server.port, b'{"log_id":78}', headers=JSON).status, 500)

@@ -11,11 +11,10 @@ from typing import Callable, NamedTuple
 from harness.support import waits
 
 from .by_hand import ByHand, dies_of
-from .check_http import JSON, predicted, price
+from .check_http import predicted
 from .check_log import BEGIN, IDLE, STAT_FAILED, lines_exactly, lines_in_order, tick_with
-from .checks import JSON_BODY, PRICE, PRICE_2, Missing, Subject, check, holds, same
+from .checks import PRICE, PRICE_2, Missing, Subject, holds, same
 from .server import TIME_FILE, Launched
-from .wire import http
 
 
 def set_second(server: Launched, second: float) -> None:
@@ -31,13 +30,11 @@ def ticks(server: Launched, count: int) -> str:
     return server.log()[start:]
 
 
-@check(
-    "reload",
-    "another second in the time file loads the model; the lines, in order; the index "
-    "alternates from reload to reload",
-    own=True,
-)
-def _(subject: Subject) -> None:
+def new_second(subject: Subject) -> None:
+    """Another second in the time file loads the model and logs these lines, in order.
+
+    The index alternates from reload to reload.
+    """
     with subject.launch() as server:
         same(predicted(server), PRICE, "before")
         for index, model, wanted in ((1, "uci_2", PRICE_2), (0, "uci", PRICE)):
@@ -67,12 +64,11 @@ def _(subject: Subject) -> None:
             )
 
 
-@check(
-    "reload",
-    "an older second reloads too; the same second with another fraction does not; "
-    "a server is never restarted for it",
-)
-def _(subject: Subject) -> None:
+def older_second(subject: Subject) -> None:
+    """An older second reloads too; the same second with another fraction does not.
+
+    A server is never restarted for it.
+    """
     server = subject.server
     pid = server.pid
     before = server.reloads()
@@ -85,12 +81,11 @@ def _(subject: Subject) -> None:
     same(server.pid, pid, "the pid")
 
 
-@check(
-    "reload",
-    "the live directory gone: each tick logs `Failed stat`, the old model serves on; "
-    "back with the same second: no reload",
-)
-def _(subject: Subject) -> None:
+def directory_gone(subject: Subject) -> None:
+    """The live directory gone: each tick logs `Failed stat`, and the old model serves on.
+
+    Back with the same second: no reload.
+    """
     server = subject.server
     before = server.reloads()
     away = server.live.with_name("away")
@@ -115,13 +110,8 @@ def _truncated(source: Path, target: Path) -> None:
     target.write_bytes(data[:-2] if source.name == "params.pdiparams" else data)
 
 
-@check(
-    "reload",
-    "truncated parameters are accepted, and answers are wrong",
-    wanted="they are refused, and the model at hand serves on",
-    own=True,
-)
-def _(subject: Subject) -> bool:
+def truncated_parameters(subject: Subject) -> bool:
+    """Truncated parameters are accepted, and answers are wrong."""
     # On a server that has never had the whole second model, whose end may lie in memory still.
     with subject.launch() as server:
         start = len(server.log())
@@ -141,13 +131,11 @@ def _(subject: Subject) -> bool:
         return False
 
 
-@check(
-    "reload",
-    "a time file elsewhere, changed while the directory is gone: four lines, and no retry until "
-    "it changes again",
-    own=True,
-)
-def _(subject: Subject) -> None:
+def time_file_elsewhere(subject: Subject) -> None:
+    """A time file elsewhere, changed while the directory is gone: four lines.
+
+    There is no retry until it changes again.
+    """
     with subject.folder() as folder:
         tag = folder / "elsewhere"
         tag.touch()
@@ -169,7 +157,7 @@ def _(subject: Subject) -> None:
                     r"E server\.cpp:157\] Failed reload resource!",
                 ],
             )
-            same(price(http(server.port, JSON_BODY, headers=JSON)), PRICE, "meanwhile")
+            same(predicted(server), PRICE, "meanwhile")
             away.rename(server.live)
             for _ in range(3):
                 seen = len(server.log())
@@ -178,7 +166,7 @@ def _(subject: Subject) -> None:
             seen = len(server.log())
             os.utime(tag, (1_000_000_001, 1_000_000_001))
             server.wait_for_log("infer.h:239] Succ load engine", seen)
-            same(price(http(server.port, JSON_BODY, headers=JSON)), PRICE, "afterwards")
+            same(predicted(server), PRICE, "afterwards")
 
 
 def _corrupt(live: Path) -> None:
@@ -289,14 +277,11 @@ def _links(live: Path) -> None:
         (live / name).symlink_to(f"{name}.1")
 
 
-@check(
-    "reload",
-    "of files with the suffix of parameters it takes the one that the folder lists first, such as "
-    "macOS's `._params.pdiparams`, and links it does not see: SIGABRT by either",
-    wanted="such a model is refused, and links are followed",
-    own=True,
-)
-def _(subject: Subject) -> bool:
+def first_listed_file(subject: Subject) -> bool:
+    """It takes the file with the suffix of parameters that the folder lists first: SIGABRT.
+
+    Such a file is macOS's `._params.pdiparams`. It does not see links: SIGABRT as well.
+    """
     with subject.launch() as server:
         if _is_refused(server, Damage(_macos, signal.SIGABRT, "no tensor")):
             for other in server.live.glob("._*"):
@@ -310,13 +295,11 @@ def _(subject: Subject) -> bool:
     return False
 
 
-@check(
-    "reload",
-    "a bad model kills the server: corrupt or missing files with SIGABRT and EnforceNotMet, a "
-    "garbage program with SIGSEGV, and serving.ERROR stays empty",
-    wanted="it logs the reason, serves the model it has, and loads the next good one",
-)
-def _(subject: Subject) -> bool:
+def bad_model(subject: Subject) -> bool:
+    """A bad model kills the server, and serving.ERROR stays empty.
+
+    Corrupt or missing files end it with SIGABRT and EnforceNotMet, a garbage program with SIGSEGV.
+    """
     server = subject.server
     for damage in DAMAGES:
         if not _is_refused(server, damage):

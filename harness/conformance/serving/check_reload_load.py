@@ -15,7 +15,7 @@ from typing import Callable
 from harness.support import waits
 
 from .check_http import predicted
-from .checks import PRICE, PRICE_2, Subject, check, holds
+from .checks import PRICE, PRICE_2, Subject, holds
 from .server import TIME_FILE, Launched
 from .steady_clients import Period, SteadyClients, steps_back
 
@@ -50,18 +50,14 @@ def turns(subject: Subject) -> list[Path]:
     return [subject.models / "uci_2", subject.models / "uci"]
 
 
-@check("reload", f"{RELOADS} reloads under 4 clients: no error", own=True)
-def _(subject: Subject) -> None:
+def reloads_under_clients(subject: Subject) -> None:
+    """15 reloads under 4 clients: no error."""
     with subject.launch() as server:
         reload_in_turns(server, turns(subject), RELOADS)
 
 
-@check(
-    "reload",
-    "the workers switch one after another: a client may see new, old, new for some milliseconds",
-    wanted="one step for every client",
-)
-def _(subject: Subject) -> bool:
+def one_step(subject: Subject) -> bool:
+    """The workers switch one after another: clients may see new, old, new for milliseconds."""
     back = reload_in_turns(subject.server, turns(subject), 4)
     holds(not back or max(back) < SWITCHING_S, f"an old answer {max(back, default=0):.3f} s later")
     return not back
@@ -109,13 +105,8 @@ def _exchange(server: Launched, release: Path, second: int) -> None:
     shutil.rmtree(beside)
 
 
-@check(
-    "reload",
-    "directories exchanged every 40 ms under clients: no error, and every answer is a whole "
-    "release's",
-    own=True,
-)
-def _(subject: Subject) -> None:
+def exchanged_directories(subject: Subject) -> None:
+    """Directories exchanged every 40 ms under clients: no error, only whole releases' answers."""
     with _many_releases(subject, _exchange) as (server, steady, last):
         server.process.check()
         _whole_releases_only(server, steady, last)
@@ -127,13 +118,8 @@ def _copy_over(server: Launched, release: Path, second: int) -> None:
     os.utime(server.live / TIME_FILE, (second, second))
 
 
-@check(
-    "reload",
-    "releases copied in with `cp -r` every 40 ms under clients: the server dies",
-    wanted="no error, every answer is a whole release's, and the last one serves",
-    own=True,
-)
-def _(subject: Subject) -> bool:
+def copied_releases(subject: Subject) -> bool:
+    """Releases copied in with `cp -r` every 40 ms under clients: the server dies."""
     with _many_releases(subject, _copy_over) as (server, steady, last):
         if not server.process.running:
             return False

@@ -1,9 +1,4 @@
-"""The list of checks: each is one fact about the real server, and a function that looks at it.
-
-A check is given a ``Subject`` and returns when the fact holds, raises ``Differs`` when it does
-not. Where the embedded engine differs on purpose, the check says so (``wanted``): then the
-function returns True for the better behaviour and nothing for the real one's.
-"""
+"""What every check needs: the serving binary under test, comparisons, the price of a request."""
 
 from __future__ import annotations
 
@@ -11,7 +6,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Optional
 
 from harness.support.paths import cache_dir
 
@@ -114,29 +109,3 @@ class Subject:
     def close(self) -> None:
         self._stack.close()
         self._server = None
-
-
-class Check(NamedTuple):
-    """One fact. ``wanted`` is the sentence on what a stand-in may do better; ``own`` says that
-    the check starts servers of its own."""
-
-    group: str
-    fact: str
-    function: Callable[[Subject], Optional[bool]]
-    wanted: str
-    own: bool
-
-
-CHECKS: list[Check] = []
-
-
-def check(
-    group: str, fact: str, wanted: str = "", *, own: bool = False
-) -> Callable[[Callable[[Subject], Optional[bool]]], Callable[[Subject], Optional[bool]]]:
-    """Registers a function as the check of a fact."""
-
-    def register(function: Callable[[Subject], Optional[bool]]) -> Any:
-        CHECKS.append(Check(group, fact, function, wanted, own))
-        return function
-
-    return register

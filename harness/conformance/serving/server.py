@@ -11,14 +11,12 @@ import fcntl
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Callable, NamedTuple, Optional
 
 from harness.support import guard, waits
@@ -107,7 +105,58 @@ def started_by_shell(launcher: int) -> int:
     raise Failed(f"process {launcher} has started no command")
 
 
-class Launched:
+class Server:
+    """A server in ``folder``: its process, its live directory and its log files."""
+
+    folder: Path
+    port: int
+    process: Process
+
+    @property
+    def live(self) -> Path:
+        """The live directory."""
+        return self.folder / MODEL_NAME
+
+    def start(self, deadline_s: float = 60.0) -> None:
+        """Starts it and waits until it says in its log that it serves."""
+        self.process.start()
+        waits.wait_for(
+            lambda: SERVING in self.log() and is_listening(self.port),
+            "the server to say that it serves",
+            deadline_s,
+            alive=self.process.check,
+            log=self.process.log,
+        )
+
+    def stop(self) -> None:
+        """Ends it and everything it started. Safe to repeat."""
+        self.process.stop()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def log_file(self, severity: str = "INFO") -> Path:
+        return self.folder / "log" / f"serving.{severity}"
+
+    def log(self, severity: str = "INFO") -> str:
+        """The whole text of a log file, empty while it is not there."""
+        try:
+            return self.log_file(severity).read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def wait_for_log(self, text: str, start: int = 0, deadline_s: float = 15.0) -> str:
+        """Waits until the INFO log has ``text`` behind ``start``; gives the log from there."""
+        waits.wait_for(
+            lambda: text in self.log()[start:],
+            f"{text!r} in the log",
+            deadline_s,
+            log=self.log_file(),
+        )
+        return self.log()[start:]
+
+
+class Launched(Server):
     """A server under the real launcher.
 
     ``model`` is copied to ``uci_housing_model`` in ``folder`` (a temporary one when not given),
@@ -133,8 +182,7 @@ class Launched:
         self.folder = folder
         self.threads = threads
         self.port = port or free_port()
-        self.live = folder / MODEL_NAME
-        # Of the log: the file, how many of its bytes were looked at, and reloads found in them.
+        # The log file's inode, how many of its bytes were read, and the reloads found in them.
         self._log_file = self._read = 0
         self._begun: Optional[float] = None
         self._reloads: list[Span] = []
@@ -166,20 +214,8 @@ class Launched:
             },
         )
 
-    def start(self, deadline_s: float = 60.0) -> None:
-        """Starts it and waits until it says in its log that it serves."""
-        self.process.start()
-        waits.wait_for(
-            lambda: SERVING in self.log() and is_listening(self.port),
-            "the server to say that it serves",
-            deadline_s,
-            alive=self.process.check,
-            log=self.folder / "launcher.log",
-        )
-
     def stop(self) -> None:
-        """Ends it and everything it started. Safe to repeat."""
-        self.process.stop()
+        super().stop()
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
@@ -188,29 +224,11 @@ class Launched:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.stop()
-
     @property
     def pid(self) -> int:
         """The serving binary's own process."""
         # Beside the launcher are processes that outlived the one that started them.
         return started_by_shell(self.process.pids[0])
-
-    def log_file(self, severity: str = "INFO") -> Path:
-        return self.folder / "log" / f"serving.{severity}"
-
-    def log(self, severity: str = "INFO") -> str:
-        """The whole text of a log file, empty while it is not there."""
-        try:
-            return self.log_file(severity).read_text(errors="replace")
-        except FileNotFoundError:
-            return ""
 
     def reloads(self) -> int:
         """How many reloads the log of the server that runs shows as done."""
@@ -258,16 +276,6 @@ class Launched:
             beside.rename(self.live / source.name)
         self.touch()
 
-    def wait_for_log(self, text: str, deadline_s: float = 15.0, start: int = 0) -> str:
-        """Waits until the INFO log has ``text`` behind ``start``; gives the log from there."""
-        waits.wait_for(
-            lambda: text in self.log()[start:],
-            f"{text!r} in the log",
-            deadline_s,
-            log=self.log_file(),
-        )
-        return self.log()[start:]
-
     def reload(self, model: Optional[Path] = None, deadline_s: float = 15.0) -> None:
         """Installs a model (or only moves the time file) and waits for the reload."""
         before = self.reloads()
@@ -278,7 +286,3 @@ class Launched:
         waits.wait_for(
             lambda: self.reloads() > before, "a reload in the log", deadline_s, log=self.log_file()
         )
-
-    def interrupt(self) -> None:
-        """SIGINT to the binary."""
-        os.kill(self.pid, signal.SIGINT)

@@ -16,7 +16,7 @@ from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
 from harness.conformance.serving.wire import Wire, http
 from harness.support import waits
 
-pytestmark = pytest.mark.xdist_group("likeness")
+pytestmark = pytest.mark.xdist_group("shared server")
 
 
 def feed(**fields: Any) -> bytes:

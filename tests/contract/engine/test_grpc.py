@@ -11,7 +11,7 @@ from harness.conformance.serving import wire
 from harness.conformance.serving.check_http2 import SERVICE, call, status
 from harness.conformance.serving.checks import PRICE, Subject
 
-pytestmark = pytest.mark.xdist_group("likeness")
+pytestmark = pytest.mark.xdist_group("shared server")
 
 
 LIMIT = 64 * 1024 * 1024

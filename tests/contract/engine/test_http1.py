@@ -10,7 +10,7 @@ from harness.conformance.serving.check_http import price
 from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
 from harness.conformance.serving.wire import Wire
 
-pytestmark = pytest.mark.xdist_group("likeness")
+pytestmark = pytest.mark.xdist_group("shared server")
 
 
 def request(

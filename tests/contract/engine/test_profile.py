@@ -15,7 +15,7 @@ from harness.conformance.serving.check_clients import ask
 from harness.conformance.serving.check_http2 import SERVICE, call
 from harness.conformance.serving.checks import PRICE, Subject
 
-pytestmark = pytest.mark.xdist_group("likeness")
+pytestmark = pytest.mark.xdist_group("shared server")
 
 
 def over_baidu_std(port: int, body: bytes) -> list[int]:

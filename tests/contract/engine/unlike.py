@@ -143,7 +143,9 @@ def script(binary: Path, folder: Path, code: str, **spoilt: object) -> Path:
     return path
 
 
-def likeness(binary: Path, only: str, env: Optional[Mapping[str, str]] = None) -> tuple[int, str]:
+def conformance(
+    binary: Path, only: str, env: Optional[Mapping[str, str]] = None
+) -> tuple[int, str]:
     """Runs the program; gives the exit code and what it printed."""
     done = subprocess.run(
         [

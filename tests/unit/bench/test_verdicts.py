@@ -1,4 +1,4 @@
-"""What the benchmarks and the likeness program judge by: values in, verdicts out."""
+"""What the benchmarks and the suite of facts judge by: values in, verdicts out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from bench.engine_reloads import Resources, comparable, kept
 from harness.conformance.serving import server as likeness_server
 from harness.conformance.serving.__main__ import judge
 from harness.conformance.serving.check_log import lines_exactly
-from harness.conformance.serving.checks import Check, Differs, Missing
+from harness.conformance.serving.checks import Differs, Missing
+from harness.conformance.serving.facts import Fact
 from harness.conformance.serving.server import Span, written_at
 from harness.conformance.serving.steady_clients import Asked, Period, steps_back
 from harness.support import waits
@@ -92,7 +93,7 @@ def test_whatever_a_check_falls_over_is_a_verdict(error: Optional[Exception], ve
             raise error
 
     subject: Any = Standing()
-    assert judge(Check("group", "fact", look, "", False), subject)[0] == verdict
+    assert judge(Fact("group/fact", look), subject)[0] == verdict
 
 
 class Standing:
@@ -121,12 +122,12 @@ def test_a_check_after_which_the_server_is_gone_holds_only_where_the_real_one_di
         return better
 
     subject: Any = Standing()
-    assert judge(Check("group", "fact", look, wanted, False), subject) == verdict
+    assert judge(Fact("group/fact", look, better=wanted), subject) == verdict
 
 
 def test_a_server_that_ended_in_an_earlier_check_is_not_held_against_a_later_one() -> None:
     subject: Any = Standing(ended=True)
-    assert judge(Check("group", "fact", lambda _: None, "", False), subject) == ("same", "")
+    assert judge(Fact("group/fact", lambda _: None), subject) == ("same", "")
 
 
 class Server:

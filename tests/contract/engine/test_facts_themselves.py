@@ -1,4 +1,4 @@
-"""The likeness program against servers that are deliberately unlike: it has to see it."""
+"""The suite of facts against servers that are deliberately unlike: it has to see it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.contract.engine.unlike import (
     FLAGS,
     LOG,
     WATCH,
-    likeness,
+    conformance,
     script,
 )
 
-pytestmark = pytest.mark.xdist_group("likeness itself")
+pytestmark = pytest.mark.xdist_group("unlike servers")
 TICK = "Finish reload 1 workflow(s)"
 STRICT = {"ENGINE_STRICT_COMPAT": "1"}
 
@@ -28,32 +28,32 @@ STRICT = {"ENGINE_STRICT_COMPAT": "1"}
     ("code", "spoilt", "only"),
     ids=itertools.count(1),
     argvalues=[
-        (LOG, ("cost=", "cst="), "a request logs its eight lines"),
-        (LOG, ("Succ load model:", "Loaded model:"), "the lines at start, in order"),
-        (LOG, ("Finish reload 1 workflow(s)", "Finish reload"), "a tick on which nothing changed"),
-        (ANSWERS, (b'"elem_type":1,', b""), "the JSON answer: fields by number"),
-        (ANSWERS, (b"[E1002]Fail", b"[E1002]fail"), "an unknown method: 404"),
-        (ANSWERS, (b"Content-Length", b"content-length"), "an answer has Content-Length and"),
-        (LOG, (TICK, TICK + "\nI1126 01:02:03.456789  7 a.cpp:1] b"), "a tick on which nothing"),
-        (LOG, (" (logid=77) workflow", " (logid=77) b\nI"), "a request logs its eight lines"),
-        (LOG, ("infer.h:239]", "infer.h:240]"), "another second in the time file"),
-        (LOG, ("create cube cache[0] done.", "create cube cache."), "each of the N + 1 workers"),
-        (LOG, ("Entrence reload worker", "Entrance"), "the lines at start, in order"),
-        (ANSWERS, (b"outputs", b"0utputs"), "Content-Type text/plain counts as JSON"),
-        (ANSWERS, (b"x-bd-error-code", b"X-Bd-Error-Code"), "an unknown method: 404"),
-        (ANSWERS, (b"InferService", b"inferService"), "an empty request: -5100"),
-        (ANSWERS, (b"Content-Encoding", b"Content-encoded!"), "HttpClient with JSON with gzip"),
-        (ANSWERS, (b"[184.0]", b"[185.0]"), "15 reloads under 4 clients"),
-        (ANSWERS, (b"[184.0]", b"[185.0]"), "the workers switch one after another"),
+        (LOG, ("cost=", "cst="), "log/request"),
+        (LOG, ("Succ load model:", "Loaded model:"), "log/start"),
+        (LOG, ("Finish reload 1 workflow(s)", "Finish reload"), "log/idle-tick"),
+        (ANSWERS, (b'"elem_type":1,', b""), "http/json-answer"),
+        (ANSWERS, (b"[E1002]Fail", b"[E1002]fail"), "http/unknown-method"),
+        (ANSWERS, (b"Content-Length", b"content-length"), "http/answer-headers"),
+        (LOG, (TICK, TICK + "\nI1126 01:02:03.456789  7 a.cpp:1] b"), "log/idle-tick"),
+        (LOG, (" (logid=77) workflow", " (logid=77) b\nI"), "log/request"),
+        (LOG, ("infer.h:239]", "infer.h:240]"), "reload/new-second"),
+        (LOG, ("create cube cache[0] done.", "create cube cache."), "log/workers"),
+        (LOG, ("Entrence reload worker", "Entrance"), "log/start"),
+        (ANSWERS, (b"outputs", b"0utputs"), "http/type-text"),
+        (ANSWERS, (b"x-bd-error-code", b"X-Bd-Error-Code"), "http/unknown-method"),
+        (ANSWERS, (b"InferService", b"inferService"), "baidu-std/empty-request"),
+        (ANSWERS, (b"Content-Encoding", b"Content-encoded!"), "clients/json-gzip"),
+        (ANSWERS, (b"[184.0]", b"[185.0]"), "reload/under-clients"),
+        (ANSWERS, (b"[184.0]", b"[185.0]"), "reload/one-step"),
         # The first model's price: of what is copied over all the time, chance decides what loads.
-        (ANSWERS, (b"[92.0]", b"[93.0]"), "releases copied in with `cp -r`"),
+        (ANSWERS, (b"[92.0]", b"[93.0]"), "reload/copied-releases"),
     ],
 )
 def test_a_server_that_differs_in_one_thing_is_caught(
     subject: Subject, tmp_path: Path, code: str, spoilt: tuple[object, object], only: str
 ) -> None:
     old, new = spoilt
-    exit_code, said = likeness(script(subject.binary, tmp_path, code, old=old, new=new), only)
+    exit_code, said = conformance(script(subject.binary, tmp_path, code, old=old, new=new), only)
     assert exit_code == 1, said
     assert "DIFFERS" in said, said
     assert "1 facts: 1 DIFFERS" in said, said
@@ -65,8 +65,8 @@ def test_the_same_scripts_pass_when_they_spoil_nothing(
 ) -> None:
     nothing: object = "is not there" if code == LOG else b"is not there"
     binary = script(subject.binary, tmp_path, code, old=nothing, new=nothing)
-    only = "a request logs its eight lines" if code == LOG else "the JSON answer"
-    assert likeness(binary, only)[0] == 0
+    only = "log/request" if code == LOG else "http/json-answer"
+    assert conformance(binary, only)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -76,57 +76,57 @@ def test_the_same_scripts_pass_when_they_spoil_nothing(
         (
             BEFORE,
             {"what": "if pathlib.Path('uci_housing_model/params').exists(): sys.exit(255)"},
-            "may be called model and params",
+            "start/short-file-names",
         ),
         (
             BEFORE,
             {"what": "WORDS += ['-max_body_size', str(1 << 30)]"},
-            "a body may have 512 MiB and no byte more",
+            "baidu-std/largest-body",
         ),
         (
             BEFORE,
             {"what": "WORDS += ['-max_body_size', str(1 << 28)]"},
-            "a body may have 512 MiB and no byte more",
+            "baidu-std/largest-body",
         ),
         (
             BEFORE,
             {"what": "os.mkdir('log'); open('log/serving.of.old.log.ERROR', 'w').close()"},
-            "serving.ERROR is there from the first",
+            "log/error-file",
         ),
-        (AFTER, {"interrupted": "one.kill()", "ended": "0"}, "SIGINT: `is going to quit`"),
-        (AFTER, {"interrupted": "None", "ended": "0"}, "SIGTERM ends it at once"),
+        (AFTER, {"interrupted": "one.kill()", "ended": "0"}, "end/sigint"),
+        (AFTER, {"interrupted": "None", "ended": "0"}, "end/sigterm"),
         (
             ANSWERS,
             {"answered": "data if b'failed! feed' not in data else hang_up()"},
-            "a feed of the wrong shape gives the compiled client nothing",
+            "clients/wrong-shape",
         ),
         (
             ANSWERS,
             {"answered": "data if b'failed! there' not in data else hang_up()"},
-            "a wrong feed name, or a missing",
+            "requests/wrong-feed",
         ),
         (
             ANSWERS,
             {"asked": "data.replace(b'\"nonsense\"', b'\"total\"   ')"},
-            "an unknown fetch name gives the first fetch",
+            "http/unknown-fetch",
         ),
         (
             ANSWERS,
             {"asked": "data if bytes(range(4)) * 2 not in data else die()"},
-            "bytes in no protocol: closed without an answer",
+            "baidu-std/no-protocol",
         ),
-        (WATCH, {"word": "begin reload model"}, "truncated parameters are accepted"),
+        (WATCH, {"word": "begin reload model"}, "reload/truncated-parameters"),
         (
             LOG,
             {"old": "Failed reload resource!", "new": "Succ load engine"},
-            "truncated parameters are accepted",
+            "reload/truncated-parameters",
         ),
     ],
 )
 def test_a_server_that_does_one_thing_otherwise_is_caught(
     subject: Subject, tmp_path: Path, code: str, spoilt: dict[str, str], only: str
 ) -> None:
-    exit_code, said = likeness(script(subject.binary, tmp_path, code, **spoilt), only)
+    exit_code, said = conformance(script(subject.binary, tmp_path, code, **spoilt), only)
     assert exit_code == 1, said
     assert "1 facts: 1 DIFFERS" in said, said
 
@@ -136,16 +136,16 @@ def test_a_server_to_which_clients_come_back_late_is_caught(
 ) -> None:
     nothing = b"is not there"
     binary = script(subject.binary, tmp_path, ANSWERS, old=nothing, new=nothing, late_s=12)
-    exit_code, said = likeness(binary, "it recovers by itself in 2 to 4 s")
+    exit_code, said = conformance(binary, "clients/outage")
     assert exit_code == 1, said
     assert "s to recover" in said, said
 
 
-BAD_MODEL = "a bad model kills the server"
+BAD_MODEL = "reload/bad-model"
 
 
 def test_a_server_that_dies_of_a_bad_model_as_measured_is_the_same(subject: Subject) -> None:
-    exit_code, said = likeness(subject.binary, BAD_MODEL, STRICT)
+    exit_code, said = conformance(subject.binary, BAD_MODEL, STRICT)
     assert exit_code == 0, said
     assert "1 facts: 1 same" in said, said
 
@@ -156,7 +156,7 @@ def test_a_server_that_dies_of_a_bad_model_in_another_way_is_caught(
     # -11 is SIGSEGV: what the real server dies of with a garbage program alone.
     spoilt = {"interrupted": "None", "ended": "code if code >= 0 else 128 + 11"}
     binary = script(subject.binary, tmp_path, AFTER, **spoilt)
-    exit_code, said = likeness(binary, BAD_MODEL, STRICT)
+    exit_code, said = conformance(binary, BAD_MODEL, STRICT)
     assert exit_code == 1, said
     assert "exit code with _corrupt: 139 instead of 134" in said, said
 
@@ -166,24 +166,24 @@ def test_a_server_that_dies_of_some_wrong_feeds_only_is_caught(
 ) -> None:
     kept_from_it = "data if b'[13,1]' not in data else hang_up()"
     binary = script(subject.binary, tmp_path, ANSWERS, asked=kept_from_it)
-    exit_code, said = likeness(binary, "a wrong feed name, or a missing", STRICT)
+    exit_code, said = conformance(binary, "requests/wrong-feed", STRICT)
     assert exit_code == 1, said
     assert "was still running" in said, said
 
 
 def test_a_wrong_version_is_caught(subject: Subject, tmp_path: Path) -> None:
-    exit_code, said = likeness(script(subject.binary, tmp_path, FLAGS), "-V prints")
+    exit_code, said = conformance(script(subject.binary, tmp_path, FLAGS), "cli/version-flag")
     assert exit_code == 1, said
 
 
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
-    exit_code, said = likeness(tmp_path / "nothing", "-V prints")
+    exit_code, said = conformance(tmp_path / "nothing", "cli/version-flag")
     assert exit_code == 2
     assert f"{tmp_path / 'nothing'} is no executable; give --serving-bin" in said
     assert "Traceback" not in said
 
 
 def test_no_such_fact_is_exit_code_2(subject: Subject) -> None:
-    exit_code, said = likeness(subject.binary, "no such fact")
+    exit_code, said = conformance(subject.binary, "no/such-fact")
     assert exit_code == 2
-    assert "--only no such fact fits no fact" in said
+    assert "--only has 'no/such-fact', which is no case: see --list" in said

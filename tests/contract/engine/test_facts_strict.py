@@ -8,23 +8,23 @@ from typing import Any
 import pytest
 
 from harness.conformance.serving.__main__ import judge
-from harness.conformance.serving.checks import Check, Subject
-from harness.conformance.serving.suite import load_all
+from harness.conformance.serving.checks import Subject
+from harness.conformance.serving.facts import FACTS, Fact
 from tests.contract.engine.conftest import ENGINE
 from tests.contract.engine.unlike import BEFORE, script
 
-pytestmark = pytest.mark.xdist_group("likeness strict")
+pytestmark = pytest.mark.xdist_group("strict server")
 # What it does not change: when the model is exchanged, nobody is to die.
-STILL_BETTER = "the workers switch one after another"
+STILL_BETTER = "reload/one-step"
 # Whether one of a few reloads meets a file that is half copied.
-CHANCE = "releases copied in with `cp -r`"
+CHANCE = "reload/copied-releases"
 
 
 def _parameters() -> list[Any]:
     return [
-        pytest.param(one, id=f"{one.group}: {one.fact}")
-        for one in load_all()
-        if one.group in ("reload", "requests") or "the server aborts" in one.fact
+        pytest.param(one, id=one.id)
+        for one in FACTS
+        if one.id.startswith(("reload/", "requests/")) or one.id == "clients/wrong-shape"
     ]
 
 
@@ -38,9 +38,9 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
 
 
 @pytest.mark.parametrize("fact", _parameters())
-def test_in_strict_mode_the_engine_is_the_same(fact: Check, strict: Subject) -> None:
+def test_in_strict_mode_the_engine_is_the_same(fact: Fact, strict: Subject) -> None:
     verdict, seen = judge(fact, strict)
-    if CHANCE in fact.fact:
+    if fact.id == CHANCE:
         assert verdict in ("same", "better"), seen
     else:
-        assert verdict == ("better" if STILL_BETTER in fact.fact else "same"), seen
+        assert verdict == ("better" if fact.id == STILL_BETTER else "same"), seen

@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 
 from harness.conformance.serving.__main__ import judge
-from harness.conformance.serving.checks import Check, Subject
-from harness.conformance.serving.suite import load_all
+from harness.conformance.serving.checks import Subject
+from harness.conformance.serving.facts import FACTS, Fact
 
 
 def _parameters() -> list[Any]:
     parameters = []
-    for one in load_all():
+    for one in FACTS:
         # Those that share a server stay on one worker, so that it starts once.
-        marks = [] if one.own else [pytest.mark.xdist_group("likeness")]
-        parameters.append(pytest.param(one, id=f"{one.group}: {one.fact}", marks=marks))
+        marks = [] if one.own else [pytest.mark.xdist_group("shared server")]
+        parameters.append(pytest.param(one, id=one.id, marks=marks))
     return parameters
 
 
 @pytest.mark.parametrize("fact", _parameters())
-def test_the_engine_is_as_measured(fact: Check, subject: Subject) -> None:
+def test_the_engine_is_as_measured(fact: Fact, subject: Subject) -> None:
     verdict, seen = judge(fact, subject)
     if verdict == "unknown":
         pytest.skip(seen)
-    assert verdict == ("better" if fact.wanted else "same"), seen
+    assert verdict == ("better" if fact.better else "same"), seen

@@ -1,4 +1,4 @@
-"""What the likeness program cannot hold against the facts, and the bench's clients."""
+"""What the suite of facts cannot look at, and the bench's clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.engine.loads import Row, load
 from harness.conformance.serving.by_hand import ByHand
 from harness.conformance.serving.checks import PRICE, Subject
 
-pytestmark = pytest.mark.xdist_group("likeness")
+pytestmark = pytest.mark.xdist_group("shared server")
 
 
 def test_the_engine_ends_with_0_after_sigint(subject: Subject) -> None:
