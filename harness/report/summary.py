@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
-from xml.etree import ElementTree
 
 from rich import box
 from rich.console import Console
@@ -25,6 +24,8 @@ from harness.checker.claims import Outcome
 from harness.checker.history import Event
 from harness.checker.leg_history import SEEN_LATE_S, LegHistory, sort
 from harness.checker.verdict import Verdict
+
+from . import junit
 
 
 @dataclass(frozen=True)
@@ -243,22 +244,8 @@ def write_report(
         ],
     }
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-    _write_junit(folder / "junit.xml", verdict)
-
-
-def _write_junit(path: Path, verdict: Verdict) -> None:
-    broken = [claim for claim in verdict.claims if claim.outcome is Outcome.INVALID]
-    unknown = [claim for claim in verdict.claims if claim.outcome is Outcome.UNKNOWN]
-    suite = ElementTree.Element(
-        "testsuite",
-        name="hot loading",
-        tests=str(len(verdict.claims)),
-        failures=str(len(broken)),
-        errors=str(len(unknown)),
-    )
-    for claim in verdict.claims:
-        case = ElementTree.SubElement(suite, "testcase", classname=claim.remote, name=claim.name)
-        if claim.outcome is not Outcome.VALID:
-            kind = "failure" if claim.outcome is Outcome.INVALID else "error"
-            ElementTree.SubElement(case, kind, message=claim.why)
-    ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+    cases = [
+        junit.Case(claim.remote, claim.name, claim.outcome, claim.why) for claim in verdict.claims
+    ]
+    xml = junit.text(junit.suite("hot loading", cases))
+    (folder / "junit.xml").write_text(xml, encoding="utf-8")

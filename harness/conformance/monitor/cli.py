@@ -360,7 +360,7 @@ def pick(scenarios: Sequence[Scenario], patterns: str) -> list[Scenario]:
 def _write(
     folder: Path, options: argparse.Namespace, judged: Sequence[Judged], about: dict[str, Any]
 ) -> None:
-    text, xml = as_json(judged, about), report.junit(judged)
+    text, xml = as_json(judged, about), report.junit_xml(judged)
     for path, content in (
         (folder / "junit.xml", xml),
         (options.json, text),

@@ -8,7 +8,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
-from xml.etree import ElementTree
+
+from harness.checker.claims import Outcome
+from harness.report import junit
 
 from .judge import FAILED, PASSED, UNKNOWN
 from .results import AS_EXPECTED, BAD, OTHERWISE, UNEXPECTED_PASS, Judged, Result
@@ -42,46 +44,28 @@ def summary(results: Sequence[Result]) -> str:
     return f"{len(results)} checks: {', '.join(parts) or 'nothing was run'}"
 
 
-def junit(judged: Iterable[Judged]) -> str:
+def junit_xml(judged: Iterable[Judged]) -> str:
     """JUnit XML: a suite a monitor, a test case a pair; unknown is an error, an expected failure
     is skipped."""
-    suites = ElementTree.Element("testsuites")
-    for about, results in judged:
-        suites.append(_suite(str(about["name"]), results))
-    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+    suites = [
+        junit.suite(f"conformance of {about['name']}", [_case(result) for result in results])
+        for about, results in judged
+    ]
+    return junit.text(junit.several(suites))
 
 
-def _suite(name: str, results: Sequence[Result]) -> ElementTree.Element:
-    suite = ElementTree.Element(
-        "testsuite",
-        name=f"conformance of {name}",
-        tests=str(len(results)),
-        failures=str(sum(1 for r in results if r.outcome in BAD)),
-        errors=str(sum(1 for r in results if r.outcome == UNKNOWN)),
-        skipped=str(sum(1 for r in results if r.outcome == AS_EXPECTED)),
+def _case(result: Result) -> junit.Case:
+    outcome = Outcome.INVALID if result.outcome in BAD else Outcome.VALID
+    known = result.expected is not None and result.outcome == AS_EXPECTED
+    why = result.verdict.evidence or "it passed, and was expected to fail"
+    return junit.Case(
+        f"conformance.{result.place}",
+        result.scenario,
+        Outcome.UNKNOWN if result.outcome == UNKNOWN else outcome,
+        result.expected.reason if known and result.expected is not None else why,
+        skipped=known,
+        seconds=result.seconds,
     )
-    for result in results:
-        case = ElementTree.SubElement(
-            suite,
-            "testcase",
-            classname=f"conformance.{result.place}",
-            name=result.scenario,
-            time=f"{result.seconds:.2f}",
-        )
-        evidence = _xml_text(result.verdict.evidence)
-        if result.outcome in BAD:
-            message = evidence or "it passed, and was expected to fail"
-            ElementTree.SubElement(case, "failure", message=message)
-        elif result.outcome == UNKNOWN:
-            ElementTree.SubElement(case, "error", message=evidence)
-        elif result.outcome == AS_EXPECTED and result.expected is not None:
-            ElementTree.SubElement(case, "skipped", message=result.expected.reason)
-    return suite
-
-
-def _xml_text(text: str) -> str:
-    """Without the control characters that XML does not allow."""
-    return "".join(char for char in text if char in "\n\t" or ord(char) >= 32)
 
 
 def page(judged: Sequence[Judged], about: Mapping[str, Any]) -> str:

@@ -145,7 +145,7 @@ def test_our_monitor_is_expected_to_pass_everything() -> None:
 def test_junit_counts_failures_errors_and_expected_ones() -> None:
     results = [_result(PASSED), _result(FAILED), _result(UNKNOWN)]
     results += [_against(FAILED, DIED), _against(FAILED, LOST), _against(PASSED)]
-    (suite,) = ElementTree.fromstring(report.junit([(ABOUT, results)]))
+    (suite,) = ElementTree.fromstring(report.junit_xml([(ABOUT, results)]))
     counts = [suite.get(key) for key in ("tests", "failures", "errors", "skipped")]
     assert counts == ["6", "3", "1", "1"]
 
