@@ -19,6 +19,7 @@ from harness.support.errors import Failed
 SCHEMA = 1
 
 Event = dict[str, Any]
+_REMEDY = "; make room, or name a folder on another disk in RUNS"
 
 
 class History:
@@ -37,9 +38,9 @@ class History:
         try:
             written = os.write(self._fd, text)
         except OSError as error:
-            raise Failed(f"cannot write {self.path}: {error.strerror}") from error
+            raise Failed(f"cannot write {self.path}: {error.strerror}{_REMEDY}") from error
         if written != len(text):
-            raise Failed(f"cannot write {self.path}: the disk is full")
+            raise Failed(f"cannot write {self.path}: the disk is full{_REMEDY}")
 
     def close(self) -> None:
         os.close(self._fd)
@@ -62,14 +63,13 @@ def parse(line: Union[str, bytes]) -> Event:
 def read(path: Path) -> Iterator[Event]:
     """The events of a file, in the order in which they were written.
 
-    A last line without its end (a process was killed while writing) is left out. Any other line
-    that is no event gives an event ``damaged`` with the line's number.
+    A line that holds no event gives an event ``damaged`` with the line's number. So does a last
+    line without its end: if the disk was full, other records may be missing before it.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            event = parse(line)
+            whole = line.endswith(b"\n")
+            event = parse(line) if whole else {"event": "damaged", "why": "it has no end"}
             if event["event"] == "damaged":
                 event["line"] = number
             yield event

@@ -131,7 +131,7 @@ def test_a_log_that_is_another_file_now_is_read_from_its_start(tmp_path: Path) -
     assert list(tail.new_lines()) == ["new"]
 
 
-def test_a_history_cut_in_the_middle_of_a_line_is_read_up_to_there(tmp_path: Path) -> None:
+def test_a_history_cut_in_the_middle_of_a_line_says_so(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_text('{"event":"a","t":1}\n{"event":"b"')
-    assert [event["event"] for event in histories.read(path)] == ["a"]
+    assert [event["event"] for event in histories.read(path)] == ["a", "damaged"]

@@ -148,6 +148,19 @@ def test_a_history_that_ends_at_any_line_is_unknown() -> None:
         assert verdict.outcome is Outcome.UNKNOWN, (lines, events[lines]["event"], verdict.broken)
 
 
+def test_a_line_that_a_full_disk_cut_breaks_no_claim(tmp_path: Path) -> None:
+    story = Story()
+    # The observer could not write the reload any more; a client's shorter record still fitted.
+    story.reloads.clear()
+    lines = [json.dumps(event) for event in cut_off(story, 6.3)]
+    path = tmp_path / "history.jsonl"
+    path.write_text("\n".join(lines) + '\n{"event":"server_log","t"')
+    verdict = judge(read(path))
+    assert [claim.name for claim in verdict.broken] == []
+    assert f"line {len(lines) + 1} of the history is damaged" in verdict.unknown[0].why
+    assert verdict.exit_code == 3
+
+
 def test_beside_a_damaged_line_only_what_is_there_is_judged(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
 
