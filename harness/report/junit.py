@@ -60,7 +60,8 @@ def several(suites: Iterable[ElementTree.Element]) -> ElementTree.Element:
 
 def text(root: ElementTree.Element) -> str:
     """Return the whole file."""
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True).decode() + "\n"
+    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written.decode() + "\n"
 
 
 def _printable(why: str) -> str:

@@ -71,6 +71,14 @@ class Stage:
         self._pull_end = b""
         self._look_through: Callable[[Path], Path] = lambda path: path
 
+    def set_secret(self, secret: str) -> None:
+        """Note a secret that the monitor is given and must not write out."""
+        self.observed.facts["secret"] = secret
+
+    def set_environment(self, name: str, value: str) -> None:
+        """Set a variable for each run of the monitor from now on."""
+        self.runs.added[name] = value
+
     # --- the live side -------------------------------------------------------------------
 
     @property

@@ -11,10 +11,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Callable, Optional
-
-if TYPE_CHECKING:
-    from ..stage import Stage
+from typing import Callable, Optional, Protocol
 
 
 class Folder(ABC):
@@ -53,6 +50,23 @@ class Folder(ABC):
     def let_all_read(self) -> None:
         """Ends what ``Place.refusing`` has made of this folder's rights."""
         raise NotImplementedError(f"{type(self).__name__} has no rights")
+
+
+class Reader(Protocol):
+    """What a place changes so that the monitor is let in or refused: ``stage.Stage`` is one."""
+
+    #: What the monitor reads.
+    remote: Folder
+    #: Where the logs of a scenario lie.
+    folder: Path
+    #: The monitor's options, names without dashes.
+    options: dict[str, str]
+
+    def set_secret(self, secret: str) -> None:
+        """Note a secret that the monitor is given and must not write out."""
+
+    def set_environment(self, name: str, value: str) -> None:
+        """Set a variable for each run of the monitor from now on."""
 
 
 class Place(ABC):
@@ -132,13 +146,15 @@ class Place(ABC):
         """The log files of its services."""
 
     @abstractmethod
-    def refusing(self, stage: Stage) -> AbstractContextManager[Callable[[], int]]:
-        """Gives the stage's monitor credentials that this remote refuses; a secret among them is
-        ``facts["secret"]``. The context's value says how often it has refused them so far, as the
-        remote itself saw it."""
+    def refusing(self, reader: Reader) -> AbstractContextManager[Callable[[], int]]:
+        """Give the monitor credentials that this remote refuses.
 
-    def trusting(self, stage: Stage) -> AbstractContextManager[None]:
-        """Gives it right ones with a secret, ``facts["secret"]``, and asks for them."""
+        The context's value says how often the remote has refused them so far, as the remote itself
+        saw it.
+        """
+
+    def trusting(self, reader: Reader) -> AbstractContextManager[None]:
+        """Give the monitor right credentials with a secret, and ask for them."""
         raise NotImplementedError(f"{type(self).__name__} has no secrets")
 
     def __enter__(self) -> Place:

@@ -6,12 +6,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import Callable
 
+from .base import Reader
 from .ftp import FtpFolder, FtpPlace
-
-if TYPE_CHECKING:
-    from ..stage import Stage
 
 
 class FsspecFolder(FtpFolder):
@@ -43,8 +41,8 @@ class FsspecPlace(FtpPlace):
         return FsspecFolder(made.path, made.disk, options)
 
     @contextlib.contextmanager
-    def refusing(self, stage: Stage) -> Iterator[Callable[[], int]]:
-        assert isinstance(stage.remote, FsspecFolder)
-        with super().refusing(stage) as refused:
-            stage.options.update(stage.remote.options_with(stage.options.pop("ftp_password")))
+    def refusing(self, reader: Reader) -> Iterator[Callable[[], int]]:
+        assert isinstance(reader.remote, FsspecFolder)
+        with super().refusing(reader) as refused:
+            reader.options.update(reader.remote.options_with(reader.options.pop("ftp_password")))
             yield refused

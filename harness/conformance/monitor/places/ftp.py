@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import Callable, Optional
 
 from harness.remotes.ftp import habits as ftp_habits
 from harness.remotes.ftp import server as ftp_server
@@ -18,11 +18,8 @@ from harness.support.ports import free_port, is_listening
 from harness.support.process import Process
 from harness.support.waits import wait_for
 
-from .base import Folder
+from .base import Folder, Reader
 from .local import LocalPlace
-
-if TYPE_CHECKING:
-    from ..stage import Stage
 
 
 class FtpFolder(Folder):
@@ -77,19 +74,19 @@ class FtpFolder(Folder):
 
 
 @contextlib.contextmanager
-def foreign_server(stage: Stage) -> Iterator[None]:
-    """The stage's folder served once more, by a server of other habits (``ftp_habits.Foreign``);
+def foreign_server(reader: Reader) -> Iterator[None]:
+    """The reader's folder served once more, by a server of other habits (``ftp_habits.Foreign``);
     the monitor will be pointed there."""
-    assert isinstance(stage.remote, FtpFolder)
-    port, login = free_port(), stage.remote.login
+    assert isinstance(reader.remote, FtpFolder)
+    port, login = free_port(), reader.remote.login
     argv = [sys.executable, "-m", ftp_server.__name__, "--like", ftp_habits.Foreign.__name__]
-    argv += ["--folder", str(stage.remote.disk.parent), "--port", str(port)]
+    argv += ["--folder", str(reader.remote.disk.parent), "--port", str(port)]
     who = {
         "FTP_SERVER_USER": login["ftp_username"],
         "FTP_SERVER_PASSWORD": login["ftp_password"],
     }
-    stage.options["ftp_port"] = str(port)
-    log = stage.folder / "foreign-ftp.log"
+    reader.options["ftp_port"] = str(port)
+    log = reader.folder / "foreign-ftp.log"
     with Process("the foreign server", argv, log=log, env={**os.environ, **who}) as server:
         wait_for(lambda: is_listening(port), "the server", 20, alive=server.check)
         yield
@@ -110,9 +107,10 @@ class FtpPlace(LocalPlace):
         return FtpFolder(f"/{name}", disk, options)
 
     @contextlib.contextmanager
-    def refusing(self, stage: Stage) -> Iterator[Callable[[], int]]:
+    def refusing(self, reader: Reader) -> Iterator[Callable[[], int]]:
         wrong = f"wrong-{self._ftp.password}"
-        stage.options["ftp_password"] = stage.observed.facts["secret"] = wrong
+        reader.options["ftp_password"] = wrong
+        reader.set_secret(wrong)
 
         def refused() -> int:
             # pyftpdlib: [demo] USER 'demo' failed login.
@@ -122,6 +120,6 @@ class FtpPlace(LocalPlace):
         yield lambda: refused() - before
 
     @contextlib.contextmanager
-    def trusting(self, stage: Stage) -> Iterator[None]:
-        stage.observed.facts["secret"] = self._ftp.password
+    def trusting(self, reader: Reader) -> Iterator[None]:
+        reader.set_secret(self._ftp.password)
         yield

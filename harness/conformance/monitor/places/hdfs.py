@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import Any, Callable, Optional
 
 from harness.remotes.hdfs.local import LocalHdfs
 
-from .base import Folder
+from .base import Folder, Reader
 from .local import LocalPlace, as_mapping
-
-if TYPE_CHECKING:
-    from ..stage import Stage
 
 _STRANGER = "stranger"
 
@@ -92,15 +89,15 @@ class HdfsPlace(LocalPlace):
         return as_mapping(self._hdfs.monitor_options("afs"))
 
     @contextlib.contextmanager
-    def refusing(self, stage: Stage) -> Iterator[Callable[[], int]]:
+    def refusing(self, reader: Reader) -> Iterator[Callable[[], int]]:
         """Another user than the folder's owner, who alone may enter it. Hadoop's simple
         authentication has no secrets: everybody is who they say they are."""
-        assert isinstance(stage.remote, HdfsFolder)
-        self._hdfs.client.set_permission(stage.remote.path, "700")
+        assert isinstance(reader.remote, HdfsFolder)
+        self._hdfs.client.set_permission(reader.remote.path, "700")
         # A hadoop command takes it from there, a client of WebHDFS from its option.
-        stage.runs.added["HADOOP_USER_NAME"] = _STRANGER
+        reader.set_environment("HADOOP_USER_NAME", _STRANGER)
         if self.kind == "webhdfs":
-            stage.options["hdfs_user"] = _STRANGER
+            reader.options["hdfs_user"] = _STRANGER
         # The NameNode's log does not tell what WebHDFS answers; the wire does, for both.
         self.seek(f"Permission denied: user={_STRANGER}".encode())
         yield lambda: int(self.found())

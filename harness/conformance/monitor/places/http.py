@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import Callable, Optional
 
 from harness.remotes.http import server as http_server
 from harness.remotes.http.local import LocalHttp
@@ -21,11 +21,8 @@ from harness.support.process import Process
 from harness.support.waits import wait_for
 
 from . import bare_http
-from .base import Folder
+from .base import Folder, Reader
 from .local import LocalPlace
-
-if TYPE_CHECKING:
-    from ..stage import Stage
 
 _USER = "demo"
 
@@ -78,17 +75,17 @@ class HttpPlace(LocalPlace):
         return HttpFolder(path, options)
 
     @contextlib.contextmanager
-    def refusing(self, stage: Stage) -> Iterator[Callable[[], int]]:
+    def refusing(self, reader: Reader) -> Iterator[Callable[[], int]]:
         secret = secrets.token_hex(12)
-        with guarded_server(stage, {_basic(secret): True}) as refused:
-            _name_in_url(stage, f"wrong-{secret}")
+        with guarded_server(reader, {_basic(secret): True}) as refused:
+            _name_in_url(reader, f"wrong-{secret}")
             yield lambda: len(refused())
 
     @contextlib.contextmanager
-    def trusting(self, stage: Stage) -> Iterator[None]:
+    def trusting(self, reader: Reader) -> Iterator[None]:
         secret = secrets.token_hex(12)
-        with guarded_server(stage, {_basic(secret): True}):
-            _name_in_url(stage, secret)
+        with guarded_server(reader, {_basic(secret): True}):
+            _name_in_url(reader, secret)
             yield
 
 
@@ -97,21 +94,21 @@ def _basic(secret: str) -> str:
     return "Basic " + base64.b64encode(f"{_USER}:{secret}".encode()).decode()
 
 
-def _name_in_url(stage: Stage, secret: str) -> None:
+def _name_in_url(reader: Reader, secret: str) -> None:
     """User and password in the address: the way that every monitor knows."""
-    scheme, _, rest = stage.options["general_host"].partition("://")
-    stage.options["general_host"] = f"{scheme}://{_USER}:{secret}@{rest}"
-    stage.observed.facts["secret"] = secret
+    scheme, _, rest = reader.options["general_host"].partition("://")
+    reader.options["general_host"] = f"{scheme}://{_USER}:{secret}@{rest}"
+    reader.set_secret(secret)
 
 
 @contextlib.contextmanager
-def guarded_server(stage: Stage, access: Mapping[str, bool]) -> Iterator[Callable[[], list[int]]]:
-    """The stage's folder served once more, by a server that asks who reads (``access`` is its:
+def guarded_server(reader: Reader, access: Mapping[str, bool]) -> Iterator[Callable[[], list[int]]]:
+    """The reader's folder served once more, by a server that asks who reads (``access`` is its:
     ``harness.remotes.http.server``); the monitor will be pointed there. Gives the statuses of the
     answers that refused, in order."""
-    assert isinstance(stage.remote, HttpFolder)
-    log = stage.folder / "guarded-http.log"
-    # One log for all such servers of a stage.
+    assert isinstance(reader.remote, HttpFolder)
+    log = reader.folder / "guarded-http.log"
+    # One log for all such servers of a reader.
     before = log.stat().st_size if log.exists() else 0
 
     def refused() -> list[int]:
@@ -120,37 +117,37 @@ def guarded_server(stage: Stage, access: Mapping[str, bool]) -> Iterator[Callabl
         return [int(status) for status in found]
 
     environment = {**os.environ, "HTTP_SERVER_ACCESS": json.dumps(dict(access))}
-    with _served(stage, http_server.__name__, [], log, environment):
+    with _served(reader, http_server.__name__, [], log, environment):
         yield refused
 
 
 @contextlib.contextmanager
-def bare_server(stage: Stage, status_file: Optional[Path] = None) -> Iterator[None]:
-    """The stage's folder served once more, by a server that tells nothing about a file; the
+def bare_server(reader: Reader, status_file: Optional[Path] = None) -> Iterator[None]:
+    """The reader's folder served once more, by a server that tells nothing about a file; the
     monitor will be pointed there. While ``status_file`` exists it answers with an error."""
     argv = [] if status_file is None else ["--status_file", str(status_file)]
-    with _served(stage, bare_http.__name__, argv, stage.folder / "bare-http.log", None):
+    with _served(reader, bare_http.__name__, argv, reader.folder / "bare-http.log", None):
         yield
 
 
 @contextlib.contextmanager
-def lying_server(stage: Stage) -> Iterator[None]:
-    """The stage's folder served once more, by a server whose ETag alternates between two values
+def lying_server(reader: Reader) -> Iterator[None]:
+    """The reader's folder served once more, by a server whose ETag alternates between two values
     and whose Last-Modified is different in every answer; the monitor will be pointed there."""
     argv = ["--lie", "etag", "--lie", "last-modified"]
-    with _served(stage, http_server.__name__, argv, stage.folder / "lying-http.log", None):
+    with _served(reader, http_server.__name__, argv, reader.folder / "lying-http.log", None):
         yield
 
 
 @contextlib.contextmanager
 def _served(
-    stage: Stage, module: str, more: list[str], log: Path, environment: Optional[dict[str, str]]
+    reader: Reader, module: str, more: list[str], log: Path, environment: Optional[dict[str, str]]
 ) -> Iterator[None]:
-    assert isinstance(stage.remote, HttpFolder)
+    assert isinstance(reader.remote, HttpFolder)
     port = free_port()
     argv = [sys.executable, "-m", module, "--port", str(port)]
-    argv += ["--folder", str(stage.remote.path.parent), *more]
-    stage.options["general_host"] = f"http://127.0.0.1:{port}"
+    argv += ["--folder", str(reader.remote.path.parent), *more]
+    reader.options["general_host"] = f"http://127.0.0.1:{port}"
     with Process(f"the server {module}", argv, log=log, env=environment) as server:
         wait_for(lambda: is_listening(port), "the server", 20, alive=server.check)
         yield
