@@ -63,7 +63,7 @@ test-monitor: environment
 
 ## make docker-ready   a Docker engine, compose and base images, or what to type to get them
 docker-ready: environment
-	@$(PY) -m harness.containers ready
+	@$(PY) -m docker.bootstrap
 
 ## make test-docker    the tests in containers, and those that Compose is enough for
 test-docker: docker-ready
@@ -122,4 +122,4 @@ clean:
 	@for name in ports projects; do $(BOOT) -c 'import fcntl, os, sys; name = sys.argv[1]; \
 	  file = open(name, "r+"); fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB); os.unlink(name)' \
 	  /tmp/.hot-loading-$$name-$$UID 2>/dev/null || true; done
-	find bench engine harness monitor producer tests -name __pycache__ -prune -exec rm -rf {} +
+	find bench docker engine harness monitor producer tests -name __pycache__ -prune -exec rm -rf {} +

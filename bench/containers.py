@@ -26,6 +26,7 @@ from typing import Optional
 from rich.console import Console
 from rich.table import Table
 
+from docker.bootstrap.mirrors import machine_mirrors
 from harness import containers
 from harness.containers import bases, builder, engine, images
 from harness.remotes import REMOTES
@@ -73,7 +74,7 @@ def cold_bases() -> Iterator[Row]:
             yield what, None, "only root can"
             continue
         with scratch_tag("base") as tag:
-            words = ["sh", str(script), suite, bases.machine_mirrors().archive, tag]
+            words = ["sh", str(script), suite, machine_mirrors().archive, tag]
             with Watch() as watch:
                 engine.command(words, 900)
             yield what, watch.seconds, size_of(tag)

@@ -36,7 +36,7 @@ class NoCircle(Contract):
 class NoForeignPrivateName(Contract):
     """No package imports a private module or name of another package.
 
-    Options:
+    Attributes:
         packages: The packages whose imports are judged, with all that they hold.
         ignore_imports: Imports that stay, as ``importer -> imported`` with wildcards, each with a
             reason beside it.

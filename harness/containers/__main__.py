@@ -1,6 +1,5 @@
 """The command line of the container side.
 
-python -m harness.containers ready              what is missing, what to type (ALLOW_INSTALL=1)
 python -m harness.containers build [IMAGE …]    builds what is not up to date
 python -m harness.containers up [REMOTE …]      remotes up until Ctrl-C, and how to reach them
 python -m harness.containers down [PROJECT …]   removes what runs left (or these projects)
@@ -12,7 +11,6 @@ python -m harness.containers config             the compose file as Compose unde
 from __future__ import annotations
 
 import argparse
-import shlex
 import signal
 import sys
 import tempfile
@@ -27,7 +25,7 @@ from typing import NoReturn, Optional
 from harness.remotes import REMOTES
 from harness.support.errors import BadInput, HarnessError, interrupted
 
-from . import bases, cleaning, compose, engine, images, install
+from . import cleaning, compose, engine, images
 from .remotes import remote
 
 
@@ -49,7 +47,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--debug", action="store_true", help="print a traceback with an error")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("ready", help="engine, Compose and base images; what to type if missing")
     build = commands.add_parser("build", help="build the images that are not up to date")
     build.add_argument("images", nargs="*", metavar="IMAGE", help=", ".join(images.IMAGES))
     up = commands.add_parser("up", help="remotes up until Ctrl-C")
@@ -63,21 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("clean", help="down, and remove every image built here")
     commands.add_parser("config", help="the compose file as Compose understands it")
     return parser
-
-
-def _ready(_: argparse.Namespace) -> None:
-    begin = time.monotonic()
-    install.ready(_say, bases.installing_allowed())
-    version = engine.docker("version", "--format", "{{.Server.Version}}")
-    names = ", ".join(str(bases.find(suite)) for suite in bases.OFFICIAL)
-    _say(
-        f"ready in {time.monotonic() - begin:.1f} s: Docker {version}, "
-        f"Compose {compose.version()} ({' '.join(compose.command())}), base images {names}"
-    )
-    # Not everywhere the words that the docs show: the plugin and the program differ.
-    words = shlex.join(compose.command())
-    _say(f"where the docs say `docker compose`, type `{words}` here, for instance")
-    _say(f"  INTERVAL=30 {words} -f docker/example/compose.yaml up --detach")
 
 
 def _build(args: argparse.Namespace) -> None:
@@ -126,7 +108,6 @@ def _config(_: argparse.Namespace) -> None:
 
 
 _COMMANDS = {
-    "ready": _ready,
     "build": _build,
     "up": _up,
     "down": _down,

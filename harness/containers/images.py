@@ -119,9 +119,8 @@ def ensure(
     if image.on is not None:
         base = ensure(image.on, say, allow)
     else:
-        # Two runs at once must not bootstrap, nor build, the same image twice.
-        with bases.locked(image.suite):
-            base = bases.ensure(image.suite, say, allow)
+        base = bases.ensure(image.suite, say, allow)
+    # Two runs at once must not build the same image twice.
     with (cache_dir("docker") / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         base_id = engine.image_id(base) or base

@@ -170,13 +170,13 @@ def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> N
         hadoop.java()
         hadoop.fetch_jars()
     if settings.on == "docker" or settings.serving in _IN_CONTAINERS:
-        from harness.containers import bases, engine, images, install
+        from harness.containers import bases, engine, images, readiness
 
         # The vendor's image stands on no base of ours.
         built = list(settings.remotes) if settings.on == "docker" else []
         built += ["serving"] if settings.serving == "docker" else []
         suites = sorted({images.IMAGES[name].suite for name in built})
-        install.prepare(suites, say, bases.installing_allowed())
+        readiness.prepare(suites, say, bases.installing_allowed())
         if settings.serving == "official-docker" and settings.device == "gpu":
             engine.require_gpu()
     if settings.device == "gpu":

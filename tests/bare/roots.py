@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
 
-from harness.containers.bases import machine_mirrors
+from docker.bootstrap.mirrors import machine_mirrors
 from harness.support.errors import BadInput, Failed
 from harness.support.paths import cache_dir
 

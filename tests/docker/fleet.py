@@ -67,9 +67,18 @@ def left_in_engine(project: str) -> list[str]:
 
 
 def cli(*words: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs ``python -m harness.containers`` to its end with exactly this environment."""
+    """Run ``python -m harness.containers`` to its end with exactly this environment."""
+    return _run("harness.containers", *words, environment=environment)
+
+
+def bootstrapped(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m docker.bootstrap`` to its end with exactly this environment."""
+    return _run("docker.bootstrap", environment=environment)
+
+
+def _run(module: str, *words: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "harness.containers", *words],
+        [sys.executable, "-m", module, *words],
         env=environment,
         capture_output=True,
         text=True,

@@ -12,13 +12,14 @@ from typing import Optional
 
 import pytest
 
-from harness.containers import authorities, bases, builder, compose, engine, install
+from docker.bootstrap import install, mirrors
+from harness.containers import authorities, builder, compose, engine
 from harness.containers.hashing import content_hash
 from harness.containers.packages import select
 from harness.support.errors import BadInput
 from harness.support.paths import repository_root
 from harness.support.waits import wait_for
-from tests.docker.fleet import cli
+from tests.docker.fleet import bootstrapped, cli
 
 ONE_LINE = """\
 # deb http://commented.example/debian bookworm main
@@ -63,7 +64,7 @@ def test_a_machine_without_docker_is_told_what_to_type(tmp_path: Path) -> None:
     # A Debian whose package lists are empty, as they are in its images.
     (tmp_path / "bin" / "apt-get").symlink_to("true")
     (tmp_path / "bin" / "apt-cache").symlink_to("true")
-    done = cli("ready", environment=environment)
+    done = bootstrapped(environment)
     assert done.returncode == 2
     assert "there is no docker command" in done.stderr
     assert "type: apt-get install -y docker.io iptables debootstrap" in done.stderr
@@ -101,14 +102,14 @@ def test_a_compose_that_is_too_old_or_none_is_refused(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("text", [ONE_LINE, DEB822], ids=["one-line", "deb822"])
 def test_the_mirror_is_the_one_of_this_machines_apt_sources(text: str) -> None:
-    mirrors = bases.parse_sources(["# nothing\n", text])
-    assert mirrors.archive.endswith("://mirror.example/debian")
-    assert (mirrors.security is not None) == ("security" in text)
+    found = mirrors.parse_sources(["# nothing\n", text])
+    assert found.archive.endswith("://mirror.example/debian")
+    assert (found.security is not None) == ("security" in text)
 
 
 def test_without_a_debian_mirror_one_is_told_to_name_base_images() -> None:
     with pytest.raises(BadInput, match="BASE_IMAGE_BOOKWORM"):
-        bases.parse_sources(["deb http://mirror.example/ubuntu jammy main\n"])
+        mirrors.parse_sources(["deb http://mirror.example/ubuntu jammy main\n"])
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_a_package_that_the_lock_does_not_pin_is_refused() -> None:
 )
 def test_a_mirror_with_a_password_in_its_address_is_refused_and_not_repeated(sources: str) -> None:
     with pytest.raises(BadInput, match=r"the mirror (mirror|security)\.example") as refusal:
-        bases.parse_sources([sources])
+        mirrors.parse_sources([sources])
     assert "hush" not in str(refusal.value)
     assert "somebody" not in str(refusal.value)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
 import pytest
 
-from harness.containers import bases, engine, images, install
+from docker.bootstrap import install, mirrors
+from harness.containers import bases, bootstrap, engine, readiness
 from harness.support.errors import BadInput, Failed
-from tests.docker.fleet import cli
+from tests.docker.fleet import bootstrapped
 from tests.unit.containers.standins import HEALTHY, borrowed, docker, program
 
 #: Debian 13's, in short: the client and BuildKit are packages of their own.
@@ -28,7 +30,7 @@ def ready(programs: Path) -> str:
     """What `ready` says on a machine with only these programs, where it ends with exit code 2."""
     # A cache of its own, where no Compose was brought to earlier.
     environment = {"PATH": str(programs), "HARNESS_CACHE": str(programs / "cache")}
-    done = cli("ready", environment=environment)
+    done = bootstrapped(environment)
     assert done.returncode == 2, done.stderr
     return done.stderr
 
@@ -57,8 +59,8 @@ def test_a_system_without_apt_is_not_told_to_use_it(tmp_path: Path) -> None:
 def test_the_line_to_type_makes_the_same_base_image_as_the_harness_would(
     has_debootstrap: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mirrors = bases.Mirrors("http://mirror.example/debian", "http://security.example/security")
-    monkeypatch.setattr(bases, "machine_mirrors", lambda: mirrors)
+    known = mirrors.Mirrors("http://mirror.example/debian", "http://security.example/security")
+    monkeypatch.setattr(mirrors, "machine_mirrors", lambda: known)
     monkeypatch.setenv("PATH", str(tmp_path))
     if has_debootstrap:
         program(tmp_path, "debootstrap", "exit 1")
@@ -67,7 +69,7 @@ def test_the_line_to_type_makes_the_same_base_image_as_the_harness_would(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     typed = install._make_words("bookworm")
     program(tmp_path, "debootstrap", "exit 1")
-    bases.make("bookworm", lambda _: None)
+    install.make_base("bookworm", lambda _: None)
     assert typed.endswith(" ".join(ran[0][2:]))
     assert ("apt-get install -y debootstrap && " in typed) is not has_debootstrap
 
@@ -75,10 +77,10 @@ def test_the_line_to_type_makes_the_same_base_image_as_the_harness_would(
 def test_where_apt_names_no_debian_mirror_one_is_told_to_name_an_image(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def none() -> bases.Mirrors:
-        return bases.parse_sources(["deb http://mirror.example/ubuntu noble main\n"])
+    def none() -> mirrors.Mirrors:
+        return mirrors.parse_sources(["deb http://mirror.example/ubuntu noble main\n"])
 
-    monkeypatch.setattr(bases, "machine_mirrors", none)
+    monkeypatch.setattr(mirrors, "machine_mirrors", none)
     assert install._make_words("bullseye") == "name an image of yours in BASE_IMAGE_BULLSEYE"
 
 
@@ -124,7 +126,7 @@ def test_an_apt_that_never_comes_free_is_named_with_its_own_words(
 
 def test_two_at_once_install_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install, "_LOCK", tmp_path / "lock")
-    monkeypatch.setattr(install, "_try_a_container", lambda _: None)
+    monkeypatch.setattr(readiness, "try_container", lambda _: None)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     both_saw_it = threading.Barrier(2, timeout=30)
     first_look = threading.local()
@@ -175,7 +177,7 @@ def test_a_base_image_that_a_build_has_made_meanwhile_is_not_made_again(
         return bases.made_here(suite)
 
     monkeypatch.setattr(bases, "find", find)
-    monkeypatch.setattr(bases, "make", lambda suite, _: made.append(suite))
+    monkeypatch.setattr(install, "make_base", lambda suite, _: made.append(suite))
     install._base_need("bookworm").do(lambda _: None)
     assert (looked, made) == ([True], [])
 
@@ -184,16 +186,14 @@ def test_a_build_gets_its_base_image_under_the_same_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    monkeypatch.setattr(engine, "require", lambda: None)
     looked: list[bool] = []
 
-    def ensure(suite: str, *_: object) -> str:
+    def find(suite: str) -> str:
         looked.append(is_locked(suite, tmp_path))
-        raise BadInput("enough")
+        return bases.made_here(suite)
 
-    monkeypatch.setattr(bases, "ensure", ensure)
-    with pytest.raises(BadInput, match="enough"):
-        images.ensure("http")
+    monkeypatch.setattr(bases, "find", find)
+    assert bases.ensure("bookworm", lambda _: None, False) == bases.made_here("bookworm")
     assert looked == [True]
 
 
@@ -222,3 +222,41 @@ def test_a_base_image_that_is_named_and_not_here_is_pulled_before_anything_is_ha
     for allow_install in (True, False):
         with pytest.raises(BadInput, match=r"BASE_IMAGE_BOOKWORM=registry\.example/base:1 is not"):
             bases.ensure("bookworm", lambda _: None, allow_install)
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all of PATH, for programs of a machine that has no engine."""
+    borrowed(tmp_path / "bin", "uname")
+    for name in ("HARNESS_COMPOSE", "DOCKER_HOST", "BASE_IMAGE_BOOKWORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "bin"
+
+
+def test_a_run_that_may_install_has_the_program_do_it(bare_path: Path) -> None:
+    # On a system without apt the program can only say so.
+    said: list[str] = []
+    with pytest.raises(BadInput, match="no apt-get"):
+        readiness.prepare(["bookworm"], said.append, True)
+    assert any("Docker engine: there is no docker command" in line for line in said)
+
+
+def test_a_base_image_is_made_by_the_program_outside_the_lock(
+    bare_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker(bare_path)
+    asked: list[tuple[Sequence[str], bool]] = []
+
+    def run(suites: Sequence[str], say: object) -> None:
+        asked.append((suites, is_locked("bookworm", tmp_path / "cache")))
+
+    monkeypatch.setattr(bootstrap, "run", run)
+    bases.ensure("bookworm", lambda _: None, True)
+    assert asked == [(["bookworm"], False)]
+
+
+def test_the_program_refuses_a_suite_that_no_image_stands_on(bare_path: Path) -> None:
+    with pytest.raises(BadInput, match="there is no base 'potato': use some of bookworm"):
+        bootstrap.run(["potato"], lambda _: None)

@@ -1,10 +1,6 @@
 """What a bare machine lacks, what to type, and, when allowed as root, doing it.
 
-    python -m harness.containers ready            says what is missing and what to type
-    ALLOW_INSTALL=1 python -m harness.containers ready    does it (root, apt)
-
-On a machine with an engine, Compose and a registry that answers nothing here is run. ``prepare``
-is for a run that needs some of it, and says in one sentence that it cannot have it.
+Nothing is installed on a machine that has an engine and Compose and whose registry answers.
 """
 
 from __future__ import annotations
@@ -21,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from harness.containers import bases, compose, engine, readiness
 from harness.support.errors import BadInput, Failed
-from harness.support.paths import cache_dir
+from harness.support.paths import cache_dir, repository_root
 from harness.support.waits import tail, wait_for
 
-from . import bases, compose, engine
+from . import mirrors
 
 _APT_DEADLINE_S = 600.0
 _APT_LOCK_DEADLINE_S = 300.0
@@ -54,8 +51,8 @@ class Need:
 def missing(suites: Sequence[str] = _SUITES) -> list[Need]:
     """What is missing, in the order in which it has to be mended; empty when all is there.
 
-    ``suites`` are those whose base images are needed; without an engine nobody knows which of
-    them there are.
+    ``suites`` are those whose base images are needed. Without an engine their base images are not
+    looked for.
     """
     reason = engine.why_unusable()
     needs = [] if reason is None else [_engine_need(reason)]
@@ -70,29 +67,13 @@ def missing(suites: Sequence[str] = _SUITES) -> list[Need]:
     return needs
 
 
-def prepare(suites: Sequence[str], say: Callable[[str], None], allow_install: bool) -> None:
-    """Returns when a run has what it needs: engine, Compose, the base images of ``suites``.
-
-    Raises ``BadInput`` with one sentence otherwise; ``ready`` is the one that explains.
-    """
-    if allow_install:
-        ready(say, allow_install, suites)
-        return
-    engine.require()
-    compose.command()
-    for suite in suites:
-        with bases.locked(suite):
-            bases.ensure(suite, say, allow_install)
-    _try_a_container(suites)
-
-
 def ready(say: Callable[[str], None], allow_install: bool, suites: Sequence[str] = _SUITES) -> None:
     """Returns when everything is there. Raises ``BadInput`` that says what to type otherwise."""
     for _ in range(8):
         compose.forget()
         needs = missing(suites)
         if not needs:
-            _try_a_container(suites)
+            readiness.try_container(suites)
             return
         need = needs[0]
         if need.what.startswith("base image"):
@@ -117,7 +98,7 @@ def ready(say: Callable[[str], None], allow_install: bool, suites: Sequence[str]
         say(f"{need.what}: {need.why}")
         with _alone():
             compose.forget()
-            # Whoever was before us in here may have done it.
+            # The run that held the lock before may have done it.
             if need.what in (still.what for still in missing(suites)):
                 need.do(say)
     left = "; ".join(need.what for need in missing(suites))
@@ -126,28 +107,10 @@ def ready(say: Callable[[str], None], allow_install: bool, suites: Sequence[str]
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Two runs at once must not install, nor start an engine, beside each other."""
+    """Keep a second run from installing, or starting an engine, at the same time."""
     with _LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _try_a_container(suites: Sequence[str]) -> None:
-    """Raises ``BadInput`` where an engine answers and yet runs nothing (a sandbox).
-
-    Not tried where no base image is asked for: there is none to try it with then.
-    """
-    base = next(filter(None, map(bases.find, suites)), None)
-    if base is None:
-        return
-    words = ("run", "--rm", "--network", "none", base, "true")
-    try:
-        engine.docker(*words, deadline_s=120)
-    except Failed as error:
-        raise BadInput(
-            "the Docker engine answers, but cannot run a container here: "
-            f"{str(error).splitlines()[0]}; use ON=local"
-        ) from error
 
 
 # -- the engine -----------------------------------------------------------------------------------
@@ -186,12 +149,15 @@ def _install_words(what: str, packages: Sequence[str]) -> str:
 
 
 class _AptIsBusy(Failed):
-    """Somebody else's apt holds a lock."""
+    """Another process's apt holds a lock."""
 
 
 def _apt(say: Callable[[str], None], *arguments: str) -> None:
-    """Runs apt-get, after whoever is using it (unattended-upgrades does, in a machine's first
-    minutes): of itself it would wait for dpkg's lock only when told to, and for others never."""
+    """Run apt-get; wait while another process uses it.
+
+    unattended-upgrades does in a machine's first minutes. apt-get itself waits for no lock but
+    dpkg's, and only when told to.
+    """
     if not _has_apt():
         raise BadInput(
             "this is no Debian or Ubuntu (there is no apt-get): install Docker Engine and Compose "
@@ -308,9 +274,9 @@ def bring_compose(say: Callable[[str], None]) -> None:
         _apt(say, "install", "-y", "-qq", "--no-install-recommends", package)
         return
     try:
-        mirrors = bases.machine_mirrors()
+        archive = mirrors.machine_mirrors().archive
         say(f"taking Compose 2 from Debian {_COMPOSE_SUITE} on this machine's mirror")
-        _take_compose(mirrors.archive)
+        _take_compose(archive)
     except (BadInput, Failed) as error:
         say(f"that did not work ({str(error).splitlines()[0]}); installing docker-compose 1.29")
         _apt(say, "install", "-y", "-qq", "--no-install-recommends", "docker-compose")
@@ -380,7 +346,7 @@ def _base_need(suite: str) -> Need:
         # A build may be making it at this moment.
         with bases.locked(suite):
             if bases.find(suite) is None:
-                bases.make(suite, say)
+                make_base(suite, say)
 
     return Need(
         f"base image {suite}",
@@ -390,13 +356,29 @@ def _base_need(suite: str) -> Need:
     )
 
 
+def make_base(suite: str, say: Callable[[str], None]) -> str:
+    """Makes the base with debootstrap (as root; about 40 s). Raises ``BadInput`` or ``Failed``."""
+    if shutil.which("debootstrap") is None:
+        raise BadInput("debootstrap is missing; as root: `apt-get install -y debootstrap`")
+    name = bases.made_here(suite)
+    if os.geteuid() != 0:
+        raise BadInput(f"only root can make the base image {name} with debootstrap")
+    sources = mirrors.machine_mirrors()
+    say(f"making the base image {name} with debootstrap from this machine's mirror")
+    script = repository_root() / "docker" / "base" / "make-base.sh"
+    arguments = [suite, sources.archive, name]
+    arguments += [sources.security] if sources.security else []
+    engine.command(["sh", str(script), *arguments], deadline_s=900)
+    return name
+
+
 def _make_words(suite: str) -> str:
-    """What does the same as ``bases.make``, for a person to type."""
+    """What does the same as ``make_base``, for a person to type."""
     try:
-        mirrors = bases.machine_mirrors()
+        sources = mirrors.machine_mirrors()
     except BadInput:
         return f"name an image of yours in BASE_IMAGE_{suite.upper()}"
-    words = [f"docker/base/make-base.sh {suite} {mirrors.archive} {bases.made_here(suite)}"]
-    words += [mirrors.security] if mirrors.security else []
+    words = [f"docker/base/make-base.sh {suite} {sources.archive} {bases.made_here(suite)}"]
+    words += [sources.security] if sources.security else []
     first = "" if shutil.which("debootstrap") else "apt-get install -y debootstrap && "
     return f"as root: {first}{' '.join(words)}"

@@ -1,0 +1,1 @@
+"""Images, one folder each, and ``bootstrap``, which makes a machine ready for containers."""

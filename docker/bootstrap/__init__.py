@@ -1,0 +1,1 @@
+"""Makes a bare Debian ready for containers: ``python -m docker.bootstrap``."""
