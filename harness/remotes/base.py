@@ -16,9 +16,9 @@ from harness.support.startable import Startable
 class Remote(Startable):
     """One remote of a run.
 
-    ``name`` is ``hdfs``, ``ftp`` or ``http``. ``services`` are the parts that can be broken one
-    by one (``("namenode", "datanode")`` for HDFS); every fault takes one of them, or none for
-    all of them.
+    ``name`` is ``hdfs``, ``ftp`` or ``http``. ``services`` are the parts that can be broken one by
+    one, for HDFS ``("namenode", "datanode")``. Every fault takes the name of a service; without a
+    name it meets all of them.
     """
 
     name: str

@@ -42,8 +42,8 @@ class Service:
         self._gone(pids)
 
     def _gone(self, pids: list[int]) -> None:
-        # The first thread of a JVM can be dead (a zombie to all who look) while others still end
-        # and hold its ports: the pid vanishes with the last of them.
+        # The first thread of a JVM can be dead (a zombie) while other threads still hold its ports.
+        # The pid vanishes with the last thread.
         wait_for(
             lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids),
             f"{self.process.name} (pids {pids}) to vanish",
@@ -55,9 +55,9 @@ class Service:
 class LocalRemote(Remote):
     """A remote made of local processes.
 
-    ``folder`` takes its data and logs. ``path`` is where releases go, as the remote counts paths
-    ("/" by default, as on the page); it may be set anew between uses, so that one HDFS serves
-    many tests.
+    ``folder`` takes its data and logs. ``path`` is the remote's folder for releases; "/" is the
+    default, as on upstream's hot-loading page. A test may change it, so that one HDFS serves many
+    tests.
     """
 
     def __init__(self, folder: Path, *, path: str = "/") -> None:
@@ -90,7 +90,7 @@ class LocalRemote(Remote):
                 if not part.process.running:
                     part.process.start()
         except BaseException:
-            # Nobody would stop the half of it that runs: a context manager is not entered yet.
+            # Stop the services that run: the context manager is not entered yet, so no exit will.
             self.stop(service)
             raise
 

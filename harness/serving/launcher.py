@@ -3,11 +3,12 @@
     python -m harness.serving.launcher --model uci_housing_model --thread 10 --port 9292 \\
         --reload_interval_s 1
 
-The same as ``python -m paddle_serving_server.serve`` for the options below, plus the one that has
-no flag there: how often the server looks at ``fluid_time_file`` (``Server.set_reload_interval``,
-whole seconds). The launcher's other options (``--op``, ``--device``, ``--use_trt``, …) and its
-words ``stop``, ``kill`` and ``check`` are not here; its ``stop`` ends a server that this module has
-started. The binary is the launcher's own business: ``SERVING_BIN``, else its download.
+For the options below it is the same as ``python -m paddle_serving_server.serve``. It adds
+``--reload_interval_s``, which has no flag there: how often the server looks at ``fluid_time_file``
+(``Server.set_reload_interval``, whole seconds). It lacks the launcher's other options (``--op``,
+``--device``, ``--use_trt``, …) and its commands ``stop``, ``kill`` and ``check``. The launcher's
+``stop`` also ends a server that this module has started. The launcher chooses the binary:
+``SERVING_BIN``, else its download.
 """
 
 from __future__ import annotations

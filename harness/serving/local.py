@@ -156,7 +156,7 @@ class LocalServing(Serving):
         return next(filter(None, (self._listener() for _ in range(5))), None)
 
     def _listener(self) -> Optional[str]:
-        # The one that listens, not all: the embedded engine loads each release in a child.
+        # Only the process that listens: the embedded engine loads each release in a child.
         listening = _listening_inodes(self.port)
         for pid in sorted(self._process.pids):
             with contextlib.suppress(OSError):

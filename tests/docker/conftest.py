@@ -64,7 +64,7 @@ def why(report: pytest.TestReport) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where an engine is known to be there, whoever skips has to be among the expected ones."""
+    """Fail if a test was skipped without an expected reason although there is an engine."""
     if not os.environ.get(REQUIRED) or session.exitstatus not in (0, pytest.ExitCode.OK):
         return
     if any(not why(report).endswith(EXPECTED_SKIPS) for report in skipped_here(session.config)):

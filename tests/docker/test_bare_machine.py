@@ -31,7 +31,7 @@ CHECKOUT = "/root/hot-loading"
 
 
 class Machine:
-    """A container that behaves like a machine nobody has set up yet."""
+    """A container that behaves like a machine that is not set up yet."""
 
     def __init__(self, base: str, project: str) -> None:
         python = sys.base_prefix
@@ -40,7 +40,7 @@ class Machine:
             *("create", "--init", "--volume", "/var/lib/docker"),
             # As Compose would: what the lifeline finds it by.
             *("--label", f"{engine.PROJECT_LABEL}={project}"),
-            # Not --privileged, which a sandbox may refuse for one capability that nobody needs.
+            # Not --privileged: a sandbox may refuse it because of a capability that is not needed.
             *(word for name in CAPABILITIES for word in ("--cap-add", name)),
             *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
             *("--security-opt", "systempaths=unconfined", "--cgroupns", "host"),

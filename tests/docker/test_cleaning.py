@@ -79,7 +79,7 @@ def test_only_projects_of_the_harness_are_taken_down() -> None:
 def test_cleaning_removes_images_that_stand_on_one_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Under a label of its own, so that nobody has to build the real ones anew.
+    # Under a label of its own, so that the real images need not be built again.
     label = f"org.hot-loading.test-{secrets.token_hex(4)}"
     monkeypatch.setattr(images, "LABEL", label)
     base = bases.ensure("bullseye", lambda _: None, False)

@@ -52,7 +52,7 @@ def test_hdfs_is_unhealthy_in_safe_mode(request: pytest.FixtureRequest) -> None:
 def test_checks_at_the_same_time_do_not_disturb_each_other(
     name: str, request: pytest.FixtureRequest
 ) -> None:
-    # The engine runs its own every few seconds, whoever else runs one.
+    # The engine runs its own check every few seconds, also during another check.
     remote = healthy(name, request)
     if isinstance(remote, ContainerHttp):
         # Empty, there would be nothing to compare.
@@ -174,7 +174,7 @@ def test_a_monitor_is_healthy_while_its_polls_reach_the_remote(
 
 
 def test_a_monitor_that_has_not_reached_its_remote_is_not_healthy(built: dict[str, str]) -> None:
-    # Nobody listens there.
+    # No server listens there.
     monitor = sidecar(built["monitor"], "none", "http://127.0.0.1:9")
     try:
         wait_for(

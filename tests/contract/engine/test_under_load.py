@@ -1,4 +1,4 @@
-"""Many clients, slow clients, many reloads: nobody waits for somebody else's sake."""
+"""Many clients, slow clients, many reloads: no client waits because of another one."""
 
 from __future__ import annotations
 

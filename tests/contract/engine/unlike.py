@@ -38,8 +38,8 @@ while one.poll() is None and time.monotonic() < until:
     time.sleep(0.02)
 one.kill()
 """
-# Sits before the engine and changes what it is asked and answers, or hangs up, or dies; when it is
-# started again in the same folder, it answers nobody for some seconds.
+# A proxy before the engine. It changes requests and answers, or hangs up, or dies. Started again in
+# the same folder, it answers no request for some seconds.
 ANSWERS = """
 file = pathlib.Path("really.prototxt")
 workdir = WORDS[WORDS.index("-inferservice_path") + 1]

@@ -41,7 +41,7 @@ pytestmark = pytest.mark.skipif(clock.why_not() is not None, reason=str(clock.wh
 
 @pytest.fixture
 def own(tmp_path: Path) -> clock.Clock:
-    """A clock that nobody has set yet."""
+    """A clock that is not set yet."""
     return clock.Clock(tmp_path)
 
 

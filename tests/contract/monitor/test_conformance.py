@@ -1,7 +1,7 @@
 """Every scenario of the conformance suite against our monitor, by its command line.
 
-The default run takes all that ask about the monitor's own logic over HTTP, a part of them over
-FTP and a few over HDFS; the whole matrix is ``-m slow``.
+The default run takes all scenarios about the monitor's own logic over HTTP. It takes a part of them
+over FTP and a few over HDFS. The whole matrix is ``-m slow``.
 """
 
 from __future__ import annotations

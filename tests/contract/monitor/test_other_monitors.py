@@ -1,8 +1,8 @@
 """Other monitors than ours: broken ones are caught, each where it should be, and a right one with
 options of its own passes.
 
-A suite that only our own monitor was ever tried on proves nothing: so every broken promise here
-is broken on purpose, by a monitor that passes the same scenario while it keeps it.
+A suite that was only tried on our own monitor proves nothing. So a small monitor breaks each
+promise on purpose here. While it keeps the promise, it passes the same scenario.
 """
 
 from __future__ import annotations

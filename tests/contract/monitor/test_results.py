@@ -56,7 +56,7 @@ def _against(word: str, *reasons: str, **more: Any) -> Result:
         ((DIED, LOST), "failed as expected"),
         # What follows from the cause may have another one.
         ((LOST,), "failed otherwise than expected"),
-        # The cause, and something that nobody expected beside it.
+        # The cause, and an unexpected failure beside it.
         ((DIED, "written outside: x"), "failed otherwise than expected"),
         (("written outside: x",), "failed otherwise than expected"),
     ],

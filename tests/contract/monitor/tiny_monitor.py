@@ -4,8 +4,8 @@
         --time-file NAME --tmp NAME --top NAME --every SECONDS [--query TEXT] [--token TEXT]
         [--broken PROMISE]
 
-It is what the conformance suite is tried on: whole, it passes; with ``--broken`` it breaks one
-promise, as monitors do that claim to keep it, and has to be caught. ``BROKEN`` lists them.
+The conformance suite is tried on it. Whole, it passes. With ``--broken`` it breaks one promise, and
+the suite has to catch it. ``BROKEN`` lists the promises.
 Standard library only, options of its own.
 """
 

@@ -1,7 +1,7 @@
 """What the real launcher makes of our launcher module's options.
 
-The binary in these tests is `echo`: it prints the flags that the launcher gives it, which is all
-that can be checked of the GPU's command line on a machine without a GPU.
+The binary in these tests is `echo`, which prints the flags that the launcher gives it. On a machine
+without a GPU, no more of the GPU's command line can be checked.
 """
 
 from __future__ import annotations

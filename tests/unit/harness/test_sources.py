@@ -25,7 +25,7 @@ from harness.setup import sources
 from harness.support.places import ROOT
 
 UV = Path(sys.prefix) / "bin" / "uv"
-DEAD = "http://127.0.0.1:9"  # the discard port: nobody listens there
+DEAD = "http://127.0.0.1:9"  # the discard port: no server listens there
 INSTALL = """
 import sys
 from harness.setup import bootstrap

@@ -1,5 +1,4 @@
-"""A mirror of the vendor's host on this machine, with the faults that such hosts have; and ELF
-programs that stand in the place of the official binary."""
+"""A mirror of the vendor's host, with the faults of such hosts, and ELF programs to download."""
 
 from __future__ import annotations
 

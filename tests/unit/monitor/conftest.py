@@ -31,7 +31,7 @@ _MEMORY = Path("/dev/shm")
 
 @pytest.fixture
 def quiet() -> Iterator[None]:
-    """The monitor's log goes where nobody reads it."""
+    """Send the monitor's log into a buffer that no test reads."""
     _log.set_up(debug=True, as_json=False, stream=io.StringIO())
     yield
     _log.logger.handlers.clear()
@@ -39,7 +39,7 @@ def quiet() -> Iterator[None]:
 
 @pytest.fixture
 def in_memory() -> Iterator[Path]:
-    """A folder on tmpfs: a flush costs nothing there, and no kill can tell the difference."""
+    """A folder on tmpfs: a flush takes no time there, and a kill has the same effect."""
     usable = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK)
     with tempfile.TemporaryDirectory(dir=_MEMORY if usable else None) as folder:
         yield Path(folder)

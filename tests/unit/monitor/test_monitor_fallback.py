@@ -1,7 +1,7 @@
 """Swaps where the exchange cannot be had, on the real filesystems that have none.
 
-What needs a mount runs in a mount namespace of its own (``unshare -m``), and a kernel without the
-exchange is had by a seccomp filter: the real system call fails with the real error.
+A test that needs a mount runs in a mount namespace of its own (``unshare -m``). A seccomp filter
+makes a kernel without the exchange: the real system call fails with the real error.
 """
 
 from __future__ import annotations

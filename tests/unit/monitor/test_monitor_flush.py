@@ -1,7 +1,8 @@
 """What is on disk when the live directory changes: a power cut must find one whole release.
 
-No test can cut the power. What can be seen is the order of the system calls: everything in the
-staging folder is flushed after its last change and before the exchange, the folder above after it.
+No test can cut the power, but a test can see the order of the system calls. Every file in the
+staging folder is flushed after its last change and before the exchange. The folder above is flushed
+after the exchange.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Recorder:
         self.parent = os.path.realpath(parent)
 
     def check(self) -> None:
-        """Fails unless the order is the one that survives a power cut."""
+        """Fail unless the order survives a power cut."""
         (at,) = [index for index, call in enumerate(self.calls) if call[0] == "rename"]
         before = {path for what, path in self.calls[:at]}
         assert len(self.staged) > 6

@@ -1,4 +1,4 @@
-"""A donefile that is another one after the pull: newest wins, nobody starves, nothing runs hot."""
+"""A donefile that changes during the pull: the newest wins, and no release starves."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """SIGTERM and SIGINT: the end within a second, wherever the monitor is, and nothing left.
 
-Here in states that last, each brought about by the real thing (a remote that says nothing, a pipe
-that nobody writes to, a lock that somebody holds); at every step of a release's way in
-``test_monitor_signals_at_each_step``.
+The tests here signal the monitor in states that last: a silent remote, a pipe without a writer, a
+lock of another process. ``test_monitor_signals_at_each_step`` does so at every step of a release's
+way.
 """
 
 from __future__ import annotations

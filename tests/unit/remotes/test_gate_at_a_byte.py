@@ -17,7 +17,7 @@ ANSWER = bytes(range(256)) * 400
 
 @pytest.fixture
 def gate() -> Iterator[Gate]:
-    """A gate before a service that sends ``ANSWER`` to whoever connects."""
+    """A gate before a service that sends ``ANSWER`` on each connection."""
     port = free_port()
     with socket.create_server((INSIDE, port)) as listening:
 
@@ -62,8 +62,8 @@ def test_bytes_that_are_sought_are_found_across_two_writes_and_others_are_not(
     with _connect(gate) as connection:
         assert _received(connection, len(ANSWER)) == ANSWER
     assert not gate.found
-    # The first part ends at the thousandth byte, in the middle of what is sought: ANSWER repeats
-    # itself every 256 bytes, so only its very beginning is too short to hold this before.
+    # The first part ends at byte 1,000, in the middle of what is sought. ANSWER repeats itself
+    # every 256 bytes, so the first match is at its beginning.
     gate.seek(ANSWER[:1200])
     gate.stop_after(1000)
     with _connect(gate) as connection:

@@ -147,7 +147,7 @@ def test_jars_that_cannot_be_fetched_give_one_sentence(
 ) -> None:
     monkeypatch.setenv("M2_REPO", str(tmp_path))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # no server listens there
     with pytest.raises(BadInput, match="cannot be fetched") as caught:
         hadoop.fetch_jars()
     assert _jars.JARS[0].coordinates in str(caught.value)

@@ -31,7 +31,7 @@ def client(remote: LocalRemote) -> Iterator[Client]:
 
 
 def fails_within(seconds: float, remote: LocalRemote, name: str) -> None:
-    """A new client's read raises, and not because nobody answered."""
+    """A new client's read fails at once, not by a time-out."""
     begin = time.monotonic()
     fresh = Client(remote, timeout_s=2 * seconds)
     try:
