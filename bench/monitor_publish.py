@@ -28,7 +28,7 @@ from typing import Any
 
 from harness.support.process import Process
 from harness.support.waits import wait_for
-from monitor._state import read_installed
+from monitor.live.state import read_installed
 
 _CONF = (
     'feed_var {\n  name: "x"\n  alias_name: "x"\n}\n'

@@ -1,14 +1,19 @@
 """The drop-in replacement for ``python -m paddle_serving_server.monitor``.
 
-``python -m monitor`` watches a donefile at a remote; whenever it announces a release that is not
-installed, the release is pulled, verified, completed beside the live directory and swapped in.
+``python -m monitor`` polls a donefile at a remote. When the donefile announces a release that is
+not installed, the monitor pulls, verifies and completes the release, and swaps it in.
 
-A release takes this way through the modules: ``_remotes`` (where it is published) → ``_pull`` →
-``_install``, which has ``_stream`` and ``_archive`` (strict unpacking), ``_model`` (is it a
-model?), ``_live`` (made ready beside) and ``_swap``, with ``_state`` (what is installed).
-``_watch`` carries out what ``_machine`` decides, with ``_trust`` (is an HTTP server's validator to
-be believed?) and ``_lock`` (one monitor for a live directory); ``errors`` says what can go wrong,
-``manifest`` reads what a donefile promises.
+Packages, top to bottom; each imports only from those below it:
+
+    process, commands   the command line's work: watch models; ``status`` and ``rollback``
+    watch               one watched model, from the donefile to the swap
+    live                everything about the live directory
+    remotes             where releases are published, one module a kind
+    options             command line, configuration file, secrets
+    release             what a good release is: archive and model files
+    decisions           what decides, without I/O: states, pauses, identities, trust
+
+``errors`` says what can go wrong. ``manifest`` reads what a donefile promises.
 """
 
 from __future__ import annotations

@@ -11,9 +11,11 @@ import traceback
 from collections.abc import Sequence
 from typing import Optional
 
-from . import _argv, _log, _options, _parser, _secrets
-from ._mask import mask
+from . import log
 from .errors import BadOption, MonitorError
+from .mask import mask
+from .options import fields, parser, secrets
+from .options.argv import hide
 
 _COMMANDS = ("status", "rollback")
 
@@ -23,9 +25,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if words and words[0] in _COMMANDS:
-            from . import _commands
+            from . import commands
 
-            return _commands.main(words)
+            return commands.main(words)
         return _monitor(words, own=argv is None)
     except MonitorError as error:
         if "--debug" in words:
@@ -49,28 +51,28 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _monitor(words: list[str], own: bool) -> int:
-    _secrets.know_proxies()
-    given = vars(_parser.build_parser().parse_args(words))
+    secrets.know_proxies()
+    given = vars(parser.build_parser().parse_args(words))
     config = given.pop("config")
     if config is not None:
-        from . import _config
+        from .options.config import read
 
-        models = _config.read(config, given)
+        models = read(config, given)
     else:
-        models = [_options.from_mapping(given)]
+        models = [fields.from_mapping(given)]
     if own:
-        _argv.hide(part for model in models for secret in model.secrets for part in secret.hidden)
+        hide(part for model in models for secret in model.secrets for part in secret.hidden)
     first = models[0]
     if any(model.once for model in models) and not all(model.once for model in models):
         raise BadOption("once is not the same for all models of --config; set it above them")
-    _log.set_up(
+    log.set_up(
         debug=any(model.debug for model in models),
         as_json=first.log_format == "json",
         many=config is not None,
     )
-    from . import _run
+    from . import process
 
-    return _run.run(models)
+    return process.run(models)
 
 
 if __name__ == "__main__":

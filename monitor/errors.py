@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from typing import ClassVar
 
-from ._mask import mask
+from .mask import mask
 
 
 class MonitorError(Exception):

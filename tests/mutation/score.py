@@ -34,15 +34,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
-# Module in monitor/ -> the tests that have to notice, tests/unit/monitor/test_monitor_NAME.py.
+# Module of monitor -> the tests that have to notice, tests/unit/monitor/test_monitor_NAME.py.
 TESTS = {
-    "_machine": "machine",
-    "_schedule": "machine",
-    "_state": "state",
-    "_archive": "archive archive_bounds archive_of_others stream",
-    "_names": "archive archive_of_others",
-    "_stream": "stream archive archive_bounds archive_of_others",
-    "_tar": "archive archive_bounds archive_of_others stream",
+    "decisions.identity": "machine",
+    "decisions.machine": "machine",
+    "decisions.schedule": "machine",
+    "live.state": "state",
+    "release.archive": "archive archive_bounds archive_of_others stream",
+    "release.names": "archive archive_of_others",
+    "release.stream": "stream archive archive_bounds archive_of_others",
+    "release.tar": "archive archive_bounds archive_of_others stream",
     "manifest": "manifest",
 }
 TIMEOUT_S = 60
@@ -117,8 +118,9 @@ def run(tree: Path, module: str) -> tuple[int, list[Survivor]]:
     config, session = tree / f"{module}.toml", tree / f"{module}.sqlite"
     place = tree / "forks"
     client = f"{sys.executable} -SE {Path(__file__).with_name('ask.py')} {place}"
+    path = f"monitor/{module.replace('.', '/')}.py"
     config.write_text(
-        f'[cosmic-ray]\nmodule-path = "monitor/{module}.py"\ntimeout = {2 * TIMEOUT_S}\n'
+        f'[cosmic-ray]\nmodule-path = "{path}"\ntimeout = {2 * TIMEOUT_S}\n'
         f"excluded-modules = []\ntest-command = '{client}'\n"
         '[cosmic-ray.distributor]\nname = "local"\n',
         encoding="utf-8",

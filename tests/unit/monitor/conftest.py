@@ -15,11 +15,11 @@ from typing import Callable, Optional
 
 import pytest
 
-from monitor import _log, _remotes
+from monitor import log, remotes
 from monitor.__main__ import main
-from monitor._remotes.base import Remote
-from monitor._stop import Stop
-from monitor._watch import Watch
+from monitor.remotes.base import Remote
+from monitor.stop import Stop
+from monitor.watch.watch import Watch
 
 from .fixtures import FtpSite, Site, options_for
 from .kinds import Kind
@@ -32,9 +32,9 @@ _MEMORY = Path("/dev/shm")
 @pytest.fixture
 def quiet() -> Iterator[None]:
     """Send the monitor's log into a buffer that no test reads."""
-    _log.set_up(debug=True, as_json=False, stream=io.StringIO())
+    log.set_up(debug=True, as_json=False, stream=io.StringIO())
     yield
-    _log.logger.handlers.clear()
+    log.logger.handlers.clear()
 
 
 @pytest.fixture
@@ -105,23 +105,23 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
 
 @pytest.fixture
 def remote(kind: Kind, tmp_path: Path) -> Iterator[Remote]:
-    with _remotes.create(options_for(tmp_path / "local", **kind.options), Stop()) as made:
+    with remotes.create(options_for(tmp_path / "local", **kind.options), Stop()) as made:
         yield made
 
 
 @pytest.fixture
 def lines() -> Iterator[list[str]]:
     stream = io.StringIO()
-    _log.set_up(debug=False, as_json=False, stream=stream)
+    log.set_up(debug=False, as_json=False, stream=stream)
     kept: list[str] = []
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             kept.append(f"{record.levelname} {record.getMessage()}")
 
-    _log.logger.addHandler(Keep())
+    log.logger.addHandler(Keep())
     yield kept
-    _log.logger.handlers.clear()
+    log.logger.handlers.clear()
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def watch(site: Site, tmp_path: Path, lines: list[str]) -> Iterator[MakeWatch]:
             one.end()
         options = options_for(tmp_path / "local", **{"general_host": site.url, **given})
         stop = Stop()
-        one = Watch(options, _remotes.create(options, stop), stop, clock=clock)
+        one = Watch(options, remotes.create(options, stop), stop, clock=clock)
         one.begin()
         made.append(one)
         return one

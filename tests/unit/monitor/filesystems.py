@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _live, _state
-from monitor._machine import Identity
-from monitor._state import Installed
+from monitor.decisions.identity import Identity
+from monitor.live import staging, state
+from monitor.live.state import Installed
 
 TIME = "fluid_time_file"
 #: How a directory of a lower layer cannot be renamed: as for containers, and as for those without
@@ -31,17 +31,17 @@ def staged(folder: Path, number: int, second: int = 2_000_000_000) -> Path:
     (path / "sub").mkdir(parents=True)
     for name in ("a", "b", "sub/c", f"only-{number}"):
         (path / name).write_text(str(number))
-    _live.stamp(str(path), TIME, Installed(Identity(str(number), number), second, 1.0))
+    staging.stamp(str(path), TIME, Installed(Identity(str(number), number), second, 1.0))
     return path
 
 
 def content(live: Path) -> set[str]:
     """What stands in the files of a live directory; one element when it is one whole release."""
     names = {p.name for p in live.iterdir()}
-    assert {"a", "b", "sub", TIME, _state.NAME} < names, names
+    assert {"a", "b", "sub", TIME, state.NAME} < names, names
     assert len(names) == 6, names
     numbers = {(live / name).read_text() for name in ("a", "b", "sub/c")}
-    identity = _state.read_installed(str(live)).identity
+    identity = state.read_installed(str(live)).identity
     assert identity is not None
     return numbers | {identity.key} | {n.partition("-")[2] for n in names if n.startswith("only")}
 
@@ -49,7 +49,7 @@ def content(live: Path) -> set[str]:
 _PRELUDE = """
 import os, sys
 from pathlib import Path
-from monitor import _fallback, _live, _swap
+from monitor.live import exchange, fallback, recovery, replace, staging, state
 from tests.unit.monitor.filesystems import OVERLAY, TIME, content, staged
 tmp = Path(sys.argv[1]); live = tmp / "m"
 """

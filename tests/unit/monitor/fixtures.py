@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import unquote, urlsplit
 
-from monitor import _options
+from monitor.options import fields
 
 TARBALL = "uci_housing.tar.gz"
 MODEL = "uci_housing_model"
@@ -294,7 +294,7 @@ class FtpSite(Place):
         self._loop.close()
 
 
-def options_for(local: Path, **given: object) -> _options.Options:
+def options_for(local: Path, **given: object) -> fields.Options:
     """Options for a live directory in ``local``, everything else as the page's example."""
     local.mkdir(exist_ok=True)
     base: dict[str, object] = {
@@ -306,7 +306,7 @@ def options_for(local: Path, **given: object) -> _options.Options:
         "unpacked_filename": MODEL,
         "interval": "0.05",
     }
-    return _options.from_mapping({**base, **given})
+    return fields.from_mapping({**base, **given})
 
 
 @contextlib.contextmanager

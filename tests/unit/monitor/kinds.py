@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable
 
-from monitor import _remotes
-from monitor._remotes.base import Remote
-from monitor._stop import Stop
+from monitor import remotes
+from monitor.remotes.base import Remote
+from monitor.stop import Stop
 
 from .fixtures import FtpSite, Place, Site, options_for
 
@@ -63,4 +63,4 @@ def _without_rfc_3659() -> Any:
 
 
 def make(local: Path, **options: object) -> Remote:
-    return _remotes.create(options_for(local, **options), Stop())
+    return remotes.create(options_for(local, **options), Stop())

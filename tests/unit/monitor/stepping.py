@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from monitor._machine import Event, State
-from monitor._watch import Watch
+from monitor.decisions.machine import Event, State
+from monitor.watch.watch import Watch
 
 from .fixtures import MODEL
 

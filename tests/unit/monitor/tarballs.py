@@ -8,10 +8,9 @@ from typing import Any, Optional
 
 import pytest
 
-from monitor import _archive
-from monitor._archive import Limits, Member, Skipped
-from monitor._tar import BLOCK
 from monitor.errors import ReleaseError
+from monitor.release.archive import Limits, Member, Skipped, unpack
+from monitor.release.tar import BLOCK
 
 TOP = "model"
 LIMITS = Limits(members=100, size=10_000_000, expansion=200)
@@ -71,7 +70,7 @@ def read(
     archive.write_bytes(content)
     target.mkdir()
     members: list[Member] = [] if seen is None else seen
-    left_out = _archive.unpack(
+    left_out = unpack(
         str(archive),
         str(target),
         top=top,

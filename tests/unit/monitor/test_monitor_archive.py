@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from monitor import _archive
-from monitor._archive import Member, Skipped
-from monitor._tar import BLOCK
+from monitor.release import archive
+from monitor.release.archive import Member, Skipped
+from monitor.release.tar import BLOCK
 
 from .tarballs import END, LIMITS, PLAIN, TOP, WHOLE, extension, member, patched, pax, read, refused
 
@@ -356,4 +356,4 @@ def test_limits_and_members_are_values_that_nobody_can_change() -> None:
 
 def test_what_bounds_an_unpacking_has_to_be_named(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="positional"):
-        _archive.unpack("a", "t", TOP, LIMITS, print, print)  # type: ignore[misc]
+        archive.unpack("a", "t", TOP, LIMITS, print, print)  # type: ignore[misc]

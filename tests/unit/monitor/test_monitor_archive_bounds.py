@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _archive, _stream
-from monitor._archive import Limits
-from monitor._tar import BLOCK
+from monitor.release import archive as release_archive
+from monitor.release import stream
+from monitor.release.archive import Limits
+from monitor.release.tar import BLOCK
 
 from .tarballs import END, LIMITS, PLAIN, TOP, extension, member, pax, read, refused
 
@@ -50,8 +51,8 @@ MIB = 1024 * 1024
 @pytest.fixture
 def small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bombs of 1 MiB instead of 64: the same code, sixty times faster."""
-    assert _archive._EXPANSION_FREE == 64 * MIB
-    monkeypatch.setattr(_archive, "_EXPANSION_FREE", MIB)
+    assert release_archive._EXPANSION_FREE == 64 * MIB
+    monkeypatch.setattr(release_archive, "_EXPANSION_FREE", MIB)
 
 
 @pytest.mark.usefixtures("small_scale")
@@ -62,7 +63,7 @@ def test_a_bomb_is_refused_before_it_goes_off(tmp_path: Path) -> None:
     assert "expands to more than 200 times" in refused(tmp_path, packed, BIG)
     written = (tmp_path / "target" / "a").stat().st_size
     # More than 200 times what was read of it, by less than one piece.
-    assert len(packed) * 200 - _stream.CHUNK < written <= len(packed) * 200 + _stream.CHUNK
+    assert len(packed) * 200 - stream.CHUNK < written <= len(packed) * 200 + stream.CHUNK
 
 
 @pytest.mark.usefixtures("small_scale")
@@ -83,10 +84,10 @@ def test_a_small_model_of_zeros_may_expand_as_much_as_it_does(tmp_path: Path) ->
     [
         # The header, the end of the tar, the end of the stream; and what is between.
         (member("model/a"), 3),
-        (member("model/a", bytes(3 * _stream.CHUNK)), 3 + 3),
+        (member("model/a", bytes(3 * stream.CHUNK)), 3 + 3),
         (extension(tarfile.XHDTYPE, b"") + member("model/a"), 3 + 1),
         (extension(tarfile.XGLTYPE, pax(comment="a")) + member("model/a"), 3 + 2),
-        (member("model/a") + END + bytes(2 * _stream.CHUNK - len(END)), 3 + 2),
+        (member("model/a") + END + bytes(2 * stream.CHUNK - len(END)), 3 + 2),
     ],
     ids=["file", "content", "empty-extension", "extension", "zeros-behind"],
 )
@@ -97,7 +98,7 @@ def test_every_header_and_every_piece_asks_whether_to_go_on(
     archive, target = tmp_path / "a", tmp_path / "t"
     target.mkdir()
     archive.write_bytes(content + END)
-    _archive.unpack(
+    release_archive.unpack(
         str(archive), str(target), top=TOP, limits=LIMITS, proven=False,
         before_file=lambda _: None, alive=lambda: asked.append(1),
     )  # fmt: skip

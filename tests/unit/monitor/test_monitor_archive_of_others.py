@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from monitor import _archive, _tar
-from monitor._archive import Limits, Skipped
-from monitor._tar import BLOCK
+from monitor.release import archive, tar
+from monitor.release.archive import Limits, Skipped
+from monitor.release.tar import BLOCK
 
 from .tarballs import END, LIMITS, PLAIN, WHOLE, extension, member, patched, pax, read, refused
 
@@ -165,7 +165,7 @@ def test_what_is_left_out_counts_in_the_bounds(tmp_path: Path, name: str) -> Non
 def test_a_bomb_outside_the_top_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_archive, "_EXPANSION_FREE", MIB)
+    monkeypatch.setattr(archive, "_EXPANSION_FREE", MIB)
     packed = gzip.compress(member("other/a", bytes(10 * MIB)) + PLAIN)
     assert "expands to more than 200 times" in refused(tmp_path, packed, Limits(9, 2**40, 200))
 
@@ -255,7 +255,7 @@ def test_a_link_has_no_content(tmp_path: Path) -> None:
 
 
 def test_copies_count_in_the_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_archive, "_EXPANSION_FREE", 1)
+    monkeypatch.setattr(archive, "_EXPANSION_FREE", 1)
     links = b"".join(link(f"model/{number}", "model/a") for number in range(10))
     packed = member("model/a", b"x" * 5000) + links + END
     assert len(read(tmp_path, packed, Limits(20, 55_000, 6))) == 11
@@ -273,7 +273,7 @@ def test_copies_count_in_the_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_reading_the_archive_again_for_a_link_counts_as_expansion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_archive, "_EXPANSION_FREE", 1)
+    monkeypatch.setattr(archive, "_EXPANSION_FREE", 1)
     links = b"".join(link(f"model/{number}", "other/small") for number in range(20))
     packed = member("other/big", bytes(20_000)) + member("other/small", b"1") + links + END
     assert "expands to more than 10 times" in refused(tmp_path, packed, Limits(99, 2**40, 10))
@@ -322,7 +322,7 @@ def test_of_a_sparse_file_the_unpacked_size_counts(
     ):
         folder = tmp_path / str(number)
         folder.mkdir()
-        monkeypatch.setattr(_archive, "_EXPANSION_FREE", free)
+        monkeypatch.setattr(archive, "_EXPANSION_FREE", free)
         if why is None:
             assert read(folder, packed, limits) == {"s": bytes(10 * MIB - 10) + b"0123456789"}
         else:
@@ -333,7 +333,7 @@ def test_of_a_sparse_file_the_unpacked_size_counts(
 def test_holes_at_the_begin_are_measured_against_the_whole_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_archive, "_EXPANSION_FREE", MIB)
+    monkeypatch.setattr(archive, "_EXPANSION_FREE", MIB)
     packed = sparse("old", [], b"", 4 * MIB) + member("model/a", bytes(4 * MIB)) + END
     assert set(read(tmp_path, packed, Limits(9, 2**40, 2))) == {"s", "a"}
 
@@ -381,8 +381,8 @@ def test_a_damaged_map_in_the_content_refuses_the_archive(
 @pytest.fixture
 def few_pieces(monkeypatch: pytest.MonkeyPatch) -> int:
     """Fewer pieces than a file may have: the same code, a hundred times faster."""
-    assert _tar._MAX_PIECES == 100_000
-    monkeypatch.setattr(_tar, "_MAX_PIECES", 1000)
+    assert tar._MAX_PIECES == 100_000
+    monkeypatch.setattr(tar, "_MAX_PIECES", 1000)
     return 1000
 
 
@@ -557,7 +557,7 @@ def test_what_is_no_tar_is_named(tmp_path: Path, content: bytes, why: str, pack:
 
 
 def test_what_is_accepted_is_said(tmp_path: Path) -> None:
-    with pytest.raises(_archive.ReleaseError) as caught:
+    with pytest.raises(archive.ReleaseError) as caught:
         read(tmp_path, b"PK\x03\x04".ljust(2000, b"x"))
     assert caught.value.hint == ("publish a tar, plain or packed once with gzip, bzip2, xz or zstd")
 
@@ -568,6 +568,6 @@ def test_a_tarball_that_is_packed_twice_is_named(tmp_path: Path) -> None:
 
 
 def test_the_hint_for_another_top_folder_names_the_option(tmp_path: Path) -> None:
-    with pytest.raises(_archive.ReleaseError) as caught:
+    with pytest.raises(archive.ReleaseError) as caught:
         read(tmp_path, PLAIN, LIMITS, top="uci")
     assert "--unpacked_filename" in caught.value.hint

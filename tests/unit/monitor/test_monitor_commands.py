@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor._machine import Event
+from monitor.decisions.machine import Event
 
 from .fixtures import MODEL, TARBALL, Site
 from .processes import ROOT, Here, Start, general

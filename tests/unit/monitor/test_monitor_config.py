@@ -10,8 +10,8 @@ from typing import Optional
 import pytest
 
 from harness.support.ports import free_port
-from monitor import _config
 from monitor.__main__ import main
+from monitor.options.config import read
 
 from .fixtures import MODEL, TARBALL, FtpSite, Site, closing_all
 from .processes import Start
@@ -147,7 +147,7 @@ def test_the_most_specific_place_of_a_secret_counts_and_not_how_it_is_given(
     secret.write_text("s3cret-in-a-file\n")
     above, model = (text.replace("FILE", str(secret)) for text in (above, model))
     given = {key: value and value.replace("FILE", str(secret)) for key, value in line.items()}
-    (options,) = _config.read(a_config(tmp_path, above, model), given)
+    (options,) = read(a_config(tmp_path, above, model), given)
     assert options.ftp_password.reveal() == password
 
 
@@ -155,5 +155,5 @@ def test_a_model_that_has_headers_of_its_own_sends_none_of_those_above(tmp_path:
     secret = tmp_path / "secret"
     secret.write_text("X-Key: s3cret-of-another\n")
     above = f'http_header_file = "{secret}"'
-    (options,) = _config.read(a_config(tmp_path, above, 'http_header = ["X-Key: s3cret-own"]'), {})
+    (options,) = read(a_config(tmp_path, above, 'http_header = ["X-Key: s3cret-own"]'), {})
     assert [header.reveal() for header in options.http_header] == ["X-Key: s3cret-own"]

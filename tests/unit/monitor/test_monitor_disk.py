@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _case
+from monitor.release import case
 
 from .filesystems import mounted
 
 WATCHED = """
 import subprocess
-from monitor import _log, _remotes
-from monitor._machine import Event, State
-from monitor._stop import Stop
-from monitor._watch import Watch
+from monitor import log, remotes
+from monitor.decisions.machine import Event, State
+from monitor.stop import Stop
+from monitor.watch.watch import Watch
 from monitor.errors import BadOption
 from tests.unit.monitor.fixtures import (
     MODEL, TARBALL, Site, closing_all, manifest_of, model_files, options_for, tarball,
@@ -25,7 +25,7 @@ from tests.unit.monitor.stepping import poll, release_in, until
 def watched(local, site, **given):
     stop = Stop()
     options = options_for(local, general_host=site.url, **given)
-    return Watch(options, _remotes.create(options, stop), stop)
+    return Watch(options, remotes.create(options, stop), stop)
 """
 
 
@@ -156,8 +156,8 @@ subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_where_case_counts_such_names_are_two(tmp_path: Path) -> None:
-    assert not _case.ignores_case(str(tmp_path))
-    _case.check("m", ["a/b", "A/b", "a/B"], str(tmp_path))
+    assert not case.ignores_case(str(tmp_path))
+    case.check("m", ["a/b", "A/b", "a/B"], str(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -175,6 +175,6 @@ def test_where_case_counts_such_names_are_two(tmp_path: Path) -> None:
 def test_the_first_two_paths_that_differ_only_in_case_are_named(
     paths: list[str], pair: object
 ) -> None:
-    names = _case.Names("m", "")
+    names = case.Names("m", "")
     found = [names.alike(path) for path in paths]
     assert found == [*[None] * (len(paths) - 1), pair]

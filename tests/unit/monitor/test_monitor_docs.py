@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _docs, _parser
+from monitor import docs
+from monitor.options import parser
 
 from .fixtures import MODEL, TARBALL, Site
 from .processes import Here, general
@@ -20,15 +21,15 @@ PAGE = Path(__file__).parents[3] / "docs" / "monitor.md"
 
 def test_the_tables_of_the_documentation_are_those_of_the_code() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    for name in _docs.PARTS:
+    for name in docs.PARTS:
         assert f"<!-- {name}: generated -->" in page
-    assert page.count("<!-- end -->") == len(_docs.PARTS)
-    assert page == _docs.renewed(page), "run: python -m monitor._docs docs/monitor.md"
+    assert page.count("<!-- end -->") == len(docs.PARTS)
+    assert page == docs.renewed(page), "run: python -m monitor.docs docs/monitor.md"
 
 
 def test_every_option_of_the_command_line_is_in_the_documentation() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    actions = _parser.build_parser()._actions
+    actions = parser.build_parser()._actions
     flags = [flag for action in actions for flag in action.option_strings]
     assert len(flags) > 40
     for flag in flags:
@@ -37,7 +38,7 @@ def test_every_option_of_the_command_line_is_in_the_documentation() -> None:
 
 
 def test_every_option_has_a_meaning() -> None:
-    for action in _parser.build_parser()._actions:
+    for action in parser.build_parser()._actions:
         if not isinstance(action, argparse._HelpAction):
             assert action.help and len(action.help) > 10, action.option_strings  # noqa: PT018
 

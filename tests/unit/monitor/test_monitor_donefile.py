@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor._machine import Event
+from monitor.decisions.machine import Event
 from monitor.errors import BadOption, RemoteError
 from monitor.manifest import MAX_BYTES, parse
 

@@ -18,18 +18,18 @@ def test_without_an_exchange_two_renames_do_it(tmp_path: Path) -> None:
     no_exchange(
         """
         try:
-            _live.exchange(str(tmp), str(tmp))
+            exchange.exchange(str(tmp), str(tmp))
         except OSError as error:
             assert error.errno == 22, error
         else:
             raise AssertionError("the filter does not hold")
-        assert _swap.swap(str(staged(tmp, 1)), str(live), TIME) is None
-        old = _swap.swap(str(staged(tmp, 2, 2_000_000_001)), str(live), TIME)
+        assert replace.swap(str(staged(tmp, 1)), str(live), TIME) is None
+        old = replace.swap(str(staged(tmp, 2, 2_000_000_001)), str(live), TIME)
         assert content(live) == {"2"}, content(live)
         assert content(Path(old)) == {"1"}
         assert len(list(tmp.iterdir())) == 2
         try:
-            _live.rename_new(old, str(live))
+            exchange.rename_new(old, str(live))
         except FileExistsError:
             pass
         else:
@@ -55,12 +55,12 @@ def test_a_mount_point_is_replaced_file_by_file_time_file_after_all_else(tmp_pat
             lambda event, args: order.append(os.path.basename(args[1]))
             if event == "os.rename" and str(args[1]).startswith(str(live)) else None
         )
-        assert _swap.swap(str(staged(tmp, 1)), str(live), TIME) is None
+        assert replace.swap(str(staged(tmp, 1)), str(live), TIME) is None
         assert content(live) == {"1"}, content(live)
         assert order[-2:] == [TIME, ".monitor-state.json"], order
-        _swap.swap(str(staged(tmp, 2, 2_000_000_001)), str(live), TIME)
+        replace.swap(str(staged(tmp, 2, 2_000_000_001)), str(live), TIME)
         assert content(live) == {"2"}, content(live)
-        assert _live.time_second(str(live), TIME) == 2_000_000_001
+        assert staging.time_second(str(live), TIME) == 2_000_000_001
         assert [p.name for p in tmp.iterdir()] == ["m"]
         """,
         tmp_path,
@@ -73,10 +73,10 @@ def test_a_kill_between_the_files_of_a_mount_leaves_no_claim_to_be_the_old_relea
     mounted(
         """
         import signal, subprocess
-        from monitor import _state
+        from monitor.live import state
         live.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "none", str(live)], check=True)
-        _swap.swap(str(staged(tmp, 1)), str(live), TIME)
+        replace.swap(str(staged(tmp, 1)), str(live), TIME)
         new = str(staged(tmp, 2, 2_000_000_001))
         child = os.fork()
         if child == 0:
@@ -84,17 +84,17 @@ def test_a_kill_between_the_files_of_a_mount_leaves_no_claim_to_be_the_old_relea
                 lambda event, args: os.kill(os.getpid(), signal.SIGKILL)
                 if event == "os.rename" and str(args[1]) == str(live / "b") else None
             )
-            _swap.swap(new, str(live), TIME)
+            replace.swap(new, str(live), TIME)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == signal.SIGKILL
         assert ((live / "a").read_text(), (live / "b").read_text()) == ("2", "1")
-        state = _state.read_installed(str(live))
-        assert state.identity is None, state
-        assert state.second == 2_000_000_000, state
-        ready = new + _fallback.READY
-        assert _fallback.recover(str(live), [ready], TIME) == ready
+        found = state.read_installed(str(live))
+        assert found.identity is None, found
+        assert found.second == 2_000_000_000, found
+        ready = new + fallback.READY
+        assert recovery.recover(str(live), [ready], TIME) == ready
         assert content(live) == {"2"}, content(live)
-        assert _live.time_second(str(live), TIME) == 2_000_000_001
+        assert staging.time_second(str(live), TIME) == 2_000_000_001
         assert [p.name for p in tmp.iterdir()] == ["m"]
         """,
         tmp_path,
@@ -111,12 +111,12 @@ def test_files_on_a_mount_get_its_owner_and_mode(tmp_path: Path) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "none", str(live)], check=True)
         os.chown(live, 1234, 4321)
         os.chmod(live, 0o750)
-        _swap.swap(str(staged(tmp, 1)), str(live), TIME)
+        replace.swap(str(staged(tmp, 1)), str(live), TIME)
         for path in live.rglob("*"):
             seen = path.stat()
             assert (seen.st_uid, seen.st_gid) == (1234, 4321), path
             assert seen.st_mode & 0o777 == (0o750 if path.is_dir() else 0o640), path
-        assert _live.time_second(str(live), TIME) == 2_000_000_000
+        assert staging.time_second(str(live), TIME) == 2_000_000_000
         """,
         tmp_path,
     )
@@ -125,15 +125,15 @@ def test_files_on_a_mount_get_its_owner_and_mode(tmp_path: Path) -> None:
 def test_a_live_directory_that_will_not_move_leaves_no_copies_behind(tmp_path: Path) -> None:
     no_exchange(
         """
-        from monitor import _fallback
+        from monitor.live import fallback
         def refuse(event, args):
             if event == "os.rename" and str(args[0]) == str(live):
                 raise OSError(13, "refused")
-        _swap.swap(str(staged(tmp, 1)), str(live), TIME)
+        replace.swap(str(staged(tmp, 1)), str(live), TIME)
         new = staged(tmp, 2, 2_000_000_001)
         sys.addaudithook(refuse)
         try:
-            _swap.swap(str(new), str(live), TIME)
+            replace.swap(str(new), str(live), TIME)
         except OSError:
             pass
         else:
@@ -152,7 +152,7 @@ def test_a_copy_that_does_not_fit_out_of_a_lower_layer_is_removed(tmp_path: Path
         subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp)], check=True)
         for name in ("lower", "upper", "merged"):
             (tmp / name).mkdir()
-        _swap.swap(str(staged(tmp / "lower", 1)), str(tmp / "lower" / "m"), TIME)
+        replace.swap(str(staged(tmp / "lower", 1)), str(tmp / "lower" / "m"), TIME)
         (tmp / "lower" / "m" / "b").write_bytes(bytes(500_000))
         small = ["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(tmp / "upper")]
         subprocess.run(small, check=True)
@@ -165,7 +165,7 @@ def test_a_copy_that_does_not_fit_out_of_a_lower_layer_is_removed(tmp_path: Path
             sys.exit(77)
         new = staged(merged, 2)
         try:
-            _swap.swap(str(new), str(merged / "m"), TIME)
+            replace.swap(str(new), str(merged / "m"), TIME)
         except OSError:
             pass
         else:
@@ -183,17 +183,17 @@ def test_a_file_that_cannot_be_removed_after_the_swap_does_not_stop_on_swap(
     mounted(
         """
         import subprocess
-        from monitor import _remotes
-        from monitor._machine import Event, State
-        from monitor._stop import Stop
-        from monitor._watch import Watch
+        from monitor import remotes
+        from monitor.decisions.machine import Event, State
+        from monitor.stop import Stop
+        from monitor.watch.watch import Watch
         from tests.unit.monitor.fixtures import Site, closing_all, options_for
         site, stop = Site(tmp / "remote"), Stop()
         with closing_all(site):
             site.publish(1)
             given = {"general_host": site.url, "on_swap": f"touch {tmp}/ran"}
             options = options_for(tmp / "local", **given)
-            watch = Watch(options, _remotes.create(options, stop), stop)
+            watch = Watch(options, remotes.create(options, stop), stop)
             watch.begin()
             bad = watch.folder.quarantine
             Path(bad).write_text("{}")
@@ -214,11 +214,11 @@ def test_a_mount_that_is_full_keeps_the_old_release_whole(tmp_path: Path) -> Non
         import subprocess
         live.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(live)], check=True)
-        _swap.swap(str(staged(tmp, 1)), str(live), TIME)
+        replace.swap(str(staged(tmp, 1)), str(live), TIME)
         big = staged(tmp, 2, 2_000_000_001)
         (big / "b").write_bytes(bytes(100_000))
         try:
-            _swap.swap(str(big), str(live), TIME)
+            replace.swap(str(big), str(live), TIME)
         except OSError:
             pass
         else:
@@ -238,7 +238,7 @@ def test_a_live_directory_of_a_lower_overlay_layer_is_copied_out_of_it_once(
         subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp)], check=True)
         for name in ("lower", "upper", "work", "merged"):
             (tmp / name).mkdir()
-        _swap.swap(str(staged(tmp / "lower", 1)), str(tmp / "lower" / "m"), TIME)
+        replace.swap(str(staged(tmp / "lower", 1)), str(tmp / "lower" / "m"), TIME)
         layers = f"lowerdir={tmp}/lower,upperdir={tmp}/upper,workdir={tmp}/work,{OVERLAY}"
         merged = tmp / "merged"
         mounted = subprocess.run(["mount", "-t", "overlay", "none", "-o", layers, str(merged)])
@@ -246,17 +246,17 @@ def test_a_live_directory_of_a_lower_overlay_layer_is_copied_out_of_it_once(
             sys.exit(77)
         live = merged / "m"
         try:
-            _live.exchange(str(staged(merged, 9)), str(live))
+            exchange.exchange(str(staged(merged, 9)), str(live))
         except OSError as error:
             assert error.errno == 18, error
         else:
             raise AssertionError("no lower layer")
-        old = _swap.swap(str(staged(merged, 2)), str(live), TIME)
+        old = replace.swap(str(staged(merged, 2)), str(live), TIME)
         assert content(live) == {"2"}, content(live)
         assert content(Path(old)) == {"1"}
         third = staged(merged, 3, 2_000_000_001)
         before = third.stat().st_ino
-        assert _swap.swap(str(third), str(live), TIME) == str(third)
+        assert replace.swap(str(third), str(live), TIME) == str(third)
         assert live.stat().st_ino == before, "not exchanged"
         assert content(live) == {"3"}
         """,
@@ -268,15 +268,17 @@ def test_a_live_directory_of_a_lower_overlay_layer_is_copied_out_of_it_once(
 
 _ROLLBACK = """
 import io, shutil, signal
-from monitor import _kept, _log, _remotes, _state
-from monitor._folder import Folder
-from monitor._stop import Stop
-from monitor._watch import Watch
+from monitor import log, remotes
+from monitor.live.kept import listed
+from monitor.live.state import read_hold, read_installed
+from monitor.live.layout import Folder
+from monitor.stop import Stop
+from monitor.watch.watch import Watch
 from monitor.__main__ import main
 from tests.unit.monitor.fixtures import MODEL, options_for
 from tests.unit.monitor.test_monitor_kill import _Killer, whole_release
 from tests.unit.monitor.test_monitor_kill import install
-_log.set_up(debug=False, as_json=False, stream=io.StringIO())
+log.set_up(debug=False, as_json=False, stream=io.StringIO())
 local = tmp / "local"
 live, control = local / MODEL, local / f".{MODEL}.monitor"
 words = ["rollback", f"--local_path={local}", f"--local_model_name={MODEL}"]
@@ -290,7 +292,7 @@ def restart():
     # The remote is dead: what was cut off is mended with what is here.
     options = options_for(local, general_host="http://127.0.0.1:1", keep="2")
     stop = Stop()
-    watch = Watch(options, _remotes.create(options, stop), stop)
+    watch = Watch(options, remotes.create(options, stop), stop)
     watch.begin()
     watch.end()
 
@@ -311,8 +313,8 @@ while killed and number < 300:
         assert whole_release(live) in (1, 2), where
     restart()
     release = whole_release(live)
-    hold = _state.read_hold(str(control / "hold.json"))
-    found = _kept.listed(Folder(str(live)))
+    hold = read_hold(str(control / "hold.json"))
+    found = listed(Folder(str(live)))
     assert all(one.installed.identity for one in found), (where, found)
     kept = [one.installed.identity.release for one in found]
     held = hold.identity.release if hold else None

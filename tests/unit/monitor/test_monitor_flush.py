@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from monitor import _live
-from monitor._machine import Event
+from monitor.decisions.machine import Event
+from monitor.live import exchange
 
 from .fixtures import MODEL, Site, model_files, tarball
 from .stepping import MakeWatch, live, poll
@@ -28,7 +28,7 @@ class Recorder:
         # What was in the staging folder when it was renamed, with the time of its last change.
         self.staged: dict[str, int] = {}
         self.flushed: dict[str, int] = {}
-        flush, rename = os.fsync, _live._renameat2
+        flush, rename = os.fsync, exchange._renameat2
 
         def fsync(handle: int) -> None:
             flush(handle)
@@ -44,7 +44,7 @@ class Recorder:
             self.calls.append(("rename", real))
 
         patch.setattr(os, "fsync", fsync)
-        patch.setattr(_live, "_renameat2", renameat2)
+        patch.setattr(exchange, "_renameat2", renameat2)
         self.parent = os.path.realpath(parent)
 
     def check(self) -> None:

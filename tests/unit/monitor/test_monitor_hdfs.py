@@ -22,12 +22,12 @@ import pytest
 
 from harness.support.errors import HarnessError
 from harness.support.waits import wait_for
-from monitor import _remotes
-from monitor._machine import Identity
-from monitor._pull import Puller
-from monitor._remotes.base import Remote
-from monitor._stop import Stop
+from monitor import remotes
+from monitor.decisions.identity import Identity
 from monitor.errors import RemoteError
+from monitor.remotes.base import Remote
+from monitor.stop import Stop
+from monitor.watch.pull import Puller
 
 from .fixtures import TARBALL, closing_all, manifest_of, options_for
 from .processes import Start, common
@@ -68,7 +68,7 @@ def given_options(cluster: Any, kind: str) -> dict[str, str]:
 @pytest.fixture(params=["webhdfs", "hdfs"])
 def remote(request: pytest.FixtureRequest, cluster: Any, tmp_path: Path) -> Iterator[Remote]:
     options = options_for(tmp_path / "local", **given_options(cluster, request.param))
-    with _remotes.create(options, Stop()) as made:
+    with remotes.create(options, Stop()) as made:
         yield made
 
 
@@ -145,7 +145,7 @@ def test_webhdfs_goes_on_at_an_offset_while_the_file_is_the_same(
 ) -> None:
     put(client, f"{base}/{TARBALL}", BIG)
     options = options_for(tmp_path / "local", **given_options(cluster, "webhdfs"))
-    with _remotes.create(options, Stop()) as remote:
+    with remotes.create(options, Stop()) as remote:
         mark = remote.open(TARBALL).mark
         again = remote.open(TARBALL, 2_000_000, mark)
         assert again.offset == 2_000_000
@@ -159,7 +159,7 @@ def test_a_namenode_that_is_gone_is_a_remote_error_within_the_time_out_and_comes
 ) -> None:
     put(client, f"{base}/donefile", b"x")
     options = options_for(tmp_path / "local", timeout="3", **given_options(cluster, "webhdfs"))
-    with _remotes.create(options, Stop()) as remote:
+    with remotes.create(options, Stop()) as remote:
         assert remote.look("donefile") is not None
         cluster.pause("namenode")
         try:
@@ -181,7 +181,7 @@ def test_a_datanode_that_dies_in_the_middle_breaks_the_pull_and_its_return_mends
 ) -> None:
     put(client, f"{base}/{TARBALL}", BIG)
     options = options_for(tmp_path / "local", timeout="5", **given_options(cluster, "webhdfs"))
-    with _remotes.create(options, Stop()) as remote:
+    with remotes.create(options, Stop()) as remote:
         puller = Puller(remote, str(tmp_path / "tmp" / "part"), 0, Stop())
         cluster.kill("datanode")
         with pytest.raises(RemoteError):
@@ -202,7 +202,7 @@ def test_hadoop_is_told_a_password_in_a_file_and_not_in_the_process_list(
     put(client, f"{base}/donefile", b"x")
     given = {**given_options(cluster, "hdfs"), "fs_ugi": "demo,pa55-in-ugi"}
     options = options_for(tmp_path / "local", **given)
-    with _remotes.create(options, Stop()) as remote:
+    with remotes.create(options, Stop()) as remote:
         assert remote.look("donefile") is not None
         assert "pa55-in-ugi" not in " ".join(remote._argv(["-ls"]))  # type: ignore[attr-defined]
         assert "pa55-in-ugi" not in str(remote.describe())
@@ -266,13 +266,13 @@ def test_webhdfs_behind_tls_is_trusted_by_its_ca_file_and_only_by_it(
     with closing_all(end):
         given = {**given_options(cluster, "webhdfs"), "webhdfs_url": end.url}
         options = options_for(tmp_path / "local", **given, ca_file=str(certificate))
-        with _remotes.create(options, Stop()) as remote:
+        with remotes.create(options, Stop()) as remote:
             seen = remote.look("donefile")
             assert seen is not None
             assert seen.content == b"behind TLS"
             assert b"".join(remote.open(TARBALL).chunks) == BIG
         options = options_for(tmp_path / "local", **given)
-        with _remotes.create(options, Stop()) as remote, pytest.raises(RemoteError, match="CERT"):
+        with remotes.create(options, Stop()) as remote, pytest.raises(RemoteError, match="CERT"):
             remote.look("donefile")
 
 

@@ -8,8 +8,8 @@ from typing import Optional
 import pytest
 
 from harness.support.waits import wait_for
-from monitor._machine import Event, State
-from monitor._metrics import ailing, healthy_for
+from monitor.decisions.machine import Event, State
+from monitor.metrics import ailing, healthy_for
 
 from .fixtures import MODEL, Site
 from .stepping import MakeWatch, poll

@@ -19,12 +19,15 @@ from typing import Any
 
 import pytest
 
-from monitor import _live, _log, _remotes, _state
-from monitor._folder import Folder
-from monitor._install import Install
-from monitor._machine import Event, Identity, State
-from monitor._stop import Stop
-from monitor._watch import Watch
+from monitor import log, remotes
+from monitor.decisions.identity import Identity
+from monitor.decisions.machine import Event, State
+from monitor.live import exchange
+from monitor.live.layout import Folder
+from monitor.live.state import read_installed
+from monitor.stop import Stop
+from monitor.watch.install import Install
+from monitor.watch.watch import Watch
 
 from .fixtures import MODEL, Site, model_files, options_for, tarball
 
@@ -41,15 +44,15 @@ def tmp_path(in_memory: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    _log.set_up(debug=False, as_json=False, stream=io.StringIO())
+    log.set_up(debug=False, as_json=False, stream=io.StringIO())
     yield
-    _log.logger.handlers.clear()
+    log.logger.handlers.clear()
 
 
 def one_poll(local: Path, url: str, **given: object) -> Event:
     stop = Stop()
     options = options_for(local, general_host=url, **given)
-    watch = Watch(options, _remotes.create(options, stop), stop)
+    watch = Watch(options, remotes.create(options, stop), stop)
     watch.begin()
     try:
         while True:
@@ -83,18 +86,18 @@ class _Killer:
     def arm(self) -> None:
         sys.addaudithook(self.hook)
         # The exchange goes through ctypes, which tells no audit hook.
-        renameat2 = _live._renameat2
+        renameat2 = exchange._renameat2
 
         def counted(source: str, target: str, flags: int) -> None:
             self.count()
             renameat2(source, target, flags)
             self.count()
 
-        _live._renameat2 = counted
+        exchange._renameat2 = counted
 
 
 def _child(number: int, local: Path, url: str, given: dict[str, object]) -> None:
-    _log.set_up(debug=False, as_json=False, stream=io.StringIO())
+    log.set_up(debug=False, as_json=False, stream=io.StringIO())
     _Killer(number).arm()
     os._exit(0 if one_poll(local, url, **given) is Event.SWAPPED else 4)
 
@@ -135,7 +138,7 @@ def whole_release(live: Path) -> int:
         ".monitor-state.json", "fluid_time_file", "model.pdmodel", "params.pdiparams",
         "serving_server_conf.prototxt", "serving_server_conf.stream.prototxt",
     ]  # fmt: skip
-    state = _state.read_installed(str(live))
+    state = read_installed(str(live))
     assert state.identity is not None
     number = int((live / "params.pdiparams").read_bytes()[:9])
     assert state.identity.release == number
@@ -180,7 +183,7 @@ def test_a_kill_at_any_point_leaves_one_whole_release_and_a_restart_converges(
             assert whole_release(live) in (release - 1, release), where
         assert one_poll(local, site.url, keep=keep) in (Event.SWAPPED, Event.INSTALLED), where
         assert whole_release(live) == release, where
-        second = _state.read_installed(str(live)).second
+        second = read_installed(str(live)).second
         assert second is not None
         if not first:
             assert second > seconds[-1], where

@@ -8,26 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _fallback, _live, _state, _swap
-from monitor._folder import Folder
-from monitor._stop import Stopped
+from monitor.live import exchange, fallback, recovery, replace, staging, state
+from monitor.live.layout import Folder
+from monitor.stop import Stopped
 
 from .filesystems import TIME, content, staged
 
 
 def test_the_first_install_is_a_rename(tmp_path: Path) -> None:
     live = tmp_path / "m"
-    assert _swap.swap(str(staged(tmp_path, 1)), str(live), TIME) is None
+    assert replace.swap(str(staged(tmp_path, 1)), str(live), TIME) is None
     assert content(live) == {"1"}
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
 def test_an_exchange_leaves_the_old_release_where_the_new_one_was(tmp_path: Path) -> None:
     live = tmp_path / "m"
-    _swap.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    replace.swap(str(staged(tmp_path, 1)), str(live), TIME)
     second = staged(tmp_path, 2, 2_000_000_001)
     before = live.stat().st_ino, second.stat().st_ino
-    assert _swap.swap(str(second), str(live), TIME) == str(second)
+    assert replace.swap(str(second), str(live), TIME) == str(second)
     assert content(live) == {"2"}
     assert content(second) == {"1"}
     assert (second.stat().st_ino, live.stat().st_ino) == before
@@ -37,7 +37,7 @@ def test_a_symbolic_link_is_replaced_and_what_it_points_to_is_left_alone(tmp_pat
     elsewhere = staged(tmp_path, 1).rename(tmp_path / "elsewhere")
     live = tmp_path / "m"
     live.symlink_to("elsewhere")
-    old = _swap.swap(str(staged(tmp_path, 2)), str(live), TIME)
+    old = replace.swap(str(staged(tmp_path, 2)), str(live), TIME)
     assert old is not None
     assert not live.is_symlink()
     assert content(live) == {"2"}
@@ -48,7 +48,7 @@ def test_a_symbolic_link_is_replaced_and_what_it_points_to_is_left_alone(tmp_pat
 def test_a_link_that_leads_nowhere_is_replaced_too(tmp_path: Path) -> None:
     live = tmp_path / "m"
     live.symlink_to("nowhere")
-    _swap.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    replace.swap(str(staged(tmp_path, 1)), str(live), TIME)
     assert content(live) == {"1"}
 
 
@@ -56,17 +56,17 @@ def test_a_launcher_s_touch_in_the_last_moment_does_not_hide_the_new_release(
     tmp_path: Path,
 ) -> None:
     live = tmp_path / "m"
-    _swap.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    replace.swap(str(staged(tmp_path, 1)), str(live), TIME)
     new = staged(tmp_path, 2, 2_000_000_050)
     os.utime(live / TIME, (2_000_000_050, 2_000_000_050))
-    _swap.swap(str(new), str(live), TIME)
-    assert _live.time_second(str(live), TIME) == 2_000_000_051
+    replace.swap(str(new), str(live), TIME)
+    assert staging.time_second(str(live), TIME) == 2_000_000_051
 
 
 def test_a_rename_never_replaces_what_came_in_between(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     with pytest.raises(FileExistsError):
-        _live.rename_new(str(staged(tmp_path, 1)), str(tmp_path / "m"))
+        exchange.rename_new(str(staged(tmp_path, 1)), str(tmp_path / "m"))
 
 
 def test_labels_go_over_to_the_new_release(tmp_path: Path) -> None:
@@ -76,14 +76,14 @@ def test_labels_go_over_to_the_new_release(tmp_path: Path) -> None:
     except OSError as error:
         pytest.skip(f"no extended attributes in {tmp_path}: {error}")
     new = staged(tmp_path, 2)
-    _live.dress(_live.tree(str(new)), str(live))
+    staging.dress(staging.tree(str(new)), str(live))
     assert os.getxattr(new, "user.label") == b"kept"
     assert os.getxattr(new / "sub" / "c", "user.label") == b"kept"
 
 
 def test_a_time_second_is_none_where_there_is_no_time_file(tmp_path: Path) -> None:
-    assert _live.time_second(str(tmp_path), TIME) is None
-    assert _live.choose_second(str(tmp_path), TIME, 5.9) == 5
+    assert staging.time_second(str(tmp_path), TIME) is None
+    assert staging.choose_second(str(tmp_path), TIME, 5.9) == 5
 
 
 # --- what was cut off in between -------------------------------------------------------------
@@ -92,9 +92,9 @@ def test_a_time_second_is_none_where_there_is_no_time_file(tmp_path: Path) -> No
 def test_two_renames_that_were_cut_in_between_are_finished_at_the_next_start(
     tmp_path: Path,
 ) -> None:
-    ready = staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{_fallback.READY}")
+    ready = staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{fallback.READY}")
     live = tmp_path / "m"
-    assert _fallback.recover(str(live), [str(ready)], TIME) == str(ready)
+    assert recovery.recover(str(live), [str(ready)], TIME) == str(ready)
     assert content(live) == {"2"}
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
@@ -102,19 +102,19 @@ def test_two_renames_that_were_cut_in_between_are_finished_at_the_next_start(
 def test_a_live_directory_that_was_being_emptied_is_replaced_at_the_next_start(
     tmp_path: Path,
 ) -> None:
-    ready = staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{_fallback.READY}")
-    _state.write_json(_fallback._torn(str(ready)), {})
+    ready = staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{fallback.READY}")
+    state.write_json(fallback._torn(str(ready)), {})
     live = tmp_path / "m"
     (live / "sub").mkdir(parents=True)
-    assert _fallback.recover(str(live), [str(ready)], TIME) == str(ready)
+    assert recovery.recover(str(live), [str(ready)], TIME) == str(ready)
     assert content(live) == {"2"}
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
 def test_a_live_directory_that_is_whole_is_left_as_it_is(tmp_path: Path) -> None:
     live = staged(tmp_path, 1).rename(tmp_path / "m")
-    ready = staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{_fallback.READY}")
-    assert _fallback.recover(str(live), [str(ready)], TIME) is None
+    ready = staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{fallback.READY}")
+    assert recovery.recover(str(live), [str(ready)], TIME) is None
     assert content(live) == {"1"}
 
 
@@ -139,15 +139,15 @@ def test_a_launcher_s_touch_during_a_copy_does_not_hide_the_new_release(
     tmp_path: Path, code: int
 ) -> None:
     live = tmp_path / "m"
-    _swap.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    replace.swap(str(staged(tmp_path, 1)), str(live), TIME)
     new = staged(tmp_path, 2, 2_000_000_050)
 
     def touch() -> None:
         os.utime(live / TIME, (2_000_000_050, 2_000_000_050))
 
-    _fallback.swap(str(new), str(live), TIME, OSError(code, "as if"), touch)
+    fallback.swap(str(new), str(live), TIME, OSError(code, "as if"), touch)
     assert content(live) == {"2"}
-    assert _live.time_second(str(live), TIME) == 2_000_000_051
+    assert staging.time_second(str(live), TIME) == 2_000_000_051
 
 
 @pytest.mark.parametrize("code", [errno.EBUSY, errno.EXDEV], ids=["mount", "lower layer"])
@@ -155,7 +155,7 @@ def test_a_signal_during_a_copy_leaves_nothing_but_the_old_release(
     tmp_path: Path, code: int
 ) -> None:
     live = tmp_path / "m"
-    _swap.swap(str(staged(tmp_path, 1)), str(live), TIME)
+    replace.swap(str(staged(tmp_path, 1)), str(live), TIME)
     new = staged(tmp_path, 2, 2_000_000_001)
     asked: list[int] = []
 
@@ -165,6 +165,6 @@ def test_a_signal_during_a_copy_leaves_nothing_but_the_old_release(
             raise Stopped
 
     with pytest.raises(Stopped):
-        _fallback.swap(str(new), str(live), TIME, OSError(code, "as if"), stop)
+        fallback.swap(str(new), str(live), TIME, OSError(code, "as if"), stop)
     assert content(live) == {"1"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, "m"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.support.waits import wait_for
-from monitor._lock import _HOST_PIDS, Lock, Owner, Taken, is_held
+from monitor.live.lock import _HOST_PIDS, Lock, Owner, Taken, is_held
 
 from .filesystems import ROOT, mounted, without_flock
 from .fixtures import MODEL, Site
@@ -207,7 +207,7 @@ def test_an_earlier_boot_proves_nothing_where_another_host_may_look_the_same(
 def test_the_owner_that_another_user_may_not_see_is_not_taken_for_gone(tmp_path: Path) -> None:
     script = """
         import subprocess, time
-        from monitor._lock import Owner
+        from monitor.live.lock import Owner
         if subprocess.run(["mount", "-t", "proc", "-o", "hidepid=2", "proc", "/proc"]).returncode:
             sys.exit(77)
         owner = Owner.here()
@@ -237,7 +237,7 @@ def test_a_file_that_names_no_owner_reads_as_none(tmp_path: Path, content: str) 
 
 RACE = """
 import time
-from monitor._lock import _HOST_PIDS, Lock, Taken
+from monitor.live.lock import _HOST_PIDS, Lock, Taken
 path, log = sys.argv[1:3]
 for turn in range(40):
     lock = Lock(path)

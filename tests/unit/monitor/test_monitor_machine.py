@@ -8,20 +8,10 @@ from typing import Optional
 
 import pytest
 
-from monitor import _machine, _schedule
-from monitor._machine import (
-    TABLE,
-    Event,
-    Identity,
-    Machine,
-    Row,
-    State,
-    Wait,
-    identify,
-    judge,
-    superseded,
-)
-from monitor._pauses import Pauses
+from monitor.decisions import schedule
+from monitor.decisions.identity import Identity, identify, superseded
+from monitor.decisions.machine import TABLE, Event, Machine, Row, State, Wait, as_markdown, judge
+from monitor.decisions.pauses import Pauses
 from monitor.manifest import Manifest
 
 ONE = Identity("one", 1)
@@ -221,7 +211,7 @@ def test_an_identity_survives_json() -> None:
 
 
 def test_the_documentation_s_table_has_every_row_once() -> None:
-    lines = _machine.as_markdown().splitlines()
+    lines = as_markdown().splitlines()
     assert lines[0] == "| while it … | … and then | next | when |"
     assert lines[1] == "| --- | --- | --- | --- |"
     assert lines[2] == (
@@ -304,18 +294,18 @@ class TestBackoff:
     """Pauses after failures."""
 
     def test_it_doubles_up_to_its_cap_and_no_pause_is_less_than_half(self) -> None:
-        backoff = _schedule.Backoff(1.0, 10.0, seed=1)
+        backoff = schedule.Backoff(1.0, 10.0, seed=1)
         for full in (1.0, 2.0, 4.0, 8.0, 10.0, 10.0):
             assert full / 2 < backoff.fail() <= full
 
     def test_it_is_spread(self) -> None:
-        pauses = {_schedule.Backoff(1.0, 10.0, seed=seed).fail() for seed in range(200)}
+        pauses = {schedule.Backoff(1.0, 10.0, seed=seed).fail() for seed in range(200)}
         assert len(pauses) == 200
         assert min(pauses) < 0.55
         assert max(pauses) > 0.95
 
     def test_it_starts_anew_when_cleared(self) -> None:
-        backoff = _schedule.Backoff(1.0, 100.0)
+        backoff = schedule.Backoff(1.0, 100.0)
         for _ in range(5):
             backoff.fail()
         assert backoff.failures == 5
@@ -324,10 +314,10 @@ class TestBackoff:
         assert backoff.fail() <= 1.0
 
     def test_a_cap_below_the_base_is_the_base(self) -> None:
-        assert _schedule.Backoff(5.0, 1.0).cap == 5.0
+        assert schedule.Backoff(5.0, 1.0).cap == 5.0
 
     def test_a_remote_that_is_dead_for_years_overflows_nothing(self) -> None:
-        backoff = _schedule.Backoff(1.0, 60.0)
+        backoff = schedule.Backoff(1.0, 60.0)
         backoff.failures = 10**6
         assert 30 <= backoff.fail() <= 60
 
@@ -338,7 +328,7 @@ class TestBackoff:
 def test_the_longest_pause_is_ten_intervals_at_most_a_minute_at_least_one(
     interval: float, cap: float
 ) -> None:
-    assert _schedule.default_cap(interval) == pytest.approx(cap)
+    assert schedule.default_cap(interval) == pytest.approx(cap)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +346,7 @@ def test_the_longest_pause_is_ten_intervals_at_most_a_minute_at_least_one(
 def test_settle_counts_from_the_last_swap(
     swapped: Optional[float], now: float, left: float
 ) -> None:
-    assert _schedule.settle_left(30.0, swapped, now) == left
+    assert schedule.settle_left(30.0, swapped, now) == left
 
 
 @pytest.mark.parametrize(
@@ -376,4 +366,4 @@ def test_settle_counts_from_the_last_swap(
 def test_the_second_is_now_or_one_more_than_any_that_was_used(
     now: float, last: Optional[int], current: Optional[int], second: int
 ) -> None:
-    assert _schedule.next_second(now, last, current) == second
+    assert schedule.next_second(now, last, current) == second

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _model
-from monitor._machine import Event
+from monitor.decisions.machine import Event
 from monitor.errors import BadOption, ReleaseError
+from monitor.release import model
 
 from .fixtures import Site, model_files, options_for, tarball
 from .processes import Here
 from .stepping import MakeWatch, live, nothing_left, poll, release_in
 from .test_monitor_remotes_hadoop import command
 
-CONF_SIZE = {_model.CONF: 100}
+CONF_SIZE = {model.CONF: 100}
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def test_two_files_that_a_server_may_take_are_refused_unless_allowed(
 ) -> None:
     sizes = {**CONF_SIZE, **dict.fromkeys(names, 1)}
     with pytest.raises(ReleaseError) as refused:
-        _model.check_files("m", sizes)
+        model.check_files("m", sizes)
     assert rule in str(refused.value)
     assert "--allow_ambiguous_model" in str(refused.value)
-    _model.check_files("m", sizes, allow_ambiguous=True)
+    model.check_files("m", sizes, allow_ambiguous=True)
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_two_files_that_a_server_may_take_are_refused_unless_allowed(
     ids=str,
 )
 def test_what_every_server_loads_in_one_way_is_installed(names: tuple[str, ...]) -> None:
-    _model.check_files("m", {**CONF_SIZE, **dict.fromkeys(names, 1)})
+    model.check_files("m", {**CONF_SIZE, **dict.fromkeys(names, 1)})
 
 
 def test_of_many_files_the_sentence_names_some() -> None:
     names = [f"{number}.model" for number in range(9)]
     with pytest.raises(ReleaseError, match=r"it has 0\.model, .*4\.model and 4 more, and a"):
-        _model.check_files("m", {**CONF_SIZE, **dict.fromkeys(names, 1), "params": 1})
+        model.check_files("m", {**CONF_SIZE, **dict.fromkeys(names, 1), "params": 1})
 
 
 def test_an_ambiguous_release_stays_out_until_it_is_allowed(

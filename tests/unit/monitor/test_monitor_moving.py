@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor._machine import Event, State
-from monitor._run import once
+from monitor.decisions.machine import Event, State
+from monitor.process import once
 
 from .fixtures import TARBALL, Site
 from .stepping import MakeWatch, live, poll, release_in, until

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _options, _parser, _words
 from monitor.errors import BadOption
+from monitor.options import fields, parser, words
 
 from .fixtures import options_for
 
@@ -91,7 +91,7 @@ def test_a_live_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["", "  ", "'open"])
 def test_a_command_that_cannot_be_read_is_one_sentence(command: str) -> None:
     with pytest.raises(BadOption, match="--check_command"):
-        _words.words(command, "--check_command")
+        words.words(command, "--check_command")
 
 
 def test_a_command_that_cannot_be_read_is_refused_at_the_start(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_command_that_cannot_be_read_is_refused_at_the_start(tmp_path: Path) -
 
 def test_the_options_of_a_mapping_are_checked_like_those_of_a_command_line(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="there: --interval is wrong"):
-        _options.from_mapping({"interval": -1}, "there")
+        fields.from_mapping({"interval": -1}, "there")
     with pytest.raises(BadOption, match="a list of texts is expected"):
         options_for(tmp_path, general_host="http://h", http_header="X: 1")
 
@@ -128,7 +128,7 @@ def test_a_value_that_is_no_number_is_named_in_plain_words(
 
 
 def test_help_says_which_options_are_required_and_gives_no_default_twice() -> None:
-    text = " ".join(_parser.build_parser().format_help().split())
+    text = " ".join(parser.build_parser().format_help().split())
     assert "(default: /)" not in text
     assert "(default: none)" not in text
     for help_of_one in text.split("--")[1:]:

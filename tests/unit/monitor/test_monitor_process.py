@@ -54,7 +54,8 @@ def test_the_page_s_command_line_gives_the_page_s_output(
     ]
     for match in found:
         assert match is not None
-        source = (ROOT / "monitor" / match.group(2)).read_text().splitlines()
+        (path,) = (ROOT / "monitor").rglob(match.group(2))
+        source = path.read_text().splitlines()
         assert "logger." in "".join(source[int(match.group(3)) - 4 : int(match.group(3))])
 
 
@@ -143,14 +144,14 @@ def test_a_second_monitor_on_the_same_directory_is_refused(
 def test_what_nobody_foresaw_ends_once_with_one_masked_sentence(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from monitor import _log
-    from monitor._run import Process
+    from monitor import log
+    from monitor.process import Process
 
     def broken() -> float:
         raise RuntimeError("http://user:s3cret-w0rd@host\nis odd")
 
     site.publish(1)
-    _log.set_up(debug=False, as_json=False)
+    log.set_up(debug=False, as_json=False)
     process = Process([options_for(tmp_path / "local", general_host=site.url, once=True)])
     process.watches[0]._clock = broken
     assert process.run() == 1

@@ -14,13 +14,14 @@ from typing import IO, Any, Optional
 
 import pytest
 
-from monitor import _pull, _remotes
-from monitor._machine import Identity
-from monitor._pull import Puller, Throttle, _check_name
-from monitor._remotes.base import CHUNK, Remote
-from monitor._stop import Stop, Stopped
+from monitor import remotes
+from monitor.decisions.identity import Identity
 from monitor.errors import MachineError, Mismatch, ReleaseError, RemoteError
 from monitor.manifest import Manifest
+from monitor.remotes.base import CHUNK, Remote
+from monitor.stop import Stop, Stopped
+from monitor.watch import pull
+from monitor.watch.pull import Puller, Throttle, _check_name
 
 from .fixtures import TARBALL, Site, options_for
 from .kinds import Kind, make
@@ -37,7 +38,7 @@ def manifest(content: bytes) -> Manifest:
 
 def puller(site: Site, folder: Path, stop: Stop, rate: int = 0, **options: object) -> Puller:
     made = options_for(folder / "local", general_host=site.url, **options)
-    return Puller(_remotes.create(made, stop), str(folder / "tmp" / "part"), rate, stop)
+    return Puller(remotes.create(made, stop), str(folder / "tmp" / "part"), rate, stop)
 
 
 def put_old(site: Site, content: bytes) -> None:
@@ -143,7 +144,7 @@ def test_a_pull_that_fills_the_disk_gives_the_space_back(
 
     real = open
     with monkeypatch.context() as patch:
-        patch.setattr(_pull, "open", lambda *words: Full(real(*words)), raising=False)
+        patch.setattr(pull, "open", lambda *words: Full(real(*words)), raising=False)
         with pytest.raises(MachineError, match="No space left on device"):
             one.pull_file(TARBALL, ONE, None)
     assert not (tmp_path / "tmp" / "part").exists()

@@ -9,9 +9,10 @@ from urllib.parse import quote
 import pytest
 
 from harness.support.waits import wait_for
-from monitor import _mask, _secrets
-from monitor._machine import Event
+from monitor import mask
+from monitor.decisions.machine import Event
 from monitor.errors import RemoteError
+from monitor.options import secrets
 
 from .answers import Answer, Answers
 from .fixtures import MODEL, TARBALL, FtpSite, Site, closing_all, model_files
@@ -61,7 +62,7 @@ def test_one_query_is_sent_for_all_names_and_is_seen_nowhere(
         assert SIGNATURE not in shown
         assert DECODED not in shown
     # What is no secret stays legible.
-    assert _mask.mask("at 2022-11-02") == "at 2022-11-02"
+    assert mask.mask("at 2022-11-02") == "at 2022-11-02"
     code, out, err = here(*words, "--http_query=sig=wr0ng-one")
     assert code == 2
     assert "403" in err
@@ -243,7 +244,7 @@ def test_what_the_http_library_warns_of_is_masked(
     "text", ["sig=a%2Fb%2Bc", "?sig=a%2Fb%2Bc", " sig=a%2Fb%2Bc\n", "t0ken-alone"]
 )
 def test_a_query_is_hidden_as_it_is_written_and_as_it_is_meant(text: str) -> None:
-    secret = _secrets.query(text)
+    secret = secrets.query(text)
     assert str(secret) == "***"
     for form in (secret.reveal(), *secret.hidden):
-        assert form not in _mask.mask(f"at {form}: 403")
+        assert form not in mask.mask(f"at {form}: 403")

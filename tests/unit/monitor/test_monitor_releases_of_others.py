@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _stream
-from monitor._machine import Event
+from monitor.decisions.machine import Event
+from monitor.release import stream
 
 from .fixtures import MODEL, TARBALL, Site, manifest_of, model_files, tarball
 from .stepping import MakeWatch, live, nothing_left, poll, release_in
@@ -80,7 +80,7 @@ def test_an_end_that_is_not_whole_needs_a_manifest(watch: MakeWatch, site: Site)
 def test_a_tarball_in_zstd_waits_for_its_package(
     watch: MakeWatch, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]
 ) -> None:
-    packed = _stream.load_zstd().compress(gzip.decompress(tarball(model_files(1))))
+    packed = stream.load_zstd().compress(gzip.decompress(tarball(model_files(1))))
     with monkeypatch.context() as without:
         for name in ("compression.zstd", "backports.zstd"):
             without.setitem(sys.modules, name, None)

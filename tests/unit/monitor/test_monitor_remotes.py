@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from harness.support.waits import wait_for
-from monitor._machine import Identity
-from monitor._remotes.base import DONEFILE_LIMIT, Remote, join
+from monitor.decisions.identity import Identity
 from monitor.errors import BadOption, RemoteError
+from monitor.remotes.base import DONEFILE_LIMIT, Remote, join
 
 from .fixtures import MODEL, TARBALL, FtpSite, Site, closing_all
 from .kinds import Kind, ftp_options, make

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from monitor._machine import Identity
-from monitor._pull import Puller
-from monitor._remotes.base import Remote
-from monitor._stop import Stop
+from monitor.decisions.identity import Identity
 from monitor.errors import Mismatch
 from monitor.manifest import Manifest
+from monitor.remotes.base import Remote
+from monitor.stop import Stop
+from monitor.watch.pull import Puller
 
 from .fixtures import TARBALL, FtpSite, closing_all
 from .kinds import ftp_options, make

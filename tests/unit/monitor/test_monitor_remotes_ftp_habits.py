@@ -11,12 +11,12 @@ import pytest
 
 from harness.remotes.ftp import habits as ftp_habits
 from harness.support.waits import wait_for
-from monitor._options import from_mapping
-from monitor._pull import Puller
-from monitor._remotes.base import DONEFILE_LIMIT
-from monitor._remotes.ftp import rows_of
-from monitor._stop import Stop
 from monitor.errors import BadOption, RemoteError
+from monitor.options.fields import from_mapping
+from monitor.remotes.base import DONEFILE_LIMIT
+from monitor.remotes.ftp import rows_of
+from monitor.stop import Stop
+from monitor.watch.pull import Puller
 
 from .fixtures import TARBALL, FtpSite, closing_all
 from .kinds import ftp_options, make

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from monitor._folder import Folder
-from monitor._machine import Identity
-from monitor._pull import Puller
-from monitor._remotes import hadoop
-from monitor._remotes.base import DONEFILE_LIMIT, Remote
-from monitor._stop import Stop
+from monitor.decisions.identity import Identity
 from monitor.errors import RemoteError
+from monitor.live.layout import Folder
+from monitor.remotes import hadoop
+from monitor.remotes.base import DONEFILE_LIMIT, Remote
+from monitor.stop import Stop
+from monitor.watch.pull import Puller
 
 from .fixtures import manifest_of
 from .kinds import make

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.support.ports import free_port
-from monitor._remotes.base import Remote
 from monitor.errors import RemoteError
+from monitor.remotes.base import Remote
 
 from .answers import Answer, Answers
 from .fixtures import closing_all

@@ -12,10 +12,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies
 
 from harness.support.waits import wait_for
-from monitor import _argv, _mask, _options, _remotes, _secrets
-from monitor._remotes.hadoop import HadoopRemote
-from monitor._stop import Stop
+from monitor import mask, remotes
 from monitor.errors import BadOption, RemoteError
+from monitor.options import argv
+from monitor.options.fields import SECRETS, option_fields
+from monitor.options.secrets import Secret, address, environment_without_secrets, ugi
+from monitor.remotes.hadoop import HadoopRemote
+from monitor.stop import Stop
 
 from .fixtures import MODEL, FtpSite, Site, options_for
 from .processes import Here, Start, common, ftp, hadoop_or_skip
@@ -87,8 +90,8 @@ KINDS = {
 
 
 def test_every_option_that_may_hold_a_secret_has_a_file_too() -> None:
-    fields = {field.name: field for field in _options.option_fields()}
-    assert set(KINDS) == set(_options.SECRETS)
+    fields = {field.name: field for field in option_fields()}
+    assert set(KINDS) == set(SECRETS)
     assert {name for name in fields if "Secret" in str(fields[name].type)} == set(KINDS)
     assert {f"{name}_file" for name in KINDS} <= set(fields)
 
@@ -131,7 +134,7 @@ def test_a_secret_of_every_kind_is_in_no_text_and_in_no_environment_of_a_child(
     error = RemoteError("read", f"{value}/donefile", f"odd answer to {secret!r}", "look there")
     for text in (repr(options), str(getattr(options, name)), str(error), repr(error)):
         assert secret not in text, text
-    assert not [held for held in _secrets.environment_without_secrets().values() if secret in held]
+    assert not [held for held in environment_without_secrets().values() if secret in held]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe\n"])
@@ -143,29 +146,29 @@ def test_a_secret_s_file_has_to_hold_one(tmp_path: Path, content: bytes) -> None
 
 
 def test_a_secret_shows_stars_however_it_is_looked_at(tmp_path: Path) -> None:
-    secret = _secrets.Secret("p4ss/w0rd%x")
+    secret = Secret("p4ss/w0rd%x")
     options = options_for(tmp_path, type="ftp", ftp_host="h", ftp_password="p4ss/w0rd%x")
     for text in (str(secret), repr(secret), f"{secret}", repr(options)):
         assert "p4ss" not in text
         assert "***" in text
-    assert _mask.mask("at p4ss/w0rd%x and p4ss%2Fw0rd%25x") == "at *** and ***"
-    assert str(_secrets.Secret("")) == ""
-    assert not _secrets.Secret("")
-    assert hash(secret) == hash(_secrets.Secret("p4ss/w0rd%x"))
+    assert mask.mask("at p4ss/w0rd%x and p4ss%2Fw0rd%25x") == "at *** and ***"
+    assert str(Secret("")) == ""
+    assert not Secret("")
+    assert hash(secret) == hash(Secret("p4ss/w0rd%x"))
 
 
 @pytest.mark.parametrize(
     ("value", "shown"), [("user,pa55-word", "user,***"), ("user", "user"), ("u,", "u,***")]
 )
 def test_of_an_ugi_only_the_user_is_shown(value: str, shown: str) -> None:
-    secret = _secrets.ugi(value)
+    secret = ugi(value)
     assert str(secret) == shown
     assert secret.reveal() == value
 
 
 def test_passwords_in_addresses_are_masked() -> None:
     text = "see ftp://me:secret@h/x and http://h:80/y and https://u:p@[::1]:5/"
-    masked = _mask.without_password(text)
+    masked = mask.without_password(text)
     assert masked == "see ftp://***@h/x and http://h:80/y and https://***@[::1]:5/"
 
 
@@ -177,7 +180,7 @@ def test_passwords_in_addresses_are_masked() -> None:
     ],
 )  # fmt: skip
 def test_what_stands_before_the_host_of_a_url_is_not_seen(text: str) -> None:
-    shown = _mask.mask(f"cannot read {text}/donefile")
+    shown = mask.mask(f"cannot read {text}/donefile")
     assert "pa55" not in shown
     assert "http://***@host/" in shown
 
@@ -188,7 +191,7 @@ def test_a_header_s_value_is_a_secret_wherever_it_turns_up(tmp_path: Path) -> No
         general_host="http://h",
         http_header=["X-Key: k3y-9fj2", "Authorization: Basic dXNlcjpwYTU1"],
     )
-    shown = _mask.mask("bad value 'k3y-9fj2', or dXNlcjpwYTU1")
+    shown = mask.mask("bad value 'k3y-9fj2', or dXNlcjpwYTU1")
     assert shown == "bad value '***', or ***"
 
 
@@ -223,7 +226,7 @@ def _seen(password: str, text: str) -> bool:
 @pytest.fixture
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a property test makes secret must not turn another test's words into stars."""
-    monkeypatch.setattr(_mask, "_known", set())
+    monkeypatch.setattr(mask, "_known", set())
 
 
 @pytest.mark.usefixtures("nothing_known")
@@ -232,11 +235,11 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_password_in_an_address_is_not_seen_whatever_it_is_made_of(
     password: str, scheme: str
 ) -> None:
-    _mask._known.clear()
+    mask._known.clear()
     assume(set(password) - set("*. ") and password.strip() == password)
     url = f"{scheme}://user:{password}@host.example:8020/models"
     try:
-        shown = str(_secrets.address(url))
+        shown = str(address(url))
         assert "host.example:8020/models" in shown
     except ValueError as error:
         # No client would understand it; the sentence must not quote it either.
@@ -248,7 +251,7 @@ def test_a_password_in_an_address_is_not_seen_whatever_it_is_made_of(
         f"at {quote(password, safe='')}",
     )  # fmt: skip
     for text in quoted:
-        assert not _seen(password, _mask.mask(text)), text
+        assert not _seen(password, mask.mask(text)), text
 
 
 @pytest.mark.parametrize(
@@ -259,7 +262,7 @@ def test_a_password_in_an_address_is_not_seen_whatever_it_is_made_of(
     ],
 )  # fmt: skip
 def test_an_address_that_nobody_said_to_be_secret_shows_nothing_before_its_host(text: str) -> None:
-    shown = _mask.mask(f"proxy {text}: refused")
+    shown = mask.mask(f"proxy {text}: refused")
     assert "pa55" not in shown
     assert "w0rd" not in shown
     assert "***@host/x" in shown
@@ -286,7 +289,7 @@ def test_a_password_of_the_usual_proxy_variables_is_masked(
     code, _, err = here(*words)
     assert code == 2
     assert "pr0xy-pa55" not in err
-    assert _mask.mask("it said pr0xy-pa55") == "it said ***"
+    assert mask.mask("it said pr0xy-pa55") == "it said ***"
 
 
 def test_a_proxy_of_a_file_is_asked_with_its_password(site: Site, tmp_path: Path) -> None:
@@ -296,7 +299,7 @@ def test_a_proxy_of_a_file_is_asked_with_its_password(site: Site, tmp_path: Path
     made = options_for(
         tmp_path / "local", general_host="http://far.away.invalid", proxy_file=str(file)
     )
-    with _remotes.create(made, Stop()) as remote:
+    with remotes.create(made, Stop()) as remote:
         remote.look("donefile")
     path, headers = site.seen[-1]
     assert path == "http://far.away.invalid/donefile"
@@ -334,7 +337,7 @@ def command_lines(pid: int) -> list[str]:
 def test_stars_take_the_place_of_secrets_and_of_nothing_else(
     secrets: tuple[bytes, ...], words: bytes
 ) -> None:
-    hidden = _argv.starred(words.replace(b" ", b"\0"), secrets)
+    hidden = argv.starred(words.replace(b" ", b"\0"), secrets)
     assert len(hidden) == len(words)
     found = hidden.replace(b"\0", b" ")
     expected = words

@@ -17,8 +17,9 @@ from typing import Any, Optional
 
 import pytest
 
-from monitor import _log
-from monitor._run import Process
+import monitor
+from monitor import log
+from monitor.process import Process
 
 from .fixtures import MODEL, Site, options_for
 from .test_monitor_kill import install, whole_release
@@ -30,6 +31,10 @@ def tmp_path(in_memory: Path) -> Path:
     return in_memory
 
 
+# The monitor's own files.
+_OURS = os.path.dirname(monitor.__file__) + os.sep
+
+
 class _Signaller:
     """Sends SIGTERM to this process at the ``number``th call of a function of the monitor's."""
 
@@ -39,7 +44,7 @@ class _Signaller:
         self._lock = threading.Lock()
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> None:
-        if event != "call" or f"{os.sep}monitor{os.sep}_" not in frame.f_code.co_filename:
+        if event != "call" or not frame.f_code.co_filename.startswith(_OURS):
             return
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             # It has not begun: there is nothing to put away, and the system ends it.
@@ -55,7 +60,7 @@ class _Signaller:
 
 def _child(number: int, local: Path, url: str, told: Any) -> None:
     stream = io.StringIO()
-    _log.set_up(debug=False, as_json=False, stream=stream)
+    log.set_up(debug=False, as_json=False, stream=stream)
     options = options_for(
         local, general_host=url, keep="1", check_command="true", on_swap="true", interval="100"
     )

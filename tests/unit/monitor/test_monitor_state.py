@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from monitor import _state
-from monitor._machine import Identity
-from monitor._state import Hold, Installed, Quarantine
-from monitor._trust import Trust
+from monitor.decisions.identity import Identity
+from monitor.decisions.trust import Trust
+from monitor.live import state
+from monitor.live.state import Hold, Installed, Quarantine
 
 ONE = Identity("one", 1)
 RULES = "rules"
@@ -30,13 +30,13 @@ RULES = "rules"
     ],
 )
 def test_what_is_installed_is_read_as_it_was_written(tmp_path: Path, installed: Installed) -> None:
-    _state.write_installed(str(tmp_path), installed)
-    assert _state.read_installed(str(tmp_path)) == installed
+    state.write_installed(str(tmp_path), installed)
+    assert state.read_installed(str(tmp_path)) == installed
     assert os.listdir(tmp_path) == [".monitor-state.json"]
 
 
 def test_nothing_is_installed_where_nothing_says_so(tmp_path: Path) -> None:
-    assert _state.read_installed(str(tmp_path)) == Installed(None, None, None)
+    assert state.read_installed(str(tmp_path)) == Installed(None, None, None)
 
 
 GOOD = {"format": 1, "identity": {"key": "one", "release": 1}, "second": 7, "swapped": 8}
@@ -61,8 +61,8 @@ GOOD = {"format": 1, "identity": {"key": "one", "release": 1}, "second": 7, "swa
 def test_what_is_odd_in_a_state_reads_as_none(
     tmp_path: Path, change: dict[str, Any], installed: Installed
 ) -> None:
-    (tmp_path / _state.NAME).write_text(json.dumps({**GOOD, **change}))
-    found = _state.read_installed(str(tmp_path))
+    (tmp_path / state.NAME).write_text(json.dumps({**GOOD, **change}))
+    found = state.read_installed(str(tmp_path))
     assert found == installed
     assert found.swapped is None or isinstance(found.swapped, float)
 
@@ -71,19 +71,19 @@ def test_what_is_odd_in_a_state_reads_as_none(
 def test_a_damaged_file_reads_as_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
-    assert _state.read_json(str(path)) is None
-    assert _state.read_hold(str(path)) is None
-    assert _state.read_quarantine(str(path)) is None
-    assert _state.read_json(str(tmp_path / "absent")) is None
-    assert _state.read_json(str(tmp_path)) is None
+    assert state.read_json(str(path)) is None
+    assert state.read_hold(str(path)) is None
+    assert state.read_quarantine(str(path)) is None
+    assert state.read_json(str(tmp_path / "absent")) is None
+    assert state.read_json(str(tmp_path)) is None
 
 
 def test_a_file_is_replaced_whole_and_survives_a_name_without_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    _state.write_json("file", {"a": 1})
-    _state.write_json("file", {"b": [2]})
+    state.write_json("file", {"a": 1})
+    state.write_json("file", {"b": [2]})
     assert json.loads(Path("file").read_text()) == {"b": [2]}
     assert Path("file").read_text() == '{\n "b": [\n  2\n ]\n}\n'
     assert os.listdir(tmp_path) == ["file"]
@@ -94,46 +94,46 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
     path.write_text('{"old": 1}')
     (tmp_path / "file.new").mkdir()
     with pytest.raises(OSError, match="Is a directory"):
-        _state.write_json(str(path), {})
-    assert _state.read_json(str(path)) == {"old": 1}
+        state.write_json(str(path), {})
+    assert state.read_json(str(path)) == {"old": 1}
 
 
 def test_a_hold_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = str(tmp_path / "hold.json")
     for hold in (Hold(ONE), Hold(ONE, Identity("two")), Hold(ONE, tarball="0" * 64)):
-        _state.write_hold(path, hold)
-        assert _state.read_hold(path) == hold
+        state.write_hold(path, hold)
+        assert state.read_hold(path) == hold
 
 
 def test_what_is_odd_in_a_hold_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "hold.json"
     path.write_text('{"replaced": {"key": "one", "release": 1}}')
-    assert _state.read_hold(str(path)) is None
+    assert state.read_hold(str(path)) is None
     path.write_text('{"identity": {"key": "one", "release": 1}, "replaced": "two", "tarball": 1}')
-    assert _state.read_hold(str(path)) == Hold(ONE)
+    assert state.read_hold(str(path)) == Hold(ONE)
 
 
 def test_what_is_announced_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = str(tmp_path / "announced.json")
-    assert _state.read_announced(path) is None
-    _state.write_announced(path, ONE)
-    assert _state.read_announced(path) == ONE
+    assert state.read_announced(path) is None
+    state.write_announced(path, ONE)
+    assert state.read_announced(path) == ONE
 
 
 def test_what_is_known_of_validators_is_read_for_the_same_remote_only(tmp_path: Path) -> None:
     path, trust = str(tmp_path / "validators.json"), Trust("live", "same", "c", {"ETag": "a"})
-    assert _state.read_trust(path, "one") == Trust()
-    _state.write_trust(path, "one", trust)
-    assert _state.read_trust(path, "one") == trust
-    assert _state.read_trust(path, "two") == Trust()
+    assert state.read_trust(path, "one") == Trust()
+    state.write_trust(path, "one", trust)
+    assert state.read_trust(path, "one") == trust
+    assert state.read_trust(path, "two") == Trust()
 
 
 @pytest.mark.parametrize("until", [None, 1_800_000_000.0, 1_800_000_000])
 def test_a_quarantine_is_read_as_it_was_written(tmp_path: Path, until: Any) -> None:
     path = str(tmp_path / "quarantine.json")
     bad = Quarantine(ONE, "it is bad", until, RULES)
-    _state.write_quarantine(path, bad)
-    found = _state.read_quarantine(path)
+    state.write_quarantine(path, bad)
+    found = state.read_quarantine(path)
     assert found == bad
     assert found.until is None or isinstance(found.until, float)
 
@@ -155,7 +155,7 @@ def test_what_is_odd_in_a_quarantine_reads_as_none(
 ) -> None:
     path = tmp_path / "quarantine.json"
     path.write_text(json.dumps(content))
-    assert _state.read_quarantine(str(path)) == bad
+    assert state.read_quarantine(str(path)) == bad
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_what_is_remembered_are_values_that_nobody_can_change() -> None:
 
 
 def test_a_folder_that_is_none_cannot_be_flushed(tmp_path: Path) -> None:
-    _state.flush_folder(str(tmp_path))
+    state.flush_folder(str(tmp_path))
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError):
-        _state.flush_folder(str(tmp_path / "file"))
+        state.flush_folder(str(tmp_path / "file"))

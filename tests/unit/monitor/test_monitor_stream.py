@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from monitor import _stream
 from monitor.errors import BadOption
+from monitor.release import stream as packed_stream
 
 from .tarballs import END, PLAIN, WHOLE, member, read, refused
 
-ZSTD = _stream.load_zstd()
+ZSTD = packed_stream.load_zstd()
 # Frames that say nothing; pzstd begins with one.
 TO_SKIP = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"pzstd"
 LAST_TO_SKIP = b"\x5f" + TO_SKIP[1:]
@@ -31,7 +31,7 @@ def zstd(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd])
 def test_a_packed_file_of_several_pieces_comes_out_as_it_went_in(tmp_path: Path, pack: Any) -> None:
-    content = random.Random(1).randbytes(3 * _stream.CHUNK)
+    content = random.Random(1).randbytes(3 * packed_stream.CHUNK)
     assert read(tmp_path, pack(member("model/a", content) + END)) == {"a": content}
 
 
@@ -40,8 +40,8 @@ def test_a_stream_that_begins_at_the_end_of_a_chunk_is_seen(tmp_path: Path, left
     first = bytearray(gzip.compress(PLAIN[:700]))
     # A file name in the header makes it as long as is wanted (RFC 1952, 2.3).
     first[3] |= 0x08
-    first[10:10] = b"n" * (_stream.CHUNK - left - len(first) - 1) + bytes(1)
-    assert len(first) == _stream.CHUNK - left
+    first[10:10] = b"n" * (packed_stream.CHUNK - left - len(first) - 1) + bytes(1)
+    assert len(first) == packed_stream.CHUNK - left
     assert read(tmp_path, bytes(first) + gzip.compress(PLAIN[700:])) == WHOLE
 
 
@@ -158,7 +158,7 @@ def test_zstd_gives_no_more_at_once_than_is_asked_for(tmp_path: Path, size: int)
     path = tmp_path / "zeros"
     path.write_bytes(zstd(bytes(size)))
     with path.open("rb") as file:
-        stream = _stream.Unpacked(file, str(path))
+        stream = packed_stream.Unpacked(file, str(path))
         assert stream.read(10) == bytes(10)
         inner = stream._inner
         assert inner is not None
@@ -166,20 +166,20 @@ def test_zstd_gives_no_more_at_once_than_is_asked_for(tmp_path: Path, size: int)
 
 
 def test_what_a_file_begins_with_says_how_it_is_packed() -> None:
-    assert _stream.packing(gzip.compress(b"x")) == "gzip"
-    assert _stream.packing(bz2.compress(b"x")) == "bzip2"
-    assert _stream.packing(lzma.compress(b"x")) == "xz"
-    assert _stream.packing(zstd(b"x")) == _stream.packing(TO_SKIP) == "zstd"
-    assert _stream.packing(LAST_TO_SKIP) == "zstd"
-    assert _stream.packing(b"\x60" + TO_SKIP[1:]) is None
-    assert _stream.packing(b"\x1f") is None
+    assert packed_stream.packing(gzip.compress(b"x")) == "gzip"
+    assert packed_stream.packing(bz2.compress(b"x")) == "bzip2"
+    assert packed_stream.packing(lzma.compress(b"x")) == "xz"
+    assert packed_stream.packing(zstd(b"x")) == packed_stream.packing(TO_SKIP) == "zstd"
+    assert packed_stream.packing(LAST_TO_SKIP) == "zstd"
+    assert packed_stream.packing(b"\x60" + TO_SKIP[1:]) is None
+    assert packed_stream.packing(b"\x1f") is None
 
 
 def test_a_stream_counts_what_goes_in_and_out(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(gzip.compress(bytes(1000)))
     with path.open("rb") as file:
-        stream = _stream.Unpacked(file, str(path))
+        stream = packed_stream.Unpacked(file, str(path))
         assert len(stream.read(600)) == 600
         assert len(stream.read(600)) == 400
         assert stream.read(600) == b""
@@ -189,9 +189,9 @@ def test_a_stream_counts_what_goes_in_and_out(tmp_path: Path) -> None:
 
 def test_of_a_second_stream_no_more_is_read_than_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "two"
-    second = gzip.compress(random.Random(1).randbytes(8 * _stream.CHUNK))
+    second = gzip.compress(random.Random(1).randbytes(8 * packed_stream.CHUNK))
     path.write_bytes(gzip.compress(b"first") + second)
     with path.open("rb") as file:
-        stream = _stream.Unpacked(file, str(path))
+        stream = packed_stream.Unpacked(file, str(path))
         assert stream.read(6)[:5] == b"first"
-        assert stream.read_in <= 2 * _stream.CHUNK
+        assert stream.read_in <= 2 * packed_stream.CHUNK

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from monitor._machine import Event, Identity
-from monitor._run import once
-from monitor._trust import SIZE, Trust
-from monitor._watch import Watch
+from monitor.decisions.identity import Identity
+from monitor.decisions.machine import Event
+from monitor.decisions.trust import SIZE, Trust
+from monitor.process import once
+from monitor.watch.watch import Watch
 
 from .fixtures import MODEL, TARBALL, Site, model_files, tarball
 from .processes import Here

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from monitor import _remotes, _state
-from monitor._machine import Event, State
-from monitor._run import once
-from monitor._stop import Stop
-from monitor._watch import Watch
+from monitor import remotes
+from monitor.decisions.machine import Event, State
 from monitor.errors import BadOption
+from monitor.live.state import read_installed
+from monitor.process import once
+from monitor.stop import Stop
+from monitor.watch.watch import Watch
 
 from .fixtures import MODEL, TARBALL, Site, manifest_of, model_files, tarball
 from .stepping import MakeWatch, live, nothing_left, poll, release_in, second, until
@@ -239,7 +240,7 @@ def test_a_second_monitor_that_is_refused_leaves_the_first_one_s_files(
     first = watch()
     assert poll(first) is Event.REMOTE_FAILED
     stop = Stop()
-    second = Watch(first.options, _remotes.create(first.options, stop), stop)
+    second = Watch(first.options, remotes.create(first.options, stop), stop)
     with pytest.raises(BadOption, match="another monitor"):
         second.begin()
     second.abandon()
@@ -318,7 +319,7 @@ def test_the_state_in_a_tarball_that_was_packed_from_a_live_directory_is_not_bel
     stale["params.pdiparams"] = b"%09d" % 2
     site.publish(2, tarball(stale))
     assert poll(one) is Event.SWAPPED
-    state = _state.read_installed(str(live(tmp_path)))
+    state = read_installed(str(live(tmp_path)))
     assert state.identity is not None
     assert state.identity.release == 2
     assert poll(one) is Event.INSTALLED

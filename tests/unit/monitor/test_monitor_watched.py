@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor._watched import watched_time_files
+from monitor.live.watched import watched_time_files
 
 from .fixtures import MODEL, Site
 from .processes import Here, general

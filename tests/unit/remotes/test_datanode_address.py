@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.remotes.hdfs.local import LocalHdfs
-from monitor._remotes import create
-from monitor._stop import Stop
 from monitor.errors import RemoteError as MonitorsError
+from monitor.remotes import create
+from monitor.stop import Stop
 from producer._errors import RemoteError as ProducersError
 from tests.local_remotes import ONE_WORKER
 from tests.unit.monitor.fixtures import options_for

@@ -9,11 +9,11 @@ from shlex import quote
 import pytest
 
 from harness.remotes.hdfs.local import LocalHdfs
-from monitor._machine import Identity
-from monitor._pull import Puller
-from monitor._remotes import create
-from monitor._stop import Stop
+from monitor.decisions.identity import Identity
 from monitor.errors import RemoteError as MonitorsError
+from monitor.remotes import create
+from monitor.stop import Stop
+from monitor.watch.pull import Puller
 from producer._errors import RemoteError
 from producer._publish import Access, connect, parse
 from tests.local_remotes import ONE_WORKER

@@ -1,0 +1,56 @@
+"""What makes a release this release and no other.
+
+Values in, values out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ..manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a release this release and no other.
+
+    With a manifest ``key`` is made of release number and digest, so that a touched donefile is
+    nothing new. Without, of the donefile's content and whatever else the remote tells about it
+    (``mark``: times, sizes, tags), so that a touch *is* a new release, as upstream has it.
+    """
+
+    key: str
+    release: Optional[int] = None
+
+    @property
+    def label(self) -> str:
+        return f"release {self.release}" if self.release is not None else f"donefile {self.key[:8]}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"key": self.key, "release": self.release}
+
+    @staticmethod
+    def from_json(value: object) -> Optional[Identity]:
+        """The identity in a JSON value, or None when there is none in it."""
+        if not isinstance(value, dict) or not isinstance(value.get("key"), str):
+            return None
+        release = value.get("release")
+        return Identity(value["key"], release if isinstance(release, int) else None)
+
+
+def identify(content: bytes, mark: str, manifest: Optional[Manifest]) -> Identity:
+    """The identity of what a donefile announces."""
+    if manifest is not None:
+        return Identity(f"{manifest.release}-{manifest.sha256}", manifest.release)
+    digest = hashlib.sha256(content + b"\0" + mark.encode("utf-8", "surrogateescape"))
+    return Identity(digest.hexdigest())
+
+
+def superseded(pulled: Identity, announced: Optional[Identity]) -> bool:
+    """Whether what is announced by now is a newer release than the one that was pulled, and the
+    latter so as good as ever; not when it was withdrawn (for an older one, or for none)."""
+    if announced is None or announced.release is None or pulled.release is None:
+        return False
+    return announced.release > pulled.release

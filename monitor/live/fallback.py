@@ -1,0 +1,226 @@
+"""Swaps where the exchange cannot be had; what each still promises stands in docs/monitor.md.
+
+EBUSY: the live directory is a mount point. File by file, each by a rename, time file last: a
+server that loads because of the time file finds the new release whole.
+EXDEV: the live directory comes from a lower layer of an overlay filesystem, which cannot be
+renamed. It is taken out of the way file by file, once; every later swap is an exchange.
+EINVAL, ENOSYS: no exchange here. Two renames; the directory is absent for the time in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from dataclasses import replace
+from typing import Callable, Optional
+
+from ..disk import copy_file, remove
+from ..log import logger
+from . import state
+from .exchange import UNKNOWN, rename_new
+from .staging import dress, step_past_touch, tree
+from .state import Installed, flush_folder
+
+# The end of the name of a staging folder that is complete while the live directory is not there.
+READY = ".ready"
+_INSIDE = ".monitor-staging"
+
+
+def swap(
+    staging: str, live: str, timestamp_file: str, error: OSError, alive: Callable[[], None]
+) -> Optional[str]:
+    """The swap after the exchange failed with ``error``; raises it when there is no other way."""
+    if error.errno == errno.EBUSY:
+        logger.warning(
+            "%s is a mount point: replaced file by file, not in one step; mount its parent", live
+        )
+        _into_mount(staging, live, timestamp_file, alive)
+        return None
+    if error.errno in UNKNOWN:
+        logger.warning("no exchange on this filesystem: %s is absent for a moment", live)
+        return _two_renames(staging, live)
+    if error.errno == errno.EXDEV and _same_filesystem(staging, live):
+        logger.warning("%s comes from a lower overlay layer: copied out of it once", live)
+        return _out_of_lower_layer(staging, live, timestamp_file, alive)
+    raise error
+
+
+def _torn(ready: str) -> str:
+    """Says, while it exists, that the live directory is being emptied for ``ready``."""
+    return f"{ready}.torn"
+
+
+def _make_ready(staging: str) -> str:
+    ready = staging + READY
+    os.rename(staging, ready)
+    flush_folder(os.path.dirname(ready) or ".")
+    return ready
+
+
+def _two_renames(staging: str, live: str) -> str:
+    old = f"{staging}.old"
+    ready = _make_ready(staging)
+    try:
+        os.rename(live, old)
+        try:
+            rename_new(ready, live)
+        except OSError:
+            os.rename(old, live)
+            raise
+    except OSError:
+        os.rename(ready, staging)
+        raise
+    return old
+
+
+def _out_of_lower_layer(
+    staging: str, live: str, timestamp_file: str, alive: Callable[[], None]
+) -> Optional[str]:
+    # A copy of the old release, because what follows eats it (and --keep may want it).
+    old = f"{staging}.old"
+    ready = staging + READY
+    try:
+        shutil.copytree(live, old, symlinks=True, copy_function=_copier(alive))
+        _make_ready(staging)
+        state.write_json(_torn(ready), {"live": live})
+        _step_past_touch(ready, live, timestamp_file)
+        # First the time file: a server that finds none loads nothing and serves on.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(live, timestamp_file))
+        shutil.rmtree(live)
+        os.rename(ready, live)
+    except BaseException:
+        # On a full disk a copy at every try would make it worse; and a signal leaves nothing.
+        remove(old)
+        if os.path.lexists(ready) and state.read_json(_torn(ready)) is None:
+            os.rename(ready, staging)
+            remove(f"{_torn(ready)}.new")
+        # Else the live directory may be torn, and ``recover`` needs what is ready.
+        raise
+    remove(_torn(ready))
+    return old
+
+
+def _step_past_touch(new: str, live: str, timestamp_file: str) -> None:
+    """As ``step_past_touch``; the release's own state says so as well, while nobody sees it.
+
+    After a cut between time file and state the time file is this very release's: then one second
+    more costs a reload, and tells it from a touch that came meanwhile.
+    """
+    second = step_past_touch(new, live, timestamp_file)
+    if second is not None:
+        state.write_installed(new, replace(state.read_installed(new), second=second))
+
+
+def _same_filesystem(one: str, other: str) -> bool:
+    return os.stat(os.path.dirname(one) or ".").st_dev == os.stat(other).st_dev
+
+
+def _into_mount(staging: str, live: str, timestamp_file: str, alive: Callable[[], None]) -> None:
+    ready = _make_ready(staging)
+    try:
+        _file_by_file(ready, live, timestamp_file, alive)
+    except BaseException:
+        if state.read_json(_torn(ready)) is None:
+            # Nothing in the mount was changed.
+            os.rename(ready, staging)
+            remove(f"{_torn(ready)}.new")
+        # Else the live directory may be torn, and ``recover`` needs what is ready.
+        raise
+    _put_away_copied(ready)
+
+
+def _put_away_copied(ready: str) -> None:
+    """Removes what was copied into a mount, which is not needed any more."""
+    # First under another name: half removed it must pass neither for what is ready nor for what
+    # a rollback holds.
+    old = f"{ready[: -len(READY)]}.old"
+    os.rename(ready, old)
+    remove(_torn(ready))
+    remove(old)
+
+
+def _file_by_file(ready: str, live: str, timestamp_file: str, alive: Callable[[], None]) -> None:
+    """Copies into the mount first, so that what can fail (space) fails before a file changes."""
+    inside = os.path.join(live, _INSIDE)
+    remove(inside)
+    try:
+        shutil.copytree(ready, inside, copy_function=_copier(alive))
+        # The mount has an owner and labels of its own, which a copy does not.
+        dress(tree(inside), live)
+        for folder, _, files in os.walk(inside):
+            for name in files:
+                alive()
+                with open(os.path.join(folder, name), "rb") as file:
+                    os.fsync(file.fileno())
+        alive()
+        # Cut off from here on it is neither release, and ``recover`` has to do it over.
+        state.write_json(_torn(ready), {"live": live, "mount": True})
+        _move_in(inside, live, timestamp_file)
+    finally:
+        remove(inside)
+
+
+def _copier(alive: Callable[[], None]) -> Callable[[str, str], None]:
+    """A copy function for ``shutil.copytree`` that can be interrupted in a large file."""
+
+    def copy(source: str, target: str) -> None:
+        copy_file(source, target, alive)
+        shutil.copystat(source, target)
+
+    return copy
+
+
+def _move_in(inside: str, live: str, timestamp_file: str) -> None:
+    wanted = {os.path.relpath(path, inside) for path in _files(inside)}
+    # Time file after all that a server reads; state after it, so that a cut is done over.
+    last = [timestamp_file, state.NAME]
+    # A monitor without ``recover``'s files (another --local_path above the mount) does it over.
+    state.write_installed(live, Installed(None, state.read_installed(live).second))
+    for name in sorted(wanted - set(last)):
+        target = os.path.join(live, name)
+        _make_way(live, name)
+        os.replace(os.path.join(inside, name), target)
+    for path in list(_files(live)):
+        name = os.path.relpath(path, live)
+        if name not in wanted and name.split(os.sep)[0] != _INSIDE:
+            os.unlink(path)
+    for folder, _, _ in os.walk(live, topdown=False):
+        if folder != live and not folder.startswith(inside):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+    _step_past_touch(inside, live, timestamp_file)
+    for name in last:
+        if name in wanted:
+            flush_folder(live)
+            os.replace(os.path.join(inside, name), os.path.join(live, name))
+    flush_folder(live)
+
+
+def _make_way(live: str, name: str) -> None:
+    """Folders above ``name`` exist afterwards, and ``name`` itself is no folder."""
+    parts = name.split(os.sep)
+    for depth in range(1, len(parts)):
+        above = os.path.join(live, *parts[:depth])
+        if os.path.lexists(above) and (os.path.islink(above) or not os.path.isdir(above)):
+            os.unlink(above)
+        if not os.path.isdir(above):
+            os.mkdir(above)
+            dress([above], live)
+    target = os.path.join(live, name)
+    if os.path.isdir(target) and not os.path.islink(target):
+        aside = os.path.join(live, _INSIDE, f".aside-{secrets.token_hex(4)}")
+        os.rename(target, aside)
+        shutil.rmtree(aside)
+
+
+def _files(top: str) -> list[str]:
+    """Return the paths of all files and links below ``top``, links to folders too."""
+    found = []
+    for folder, below, names in os.walk(top):
+        links = [name for name in below if os.path.islink(os.path.join(folder, name))]
+        found += [os.path.join(folder, name) for name in (*names, *links)]
+    return found

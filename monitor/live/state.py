@@ -1,0 +1,205 @@
+"""What the monitor remembers, as small JSON files, each written whole or not at all.
+
+``.monitor-state.json`` lies in the live directory, so that it changes in the same exchange as the
+release it speaks of. ``announced.json``, ``hold.json``, ``quarantine.json`` and ``validators.json``
+lie beside it in the monitor's own folder. A file that is missing or damaged reads as None: the
+worst that follows is one pull.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ..decisions.identity import Identity
+from ..decisions.trust import Trust
+
+NAME = ".monitor-state.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What the live directory holds.
+
+    ``second`` is the last whole second used for a time file, ``swapped`` when, both by the wall
+    clock in seconds since the epoch. ``identity`` is None for a directory without our state.
+    ``tarball`` is the SHA-256 of the tarball it came from, None for a folder release.
+    """
+
+    identity: Optional[Identity] = None
+    second: Optional[int] = None
+    swapped: Optional[float] = None
+    tarball: Optional[str] = None
+
+
+def read_installed(live: str) -> Installed:
+    """What the directory ``live`` says of itself."""
+    content = read_json(os.path.join(live, NAME))
+    if content is None or content.get("format") != FORMAT:
+        return Installed()
+    second, swapped = content.get("second"), content.get("swapped")
+    tarball = content.get("tarball")
+    return Installed(
+        Identity.from_json(content.get("identity")),
+        second if isinstance(second, int) else None,
+        float(swapped) if isinstance(swapped, (int, float)) else None,
+        tarball if isinstance(tarball, str) else None,
+    )
+
+
+def write_installed(folder: str, installed: Installed) -> None:
+    """Puts the state into ``folder``."""
+    identity = installed.identity
+    write_json(
+        os.path.join(folder, NAME),
+        {
+            "format": FORMAT,
+            "identity": None if identity is None else identity.to_json(),
+            "second": installed.second,
+            "swapped": installed.swapped,
+            "tarball": installed.tarball,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """A release that was found bad.
+
+    ``until`` (seconds since the epoch) is when it may be tried again; None: never, a manifest
+    proves that the bytes were the release. ``rules`` names what it was checked with, ``tarball`` is
+    its SHA-256, None where it did not come whole.
+    """
+
+    identity: Identity
+    reason: str
+    until: Optional[float]
+    rules: str
+    tarball: Optional[str] = None
+
+    def covers(self, identity: Optional[Identity], rules: str, now: float, longest: float) -> bool:
+        """Whether ``identity`` is still not to be tried at the time ``now``.
+
+        ``longest`` (seconds) is how far ``until`` may lie ahead; farther off, the clock was set
+        back, or the option is another.
+        """
+        if identity != self.identity or rules != self.rules:
+            return False
+        return self.until is None or now < self.until <= now + longest
+
+
+def read_quarantine(path: str) -> Optional[Quarantine]:
+    content = read_json(path)
+    identity = Identity.from_json(content.get("identity")) if content else None
+    if content is None or identity is None:
+        return None
+    until, tarball = content.get("until"), content.get("tarball")
+    return Quarantine(
+        identity,
+        str(content.get("reason", "")),
+        float(until) if isinstance(until, (int, float)) else None,
+        str(content.get("rules", "")),
+        tarball if isinstance(tarball, str) else None,
+    )
+
+
+def write_quarantine(path: str, bad: Quarantine) -> None:
+    write_json(
+        path,
+        {
+            "identity": bad.identity.to_json(),
+            "reason": bad.reason,
+            "until": bad.until,
+            "rules": bad.rules,
+            "tarball": bad.tarball,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What a rollback holds back (``identity``), and the release that it takes out of service,
+    which is another one when a newer release was announced and not yet installed.
+
+    ``tarball`` is the SHA-256 of the tarball that is held back, None if it was not installed."""
+
+    identity: Identity
+    replaced: Optional[Identity] = None
+    tarball: Optional[str] = None
+
+
+def read_hold(path: str) -> Optional[Hold]:
+    content = read_json(path)
+    identity = Identity.from_json(content.get("identity")) if content else None
+    if content is None or identity is None:
+        return None
+    tarball = content.get("tarball")
+    return Hold(
+        identity,
+        Identity.from_json(content.get("replaced")),
+        tarball if isinstance(tarball, str) else None,
+    )
+
+
+def write_hold(path: str, hold: Hold) -> None:
+    replaced = None if hold.replaced is None else hold.replaced.to_json()
+    content = {"identity": hold.identity.to_json(), "replaced": replaced, "tarball": hold.tarball}
+    write_json(path, content)
+
+
+def read_announced(path: str) -> Optional[Identity]:
+    """What the donefile announced when a monitor last looked."""
+    content = read_json(path)
+    return Identity.from_json(content.get("identity")) if content else None
+
+
+def write_announced(path: str, identity: Identity) -> None:
+    write_json(path, {"identity": identity.to_json()})
+
+
+def read_trust(path: str, remote: Optional[str] = None) -> Trust:
+    """Return what is known of a remote's validators.
+
+    With ``remote`` given, nothing is known when the file is about another remote."""
+    content = read_json(path) or {}
+    return Trust.from_json(content) if remote in (None, content.get("remote")) else Trust()
+
+
+def write_trust(path: str, remote: str, trust: Trust) -> None:
+    write_json(path, {"remote": remote, **trust.to_json()})
+
+
+def read_json(path: str) -> Optional[dict[str, Any]]:
+    """The JSON object in a file, or None."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def write_json(path: str, content: dict[str, Any]) -> None:
+    """Writes a file whole: beside it, flushed, then renamed over it."""
+    beside = f"{path}.new"
+    with open(beside, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    with contextlib.suppress(OSError):
+        flush_folder(os.path.dirname(os.path.abspath(path)))
+
+
+def flush_folder(path: str) -> None:
+    """Makes the names in a folder survive a power cut."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,147 @@
+"""``/metrics`` (Prometheus) and ``/healthz`` on one port, for all models of a process.
+
+``/healthz`` answers 200 while every model has had a look at its donefile lately (a remote that
+says "there is none" counts, and so does each piece of a release that comes or is worked on, which
+may take longer than many looks), else 503, so also before the first look; the body says which model
+has not, and why.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from .errors import BadOption
+from .mask import mask
+
+if TYPE_CHECKING:
+    from .watch.watch import Watch
+
+# name, help, field of Figures, labels beside the model
+_COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    ("polls", "Looks at the donefile.", "polls", {}),
+    ("swaps", "Releases swapped in.", "swaps", {}),
+    ("pulled_bytes", "Bytes pulled.", "bytes_pulled", {}),
+    ("failures", "Failures by family.", "failures_remote", {"family": "remote"}),
+    ("failures", "Failures by family.", "failures_release", {"family": "release"}),
+    ("failures", "Failures by family.", "failures_machine", {"family": "machine"}),
+)
+_GAUGES = (
+    ("last_poll_seconds", "When the donefile was last looked at.", "last_poll"),
+    ("last_swap_seconds", "When a release was last swapped in.", "last_swap"),
+    ("release", "Number of the live release, -1 when it has none.", "release"),
+)
+
+
+def healthy_for(watch: Watch) -> float:
+    """Seconds without a look at the donefile, or any other life, after which a model is not
+    healthy."""
+    options = watch.options
+    checking = options.check_timeout if options.check_command else 0.0
+    telling = options.on_swap_timeout if options.on_swap else 0.0
+    return 2 * (options.longest_pause + options.timeout) + checking + telling
+
+
+def ailing(watches: Sequence[Watch], now: float) -> list[str]:
+    """One line for each model that is not well at ``now`` of ``time.monotonic``; empty when all
+    are."""
+    found = []
+    for watch in watches:
+        figures = watch.figures
+        since = None if figures.last_life is None else now - figures.last_life
+        if since is not None and since <= healthy_for(watch):
+            continue
+        how_long = "yet" if since is None else f"for {since:.0f} s"
+        name, why = watch.options.local_model_name, figures.last_error or "busy"
+        found.append(f"{name}: no look at the donefile {how_long}; {why}")
+    return found
+
+
+class Endpoint:
+    """The HTTP server of one process. Raises ``BadOption`` when it cannot be had."""
+
+    def __init__(self, watches: Sequence[Watch], host: str, port: int) -> None:
+        try:
+            import prometheus_client
+            from prometheus_client import core
+        except ImportError:
+            raise BadOption(
+                "--metrics_port needs prometheus_client; in the checkout, type "
+                "`pip install './monitor[metrics]'`"
+            ) from None
+        registry = prometheus_client.CollectorRegistry(auto_describe=False)
+        registry.register(_Collector(watches, core))
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path.partition("?")[0] == "/metrics":
+                    kind = prometheus_client.CONTENT_TYPE_LATEST
+                    self._answer(200, prometheus_client.generate_latest(registry), kind)
+                elif self.path == "/healthz":
+                    wrong = ailing(watches, time.monotonic())
+                    text = mask("\n".join(wrong)) or "ok"
+                    self._answer(503 if wrong else 200, f"{text}\n".encode(), "text/plain")
+                else:
+                    self._answer(404, b"/metrics or /healthz\n", "text/plain")
+
+            def _answer(self, code: int, body: bytes, kind: str) -> None:
+                self.send_response(code)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                # A scrape every few seconds is no news.
+                return
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        try:
+            self._server = Server((host, port), Handler)
+        except OSError as error:
+            raise BadOption(
+                f"cannot listen on --metrics_host {host} --metrics_port {port}: "
+                f"{error.strerror}; choose another"
+            ) from None
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Collector:
+    """Reads the figures at every scrape."""
+
+    def __init__(self, watches: Sequence[Watch], core: Any) -> None:
+        self._watches = watches
+        self._core = core
+
+    def collect(self) -> Iterable[Any]:
+        families: dict[str, Any] = {}
+        for name, text, field, extra in _COUNTERS:
+            full = f"serving_monitor_{name}"
+            family = families.setdefault(
+                full,
+                self._core.CounterMetricFamily(full, text, labels=["model", *extra]),
+            )
+            self._add(family, field, list(extra.values()))
+        for name, text, field in _GAUGES:
+            full = f"serving_monitor_{name}"
+            family = self._core.GaugeMetricFamily(full, text, labels=["model"])
+            families[full] = family
+            self._add(family, field, [])
+        return families.values()
+
+    def _add(self, family: Any, field: str, extra: list[str]) -> None:
+        for watch in self._watches:
+            value = getattr(watch.figures, field)
+            family.add_metric([watch.options.local_model_name, *extra], value)

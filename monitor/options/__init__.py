@@ -1,0 +1,1 @@
+"""The options: command line, configuration file, secrets."""

@@ -1,0 +1,177 @@
+"""Secrets that print as ``***``, and where they may come from: an option, a file, the environment.
+
+Whatever formats, logs or raises a ``Secret`` shows stars; only ``reveal`` gives the value. What
+slips into the text of a library's exception all the same is caught by ``mask``.
+
+One scheme for all: the option ``--NAME`` itself, the file that ``--NAME_file`` names, the variable
+``SERVING_MONITOR_NAME``; the first that is given counts.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from typing import Optional
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import getproxies_environment
+
+from ..errors import BadOption
+from ..mask import STARS, remember
+
+VARIABLE = "SERVING_MONITOR_"
+_ANOTHER = re.compile(r";(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
+
+
+class Secret:
+    """A value that must not be seen. ``shown`` is printed in its place when it is not empty.
+
+    ``hidden`` are the parts that are secret (all of it, when it is not given).
+    """
+
+    def __init__(
+        self, value: str = "", shown: str = STARS, hidden: Optional[Sequence[str]] = None
+    ) -> None:
+        self._value = value
+        self._shown = shown if value else ""
+        self.hidden: tuple[str, ...] = tuple([value] if hidden is None else hidden)
+        for part in self.hidden:
+            remember(part)
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __str__(self) -> str:
+        return self._shown
+
+    def __repr__(self) -> str:
+        return f"Secret({self._shown!r})"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def ugi(value: str) -> Secret:
+    """``user,password`` (AFS) or ``user,group`` (HDFS): nobody can tell which, so half is shown."""
+    user, comma, rest = value.partition(",")
+    return Secret(value, f"{user},{STARS}", [rest]) if comma else Secret(value, value, [])
+
+
+def header(line: str) -> Secret:
+    """``Name: value``; the value is a secret by itself too, and so are credentials in it.
+
+    Raises ``ValueError`` for a line that is no header.
+    """
+    name, colon, value = (part.strip() for part in line.partition(":"))
+    if not (name and colon):
+        raise ValueError("a header is written 'Name: value'")
+    hidden = [line, value]
+    if name.lower().endswith("authorization"):
+        hidden.append(value.rpartition(" ")[2])
+    return Secret(line, STARS, hidden)
+
+
+def address(text: str) -> Secret:
+    """An address, or several with ``;`` between them; before an ``@`` nothing is shown.
+
+    Raises ``ValueError`` (which quotes nothing of it) for one that no client would understand.
+    """
+    hidden, shown = [], []
+    for one in _ANOTHER.split(text):
+        scheme, there, rest = one.rpartition("://") if "://" not in one else one.partition("://")
+        user_info, at, host = rest.rpartition("@")
+        shown.append(f"{scheme}{there}{STARS}@{host}" if at else one)
+        if at:
+            hidden += _parts(user_info)
+        try:
+            parts = urlsplit(one if there else f"//{one}")
+            _ = parts.port, parts.hostname
+        except ValueError:
+            for part in hidden:
+                remember(part)
+            raise ValueError(
+                "it has no port where one should be; in a user or password write / as %2F, "
+                "@ as %40, : as %3A, ? as %3F, # as %23"
+            ) from None
+    return Secret(text, ";".join(shown), hidden)
+
+
+def _parts(user_info: str) -> list[str]:
+    """What of ``user:password`` is secret: all of it, the password, and what Basic sends of it."""
+    user, colon, password = user_info.partition(":")
+    plain = f"{unquote(user)}:{unquote(password)}"
+    found = [user_info, unquote(user_info)]
+    if colon:
+        found += [password, unquote(password), quote(unquote(password), safe="")]
+        found.append(base64.b64encode(plain.encode("utf-8", "surrogateescape")).decode("ascii"))
+    return found
+
+
+# The characters of a query (RFC 3986, 3.4). A client would encode any other character, and the
+# signature would no longer fit.
+_QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]+")
+# Public parts of signed addresses of Azure, Amazon and Google. As secrets they would turn dates and
+# words of the log into stars.
+_OPEN = re.compile(
+    r"s[vsprte]|srt|spr|sip|expires|versionid|x-(amz|goog)-(algorithm|date|expires|signedheaders)",
+    re.IGNORECASE,
+)
+
+
+def query(text: str) -> Secret:
+    """Return the query of an address as a secret; ``text`` may begin with ``?``.
+
+    Raises ``ValueError`` (which quotes nothing of it) for text that is no query.
+    """
+    plain = text.strip()
+    plain = plain[1:] if plain.startswith("?") else plain
+    hidden = [plain, unquote(plain)]
+    for pair in plain.split("&"):
+        name, equals, value = pair.partition("=")
+        if not _OPEN.fullmatch(name):
+            hidden += [value, unquote(value)] if equals else [pair, unquote(pair)]
+    secret = Secret(plain, STARS, [part for part in hidden if part])
+    if not _QUERY.fullmatch(plain) or "://" in plain.partition("?")[0]:
+        raise ValueError(
+            "it is not the query of an address; give the part after the ?, such as sv=…&sig=…, and "
+            "write other characters than A-Z a-z 0-9 -._~!$&'()*+,;=:@/? as %XX"
+        )
+    return secret
+
+
+def from_file(path: str, option: str) -> str:
+    """The first line of a file. Raises ``BadOption`` when it cannot be read or is empty."""
+    return lines_of_file(path, option)[0]
+
+
+def lines_of_file(path: str, option: str) -> list[str]:
+    """The lines of a file, the first of them not empty. Raises ``BadOption``."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read(1024 * 1024).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadOption(f"cannot read {option} {path}: {why}; give a readable file") from None
+    if not lines or not lines[0]:
+        raise BadOption(f"the first line of {option} {path} is empty; put the secret there")
+    return lines
+
+
+def know_proxies() -> None:
+    """Makes secret what the usual variables for proxies hold before an ``@``."""
+    for value in getproxies_environment().values():
+        with contextlib.suppress(ValueError):
+            address(value)
+
+
+def environment_without_secrets() -> dict[str, str]:
+    """This process's environment for a program that it starts: without the monitor's secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(VARIABLE)}

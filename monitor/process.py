@@ -1,0 +1,201 @@
+"""The process: one thread a model, signals that end it within a second, ``--once``.
+
+The main thread only waits. On SIGTERM or SIGINT it asks the models to end, and a guard ends the
+process when one of them does not: because it sits in a call that nothing can interrupt (a DNS
+look-up, a connect, a flush), or because nobody reads the log. That is safe at every instant by the
+design of the swap.
+
+A signal's handler takes no lock, because the thread that it interrupts may have it: it notes the
+signal and writes a byte to a pipe. At the start, where the main thread works itself, it raises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Sequence
+
+from . import remotes
+from .decisions.machine import Event, State
+from .errors import BadOption, MonitorError
+from .log import logger, name_model
+from .options.fields import Options
+from .stop import Stop, Stopped
+from .watch.watch import Watch
+
+# After it the guard ends the process, whatever it is at; of the second that is promised.
+_END_S = 0.6
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Process:
+    """All models of one process."""
+
+    def __init__(self, models: Sequence[Options]) -> None:
+        self.stop = Stop()
+        self.signalled = 0
+        self._remotes = [remotes.create(options, self.stop) for options in models]
+        self.watches = [
+            Watch(options, remote, self.stop) for options, remote in zip(models, self._remotes)
+        ]
+        self._starting = True
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+
+    def run(self) -> int:
+        """Watches until a signal comes (or, with ``--once``, until all are done).
+
+        Gives the exit code. Raises ``BadOption``.
+        """
+        before = [signal.getsignal(signum) for signum in _SIGNALS]
+        endpoint = None
+        try:
+            # In here, because the first signal may come at once.
+            for signum in _SIGNALS:
+                signal.signal(signum, self._on_signal)
+            first = self.watches[0].options
+            if first.metrics_port:
+                from .metrics import Endpoint
+
+                endpoint = Endpoint(self.watches, first.metrics_host, first.metrics_port)
+            for watch in self.watches:
+                watch.begin()
+            self._starting = False
+            return self._watch_all()
+        except Stopped:
+            # While it was starting.
+            self._guard()
+            return self._code_after_signal()
+        finally:
+            self._starting = False
+            for watch in self.watches:
+                watch.end()
+            if self.signalled:
+                # Everything is put away; taking the interpreter apart could take the rest of the
+                # second on a busy machine.
+                logging.shutdown()
+                os._exit(self._code_after_signal())
+            if endpoint is not None:
+                endpoint.close()
+            for signum, handler in zip(_SIGNALS, before):
+                signal.signal(signum, handler)
+            os.close(self._woken)
+            os.close(self._wake)
+
+    def _watch_all(self) -> int:
+        # Until a thread says otherwise it has failed.
+        codes = [1] * len(self.watches)
+
+        def work(index: int, watch: Watch) -> None:
+            name_model(watch.options.local_model_name)
+            try:
+                codes[index] = once(watch) if watch.options.once else _forever(watch)
+            except Exception as error:
+                logger.error(
+                    "unexpected %s: %s; a mistake of the monitor, --debug shows where",
+                    type(error).__name__,
+                    " ".join(str(error).split()),
+                )
+                logger.debug("traceback", exc_info=True)
+            finally:
+                self._wake_up()
+
+        threads = [
+            threading.Thread(target=work, args=pair, daemon=True)
+            for pair in enumerate(self.watches)
+        ]
+        for thread in threads:
+            thread.start()
+        while not self.signalled and any(thread.is_alive() for thread in threads):
+            # A thread is still alive for a moment after its last word: hence the time-out.
+            if select.select([self._woken], [], [], 0.5)[0]:
+                os.read(self._woken, 64)
+        if self.signalled:
+            self._end(threads)
+        return max(codes) if not self.signalled else self._code_after_signal()
+
+    def _end(self, threads: list[threading.Thread]) -> None:
+        self._guard()
+        self.stop.set()
+        for remote in self._remotes:
+            remote.interrupt()
+        logger.info("signal %d: ending.", self.signalled)
+        for thread in threads:
+            thread.join()
+
+    def _guard(self) -> None:
+        """Ends the process in ``_END_S`` seconds, should it still be there."""
+
+        def wait() -> None:
+            time.sleep(_END_S)
+            for watch in self.watches:
+                watch.abandon()
+            os._exit(self._code_after_signal())
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    def _code_after_signal(self) -> int:
+        # Who said --once waits for an installed release, and did not get one.
+        return 128 + self.signalled if any(w.options.once for w in self.watches) else 0
+
+    def _on_signal(self, signum: int, frame: object) -> None:
+        self.signalled = signum
+        self._wake_up()
+        if self._starting:
+            self._starting = False
+            raise Stopped
+
+    def _wake_up(self) -> None:
+        # A full pipe wakes just as well.
+        with contextlib.suppress(OSError):
+            os.write(self._wake, b"x")
+
+
+def _forever(watch: Watch) -> int:
+    while watch.machine.state is not State.ENDED:
+        try:
+            watch.step()
+        except Exception:
+            # A mistake of ours must not end the watch either: say so, and go on at the next poll.
+            logger.exception("unexpected; watching goes on")
+            watch.start_over()
+    return 0
+
+
+def once(watch: Watch) -> int:
+    """Installs what is announced, if anything; gives the exit code, says why when not 0."""
+    while True:
+        row = watch.step()
+        if row.event is Event.SETTLING:
+            # Nothing is wrong, it only is too early; the next steps sleep and look again.
+            continue
+        if row.then is State.IDLE or row.then is State.ENDED:
+            break
+    if row.event in (Event.SWAPPED, Event.INSTALLED, Event.SAME):
+        return 0
+    error = watch.error
+    options = watch.options
+    if isinstance(error, MonitorError) and row.event is not Event.QUARANTINED:
+        # Already in the log, as one sentence.
+        return error.exit_code
+    if row.event is not Event.STOP:
+        logger.error(
+            "nothing was installed in %s: %s; see --remote_path and --remote_donefile_name",
+            options.live,
+            row.event.value,
+        )
+    return 1
+
+
+def run(models: Sequence[Options]) -> int:
+    """Watches the models. Gives the exit code. Raises ``BadOption``."""
+    lives = [os.path.realpath(options.live) for options in models]
+    twice = next((live for live in lives if lives.count(live) > 1), None)
+    if twice is not None:
+        raise BadOption(f"{twice} is watched twice; give each model a directory of its own")
+    return Process(models).run()

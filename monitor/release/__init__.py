@@ -1,0 +1,1 @@
+"""Checks a release: strict reader of archives, and the files that make a folder a model."""

@@ -1,0 +1,44 @@
+"""The remotes, one module each. ``create`` imports only the one that is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..stop import Stop
+from .base import Remote
+
+if TYPE_CHECKING:
+    from ..options.fields import Options
+
+TYPES = ("general", "hdfs", "afs", "ftp", "webhdfs", "fsspec")
+
+
+def create(options: Options, stop: Stop) -> Remote:
+    """The remote that the options describe. Nothing is connected yet.
+
+    Raises ``BadOption`` when an option that the type needs is missing.
+    """
+    kind = options.type
+    if kind == "general" and options.speaks_ftp:
+        from .ftp import FtpRemote
+
+        return FtpRemote.from_url(options, stop)
+    if kind == "general":
+        from .general import HttpRemote
+
+        return HttpRemote(options, stop)
+    if kind == "ftp":
+        from .ftp import FtpRemote
+
+        return FtpRemote.from_options(options, stop)
+    if kind == "webhdfs":
+        from .webhdfs import WebHdfsRemote
+
+        return WebHdfsRemote(options, stop)
+    if kind == "fsspec":
+        from .fsspec import FsspecRemote
+
+        return FsspecRemote(options, stop)
+    from .hadoop import HadoopRemote
+
+    return HadoopRemote(options, stop)

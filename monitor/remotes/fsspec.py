@@ -1,0 +1,216 @@
+"""Anything fsspec reads (``--type fsspec --remote_url s3://bucket/folder``), an optional extra."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
+
+from ..errors import BadOption, MonitorError, ReleaseError, RemoteError
+from ..stop import Stop
+from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, join, too_many
+
+if TYPE_CHECKING:
+    from ..options.fields import Options
+
+_T = TypeVar("_T")
+# What the file systems call a file's version, finest first; which of them there are differs.
+_VERSIONS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "fileId", "unique", "ino",
+             "mtime", "modificationTime", "modify", "LastModified", "last_modified", "updated",
+             "created")  # fmt: skip
+
+
+class FsspecRemote(Remote):
+    """One file system of fsspec with one base path."""
+
+    def __init__(self, options: Options, stop: Stop) -> None:
+        self._options = options
+        self._stop = stop
+        try:
+            import fsspec
+        except ImportError:
+            raise BadOption(
+                "--type fsspec needs fsspec; in the checkout, type "
+                "`pip install './monitor[fsspec]'`"
+            ) from None
+        self._fsspec = fsspec
+        self._files: Any = None
+        self._base = ""
+
+    def describe(self) -> list[tuple[str, str]]:
+        return [("_remote_url", str(self._options.remote_url))]
+
+    def look(self, name: str) -> Optional[Sighting]:
+        path = self._path(name)
+        with self._guard("read", name):
+            try:
+                return self._within(_sight, self._files, path)
+            except FileNotFoundError:
+                return None
+
+    def open(self, name: str, offset: int = 0, mark: str = "") -> Download:
+        path = self._path(name)
+        with self._guard("pull", name):
+            info = self._within(_info, self._files, path)
+            now = _mark(info)
+            start = offset if offset and mark == now else 0
+            file = self._within(_begin, self._files, path, start)
+        # Another file may have the same size: with no more than that to tell, no pull goes on.
+        known = now if _versions(info) else ""
+        body = self._body(file, name, path, now)
+        return Download(start, info.get("size"), known, body, lambda: _let_go(file))
+
+    def tree(self, name: str, most: int) -> list[Entry]:
+        top = self._path(name)
+        found: list[Entry] = []
+        seen = 0
+        with self._guard("list", name):
+            steps = self._files.walk(top, detail=True)
+            while True:
+                step = self._within(next, steps, None)
+                if step is None:
+                    break
+                _, folders, files = step
+                seen += len(folders) + len(files)
+                if seen > most:
+                    raise too_many(name, most)
+                below = [info for info in files.values() if info["name"].startswith(f"{top}/")]
+                for info in below:
+                    self._check_link(name, info, top)
+                found += [Entry(info["name"][len(top) + 1 :], info.get("size")) for info in below]
+        return found
+
+    def _check_link(self, name: str, info: dict[str, Any], top: str) -> None:
+        """Raise ``ReleaseError`` for a link that must not be copied as its target.
+
+        On this machine a link may lead to any file that the monitor may read, such as a key. Other
+        file systems follow links themselves, among the files that they serve.
+        """
+        if not info.get("islink"):
+            return
+        target = os.path.realpath(info["name"])
+        allowed = [os.path.realpath(folder) for folder in (self._base or "/", top)]
+        if all(os.path.commonpath([target, folder]) != folder for folder in allowed):
+            cause = "leads out of --remote_url"
+        elif os.path.isdir(target):
+            cause = "leads to a folder"
+        else:
+            return
+        raise ReleaseError(
+            "pull",
+            name,
+            f"{os.path.basename(info['name'])!r} in it is a symbolic link that {cause}",
+            "publish the link's target in its place",
+        )
+
+    def close(self) -> None:
+        self._files = None
+
+    def _path(self, name: str) -> str:
+        with self._guard("reach", name):
+            if self._files is None:
+                url = self._options.remote_url.reveal()
+                # Listings must not come from a cache: they are what is watched. Nor the file
+                # system: it would be the one that failed.
+                self._files, base = self._within(
+                    lambda: self._fsspec.core.url_to_fs(
+                        url, use_listings_cache=False, skip_instance_cache=True
+                    )
+                )
+                self._base = str(base).rstrip("/")
+        return f"{self._base}/{join(self._options.remote_path, name).lstrip('/')}"
+
+    def _within(self, call: Callable[..., _T], *given: Any) -> _T:
+        """What ``call`` gives, or ``TimeoutError``.
+
+        File systems have time-outs under many names, and some have none. So a thread waits, and
+        one whose call never comes back is left behind with what it holds.
+        """
+        self._stop.check()
+        outcome: Future[_T] = Future()
+
+        def work() -> None:
+            try:
+                outcome.set_result(call(*given))
+            except BaseException as error:
+                outcome.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        if not wait([outcome], self._options.timeout).done:
+            raise TimeoutError("nothing came within the time-out")
+        return outcome.result()
+
+    def _body(self, file: Any, name: str, path: str, mark: str) -> Generator[bytes, None, None]:
+        try:
+            with self._guard("pull", name):
+                while True:
+                    chunk: bytes = self._within(file.read, CHUNK)
+                    if not chunk:
+                        break
+                    yield chunk
+                # Many file systems fetch each block anew, by name: of whatever file has it then.
+                if _mark(self._within(_info, self._files, path)) != mark:
+                    raise RemoteError(
+                        "pull",
+                        f"{self._options.remote_url}/{name}",
+                        "the file was replaced while it was read",
+                        "it is pulled again; publish less often than a pull takes",
+                    )
+        finally:
+            _let_go(file)
+
+    @contextlib.contextmanager
+    def _guard(self, operation: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except MonitorError:
+            raise
+        except ImportError as error:
+            raise BadOption(
+                f"--remote_url needs another package: {error}; install it beside the monitor"
+            ) from None
+        except Exception as error:
+            # Every file system has exceptions of its own; none of them may end the monitor.
+            self.close()
+            where = f"{self._options.remote_url}/{name}"
+            cause = "no such file" if isinstance(error, FileNotFoundError) else error
+            raise RemoteError(operation, where, cause, "check --remote_url") from error
+
+
+def _info(files: Any, path: str) -> dict[str, Any]:
+    files.invalidate_cache()
+    info: dict[str, Any] = files.info(path)
+    return info
+
+
+def _sight(files: Any, path: str) -> Sighting:
+    info = _info(files, path)
+    with files.open(path, "rb") as file:
+        return Sighting(file.read(DONEFILE_LIMIT), _mark(info))
+
+
+def _begin(files: Any, path: str, start: int) -> Any:
+    file = files.open(path, "rb", block_size=CHUNK)
+    file.seek(start)
+    return file
+
+
+def _let_go(file: Any) -> None:
+    """Closes a file without waiting for it: a call that was given up may still hold it."""
+
+    def close() -> None:
+        with contextlib.suppress(Exception):
+            file.close()
+
+    threading.Thread(target=close, daemon=True).start()
+
+
+def _versions(info: dict[str, Any]) -> list[str]:
+    return [f"{key}={info[key]}" for key in _VERSIONS if info.get(key) is not None]
+
+
+def _mark(info: dict[str, Any]) -> str:
+    return "|".join([*_versions(info), f"size={info.get('size')}"])

@@ -1,0 +1,1 @@
+"""One watched model, from the donefile to the swap."""

@@ -1,0 +1,154 @@
+"""Runs a program of the operator (``--check_command``, ``--on_swap``), without a shell.
+
+The command line is split as a shell would; the folder is appended as the last argument. The
+program also gets, in its environment:
+
+    SERVING_MONITOR_MODEL      name of the live directory
+    SERVING_MONITOR_RELEASE    release number, empty without a manifest
+    SERVING_MONITOR_LIVE       path of the live directory
+    SERVING_MONITOR_TARBALL    path of the tarball as it was pulled (check only)
+    SERVING_MONITOR_DONEFILE   path of a copy of the donefile, as published (check only)
+    MONITOR_MANIFEST           the manifest itself, JSON in UTF-8, when there is one (check only)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Optional
+
+from ..decisions.identity import Identity
+from ..errors import MachineError, ReleaseError
+from ..log import logger
+from ..manifest import Manifest
+from ..options.fields import Options
+from ..options.secrets import environment_without_secrets
+from ..options.words import words
+from ..stop import Stop
+
+_KEPT = 8 * 1024
+
+
+@dataclass(frozen=True)
+class Ended:
+    """``code`` as from ``subprocess`` (negative: a signal), or None for a time-out."""
+
+    code: Optional[int]
+    output: str
+
+
+def run(argv: list[str], environment: dict[str, str], timeout: float, stop: Stop) -> Ended:
+    """Runs ``argv`` to its end. Raises ``OSError`` when it cannot be started, ``Stopped``."""
+    logger.debug("run cmd: %s", shlex.join(argv))
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**environment_without_secrets(), **environment},
+            start_new_session=True,
+        )
+        code: Optional[int] = None
+        try:
+            deadline = time.monotonic() + timeout
+            while code is None and time.monotonic() < deadline:
+                stop.check()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = process.wait(0.1)
+        finally:
+            # What it started and left behind goes with it.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        size = output.seek(0, os.SEEK_END)
+        output.seek(max(0, size - _KEPT))
+        text = output.read().decode("utf-8", "replace").strip()
+    return Ended(code, text)
+
+
+# Signals with which a program that tries to load a damaged model dies.
+_CRASHES = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+
+
+def refuses(ended: Ended) -> bool:
+    """Whether a check's end speaks against the release (else, when not 0, this machine is why)."""
+    return ended.code == 1 or (ended.code is not None and -ended.code in _CRASHES)
+
+
+def why(ended: Ended, timeout: float) -> str:
+    """The end of a program in words, with its last line of output."""
+    last = ended.output.splitlines()[-1] if ended.output else "it said nothing"
+    if ended.code is None:
+        return f"it took more than {timeout:g} s ({last})"
+    if ended.code < 0:
+        return f"signal {-ended.code} ended it ({last})"
+    return f"exit code {ended.code} ({last})"
+
+
+def check(
+    options: Options,
+    identity: Identity,
+    manifest: Optional[Manifest],
+    *,
+    staging: str,
+    tarball: str,
+    donefile: bytes,
+    stop: Stop,
+) -> None:
+    """Runs ``--check_command`` on a staged release.
+
+    Raises ``ReleaseError`` when it refuses the release, ``MachineError`` when it cannot tell.
+    """
+    copy = tarball + ".donefile"
+    with open(copy, "wb") as file:
+        file.write(donefile)
+    environment = _environment(options, identity)
+    environment["SERVING_MONITOR_DONEFILE"] = copy
+    environment["SERVING_MONITOR_TARBALL"] = tarball
+    if manifest is not None:
+        # Its own text: written anew it may be thrice as long, and too long for the kernel.
+        environment["MONITOR_MANIFEST"] = os.fsdecode(manifest.text.encode())
+    argv = [*words(options.check_command, "--check_command"), staging]
+    try:
+        ended = run(argv, environment, options.check_timeout, stop)
+    except OSError as error:
+        raise MachineError("run", argv[0], error, "check --check_command") from error
+    finally:
+        os.unlink(copy)
+    if ended.code == 0:
+        return
+    name, reason = options.remote_model_name, why(ended, options.check_timeout)
+    if refuses(ended):
+        raise ReleaseError(
+            "use", name, f"--check_command refused it: {reason}", "publish one that passes"
+        )
+    raise MachineError(
+        "check", name, f"--check_command failed: {reason}", "run it by hand to see why"
+    )
+
+
+def on_swap(options: Options, identity: Identity, stop: Stop) -> None:
+    """Runs ``--on_swap``; its failure is said in the log and changes nothing."""
+    argv = [*words(options.on_swap, "--on_swap"), options.live]
+    try:
+        ended = run(argv, _environment(options, identity), options.on_swap_timeout, stop)
+    except OSError as error:
+        logger.error("cannot run --on_swap %s: %s", argv[0], error.strerror)
+        return
+    if ended.code != 0:
+        logger.error("--on_swap failed: %s", why(ended, options.on_swap_timeout))
+
+
+def _environment(options: Options, identity: Identity) -> dict[str, str]:
+    return {
+        "SERVING_MONITOR_MODEL": options.local_model_name,
+        "SERVING_MONITOR_LIVE": options.live,
+        "SERVING_MONITOR_RELEASE": "" if identity.release is None else str(identity.release),
+    }

@@ -1,0 +1,309 @@
+"""Brings a release to this machine: streamed, hashed on the way, resumed where a transfer broke.
+
+Memory is bounded by one chunk. What was pulled of a release is kept over a break as long as the
+same release is announced and the remote's file is still the same; what came whole is kept until
+``forget``, so that no failure after the pull costs another. Bytes that turn out wrong are thrown
+away with their offset.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
+
+from ..decisions.identity import Identity
+from ..disk import check_space, machine_error, remove
+from ..errors import Mismatch, ReleaseError, RemoteError
+from ..log import logger
+from ..manifest import Manifest
+from ..release import case
+from ..release.model import added_by_macos, sizes
+from ..release.names import is_sane
+from ..remotes.base import Download, Remote, too_many
+from ..stop import Stop
+
+
+def check_tree(name: str, count: int, size: int, most: int, largest: int) -> None:
+    """Raises ``ReleaseError`` for a folder of more than ``most`` files or ``largest`` bytes."""
+    if count > most:
+        raise too_many(name, most)
+    if size > largest:
+        raise too_large(name)
+
+
+def too_large(name: str) -> ReleaseError:
+    return ReleaseError(
+        "pull", name, "it has more bytes than --max_unpacked allows", "raise that if it is meant"
+    )
+
+
+def _check_name(name: str, path: str) -> None:
+    """Raises ``ReleaseError`` for a path that no file of a release has."""
+    if not is_sane(path):
+        raise ReleaseError(
+            "pull", name, f"{path!r} is no sane name", "publish it under another name"
+        )
+
+
+def _in_part(path: str) -> RemoteError:
+    return RemoteError("pull", path, "it came only in part", "check that the remote is up")
+
+
+class Throttle:
+    """Lets at most ``rate`` bytes a second pass (0: any number)."""
+
+    def __init__(self, rate: int, stop: Stop) -> None:
+        self._rate = rate
+        self._stop = stop
+        self._free_at = time.monotonic()
+
+    def pay(self, count: int) -> None:
+        """Waits until ``count`` more bytes are allowed."""
+        if not self._rate:
+            return
+        now = time.monotonic()
+        self._free_at = max(now, self._free_at) + count / self._rate
+        self._stop.wait(self._free_at - now)
+
+
+@dataclass
+class _Partial:
+    identity: Identity
+    mark: str
+    size: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+    whole: bool = False
+
+
+class Puller:
+    """Pulls into one file (or, for a release that is not packed, one folder)."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        part: str,
+        rate_limit: int,
+        stop: Stop,
+        *,
+        received: Callable[[int], None] = lambda count: None,
+        largest: int = sys.maxsize,
+    ) -> None:
+        """``received`` is told of each piece that came, in bytes; a file may have ``largest``."""
+        self._received = received
+        self.largest = largest
+        self._remote = remote
+        self.part = part
+        self.tree_part = part + ".tree"
+        self._throttle = Throttle(rate_limit, stop)
+        self._stop = stop
+        self._partial: Optional[_Partial] = None
+        self.bytes_pulled = 0
+
+    @property
+    def digest(self) -> Optional[str]:
+        """The SHA-256 of the file that came whole; None for a folder."""
+        whole = self._partial is not None and self._partial.whole
+        return str(self._partial.digest.hexdigest()) if self._partial and whole else None
+
+    def forget(self) -> None:
+        """Throws away what was pulled."""
+        self._partial = None
+        for path in (self.part, self.tree_part):
+            with contextlib.suppress(OSError):
+                remove(path)
+
+    def pull_file(self, name: str, identity: Identity, manifest: Optional[Manifest]) -> None:
+        """Brings the file ``name`` to ``part``, whole.
+
+        Raises ``RemoteError`` (what came is kept for the next try), ``Mismatch`` (it is not),
+        ``ReleaseError`` for more than ``largest`` bytes, ``MachineError``.
+        """
+        partial = self._partial
+        if partial is not None and partial.whole and partial.identity == identity:
+            if self._size_here() == partial.size:
+                return
+            partial = None
+        if partial is None or partial.identity != identity or not self._can_resume(partial):
+            self.forget()
+            partial = None
+        download = (
+            self._remote.open(name)
+            if partial is None
+            else self._remote.open(name, partial.size, partial.mark)
+        )
+        with contextlib.closing(download):
+            if partial is None or download.offset != partial.size or download.offset == 0:
+                partial = _Partial(identity, download.mark)
+                if download.offset:
+                    raise RemoteError(
+                        "pull",
+                        name,
+                        "the remote began at an offset of its own",
+                        "check what stands between here and the remote",
+                    )
+            self._partial = partial
+            expected = manifest.size if manifest is not None else download.size
+            self._check_announced(name, download.size, manifest)
+            self._store(name, partial, expected, manifest, download)
+        if download.size is not None and partial.size != download.size:
+            raise RemoteError(
+                "pull",
+                name,
+                f"{partial.size} bytes came, the remote says {download.size}",
+                "check that the remote is up",
+            )
+        if manifest is not None:
+            self._compare(name, partial, manifest)
+        partial.whole = True
+
+    def abandon(self) -> None:
+        """``forget`` while another thread may still be in the middle of a pull."""
+        for path in (self.part, self.tree_part):
+            with contextlib.suppress(OSError):
+                remove(path)
+
+    def pull_tree(self, name: str, most: int, largest: int) -> None:
+        """Brings the folder ``name`` to ``tree_part``, whole.
+
+        Raises ``ReleaseError`` for more than ``most`` files or ``largest`` bytes, ``RemoteError``,
+        ``MachineError``.
+        """
+        self.forget()
+        with self._here():
+            os.makedirs(os.path.dirname(self.tree_part), exist_ok=True)
+        listed = self._remote.tree(name, most)
+        entries = [entry for entry in listed if not added_by_macos(entry.path)]
+        if not entries:
+            raise RemoteError(
+                "pull", name, "it is empty, or no folder", "check --remote_model_name"
+            )
+        check_tree(name, len(entries), sum(entry.size or 0 for entry in entries), most, largest)
+        with self._here():
+            for entry in entries:
+                _check_name(name, entry.path)
+            os.mkdir(self.tree_part)
+            case.check(name, [entry.path for entry in entries], self.tree_part)
+            os.rmdir(self.tree_part)
+            need = sum(entry.size or 0 for entry in entries)
+            check_space(os.path.dirname(self.tree_part), need, "pull into")
+            if self._remote.fetch_tree(name, self.tree_part):
+                # It may have grown since it was listed.
+                seen = sizes(self.tree_part)
+                self._count(sum(seen.values()))
+                check_tree(name, len(seen), sum(seen.values()), most, largest)
+                for entry in entries:
+                    if entry.size not in (None, seen.get(entry.path)):
+                        raise _in_part(f"{name}/{entry.path}")
+                for path in filter(added_by_macos, seen):
+                    remove(os.path.join(self.tree_part, path))
+            else:
+                os.makedirs(self.tree_part)
+                left = largest
+                for entry in entries:
+                    left -= self._pull_one(name, entry.path, left)
+        if len(listed) > len(entries):
+            count = len(listed) - len(entries)
+            logger.info("skipped in %s: %d files that macOS added.", name, count)
+
+    def _pull_one(self, name: str, path: str, most: int) -> int:
+        """Brings one file of a folder, of at most ``most`` bytes; gives its length."""
+        target = os.path.join(self.tree_part, *path.split("/"))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        download = self._remote.open(f"{name}/{path}")
+        with contextlib.closing(download), open(target, "xb") as out:
+            check_space(os.path.dirname(target), download.size or 0, "pull into")
+            size = 0
+            for chunk in download.chunks:
+                self._stop.check()
+                out.write(chunk)
+                size += len(chunk)
+                self._count(len(chunk))
+                if size > most:
+                    raise too_large(name)
+                self._throttle.pay(len(chunk))
+        if download.size is not None and size != download.size:
+            raise _in_part(f"{name}/{path}")
+        return size
+
+    def _count(self, count: int) -> None:
+        self.bytes_pulled += count
+        self._received(count)
+
+    def _can_resume(self, partial: _Partial) -> bool:
+        """Whether the remote promises it and the file is still here (a cleaner may have come)."""
+        return bool(partial.mark) and self._size_here() >= partial.size
+
+    def _size_here(self) -> int:
+        try:
+            return os.path.getsize(self.part)
+        except OSError:
+            return -1
+
+    def _store(
+        self,
+        name: str,
+        partial: _Partial,
+        expected: Optional[int],
+        manifest: Optional[Manifest],
+        download: Download,
+    ) -> None:
+        with self._here():
+            os.makedirs(os.path.dirname(self.part), exist_ok=True)
+            missing = max(0, (expected or 0) - partial.size)
+            check_space(os.path.dirname(self.part), missing, "pull into")
+            with open(self.part, "r+b" if partial.size else "wb") as out:
+                out.seek(partial.size)
+                out.truncate()
+                for chunk in download.chunks:
+                    self._stop.check()
+                    if partial.size + len(chunk) > self.largest:
+                        self.forget()
+                        raise too_large(name)
+                    if not download.file:
+                        out.write(chunk)
+                    partial.digest.update(chunk)
+                    partial.size += len(chunk)
+                    self._count(len(chunk))
+                    if manifest is not None and partial.size > manifest.size:
+                        self._wrong(name, f"more than the manifest's {manifest.size} bytes came")
+                    self._throttle.pay(len(chunk))
+            if download.file:
+                os.replace(download.file, self.part)
+
+    def _check_announced(
+        self, name: str, size: Optional[int], manifest: Optional[Manifest]
+    ) -> None:
+        if manifest is not None and size is not None and size != manifest.size:
+            self._wrong(name, f"the remote has {size} bytes, the manifest says {manifest.size}")
+        if size is not None and size > self.largest:
+            self.forget()
+            raise too_large(name)
+
+    def _compare(self, name: str, partial: _Partial, manifest: Manifest) -> None:
+        if partial.size != manifest.size:
+            self._wrong(name, f"{partial.size} bytes came, the manifest says {manifest.size}")
+        if partial.digest.hexdigest() != manifest.sha256:
+            self._wrong(name, "its sha256 is not the manifest's")
+
+    def _wrong(self, name: str, cause: str) -> None:
+        self.forget()
+        raise Mismatch("pull", name, cause, "the tarball and the donefile do not belong together")
+
+    @contextlib.contextmanager
+    def _here(self) -> Any:
+        """An OSError of this machine's files, which no remote lets out, is a MachineError."""
+        try:
+            yield
+        except OSError as error:
+            hint = "check space and permissions of --local_tmp_path"
+            wrong = machine_error("write", self.part, error, hint)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                # Others need the space as well, and this pull needs it whole.
+                self.forget()
+            raise wrong from error
