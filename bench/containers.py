@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from docker.bootstrap.mirrors import machine_mirrors
-from harness import containers
+from harness.cli.images import IMAGES
 from harness.containers import bases, builder, engine, images
-from harness.remotes import REMOTES
+from harness.remotes.registry import REMOTES
 from harness.support.errors import BadInput
 from harness.support.paths import repository_root
 
@@ -82,7 +82,7 @@ def cold_bases() -> Iterator[Row]:
 
 def cold_builds() -> Iterator[Row]:
     """Each image from its base, no layer reused; jars and wheels from the host's caches."""
-    for name, image in images.IMAGES.items():
+    for name, image in IMAGES.items():
         base = images.ensure(image.on) if image.on else bases.ensure(image.suite, print, False)
         with scratch_tag(name) as tag, tempfile.TemporaryDirectory() as context:
             with Watch() as watch:
@@ -95,15 +95,18 @@ def cold_builds() -> Iterator[Row]:
 
 def warm() -> Iterator[Row]:
     """With all images there: finding them, then each service up, used, and down."""
-    for name in images.IMAGES:
-        images.ensure(name)
+    for image in IMAGES.values():
+        images.ensure(image)
     with Watch() as watch:
-        for name in images.IMAGES:
-            images.ensure(name)
-    yield "nothing changed: all tags found", watch.seconds, f"{len(images.IMAGES)} images"
-    for name in REMOTES:
+        for image in IMAGES.values():
+            images.ensure(image)
+    yield "nothing changed: all tags found", watch.seconds, f"{len(IMAGES)} images"
+    for listed in REMOTES:
+        if listed.container is None:
+            continue
+        name = listed.name
         with tempfile.TemporaryDirectory() as folder:
-            remote = containers.remote(name, Path(folder) / "run")
+            remote = listed.container(Path(folder) / "run")
             try:
                 with Watch() as watch:
                     remote.start()

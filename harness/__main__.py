@@ -151,6 +151,7 @@ def _run(words: list[str]) -> int:
     if args.command == "e2e":
         from rich.console import Console
 
+        from .remotes import registry
         from .run.e2e import RunSettings, run
         from .run.leg import LegSettings
 
@@ -162,7 +163,9 @@ def _run(words: list[str]) -> int:
             margin_s=args.margin,
         )
         settings = RunSettings(
-            remotes=tuple(filter(None, (name.strip() for name in args.remotes.split(",")))),
+            remotes=registry.chosen(
+                [name.strip() for name in args.remotes.split(",") if name.strip()]
+            ),
             on=args.on,
             serving=args.serving,
             serving_trial=args.serving_trial,

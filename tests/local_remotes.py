@@ -10,7 +10,7 @@ import hashlib
 
 import pytest
 
-from harness.remotes import local
+from harness.remotes.registry import named
 from harness.remotes.services import LocalRemote
 
 ONE_WORKER = pytest.mark.xdist_group("local-hdfs")
@@ -27,7 +27,7 @@ def healthy(name: str, request: pytest.FixtureRequest) -> LocalRemote:
     if name not in started:
         factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
         # A folder as people have them: with a space and a letter outside ASCII.
-        remote = local(name, factory.mktemp(f"my {name} é"))
+        remote = named(name).local(factory.mktemp(f"my {name} é"))
         assert isinstance(remote, LocalRemote)
         started[name] = remote
         session.addfinalizer(remote.stop)

@@ -24,21 +24,18 @@ def _say(text: str) -> None:
 
 
 def setup(remotes: str) -> int:
-    """Make the patched client and, with ``hdfs`` in ``remotes``, fetch the Hadoop jars."""
+    """Make the patched client, and fetch what the named remotes need (Hadoop's jars)."""
     from harness.load.patched_client import patched_library
+    from harness.remotes.registry import REMOTES
 
     begin = time.monotonic()
     patched_library(_say)
-    if "hdfs" in remotes.split(","):
-        from harness.remotes import hdfs as hadoop
-
-        missing = hadoop.missing_jars()
-        if missing:
-            _say(f"fetching {len(missing)} Hadoop jars into {hadoop.repository()}")
-        hadoop.fetch_jars()
+    for remote in REMOTES:
+        if remote.name in remotes.split(","):
+            remote.local.fetch(_say)
     took = time.monotonic() - begin
     if took > 1:
-        _say(f"client and Hadoop ready in {took:.1f} s")
+        _say(f"client and remotes ready in {took:.1f} s")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
 from harness.support.errors import BadInput, Failed
@@ -73,12 +73,14 @@ def remove_images() -> str:
     return f"removed {len(before)} images"
 
 
-def remove_superseded() -> str:
+def remove_superseded(newest: Iterable[images.Image]) -> str:
     """Removes images of ours that a newer one has taken the place of; gives a sentence.
+
+    ``newest`` are the images that there are today.
 
     What a container stands on stays, and so does what the newest stand on.
     """
-    latest = {engine.image_id(f"hot-loading/{name}:latest") for name in images.IMAGES}
+    latest = {engine.image_id(images.latest_of(image)) for image in newest}
     kept = 0
     removed = 0
     for name, image in _tagged():

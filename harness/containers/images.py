@@ -1,9 +1,9 @@
-"""Which images there are, what each is made from, and building those that changed.
+"""What an image is made from, and building those that changed.
 
-    name = images.ensure("hdfs")        # "hot-loading/hdfs:3f2a…", built unless it is there
+    name = images.ensure(image)         # "hot-loading/hdfs:3f2a…", built unless it is there
 
-Jars and wheels are fetched and checked on the host (``staging``) and copied into the image, so
-that a build needs nothing but an apt mirror.
+Jars and wheels are fetched and checked on the host and copied into the image, so that a build
+needs nothing but an apt mirror. ``harness.cli.images`` lists all images.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Optional
 
 from harness.support.paths import cache_dir, repository_root
 
-from . import bases, builder, engine, staging
+from . import bases, builder, engine
 from .hashing import IGNORED, content_hash
-from .packages import Selection
 
 #: On every image of ours; Compose gives containers labels of its own.
 LABEL = "org.hot-loading.image"
 
-_APT = ("apt-install.sh", "docker/base/apt-install.sh")
+#: What every image on a Debian base installs packages with: name in the context, path.
+APT = ("apt-install.sh", "docker/base/apt-install.sh")
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Image:
 
     name: str
     suite: str
-    on: Optional[str] = None
-    sources: tuple[tuple[str, str], ...] = (_APT,)
+    on: Optional[Image] = None
+    sources: tuple[tuple[str, str], ...] = (APT,)
     stage: Optional[Callable[[Path], None]] = None
     recipe: Callable[[], list[str]] = field(default=list)
 
@@ -56,47 +56,6 @@ class Image:
         return [(".", self.folder), *((name, root / path) for name, path in self.sources)]
 
 
-SERVING_PACKAGES = Selection("serving-packages", "whole.txt", "3.9")
-MONITOR_PACKAGES = Selection("monitor", "monitor.txt", "3.11")
-# The launcher and the engine without the rest of the harness, whose every change would otherwise
-# make a new image; the producer, for docker/example.
-_SERVING_SOURCES = (
-    "harness/__init__.py",
-    "engine",
-    "harness/serving/__init__.py",
-    "harness/serving/launcher.py",
-    "producer",
-)
-
-IMAGES = {
-    image.name: image
-    for image in (
-        Image("hdfs", "bookworm", stage=staging.stage_jars, recipe=staging.jars_recipe),
-        Image("ftp", "bookworm"),
-        Image("http", "bookworm"),
-        Image(
-            "serving-packages",
-            "bullseye",
-            stage=SERVING_PACKAGES.stage,
-            recipe=SERVING_PACKAGES.recipe,
-        ),
-        Image(
-            "serving",
-            "bullseye",
-            on="serving-packages",
-            sources=tuple((name, name) for name in _SERVING_SOURCES),
-        ),
-        Image(
-            "monitor",
-            "bookworm",
-            sources=(_APT, ("monitor", "monitor")),
-            stage=MONITOR_PACKAGES.stage,
-            recipe=MONITOR_PACKAGES.recipe,
-        ),
-    )
-}
-
-
 def tag(image: Image, inputs: Sequence[tuple[str, Path]], base: str) -> str:
     """The image's name with the hash of what it is made from.
 
@@ -106,22 +65,26 @@ def tag(image: Image, inputs: Sequence[tuple[str, Path]], base: str) -> str:
     return f"hot-loading/{image.name}:{content_hash(inputs, [base, *image.recipe()])}"
 
 
+def latest_of(image: Image) -> str:
+    """Return the name of the newest build, for people who type compose commands of their own."""
+    return f"hot-loading/{image.name}:latest"
+
+
 def ensure(
-    name: str, say: Callable[[str], None] = lambda _: None, allow_install: Optional[bool] = None
+    image: Image, say: Callable[[str], None] = lambda _: None, allow_install: Optional[bool] = None
 ) -> str:
     """The tag of an image that is there and up to date; builds it when it is not.
 
     Raises ``BadInput`` when a prerequisite is missing and ``Failed`` when the build fails.
     """
     engine.require()
-    image = IMAGES[name]
     allow = bases.installing_allowed() if allow_install is None else allow_install
     if image.on is not None:
         base = ensure(image.on, say, allow)
     else:
         base = bases.ensure(image.suite, say, allow)
     # Two runs at once must not build the same image twice.
-    with (cache_dir("docker") / f"{name}.lock").open("w") as lock:
+    with (cache_dir("docker") / f"{image.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         base_id = engine.image_id(base) or base
         wanted = tag(image, image.inputs(), base_id)
@@ -129,8 +92,7 @@ def ensure(
         if found is None:
             wanted = _build(image, base, base_id, say)
             found = engine.image_id(wanted)
-        # For people who type compose commands of their own, and for docker/example.
-        latest = f"hot-loading/{name}:latest"
+        latest = latest_of(image)
         if engine.image_id(latest) != found:
             engine.docker("tag", wanted, latest)
         return wanted

@@ -7,22 +7,52 @@ A remote is a place where releases are published. It knows how it is reached by 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Optional
+from typing import ClassVar, Optional
 
+from harness.support.errors import BadInput
 from harness.support.startable import Startable
+
+Say = Callable[[str], None]
+
+
+class NotReady(Exception):
+    """A probe did not work (yet); the text says what happened."""
 
 
 class Remote(Startable):
     """One remote of a run.
 
-    ``name`` is ``hdfs``, ``ftp`` or ``http``. ``services`` are the parts that can be broken one by
-    one, for HDFS ``("namenode", "datanode")``. Every fault takes the name of a service; without a
-    name it meets all of them.
+    Attributes:
+        name: What ``REMOTES=`` calls it.
+        services: The parts that can be broken one by one, for HDFS ``("namenode", "datanode")``.
+            Every fault takes the name of a service; without a name it meets all of them.
+        monitor_kinds: Values of ``--type`` that reach this remote. Upstream's own one is first.
+        folder: Takes its data and logs.
+        path: The remote's folder for releases, "/" as on upstream's hot-loading page. A test may
+            change it, so that one HDFS serves many tests.
     """
 
-    name: str
-    services: tuple[str, ...]
+    name: ClassVar[str]
+    services: ClassVar[tuple[str, ...]]
+    monitor_kinds: ClassVar[tuple[str, ...]]
+
+    def __init__(self, folder: Path, *, path: str = "/") -> None:
+        self.folder = folder
+        self.path = path
+
+    @classmethod
+    def fetch(cls, say: Say) -> None:
+        """Fetch what is fetched once a machine; ``make setup`` does this. Default: nothing.
+
+        Raises:
+            BadInput: It cannot be fetched.
+        """
+
+    @classmethod
+    def require(cls) -> None:
+        """Raise ``BadInput`` if this machine lacks something that cannot be fetched."""
 
     @abstractmethod
     def start(self, service: Optional[str] = None) -> None:
@@ -31,6 +61,10 @@ class Remote(Startable):
     @abstractmethod
     def ready(self, deadline_s: float = 60.0) -> None:
         """Returns once a file has been written, read back and removed; else raises ``Failed``."""
+
+    @abstractmethod
+    def probe(self) -> None:
+        """Write, read and remove a file. Raises ``NotReady`` if that does not work."""
 
     @abstractmethod
     def stop(self, service: Optional[str] = None) -> None:
@@ -69,26 +103,31 @@ class Remote(Startable):
         """For the producer's ``--remote``: scheme, address and path. Carries no password."""
 
     @property
-    @abstractmethod
     def producer_environment(self) -> dict[str, str]:
         """Environment variables the producer needs beside ``url`` (a password)."""
+        return {}
 
     @property
-    @abstractmethod
     def producer_options(self) -> list[str]:
         """Options the producer needs beside ``--remote`` (``--hadoop_bin …`` for hdfs://)."""
+        return []
 
-    @abstractmethod
     def monitor_options(self, kind: Optional[str] = None) -> list[str]:
         """Upstream's options that point a monitor at this remote: ``--type …``, host, port, path.
 
         ``kind`` picks one of ``monitor_kinds`` (the first one without it).
         """
+        chosen = kind or self.monitor_kinds[0]
+        if chosen not in self.monitor_kinds:
+            raise BadInput(
+                f"no monitor of type {chosen!r} reaches {self.name}: one of "
+                f"{', '.join(self.monitor_kinds)}"
+            )
+        return ["--type", chosen, "--remote_path", self.path, *self.address_options(chosen)]
 
-    @property
     @abstractmethod
-    def monitor_kinds(self) -> tuple[str, ...]:
-        """Values of ``--type`` that reach this remote, the page's own one first."""
+    def address_options(self, kind: str) -> list[str]:
+        """The part of ``monitor_options`` that says where the remote is, for a ``--type``."""
 
     @property
     @abstractmethod

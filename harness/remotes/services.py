@@ -1,4 +1,4 @@
-"""What the three remotes on this machine have in common: services behind gates.
+"""What all remotes on this machine have in common: services behind gates.
 
 A service is a guarded process that binds 127.0.0.2 and a gate on 127.0.0.1 with the same ports.
 Killing, stopping and pausing is done to the process, disconnecting to the gate.
@@ -15,11 +15,7 @@ from harness.support.errors import BadInput, Failed
 from harness.support.process import Process
 from harness.support.waits import tail, wait_for
 
-from .base import Remote
-
-
-class NotReady(Exception):
-    """A probe did not work (yet); the text says what happened."""
+from .base import NotReady, Remote
 
 
 class Service:
@@ -53,25 +49,15 @@ class Service:
 
 
 class LocalRemote(Remote):
-    """A remote made of local processes.
-
-    ``folder`` takes its data and logs. ``path`` is the remote's folder for releases; "/" is the
-    default, as on upstream's hot-loading page. A test may change it, so that one HDFS serves many
-    tests.
-    """
+    """A remote made of local processes."""
 
     def __init__(self, folder: Path, *, path: str = "/") -> None:
-        self.folder = folder.resolve()
-        self.path = path
+        super().__init__(folder.resolve(), path=path)
         self._parts: dict[str, Service] = {}
 
     @abstractmethod
     def _make(self) -> dict[str, Service]:
         """Prepares folders and ports and gives the services; nothing is started yet."""
-
-    @abstractmethod
-    def _probe(self) -> None:
-        """Writes, reads and removes a file; raises ``NotReady`` when that does not work."""
 
     def _stop_service(self, name: str, part: Service) -> None:
         part.stop()
@@ -102,7 +88,7 @@ class LocalRemote(Remote):
                 process.check()
 
         def works() -> bool:
-            self._probe()
+            self.probe()
             return True
 
         try:
@@ -168,12 +154,3 @@ class LocalRemote(Remote):
         if not self._parts:
             raise Failed(f"{self.name} was never started")
         return [(name, self._parts[name]) for name in self.services if service in (None, name)]
-
-    def _kind(self, kind: Optional[str]) -> str:
-        chosen = kind or self.monitor_kinds[0]
-        if chosen not in self.monitor_kinds:
-            raise BadInput(
-                f"no monitor of type {chosen!r} reaches {self.name}: one of "
-                f"{', '.join(self.monitor_kinds)}"
-            )
-        return chosen

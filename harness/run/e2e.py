@@ -21,6 +21,8 @@ from harness.checker.claims import Outcome
 from harness.checker.history import History
 from harness.checker.verdict import Verdict, judge
 from harness.remotes.base import Remote
+from harness.remotes.container import ContainerRemote
+from harness.remotes.registry import REMOTES, RemoteType
 from harness.report.summary import print_report, rows, write_report
 from harness.serving.base import Serving
 from harness.serving.binary import ServingBinary
@@ -31,7 +33,6 @@ from harness.support.ports import free_port, is_listening
 from .leg import Leg, LegSettings
 from .run_folder import kept, new_run_folder, prune
 
-REMOTES = ("hdfs", "ftp", "http")
 PLACES = ("local", "docker")
 SERVINGS = ("auto", "embedded", "official", "docker", "official-docker")
 # Loading Paddle takes seconds; a driver that hangs takes for ever.
@@ -50,7 +51,7 @@ class RunSettings:
     ``serving_trial`` is ``run``, or ``skip`` for a binary that is known to fail its trial.
     """
 
-    remotes: tuple[str, ...] = REMOTES
+    remotes: tuple[RemoteType, ...] = REMOTES
     on: str = "local"
     serving: str = "auto"
     serving_trial: str = "run"
@@ -96,7 +97,7 @@ def run(settings: RunSettings, console: Console) -> int:
             schema=histories.SCHEMA,
             utc=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             seed=settings.leg.seed,
-            remotes=list(settings.remotes),
+            remotes=[remote.name for remote in settings.remotes],
             on=settings.on,
             serving=str(binary),
             device=settings.device,
@@ -126,13 +127,6 @@ def _first_line(error: BaseException) -> str:
 
 
 def _check(settings: RunSettings) -> None:
-    for name in settings.remotes:
-        if name not in REMOTES:
-            raise BadInput(f"REMOTES names {name!r}; known are {', '.join(REMOTES)}")
-    if not settings.remotes:
-        raise BadInput(f"REMOTES is empty; name one or more of {', '.join(REMOTES)}")
-    if len(set(settings.remotes)) < len(settings.remotes):
-        raise BadInput("REMOTES names a remote twice; name each once")
     for option, value, known in (
         ("ON", settings.on, PLACES),
         ("SERVING", settings.serving, SERVINGS),
@@ -163,19 +157,19 @@ def _check(settings: RunSettings) -> None:
 
 def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> None:
     """Raises ``BadInput`` for what a later leg would miss, before the first one is started."""
-    if settings.on == "local" and "hdfs" in settings.remotes:
-        from harness.remotes import hdfs as hadoop
-
-        hadoop.require_host_name()
-        hadoop.java()
-        hadoop.fetch_jars()
+    if settings.on == "local":
+        for remote in settings.remotes:
+            remote.local.require()
+            remote.local.fetch(say)
     if settings.on == "docker" or settings.serving in _IN_CONTAINERS:
-        from harness.containers import bases, engine, images, readiness
+        from harness.containers import bases, engine, readiness
+        from harness.serving import container
 
         # The vendor's image stands on no base of ours.
-        built = list(settings.remotes) if settings.on == "docker" else []
-        built += ["serving"] if settings.serving == "docker" else []
-        suites = sorted({images.IMAGES[name].suite for name in built})
+        images = [container.IMAGE] if settings.serving == "docker" else []
+        if settings.on == "docker":
+            images += [_in_containers(remote).image for remote in settings.remotes]
+        suites = sorted({image.suite for image in images})
         readiness.prepare(suites, say, bases.installing_allowed())
         if settings.serving == "official-docker" and settings.device == "gpu":
             engine.require_gpu()
@@ -207,7 +201,7 @@ def _try_gpu() -> None:
 
 def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
     if settings.serving in _IN_CONTAINERS:
-        from harness.containers import serving_binary
+        from harness.serving.container import serving_binary
 
         if os.environ.get("SERVING_BIN"):
             say(f"SERVING_BIN is not used: SERVING={settings.serving} serves what its image holds")
@@ -215,14 +209,15 @@ def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
     return choose(settings.serving, settings.device, say, settings.serving_trial)
 
 
-def _remote(settings: RunSettings, name: str, folder: Path) -> Remote:
-    if settings.on == "docker":
-        from harness.containers import remote
+def _in_containers(remote: RemoteType) -> type[ContainerRemote]:
+    if remote.container is None:
+        raise BadInput(f"the remote {remote.name} does not run in containers; use ON=local")
+    return remote.container
 
-        return remote(name, folder)
-    from harness.remotes import local
 
-    return local(name, folder)
+def _remote(settings: RunSettings, remote: RemoteType, folder: Path) -> Remote:
+    made = _in_containers(remote) if settings.on == "docker" else remote.local
+    return made(folder)
 
 
 def _serving_factory(
@@ -231,10 +226,15 @@ def _serving_factory(
     def make(folder: Path, model: str) -> Serving:
         port = settings.port or free_port()
         if settings.serving in _IN_CONTAINERS:
-            from harness.containers import serving
+            from harness.serving.container import ContainerServing
 
-            tick = settings.leg.tick_s
-            return serving(folder, model=model, binary=binary, port=port, reload_interval_s=tick)
+            return ContainerServing(
+                folder,
+                binary=binary,
+                port=port,
+                model=model,
+                reload_interval_s=settings.leg.tick_s,
+            )
         from harness.serving.local import LocalServing
 
         return LocalServing(
@@ -263,10 +263,11 @@ def _all_legs(
     """
     factory = _serving_factory(settings, binary)
     first: Optional[Failed] = None
-    for name in settings.remotes:
+    for remote in settings.remotes:
+        name = remote.name
         began = time.monotonic()
         leg = Leg(
-            _remote(settings, name, folder / name / "remote"),
+            _remote(settings, remote, folder / name / "remote"),
             factory,
             folder=folder / name,
             history=history,
@@ -346,7 +347,7 @@ def _finish(
     verdict = judge(events)
     facts = {
         "serving binary": str(binary),
-        "remotes": f"{', '.join(settings.remotes)} on {settings.on}",
+        "remotes": f"{', '.join(remote.name for remote in settings.remotes)} on {settings.on}",
         "seed": str(settings.leg.seed),
         "device": settings.device,
     }

@@ -15,6 +15,7 @@ from typing import Optional
 
 import pytest
 
+from harness.cli.images import IMAGES
 from harness.containers import compose, engine, images
 from harness.support.errors import BadInput
 
@@ -93,6 +94,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def built() -> dict[str, str]:
     """Tags of all images, built when something changed. Skips where no base image can be had."""
     try:
-        return {name: images.ensure(name, print) for name in images.IMAGES}
+        return {name: images.ensure(image, print) for name, image in IMAGES.items()}
     except BadInput as error:
         pytest.skip(f"no containers: {error}")

@@ -8,13 +8,12 @@ import sys
 
 import pytest
 
-from harness import containers
 from harness.containers import engine
-from harness.containers.remotes import ContainerRemote
+from harness.remotes.container import ContainerRemote
+from harness.remotes.registry import named
 from producer._publish import Access, Publisher, connect, parse
 
 _STARTED = pytest.StashKey[dict[str, ContainerRemote]]()
-NAMES = ("hdfs", "ftp", "http")
 
 
 def healthy(name: str, request: pytest.FixtureRequest) -> ContainerRemote:
@@ -27,8 +26,9 @@ def healthy(name: str, request: pytest.FixtureRequest) -> ContainerRemote:
     request.getfixturevalue("built")
     if name not in started:
         factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
-        remote = containers.remote(name, factory.mktemp(name))
-        assert isinstance(remote, ContainerRemote)
+        container = named(name).container
+        assert container is not None
+        remote = container(factory.mktemp(name))
         started[name] = remote
         session.addfinalizer(remote.stop)
     remote = started[name]

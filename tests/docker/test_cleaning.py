@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.images import IMAGES
 from harness.containers import bases, cleaning, engine, images
 from harness.support.errors import BadInput
 
@@ -16,9 +17,10 @@ pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("built")]
 
 def test_images_are_found_again_when_nothing_changed() -> None:
     said: list[str] = []
-    first = {name: images.ensure(name, lambda _: None) for name in images.IMAGES}
+    first = {name: images.ensure(image, lambda _: None) for name, image in IMAGES.items()}
     there = sorted(cleaning.built_images())
-    assert {name: images.ensure(name, said.append) for name in images.IMAGES} == first
+    again = {name: images.ensure(image, said.append) for name, image in IMAGES.items()}
+    assert again == first
     assert said == []
     assert sorted(cleaning.built_images()) == there
     for name, tag in first.items():
@@ -26,7 +28,7 @@ def test_images_are_found_again_when_nothing_changed() -> None:
 
 
 def test_the_checkout_and_what_was_copied_of_it_have_one_hash(tmp_path: Path) -> None:
-    for name, image in images.IMAGES.items():
+    for name, image in IMAGES.items():
         context = tmp_path / name
         context.mkdir()
         images.copy_sources(image, context)
@@ -42,7 +44,6 @@ def test_what_is_built_is_named_after_what_was_copied_not_after_what_was_hashed(
     (folder / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY word /word\n")
     (folder / "word").write_text("before\n")
     image = images.Image("test-race", "bookworm", sources=())
-    monkeypatch.setitem(images.IMAGES, "test-race", image)
     monkeypatch.setattr(images, "repository_root", lambda: tmp_path)
     copy = images.copy_sources
 
@@ -53,7 +54,7 @@ def test_what_is_built_is_named_after_what_was_copied_not_after_what_was_hashed(
     monkeypatch.setattr(images, "copy_sources", saved_meanwhile)
     try:
         base = bases.ensure("bookworm", lambda _: None, False)
-        raced = images.ensure("test-race", lambda _: None)
+        raced = images.ensure(image, lambda _: None)
         monkeypatch.setattr(images, "copy_sources", copy)
         base_id = engine.image_id(base) or base
         assert raced == images.tag(image, image.inputs(), base_id)
@@ -61,7 +62,7 @@ def test_what_is_built_is_named_after_what_was_copied_not_after_what_was_hashed(
         # Found again, and called the latest again when something else was in between.
         engine.docker("tag", base, "hot-loading/test-race:latest")
         said: list[str] = []
-        assert images.ensure("test-race", said.append) == raced
+        assert images.ensure(image, said.append) == raced
         assert said == [], "it was built again"
         assert engine.image_id("hot-loading/test-race:latest") == engine.image_id(raced)
     finally:
@@ -100,7 +101,7 @@ def test_superseded_images_go_and_the_newest_and_those_in_use_stay(
     label = f"org.hot-loading.test-{secrets.token_hex(4)}"
     name = f"test-{label[-8:]}"
     monkeypatch.setattr(images, "LABEL", label)
-    monkeypatch.setattr(images, "IMAGES", {name: images.IMAGES["http"]})
+    newest = [images.Image(name, "bookworm")]
     base = bases.ensure("bookworm", lambda _: None, False)
     tags = [f"hot-loading/{name}:{number}" for number in range(3)]
     for tag in tags:
@@ -109,11 +110,11 @@ def test_superseded_images_go_and_the_newest_and_those_in_use_stay(
     engine.docker("tag", tags[2], f"hot-loading/{name}:latest")
     container = engine.docker("create", tags[1], "true")
     try:
-        assert cleaning.remove_superseded() == "removed 1 superseded images; 1 are in use"
+        assert cleaning.remove_superseded(newest) == "removed 1 superseded images; 1 are in use"
         there = [engine.image_id(tag) is not None for tag in tags]
         assert there == [False, True, True]
     finally:
         engine.docker("rm", container)
-    assert cleaning.remove_superseded() == "removed 1 superseded images"
-    assert cleaning.remove_superseded() == "no image is superseded"
+    assert cleaning.remove_superseded(newest) == "removed 1 superseded images"
+    assert cleaning.remove_superseded(newest) == "no image is superseded"
     assert cleaning.remove_images() == "removed 1 images"

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from harness.containers import builder, compose, engine, images
+from harness.cli import images
+from harness.containers import builder, compose, engine
 from harness.containers.packages import parse_names
+from harness.serving.container import PACKAGES
 from harness.support.paths import repository_root
 from tests.docker.compose_only import needs_compose
 
@@ -39,7 +41,7 @@ def instructions_of(name: str) -> list[str]:
 
 def test_the_folder_of_every_image_is_known_to_the_harness() -> None:
     folders = {path.parent.name for path in Path(DOCKER).glob("*/Dockerfile")}
-    assert folders == set(images.IMAGES)
+    assert folders == set(IMAGES)
 
 
 @pytest.mark.parametrize("name", COMPOSE_FILES)
@@ -72,9 +74,7 @@ def test_every_build_context_leaves_caches_out(name: str) -> None:
     assert "**/__pycache__" in (DOCKER / name / ".dockerignore").read_text().splitlines()
 
 
-@pytest.mark.parametrize(
-    "selection", [images.SERVING_PACKAGES, images.MONITOR_PACKAGES], ids=lambda s: s.image
-)
+@pytest.mark.parametrize("selection", [PACKAGES, images.MONITOR_PACKAGES], ids=lambda s: s.image)
 def test_every_python_package_in_an_image_is_pinned_with_hashes_in_a_lock(selection: Any) -> None:
     names = parse_names((DOCKER / selection.image / "packages.txt").read_text())
     chosen = selection.requirements()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import containers
 from harness.serving.base import Serving
+from harness.serving.container import ContainerServing, serving_binary
 from harness.support.ports import free_port
 from tests.conftest import Releases
 from tests.docker.fleet import healthy, left_in_engine
@@ -30,8 +30,8 @@ class TestServersInContainers(ServerFaults):
     def server(self, tmp_path: Path, releases: Releases) -> Iterator[Serving]:
         """Release 1 served from a container."""
         first_release(tmp_path, releases)
-        image = containers.serving_binary("docker")
-        made = containers.serving(tmp_path, model=MODEL, binary=image, port=free_port())
+        image = serving_binary("docker")
+        made = ContainerServing(tmp_path, model=MODEL, binary=image, port=free_port())
         with made:
             made.ready(READY_S)
             yield made

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import containers
 from harness.containers import engine
-from harness.containers.remotes import ContainerHttp
-from harness.containers.server import ContainerServing
+from harness.remotes.http.container import ContainerHttp
+from harness.serving.container import ContainerServing, serving_binary
 from harness.support.ports import free_port
 from harness.support.waits import wait_for
 from tests.conftest import Releases
@@ -113,7 +112,7 @@ def test_what_the_health_check_fetches_is_not_in_the_web_servers_log(
     # A client's request after it is there, so that of the check would be as well.
     remote.ready()
     log = remote.logs[-1].read_text()
-    assert "GET /.harness-ready" in log
+    assert "GET /.harness-probe" in log
     assert "looked-at" not in log
     assert "digits" not in log
 
@@ -122,8 +121,8 @@ def test_what_the_health_check_fetches_is_not_in_the_web_servers_log(
 def server(tmp_path: Path, releases: Releases) -> Iterator[ContainerServing]:
     """Release 1 served from a container."""
     first_release(tmp_path, releases)
-    image = containers.serving_binary("docker")
-    made = containers.serving(tmp_path, model=MODEL, binary=image, port=free_port())
+    image = serving_binary("docker")
+    made = ContainerServing(tmp_path, model=MODEL, binary=image, port=free_port())
     with made:
         made.ready(READY_S)
         yield made

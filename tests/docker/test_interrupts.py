@@ -11,9 +11,9 @@ from typing import Callable
 
 import pytest
 
-from harness import containers
 from harness.containers import engine, sweep
-from harness.containers.remotes import ContainerFtp, ContainerRemote
+from harness.remotes.ftp.container import ContainerFtp
+from harness.remotes.http.container import ContainerHttp
 from harness.support.errors import BadInput, Failed
 from harness.support.waits import wait_for
 from tests.docker.fleet import left_in_engine
@@ -182,7 +182,7 @@ def test_ctrl_c_leaves_nothing_and_keeps_the_logs(start: Start, tmp_path: Path) 
     harness.process.send_signal(signal.SIGINT)
     assert harness.process.wait(60) == 128 + signal.SIGINT
     assert left_in_engine(project) == []
-    assert "GET /.harness-ready" in (tmp_path / "run/http/logs/http.log").read_text()
+    assert "GET /.harness-probe" in (tmp_path / "run/http/logs/http.log").read_text()
     assert "Traceback" not in harness.output.read_text()
 
 
@@ -194,12 +194,11 @@ def test_a_harness_that_was_killed_leaves_nothing_and_keeps_the_logs(
     harness.process.kill()
     harness.process.wait(10)
     harness.wait_for_nothing_left()
-    assert "GET /.harness-ready" in (tmp_path / "run/http/logs/http.log").read_text()
+    assert "GET /.harness-probe" in (tmp_path / "run/http/logs/http.log").read_text()
 
 
 def test_a_failure_inside_leaves_nothing(tmp_path: Path) -> None:
-    remote = containers.remote("http", tmp_path)
-    assert isinstance(remote, ContainerRemote)
+    remote = ContainerHttp(tmp_path)
 
     def fail_inside() -> None:
         with remote:
@@ -212,8 +211,7 @@ def test_a_failure_inside_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_paused_and_a_disconnected_remote_are_taken_down_as_well(tmp_path: Path) -> None:
-    remote = containers.remote("ftp", tmp_path)
-    assert isinstance(remote, ContainerRemote)
+    remote = ContainerFtp(tmp_path)
     with remote:
         remote.disconnect()
         remote.pause()
@@ -223,8 +221,7 @@ def test_a_paused_and_a_disconnected_remote_are_taken_down_as_well(tmp_path: Pat
 def test_a_container_that_somebody_else_removed_is_reported_and_the_rest_taken_down(
     tmp_path: Path,
 ) -> None:
-    remote = containers.remote("http", tmp_path)
-    assert isinstance(remote, ContainerRemote)
+    remote = ContainerHttp(tmp_path)
     with remote:
         remote.ready()
         engine.docker("rm", "--force", *engine.containers(remote.project))
@@ -267,6 +264,6 @@ def test_a_service_that_dies_at_its_start_is_reported_at_once_with_its_log(
 
 
 def test_a_folder_that_compose_would_misread_is_refused(tmp_path: Path) -> None:
-    remote = containers.remote("http", tmp_path / "a:b")
+    remote = ContainerHttp(tmp_path / "a:b")
     with pytest.raises(BadInput, match="cannot be shared with a container"):
         remote.start()

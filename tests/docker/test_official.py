@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import containers
 from harness.containers import engine
-from harness.containers import server as server_module
-from harness.containers.server import ContainerServing
+from harness.serving import container as container_module
+from harness.serving.container import ContainerServing, serving_binary
 from harness.support.errors import Failed
 from harness.support.paths import repository_root
 from harness.support.ports import free_port
@@ -54,7 +53,7 @@ def stand_in(built: dict[str, str], tmp_path: Path) -> Iterator[str]:
 def checkout(tmp_path: Path) -> Path:
     """What is mounted, in a checkout that was made with umask 077."""
     root = tmp_path / "checkout"
-    for path in server_module.MOUNTED.values():
+    for path in container_module.MOUNTED.values():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(repository_root() / path, root / path)
         (root / path).chmod(0o600)
@@ -69,11 +68,11 @@ def test_the_vendors_image_serves_with_the_binary_that_its_install_script_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OFFICIAL_IMAGE", stand_in)
-    monkeypatch.setattr(server_module, "repository_root", lambda: checkout)
-    image = containers.serving_binary("official-docker")
+    monkeypatch.setattr(container_module, "repository_root", lambda: checkout)
+    image = serving_binary("official-docker")
     folder = tmp_path / "serving"
     shutil.copytree(releases.model(1), folder / MODEL)
-    made = containers.serving(folder, model=MODEL, binary=image, port=free_port())
+    made = ContainerServing(folder, model=MODEL, binary=image, port=free_port())
     assert isinstance(made, ContainerServing)
     before = os.umask(0o077)
     try:

@@ -12,7 +12,9 @@ import pytest
 import requests
 
 from harness.containers import engine
-from harness.containers.remotes import ContainerHdfs, ContainerHttp, ContainerRemote
+from harness.remotes.container import ContainerRemote
+from harness.remotes.hdfs.container import ContainerHdfs
+from harness.remotes.http.container import ContainerHttp
 from harness.support.errors import BadInput
 from harness.support.ports import is_listening
 from harness.support.waits import wait_for
@@ -235,13 +237,9 @@ def test_logs_of_every_container_are_kept_over_restarts(request: pytest.FixtureR
     assert after.count("starting FTP server") == before.count("starting FTP server") + 1
 
 
-def test_an_unknown_remote_service_or_monitor_type_is_bad_input(
+def test_an_unknown_service_or_monitor_type_is_bad_input(
     request: pytest.FixtureRequest,
 ) -> None:
-    from harness import containers
-
-    with pytest.raises(BadInput, match="no remote 'gopher'"):
-        containers.remote("gopher", Path("/nonexistent"))
     remote = healthy("http", request)
     with pytest.raises(BadInput, match="namenode is not one of http"):
         remote.kill("namenode")

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import containers
 from harness.checker.history import SCHEMA, History
 from harness.checker.history import read as read_history
 from harness.checker.verdict import judge
 from harness.containers import engine
-from harness.containers.server import ContainerServing
 from harness.run.leg import Leg, LegSettings
 from harness.serving.base import Serving
+from harness.serving.container import ContainerServing, serving_binary
 from harness.support.errors import BadInput
 from harness.support.ports import free_port
 from harness.support.waits import wait_for
@@ -30,8 +29,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("built")]
 def server(tmp_path: Path, releases: Releases) -> Iterator[ContainerServing]:
     """Release 1 served from a container."""
     first_release(tmp_path, releases)
-    image = containers.serving_binary("docker")
-    made = containers.serving(tmp_path, model=MODEL, binary=image, port=free_port())
+    image = serving_binary("docker")
+    made = ContainerServing(tmp_path, model=MODEL, binary=image, port=free_port())
     with made:
         made.ready()
         yield made
@@ -81,10 +80,10 @@ def test_the_main_job_holds_with_remote_and_server_in_containers(
 ) -> None:
     history = History(tmp_path / "history.jsonl")
     history.record("run", schema=SCHEMA, seed=1, remotes=["http"])
-    image = containers.serving_binary("docker")
+    image = serving_binary("docker")
 
     def serving(folder: Path, model: str) -> Serving:
-        return containers.serving(folder, model=model, binary=image, port=free_port())
+        return ContainerServing(folder, model=model, binary=image, port=free_port())
 
     remote = healthy("http", request)
     leg = Leg(remote, serving, folder=tmp_path, history=history, settings=LegSettings(releases=3))
@@ -103,8 +102,8 @@ def test_the_main_job_holds_with_remote_and_server_in_containers(
 def test_a_server_without_a_first_model_is_refused_before_a_container_is_made(
     tmp_path: Path,
 ) -> None:
-    image = containers.serving_binary("docker")
-    made = containers.serving(tmp_path, model=MODEL, binary=image, port=free_port())
+    image = serving_binary("docker")
+    made = ContainerServing(tmp_path, model=MODEL, binary=image, port=free_port())
     with pytest.raises(BadInput, match="the server needs a first model"):
         made.start()
     assert left_in_engine(made.stack.project) == []
@@ -119,14 +118,14 @@ def test_the_vendors_entrypoint_finds_the_python_with_the_server_in_it(
     # Any image with a Python that has paddle_serving_server will do; the vendor's cannot be
     # pulled everywhere. What is tried is all around it: profile, entrypoint, launcher, folders.
     monkeypatch.setenv("OFFICIAL_IMAGE", built["serving"])
-    image = containers.serving_binary("official-docker", "cpu")
+    image = serving_binary("official-docker", "cpu")
     assert (image.kind, image.service, image.why) == (
         "official-docker",
         "official",
         "found in the engine",
     )
     shutil.copytree(releases.model(1), tmp_path / MODEL)
-    made = containers.serving(tmp_path, model=MODEL, binary=image, port=free_port())
+    made = ContainerServing(tmp_path, model=MODEL, binary=image, port=free_port())
     with made:
         made.ready()
         release = releases.published[0]

@@ -95,11 +95,10 @@ import sys
 from pathlib import Path
 from harness.containers import images
 name, root = sys.argv[1:]
-images.IMAGES[name] = images.Image(name, "bookworm", sources=())
 images.repository_root = lambda: Path(root)
 print("ready", flush=True)
 sys.stdin.readline()
-print(images.ensure(name, print))
+print(images.ensure(images.Image(name, "bookworm", sources=()), print))
 """
 
 

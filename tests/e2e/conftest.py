@@ -12,7 +12,7 @@ from harness.checker import history as histories
 from harness.checker.history import SCHEMA, Event, History
 from harness.checker.leg_history import LegHistory, sort
 from harness.checker.verdict import Verdict, judge
-from harness.remotes import local
+from harness.remotes.registry import named
 from harness.run.leg import Leg as RunningLeg
 from harness.run.leg import LegSettings
 from harness.serving.base import Serving
@@ -78,7 +78,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     def serving(where: Path, model: str) -> Serving:
         return LocalServing(where, binary=choose("embedded"), port=free_port(), model=model)
 
-    remote = local(name, folder / "remote")
+    remote = named(name).local(folder / "remote")
     settings = LegSettings(releases=RELEASES, monitor_kind=kind)
     running = RunningLeg(remote, serving, folder=folder, history=history, settings=settings)
     with running:

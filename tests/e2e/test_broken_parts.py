@@ -16,6 +16,7 @@ from rich.console import Console
 
 from harness.load.patched_client import patched_library
 from harness.load.probe import KINDS
+from harness.remotes.registry import chosen
 from harness.run.e2e import RunSettings, run
 from harness.run.leg import LegSettings
 from harness.serving.choice import choose
@@ -56,7 +57,7 @@ def judged(
 ) -> Judged:
     """Runs the main job on FTP in this process."""
     settings = RunSettings(
-        remotes=("ftp",),
+        remotes=chosen(["ftp"]),
         serving=serving,
         serving_trial=serving_trial,
         fail_fast=fail_fast,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness.remotes.registry import chosen
 from harness.run.e2e import RunSettings, run
 from harness.run.leg import LegSettings
 
@@ -34,7 +35,7 @@ def test_a_run_prints_what_the_readme_shows(tmp_path: Path) -> None:
     ]
     printed = io.StringIO()
     settings = RunSettings(
-        remotes=("ftp",),
+        remotes=chosen(["ftp"]),
         serving="embedded",
         runs=tmp_path / "runs",
         leg=LegSettings(releases=2, poll_s=0.5, client_pause_s=0.1),

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import containers
 from harness.containers import engine
+from harness.remotes.registry import chosen
 from harness.run.e2e import RunSettings, _binary, _check_prerequisites
+from harness.serving import container
 from harness.serving.binary import ServingBinary
 from harness.support.errors import BadInput
 from tests.unit.containers.standins import HEALTHY, borrowed, docker
@@ -85,7 +86,7 @@ def test_a_gpu_that_the_engine_cannot_hand_on_is_refused_before_anything_is_pull
     docker(tmp_path, HEALTHY)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     said: list[str] = []
-    settings = RunSettings(remotes=("http",), serving="official-docker", device="gpu")
+    settings = RunSettings(remotes=chosen(["http"]), serving="official-docker", device="gpu")
     with pytest.raises(BadInput, match="install nvidia-container-toolkit"):
         _check_prerequisites(settings, said.append)
     assert said == []
@@ -95,7 +96,7 @@ def test_a_serving_bin_that_an_image_takes_no_notice_of_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = ServingBinary("docker", Path("an-image"), "1", "asked for")
-    monkeypatch.setattr(containers, "serving_binary", lambda *_: image)
+    monkeypatch.setattr(container, "serving_binary", lambda *_: image)
     monkeypatch.setenv("SERVING_BIN", "/bin/true")
     said: list[str] = []
     assert _binary(RunSettings(serving="docker"), said.append) == image
@@ -107,6 +108,6 @@ def test_a_container_for_another_choice_or_device_is_refused(
 ) -> None:
     monkeypatch.setattr(engine, "require", lambda: None)
     with pytest.raises(BadInput, match="SERVING=embedded is not a container"):
-        containers.serving_binary("embedded")
+        container.serving_binary("embedded")
     with pytest.raises(BadInput, match="SERVING=docker serves on the CPU only"):
-        containers.serving_binary("docker", "gpu")
+        container.serving_binary("docker", "gpu")

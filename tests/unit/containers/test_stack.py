@@ -9,8 +9,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from harness.containers import compose, engine
-from harness.containers.server import OFFICIAL, ContainerServing, ServingImage
 from harness.containers.stack import Stack
+from harness.serving.container import OFFICIAL, ContainerServing, ServingImage
 from tests.docker.compose_only import needs_compose
 from tests.docker.test_definitions import VARIABLES, published
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
     ("program", "interrupted"),
     [
         ("harness.__main__", "_run"),
-        ("harness.containers.__main__", "_parser"),
+        ("harness.cli.containers", "_parser"),
         ("monitor.__main__", "_monitor"),
         ("producer._cli", "_settings"),
     ],

@@ -39,9 +39,9 @@ ONE = Identity("1-a", 1)
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from harness.remotes import local
+    from harness.remotes.hdfs.local import LocalHdfs
 
-    hdfs = local("hdfs", tmp_path_factory.mktemp("hdfs"))
+    hdfs = LocalHdfs(tmp_path_factory.mktemp("hdfs"))
     try:
         hdfs.start()
         hdfs.ready(90)

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from harness.remotes import REMOTES
 from harness.remotes.hdfs.local import LocalHdfs
+from harness.remotes.registry import NAMES
 from harness.remotes.services import LocalRemote
 from tests.local_remotes import ONE_WORKER, healthy
 
 
 @pytest.fixture(
-    params=[pytest.param(name, marks=ONE_WORKER if name == "hdfs" else ()) for name in REMOTES]
+    params=[pytest.param(name, marks=ONE_WORKER if name == "hdfs" else ()) for name in NAMES]
 )
 def remote(request: Any) -> LocalRemote:
-    """Each of the three in turn."""
+    """Each of them in turn."""
     return healthy(request.param, request)
 
 

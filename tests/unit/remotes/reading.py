@@ -10,7 +10,8 @@ from typing import Optional
 import requests
 
 from harness.faults.gate import OUTSIDE
-from harness.remotes.ftp.local import USER, LocalFtp
+from harness.remotes.ftp.local import LocalFtp
+from harness.remotes.ftp.remote import USER
 from harness.remotes.hdfs.local import LocalHdfs
 from harness.remotes.http.local import LocalHttp
 from harness.remotes.services import LocalRemote

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.faults.gate import OUTSIDE
-from harness.remotes.ftp.local import USER, LocalFtp
+from harness.remotes.ftp.local import LocalFtp
+from harness.remotes.ftp.remote import USER
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.remotes import REMOTES, local
+from harness.remotes import registry
+from harness.remotes.http.local import LocalHttp
 from harness.remotes.services import LocalRemote
 from harness.support.errors import BadInput, Failed
 from harness.support.ports import is_listening
@@ -178,9 +179,9 @@ def test_its_options_lead_every_type_of_monitor_to_the_release(
 _HARNESS = """
 import sys
 from pathlib import Path
-from harness.remotes import local
+from harness.remotes.registry import named
 from harness.support.waits import wait_for
-remote = local(sys.argv[1], Path(sys.argv[2]))
+remote = named(sys.argv[1]).local(Path(sys.argv[2]))
 remote.start()
 wait_for(lambda: len(remote.pids) == len(remote.services), "its processes", 30)
 print(*remote.pids, flush=True)
@@ -188,7 +189,7 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("name", REMOTES)
+@pytest.mark.parametrize("name", registry.NAMES)
 def test_nothing_of_it_outlives_a_harness_that_is_killed(name: str, tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _HARNESS, name, str(tmp_path)],
@@ -207,17 +208,15 @@ def test_nothing_of_it_outlives_a_harness_that_is_killed(name: str, tmp_path: Pa
     )
 
 
-def test_a_remote_that_nobody_knows_gives_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no remote 'gopher': one of hdfs, ftp, http"):
-        local("gopher", tmp_path)
+def test_a_remote_that_nobody_knows_gives_one_sentence() -> None:
+    with pytest.raises(BadInput, match="names 'gopher'; known are hdfs, ftp, http"):
+        registry.named("gopher")
 
 
 def test_a_port_that_somebody_took_is_named(tmp_path: Path) -> None:
-    with local("http", tmp_path / "one") as one:
+    with LocalHttp(tmp_path / "one") as one:
         one.ready(30)
-        other = local("http", tmp_path / "two")
-        assert isinstance(one, LocalRemote)
-        assert isinstance(other, LocalRemote)
+        other = LocalHttp(tmp_path / "two")
         other.folder.mkdir()
         other._parts = other._make()
         taken = one.gate().ports[0]

@@ -13,16 +13,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from harness.serving.base import Serving
-from harness.serving.binary import ServingBinary
+from harness.containers import engine, images
+from harness.containers.images import Image
+from harness.containers.packages import Selection
+from harness.containers.stack import SERVICE_UID, Stack
 from harness.support.errors import BadInput, Failed
 from harness.support.paths import repository_root
 from harness.support.ports import is_listening
 from harness.support.waits import tail
 
-from . import engine, images
-from .stack import SERVICE_UID, Stack
+from .base import Serving
+from .binary import ServingBinary
 
+#: The Python packages of the image.
+PACKAGES = Selection("serving-packages", "whole.txt", "3.9")
+PACKAGES_IMAGE = Image("serving-packages", "bullseye", stage=PACKAGES.stage, recipe=PACKAGES.recipe)
+# The launcher and the engine without the rest of the harness, whose every change would otherwise
+# make a new image; the producer, for docker/example.
+_SOURCES = (
+    "harness/__init__.py",
+    "engine",
+    "harness/serving/__init__.py",
+    "harness/serving/launcher.py",
+    "producer",
+)
+IMAGE = Image(
+    "serving", "bullseye", on=PACKAGES_IMAGE, sources=tuple((name, name) for name in _SOURCES)
+)
 CHOICES = ("docker", "official-docker")
 #: The vendor's images by device; OFFICIAL_IMAGE and OFFICIAL_GPU_IMAGE name others.
 OFFICIAL = {
@@ -62,13 +79,13 @@ def serving_binary(
             "SERVING=docker serves on the CPU only; use SERVING=official-docker with DEVICE=gpu, "
             "or a local server"
         )
-    name = images.ensure("serving", say)
+    name = images.ensure(IMAGE, say)
     version = f"embedded engine, Paddle Inference {_pin('paddlepaddle')}"
     return ServingImage("docker", Path(name), version, "asked for", "serving")
 
 
 def _pin(package: str) -> str:
-    for line in images.SERVING_PACKAGES.requirements().splitlines():
+    for line in PACKAGES.requirements().splitlines():
         if line.startswith(f"{package}=="):
             return line.partition("==")[2].split()[0]
     raise Failed(f"the lock of the serving image does not pin {package}")
@@ -230,12 +247,3 @@ class ContainerServing(Serving):
     @property
     def logs(self) -> list[Path]:
         return [*self._stack.logs, self.log_file]
-
-
-def serving(
-    folder: Path, *, model: str, binary: ServingBinary, port: int, reload_interval_s: int = 1
-) -> ContainerServing:
-    """The server in a container over ``folder``, not started; ``binary`` is the image."""
-    return ContainerServing(
-        folder, binary=binary, port=port, model=model, reload_interval_s=reload_interval_s
-    )

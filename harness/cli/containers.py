@@ -1,0 +1,159 @@
+"""The command line of the container side.
+
+python -m harness.containers build [IMAGE …]    builds what is not up to date
+python -m harness.containers up [REMOTE …]      remotes up until Ctrl-C, and how to reach them
+python -m harness.containers down [PROJECT …]   removes what runs left (or these projects)
+python -m harness.containers prune              removes images that a newer one has superseded
+python -m harness.containers clean              down, and all images built here (between runs)
+python -m harness.containers config             the compose file as Compose understands it
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, Optional
+
+from harness.containers import cleaning, compose, engine, images
+from harness.remotes import registry
+from harness.remotes.container import ContainerRemote
+from harness.support.errors import BadInput, HarnessError, interrupted
+
+from .images import IMAGES
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see python -m harness.containers --help")
+
+
+def _say(text: str) -> None:
+    print(f"containers: {text}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m harness.containers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--debug", action="store_true", help="print a traceback with an error")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    build = commands.add_parser("build", help="build the images that are not up to date")
+    build.add_argument("images", nargs="*", metavar="IMAGE", help=", ".join(IMAGES))
+    up = commands.add_parser("up", help="remotes up until Ctrl-C")
+    up.add_argument("remotes", nargs="*", metavar="REMOTE", help=", ".join(registry.NAMES))
+    up.add_argument("--folder", type=Path, help="where data and logs go (a temporary one)")
+    down = commands.add_parser("down", help="remove what a run left behind")
+    down.add_argument(
+        "projects", nargs="*", metavar="PROJECT", help="default: all that no run uses"
+    )
+    commands.add_parser("prune", help="remove images that a newer one has superseded")
+    commands.add_parser("clean", help="down, and remove every image built here")
+    commands.add_parser("config", help="the compose file as Compose understands it")
+    return parser
+
+
+def _build(args: argparse.Namespace) -> None:
+    for name in args.images:
+        if name not in IMAGES:
+            raise BadInput(f"there is no image {name!r}: use some of {', '.join(IMAGES)}")
+    for name in args.images or IMAGES:
+        _say(f"{name}: {images.ensure(IMAGES[name], _say)}")
+
+
+def _remote(name: str, folder: Path) -> ContainerRemote:
+    container = registry.named(name).container
+    if container is None:
+        raise BadInput(f"the remote {name} does not run in containers")
+    return container(folder, say=_say)
+
+
+def _up(args: argparse.Namespace) -> None:
+    folder = args.folder or Path(tempfile.mkdtemp(prefix="hotloading-"))
+    begin = time.monotonic()
+    with ExitStack() as running:
+        up = [_remote(name, folder / name) for name in args.remotes or registry.NAMES]
+        for one in up:
+            running.enter_context(one)
+        for one in up:
+            one.ready()
+            _say(f"{one.name}: producer --remote {one.url} {' '.join(one.producer_options)}")
+            for key, value in one.producer_environment.items():
+                _say(f"{one.name}: producer's environment {key}={value}")
+            for kind in one.monitor_kinds:
+                _say(f"{one.name}: monitor {' '.join(one.monitor_options(kind))}")
+        _say(f"up after {time.monotonic() - begin:.1f} s, files in {folder}; Ctrl-C ends it")
+        signal.pause()
+
+
+def _down(args: argparse.Namespace) -> None:
+    _say(cleaning.down(args.projects or None))
+
+
+def _prune(_: argparse.Namespace) -> None:
+    engine.require()
+    _say(cleaning.remove_superseded(IMAGES.values()))
+
+
+def _clean(_: argparse.Namespace) -> None:
+    _say(cleaning.clean())
+
+
+def _config(_: argparse.Namespace) -> None:
+    file = compose.compose_file()
+    words = [*compose.command(), "--file", str(file), "config"]
+    print(engine.command(words, 60, without=compose.variables(file)))
+
+
+_COMMANDS = {
+    "build": _build,
+    "up": _up,
+    "down": _down,
+    "prune": _prune,
+    "clean": _clean,
+    "config": _config,
+}
+
+
+def _on_sigterm(_signum: int, _frame: Optional[FrameType]) -> None:
+    # As Ctrl-C, so that every `with` on the way takes its containers down.
+    raise KeyboardInterrupt
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs the command; gives its exit code: 0, 1 when something failed, 2 for bad input."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        args = _parser().parse_args(words)
+        _COMMANDS[args.command](args)
+    except HarnessError as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        print(f"containers: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        # A full disk, a folder that cannot be written: what failed, without a traceback.
+        if "--debug" in words:
+            traceback.print_exc()
+        where = f" ({error.filename})" if error.filename else ""
+        print(
+            f"containers: {error.strerror or error}{where}; mend that, or name other folders in "
+            "HARNESS_CACHE (builds), TMPDIR or --folder (runs)",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        _say("interrupted; everything was taken down")
+        return interrupted()
+    return 0
