@@ -13,12 +13,13 @@ from typing import Any, Optional
 
 from .disk import machine_error, remove
 from .errors import BadOption
-from .live.kept import Kept, add, listed, rescue
-from .live.layout import ROLLBACK, Folder
+from .live.kept import Kept, listed
+from .live.layout import ROLLBACK, Layout
 from .live.lock import is_held
-from .live.recovery import recover
-from .live.replace import swap
-from .live.staging import choose_second, dress, flush, stamp, time_second, tree
+from .live.ownership import Ownership
+from .live.recovery import When, recover
+from .live.replace import replace_live
+from .live.staging import complete, time_second
 from .live.state import (
     Hold,
     Installed,
@@ -51,32 +52,32 @@ def main(words: Sequence[str]) -> int:
     # What the monitor itself takes besides, so that its command line can be used again.
     given, _ = parser.parse_known_args(words[1:])
     live = os.path.normpath(os.path.join(given.local_path, given.local_model_name))
-    folder = Folder(live, break_lock=getattr(given, "break_lock", False))
-    if not os.path.isdir(folder.parent):
-        raise BadOption(f"{folder.parent} is no folder; check --local_path")
+    layout = Layout(live)
+    if not os.path.isdir(layout.parent):
+        raise BadOption(f"{layout.parent} is no folder; check --local_path")
     if words[0] == "status":
-        return _status(folder, given)
-    return _rollback(folder, given)
+        return _status(layout, given)
+    return _rollback(layout, given)
 
 
-def _status(folder: Folder, given: argparse.Namespace) -> int:
+def _status(layout: Layout, given: argparse.Namespace) -> int:
     """Prints what is installed, held, quarantined and kept; 1 when there is no live directory."""
-    there = os.path.isdir(folder.live)
-    installed = read_installed(folder.live)
-    hold = read_hold(folder.hold)
-    bad = read_quarantine(folder.quarantine)
+    there = os.path.isdir(layout.live)
+    installed = read_installed(layout.live)
+    hold = read_hold(layout.hold)
+    bad = read_quarantine(layout.quarantine)
     facts: dict[str, Any] = {
-        "live": folder.live,
+        "live": layout.live,
         "exists": there,
         "installed": _label(installed),
         "swapped": installed.swapped,
-        "time_file_second": time_second(folder.live, given.local_timestamp_file),
-        "monitor_running": is_held(os.path.join(folder.control, "lock")),
+        "time_file_second": time_second(layout.live, given.local_timestamp_file),
+        "monitor_running": is_held(layout.lock),
         "held": hold.identity.label if hold else None,
         "quarantined": f"{bad.identity.label}: {bad.reason}" if bad else None,
         "kept": [
             _label(kept.installed) + (" (rolled back)" if kept.rolled_back else "")
-            for kept in listed(folder)
+            for kept in listed(layout)
         ],
     }
     if given.json:
@@ -87,19 +88,19 @@ def _status(folder: Folder, given: argparse.Namespace) -> int:
     return 0 if there else 1
 
 
-def _rollback(folder: Folder, given: argparse.Namespace) -> int:
+def _rollback(layout: Layout, given: argparse.Namespace) -> int:
     """Swaps a kept release in and holds back the announced one until the donefile changes."""
-    folder.prepare()
-    with folder.swapping():
+    ownership = Ownership(layout, break_lock=given.break_lock)
+    ownership.prepare()
+    with ownership.swapping():
         # What an earlier one that was killed left.
-        recover(folder.live, folder.stagings(), given.local_timestamp_file)
-        rescue(folder)
-        kept = listed(folder)
+        recover(layout, given.local_timestamp_file, until=When.POLL)
+        kept = listed(layout)
         chosen = _choose(kept, given.to)
         if chosen is None:
             wanted = f"release {given.to}" if given.to is not None else "an old release"
             raise BadOption(
-                f"{wanted} is not kept beside {folder.live}; run the monitor with --keep N"
+                f"{wanted} is not kept beside {layout.live}; run the monitor with --keep N"
             )
         links = linked(chosen.path)
         if links:
@@ -108,38 +109,31 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
                 f"{links[0]}, which a server does not load; replace it by the file itself, or "
                 "choose another release with --to"
             )
-        before = read_installed(folder.live)
-        earlier = read_hold(folder.hold)
-        hold = _to_hold(folder, earlier, before)
+        before = read_installed(layout.live)
+        earlier = read_hold(layout.hold)
+        hold = _to_hold(layout, earlier, before)
         staging = ""
         try:
             if hold is not None:
                 # First the hold: cut off here, nothing has changed but that no pull happens.
-                write_hold(folder.hold, hold)
-            now = time.time()
-            second = choose_second(folder.live, given.local_timestamp_file, now)
-            staging = folder.staging_name(ROLLBACK)
+                write_hold(layout.hold, hold)
+            staging = layout.staging(ROLLBACK)
             os.rename(chosen.path, staging)
-            state = replace(chosen.installed, second=second, swapped=now)
-            stamp(staging, given.local_timestamp_file, state)
-            everything = tree(staging)
-            dress(everything, folder.live)
-            flush(everything)
-            old = swap(staging, folder.live, given.local_timestamp_file)
+            complete(staging, layout.live)
+            after = replace_live(
+                layout,
+                staging,
+                replace(chosen.installed, swapped=time.time()),
+                given.local_timestamp_file,
+                keep=max(1, len(kept)),
+                rolled_back=True,
+            )
         except OSError as error:
-            _undo(folder, chosen, staging, earlier)
+            _undo(layout, chosen, staging, earlier)
             raise machine_error(
-                "roll back", folder.live, error, "mend that and try again"
+                "roll back", layout.live, error, "mend that and try again"
             ) from error
-        try:
-            if old is not None and not os.path.islink(old):
-                add(folder, old, max(1, len(kept)), rolled_back=True)
-            elif old is not None:
-                remove(old)
-        except OSError as error:
-            # The rollback is done; a monitor that starts keeps what lies there.
-            print(f"cannot put away {old}: {error.strerror}", file=sys.stderr)
-    print(f"{folder.live} is {_label(state)} again, in place of {_label(before)}.")
+    print(f"{layout.live} is {_label(after)} again, in place of {_label(before)}.")
     if hold is None:
         print("Nothing is held back, because no monitor has seen yet what the donefile announces.")
     else:
@@ -147,30 +141,30 @@ def _rollback(folder: Folder, given: argparse.Namespace) -> int:
     return 0
 
 
-def _to_hold(folder: Folder, earlier: Optional[Hold], before: Installed) -> Optional[Hold]:
+def _to_hold(layout: Layout, earlier: Optional[Hold], before: Installed) -> Optional[Hold]:
     """What the donefile announces, which may be pulled at this moment or waiting for its turn, and
     not what is installed."""
-    seen = read_announced(folder.announced) or (earlier and earlier.identity)
+    seen = read_announced(layout.announced) or (earlier and earlier.identity)
     held = seen or before.identity
     if held is None:
         return None
     tarball = None
-    if held in (before.identity, read_trust(folder.validators).last_announced(before.identity)):
+    if held in (before.identity, read_trust(layout.validators).last_announced(before.identity)):
         tarball = before.tarball
     elif earlier is not None and earlier.identity == held:
         tarball = earlier.tarball
     return Hold(held, before.identity, tarball)
 
 
-def _undo(folder: Folder, chosen: Kept, staging: str, earlier: Optional[Hold]) -> None:
+def _undo(layout: Layout, chosen: Kept, staging: str, earlier: Optional[Hold]) -> None:
     """After a rollback that failed: the release is kept again, and held is what was before."""
     try:
         if staging and os.path.lexists(staging) and not os.path.lexists(chosen.path):
             os.rename(staging, chosen.path)
         if os.path.lexists(chosen.path) and earlier is None:
-            remove(folder.hold)
+            remove(layout.hold)
         elif os.path.lexists(chosen.path) and earlier is not None:
-            write_hold(folder.hold, earlier)
+            write_hold(layout.hold, earlier)
     except OSError as error:
         print(f"cannot undo the rollback: {error}; {staging} is kept", file=sys.stderr)
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from .decisions import machine
+from .live import recovery
 from .options.fields import OURS, UPSTREAM, option_fields
 from .options.parser import shown_default
 
@@ -31,6 +32,7 @@ PARTS = {
     "upstream": lambda: options(UPSTREAM),
     "ours": lambda: options(OURS),
     "states": machine.as_markdown,
+    "recovery": recovery.as_markdown,
 }
 
 

@@ -21,12 +21,9 @@ from ..disk import copy_file, remove
 from ..log import logger
 from . import state
 from .exchange import UNKNOWN, rename_new
+from .layout import ASIDE, INSIDE, NEW, OLD, READY, STATE, torn_note
 from .staging import dress, step_past_touch, tree
 from .state import Installed, flush_folder
-
-# The end of the name of a staging folder that is complete while the live directory is not there.
-READY = ".ready"
-_INSIDE = ".monitor-staging"
 
 
 def swap(
@@ -48,11 +45,6 @@ def swap(
     raise error
 
 
-def _torn(ready: str) -> str:
-    """Says, while it exists, that the live directory is being emptied for ``ready``."""
-    return f"{ready}.torn"
-
-
 def _make_ready(staging: str) -> str:
     ready = staging + READY
     os.rename(staging, ready)
@@ -61,7 +53,7 @@ def _make_ready(staging: str) -> str:
 
 
 def _two_renames(staging: str, live: str) -> str:
-    old = f"{staging}.old"
+    old = f"{staging}{OLD}"
     ready = _make_ready(staging)
     try:
         os.rename(live, old)
@@ -80,12 +72,12 @@ def _out_of_lower_layer(
     staging: str, live: str, timestamp_file: str, alive: Callable[[], None]
 ) -> Optional[str]:
     # A copy of the old release, because what follows eats it (and --keep may want it).
-    old = f"{staging}.old"
+    old = f"{staging}{OLD}"
     ready = staging + READY
     try:
         shutil.copytree(live, old, symlinks=True, copy_function=_copier(alive))
         _make_ready(staging)
-        state.write_json(_torn(ready), {"live": live})
+        state.write_json(torn_note(ready), {"live": live})
         _step_past_touch(ready, live, timestamp_file)
         # First the time file: a server that finds none loads nothing and serves on.
         with contextlib.suppress(FileNotFoundError):
@@ -95,12 +87,12 @@ def _out_of_lower_layer(
     except BaseException:
         # On a full disk a copy at every try would make it worse; and a signal leaves nothing.
         remove(old)
-        if os.path.lexists(ready) and state.read_json(_torn(ready)) is None:
+        if os.path.lexists(ready) and state.read_json(torn_note(ready)) is None:
             os.rename(ready, staging)
-            remove(f"{_torn(ready)}.new")
+            remove(f"{torn_note(ready)}{NEW}")
         # Else the live directory may be torn, and ``recover`` needs what is ready.
         raise
-    remove(_torn(ready))
+    remove(torn_note(ready))
     return old
 
 
@@ -122,30 +114,35 @@ def _same_filesystem(one: str, other: str) -> bool:
 def _into_mount(staging: str, live: str, timestamp_file: str, alive: Callable[[], None]) -> None:
     ready = _make_ready(staging)
     try:
-        _file_by_file(ready, live, timestamp_file, alive)
+        fill_mount(ready, live, timestamp_file, alive)
     except BaseException:
-        if state.read_json(_torn(ready)) is None:
+        if state.read_json(torn_note(ready)) is None:
             # Nothing in the mount was changed.
             os.rename(ready, staging)
-            remove(f"{_torn(ready)}.new")
+            remove(f"{torn_note(ready)}{NEW}")
         # Else the live directory may be torn, and ``recover`` needs what is ready.
         raise
-    _put_away_copied(ready)
+    put_away_copied(ready)
 
 
-def _put_away_copied(ready: str) -> None:
+def put_away_copied(ready: str) -> None:
     """Removes what was copied into a mount, which is not needed any more."""
     # First under another name: half removed it must pass neither for what is ready nor for what
     # a rollback holds.
-    old = f"{ready[: -len(READY)]}.old"
+    old = f"{ready[: -len(READY)]}{OLD}"
     os.rename(ready, old)
-    remove(_torn(ready))
+    remove(torn_note(ready))
     remove(old)
 
 
-def _file_by_file(ready: str, live: str, timestamp_file: str, alive: Callable[[], None]) -> None:
-    """Copies into the mount first, so that what can fail (space) fails before a file changes."""
-    inside = os.path.join(live, _INSIDE)
+def fill_mount(
+    ready: str, live: str, timestamp_file: str, alive: Callable[[], None] = lambda: None
+) -> None:
+    """Replace the files of a mount point by those of ``ready``, one by one.
+
+    Everything is copied into the mount first: a full disk fails before any file changes.
+    """
+    inside = os.path.join(live, INSIDE)
     remove(inside)
     try:
         shutil.copytree(ready, inside, copy_function=_copier(alive))
@@ -158,7 +155,7 @@ def _file_by_file(ready: str, live: str, timestamp_file: str, alive: Callable[[]
                     os.fsync(file.fileno())
         alive()
         # Cut off from here on it is neither release, and ``recover`` has to do it over.
-        state.write_json(_torn(ready), {"live": live, "mount": True})
+        state.write_json(torn_note(ready), {"live": live, "mount": True})
         _move_in(inside, live, timestamp_file)
     finally:
         remove(inside)
@@ -177,7 +174,7 @@ def _copier(alive: Callable[[], None]) -> Callable[[str, str], None]:
 def _move_in(inside: str, live: str, timestamp_file: str) -> None:
     wanted = {os.path.relpath(path, inside) for path in _files(inside)}
     # Time file after all that a server reads; state after it, so that a cut is done over.
-    last = [timestamp_file, state.NAME]
+    last = [timestamp_file, STATE]
     # A monitor without ``recover``'s files (another --local_path above the mount) does it over.
     state.write_installed(live, Installed(None, state.read_installed(live).second))
     for name in sorted(wanted - set(last)):
@@ -186,7 +183,7 @@ def _move_in(inside: str, live: str, timestamp_file: str) -> None:
         os.replace(os.path.join(inside, name), target)
     for path in list(_files(live)):
         name = os.path.relpath(path, live)
-        if name not in wanted and name.split(os.sep)[0] != _INSIDE:
+        if name not in wanted and name.split(os.sep)[0] != INSIDE:
             os.unlink(path)
     for folder, _, _ in os.walk(live, topdown=False):
         if folder != live and not folder.startswith(inside):
@@ -212,7 +209,7 @@ def _make_way(live: str, name: str) -> None:
             dress([above], live)
     target = os.path.join(live, name)
     if os.path.isdir(target) and not os.path.islink(target):
-        aside = os.path.join(live, _INSIDE, f".aside-{secrets.token_hex(4)}")
+        aside = os.path.join(live, INSIDE, f"{ASIDE}{secrets.token_hex(4)}")
         os.rename(target, aside)
         shutil.rmtree(aside)
 

@@ -1,71 +1,80 @@
 """Old releases that are kept beside the live directory (``--keep``), for a rollback.
 
-``kept/NUMBER`` each, a higher number is newer. One that a rollback took out of service ends in
-``.rolledback``: it is kept to be looked at, and no rollback goes to it by itself.
+Each is a folder ``kept/NUMBER``. A higher number is newer. A release that a rollback took out of
+service ends in ``.rolledback``. It is kept for people to look at: a rollback goes to it only with
+``--to``.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
+from typing import Optional
 
 from ..disk import remove
-from .layout import ROLLBACK, Folder
-from .state import Installed, read_hold, read_installed
-
-ROLLED_BACK = ".rolledback"
+from .layout import ROLLED_BACK, Layout
+from .state import Installed, read_installed
 
 
 @dataclass(frozen=True)
 class Kept:
     """A kept release."""
 
+    # The release's folder.
     path: str
+    # Its place in the order: a higher number is newer.
     number: int
+    # Whether a rollback took it out of service.
     rolled_back: bool
+    # What its state file says.
     installed: Installed
 
 
-def listed(folder: Folder) -> list[Kept]:
-    """What is kept, oldest first."""
+def listed(layout: Layout) -> list[Kept]:
+    """Return the kept releases, oldest first."""
     try:
-        names = os.listdir(folder.kept)
+        names = os.listdir(layout.kept)
     except FileNotFoundError:
         return []
     found = []
     for name in names:
         digits = name[: -len(ROLLED_BACK)] if name.endswith(ROLLED_BACK) else name
         if digits.isdigit():
-            path = os.path.join(folder.kept, name)
+            path = os.path.join(layout.kept, name)
             rolled_back = name != digits
             found.append(Kept(path, int(digits), rolled_back, read_installed(path)))
     return sorted(found, key=lambda kept: kept.number)
 
 
-def rescue(folder: Folder) -> list[str]:
-    """Keeps what a rollback that was killed had in its hands; gives the paths it was found at.
+def add(layout: Layout, old: str, keep: int, *, rolled_back: bool = False) -> None:
+    """Keep the folder ``old`` as the newest release, and at most ``keep`` in all.
 
-    Only with the swap lock held. Raises ``OSError``.
+    Raises:
+        OSError: A folder cannot be moved or removed.
     """
-    hold = read_hold(folder.hold)
-    found = [path for path in folder.stagings() if path.endswith(ROLLBACK)]
-    for path in found:
-        if os.path.islink(path):
-            remove(path)
-            continue
-        identity = read_installed(path).identity
-        rolled_back = identity is not None and hold is not None and identity == hold.replaced
-        add(folder, path, sys.maxsize, rolled_back=rolled_back)
-    return found
-
-
-def add(folder: Folder, old: str, keep: int, *, rolled_back: bool = False) -> None:
-    """Keeps ``old`` as the newest; of all, the newest ``keep`` stay. Raises ``OSError``."""
-    os.makedirs(folder.kept, exist_ok=True)
-    before = listed(folder)
+    os.makedirs(layout.kept, exist_ok=True)
+    before = listed(layout)
     number = before[-1].number + 1 if before else 1
-    end = ROLLED_BACK if rolled_back else ""
-    os.rename(old, os.path.join(folder.kept, f"{number:06d}{end}"))
-    for kept in listed(folder)[: -keep or None]:
+    os.rename(old, layout.kept_release(number, rolled_back=rolled_back))
+    for kept in listed(layout)[: -keep or None]:
         remove(kept.path)
+
+
+def put_away(layout: Layout, old: Optional[str], keep: int, *, rolled_back: bool = False) -> None:
+    """Keep the release that a swap replaced, or remove it if nothing is to be kept.
+
+    Args:
+        layout: The live directory's paths.
+        old: The folder of the old release; None if there is none. A link is removed.
+        keep: How many releases are kept in all.
+        rolled_back: Whether a rollback took ``old`` out of service.
+
+    Raises:
+        OSError: A folder cannot be moved or removed.
+    """
+    if old is None:
+        return
+    if keep and not os.path.islink(old):
+        add(layout, old, keep, rolled_back=rolled_back)
+    else:
+        remove(old)

@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass
 from typing import IO, Callable, Optional
 
 from ..errors import Taken
+from .layout import OWNER
 
 REFUSED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 # The pid namespace of a host itself has this number in every kernel (PROC_PID_INIT_INO).
@@ -94,7 +95,7 @@ class Lock:
     def __init__(self, path: str, refused: Callable[[OSError], None] = lambda error: None) -> None:
         """``refused`` is told when the filesystem has no locks."""
         self._path = path
-        self._owner_path = f"{path}.owner"
+        self._owner_path = f"{path}{OWNER}"
         self._refused = refused
         self._file: Optional[IO[str]] = None
         self._owner: Optional[Owner] = None
@@ -212,7 +213,7 @@ def is_held(path: str) -> bool:
         if error.errno not in (*REFUSED, errno.ENOENT):
             return True
     try:
-        owner = Owner.read(f"{path}.owner")
+        owner = Owner.read(f"{path}{OWNER}")
     except FileNotFoundError:
         return False
     return owner is None or not owner.is_gone(Owner.here())

@@ -1,41 +1,183 @@
-"""Finishes or undoes what a kill cut off."""
+"""What a kill may leave beside a live directory, and what is done with it.
+
+``TABLE`` is what the code runs from. ``docs/monitor.md`` is generated from it. Every row can be
+carried out again if it is cut off.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-from typing import Optional
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
 
 from ..disk import remove
-from . import state
-from .fallback import _INSIDE, READY, _file_by_file, _put_away_copied, _torn
-from .state import flush_folder
+from .fallback import fill_mount, put_away_copied
+from .kept import add
+from .layout import INSIDE, OLD, READY, ROLLBACK, TORN, Layout, torn_note
+from .state import flush_folder, read_hold, read_installed, read_json
 
 
-def recover(live: str, stagings: list[str], timestamp_file: str) -> Optional[str]:
-    """Finishes a swap of several steps that was cut in between; gives the folder that went live.
+class Seen(Enum):
+    """What is found."""
 
-    Of ``stagings``, the folders beside ``live``, those that end in ``READY`` count.
+    READY_ALONE = f"`.MODEL.staging-ID{READY}`, and no live directory"
+    READY_MOUNT = (
+        f"`.MODEL.staging-ID{READY}`, a live directory, and `.MODEL.staging-ID{READY}{TORN}` "
+        "that says that files were being moved into a mount"
+    )
+    READY_TORN = (
+        f"`.MODEL.staging-ID{READY}`, a live directory, and `.MODEL.staging-ID{READY}{TORN}` "
+        "that says that the live directory was being removed"
+    )
+    READY_EARLY = f"`.MODEL.staging-ID{READY}`, and a live directory that is whole"
+    TAKEN = f"`.MODEL.staging-ID{ROLLBACK}`: a kept release, or the one that a rollback replaced"
+    TAKEN_LINK = f"`.MODEL.staging-ID{ROLLBACK}`, a link: the live directory before a rollback"
+    REPLACED = f"`.MODEL.staging-ID{OLD}`: the release that a swap replaced"
+    UNFINISHED = "any other `.MODEL.staging-…`: a release that is not complete, or a note"
+    PULLED = "`TARBALL.ID.part…` in `--local_tmp_path`, or a file with `--fs_ugi`"
+
+
+class Done(Enum):
+    """What is done with it."""
+
+    FILL = "moves all files into the mount again, the time file last"
+    RENAME = "renames it into the place of the live directory, and first removes the rest of that"
+    UNDO = "renames it back to `.MODEL.staging-ID`, because the swap had not begun"
+    KEEP = "puts it into `kept/`, as the newest release"
+    REMOVE = "removes it"
+
+
+class When(Enum):
+    """What finds it. Each includes those above it."""
+
+    SWAP = "every swap, rollback and start"
+    POLL = "every poll, rollback and start"
+    START = "the start"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that a kill may leave."""
+
+    seen: Seen
+    done: Done
+    when: When
+
+
+TABLE = (
+    Row(Seen.READY_ALONE, Done.RENAME, When.SWAP),
+    Row(Seen.READY_MOUNT, Done.FILL, When.SWAP),
+    Row(Seen.READY_TORN, Done.RENAME, When.SWAP),
+    Row(Seen.READY_EARLY, Done.UNDO, When.SWAP),
+    Row(Seen.TAKEN, Done.KEEP, When.POLL),
+    Row(Seen.TAKEN_LINK, Done.REMOVE, When.POLL),
+    Row(Seen.REPLACED, Done.REMOVE, When.START),
+    Row(Seen.UNFINISHED, Done.REMOVE, When.START),
+    Row(Seen.PULLED, Done.REMOVE, When.START),
+)
+_ROWS = {row.seen: row for row in TABLE}
+
+
+@dataclass(frozen=True)
+class Mended:
+    """One thing that was found, and what was done with it."""
+
+    path: str
+    done: Done
+
+    @property
+    def finished(self) -> bool:
+        """Whether this completed a swap."""
+        return self.done in (Done.FILL, Done.RENAME)
+
+
+def is_cut_off(layout: Layout) -> bool:
+    """Return whether a killed swap or rollback left something."""
+    return any(_row(path, layout).when is not When.START for path in layout.stagings())
+
+
+def recover(
+    layout: Layout, timestamp_file: str, *, until: When, pulled: Sequence[str] = ()
+) -> list[Mended]:
+    """Do what the table says. Needs the lock for a swap, and for ``When.START`` the monitor's.
+
+    Args:
+        layout: The live directory's paths.
+        timestamp_file: The time file's name.
+        until: The last kind of row that is carried out.
+        pulled: What an earlier pull left; removed at the start.
+
+    Returns:
+        What was done, in order.
+
+    Raises:
+        OSError: Something could not be done. It can be tried again.
     """
-    finished = None
-    for path in stagings:
-        if not path.endswith(READY):
-            continue
-        torn = state.read_json(_torn(path))
-        gone = not os.path.lexists(live)
-        if torn is not None and torn.get("mount") and not gone:
-            _file_by_file(path, live, timestamp_file, lambda: None)
-            _put_away_copied(path)
-            finished = path
-        elif gone or (os.path.isdir(live) and torn is not None):
-            if not gone:
-                shutil.rmtree(live)
-            os.rename(path, live)
-            flush_folder(os.path.dirname(live) or ".")
-            finished = path
-        elif os.path.lexists(path):
-            # The swap had not begun: rename it back to a plain staging folder.
-            remove(os.path.join(live, _INSIDE))
-            os.rename(path, path[: -len(READY)])
-        remove(_torn(path))
-    return finished
+    mended = []
+    for when in When:
+        # Listed anew: what was undone becomes an unfinished release.
+        for path in layout.stagings():
+            row = _row(path, layout)
+            if row.when is when:
+                _carry_out(row.done, path, layout, timestamp_file)
+                mended.append(Mended(path, row.done))
+        if when is until:
+            break
+    if until is When.START:
+        for path in pulled:
+            _carry_out(_ROWS[Seen.PULLED].done, path, layout, timestamp_file)
+            mended.append(Mended(path, _ROWS[Seen.PULLED].done))
+    return mended
+
+
+def as_markdown() -> str:
+    """Return the table as ``docs/monitor.md`` shows it."""
+    lines = ["| what a kill left | what the monitor does | at |", "| --- | --- | --- |"]
+    lines += [f"| {row.seen.value} | {row.done.value} | {row.when.value} |" for row in TABLE]
+    return "\n".join(lines)
+
+
+def _row(path: str, layout: Layout) -> Row:
+    return _ROWS[_look(path, layout.live)]
+
+
+def _look(path: str, live: str) -> Seen:
+    if path.endswith(READY):
+        if not os.path.lexists(live):
+            return Seen.READY_ALONE
+        note = read_json(torn_note(path))
+        if note is None:
+            return Seen.READY_EARLY
+        if note.get("mount"):
+            return Seen.READY_MOUNT
+        return Seen.READY_TORN if os.path.isdir(live) else Seen.READY_EARLY
+    if path.endswith(ROLLBACK):
+        return Seen.TAKEN_LINK if os.path.islink(path) else Seen.TAKEN
+    return Seen.REPLACED if path.endswith(OLD) else Seen.UNFINISHED
+
+
+def _carry_out(done: Done, path: str, layout: Layout, timestamp_file: str) -> None:
+    live = layout.live
+    if done is Done.FILL:
+        fill_mount(path, live, timestamp_file)
+        put_away_copied(path)
+    elif done is Done.RENAME:
+        if os.path.lexists(live):
+            shutil.rmtree(live)
+        os.rename(path, live)
+        flush_folder(layout.parent)
+        remove(torn_note(path))
+    elif done is Done.UNDO:
+        remove(os.path.join(live, INSIDE))
+        os.rename(path, path[: -len(READY)])
+        remove(torn_note(path))
+    elif done is Done.KEEP:
+        hold = read_hold(layout.hold)
+        identity = read_installed(path).identity
+        rolled_back = identity is not None and hold is not None and identity == hold.replaced
+        add(layout, path, sys.maxsize, rolled_back=rolled_back)
+    else:
+        remove(path)

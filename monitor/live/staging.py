@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Callable, Optional
 
 from ..decisions.schedule import next_second
-from .state import NAME as STATE_FILE
+from .layout import STATE
 from .state import Installed, read_installed, write_installed
 
 
@@ -54,6 +54,16 @@ def dress(paths: Iterable[str], live: str) -> None:
             _copy_labels(live, path)
 
 
+def complete(staging: str, live: str, alive: Callable[[], None] = lambda: None) -> None:
+    """Bring all that is in ``staging`` to disk, with the ownership, mode and labels of ``live``.
+
+    The staging folder itself is left out, because the swap still writes into it.
+    """
+    inside = tree(staging)[:-1]
+    dress(inside, live)
+    flush(inside, alive)
+
+
 def stamp(staging: str, timestamp_file: str, installed: Installed) -> list[str]:
     """Puts state and time file into a staged tree, the time file at ``installed.second``.
 
@@ -67,7 +77,7 @@ def stamp(staging: str, timestamp_file: str, installed: Installed) -> list[str]:
     with open(path, "xb"):
         pass
     os.utime(path, (installed.second, installed.second))
-    return [os.path.join(staging, STATE_FILE), path, staging]
+    return [os.path.join(staging, STATE), path, staging]
 
 
 def flush(paths: Iterable[str], alive: Callable[[], None] = lambda: None) -> None:

@@ -16,8 +16,8 @@ from typing import Any, Optional
 
 from ..decisions.identity import Identity
 from ..decisions.trust import Trust
+from .layout import NEW, STATE
 
-NAME = ".monitor-state.json"
 FORMAT = 1
 
 
@@ -38,7 +38,7 @@ class Installed:
 
 def read_installed(live: str) -> Installed:
     """What the directory ``live`` says of itself."""
-    content = read_json(os.path.join(live, NAME))
+    content = read_json(os.path.join(live, STATE))
     if content is None or content.get("format") != FORMAT:
         return Installed()
     second, swapped = content.get("second"), content.get("swapped")
@@ -55,7 +55,7 @@ def write_installed(folder: str, installed: Installed) -> None:
     """Puts the state into ``folder``."""
     identity = installed.identity
     write_json(
-        os.path.join(folder, NAME),
+        os.path.join(folder, STATE),
         {
             "format": FORMAT,
             "identity": None if identity is None else identity.to_json(),
@@ -185,7 +185,7 @@ def read_json(path: str) -> Optional[dict[str, Any]]:
 
 def write_json(path: str, content: dict[str, Any]) -> None:
     """Writes a file whole: beside it, flushed, then renamed over it."""
-    beside = f"{path}.new"
+    beside = f"{path}{NEW}"
     with open(beside, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
         file.write("\n")

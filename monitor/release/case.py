@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 from ..errors import ReleaseError
+from ..live.layout import CASE_PROBE
 
 
 class Names:
@@ -60,7 +61,7 @@ def ignores_case(folder: str) -> bool:
 
     Makes a folder in it for a moment. Raises ``OSError``.
     """
-    probe = tempfile.mkdtemp(prefix="case-", dir=folder)
+    probe = tempfile.mkdtemp(prefix=CASE_PROBE, dir=folder)
     try:
         return os.path.lexists(os.path.join(folder, os.path.basename(probe).swapcase()))
     finally:

@@ -30,7 +30,7 @@ from xml.sax.saxutils import escape
 from .. import manifest
 from ..disk import remove
 from ..errors import RemoteError
-from ..live.layout import FETCHED, SECRET_PREFIX, Folder
+from ..live.layout import FETCHED, SECRET_PREFIX, Layout
 from ..log import logger
 from ..options.secrets import environment_without_secrets
 from ..stop import Stop
@@ -71,7 +71,7 @@ class HadoopRemote(Remote):
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._conf: Optional[str] = None
         self._seen: Optional[Sighting] = None
-        part = Folder(options.live).part(options.tmp, options.remote_model_name)
+        part = Layout(options.live).part(options.tmp, options.remote_model_name)
         # The target of -get. The path is absolute, because a script may change the working
         # directory. It has a random part: a second monitor on the same model must not remove it.
         self._folder = os.path.abspath(f"{part}{FETCHED}{secrets.token_hex(4)}")
@@ -191,7 +191,7 @@ class HadoopRemote(Remote):
     def _ugi_file(self) -> str:
         if self._conf is None:
             # In the monitor's own folder, where the next start finds what a kill left.
-            control = os.path.abspath(Folder(self._options.live).control)
+            control = os.path.abspath(Layout(self._options.live).control)
             os.makedirs(control, exist_ok=True)
             handle, self._conf = tempfile.mkstemp(".xml", SECRET_PREFIX, control)
             value = escape(self._options.fs_ugi.reveal())

@@ -25,6 +25,7 @@ from typing import Optional
 
 from ..decisions.identity import Identity
 from ..errors import MachineError, ReleaseError
+from ..live.layout import DONEFILE
 from ..log import logger
 from ..manifest import Manifest
 from ..options.fields import Options
@@ -106,7 +107,7 @@ def check(
 
     Raises ``ReleaseError`` when it refuses the release, ``MachineError`` when it cannot tell.
     """
-    copy = tarball + ".donefile"
+    copy = tarball + DONEFILE
     with open(copy, "wb") as file:
         file.write(donefile)
     environment = _environment(options, identity)

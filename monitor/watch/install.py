@@ -10,17 +10,17 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Sequence
 from typing import Callable, Optional
 
 from ..decisions.identity import Identity
 from ..disk import check_space, copy_file, remove
 from ..errors import ReleaseError
-from ..live import kept, replace
-from ..live.fallback import READY
-from ..live.layout import ROLLBACK, Folder
-from ..live.recovery import recover
-from ..live.staging import choose_second, dress, flush, stamp, tree
-from ..live.state import NAME as STATE_FILE
+from ..live.layout import NEW, STATE, Layout
+from ..live.ownership import Ownership
+from ..live.recovery import Done, When, is_cut_off, recover
+from ..live.replace import replace_live
+from ..live.staging import complete
 from ..live.state import Installed, read_hold
 from ..log import logger
 from ..manifest import Manifest
@@ -34,11 +34,17 @@ class Install:
     """The way of one release after another into one live directory."""
 
     def __init__(
-        self, options: Options, folder: Folder, stop: Stop, alive: Callable[[], None]
+        self,
+        options: Options,
+        layout: Layout,
+        ownership: Ownership,
+        stop: Stop,
+        alive: Callable[[], None],
     ) -> None:
         """``alive`` is called for each piece of work, and may raise ``Stopped``."""
         self._options = options
-        self._folder = folder
+        self._layout = layout
+        self._ownership = ownership
         self._stop = stop
         self._alive = alive
         self._staging = ""
@@ -58,14 +64,16 @@ class Install:
             ReleaseError: The release is bad.
         """
         options, name = self._options, self._options.remote_model_name
-        self._staging = self._folder.new_staging()
+        self._staging = self._layout.staging()
+        # For this user only, until it is complete.
+        os.mkdir(self._staging, 0o700)
         if options.packed:
             self._unpack(part, proven)
         else:
             # Before the move, because a copy to another filesystem would follow a link.
             model.check_regular(name, tree_part)
             self._move_tree(tree_part)
-        for ours in (options.local_timestamp_file, STATE_FILE, f"{STATE_FILE}.new"):
+        for ours in (options.local_timestamp_file, STATE, f"{STATE}{NEW}"):
             if os.path.isdir(os.path.join(self._staging, ours)):
                 raise ReleaseError(
                     "use", name, f"{ours} in it is a folder", "publish it without that folder"
@@ -77,7 +85,7 @@ class Install:
         new = model.read_signature(self._staging)
         running = None
         if not options.allow_signature_change:
-            running = model.read_signature(self._folder.live)
+            running = model.read_signature(self._layout.live)
         model.check_signature(name, new, running)
 
     def stage(
@@ -94,10 +102,7 @@ class Install:
                 donefile=donefile,
                 stop=self._stop,
             )
-        # All but the folder itself, which the swap still writes into.
-        inside = tree(self._staging)[:-1]
-        dress(inside, self._folder.live)
-        flush(inside, self._alive)
+        complete(self._staging, self._layout.live, self._alive)
 
     def swap(self, identity: Identity, tarball: Optional[str], now: float) -> Optional[int]:
         """Make the staging folder the live directory.
@@ -110,23 +115,25 @@ class Install:
         Returns:
             The time file's second; None when a rollback in the meantime holds the release back.
         """
-        options, live = self._options, self._folder.live
-        with self._folder.swapping(), self._hands:
+        options = self._options
+        with self._ownership.swapping(), self._hands:
             self._stop.check()
-            hold = read_hold(self._folder.hold)
+            hold = read_hold(self._layout.hold)
             if hold is not None and hold.identity == identity:
                 return None
-            self._recover()
-            second = choose_second(live, options.local_timestamp_file, now, self._last_second)
-            installed = Installed(identity, second, now, tarball)
-            added = stamp(self._staging, options.local_timestamp_file, installed)
-            dress(added, live)
-            flush(added)
-            old = replace.swap(self._staging, live, options.local_timestamp_file, alive=self._alive)
+            self._recover(When.SWAP)
+            installed = replace_live(
+                self._layout,
+                self._staging,
+                Installed(identity, None, now, tarball),
+                options.local_timestamp_file,
+                keep=options.keep,
+                last_second=self._last_second,
+                alive=self._alive,
+            )
             self._staging = ""
-            self._last_second = second
-            self._put_away(old)
-        return second
+            self._last_second = installed.second
+        return installed.second
 
     def drop(self) -> None:
         """Removes a staging folder that did not come to its swap."""
@@ -145,23 +152,23 @@ class Install:
                 remove(self._staging)
 
     def is_left(self) -> bool:
-        """Whether a rollback or a swap that was killed left something that has to be mended."""
-        return any(path.endswith((READY, ROLLBACK)) for path in self._folder.stagings())
+        """Return whether a killed rollback or swap left something that has to be mended."""
+        return is_cut_off(self._layout)
 
     def mend(self, *, clear: bool) -> None:
-        """Finishes what was cut off; with ``clear`` removes what an earlier run left, too.
+        """Finish what a kill cut off. With ``clear``, also remove what an earlier run left.
 
-        Raises ``OSError``; it can be tried again.
+        Raises:
+            OSError: Something could not be done. It can be tried again.
         """
-        options = self._options
         # Not beside a rollback, whose staging folder would go.
-        with self._folder.swapping():
-            self._recover()
-            for path in kept.rescue(self._folder):
-                logger.warning("kept what a rollback that was cut off left: %s", path)
+        options = self._options
+        with self._ownership.swapping():
             if clear:
-                for path in self._folder.clean(options.tmp, options.remote_model_name):
-                    logger.debug("removed what an earlier run left: %s", path)
+                part = self._layout.part(options.tmp, options.remote_model_name)
+                self._recover(When.START, self._layout.pulled(part))
+            else:
+                self._recover(When.POLL)
 
     def _unpack(self, part: str, proven: bool) -> None:
         options = self._options
@@ -202,20 +209,12 @@ class Install:
                 for name in files:
                     copy_file(os.path.join(folder, name), os.path.join(there, name), self._alive)
 
-    def _recover(self) -> None:
+    def _recover(self, until: When, pulled: Sequence[str] = ()) -> None:
         timestamp_file = self._options.local_timestamp_file
-        if recover(self._folder.live, self._folder.stagings(), timestamp_file):
-            logger.warning("finished a swap that was cut off: %s", self._folder.live)
-
-    def _put_away(self, old: Optional[str]) -> None:
-        """The release that was replaced is kept, or goes."""
-        if old is None:
-            return
-        try:
-            if self._options.keep and not os.path.islink(old):
-                kept.add(self._folder, old, self._options.keep)
-            else:
-                remove(old)
-        except OSError as error:
-            # The swap is done; what could not be removed is a leftover for the next start.
-            logger.warning("cannot put away %s: %s", old, error.strerror)
+        for one in recover(self._layout, timestamp_file, until=until, pulled=pulled):
+            if one.finished:
+                logger.warning("finished a swap that was cut off: %s", self._layout.live)
+            elif one.done is Done.KEEP:
+                logger.warning("kept what a rollback that was cut off left: %s", one.path)
+            elif one.done is Done.REMOVE:
+                logger.debug("removed what an earlier run left: %s", one.path)

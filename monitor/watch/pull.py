@@ -20,6 +20,7 @@ from typing import Any, Callable, Optional
 from ..decisions.identity import Identity
 from ..disk import check_space, machine_error, remove
 from ..errors import Mismatch, ReleaseError, RemoteError
+from ..live.layout import TREE
 from ..log import logger
 from ..manifest import Manifest
 from ..release import case
@@ -99,7 +100,7 @@ class Puller:
         self.largest = largest
         self._remote = remote
         self.part = part
-        self.tree_part = part + ".tree"
+        self.tree_part = part + TREE
         self._throttle = Throttle(rate_limit, stop)
         self._stop = stop
         self._partial: Optional[_Partial] = None

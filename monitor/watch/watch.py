@@ -21,7 +21,8 @@ from ..decisions.schedule import settle_left
 from ..decisions.trust import TARBALL, Trust
 from ..disk import machine_error, remove
 from ..errors import BadOption, MachineError, MonitorError, ReleaseError, RemoteError
-from ..live.layout import Folder
+from ..live.layout import Layout
+from ..live.ownership import Ownership
 from ..live.state import (
     Quarantine,
     read_announced,
@@ -68,19 +69,20 @@ class Watch:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.options = options
-        self.folder = Folder(options.live, break_lock=options.break_lock)
+        self.layout = Layout(options.live)
+        self.ownership = Ownership(self.layout, break_lock=options.break_lock)
         self.machine = Machine()
         self.figures = Figures()
         self.error: Optional[MonitorError] = None
         self._remote = remote
         self._stop = stop
         self._clock = clock
-        part = self.folder.part(options.tmp, options.remote_model_name)
+        part = self.layout.part(options.tmp, options.remote_model_name)
         self._puller = Puller(
             remote, part, options.rate_limit, stop,
             received=self._received, largest=options.largest_tarball,
         )  # fmt: skip
-        self._install = Install(options, self.folder, stop, self._alive)
+        self._install = Install(options, self.layout, self.ownership, stop, self._alive)
         self._pauses = Pauses(options.interval, options.longest_pause)
         self._announced: Optional[_Announced] = None
         # Which validators count, and for which remote.
@@ -112,24 +114,24 @@ class Watch:
         for name in ("local_model_name", "local_path", "local_timestamp_file", "local_tmp_path"):
             logger.info("_%s: %s", name, getattr(options, name))
         logger.info("_interval: %s", shown(options.interval))
-        self.folder.lock()
-        self._trust = read_trust(self.folder.validators, self._origin)
+        self.ownership.lock()
+        self._trust = read_trust(self.layout.validators, self._origin)
         self._mend()
         self._warn_of_unwatched_time_file()
 
     def end(self) -> None:
         """Removes what is unfinished and lets go of everything. Safe to repeat."""
-        if self.folder.locked:
+        if self.ownership.locked:
             # Without the lock the files are those of the monitor that has it.
             self._install.drop()
             self._puller.forget()
         self._remote.close()
-        self.folder.unlock()
+        self.ownership.unlock()
 
     def abandon(self) -> None:
         """As much of ``end`` as is safe while another thread is still in the middle of it."""
         self._remote.interrupt()
-        if self.folder.locked:
+        if self.ownership.locked:
             self._puller.abandon()
             self._install.abandon()
 
@@ -165,7 +167,7 @@ class Watch:
         except OSError as error:
             wrong = machine_error(
                 f"{self.machine.state.name.lower()} the release in",
-                error.filename or self.folder.parent,
+                error.filename or self.layout.parent,
                 error,
                 "check space and permissions",
             )
@@ -194,19 +196,19 @@ class Watch:
         self._alive()
         self._announced = found
         identity = found.identity if found else None
-        installed = read_installed(self.folder.live)
+        installed = read_installed(self.layout.live)
         if installed.identity is not None and installed.identity.release is not None:
             self.figures.release = installed.identity.release
         if found is not None and found.manifest is None:
             self._warn_no_manifest(found, installed.identity)
-        quarantine = read_quarantine(self.folder.quarantine)
+        quarantine = read_quarantine(self.layout.quarantine)
         if identity is not None:
             # For a rollback, which may come while it is pulled; so before anything else.
-            if read_announced(self.folder.announced) != identity:
-                write_announced(self.folder.announced, identity)
+            if read_announced(self.layout.announced) != identity:
+                write_announced(self.layout.announced, identity)
             self._end_hold(identity)
             self._pauses.announced(identity)
-        hold = read_hold(self.folder.hold)
+        hold = read_hold(self.layout.hold)
         recheck = self._recheck_is_due(found)
         if recheck:
             # Pull it: its bytes say whether it is still the release that stays out.
@@ -285,17 +287,17 @@ class Watch:
             return Event.HELD
         logger.info("update local model(%s).", options.local_model_name)
         logger.info("update model timestamp(%s).", options.local_timestamp_file)
-        logger.debug("%s is %s, time file at %d", self.folder.live, identity.label, second)
+        logger.debug("%s is %s, time file at %d", self.layout.live, identity.label, second)
         self._warn_of_unwatched_time_file()
         self.figures.swaps += 1
         self.figures.last_swap = now
         if identity.release is not None:
             self.figures.release = identity.release
         try:
-            remove(self.folder.quarantine)
+            remove(self.layout.quarantine)
         except OSError as error:
             # It is of another release, and stops nothing.
-            logger.warning("cannot remove %s: %s", self.folder.quarantine, error.strerror)
+            logger.warning("cannot remove %s: %s", self.layout.quarantine, error.strerror)
         if announced.validators:
             content = announced.sighting.content
             self._believe(self._trust.after_swap(identity, content, announced.validators, now))
@@ -309,7 +311,7 @@ class Watch:
         """Warn once if the server of the live directory watches another file."""
         if self._warned_of_time_file:
             return
-        ours, watched = self.options.local_timestamp_file, watched_time_files(self.folder.live)
+        ours, watched = self.options.local_timestamp_file, watched_time_files(self.layout.live)
         if watched and ours not in watched:
             self._warned_of_time_file = True
             name, path = next(iter(watched.items()))
@@ -349,17 +351,17 @@ class Watch:
             SAME for the installed tarball, HELD for the tarball that a rollback holds back,
             QUARANTINED for a bad tarball, else None.
         """
-        hold = read_hold(self.folder.hold)
+        hold = read_hold(self.layout.hold)
         if announced.validators and hold is not None and hold.identity == announced.identity:
             if hold.tarball == self._puller.digest:
                 self._believe(replace(self._trust, compared=self._clock(), settled=True))
                 return Event.HELD
             if hold.tarball:
                 logger.warning("the tarball changed: the rollback's hold ends")
-                remove(self.folder.hold)
+                remove(self.layout.hold)
         if self._is_quarantined(announced):
             return Event.QUARANTINED
-        installed = read_installed(self.folder.live)
+        installed = read_installed(self.layout.live)
         same = installed.tarball is not None and installed.tarball == self._puller.digest
         if not (announced.validators and same and installed.identity) or self._is_linked():
             return None
@@ -390,13 +392,13 @@ class Watch:
 
         If so, the quarantine applies to this announcement from now on.
         """
-        bad = read_quarantine(self.folder.quarantine)
+        bad = read_quarantine(self.layout.quarantine)
         if not announced.validators or bad is None or bad.tarball != self._puller.digest:
             return False
         now = self._clock()
         if not bad.covers(bad.identity, self._rules(), now, self.options.quarantine_retry):
             return False
-        write_quarantine(self.folder.quarantine, replace(bad, identity=announced.identity))
+        write_quarantine(self.layout.quarantine, replace(bad, identity=announced.identity))
         content = announced.sighting.content
         self._believe(self._trust.after_bad(content, announced.validators, now))
         self._stays_out(bad)
@@ -412,10 +414,10 @@ class Watch:
     def _believe(self, trust: Trust) -> None:
         self._trust = trust
         try:
-            write_trust(self.folder.validators, self._origin, trust)
+            write_trust(self.layout.validators, self._origin, trust)
         except OSError as error:
             # Not fatal: after a restart, pulls find the same validators again.
-            logger.warning("cannot write %s: %s", self.folder.validators, error.strerror)
+            logger.warning("cannot write %s: %s", self.layout.validators, error.strerror)
 
     def _recheck_is_due(self, found: Optional[_Announced]) -> bool:
         wanted = found is not None and bool(found.validators)
@@ -423,11 +425,11 @@ class Watch:
 
     def _is_linked(self) -> bool:
         """Return whether model files in the live directory are links, which no server loads."""
-        links = linked(self.folder.live)
+        links = linked(self.layout.live)
         if links:
             self._once(
                 "linked",
-                f"{links[0]} in {self.folder.live} is a symbolic link, which a server does not "
+                f"{links[0]} in {self.layout.live} is a symbolic link, which a server does not "
                 "load: the announced release is installed in its place",
             )
         return bool(links)
@@ -488,10 +490,10 @@ class Watch:
         return self._announced
 
     def _end_hold(self, identity: Identity) -> None:
-        hold = read_hold(self.folder.hold)
+        hold = read_hold(self.layout.hold)
         if hold is not None and hold.identity != identity:
             logger.warning("the donefile changed: the rollback's hold ends")
-            remove(self.folder.hold)
+            remove(self.layout.hold)
 
     def _mend(self) -> None:
         """Finishes and removes what a killed run left; what cannot be done is tried later."""
@@ -500,7 +502,7 @@ class Watch:
         except OSError as error:
             self._once(
                 "left",
-                f"cannot clear what an earlier run left ({error.filename or self.folder.parent}: "
+                f"cannot clear what an earlier run left ({error.filename or self.layout.parent}: "
                 f"{error.strerror}); it is tried again at every poll",
             )
         else:
@@ -510,7 +512,7 @@ class Watch:
         """Hash the options that affect verification: a quarantine ends when the hash changes."""
         o = self.options
         # A release may be refused because its feeds differ from those of the running model.
-        running = None if o.allow_signature_change else read_signature(self.folder.live)
+        running = None if o.allow_signature_change else read_signature(self.layout.live)
         rules = (
             o.top, o.allow_signature_change, o.check_command, o.max_members, o.max_unpacked,
             o.max_expansion, o.remote_model_name, running, o.allow_ambiguous_model,
@@ -551,12 +553,12 @@ class Watch:
         self._puller.forget()
         try:
             write_quarantine(
-                self.folder.quarantine,
+                self.layout.quarantine,
                 Quarantine(announced.identity, str(error), until, self._rules(), tarball),
             )
         except OSError as trouble:
             wrong = machine_error(
-                "write", self.folder.quarantine, trouble, "check space and permissions"
+                "write", self.layout.quarantine, trouble, "check space and permissions"
             )
             return self._note(Event.MACHINE_FAILED, wrong)
         return Event.BAD_RELEASE
@@ -566,7 +568,7 @@ class Watch:
         self._pauses.after(row, announced, time.monotonic(), self._settle_left())
 
     def _settle_left(self) -> float:
-        swapped = read_installed(self.folder.live).swapped
+        swapped = read_installed(self.layout.live).swapped
         return settle_left(self.options.settle, swapped, self._clock())
 
     def _once(self, key: str, text: str) -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from monitor.decisions.identity import Identity
 from monitor.live import staging, state
+from monitor.live.layout import STATE, Layout
+from monitor.live.recovery import When, recover
 from monitor.live.state import Installed
 
 TIME = "fluid_time_file"
@@ -38,7 +40,7 @@ def staged(folder: Path, number: int, second: int = 2_000_000_000) -> Path:
 def content(live: Path) -> set[str]:
     """What stands in the files of a live directory; one element when it is one whole release."""
     names = {p.name for p in live.iterdir()}
-    assert {"a", "b", "sub", TIME, state.NAME} < names, names
+    assert {"a", "b", "sub", TIME, STATE} < names, names
     assert len(names) == 6, names
     numbers = {(live / name).read_text() for name in ("a", "b", "sub/c")}
     identity = state.read_installed(str(live)).identity
@@ -46,11 +48,18 @@ def content(live: Path) -> set[str]:
     return numbers | {identity.key} | {n.partition("-")[2] for n in names if n.startswith("only")}
 
 
+def recovered(live: Path) -> list[str]:
+    """Do what a swap does first; return the staging folders that became the live directory."""
+    mended = recover(Layout(str(live)), TIME, until=When.SWAP)
+    return [one.path for one in mended if one.finished]
+
+
 _PRELUDE = """
 import os, sys
 from pathlib import Path
-from monitor.live import exchange, fallback, recovery, replace, staging, state
-from tests.unit.monitor.filesystems import OVERLAY, TIME, content, staged
+from monitor.live import exchange, fallback, replace, staging
+from monitor.live.layout import READY
+from tests.unit.monitor.filesystems import OVERLAY, TIME, content, recovered, staged
 tmp = Path(sys.argv[1]); live = tmp / "m"
 """
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from monitor.decisions.machine import Event
-from monitor.live import state
+from monitor.live.layout import STATE
 
 from .fixtures import TARBALL, Site, manifest_of, model_files, tarball
 from .stepping import MakeWatch, live, nothing_left, poll, release_in, until
@@ -115,7 +115,7 @@ def test_a_clock_set_back_does_not_quarantine_for_years(watch: MakeWatch, site: 
     assert poll(watch(clock=lambda: 1_700_000_000.0)) is Event.SWAPPED
 
 
-@pytest.mark.parametrize("name", ["fluid_time_file", state.NAME, f"{state.NAME}.new"])
+@pytest.mark.parametrize("name", ["fluid_time_file", STATE, f"{STATE}.new"])
 def test_a_folder_in_the_place_of_a_file_of_ours_is_a_bad_release(
     watch: MakeWatch, site: Site, name: str
 ) -> None:

@@ -91,8 +91,7 @@ def test_a_kill_between_the_files_of_a_mount_leaves_no_claim_to_be_the_old_relea
         found = state.read_installed(str(live))
         assert found.identity is None, found
         assert found.second == 2_000_000_000, found
-        ready = new + fallback.READY
-        assert recovery.recover(str(live), [ready], TIME) == ready
+        assert recovered(live) == [new + READY]
         assert content(live) == {"2"}, content(live)
         assert staging.time_second(str(live), TIME) == 2_000_000_001
         assert [p.name for p in tmp.iterdir()] == ["m"]
@@ -195,7 +194,7 @@ def test_a_file_that_cannot_be_removed_after_the_swap_does_not_stop_on_swap(
             options = options_for(tmp / "local", **given)
             watch = Watch(options, remotes.create(options, stop), stop)
             watch.begin()
-            bad = watch.folder.quarantine
+            bad = watch.layout.quarantine
             Path(bad).write_text("{}")
             subprocess.run(["mount", "--bind", bad, bad], check=True)
             watch.step()
@@ -271,7 +270,7 @@ import io, shutil, signal
 from monitor import log, remotes
 from monitor.live.kept import listed
 from monitor.live.state import read_hold, read_installed
-from monitor.live.layout import Folder
+from monitor.live.layout import Layout
 from monitor.stop import Stop
 from monitor.watch.watch import Watch
 from monitor.__main__ import main
@@ -314,7 +313,7 @@ while killed and number < 300:
     restart()
     release = whole_release(live)
     hold = read_hold(str(control / "hold.json"))
-    found = listed(Folder(str(live)))
+    found = listed(Layout(str(live)))
     assert all(one.installed.identity for one in found), (where, found)
     kept = [one.installed.identity.release for one in found]
     held = hold.identity.release if hold else None

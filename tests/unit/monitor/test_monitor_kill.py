@@ -23,7 +23,8 @@ from monitor import log, remotes
 from monitor.decisions.identity import Identity
 from monitor.decisions.machine import Event, State
 from monitor.live import exchange
-from monitor.live.layout import Folder
+from monitor.live.layout import Layout
+from monitor.live.ownership import Ownership
 from monitor.live.state import read_installed
 from monitor.stop import Stop
 from monitor.watch.install import Install
@@ -119,8 +120,10 @@ def killed_before(number: int, local: Path, url: str, **given: object) -> bool:
 def install(local: Path, *numbers: int) -> None:
     """Installs releases one after the other, as a monitor that keeps two would."""
     options = options_for(local, general_host="http://127.0.0.1:1", keep="2")
-    install = Install(options, Folder(options.live), Stop(), lambda: None)
-    Folder(options.live).prepare()
+    layout = Layout(options.live)
+    ownership = Ownership(layout)
+    install = Install(options, layout, ownership, Stop(), lambda: None)
+    ownership.prepare()
     for number in numbers:
         part = local / "part"
         part.write_bytes(tarball(model_files(number)))

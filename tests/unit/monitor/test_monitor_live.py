@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from monitor.live import exchange, fallback, recovery, replace, staging, state
-from monitor.live.layout import Folder
+from monitor.live import exchange, fallback, replace, staging, state
+from monitor.live.layout import READY, Layout, torn_note
+from monitor.live.ownership import Ownership
+from monitor.live.recovery import When, recover
 from monitor.stop import Stopped
 
-from .filesystems import TIME, content, staged
+from .filesystems import TIME, content, recovered, staged
 
 
 def test_the_first_install_is_a_rename(tmp_path: Path) -> None:
@@ -92,9 +94,9 @@ def test_a_time_second_is_none_where_there_is_no_time_file(tmp_path: Path) -> No
 def test_two_renames_that_were_cut_in_between_are_finished_at_the_next_start(
     tmp_path: Path,
 ) -> None:
-    ready = staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{fallback.READY}")
+    ready = staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{READY}")
     live = tmp_path / "m"
-    assert recovery.recover(str(live), [str(ready)], TIME) == str(ready)
+    assert recovered(live) == [str(ready)]
     assert content(live) == {"2"}
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
@@ -102,34 +104,36 @@ def test_two_renames_that_were_cut_in_between_are_finished_at_the_next_start(
 def test_a_live_directory_that_was_being_emptied_is_replaced_at_the_next_start(
     tmp_path: Path,
 ) -> None:
-    ready = staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{fallback.READY}")
-    state.write_json(fallback._torn(str(ready)), {})
+    ready = staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{READY}")
+    state.write_json(torn_note(str(ready)), {})
     live = tmp_path / "m"
     (live / "sub").mkdir(parents=True)
-    assert recovery.recover(str(live), [str(ready)], TIME) == str(ready)
+    assert recovered(live) == [str(ready)]
     assert content(live) == {"2"}
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
 def test_a_live_directory_that_is_whole_is_left_as_it_is(tmp_path: Path) -> None:
     live = staged(tmp_path, 1).rename(tmp_path / "m")
-    ready = staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{fallback.READY}")
-    assert recovery.recover(str(live), [str(ready)], TIME) is None
+    staged(tmp_path, 2).rename(tmp_path / f".m.staging-2{READY}")
+    assert recovered(live) == []
     assert content(live) == {"1"}
+    assert (tmp_path / ".m.staging-2").is_dir()
 
 
 def test_leftovers_of_this_model_go_and_those_of_others_stay(tmp_path: Path) -> None:
-    folder = Folder(str(tmp_path / "m"))
-    part = Path(folder.part(str(tmp_path), "t.tar.gz"))
+    layout = Layout(str(tmp_path / "m"))
+    part = Path(layout.part(str(tmp_path), "t.tar.gz"))
     for name in (".m.staging-1", ".other.staging-1", part.name + ".tree"):
         (tmp_path / name / "deep").mkdir(parents=True)
         (tmp_path / name / "deep").chmod(0o500)
     part.write_text("half")
     part.with_name(part.name + ".donefile").write_text("a copy for the check")
-    folder.prepare()
-    ugi = Path(folder.control) / "ugi-0.xml"
+    Ownership(layout).prepare()
+    ugi = Path(layout.control) / "ugi-0.xml"
     ugi.write_text("a password")
-    assert len(folder.clean(str(tmp_path), "t.tar.gz")) == 5
+    mended = recover(layout, TIME, until=When.START, pulled=layout.pulled(str(part)))
+    assert len(mended) == 5
     assert not ugi.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == [".m.monitor", ".other.staging-1"]
 

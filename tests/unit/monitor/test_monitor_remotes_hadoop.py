@@ -11,7 +11,9 @@ import pytest
 
 from monitor.decisions.identity import Identity
 from monitor.errors import RemoteError
-from monitor.live.layout import Folder
+from monitor.live.layout import Layout
+from monitor.live.ownership import Ownership
+from monitor.live.recovery import When, recover
 from monitor.remotes import hadoop
 from monitor.remotes.base import DONEFILE_LIMIT, Remote
 from monitor.stop import Stop
@@ -368,7 +370,8 @@ def test_what_a_killed_monitor_fetched_is_removed_at_the_next_start(tmp_path: Pa
         options = remote._options
     left.mkdir(parents=True)
     (left / "file._COPYING_").write_bytes(b"half")
-    folder = Folder(options.live)
-    folder.prepare()
-    folder.clean(options.tmp, options.remote_model_name)
+    layout = Layout(options.live)
+    Ownership(layout).prepare()
+    pulled = layout.pulled(layout.part(options.tmp, options.remote_model_name))
+    recover(layout, options.local_timestamp_file, until=When.START, pulled=pulled)
     assert not left.exists()

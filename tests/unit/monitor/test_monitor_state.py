@@ -13,6 +13,7 @@ import pytest
 from monitor.decisions.identity import Identity
 from monitor.decisions.trust import Trust
 from monitor.live import state
+from monitor.live.layout import STATE
 from monitor.live.state import Hold, Installed, Quarantine
 
 ONE = Identity("one", 1)
@@ -61,7 +62,7 @@ GOOD = {"format": 1, "identity": {"key": "one", "release": 1}, "second": 7, "swa
 def test_what_is_odd_in_a_state_reads_as_none(
     tmp_path: Path, change: dict[str, Any], installed: Installed
 ) -> None:
-    (tmp_path / state.NAME).write_text(json.dumps({**GOOD, **change}))
+    (tmp_path / STATE).write_text(json.dumps({**GOOD, **change}))
     found = state.read_installed(str(tmp_path))
     assert found == installed
     assert found.swapped is None or isinstance(found.swapped, float)

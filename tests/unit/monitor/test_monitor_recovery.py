@@ -1,0 +1,126 @@
+"""Every row of the recovery table: what a kill left is found, and what the table says is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from monitor.live.kept import listed
+from monitor.live.layout import INSIDE, OLD, READY, ROLLBACK, Layout, torn_note
+from monitor.live.recovery import TABLE, Done, Row, Seen, When, is_cut_off, recover
+from monitor.live.state import write_json
+
+from .filesystems import TIME, content, staged
+
+
+def live_1(folder: Path) -> None:
+    staged(folder, 1).rename(folder / "m")
+
+
+def staging_2(folder: Path, end: str = "") -> Path:
+    return staged(folder, 2).rename(folder / f".m.staging-2{end}")
+
+
+def ready_alone(folder: Path) -> Path:
+    return staging_2(folder, READY)
+
+
+def ready_mount(folder: Path) -> Path:
+    live_1(folder)
+    path = staging_2(folder, READY)
+    write_json(torn_note(str(path)), {"mount": True})
+    return path
+
+
+def ready_torn(folder: Path) -> Path:
+    live_1(folder)
+    (folder / "m" / "a").unlink()
+    path = staging_2(folder, READY)
+    write_json(torn_note(str(path)), {})
+    return path
+
+
+def ready_early(folder: Path) -> Path:
+    live_1(folder)
+    (folder / "m" / INSIDE).mkdir()
+    return staging_2(folder, READY)
+
+
+def taken(folder: Path) -> Path:
+    live_1(folder)
+    return staging_2(folder, ROLLBACK)
+
+
+def taken_link(folder: Path) -> Path:
+    live_1(folder)
+    path = folder / f".m.staging-2{ROLLBACK}"
+    path.symlink_to(folder / "m")
+    return path
+
+
+def replaced(folder: Path) -> Path:
+    live_1(folder)
+    return staging_2(folder, OLD)
+
+
+def unfinished(folder: Path) -> Path:
+    live_1(folder)
+    return staging_2(folder)
+
+
+def pulled(folder: Path) -> Path:
+    live_1(folder)
+    part = Path(Layout(str(folder / "m")).part(str(folder), "t.tar.gz"))
+    part.write_text("half")
+    return part
+
+
+LEFT: dict[Seen, Callable[[Path], Path]] = {
+    Seen.READY_ALONE: ready_alone,
+    Seen.READY_MOUNT: ready_mount,
+    Seen.READY_TORN: ready_torn,
+    Seen.READY_EARLY: ready_early,
+    Seen.TAKEN: taken,
+    Seen.TAKEN_LINK: taken_link,
+    Seen.REPLACED: replaced,
+    Seen.UNFINISHED: unfinished,
+    Seen.PULLED: pulled,
+}
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.seen.name)
+def test_what_a_kill_left_is_mended_as_the_table_says(tmp_path: Path, row: Row) -> None:
+    path = LEFT[row.seen](tmp_path)
+    live = tmp_path / "m"
+    layout = Layout(str(live))
+    assert is_cut_off(layout) == (row.when is not When.START)
+
+    found = layout.pulled(layout.part(str(tmp_path), "t.tar.gz"))
+    mended = recover(layout, TIME, until=row.when, pulled=found)
+
+    assert [(one.path, one.done) for one in mended] == [(str(path), row.done)]
+    assert mended[0].finished == (row.done in (Done.FILL, Done.RENAME))
+    assert content(live) == ({"2"} if mended[0].finished else {"1"})
+    assert [one.number for one in listed(layout)] == ([1] if row.done is Done.KEEP else [])
+    left = {one.name for one in tmp_path.iterdir()} - {"m", ".m.monitor"}
+    assert left == ({".m.staging-2"} if row.done is Done.UNDO else set())
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.seen.name)
+def test_what_is_not_yet_due_stays(tmp_path: Path, row: Row) -> None:
+    path = LEFT[row.seen](tmp_path)
+    layout = Layout(str(tmp_path / "m"))
+    found = layout.pulled(layout.part(str(tmp_path), "t.tar.gz"))
+    for when in When:
+        if when is row.when:
+            break
+        assert recover(layout, TIME, until=when, pulled=found) == []
+        assert path.is_symlink() or path.exists()
+
+
+def test_the_table_has_one_row_for_everything_that_is_found() -> None:
+    assert [row.seen for row in TABLE] == list(Seen)
+    assert {row.done for row in TABLE} == set(Done)
+    assert {row.when for row in TABLE} == set(When)
