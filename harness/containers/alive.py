@@ -1,7 +1,7 @@
 """Which projects belong to a run that is still going, so that `down` and `clean` let them be.
 
-A project is one byte, at its number, of a file that all runs of a user share, and is locked until
-its run lets it go or ends, however it ends: as free ports are kept apart
+All runs of a user share one file. A project is the byte at its number, and stays locked until its
+run releases it or ends in any way. Free ports are kept apart in the same way
 (``harness/support/ports.py``).
 """
 

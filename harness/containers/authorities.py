@@ -1,8 +1,8 @@
 """The certificate authorities that a build is lent, for an apt mirror behind https.
 
-A company's own authority is known to the host and to no container. What the host trusts is found
-where programs look for it, put together into one bundle, and given to a build as a secret: it is
-there while apt runs and in no layer of the image.
+The host knows a company's own authority; a container does not. This module collects what the host
+trusts from the usual places into one bundle. A build gets the bundle as a secret: it is there while
+apt runs, and in no layer of the image.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``docker build``, whichever builder this machine has, and what it is lent for the time.
 
-BuildKit takes certificate authorities as a secret. The old builder, which a client of 23 or newer
-falls back to where it has no buildx, knows no secrets: it is lent them only when
-``DOCKER_BUILD_CA`` asks for it, and they stay in a layer then (certificates are public).
+BuildKit takes certificate authorities as a secret. A client of 23 or newer without buildx uses the
+old builder, which knows no secrets. It gets the authorities only if ``DOCKER_BUILD_CA`` asks for
+it. They then stay in a layer (certificates are public).
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ class Builder:
 def find() -> Builder:
     """buildx, the BuildKit of an older client, or the old builder."""
     if engine.docker("buildx", "version", check=False).startswith("github.com/docker/buildx"):
-        # The builder inside the engine, named after docker's context: one that somebody has
-        # selected (`buildx create --use`, BUILDX_BUILDER) may live in a container, which has
-        # none of the engine's images to stand on.
+        # The builder inside the engine, named after docker's context. A selected builder (`buildx
+        # create --use`, BUILDX_BUILDER) may live in a container, without the engine's images.
         inside = engine.docker("context", "inspect", "--format", "{{.Name}}")
         return Builder(("buildx", "build", "--builder", inside, "--load"), (), True)
     version = re.match(r"\d+", engine.docker("version", "--format", "{{.Client.Version}}"))

@@ -1,4 +1,4 @@
-"""Which Compose there is: the plugin, the old program, or the one that ``ready`` brought."""
+"""Which Compose there is: the plugin, the old program, or what ``ready`` installed."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def compose_file() -> Path:
 def variables(file: Path) -> set[str]:
     """The names of all ``${…}`` in a Compose file.
 
-    Compose takes those that nobody sets from the user's environment, where HTTP_PORT may be
-    something else (Kubernetes sets it to a URL): who runs it sets or removes each.
+    Compose takes unset ones from the user's environment, where HTTP_PORT may mean something else
+    (Kubernetes sets it to a URL). So the caller sets or removes each variable.
     """
     return set(re.findall(r"\$\{(\w+)", file.read_text()))
 

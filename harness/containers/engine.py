@@ -94,8 +94,11 @@ def command(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a command and what it started: Compose is a plugin, a child of the docker command, and
-    would go on making containers that nobody takes down."""
+    """End a command and what it started.
+
+    Compose is a plugin, a child of the docker command. It would continue to make containers, which
+    no one would remove.
+    """
     for signum in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signum)
@@ -180,8 +183,8 @@ def rootless() -> bool:
 def require_gpu() -> None:
     """Raises ``BadInput`` when the engine cannot give a container an NVIDIA GPU.
 
-    Docker has its device driver ``nvidia`` where it finds the toolkit's hook in its PATH, and
-    newer ones where CDI names such devices; a runtime of that name comes with the toolkit too.
+    Docker has its device driver ``nvidia`` if it finds the toolkit's hook in its PATH. A newer
+    Docker also has it if CDI names such devices. The toolkit brings a runtime of that name, too.
     """
     known = json.loads(docker("info", "--format", "{{json .}}"))
     named = json.dumps([known.get("Runtimes"), known.get("DiscoveredDevices")])

@@ -1,7 +1,7 @@
 """Content hashes: an image's tag is the hash of what it is made from.
 
-So that an image is built once and found again as long as nothing changed, and a changed line
-gives another tag instead of a stale image.
+So an image is built once and found again as long as its inputs are the same. A changed line gives
+another tag instead of a stale image.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def files_under(path: Path) -> list[Path]:
 def content_hash(inputs: Iterable[tuple[str, Path]], words: Iterable[str]) -> str:
     """12 hexadecimal digits over files (path inside, executable bit, bytes) and plain words.
 
-    ``inputs`` are pairs of a path inside the build context (``.`` for its root) and the file or
-    folder that goes there: the hash does not depend on where the checkout lies, and is the same
-    for the checkout and for a context filled from it.
+    ``inputs`` are pairs: a path inside the build context (``.`` for its root), and the file or
+    folder that goes there. So the hash does not depend on the checkout's path. A context filled
+    from the checkout has the same hash.
     """
     lines = set()
     for name, path in inputs:

@@ -33,10 +33,12 @@ APT = ("apt-install.sh", "docker/base/apt-install.sh")
 class Image:
     """One image: its folder under ``docker/`` is the build context.
 
-    It stands on the base image of a Debian ``suite``, or ``on`` another image of ours.
-    ``sources`` are further files of the checkout that go into the context (name inside, path
-    from the root). ``stage`` puts what was fetched into the context and is called only when the
-    image is built; ``recipe`` gives the words that stand for what it fetches in the hash.
+    Attributes:
+        suite: The Debian whose base image it stands on.
+        on: Another image of ours that it stands on instead.
+        sources: Further files of the checkout for the context (name inside, path from the root).
+        stage: Puts fetched files into the context. Called only when the image is built.
+        recipe: Gives the words that stand for the fetched files in the hash.
     """
 
     name: str
@@ -59,7 +61,7 @@ class Image:
 def tag(image: Image, inputs: Sequence[tuple[str, Path]], base: str) -> str:
     """The image's name with the hash of what it is made from.
 
-    ``inputs`` are the checkout's files or a context that holds them; ``base`` is the base image's
+    ``inputs`` are the checkout's files, or a context that holds them. ``base`` is the base image's
     id, so that a newer base makes a newer image.
     """
     return f"hot-loading/{image.name}:{content_hash(inputs, [base, *image.recipe()])}"
@@ -101,7 +103,7 @@ def ensure(
 def _build(image: Image, base: str, base_id: str, say: Callable[[str], None]) -> str:
     begin = time.monotonic()
     place = cache_dir("docker")
-    # Whoever holds the lock is alone: what a killed build left is nobody's.
+    # The lock's holder is alone, so these contexts are left by killed builds.
     for left in place.glob(f"context-{image.name}-*"):
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=place, prefix=f"context-{image.name}-") as name:

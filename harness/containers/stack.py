@@ -1,7 +1,7 @@
 """One Compose project of a run: its services up, broken on purpose, and down without a trace.
 
-Every ``Stack`` has a project name of its own, so that two runs never meet, and a sweeper
-(``sweep.py``) that removes the project should the harness be gone before it could.
+Every ``Stack`` has a project name of its own, so that two runs never share a project. Its sweeper
+(``sweep.py``) removes the project if the harness dies before it can.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.support.waits import tail, wait_for
 from . import alive, compose, engine, sweep
 from .lifeline import Lifeline
 
-#: Whose files the services write when the harness is root's: nobody's on most machines.
+#: The user who owns the services' files if root runs the harness. Most machines have no such user.
 SERVICE_UID = 10001
 _UP_DEADLINE_S = 120.0
 _DOWN_DEADLINE_S = 60.0

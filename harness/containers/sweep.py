@@ -2,10 +2,10 @@
 
     python sweep.py LIFELINE_FD DOCKER PROJECT LOG_FOLDER LIFE
 
-``LIFELINE_FD`` is the reading end of a pipe whose writing end only the harness holds. When it
-comes to its end without the word ``done`` the harness is gone (killed, crashed, Ctrl-C at a bad
-moment), and the project is removed. Containers are children of the engine, not of the harness, so
-the guard of local processes cannot do this.
+``LIFELINE_FD`` is the reading end of a pipe. Only the harness holds the writing end. If the pipe
+ends without the word ``done``, the harness is gone (killed, crashed, Ctrl-C at a bad moment). Then
+the sweeper removes the project. Containers are children of the engine, not of the harness, so the
+guard of local processes cannot do this.
 
 Standard library only and no import from the project: it starts in 20 ms.
 """
@@ -69,7 +69,7 @@ def keep_logs(docker: str, project: str, folder: str, life: int) -> None:
 def remove(docker: str, project: str) -> bool:
     """Removes everything that carries the project's label; false when there was nothing.
 
-    True as well when the engine does not answer: nobody knows then what there is.
+    True as well if the engine does not answer, because the state is unknown then.
     """
     label = f"label={_PROJECT}={project}"
     found = False
@@ -104,8 +104,8 @@ def main() -> int:
     with contextlib.suppress(OSError):
         if os.path.isdir(folder):
             keep_logs(docker, project, folder, life)
-    # A `compose up` that was under way when the harness died may still be making things; and an
-    # engine that is being started anew answers again after a while.
+    # A `compose up` may still make containers after the harness died. A restarting engine answers
+    # again after a while.
     quiet = 0
     deadline = time.monotonic() + 300
     while quiet < 2 and time.monotonic() < deadline:

@@ -1,7 +1,7 @@
 """A server in a container: our image, or the vendor's, behind the same class as a local one.
 
-The server's folder is shared with the host: live directory, ``log/`` and ``workdir_9292`` lie
-where a local server has them, and a monitor on the host exchanges the live directory as a whole.
+The server's folder is shared with the host. Live directory, ``log/`` and ``workdir_9292`` lie where
+a local server has them. A monitor on the host exchanges the live directory as a whole.
 """
 
 from __future__ import annotations
@@ -186,8 +186,8 @@ class ContainerServing(Serving):
     def _give_to_the_service(self) -> None:
         """The launcher writes beside the live directory, and touches its time file at the start.
 
-        When the harness is root's the container is not, so what it writes to becomes its own; the
-        monitor keeps the owner from swap to swap.
+        If root runs the harness, the container still runs as another user. So that user gets the
+        folders that the container writes to. The monitor keeps the owner from swap to swap.
         """
         if os.getuid() != 0:
             return
