@@ -22,7 +22,7 @@ from .leg_history import LegHistory, sort
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the checker says of a whole run."""
+    """What the checker says of a whole run, or of one case of a conformance suite."""
 
     claims: tuple[Claim, ...] = ()
 
@@ -49,6 +49,16 @@ class Verdict:
     def unknown(self) -> tuple[Claim, ...]:
         """The claims that cannot be judged."""
         return self._with(Outcome.UNKNOWN)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why: of the broken claims, else of those that cannot be judged."""
+        return tuple(claim.why for claim in self.broken or self.unknown)
+
+    @property
+    def evidence(self) -> str:
+        """The reasons in one line."""
+        return "; ".join(self.reasons)
 
     def _with(self, outcome: Outcome) -> tuple[Claim, ...]:
         return tuple(claim for claim in self.claims if claim.outcome is outcome)

@@ -22,6 +22,8 @@ failed with evidence, or unknown with why.
     observed     what was seen, as values
     suite        runs one pair; says which there are
     lanes        runs many at a time, each on a remote of its own
-    results      against what was expected; exit code; JSON
-    report       lines, JUnit XML and the page docs/conformance.md
+    results      what was found, against what was expected
+    report       lines and the page docs/conformance.md
+
+What both suites share lies beside: ``selection``, ``results``, ``options`` and ``page``.
 """

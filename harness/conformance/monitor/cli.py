@@ -12,8 +12,11 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, Optional
+from typing import Optional
 
+from harness.conformance.options import Parser, add_options, keep, read, run_folder, write
+from harness.conformance.results import CaseResult, Column, Run, junit_xml, verdict
+from harness.conformance.selection import selected
 from harness.support.errors import BadInput, Failed, HarnessError, interrupted
 
 from . import report
@@ -23,7 +26,8 @@ from .lanes import Task, Work, run_all
 from .monitors import Monitor, read_failures, read_monitor
 from .places import PLACES
 from .releases import Release, trained_releases
-from .results import Judged, Result, against, as_json, exit_code
+from .report import SUITE
+from .results import against
 from .scenarios import all_scenarios
 from .scenarios.base import Scenario
 from .scenarios.throughout import WholeThroughout
@@ -46,11 +50,6 @@ failure did not; 2 bad input; 3 something is unknown (it could not be run, or no
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; see python -m harness conformance --help")
-
-
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the suite; gives the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -67,7 +66,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m harness conformance",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -145,10 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--jobs", type=_count, default=1, help="scenarios at a time (%(default)s)")
     add("--expected", type=Path, metavar="FILE", help="failures that are expected, with reasons")
-    add("--json", type=Path, metavar="FILE", help="write the results there as well")
-    add("--junit", type=Path, metavar="FILE", help="write JUnit XML there as well")
-    add("--page", type=Path, metavar="FILE", help="write the documentation page there")
-    add("--run", type=Path, metavar="FOLDER", help="the run's folder (runs/<utc>-<seed>)")
+    add_options(parser)
     add(
         "--cache",
         type=Path,
@@ -180,10 +176,13 @@ def _run(options: argparse.Namespace) -> int:
         for scenario in scenarios:
             print(f"{scenario.name}\n    {scenario.title}\n    Otherwise: {scenario.loss}")
         return 0
+    if options.results:
+        earlier = read(options, SUITE)
+        write(options, earlier, SUITE)
+        return _summarized(earlier)
     monitors = _monitors(options)
     settings = [_settings(options, monitor) for monitor in monitors]
-    folder: Path = (options.run or new_run_folder(options.seed)).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = run_folder(options, options.seed)
     cache: Path = options.cache.resolve()
     _require_starts(options, monitors, settings, folder, trained_releases(cache))
     tasks = [
@@ -193,6 +192,8 @@ def _run(options: argparse.Namespace) -> int:
         for scenario in chosen(pick(scenarios, monitor.scenarios), place, settings[number])
         if not isinstance(scenario, WholeThroughout)
     ]
+    only = selected(sorted({task.id for task in tasks}), options.only)
+    tasks = [task for task in tasks if task.id in only]
     for monitor in monitors:
         print(f"conformance: {monitor.said}")
     print(f"{len(tasks)} checks, {options.jobs} at a time, in {folder}", flush=True)
@@ -205,9 +206,9 @@ def _run(options: argparse.Namespace) -> int:
         print(said + report.line(result), flush=True)
         told.append((task, replace(done, result=result)))
 
-    def judged() -> list[Judged]:
-        return [
-            (
+    def judged() -> Run:
+        columns = [
+            Column(
                 {
                     "name": monitor.name,
                     "command": monitor.said,
@@ -218,12 +219,6 @@ def _run(options: argparse.Namespace) -> int:
             )
             for number, monitor in enumerate(monitors)
         ]
-
-    complete = False
-    try:
-        run_all(tasks, Work(folder, cache, settings), options.jobs, tell)
-        complete = True
-    finally:
         about = {
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "seed": options.seed,
@@ -231,15 +226,24 @@ def _run(options: argparse.Namespace) -> int:
             "seconds": round(time.monotonic() - began),
             "part": _part(options),
         }
+        return Run(about, columns)
+
+    try:
+        run_all(tasks, Work(folder, cache, settings), options.jobs, tell)
+    finally:
         found = judged()
-        # Of a run that is interrupted, too: what was found out is not lost.
-        (folder / "conformance.json").write_text(as_json(found, about), encoding="utf-8")
-        if complete:
-            _write(folder, options, found, about)
-    for monitor, (_, results) in zip(monitors, found):
-        print(f"{monitor.name}: {report.summary(results)}")
-    print(f"in {about['seconds']} s")
-    return exit_code(result for _, results in found for result in results)
+        keep(folder, found, SUITE)
+    (folder / "junit.xml").write_text(junit_xml(found), encoding="utf-8")
+    write(options, found, SUITE)
+    return _summarized(found)
+
+
+def _summarized(run: Run) -> int:
+    """Prints a line for each monitor; gives the exit code."""
+    for column in run.columns:
+        print(f"{column.name}: {report.summary(column.results)}")
+    print(f"in {run.about['seconds']} s")
+    return verdict(run.results).exit_code
 
 
 def _require_starts(
@@ -269,12 +273,8 @@ def _part(options: argparse.Namespace) -> str:
     """Of the suite, what was asked for; empty: all of it."""
     words = [f"--remotes {options.remotes}"] * bool(options.remotes)
     words += [f"--scenarios {options.scenarios}"] * (options.scenarios != "*")
+    words += [f"--only {options.only}"] * bool(options.only)
     return " ".join([*words, *["--short"] * options.short])
-
-
-def new_run_folder(seed: int) -> Path:
-    """``runs/<utc>-<seed>`` below the working directory."""
-    return Path("runs") / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{seed}"
 
 
 def _monitors(options: argparse.Namespace) -> list[Monitor]:
@@ -329,7 +329,7 @@ def _settings(options: argparse.Namespace, monitor: Monitor) -> Settings:
     return replace(chosen_here, **monitor.settings)
 
 
-def _in_order(monitor: Monitor, done: Sequence[Done]) -> list[Result]:
+def _in_order(monitor: Monitor, done: Sequence[Done]) -> list[CaseResult]:
     """In the order of the page, and with the result over all scenarios of each remote."""
     order = [scenario.name for scenario in all_scenarios()]
     results = [one.result for one in done]
@@ -338,7 +338,8 @@ def _in_order(monitor: Monitor, done: Sequence[Done]) -> list[Result]:
         if over is not None:
             results.append(against(over, monitor.expected))
     places = list(PLACES)
-    return sorted(results, key=lambda r: (order.index(r.scenario), places.index(r.place)))
+    results.sort(key=lambda r: (order.index(r.scenario), places.index(r.place)))
+    return [result.case for result in results]
 
 
 def pick(scenarios: Sequence[Scenario], patterns: str) -> list[Scenario]:
@@ -355,17 +356,3 @@ def pick(scenarios: Sequence[Scenario], patterns: str) -> list[Scenario]:
         if any(fnmatch.fnmatch(scenario.name, word) for word in wanted)
         and not any(fnmatch.fnmatch(scenario.name, word) for word in unwanted)
     ]
-
-
-def _write(
-    folder: Path, options: argparse.Namespace, judged: Sequence[Judged], about: dict[str, Any]
-) -> None:
-    text, xml = as_json(judged, about), report.junit_xml(judged)
-    for path, content in (
-        (folder / "junit.xml", xml),
-        (options.json, text),
-        (options.junit, xml),
-        (options.page, report.page(judged, about)),
-    ):
-        if path is not None:
-            path.write_text(content, encoding="utf-8")

@@ -28,10 +28,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Callable, Optional
 
+from harness.checker.claims import Outcome
 from harness.support import guard
 from harness.support.errors import HarnessError
 
-from .judge import UNKNOWN, Verdict
+from .judge import one_claim
 from .places import PLACES
 from .places.base import Place
 from .releases import trained_releases
@@ -51,9 +52,15 @@ class Task:
     scenario: str
     length: float = 1.0
 
+    @property
+    def id(self) -> str:
+        """Return the case's id."""
+        return f"{self.place}/{self.scenario}"
+
     def without(self, why: str) -> Done:
         """What to say when it was not run."""
-        return Done(Result(self.scenario, self.place, Verdict(UNKNOWN, (why,)), 0.0))
+        verdict = one_claim("the scenario runs", Outcome.UNKNOWN, why)
+        return Done(Result(self.scenario, self.place, verdict, 0.0))
 
 
 @dataclass(frozen=True)

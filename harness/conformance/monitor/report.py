@@ -1,75 +1,37 @@
-"""What a run's results look like: lines, JUnit XML, and the page ``docs/conformance.md``.
-
-Values in, text out: the results of one monitor or of several become one text.
-"""
+"""What a run's results look like: lines, and the page ``docs/conformance.md``."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Optional
+from collections.abc import Sequence
+from typing import Any
 
-from harness.checker.claims import Outcome
-from harness.report import junit
+from harness.conformance.page import NOT_RUN, reasons, seen, table
+from harness.conformance.results import CaseResult, Column, Run, Suite, counts
 
-from .judge import FAILED, PASSED, UNKNOWN
-from .results import AS_EXPECTED, BAD, OTHERWISE, UNEXPECTED_PASS, Judged, Result
+from .results import AS_EXPECTED, FAILED, OTHERWISE, PASSED, UNEXPECTED_PASS, WORDS, Result
 from .scenarios import FAMILIES
 from .scenarios.base import Scenario
-
-_MARKS = {
-    PASSED: "passed",
-    FAILED: "**failed**",
-    UNKNOWN: "unknown",
-    AS_EXPECTED: "fails",
-    OTHERWISE: "**fails otherwise**",
-    UNEXPECTED_PASS: "**passed unexpectedly**",
-}
 
 
 def line(result: Result) -> str:
     """One result in one line."""
-    text = f"{result.outcome:18} {result.place:8} {result.scenario:32} {result.seconds:6.1f} s"
-    if result.outcome == AS_EXPECTED and result.expected is not None:
+    text = f"{result.word:18} {result.place:8} {result.scenario:32} {result.seconds:6.1f} s"
+    if result.word == AS_EXPECTED and result.expected is not None:
         return f"{text}  {result.expected.reason}"
-    if result.outcome == OTHERWISE and result.expected is not None:
+    if result.word == OTHERWISE and result.expected is not None:
         return f"{text}  {result.verdict.evidence} (expected: {result.expected.evidence})"
     return f"{text}  {result.verdict.evidence}".rstrip()
 
 
-def summary(results: Sequence[Result]) -> str:
+def summary(results: Sequence[CaseResult]) -> str:
     """One line over all."""
-    counts = {word: sum(1 for r in results if r.outcome == word) for word in _MARKS}
-    parts = [f"{count} {word}" for word, count in counts.items() if count]
-    return f"{len(results)} checks: {', '.join(parts) or 'nothing was run'}"
+    return f"{len(results)} checks: {counts(results, WORDS) or 'nothing was run'}"
 
 
-def junit_xml(judged: Iterable[Judged]) -> str:
-    """JUnit XML: a suite a monitor, a test case a pair; unknown is an error, an expected failure
-    is skipped."""
-    suites = [
-        junit.suite(f"conformance of {about['name']}", [_case(result) for result in results])
-        for about, results in judged
-    ]
-    return junit.text(junit.several(suites))
-
-
-def _case(result: Result) -> junit.Case:
-    outcome = Outcome.INVALID if result.outcome in BAD else Outcome.VALID
-    known = result.expected is not None and result.outcome == AS_EXPECTED
-    why = result.verdict.evidence or "it passed, and was expected to fail"
-    return junit.Case(
-        f"conformance.{result.place}",
-        result.scenario,
-        Outcome.UNKNOWN if result.outcome == UNKNOWN else outcome,
-        result.expected.reason if known and result.expected is not None else why,
-        skipped=known,
-        seconds=result.seconds,
-    )
-
-
-def page(judged: Sequence[Judged], about: Mapping[str, Any]) -> str:
+def page(run: Run) -> str:
     """The documentation page of one run: each scenario × remote of every monitor, side by side."""
+    about = run.about
     minutes = about["seconds"] / 60
     lines = [
         "# Conformance of monitors",
@@ -106,59 +68,54 @@ def page(judged: Sequence[Judged], about: Mapping[str, Any]) -> str:
         f"{minutes:.0f} minutes{'; only a part: ' + about['part'] if about['part'] else ''}.",
         "",
     ]
-    for monitor, results in judged:
+    for column in run.columns:
+        monitor = column.about
         lines += [
-            f"- **{monitor['name']}**: `{shlex.join(shlex.split(monitor['command']))}`, "
-            f"{summary(results)}; interval {monitor['interval']:g} s"
+            f"- **{column.name}**: `{shlex.join(shlex.split(monitor['command']))}`, "
+            f"{summary(column.results)}; interval {monitor['interval']:g} s"
             f"{', sampled' if monitor['short'] else ''}.",
         ]
+    head = ["scenario", "what a user loses when it fails", *(one.name for one in run.columns)]
     for family, scenarios in FAMILIES:
-        lines += ["", f"## {family}", ""]
-        lines += _table([scenario() for scenario in scenarios], judged)
-    lines += _reasons(judged)
+        rows = [_cells(scenario(), run.columns) for scenario in scenarios]
+        lines += ["", f"## {family}", "", *table(head, rows)]
+    for column in run.columns:
+        why = [
+            (f"`{one.name}`", one.group, one.known, seen(one))
+            for one in column.results
+            if one.word != PASSED
+        ]
+        lines += reasons(column, ["scenario", "remote", "why", "what was seen"], why)
     return "\n".join(lines) + "\n"
 
 
-def _table(scenarios: Sequence[Scenario], judged: Sequence[Judged]) -> list[str]:
-    names = [str(about["name"]) for about, _ in judged]
-    head = ["scenario", "what a user loses when it fails", *names]
-    lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
-    for scenario in scenarios:
-        cells = [f"`{scenario.name}` {scenario.title}", scenario.loss]
-        cells += [_cell(scenario.name, results) for _, results in judged]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+def _cells(scenario: Scenario, columns: Sequence[Column]) -> list[str]:
+    marks = (_marks([one for one in c.results if one.name == scenario.name]) for c in columns)
+    return [f"`{scenario.name}` {scenario.title}", scenario.loss, *marks]
 
 
 # What a scenario counted, worth saying beside the remote's name.
 _COUNTED = ("kills", "releases", "scenarios watched")
 
 
-def _cell(scenario: str, results: Sequence[Result]) -> str:
-    own = [result for result in results if result.scenario == scenario]
+def _marks(results: Sequence[CaseResult]) -> str:
+    """Return what happened on which remotes."""
     marks: dict[str, list[str]] = {}
-    for result in own:
+    for result in results:
         counted = [f"{value} {name}" for name, value in result.facts if name in _COUNTED]
-        place = f"{result.place} ({', '.join(counted)})" if counted else result.place
-        marks.setdefault(_MARKS[result.outcome], []).append(place)
-    return "; ".join(f"{mark}: {', '.join(places)}" for mark, places in marks.items()) or "–"
+        place = f"{result.group} ({', '.join(counted)})" if counted else result.group
+        marks.setdefault(WORDS[result.word].mark, []).append(place)
+    return "; ".join(f"{mark}: {', '.join(places)}" for mark, places in marks.items()) or NOT_RUN
 
 
-def _reasons(judged: Sequence[Judged]) -> list[str]:
-    lines: list[str] = []
-    for about, results in judged:
-        wrong = [result for result in results if result.outcome not in (PASSED,)]
-        if not wrong:
-            continue
-        lines += ["", f"## Why: {about['name']}", ""]
-        lines += ["| scenario | remote | why | what was seen |", "| --- | --- | --- | --- |"]
-        for result in wrong:
-            reason = result.expected.reason if result.expected else ""
-            seen = _shorter(result.verdict.evidence)
-            lines.append(f"| `{result.scenario}` | {result.place} | {reason} | {seen} |")
-    return lines
+def _row(result: CaseResult) -> dict[str, Any]:
+    """Return what a monitor's row has beside: the scenario's own verdict, without expectations."""
+    said = {AS_EXPECTED: FAILED, OTHERWISE: FAILED, UNEXPECTED_PASS: PASSED}
+    return {
+        "scenario": result.name,
+        "remote": result.group,
+        "verdict": said.get(result.word, result.word),
+    }
 
 
-def _shorter(text: Optional[str], limit: int = 160) -> str:
-    plain = " ".join((text or "").replace("|", "\\|").split())
-    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+SUITE = Suite("monitors", WORDS, page, _row)

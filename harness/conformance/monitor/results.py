@@ -10,19 +10,29 @@ another failure than the expected one, and fails the run as any other, and so do
 from __future__ import annotations
 
 import fnmatch
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Optional
+from typing import Optional
 
-from .judge import FAILED, PASSED, UNKNOWN, Verdict
+from harness.checker.claims import Outcome
+from harness.checker.verdict import Verdict
+from harness.conformance.results import CaseResult, Word
 
+PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
 AS_EXPECTED = "failed as expected"
 OTHERWISE = "failed otherwise than expected"
 UNEXPECTED_PASS = "passed unexpectedly"
-# What makes a run fail.
-BAD = (FAILED, OTHERWISE, UNEXPECTED_PASS)
+WORDS = {
+    PASSED: Word(Outcome.VALID, "passed"),
+    FAILED: Word(Outcome.INVALID, "**failed**"),
+    UNKNOWN: Word(Outcome.UNKNOWN, "unknown"),
+    AS_EXPECTED: Word(Outcome.VALID, "fails"),
+    OTHERWISE: Word(Outcome.INVALID, "**fails otherwise**"),
+    UNEXPECTED_PASS: Word(Outcome.INVALID, "**passed unexpectedly**"),
+}
+# What the scenario alone says, whatever is expected.
+PLAIN = {Outcome.VALID: PASSED, Outcome.INVALID: FAILED, Outcome.UNKNOWN: UNKNOWN}
 
 
 @dataclass(frozen=True)
@@ -61,15 +71,27 @@ class Result:
     expected: Optional[Expected] = None
 
     @property
-    def outcome(self) -> str:
-        """One of: passed, failed, unknown, failed as expected, failed otherwise than expected,
-        passed unexpectedly."""
-        word = self.verdict.word
-        if self.expected is None or word == UNKNOWN:
-            return word
-        if word == FAILED:
+    def word(self) -> str:
+        """Return one of ``WORDS``."""
+        outcome = self.verdict.outcome
+        if self.expected is None or outcome is Outcome.UNKNOWN:
+            return PLAIN[outcome]
+        if outcome is Outcome.INVALID:
             return AS_EXPECTED if self.expected.explains(self.verdict) else OTHERWISE
         return PASSED if self.expected.sometimes else UNEXPECTED_PASS
+
+    @property
+    def case(self) -> CaseResult:
+        """Return the result as both suites have it."""
+        return CaseResult(
+            f"{self.place}/{self.scenario}",
+            self.word,
+            WORDS[self.word].outcome,
+            self.verdict.reasons,
+            self.expected.reason if self.expected else "",
+            self.seconds,
+            self.facts,
+        )
 
 
 def against(result: Result, expected: Sequence[Expected]) -> Result:
@@ -78,35 +100,3 @@ def against(result: Result, expected: Sequence[Expected]) -> Result:
     fitting = [one for one in expected if one.is_about(result.scenario, result.place)]
     explaining = [one for one in fitting if one.explains(result.verdict)]
     return replace(result, expected=next(iter([*explaining, *fitting]), None))
-
-
-def exit_code(results: Iterable[Result]) -> int:
-    """0 all as claimed or expected, 1 a claim failed or passed unexpectedly, 3 unknown."""
-    outcomes = {result.outcome for result in results}
-    if outcomes & set(BAD):
-        return 1
-    return 3 if UNKNOWN in outcomes or not outcomes else 0
-
-
-# About a monitor: name, command, interval; and its results.
-Judged = tuple[Mapping[str, Any], Sequence[Result]]
-
-
-def as_json(judged: Iterable[Judged], about: Mapping[str, Any]) -> str:
-    """The whole run as JSON; ``about`` is of the run."""
-    monitors = [{**monitor, "results": [_row(one) for one in found]} for monitor, found in judged]
-    content = {"format": 2, **about, "monitors": monitors}
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-
-
-def _row(result: Result) -> dict[str, Any]:
-    return {
-        "scenario": result.scenario,
-        "remote": result.place,
-        "verdict": result.verdict.word,
-        "reasons": list(result.verdict.reasons),
-        "outcome": result.outcome,
-        "expected": result.expected.reason if result.expected else None,
-        "seconds": round(result.seconds, 2),
-        "facts": dict(result.facts),
-    }

@@ -12,12 +12,14 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
+from harness.checker.claims import Outcome
+from harness.checker.verdict import Verdict
+
 from . import judge
-from .judge import FAILED, PASSED, UNKNOWN, Verdict
 from .observed import Observed
 from .places.base import Place
 from .releases import Release
@@ -60,7 +62,7 @@ def run_pair(
     unknown, never passed."""
     reason = scenario.cannot(place, stock.settings)
     if reason is not None:
-        return Verdict(UNKNOWN, (f"not run: {reason}",)), Observed()
+        return _not_judged(f"not run: {reason}"), Observed()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     observed = Observed()
@@ -82,18 +84,22 @@ def run_pair(
         broken = f"{SUITE_FAILED}{traceback.format_exc(limit=-3)}"
     (folder / "timeline.txt").write_text(timeline(observed), encoding="utf-8")
     if broken:
-        return Verdict(UNKNOWN, (broken,)), observed
+        return _not_judged(broken), observed
     return judge.verdict(observed, scenario.claims), observed
+
+
+def _not_judged(why: str) -> Verdict:
+    return judge.one_claim("the scenario runs", Outcome.UNKNOWN, why)
 
 
 def run_one(scenario: Scenario, place: Place, stock: Stock, folder: Path, run: Path) -> Done:
     """The same as a result. ``run``: the whole run's folder, which no evidence names."""
     began = time.monotonic()
     verdict, observed = run_pair(scenario, place, stock, folder)
-    reasons = tuple(reason.replace(f"{run}/", "") for reason in verdict.reasons)
+    claims = (replace(claim, why=claim.why.replace(f"{run}/", "")) for claim in verdict.claims)
     facts = tuple(sorted((k, v) for k, v in observed.facts.items() if k != "secret"))
     took = time.monotonic() - began
-    result = Result(scenario.name, place.name, Verdict(verdict.word, reasons), took, facts)
+    result = Result(scenario.name, place.name, Verdict(tuple(claims)), took, facts)
     if not (scenario.whole_throughout and observed.looks):
         return Done(result)
     torn = judge.always_one_whole_release(observed)
@@ -106,7 +112,8 @@ def throughout(place: str, done: Iterable[Done]) -> Optional[Result]:
     if not watched:
         return None
     torn = tuple(one.torn for one in watched if not one.whole)
-    verdict = Verdict(FAILED, torn[:3]) if torn else Verdict(PASSED)
+    outcome = Outcome.INVALID if torn else Outcome.VALID
+    verdict = judge.one_claim("always one whole release", outcome, *torn[:3])
     seconds = sum(one.result.seconds for one in watched)
     facts = (("scenarios watched", str(len(watched))),)
     return Result(WholeThroughout.name, place, verdict, seconds, facts)

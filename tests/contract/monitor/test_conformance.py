@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.checker.claims import Outcome
 from harness.conformance.monitor import judge
 from harness.conformance.monitor.places import PLACES
 from harness.conformance.monitor.places.base import Place
@@ -87,11 +88,11 @@ def _run(scenario: Scenario, place: Place, stock: Stock, folder: Path) -> None:
     verdict, observed = run_pair(scenario, place, stock, folder)
     if verdict.evidence.startswith("not run: "):
         pytest.skip(verdict.evidence)
-    if verdict.word == judge.PASSED and scenario.whole_throughout and observed.looks:
+    if verdict.outcome is Outcome.VALID and scenario.whole_throughout and observed.looks:
         torn = judge.always_one_whole_release(observed)
         assert torn is None, f"{scenario.title} But {torn}; log:\n{observed.log[-3000:]}"
-    assert verdict.word == judge.PASSED, (
-        f"{scenario.title} {verdict.word}: {verdict.evidence}. Otherwise: {scenario.loss}\n"
+    assert verdict.outcome is Outcome.VALID, (
+        f"{scenario.title} {verdict.outcome.name}: {verdict.evidence}. Otherwise: {scenario.loss}\n"
         f"the monitor's log:\n{observed.log[-3000:]}"
     )
 

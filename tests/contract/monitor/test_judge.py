@@ -6,6 +6,7 @@ from typing import Optional
 
 import pytest
 
+from harness.checker.claims import Outcome
 from harness.conformance.monitor import judge
 from harness.conformance.monitor.observed import (
     KILLED,
@@ -53,7 +54,7 @@ GOOD_SWAP = seen((dict(OLD.files), 10), (dict(NEW.files), 11))
         judge.secret_stays_secret,
     ],
 )
-def test_every_claim_holds_for_a_right_swap(claim: judge.Claim) -> None:
+def test_every_claim_holds_for_a_right_swap(claim: judge.Check) -> None:
     assert claim(GOOD_SWAP) is None
 
 
@@ -96,7 +97,7 @@ def test_every_claim_holds_for_a_right_swap(claim: judge.Claim) -> None:
         (judge.never_torn_by_a_bad_release, seen((dict(OLD.files), 10), (None, None))),
     ],
 )
-def test_a_claim_is_broken_by_what_it_is_about(claim: judge.Claim, wrong: Observed) -> None:
+def test_a_claim_is_broken_by_what_it_is_about(claim: judge.Check, wrong: Observed) -> None:
     assert claim(wrong) is not None
 
 
@@ -171,8 +172,8 @@ def test_a_kill_is_survived_only_whole_installed_noticed_and_clean(
     assert (judge.every_kill_is_survived(observed) is None) is fine
 
 
-def _word(observed: Observed, claim: judge.Claim) -> str:
-    return judge.verdict(observed, [claim]).word
+def _outcome(observed: Observed, claim: judge.Check) -> Outcome:
+    return judge.verdict(observed, [claim]).outcome
 
 
 @pytest.mark.parametrize("code", [None, 0, 125])
@@ -182,75 +183,77 @@ def test_a_kill_that_did_not_come_was_not_survived(code: Optional[int]) -> None:
     missed = Kill("before call 2", code, old, new, None, ())
     torn = Kill("before call 3", KILLED, old, None, new, ())
     claim = judge.every_kill_is_survived
-    assert _word(Observed(known=[OLD, NEW], kills=[came]), claim) == judge.PASSED
-    assert _word(Observed(known=[OLD, NEW], kills=[came, missed]), claim) == judge.UNKNOWN
-    assert _word(Observed(known=[OLD, NEW], kills=[torn, missed]), claim) == judge.FAILED
+    assert _outcome(Observed(known=[OLD, NEW], kills=[came]), claim) is Outcome.VALID
+    assert _outcome(Observed(known=[OLD, NEW], kills=[came, missed]), claim) is Outcome.UNKNOWN
+    assert _outcome(Observed(known=[OLD, NEW], kills=[torn, missed]), claim) is Outcome.INVALID
 
 
 @pytest.mark.parametrize("count", [0, 7])
 def test_too_few_measurements_show_no_growth_and_no_level(count: int) -> None:
     series = Observed(figures={"files": [1.0] * count})
-    assert _word(series, judge.flat("files", 3)) == judge.UNKNOWN
-    assert _word(Observed(), judge.flat("files", 3)) == judge.UNKNOWN
+    assert _outcome(series, judge.flat("files", 3)) is Outcome.UNKNOWN
+    assert _outcome(Observed(), judge.flat("files", 3)) is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize(
-    ("stop_s", "bare_s", "word"),
+    ("stop_s", "bare_s", "outcome"),
     [
-        (0.9, 0.0, judge.PASSED),
-        (1.4, 0.1, judge.FAILED),
-        (1.4, 0.5, judge.PASSED),
-        (None, 0.1, judge.UNKNOWN),
+        (0.9, 0.0, Outcome.VALID),
+        (1.4, 0.1, Outcome.INVALID),
+        (1.4, 0.5, Outcome.VALID),
+        (None, 0.1, Outcome.UNKNOWN),
     ],
 )
 def test_a_second_is_a_second_and_what_the_machine_takes(
-    stop_s: Optional[float], bare_s: float, word: str
+    stop_s: Optional[float], bare_s: float, outcome: Outcome
 ) -> None:
     observed = _run(stop_s=stop_s)
     observed.figures["bare_stop_s"] = [bare_s]
-    assert _word(observed, judge.stopped_within_1_s) == word
+    assert _outcome(observed, judge.stopped_within_1_s) is outcome
 
 
-@pytest.mark.parametrize(("again", "word"), [("no", judge.PASSED), ("yes", judge.FAILED)])
-def test_a_pull_that_was_begun_anew_brings_its_beginning_again(again: str, word: str) -> None:
+@pytest.mark.parametrize(("again", "outcome"), [("no", Outcome.VALID), ("yes", Outcome.INVALID)])
+def test_a_pull_that_was_begun_anew_brings_its_beginning_again(
+    again: str, outcome: Outcome
+) -> None:
     observed = Observed(facts={"beginning came again": again})
-    assert _word(observed, judge.goes_on_with_its_pull) == word
-    assert _word(Observed(), judge.goes_on_with_its_pull) == judge.UNKNOWN
+    assert _outcome(observed, judge.goes_on_with_its_pull) is outcome
+    assert _outcome(Observed(), judge.goes_on_with_its_pull) is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize(
-    ("least", "word"),
-    [([0.5], judge.PASSED), ([0.1], judge.FAILED), ([], judge.UNKNOWN)],
+    ("least", "outcome"),
+    [([0.5], Outcome.VALID), ([0.1], Outcome.INVALID), ([], Outcome.UNKNOWN)],
 )
 def test_a_disk_that_was_nearly_full_for_a_moment_was_nearly_full(
-    least: list[float], word: str
+    least: list[float], outcome: Outcome
 ) -> None:
     observed = Observed(figures={"least free": least})
-    assert _word(observed, judge.disk_stays_free(0.25)) == word
+    assert _outcome(observed, judge.disk_stays_free(0.25)) is outcome
 
 
 def test_a_refusal_must_have_been_met_and_said() -> None:
-    for refused, log, word in (
-        (1.0, "login failed\n", judge.PASSED),
-        (0.0, "login failed\n", judge.FAILED),
-        (1.0, "\n", judge.FAILED),
-        (1.0, "the server answered 401 Unauthorized\n", judge.PASSED),
-        (1.0, "ftplib.error_perm: 530 Sorry.\n", judge.PASSED),
-        (1.0, "Permission denied: user=stranger, access=EXECUTE\n", judge.PASSED),
+    for refused, log, outcome in (
+        (1.0, "login failed\n", Outcome.VALID),
+        (0.0, "login failed\n", Outcome.INVALID),
+        (1.0, "\n", Outcome.INVALID),
+        (1.0, "the server answered 401 Unauthorized\n", Outcome.VALID),
+        (1.0, "ftplib.error_perm: 530 Sorry.\n", Outcome.VALID),
+        (1.0, "Permission denied: user=stranger, access=EXECUTE\n", Outcome.VALID),
         # What every log has, or says of a release that is not there.
-        (1.0, "2026-11-23 05:30:12,403 INFO remote(/401) has no donefile\n", judge.FAILED),
-        (1.0, "_ftp_host: 127.0.0.1:5301 http://h:403/x\n", judge.FAILED),
-        (1.0, "_ftp_password: ***\n", judge.FAILED),
+        (1.0, "2026-11-23 05:30:12,403 INFO remote(/401) has no donefile\n", Outcome.INVALID),
+        (1.0, "_ftp_host: 127.0.0.1:5301 http://h:403/x\n", Outcome.INVALID),
+        (1.0, "_ftp_password: ***\n", Outcome.INVALID),
         # The scenario's own name, in an address.
-        (1.0, "remote(/permission-comes-later-1) has no donefile\n", judge.FAILED),
+        (1.0, "remote(/permission-comes-later-1) has no donefile\n", Outcome.INVALID),
     ):
         observed = _run(log)
         observed.figures["logins refused"] = [refused]
-        assert _word(observed, judge.refusal_was_met_and_said) == word
+        assert _outcome(observed, judge.refusal_was_met_and_said) is outcome
 
 
 def test_claims_that_hold_do_not_pass_a_scenario_that_did_not_get_to_its_end() -> None:
     cut_short = Observed(known=[OLD], unmet=["waited 15 s for a pull"])
-    assert judge.verdict(cut_short, ()).word == judge.UNKNOWN
-    assert judge.verdict(Observed(), ()).word == judge.PASSED
-    assert judge.verdict(cut_short, (judge.ends_with("x"),)).word == judge.FAILED
+    assert judge.verdict(cut_short, ()).outcome is Outcome.UNKNOWN
+    assert judge.verdict(Observed(), ()).outcome is Outcome.VALID
+    assert judge.verdict(cut_short, (judge.ends_with("x"),)).outcome is Outcome.INVALID

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.conformance.monitor import judge
+from harness.checker.claims import Outcome
+from harness.checker.verdict import Verdict
 from harness.conformance.monitor.observed import Observed
 from harness.conformance.monitor.places import PLACES
 from harness.conformance.monitor.places.base import Place
@@ -103,7 +104,7 @@ CAUGHT = [
 
 def _judged(
     command: str, scenario: str, place: Place, stock: Stock, folder: Path
-) -> tuple[judge.Verdict, Observed]:
+) -> tuple[Verdict, Observed]:
     settings = dataclasses.replace(QUICK, command=command)
     verdict, observed = run_pair(
         SCENARIOS[scenario], place, Stock(stock.releases, settings), folder
@@ -122,7 +123,7 @@ def test_a_small_right_monitor_with_options_of_its_own_passes(
     scenario: str, http: Place, stock: Stock, tmp_path: Path
 ) -> None:
     verdict, observed = _judged(TINY, scenario, http, stock, tmp_path / "stage")
-    assert verdict.word == judge.PASSED, f"{verdict.evidence}\n{observed.log[-2000:]}"
+    assert verdict.outcome is Outcome.VALID, f"{verdict.evidence}\n{observed.log[-2000:]}"
 
 
 @pytest.mark.parametrize("case", CAUGHT, ids=[f"{broken}-{name}" for broken, name, _ in CAUGHT])
@@ -132,7 +133,7 @@ def test_a_broken_monitor_is_caught_where_it_should_be(
     broken, scenario, evidence = case
     command = f"{TINY} --broken {broken}"
     verdict, observed = _judged(command, scenario, http, stock, tmp_path / "stage")
-    assert verdict.word == judge.FAILED, (
+    assert verdict.outcome is Outcome.INVALID, (
         f"a monitor that {BROKEN[broken]} got through {scenario}: {verdict}\n{observed.log[-2000:]}"
     )
     assert evidence in verdict.evidence
@@ -146,10 +147,10 @@ def test_one_that_ends_when_it_is_refused_is_caught_on_a_real_hdfs_too(
     name = "permission-comes-later"
     with PLACES["webhdfs"](tmp_path / "hdfs") as place:
         verdict, observed = _judged(TINY_WEBHDFS, name, place, stock, tmp_path / "right")
-        assert verdict.word == judge.PASSED, f"{verdict.evidence}\n{observed.log[-2000:]}"
+        assert verdict.outcome is Outcome.VALID, f"{verdict.evidence}\n{observed.log[-2000:]}"
         broken = f"{TINY_WEBHDFS} --broken ends-when-refused"
         verdict, _ = _judged(broken, name, place, stock, tmp_path / "broken")
-    assert verdict.word == judge.FAILED
+    assert verdict.outcome is Outcome.INVALID
     assert "the monitor ended by itself" in verdict.evidence
 
 
@@ -161,8 +162,8 @@ def test_a_shell_monitor_gets_its_template_filled_in_for_each_remote(
         pytest.skip("curl is not installed")
     place: Place = request.getfixturevalue(name)
     verdict, observed = _judged(CURL, "happy-path", place, stock, tmp_path / "stage")
-    assert verdict.word == judge.PASSED, f"{verdict.evidence}\n{observed.log[-2000:]}"
+    assert verdict.outcome is Outcome.VALID, f"{verdict.evidence}\n{observed.log[-2000:]}"
     assert observed.log.count("installed a release") == 3
     if name == "ftp":
         verdict, _ = _judged(CURL, "password-stays-secret", place, stock, tmp_path / "secret")
-        assert verdict.word == judge.FAILED
+        assert verdict.outcome is Outcome.INVALID

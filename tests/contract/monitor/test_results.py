@@ -14,14 +14,16 @@ from xml.etree import ElementTree
 
 import pytest
 
+from harness.checker.claims import Outcome
 from harness.conformance.monitor import cli, report
-from harness.conformance.monitor.judge import FAILED, PASSED, UNKNOWN, Verdict
+from harness.conformance.monitor.judge import one_claim
 from harness.conformance.monitor.lanes import Queue, Task, most_work
 from harness.conformance.monitor.monitors import read_monitor
-from harness.conformance.monitor.results import Expected, Result, against, as_json, exit_code
+from harness.conformance.monitor.results import Expected, Result, against
 from harness.conformance.monitor.scenarios import all_scenarios
 from harness.conformance.monitor.settings import Settings
 from harness.conformance.monitor.suite import Done, throughout
+from harness.conformance.results import Column, Run, as_json, from_json, junit_xml, verdict
 from harness.support.errors import BadInput
 from harness.support.waits import wait_for
 
@@ -33,24 +35,30 @@ CACHE = ROOT / ".cache" / "conformance" / "releases"
 ENDS = f"{sys.executable} -c 'import urllib.request as r; r.urlopen(\"{{general_host}}/none\")'"
 ABOUT = {"name": "ours", "command": "m", "interval": 1.0, "short": False}
 RUN = {"date": "d", "seed": 1, "jobs": 1, "seconds": 60, "part": ""}
+PASSED, FAILED, UNKNOWN = Outcome.VALID, Outcome.INVALID, Outcome.UNKNOWN
 DIED = "the monitor ended by itself with exit code 1: disk"
 LOST = "at the end the live directory was release 0, not release 1"
 
 
-def _result(word: str, *reasons: str, scenario: str = "happy-path", place: str = "http") -> Result:
-    return Result(scenario, place, Verdict(word, reasons or ("because\x00 | of <this>",)), 1.5)
+def _result(outcome: Outcome, *reasons: str, place: str = "http") -> Result:
+    whys = reasons or ("because\x00 | of <this>",)
+    return Result("happy-path", place, one_claim("a claim", outcome, *whys), 1.5)
 
 
 def _expected(evidence: str = "^the monitor ended", **more: Any) -> Expected:
     return Expected("happy-path", ("http",), "Known.", evidence, **more)
 
 
-def _against(word: str, *reasons: str, **more: Any) -> Result:
-    return against(_result(word, *reasons), [_expected(**more)])
+def _against(outcome: Outcome, *reasons: str, place: str = "http", **more: Any) -> Result:
+    return against(_result(outcome, *reasons, place=place), [_expected(**more)])
+
+
+def _column(about: dict[str, Any], *results: Result) -> Column:
+    return Column(about, [result.case for result in results])
 
 
 @pytest.mark.parametrize(
-    ("reasons", "outcome"),
+    ("reasons", "word"),
     [
         ((DIED,), "failed as expected"),
         ((DIED, LOST), "failed as expected"),
@@ -62,11 +70,11 @@ def _against(word: str, *reasons: str, **more: Any) -> Result:
     ],
 )
 def test_a_failure_is_the_expected_one_only_with_its_evidence_and_nothing_else(
-    reasons: tuple[str, ...], outcome: str
+    reasons: tuple[str, ...], word: str
 ) -> None:
     result = _against(FAILED, *reasons, also=("^at the end the live directory was release 0",))
-    assert result.outcome == outcome
-    assert exit_code([result]) == (0 if outcome == "failed as expected" else 1)
+    assert result.word == word
+    assert verdict([result.case]).exit_code == (0 if word == "failed as expected" else 1)
 
 
 @pytest.mark.parametrize(
@@ -84,22 +92,22 @@ def test_a_failure_is_the_expected_one_only_with_its_evidence_and_nothing_else(
     ],
 )
 def test_exit_codes_follow_from_outcomes(result: Result, code: int) -> None:
-    assert exit_code([_result(PASSED), result]) == code
+    assert verdict([_result(PASSED).case, result.case]).exit_code == code
 
 
 def test_a_run_of_nothing_proves_nothing() -> None:
-    assert exit_code([]) == 3
+    assert verdict([]).exit_code == 3
 
 
 def test_an_expectation_for_one_remote_says_nothing_of_another() -> None:
     result = against(_result(FAILED, DIED, place="ftp"), [_expected()])
-    assert result.outcome == "failed"
+    assert result.word == "failed"
 
 
 def test_of_several_expectations_the_one_that_explains_the_failure_counts() -> None:
     other = Expected("happy-*", None, "Another.", "^at the end")
     result = against(_result(FAILED, LOST), [_expected(), other])
-    assert result.outcome == "failed as expected"
+    assert result.word == "failed as expected"
     assert result.expected is other
 
 
@@ -135,7 +143,7 @@ def test_a_known_monitor_has_a_command_and_a_reason_for_each_failure(path: Path)
     about_all = [one for one in monitor.expected if one.is_about("whole-throughout", "http")]
     assert not [one for one in about_all if one.scenario != "whole-throughout"]
     # A pattern that an empty sentence matches is no evidence of anything.
-    assert not [one for one in monitor.expected if one.explains(Verdict(FAILED, ("",)))]
+    assert not [one for one in monitor.expected if one.explains(one_claim("", FAILED, ""))]
 
 
 def test_our_monitor_is_expected_to_pass_everything() -> None:
@@ -145,14 +153,16 @@ def test_our_monitor_is_expected_to_pass_everything() -> None:
 def test_junit_counts_failures_errors_and_expected_ones() -> None:
     results = [_result(PASSED), _result(FAILED), _result(UNKNOWN)]
     results += [_against(FAILED, DIED), _against(FAILED, LOST), _against(PASSED)]
-    (suite,) = ElementTree.fromstring(report.junit_xml([(ABOUT, results)]))
+    (suite,) = ElementTree.fromstring(junit_xml(Run(RUN, [_column(ABOUT, *results)])))
     counts = [suite.get(key) for key in ("tests", "failures", "errors", "skipped")]
     assert counts == ["6", "3", "1", "1"]
 
 
 def test_the_page_shows_every_scenario_and_each_monitor_beside_the_other() -> None:
     stock = dict(ABOUT, name="stock")
-    text = report.page([(ABOUT, [_result(PASSED)]), (stock, [_against(FAILED, DIED)])], RUN)
+    text = report.page(
+        Run(RUN, [_column(ABOUT, _result(PASSED)), _column(stock, _against(FAILED, DIED))])
+    )
     for scenario in all_scenarios():
         assert f"`{scenario.name}`" in text
     row = next(line for line in text.splitlines() if line.startswith("| `happy-path` R"))
@@ -161,10 +171,29 @@ def test_the_page_shows_every_scenario_and_each_monitor_beside_the_other() -> No
 
 
 def test_results_are_written_with_their_reasons() -> None:
-    text = as_json([(ABOUT, [_against(FAILED, DIED, LOST)])], RUN)
+    text = as_json(Run(RUN, [_column(ABOUT, _against(FAILED, DIED, LOST))]), report.SUITE)
     (row,) = json.loads(text)["monitors"][0]["results"]
     assert row["reasons"] == [DIED, LOST]
     assert row["outcome"] == "failed otherwise than expected"
+
+
+def test_a_page_is_made_again_from_the_results_of_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(RUN, [_column(ABOUT, _result(PASSED), _against(FAILED, DIED, place="ftp"))])
+    kept = tmp_path / "conformance.json"
+    kept.write_text(as_json(run, report.SUITE))
+    words = ["--results", str(kept), "--page", str(tmp_path / "page.md")]
+    assert cli.main([*words, "--junit", str(tmp_path / "junit.xml")]) == 1
+    assert "ours: 2 checks: 1 passed, 1 failed" in capsys.readouterr().out
+    assert (tmp_path / "page.md").read_text() == report.page(run)
+    assert (tmp_path / "junit.xml").read_text() == junit_xml(run)
+    assert from_json(kept.read_text(), report.SUITE).results == run.results
+
+
+def test_a_file_that_holds_no_results_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("{}")
+    assert cli.main(["--results", str(tmp_path / "page.md")]) == 2
 
 
 def test_one_torn_scenario_spoils_the_result_over_all_of_them() -> None:
@@ -173,10 +202,10 @@ def test_one_torn_scenario_spoils_the_result_over_all_of_them() -> None:
     assert throughout("http", [unwatched]) is None
     over = throughout("http", [whole, unwatched])
     assert over is not None
-    assert (over.verdict.word, dict(over.facts)) == (PASSED, {"scenarios watched": "1"})
+    assert (over.verdict.outcome, dict(over.facts)) == (PASSED, {"scenarios watched": "1"})
     over = throughout("http", [whole, torn])
     assert over is not None
-    assert over.verdict == Verdict(FAILED, ("in x it was torn",))
+    assert (over.verdict.outcome, over.verdict.reasons) == (FAILED, ("in x it was torn",))
 
 
 def test_a_lane_stays_with_its_remote_and_then_helps_where_most_is_left() -> None:

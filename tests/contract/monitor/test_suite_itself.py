@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.checker.claims import Outcome
 from harness.conformance.monitor import cli, interposer
 from harness.conformance.monitor.command import OPTIONS as OPTIONS_OF_A_MONITOR
 from harness.conformance.monitor.command import command_line, resolved
-from harness.conformance.monitor.judge import FAILED
 from harness.conformance.monitor.places.base import Place
 from harness.conformance.monitor.releases import Release
 from harness.conformance.monitor.scenarios import all_scenarios
@@ -259,7 +259,7 @@ def test_a_monitor_that_does_nothing_fails_and_one_that_ends_at_once_too(
     for command, words in (("sleep 1000", "never live"), ("false", "ended by itself")):
         settings = Settings(f"sh -c '{command}' x", interval=0.2, patience=1.0)
         verdict, _ = run_pair(happy, http, Stock(stock.releases, settings), tmp_path / command)
-        assert verdict.word == FAILED
+        assert verdict.outcome is Outcome.INVALID
         assert words in verdict.evidence
 
 
@@ -269,7 +269,7 @@ def test_a_monitor_that_never_logs_in_does_not_pass_for_one_that_was_refused(
     scenario = next(s for s in all_scenarios() if s.name == "wrong-credentials")
     settings = Settings("false", interval=0.2, patience=1.0)
     verdict, _ = run_pair(scenario, ftp, Stock(stock.releases, settings), tmp_path / "stage")
-    assert verdict.word == FAILED
+    assert verdict.outcome is Outcome.INVALID
     assert "never tried to log in" in verdict.evidence
 
 
@@ -298,7 +298,7 @@ def test_a_second_monitor_that_clears_the_first_ones_pull_is_found_out(
     settings = dataclasses.replace(stock.settings, command=shlex.join([*command, *options]))
     scenario = next(s for s in all_scenarios() if s.name == "second-monitor-in-a-pull")
     verdict, _ = run_pair(scenario, http, Stock(stock.releases, settings), tmp_path / "stage")
-    assert verdict.word == FAILED
+    assert verdict.outcome is Outcome.INVALID
     assert "from its beginning again" in verdict.evidence
 
 
@@ -317,5 +317,5 @@ def test_the_stock_monitor_is_found_out(
     settings = Settings(command, interval=1, patience=30.0, recovery=30.0)
     scenario = next(scenario for scenario in all_scenarios() if scenario.name == name)
     verdict, _ = run_pair(scenario, ftp, Stock(stock.releases, settings), tmp_path / "stage")
-    assert verdict.word == FAILED
+    assert verdict.outcome is Outcome.INVALID
     assert words in verdict.evidence

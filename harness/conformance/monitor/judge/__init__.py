@@ -1,8 +1,8 @@
-"""What judges: claims about what was observed, each a pure function.
+"""What judges: checks of claims about what was observed, each a pure function.
 
-A claim returns None when it holds, one sentence of evidence when it does not, and that sentence
-as ``Unjudged`` when what was observed is too little to tell. A scenario names the claims it makes;
-the verdict follows from them and from the waits that were not met.
+A check returns None if its claim holds, and one sentence of evidence if the claim is broken. It
+returns that sentence as ``Unjudged`` if too little was observed. A scenario names its checks; the
+verdict follows from them and from the waits that were not met.
 """
 
 from ._kills import every_kill_is_survived, some_kills
@@ -33,15 +33,11 @@ from ._monitor import (
     stopped_within_1_s,
 )
 from ._naming import last_line, name_of
-from ._verdict import FAILED, PASSED, UNKNOWN, Claim, Unjudged, Verdict, verdict
+from ._verdict import Check, Unjudged, one_claim, verdict
 
 __all__ = [
-    "FAILED",
-    "PASSED",
-    "UNKNOWN",
-    "Claim",
+    "Check",
     "Unjudged",
-    "Verdict",
     "all_of_many_were_live",
     "always_one_whole_release",
     "both_refusals_were_met",
@@ -57,6 +53,7 @@ __all__ = [
     "never_torn_by_a_bad_release",
     "no_traceback",
     "nothing_outside",
+    "one_claim",
     "refusal_was_met_and_said",
     "same_rights",
     "second_never_goes_back",

@@ -7,7 +7,7 @@ from typing import Optional
 
 from ..observed import Content, Observed
 from ._naming import name_of
-from ._verdict import Claim
+from ._verdict import Check
 
 
 def _names(observed: Observed) -> list[str]:
@@ -78,7 +78,7 @@ def whole_once_installed(observed: Observed) -> Optional[str]:
     return f"the live directory was {bad[0]}" if bad else None
 
 
-def ends_with(label: str) -> Claim:
+def ends_with(label: str) -> Check:
     """The live directory holds ``label`` at the end."""
 
     def claim(observed: Observed) -> Optional[str]:
@@ -91,7 +91,7 @@ def ends_with(label: str) -> Claim:
     return claim
 
 
-def each_was_live(*labels: str) -> Claim:
+def each_was_live(*labels: str) -> Check:
     """Every one of these releases was live at some time, in this order."""
 
     def claim(observed: Observed) -> Optional[str]:
@@ -175,7 +175,7 @@ def _stays(observed: Observed) -> list[_Stay]:
     return stays
 
 
-def swaps_at_most(count: int) -> Claim:
+def swaps_at_most(count: int) -> Check:
     """The server is made to reload at most ``count`` times: changes of the time file's second."""
 
     def claim(observed: Observed) -> Optional[str]:

@@ -7,7 +7,7 @@ from typing import Optional
 
 from ..observed import Observed
 from ._naming import last_line
-from ._verdict import Claim, Unjudged
+from ._verdict import Check, Unjudged
 
 
 def keeps_running(observed: Observed) -> Optional[str]:
@@ -61,7 +61,7 @@ def stopped_within_1_s(observed: Observed) -> Optional[str]:
     return None
 
 
-def disk_stays_free(share: float) -> Claim:
+def disk_stays_free(share: float) -> Check:
     """At no time was less than ``share`` of the disk free (``figures["least free"]``)."""
 
     def claim(observed: Observed) -> Optional[str]:
@@ -111,7 +111,7 @@ def goes_on_with_its_pull(observed: Observed) -> Optional[str]:
 _FEWEST = 8
 
 
-def flat(figure: str, allowed: float) -> Claim:
+def flat(figure: str, allowed: float) -> Check:
     """The second half of a series of measurements is at most ``allowed`` above the first.
 
     The lowest of the second and of the last quarter are compared: what a swap needs for a moment,

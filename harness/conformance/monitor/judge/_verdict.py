@@ -1,46 +1,43 @@
-"""Claims, and the verdict that follows from them."""
+"""From what was observed to a verdict: each check judges one claim."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Callable, Optional
+
+from harness.checker.claims import Claim, Outcome
+from harness.checker.verdict import Verdict
 
 from ..observed import Observed
 
-Claim = Callable[[Observed], Optional[str]]
+#: Returns None if its claim holds, else the evidence.
+Check = Callable[[Observed], Optional[str]]
 
 
 class Unjudged(str):
     """Why a claim can be neither upheld nor refuted: it makes the verdict unknown."""
 
 
-PASSED = "passed"
-FAILED = "failed"
-UNKNOWN = "unknown"
+def verdict(observed: Observed, checks: Iterable[Check]) -> Verdict:
+    """Judge each claim.
+
+    A wait that was not met leaves the verdict unknown unless a claim is broken: the scenario did
+    not get as far as its claims reach.
+    """
+    claims = [_claim("every wait is met", Unjudged(why)) for why in observed.unmet]
+    claims = claims or [_claim("every wait is met", None)]
+    # A check made by a function, such as ``ends_with``, has that function's name.
+    claims += [_claim(check.__qualname__.partition(".")[0], check(observed)) for check in checks]
+    return Verdict(tuple(claims))
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """``word`` is passed, failed or unknown; ``evidence`` says why unless it passed: a sentence
-    for each claim that is broken or could not be judged, each wait that was not met."""
-
-    word: str
-    reasons: tuple[str, ...] = ()
-
-    @property
-    def evidence(self) -> str:
-        """The reasons in one line."""
-        return "; ".join(self.reasons)
+def one_claim(name: str, outcome: Outcome, *reasons: str) -> Verdict:
+    """Return the verdict on a case of which nothing else was judged."""
+    return Verdict(tuple(Claim("", name, outcome, why) for why in reasons or ("",)))
 
 
-def verdict(observed: Observed, claims: Iterable[Claim]) -> Verdict:
-    """Failed with the broken claims' evidence; unknown when none is broken but one could not be
-    judged, or a wait was not met: the scenario did not get as far as its claims reach."""
-    found = [evidence for claim in claims if (evidence := claim(observed)) is not None]
-    broken = [evidence for evidence in found if not isinstance(evidence, Unjudged)]
-    if broken:
-        return Verdict(FAILED, tuple(broken))
-    if observed.unmet or found:
-        return Verdict(UNKNOWN, (*observed.unmet, *found))
-    return Verdict(PASSED)
+def _claim(name: str, evidence: Optional[str]) -> Claim:
+    if evidence is None:
+        return Claim("", name, Outcome.VALID)
+    outcome = Outcome.UNKNOWN if isinstance(evidence, Unjudged) else Outcome.INVALID
+    return Claim("", name, outcome, str(evidence))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable, ClassVar
 
 from .. import damage, judge
-from ..judge import Claim
+from ..judge import Check
 from ..releases import DONEFILE_NAME, MODEL_NAME, Release
 from ..space import LeastFree
 from ..stage import Stage
@@ -29,7 +29,7 @@ class BadRelease(Scenario):
     """
 
     manifest: ClassVar[bool] = False
-    claims: ClassVar[tuple[Claim, ...]] = (
+    claims: ClassVar[tuple[Check, ...]] = (
         judge.nothing_outside,
         judge.never_torn_by_a_bad_release,
         judge.ends_with("release 2"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, Optional
 
-from ..judge import Claim
+from ..judge import Check
 from ..places.base import Place
 from ..settings import Settings
 from ..stage import Stage
@@ -24,7 +24,7 @@ class Scenario(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     loss: ClassVar[str]
-    claims: ClassVar[tuple[Claim, ...]]
+    claims: ClassVar[tuple[Check, ...]]
     whole_throughout: ClassVar[bool] = True
     places: ClassVar[Optional[frozenset[str]]] = None
     needs: ClassVar[Optional[str]] = None

@@ -1,0 +1,75 @@
+"""The options that both suites have, and the files that they write."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from harness.support.errors import BadInput
+
+from . import results
+from .results import Run, Suite
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises ``BadInput`` for a wrong option."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see {self.prog} --help")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that both suites have."""
+    add = parser.add_argument
+    add(
+        "--only",
+        default="",
+        metavar="IDS",
+        help="cases by id, by group or by pattern, separated by commas (all)",
+    )
+    add("--json", type=Path, metavar="FILE", help="write the results there as well")
+    add("--junit", type=Path, metavar="FILE", help="write JUnit XML there as well")
+    add("--page", type=Path, metavar="FILE", help="write the documentation page there")
+    add("--run", type=Path, metavar="FOLDER", help="the run's folder (runs/<utc>-<seed>)")
+    add(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="run nothing: write --page and the other files from the conformance.json of a run",
+    )
+
+
+def run_folder(options: argparse.Namespace, seed: int) -> Path:
+    """Return the run's folder, ``runs/<utc>-<seed>`` if none is given; make it."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    folder: Path = (options.run or Path("runs") / f"{stamp}-{seed}").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def read(options: argparse.Namespace, suite: Suite) -> Run:
+    """Return the run of ``--results``. Raises ``BadInput`` if the file cannot be read."""
+    try:
+        text = options.results.read_text(encoding="utf-8")
+        return results.from_json(text, suite)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"--results {options.results}: {error}") from None
+
+
+def keep(folder: Path, run: Run, suite: Suite) -> None:
+    """Write ``conformance.json``, also of a run that was interrupted."""
+    text = results.as_json(run, suite)
+    (folder / "conformance.json").write_text(text, encoding="utf-8")
+
+
+def write(options: argparse.Namespace, run: Run, suite: Suite) -> None:
+    """Write the files that the options name."""
+    for path, content in (
+        (options.json, results.as_json(run, suite)),
+        (options.junit, results.junit_xml(run)),
+        (options.page, suite.page(run)),
+    ):
+        if path is not None:
+            path.write_text(content, encoding="utf-8")

@@ -1,0 +1,185 @@
+"""What a run of a suite found out: one result for each case of each column.
+
+Both suites share this. A column is one implementation under test: a monitor, or a serving binary.
+Values in, values or text out: JSON, which a page can be made from again, and JUnit XML.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from harness.checker.claims import Claim, Outcome
+from harness.checker.verdict import Verdict
+from harness.report import junit
+
+_FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Word:
+    """A suite's word for what came of a case: what it counts as, and how a page shows it."""
+
+    outcome: Outcome
+    mark: str
+
+
+@dataclass(frozen=True)
+class Suite:
+    """How a suite writes its runs down."""
+
+    # The key of the columns in the JSON file, such as ``monitors``.
+    columns: str
+    words: Mapping[str, Word]
+    # The documentation page of a run.
+    page: Callable[[Run], str]
+    # What a row of the JSON file has beside what all suites write.
+    row: Callable[[CaseResult], dict[str, Any]] = lambda _: {}
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What came of one case."""
+
+    # ``group/name``, unique in its column.
+    id: str
+    # One of the suite's words.
+    word: str
+    outcome: Outcome
+    # What was seen, empty if there is nothing to say.
+    reasons: tuple[str, ...] = ()
+    # Why a difference is expected, or how it is better.
+    known: str = ""
+    seconds: float = 0.0
+    # What the case counted, for a reader of the page.
+    facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def group(self) -> str:
+        """Return the part of the id before the slash."""
+        return self.id.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """Return the part of the id behind the slash."""
+        return self.id.partition("/")[2]
+
+    @property
+    def evidence(self) -> str:
+        """Return the reasons in one line."""
+        return "; ".join(self.reasons)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One implementation under test. ``about`` has its ``name`` and what its suite says of it."""
+
+    about: Mapping[str, Any]
+    results: Sequence[CaseResult]
+
+    @property
+    def name(self) -> str:
+        """Return what the column is called."""
+        return str(self.about["name"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. ``about`` has ``date``, ``seconds``, ``part`` and what its suite says beside."""
+
+    about: Mapping[str, Any]
+    columns: Sequence[Column]
+
+    @property
+    def results(self) -> list[CaseResult]:
+        """Return the results of all columns."""
+        return [result for column in self.columns for result in column.results]
+
+
+def verdict(results: Iterable[CaseResult]) -> Verdict:
+    """Return the verdict: each case is a claim. A run of nothing is unknown."""
+    return Verdict(tuple(Claim(one.group, one.name, one.outcome, one.evidence) for one in results))
+
+
+def counts(results: Sequence[CaseResult], words: Mapping[str, Word]) -> str:
+    """Return how often each word was said, in the suite's order of the words."""
+    found = Counter(result.word for result in results)
+    return ", ".join(f"{found[word]} {word}" for word in words if found[word])
+
+
+def as_json(run: Run, suite: Suite) -> str:
+    """Return a run as JSON."""
+    columns = [
+        {**column.about, "results": [{**_row(one), **suite.row(one)} for one in column.results]}
+        for column in run.columns
+    ]
+    content = {"format": _FORMAT, **run.about, suite.columns: columns}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str, suite: Suite) -> Run:
+    """Return the run that ``as_json`` wrote.
+
+    Raises:
+        ValueError: The text is something else.
+    """
+    try:
+        content = json.loads(text)
+        if content.pop("format") != _FORMAT:
+            raise ValueError(f"the format of the results is not {_FORMAT}")
+        found = [
+            Column(column, [_result(row, suite) for row in column.pop("results")])
+            for column in content.pop(suite.columns)
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no results of this suite: {type(error).__name__}: {error}") from None
+    return Run(content, found)
+
+
+def _row(result: CaseResult) -> dict[str, Any]:
+    return {
+        "id": result.id,
+        "outcome": result.word,
+        "reasons": list(result.reasons),
+        "expected": result.known or None,
+        "seconds": round(result.seconds, 2),
+        "facts": dict(result.facts),
+    }
+
+
+def _result(row: Mapping[str, Any], suite: Suite) -> CaseResult:
+    return CaseResult(
+        # Older files of the monitors' suite have the parts of the id alone.
+        row.get("id") or f"{row['remote']}/{row['scenario']}",
+        row["outcome"],
+        suite.words[row["outcome"]].outcome,
+        tuple(row["reasons"]),
+        row["expected"] or "",
+        row["seconds"],
+        tuple(row["facts"].items()),
+    )
+
+
+def junit_xml(run: Run) -> str:
+    """Return JUnit XML: a suite a column; a known difference is skipped, with its reason."""
+    return junit.text(
+        junit.several(
+            junit.suite(f"conformance of {column.name}", [_case(one) for one in column.results])
+            for column in run.columns
+        )
+    )
+
+
+def _case(result: CaseResult) -> junit.Case:
+    known = result.outcome is Outcome.VALID and bool(result.known and result.reasons)
+    return junit.Case(
+        f"conformance.{result.group}",
+        result.name,
+        result.outcome,
+        result.known if known else result.evidence or result.word,
+        skipped=known,
+        seconds=result.seconds,
+    )
