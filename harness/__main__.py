@@ -1,8 +1,8 @@
 """The harness's command line: ``python -m harness COMMAND``.
 
-Exit codes: 0 all claims hold, 1 a claim is broken, 2 bad input or a missing prerequisite, 3 a claim
-cannot be judged and none is broken, 130 after Ctrl-C or SIGTERM.
-What went wrong is one sentence on standard error; with ``--debug`` the traceback comes first.
+Exit codes: 0 all claims hold; 1 a claim is broken; 3 a claim cannot be judged, and none is broken;
+2 bad input or a missing prerequisite; 130 after Ctrl-C or SIGTERM. What went wrong is one sentence
+on standard error; with ``--debug`` the traceback comes first.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def _parser() -> argparse.ArgumentParser:
 class _Interrupt:
     """Handles SIGINT and SIGTERM alike: the first one interrupts, and everything is stopped.
 
-    ``make`` hands on the SIGTERM that its process group got as well, and CI runners send SIGTERM
-    after SIGINT: a later SIGTERM does not disturb the stopping. A later Ctrl-C still does.
+    A later SIGTERM does not disturb the stopping; a later Ctrl-C still does. ``make`` hands on a
+    SIGTERM that its process group got as well, and CI runners send SIGTERM after SIGINT.
     """
 
     def __init__(self) -> None:

@@ -73,12 +73,12 @@ def _paragraphs(path: Path, text: str, first_line: int) -> Iterator[Text]:
             yield Text(path, line, _plain(token))
 
 
-def _flat(docstring: str) -> str:
+def _flat(text: str) -> str:
     """Return a docstring in which each entry of a Google section is a paragraph of its own."""
     lines: list[str] = []
     inside = False
     # A table's cells are no sentences.
-    text = re.sub(r"^=+ +=+$.*^=+ +=+$", "", inspect.cleandoc(docstring), flags=re.M | re.S)
+    text = re.sub(r"^=+ +=+$.*^=+ +=+$", "", text, flags=re.M | re.S)
     for line in text.splitlines():
         if SECTION.match(line):
             inside = True
@@ -99,7 +99,10 @@ def _docstrings(path: Path, source: str) -> Iterator[Text]:
             value = node.body[0]
             assert isinstance(value, ast.Expr)
             assert isinstance(value.value, ast.Constant)
-            yield from _paragraphs(path, _flat(str(value.value.value)), value.lineno)
+            text = str(value.value.value)
+            # A module's docstring has no margin, so all of its indented lines are code.
+            text = text if isinstance(node, ast.Module) else inspect.cleandoc(text)
+            yield from _paragraphs(path, _flat(text), value.lineno)
 
 
 def _comments(path: Path, source: str) -> Iterator[Text]:

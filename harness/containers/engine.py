@@ -96,8 +96,8 @@ def command(
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a command and what it started.
 
-    Compose is a plugin, a child of the docker command. It would continue to make containers, which
-    no one would remove.
+    Compose is a plugin, a child of the docker command. Alive, it would continue to make containers,
+    and no program would remove them.
     """
     for signum in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
