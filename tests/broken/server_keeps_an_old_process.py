@@ -14,8 +14,8 @@ from pathlib import Path
 OUTSIDE, FRESH, STALE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 
 
-def start(host: str, folder: Path) -> subprocess.Popen:
-    command = [Path(sys.executable).with_name("embedded-serving"), *sys.argv[1:]]
+def start(host: str, folder: Path) -> subprocess.Popen[bytes]:
+    command = [str(Path(sys.executable).with_name("embedded-serving")), *sys.argv[1:]]
     return subprocess.Popen(command, cwd=folder, env={**os.environ, "ENGINE_HOST": host})
 
 

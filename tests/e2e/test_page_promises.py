@@ -130,7 +130,7 @@ def test_each_release_predicts_what_its_manifest_promises(finished: Finished, cl
 
 @pytest.mark.parametrize("client", KINDS)
 def test_predictions_change_on_every_release(finished: Finished, client: str) -> None:
-    seen = []
+    seen: list[int] = []
     for answer in finished.answers(client):
         (index,) = finished.leg.releases_of(answer["value"])
         if not seen or seen[-1] != index:

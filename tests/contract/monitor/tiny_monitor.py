@@ -222,8 +222,10 @@ class Tiny:
                 pass  # to its trailer: a stream that is cut is no release
         with tarfile.open(self.tarball) as archive:
             if self.broken in ("unpacks-anywhere", "follows-links"):
-                trusted = {"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}
-                archive.extractall(unpacked, **trusted)
+                if hasattr(tarfile, "data_filter"):
+                    archive.extractall(unpacked, filter="fully_trusted")
+                else:
+                    archive.extractall(unpacked)
             elif self.broken == "installs-what-fits":
                 (unpacked / self.top).mkdir()
                 (unpacked / self.top / self.time_file).touch()

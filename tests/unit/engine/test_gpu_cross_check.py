@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from engine._gpu_cross_check import unlike
@@ -140,7 +142,7 @@ NUMBERS = np.array([[22.5], [-3.25], [7.0]], np.float32)
     ],
     ids=["rounded otherwise", "not computed", "in another order", "no number"],
 )
-def test_numbers_with_a_point_are_alike_within_rounding(found: np.ndarray, said: str) -> None:
+def test_numbers_with_a_point_are_alike_within_rounding(found: npt.NDArray[Any], said: str) -> None:
     assert unlike([(found, ())], [(NUMBERS, ())]) == said
 
 

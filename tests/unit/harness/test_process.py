@@ -11,7 +11,6 @@ from typing import Optional
 
 import pytest
 
-from harness.support import guard
 from harness.support.errors import Failed
 from harness.support.process import Process, marked
 from harness.support.waits import wait_for
@@ -169,7 +168,7 @@ def test_the_command_comes_before_the_orphans_that_were_started_later(
         (orphan,) = [pid for pid in process.pids if pid != first]
         assert parent(orphan) == parent(first)
         # As after a wrap of the process ids, where the orphan's is the lower.
-        monkeypatch.setattr(guard.os, "listdir", lambda _: [str(orphan), str(first)])
+        monkeypatch.setattr(os, "listdir", lambda _: [str(orphan), str(first)])
         assert process.pids == [first, orphan]
         monkeypatch.undo()
 

@@ -17,6 +17,11 @@ CLIENTS = ("brpc", "http", "grpc")
 PRICES = {1: 14.0, 2: 15.5, 3: 17.25}
 
 
+def written_at(event: Event) -> float:
+    """Return the time at which a process of the run writes an event."""
+    return float(event["answered"] if "answered" in event else event["t"])
+
+
 class Story:
     """A run in which three releases go in, two seconds apart, as it should be."""
 
@@ -33,7 +38,7 @@ class Story:
             "switch_window_s": 0.5,
             "rtol": 1e-5,
         }
-        self.published = [
+        self.published: list[Event] = [
             {
                 "event": "published",
                 "t": 2.0 * n,
@@ -142,7 +147,7 @@ def test_the_order_of_the_lines_means_nothing() -> None:
 def test_a_history_that_ends_at_any_line_is_unknown() -> None:
     events = Story().events()
     # As its processes write them.
-    events.sort(key=lambda event: float(event.get("answered", event["t"])))
+    events.sort(key=written_at)
     for lines in range(len(events)):
         verdict = judge(events[:lines])
         assert verdict.outcome is Outcome.UNKNOWN, (lines, events[lines]["event"], verdict.broken)
@@ -436,10 +441,9 @@ def test_a_history_with_something_missing_is_unknown(kind: str, why: str) -> Non
 def cut_off(story: Story, t: float) -> list[Event]:
     """The history of the story's run that was cut short at a time, its leg in the middle."""
 
-    def when(event: Event) -> float:
-        return float(event.get("answered", event["t"]))
-
-    events = [e for e in story.events() if when(e) < t and e["event"] not in ("leg_ended", "end")]
+    events = [
+        e for e in story.events() if written_at(e) < t and e["event"] not in ("leg_ended", "end")
+    ]
     return [*events, story._at(t, "cut_short", why="the producer ended")]
 
 

@@ -356,4 +356,4 @@ def test_limits_and_members_are_values_that_nobody_can_change() -> None:
 
 def test_what_bounds_an_unpacking_has_to_be_named(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="positional"):
-        archive.unpack("a", "t", TOP, LIMITS, print, print)  # type: ignore[misc]
+        archive.unpack("a", "t", TOP, LIMITS, print, print)  # type: ignore[call-arg, arg-type, misc]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from monitor.errors import ReleaseError
 from monitor.release import archive, tar
 from monitor.release.archive import Limits, Skipped
 from monitor.release.tar import BLOCK
@@ -557,7 +558,7 @@ def test_what_is_no_tar_is_named(tmp_path: Path, content: bytes, why: str, pack:
 
 
 def test_what_is_accepted_is_said(tmp_path: Path) -> None:
-    with pytest.raises(archive.ReleaseError) as caught:
+    with pytest.raises(ReleaseError) as caught:
         read(tmp_path, b"PK\x03\x04".ljust(2000, b"x"))
     assert caught.value.hint == ("publish a tar, plain or packed once with gzip, bzip2, xz or zstd")
 
@@ -568,6 +569,6 @@ def test_a_tarball_that_is_packed_twice_is_named(tmp_path: Path) -> None:
 
 
 def test_the_hint_for_another_top_folder_names_the_option(tmp_path: Path) -> None:
-    with pytest.raises(archive.ReleaseError) as caught:
+    with pytest.raises(ReleaseError) as caught:
         read(tmp_path, PLAIN, LIMITS, top="uci")
     assert "--unpacked_filename" in caught.value.hint

@@ -95,9 +95,9 @@ def test_every_place_that_makes_an_error_says_all_four(call: ast.Call, module: a
         assert len(remedy) > 5, text
         return
     assert not call.keywords, "in one order, so that this test can read them"
-    operation, path, cause, hint = call.args
+    operation, path, reason, hint = call.args
     assert words(operation) or isinstance(operation, (ast.Name, ast.Attribute))
-    for part in (path, cause):
+    for part in (path, reason):
         assert words(part) or not isinstance(part, ast.Constant)
     if isinstance(hint, ast.Name):
         hints = values_of(hint.id, module)

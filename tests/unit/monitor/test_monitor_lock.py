@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from harness.support.waits import wait_for
-from monitor.live.lock import _HOST_PIDS, Lock, Owner, Taken, is_held
+from monitor.errors import Taken
+from monitor.live.lock import _HOST_PIDS, Lock, Owner, is_held
 
 from .filesystems import ROOT, mounted, without_flock
 from .fixtures import MODEL, Site
@@ -198,7 +199,7 @@ def test_what_is_known_of_an_owner_decides(changes: dict[str, object], gone: obj
 def test_an_earlier_boot_proves_nothing_where_another_host_may_look_the_same(
     changes: dict[str, str],
 ) -> None:
-    here = dataclasses.replace(HERE, **changes)
+    here = dataclasses.replace(HERE, **changes)  # type: ignore[arg-type]
     assert dataclasses.replace(here, boot="another").is_gone(here) is None
     assert dataclasses.replace(here, started="1").is_gone(here) is True
 

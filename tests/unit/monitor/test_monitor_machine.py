@@ -206,7 +206,8 @@ def test_an_identity_survives_json() -> None:
     for identity in (ONE, Identity("k")):
         assert Identity.from_json(identity.to_json()) == identity
     assert Identity.from_json({"key": "k", "release": "1"}) == Identity("k")
-    for nonsense in (None, [], "key", {}, {"key": 1}, {"release": 1}):
+    odd: tuple[object, ...] = (None, [], "key", {}, {"key": 1}, {"release": 1})
+    for nonsense in odd:
         assert Identity.from_json(nonsense) is None
 
 

@@ -50,7 +50,7 @@ def test_a_donefile_that_is_another_at_each_look_costs_two_pulls_and_then_growin
 
     site.during_get = look
     one = watch(interval="0.02", backoff_max="10")
-    pauses = []
+    pauses: list[float] = []
     for _ in range(5):
         assert poll(one) is Event.MOVED_AGAIN
         pauses.append(one._pauses.sleep)
@@ -108,13 +108,14 @@ def test_a_mistake_of_the_monitor_lets_go_of_everything_and_goes_on_after_growin
 ) -> None:
     site.publish(1)
     one = watch(interval="1", backoff_max="100")
-    pauses = []
+    pauses: list[float] = []
     for _ in range(4):
         one.machine.state = State.CHECK
         while one.machine.state is not State.STAGE:
             one.step()
         one.start_over()
-        assert one.machine.state is State.IDLE
+        # mypy takes it for the state that the loop ended with.
+        assert one.machine.state is State.IDLE  # type: ignore[comparison-overlap]
         assert sorted(path.name for path in (tmp_path / "local").iterdir()) == [
             ".uci_housing_model.monitor", "_serving_monitor_tmp",
         ]  # fmt: skip

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any, Optional
+from typing import IO, Any, Optional, cast
 
 import pytest
 
@@ -144,7 +144,9 @@ def test_a_pull_that_fills_the_disk_gives_the_space_back(
 
     real = open
     with monkeypatch.context() as patch:
-        patch.setattr(pull, "open", lambda *words: Full(real(*words)), raising=False)
+        patch.setattr(
+            pull, "open", lambda *words: Full(cast("IO[bytes]", real(*words))), raising=False
+        )
         with pytest.raises(MachineError, match="No space left on device"):
             one.pull_file(TARBALL, ONE, None)
     assert not (tmp_path / "tmp" / "part").exists()
@@ -271,7 +273,7 @@ def test_without_room_nothing_is_pulled(site: Site, tmp_path: Path) -> None:
     promised = Manifest(1, TARBALL, 2**62, "0" * 64, {})
     site.validators = False
     one = puller(site, tmp_path, Stop())
-    one._check_announced = lambda *_: None  # type: ignore[method-assign,assignment]
+    one._check_announced = lambda *_: None  # type: ignore[method-assign]
     with pytest.raises(MachineError, match="bytes are needed and"):
         one.pull_file(TARBALL, ONE, promised)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +74,7 @@ def test_of_a_huge_file_that_is_taken_for_the_donefile_only_the_beginning_comes(
             seen = remote.look("donefile")
             assert seen is not None
             assert seen.content == bytes(DONEFILE_LIMIT)
-            wait_for(lambda turn=turn: len(sent) == turn, "the server's end of the transfer", 10)
+            wait_for(partial(eq, sent, ["a part"] * turn), "the server's end of the transfer", 10)
     assert sent == ["a part"] * 2
 
 

@@ -202,6 +202,7 @@ def test_what_a_script_prints_before_and_after_is_no_content(
             assert seen is not None
             assert seen.content == content
             assert remote.look("donefile") == seen
+        assert seen is not None
         assert seen.mark == "1700000000001 0"
         download = remote.open("model.tar.gz")
         assert download.size == 768_000

@@ -78,8 +78,8 @@ def test_a_token_is_not_replaced_by_an_account_of_netrc(server: Answers, tmp_pat
 
 @pytest.mark.usefixtures("netrc")
 def test_nor_is_a_header_or_what_stands_in_the_address(server: Answers, tmp_path: Path) -> None:
-    header = {"http_header": ["authorization: Key 1"]}
-    assert authorization(server, tmp_path, **header) == "Key 1"
+    header = ["authorization: Key 1"]
+    assert authorization(server, tmp_path, http_header=header) == "Key 1"
     host = server.url.replace("//", "//me:of-address@")
     assert authorization(server, tmp_path, host) == basic("me:of-address")
 

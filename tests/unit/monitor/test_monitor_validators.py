@@ -312,5 +312,11 @@ def test_a_comparison_is_due_after_the_interval_and_after_a_clock_set_back(now: 
 def test_trust_is_read_as_it_was_written_and_nonsense_as_nothing() -> None:
     trust = Trust("l", "s", "c", SEEN, {"ETag": 2}, 5.0, False)
     assert Trust.from_json(json.loads(json.dumps(trust.to_json()))) == trust
-    odd = {"live": 1, "same": None, "seen": [], "equal": {"ETag": "2", "x": True}, "compared": "1"}
+    odd: dict[str, object] = {
+        "live": 1,
+        "same": None,
+        "seen": [],
+        "equal": {"ETag": "2", "x": True},
+        "compared": "1",
+    }
     assert Trust.from_json(odd) == Trust()
