@@ -161,7 +161,8 @@ class Stage:
         self.know(release)
         data = release.donefile() if donefile is None else donefile
         # A release before, installed without being waited for, may have moved the time file.
-        self._second_before = self._second
+        if self._watcher is not None:
+            self._second_before = self._second
         self.remote.put(DONEFILE_NAME, data, second=second)
         self.observed.published.append(Publication(time.monotonic(), release.label, True))
 
