@@ -141,9 +141,8 @@ class Stage:
 
     @property
     def _second(self) -> Optional[int]:
-        """The time file's second, as the watcher last saw it."""
-        assert self._watcher is not None
-        content = self._watcher.last
+        """The time file's second, as the watcher last saw it; None where none watches."""
+        content = self._watcher.last if self._watcher is not None else None
         return content.second if content else None
 
     # --- publishing ----------------------------------------------------------------------
