@@ -1,8 +1,8 @@
 """The embedded engine: a stand-in for the one file ``serving`` of Paddle Serving 0.9.0.
 
 An executable that the real launcher starts through ``SERVING_BIN``. It reads the launcher's flags
-and prototxt files, loads the model with Paddle Inference, answers four protocols on one port,
-writes the same log, and reloads by the same rules. README.md says where it differs.
+and prototxt files, and loads the model with Paddle Inference. It answers four protocols on one
+port, writes the same log, and reloads by the same rules. README.md says where it differs.
 
 A request passes through the modules like this:
 

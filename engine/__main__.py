@@ -80,7 +80,7 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         serving = _prototxt.read(flags)
     except (ValueError, _prototxt.Refused, _messages.MessagesMissing) as error:
         return _end(_REFUSED, error)
-    # One thread each: more would spin beside the event loop, and the nursery forks.
+    # One thread each: more would spin beside the event loop, and the fork server forks.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _take_all_descriptors()
     from . import _engine, _glog

@@ -1,8 +1,8 @@
 """baidu_std, brpc's own protocol: frames in, frames out, no I/O.
 
-A frame is ``PRPC``, the size of what follows the header and the size of the meta (uint32, big
-endian), the meta (a protobuf message), the payload, the attachment. Source: brpc's
-docs/cn/baidu_std.md.
+A frame is a header, the meta (a protobuf message), the payload and the attachment. The header is
+``PRPC``, the size of all that follows, and the size of the meta (uint32, big endian).
+Source: brpc's docs/cn/baidu_std.md.
 """
 
 from __future__ import annotations

@@ -1,26 +1,22 @@
-"""Queries that wait together run together.
+"""Queries that came in together go to the model together.
 
-The event loop hands over every request that one look at the sockets brought; then ``Batcher``
-runs them: those with the same feeds, types and row shapes in one ``predictor.run()`` when the
-model's rows do not see each other (``Model.together``), the others one by one. Nothing waits for
-company: a lone request runs at once.
+The event loop hands over every request that one look at the sockets brought. Then ``Batcher``
+sends all of them to the model in one message, which saves most of the changes between the two
+processes. Nothing waits for company: a lone request runs at once.
 
-All of it happens in the loop's thread, between two looks at the sockets, and every batch takes
-the model once at its start: a reload swaps between two batches, in one step for everybody.
+All of this happens in the loop's thread, between two looks at the sockets. A batch keeps its
+model: a reload swaps between two batches, in one step for all clients.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Callable, Protocol
+from typing import Callable, NamedTuple, Protocol
 
 from ._glog import Log, stamp
-from ._model import Key, Model
-from ._query import Answer, Fetched, Query, ServiceError, inference_failed
-
-# Rows of one run; more gain nothing and hold up the others.
-_MOST_ROWS = 1024
+from ._model import Model, Output
+from ._query import Answer, Query, ServiceError, inference_failed
 
 
 class Reply(Protocol):
@@ -34,16 +30,13 @@ class Reply(Protocol):
     def fail(self, error: ServiceError) -> None: ...
 
 
-class Call:
+class Call(NamedTuple):
     """One query on its way through the engine, with its times in seconds since the epoch."""
 
-    __slots__ = ("began", "decoded", "query", "reply")
-
-    def __init__(self, query: Query, reply: Reply, began: float, decoded: float) -> None:
-        self.query = query
-        self.reply = reply
-        self.began = began
-        self.decoded = decoded
+    query: Query
+    reply: Reply
+    began: float
+    decoded: float
 
 
 class Counters:
@@ -55,14 +48,14 @@ class Counters:
 
 
 def as_service_error(error: Exception) -> ServiceError:
-    """E-5100 for whatever one query brings about: the others must have their answers."""
+    """Return E-5100 for what is no error of the service already."""
     if isinstance(error, ServiceError):
         return error
     return inference_failed(f"{type(error).__name__}: {error}")
 
 
 class Batcher:
-    """Runs calls on ``model()``. ``on_failure`` sees every failed query before its answer goes."""
+    """Runs calls on ``model()``; ``on_failure`` sees every failed query before its answer goes."""
 
     def __init__(
         self,
@@ -84,7 +77,7 @@ class Batcher:
         self.counters = Counters()
 
     def submit(self, call: Call) -> None:
-        """Takes a call; it is answered before the loop looks at the sockets again."""
+        """Take a call, which is answered before the loop looks at the sockets again."""
         if not self._waiting:
             self._loop.call_soon(self._flush)
         self._waiting.append(call)
@@ -92,58 +85,33 @@ class Batcher:
     def _flush(self) -> None:
         calls, self._waiting = self._waiting, []
         model = self._model()
-        groups: dict[Key, list[Call]] = {}
+        fitting = []
         for call in calls:
             try:
-                key = model.check(call.query)
+                model.check(call.query)
+                fitting.append(call)
             except Exception as error:
-                self._failed([call], as_service_error(error))
-                continue
-            if key is None:
-                self._run(model, [call])
-                continue
-            group = groups.setdefault(key, [])
-            group.append(call)
-            if len(group) * call.query.tensors[0].array.shape[0] >= _MOST_ROWS:
-                self._run(model, groups.pop(key))
-        for group in groups.values():
-            self._run(model, group)
-
-    def _run(self, model: Model, calls: list[Call]) -> None:
+                self._failed(call, error)
         started = time.time()
-        try:
-            results = model.run_together([call.query for call in calls])
-        except Exception as error:
-            if len(calls) == 1:
-                self._failed(calls, as_service_error(error))
-            else:
-                # One of them spoils it for all: find out which.
-                for call in calls:
-                    self._run(model, [call])
-            return
-        ended = time.time()
-        for call, fetched in zip(calls, results):
+        for call, result in zip(fitting, model.feed_each([call.query.tensors for call in fitting])):
             try:
-                self._answer(model, call, fetched, started, ended)
+                if isinstance(result, ServiceError):
+                    raise result
+                self._answer(model, call, result, started)
             except Exception as error:
-                # An output that no field of the answer can carry, for one.
-                self._failed([call], as_service_error(error))
+                # For example an output that no field of the answer can carry.
+                self._failed(call, error)
 
-    def _answer(
-        self, model: Model, call: Call, fetched: list[Fetched], started: float, ended: float
-    ) -> None:
-        query, reply = call.query, call.reply
-        wanted = fetched
-        if query.fetch:
-            wanted = [fetched[place] for place in model.wanted(query.fetch)]
-        whole = (int(call.began * 1e6), int(ended * 1e6))
-        if query.profile:
-            steps = (call.began, call.decoded, started, ended, ended, time.time())
-            whole = (*(int(step * 1e6) for step in steps), *whole)  # type: ignore[assignment]
-        reply.succeed(Answer(self._engine_name, tuple(wanted), whole))
-        now = time.time()
+    def _answer(self, model: Model, call: Call, outputs: list[Output], started: float) -> None:
+        ended = time.time()
+        fetched = model.named(outputs, call.query.fetch)
+        times = [call.began, ended]
+        if call.query.profile:
+            times = [call.began, call.decoded, started, ended, ended, time.time(), *times]
+        answer = Answer(self._engine_name, fetched, tuple(int(one * 1e6) for one in times))
+        call.reply.succeed(answer)
         self.counters.succeeded += 1
-        self._log_request(call, started, ended, now)
+        self._log_request(call, started, ended, time.time())
 
     def _log_request(self, call: Call, started: float, ended: float, now: float) -> None:
         log, reply = self._log, call.reply
@@ -165,16 +133,15 @@ class Batcher:
             f"cost={(now - call.began) * 1e3:.3f}ms.\n"
         )
 
-    def _failed(self, calls: list[Call], error: ServiceError) -> None:
-        for call in calls:
-            try:
-                self.fail(call.reply, error, call.query.log_id, call.began)
-            except Exception as raised:
-                # This one has no answer; the others must have theirs.
-                self._log.error_line("service.cpp:251", f"{type(raised).__name__}: {raised}")
+    def _failed(self, call: Call, error: Exception) -> None:
+        try:
+            self.fail(call.reply, as_service_error(error), call.query.log_id, call.began)
+        except Exception as raised:
+            # This call has no answer; the others must have theirs.
+            self._log.error_line("service.cpp:251", f"{type(raised).__name__}: {raised}")
 
     def fail(self, reply: Reply, error: ServiceError, log_id: int, began: float) -> None:
-        """Answers a query that failed, and logs it as the real server does."""
+        """Answer a query that failed, and log it as the real server does."""
         log = self._log
         first = f"I{stamp(began)} {log.tid:5d} general_model_service.pb.cc"
         log.info_text(

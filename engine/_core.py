@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
@@ -15,9 +16,9 @@ from . import _inference
 from ._model import Model, Output
 from ._model_files import BadModel, Graph, Input, ModelFiles
 from ._prototxt import Variable
-from ._query import Array, Tensor, inference_failed
+from ._query import Array, ServiceError, Tensor, inference_failed
 
-# Free dimensions get this size when the core is tried out.
+# Free dimensions get this size in a trial.
 _TRIAL_DIM = 2
 _LONGEST_REASON = 500
 # phi's error class for memory (phi/core/enforce.h), the C++ library's word, Python's, the system's.
@@ -46,9 +47,15 @@ class Device:
 class Core(Model):
     """One model in memory.
 
-    ``files`` are open and were checked (``graph``); ``feeds`` and ``fetches`` come from the
-    launcher's prototxt; ``together`` is known from a trial, or found out here.
-    Raises ``BadModel`` when the predictor cannot be made, or does not fit the prototxt.
+    Args:
+        files: The files, open and checked.
+        graph: What the program says.
+        feeds: The prototxt's feeds.
+        fetches: The prototxt's fetches.
+        device: Where and how it runs.
+
+    Raises:
+        BadModel: The predictor cannot be made, or does not fit the prototxt.
     """
 
     def __init__(
@@ -58,14 +65,12 @@ class Core(Model):
         feeds: Sequence[Variable],
         fetches: Sequence[Variable],
         device: Device,
-        *,
-        together: Optional[bool] = None,
     ) -> None:
-        super().__init__(graph, feeds, fetches, bool(together))
+        super().__init__(graph, feeds, fetches)
         self._predictor: Any = _create(files, device)
         try:
             names = list(self._predictor.get_input_names())
-            self._inputs: dict[str, Any] = {
+            self._handles: dict[str, Any] = {
                 name: self._predictor.get_input_handle(name) for name in names
             }
             outputs = list(self._predictor.get_output_names())
@@ -74,11 +79,11 @@ class Core(Model):
             raise BadModel(f"Paddle cannot name the model's inputs: {reason(error)}") from None
         self._graph = graph
         for feed in feeds:
-            if feed.name not in self._inputs:
+            if feed.name not in self._handles:
                 raise BadModel(
                     f"the prototxt has the feed {feed.name}, the model has {', '.join(names)}"
                 )
-        # By name; a fetch the model does not know by that name is taken by its place.
+        # By name, and a name that the model does not have by its place.
         self._outputs: list[Any] = []
         for place, fetch in enumerate(fetches):
             if fetch.name in outputs:
@@ -89,89 +94,50 @@ class Core(Model):
                 raise BadModel(
                     f"the prototxt has the fetch {fetch.name}, the model has {', '.join(outputs)}"
                 )
-        if together is None:
-            self._try_out()
-        elif together:
-            self.warm_up()
 
     def feed(self, tensors: Sequence[Tensor]) -> list[Output]:
         try:
             for name, array, lod in tensors:
-                handle = self._inputs[name]
+                handle = self._handles[name]
                 handle._copy_from_cpu_bind(array)
                 if lod:
                     handle.set_lod([list(lod)])
-            self._run()
+            try:
+                self._predictor.run()
+            except Exception as error:
+                raise inference_failed(f"Paddle refuses the feed: {reason(error)}") from None
             outputs: list[Output] = []
             for handle in self._outputs:
                 levels = handle.lod()
                 outputs.append((handle.copy_to_cpu(), tuple(levels[0]) if levels else ()))
             return outputs
         finally:
-            # A lod stays with the input until it is set anew, whatever became of the query.
+            # Otherwise a lod stays with the input for the next query.
             for name, _, lod in tensors:
                 if lod:
-                    self._inputs[name].set_lod([])
+                    self._handles[name].set_lod([])
 
     def watch(self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]) -> None:
-        """Serves as long as there is anybody to call."""
+        """Do nothing: the model serves as long as the engine."""
 
     def unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Nothing to undo."""
+        """Do nothing."""
 
     def close(self) -> None:
         # The handles keep the predictor's memory as well.
-        self._inputs.clear()
+        self._handles.clear()
         self._outputs.clear()
         self._predictor = None
 
-    def _run(self) -> None:
-        try:
-            self._predictor.run()
-        except Exception as error:
-            raise inference_failed(f"Paddle refuses the feed: {reason(error)}") from None
-
-    def _try_out(self) -> None:
-        """Finds out ``together``.
-
-        Queries may share a run when the rows of a batch do not see each other. That is tried:
-        two random rows have to give the same apart and together.
-        """
-        tensors = trial_feed(self._graph)
-        if len(tensors) < len(self._graph.inputs):
-            return
-        try:
-            together = self._trial(tensors)
-            apart = [
-                self._trial([one._replace(array=one.array[row : row + 1]) for one in tensors])
-                for row in range(_TRIAL_DIM)
-            ]
-        except Exception:
-            # Random numbers need not suit the model: an embedding's index, for one.
-            return
-        self.together = all(
-            whole.shape[:1] == (_TRIAL_DIM,)
-            and all(
-                part.shape == (1, *whole.shape[1:])
-                and np.allclose(whole[row], part[0], rtol=1e-5, atol=1e-6, equal_nan=True)
-                for row, part in enumerate(parts)
-            )
-            for whole, parts in zip(together, zip(*apart))
-        )
-
     def warm_up(self) -> None:
-        """A first run, which allocates what Paddle allocates late."""
-        self._trial(trial_feed(self._graph))
-
-    def _trial(self, tensors: Sequence[Tensor]) -> list[Array]:
-        for name, array, _ in tensors:
-            self._inputs[name]._copy_from_cpu_bind(array)
-        self._predictor.run()
-        return [handle.copy_to_cpu() for handle in self._outputs]
+        """Run once, which allocates what Paddle allocates late."""
+        # Random numbers need not suit the model: an embedding's index, for one.
+        with suppress(ServiceError):
+            self.feed(trial_feed(self._graph))
 
 
 def trial_feed(graph: Graph) -> list[Tensor]:
-    """Two rows for every input that takes any number of them, the same at each call."""
+    """Return two rows for every input that takes any number of them, the same at each call."""
     random = np.random.default_rng(0)
     arrays = [(one.name, _trial_array(one, random)) for one in graph.inputs]
     return [Tensor(name, array, ()) for name, array in arrays if array is not None]
@@ -210,7 +176,7 @@ def _create(files: ModelFiles, device: Device) -> Any:
 
 
 def passes(why: str) -> bool:
-    """Whether not the model is to blame, but this machine, which has no more of something now.
+    """Return whether this machine lacks something now, and the model is not to blame.
 
     Paddle passes the system's words on, or says only that it could not open a file.
     """
@@ -224,7 +190,7 @@ def passes(why: str) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """The sentence in one of Paddle's errors, which bring a C++ stack along."""
+    """Return the sentence in one of Paddle's errors, which bring a C++ stack along."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     for place, line in enumerate(lines):
         if line.startswith("Error Message Summary") and place + 2 < len(lines):

@@ -33,8 +33,8 @@ from ._query import ServiceError
 from ._routes import FULL_SERVICE
 
 _BACKLOG = 1024
-# A thread that waits for the interpreter gets it after so many seconds (default 5 ms): the
-# reload thread must neither wait long for the loop nor make it wait.
+# A thread that waits for the interpreter gets it after so many seconds (default 5 ms). The loop
+# and the reload thread must not wait long for each other.
 _SWITCH_INTERVAL_S = 0.0005
 _STARTED = "C++ Serving service started successfully!"
 _SERVICE_CLASS = FULL_SERVICE.rpartition(".")[0].replace(".", "::") + "::GeneralModelServiceImpl"
@@ -91,18 +91,11 @@ class Engine:
             )
         self.strict = strict
         fork_server = (
-            None
-            if strict
-            else ForkServer(
-                serving.feeds,
-                serving.fetches,
-                warm=not device.use_gpu,
-                max_run_s=longest_run_s,
-            )
+            None if strict else ForkServer(serving.feeds, serving.fetches, max_run_s=longest_run_s)
         )
         self._loader = Loader(serving, device, log, self._threads, fork_server)
         self._model: Model = self._first_model()
-        # Whether the process in which it ran is gone, so that nobody is served.
+        # Whether the process in which it ran is gone, so that every query fails.
         self._ended = False
         self.batcher: Batcher
         self._loop: asyncio.AbstractEventLoop
@@ -224,7 +217,7 @@ class Engine:
                 raise _reload.NotNow from None
             return False
         except Exception as error:
-            # Whatever a model brings about: this thread has to live on.
+            # This thread has to live on, whatever a model causes.
             why = f"{type(error).__name__}: {error}"
             self._loader.log_failure(BadModel(why))
             if passes(why):

@@ -8,8 +8,8 @@ The fork server has Paddle Inference loaded and warm, so a model process imports
 load gets a new process, which ends when the engine closes the channel. Paddle ends its process on
 some damaged programs; the engine then goes on with the model that it has.
 
-This is not the fork server of ``multiprocessing``: that one adds a resource tracker, leaves a
-socket in the temporary directory after a ``kill -9``, and does not start children that outlive it.
+This is not the fork server of ``multiprocessing``. That one adds a resource tracker, and leaves a
+socket in the temporary directory after a ``kill -9``. Its children do not outlive it.
 
 The fork server ends with the engine. If it ends earlier, the next load starts another one. A model
 process that serves lives on without it.
@@ -18,35 +18,33 @@ process that serves lives on without it.
 from __future__ import annotations
 
 import errno
-import json
-import marshal
 import os
+import pickle
 import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, astuple
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn, Optional, Union
 
 from ._core import Core, Device, passes, reason
-from ._first_use import get_over_first_use
 from ._inference import library, package_folder
-from ._model_files import BadModel, ModelFiles, check, graph_of, unavailable
+from ._model_files import BadModel, Graph, ModelFiles, check, framework, unavailable
 from ._process import Gone, ModelProcess, end_with_parent, receive, send, serve
 from ._prototxt import Variable
 
 # A request names the directory, the feeds and the fetches; a socket message takes some 200 KB.
 _MAX_REQUEST = 128 * 1024
-_MAX_REASON = 4096
 _MAX_RUN_S = 60
 # Loading may have to read gigabytes.
 MAX_LOAD_S = 600.0
+# For a process whose channel is closed already.
+MAX_END_S = 10.0
 _NOT_LOADED = "the model could not be loaded"
 
 
@@ -56,7 +54,6 @@ class ForkServer:
     Args:
         feeds: The prototxt's feeds.
         fetches: The prototxt's fetches.
-        warm: Run a small model first. Not on a GPU: CUDA does not survive a fork.
         max_run_s: End a model process that does not answer for so many seconds.
 
     Raises:
@@ -68,13 +65,11 @@ class ForkServer:
         feeds: Sequence[Variable],
         fetches: Sequence[Variable],
         *,
-        warm: bool = True,
         max_run_s: Optional[int] = None,
     ) -> None:
         package_folder()
         self._feeds = feeds
         self._fetches = fetches
-        self._warm = warm
         self._max_run_s = max_run_s or _MAX_RUN_S
         self._start()
 
@@ -87,7 +82,7 @@ class ForkServer:
         # This very package, wherever the interpreter found it.
         root = str(Path(__file__).resolve().parents[1])
         code = f"import sys; sys.path[0] = {root!r}; from {__name__} import main; main()"
-        words = [str(theirs.fileno()), str(os.getpid()), json.dumps(self._warm)]
+        words = [str(theirs.fileno()), str(os.getpid())]
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code, *words],
@@ -114,8 +109,7 @@ class ForkServer:
             raise unavailable(_NOT_LOADED, error) from None
 
     def _load(self, files: ModelFiles, device: Device) -> ModelProcess:
-        variables = [[astuple(one) for one in block] for block in (self._feeds, self._fetches)]
-        request = marshal.dumps((files.directory, asdict(device), *variables))
+        request = pickle.dumps((files.directory, device, self._feeds, self._fetches))
         ours, theirs = socket.socketpair()
         channel = Connection(ours.detach())
         try:
@@ -133,24 +127,23 @@ class ForkServer:
                 found = receive(channel)
             except Gone:
                 raise self._why_ended(pid) from None
-            if "refused" in found:
-                raise BadModel(found["refused"], passing=found["passing"])
+            if isinstance(found, BadModel):
+                raise found
         except BaseException:
             channel.close()
             raise
         return ModelProcess(
             channel,
             pid,
-            graph_of(found["graph"]),
+            found,
             self._feeds,
             self._fetches,
-            together=found["together"],
             max_run_s=self._max_run_s,
         )
 
     def _why_ended(self, pid: int) -> BadModel:
         """Return why the model process ended while it loaded. Raises ``ConnectionError``."""
-        self._socket.send(marshal.dumps(pid))
+        self._socket.send(pickle.dumps(pid))
         status = self._answer()
         if not os.WIFSIGNALED(status):
             return BadModel("loading it ended a process without a word")
@@ -164,21 +157,18 @@ class ForkServer:
         answer = self._socket.recv(_MAX_REQUEST)
         if not answer:
             raise ConnectionResetError
-        return int(marshal.loads(answer))
+        return int(pickle.loads(answer))
 
 
 def main() -> NoReturn:
     """Be the fork server. ``sys.argv`` has what ``ForkServer`` gives it."""
-    descriptor, engine, warm = sys.argv[1:]
+    descriptor, engine = sys.argv[1:]
     end_with_parent(signal.SIGKILL)
     # The launcher's ``stop`` signals the whole group; the engine decides when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     library()
-    if json.loads(warm):
-        # Without room for it now, every load takes longer, and that is all.
-        with suppress(OSError, BadModel):
-            get_over_first_use()
+    framework()
     ended: dict[int, int] = {}
 
     def reap(*_: object) -> None:
@@ -195,18 +185,27 @@ def main() -> NoReturn:
         request, files, _, _ = socket.recv_fds(control, _MAX_REQUEST, 3)
         if not request:
             break
-        asked = marshal.loads(request)
+        asked = pickle.loads(request)
         if isinstance(asked, int):
-            while asked not in ended:
-                time.sleep(0.001)
-            answer = ended[asked]
+            answer = _status(asked, ended)
         else:
             ended.clear()
             answer = _forked(asked, files, control)
         for file in files:
             os.close(file)
-        control.send(marshal.dumps(answer))
+        control.send(pickle.dumps(answer))
     os._exit(0)
+
+
+def _status(pid: int, ended: Mapping[int, int]) -> int:
+    """Return the status of a model process that ends; kill the process if it takes too long."""
+    until = time.monotonic() + MAX_END_S
+    while pid not in ended:
+        if time.monotonic() > until:
+            os.kill(pid, signal.SIGKILL)
+            return signal.SIGKILL
+        time.sleep(0.001)
+    return ended[pid]
 
 
 def _forked(asked: Any, files: Sequence[int], control: socket.socket) -> int:
@@ -233,32 +232,23 @@ def _live(asked: Any, program: int, params: int, descriptor: int) -> None:
     # A load that hangs ends with the fork server. A model that serves lives on.
     end_with_parent(signal.SIGKILL)
     channel = Connection(descriptor)
-    directory, device, *variables = asked
-    feeds, fetches = ([Variable(*one) for one in block] for block in variables)
+    directory, device, feeds, fetches = asked
     files = ModelFiles(directory, program, params)
     core: Optional[Core] = None
     try:
         graph = check(files)
-        core = Core(files, graph, feeds, fetches, Device(**device))
-        if core.together:
-            core.warm_up()
-        answer: dict[str, Any] = {
-            "graph": (tuple(map(tuple, graph.inputs)), graph.outputs),
-            "together": core.together,
-        }
+        core = Core(files, graph, feeds, fetches, device)
+        core.warm_up()
+        answer: Union[Graph, BadModel] = graph
     except BadModel as error:
-        answer = _refusal(str(error), passing=error.passing)
+        answer = error
     except Exception as error:
         why = f"{type(error).__name__}: {reason(error)}"
-        answer = _refusal(why, passing=passes(why))
+        answer = BadModel(why, passing=passes(why))
     os.close(program)
     os.close(params)
     with suppress(Gone):
         send(channel, answer)
-        if "refused" not in answer and core is not None:
+        if core is not None and answer is graph:
             end_with_parent(0)
             serve(core, channel)
-
-
-def _refusal(why: str, *, passing: bool) -> dict[str, Any]:
-    return {"refused": why[:_MAX_REASON], "passing": passing}

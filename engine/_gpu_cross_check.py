@@ -3,8 +3,8 @@
 A Paddle that was not built for the GPU at hand only warns of it (``producer.trial_gpu``). Served,
 that would be wrong predictions without a single error.
 
-Not compared are: a model that refuses random numbers, that takes a fixed number of rows, or whose
-answers are random; and an output whose size depends on what is in it.
+A model is not compared if it refuses random numbers, takes a fixed number of rows, or gives random
+answers. An output is not compared if its size depends on its content.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ from ._model import Model, Output
 from ._model_files import BadModel, Graph, unavailable
 from ._query import Array, ServiceError
 
-# A GPU may multiply in TF32, which keeps ten bits of a number, and sums in another order. What was
-# not computed at all is off by the whole.
+# A GPU may multiply in TF32, which keeps ten bits of a number, and sums in another order. An output
+# that was not computed at all is off by the whole.
 _MOST = 0.1
 
 
 def ask_both(on_gpu: Model, on_cpu: Model, graph: Graph) -> None:
-    """Raises ``BadModel`` when they do not answer a trial alike, the same model that both are; and
-    whatever the one on the GPU raises."""
+    """Ask the same model on both devices.
+
+    Raises:
+        BadModel: The answers differ.
+        Exception: Whatever the model on the GPU raises.
+    """
     feed = trial_feed(graph)
     if len(feed) < len(graph.inputs):
         return
@@ -49,10 +53,10 @@ def ask_both(on_gpu: Model, on_cpu: Model, graph: Graph) -> None:
 
 
 def unlike(found: Sequence[Output], wanted: Sequence[Output]) -> str:
-    """Where an output is another: its value, and the one wanted. Empty when none is.
+    """Return the values where an output differs most; empty when all outputs are alike.
 
-    Numbers with a point have to be nearly the same. Of others, an index for one, a rounding may
-    make another; there one that is the same is enough.
+    Floats have to be nearly the same. A rounding may change integers, such as an index: of them
+    one equal element is enough.
     """
     for (one, _), (other, _) in zip(found, wanted):
         if one.shape != other.shape or not one.size:
@@ -74,5 +78,5 @@ def _near(one: Array, other: Array) -> bool:
 
 def _farthest(one: Array, other: Array) -> int:
     off = np.abs(one.astype(np.float64) - other.astype(np.float64)).ravel()
-    # What is no number in one of them is farther than any.
+    # NaN is farther than any number.
     return int(np.argmax(np.nan_to_num(off, nan=np.inf)))

@@ -20,8 +20,12 @@ _REASONS = {
 class RequestReader:
     """The requests of one connection.
 
-    ``limit`` is the most bytes of a body. ``idle`` says that no request has begun. ``requests`` are
-    those that are whole; whoever takes them empties the list.
+    Args:
+        limit: The most bytes of a body.
+
+    Attributes:
+        idle: No request has begun.
+        requests: Those that are whole; the caller empties the list.
     """
 
     def __init__(self, limit: int) -> None:

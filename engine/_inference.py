@@ -1,15 +1,14 @@
 """Paddle's inference library, loaded in a third of a second.
 
 ``import paddle`` takes seconds, nearly all of it for the Python parts that train. The engine
-needs ``AnalysisConfig`` and ``create_predictor`` alone, which are C++ in the extension module
-``paddle/base/libpaddle.so`` and initialise themselves; so that module is loaded by itself. When
-it is not where paddlepaddle 2.6 has it, or lacks what is needed, ``paddle.inference`` is imported
-in the ordinary way: slower, otherwise the same.
+needs only ``AnalysisConfig`` and ``create_predictor``. They are C++ in the extension module
+``paddle/base/libpaddle.so``, which is loaded by itself. If it is not where paddlepaddle 2.6 has it,
+``paddle.inference`` is imported: slower, otherwise the same.
 
-Paddle opens its math library at the first predictor, in a ``std::call_once``. When that throws for
-want of a descriptor, glibc before 2.34 (Debian 11) leaves the flag as "running", and every later
-predictor of the process and of its children waits for ever. So the math library is opened here,
-where a lack of descriptors is seen first.
+Paddle opens its math library at the first predictor, in a ``std::call_once``, which throws for
+want of a descriptor. In glibc before 2.34 (Debian 11) every later predictor then waits for ever,
+also in child processes. So the math library is opened here, where a lack of descriptors is seen
+first.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def library() -> ModuleType:
 
     Raises:
         ImportError: paddlepaddle is not installed.
-        OSError: the process has no descriptor left; a later call may succeed.
+        OSError: The process has no descriptor left; a later call may succeed.
     """
     # paddle does the same at import: more threads only disturb, and OpenMP's spin while they wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -57,7 +56,7 @@ def _with_math_library(loaded: ModuleType) -> ModuleType:
 
 
 def package_folder() -> Path:
-    """Where paddle is installed, without importing it. Raises ``ImportError``."""
+    """Return where paddle is installed, without importing it. Raises ``ImportError``."""
     found = importlib.util.find_spec("paddle")
     if found is None or not found.submodule_search_locations:
         raise ImportError("paddlepaddle is not installed beside the engine")

@@ -1,4 +1,4 @@
-"""Loads a model out of a model directory, with the real server's lines about it in the log."""
+"""Loads a model from its directory, and writes the real server's lines about it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from ._prototxt import Serving
 
 
 class Loader:
-    """Loads the one model that ``serving`` names. ``workers`` is the launcher's ``--thread``.
+    """Loads the one model that ``serving`` names.
 
-    The real server has a copy of the predictor for each worker and one more, and logs each; the
-    engine's one model serves them all, but the lines are the same, because readers count them.
+    Without a ``fork_server`` (``--strict-compat``) the model is loaded as the real server loads it.
+    Files are chosen by its rule, and Paddle gets them unchecked.
 
-    Without a ``fork_server`` (``--strict-compat``) files are chosen as the real server chooses
-    them, nothing is checked before Paddle has it, and what Paddle refuses ends the process, as the
-    real server ends.
+    There, and on a GPU, the reload thread makes, tries and closes all models, and the event loop's
+    thread runs them. No model is closed while it runs.
 
-    There, and on a GPU, one thread makes, tries and closes all models, and the event loop's runs
-    them all. Paddle keeps something for each thread. This did no harm in hundreds of reloads under
-    load: the maker never ends, and no model is closed while it runs.
+    Args:
+        serving: What to serve.
+        device: Where and how it runs.
+        log: The log.
+        workers: The launcher's ``--thread``. The real server has a model for each worker and one
+            more, and logs each. Readers count these lines, so the engine writes as many.
+        fork_server: What loads models in processes of their own.
     """
 
     def __init__(
@@ -48,41 +51,54 @@ class Loader:
 
     def load(self) -> Model:
         """Return a new model. Raises ``BadModel``; nothing of the attempt is kept then."""
+        with opened(self._serving.model_dir, first_listed=self._fork_server is None) as files:
+            try:
+                model = self._made(files)
+            except BadModel as error:
+                raise files.changed() or error from None
+            changed = files.changed()
+            if changed:
+                model.close()
+                raise changed
+            return model
+
+    def _made(self, files: ModelFiles) -> Model:
         serving = self._serving
-        with opened(serving.model_dir, first_listed=self._fork_server is None) as files:
-            if self._fork_server is None:
-                graph = check(files, whole=False)
-                return Core(files, graph, serving.feeds, serving.fetches, self._device)
-            if not self._device.use_gpu:
-                return self._fork_server.load(files, self._device)
-            # A forked process cannot be relied on to have CUDA. What is wrong with the files
-            # shows on the CPU as well; so there they are tried out, and then loaded here.
-            on_cpu = replace(self._device, use_gpu=False, precision="fp32")
-            tried = self._fork_server.load(files, on_cpu)
-            with closing(tried):
-                return self._on_gpu(files, tried)
+        if self._fork_server is None:
+            graph = check(files, whole=False)
+            return Core(files, graph, serving.feeds, serving.fetches, self._device)
+        if not self._device.use_gpu:
+            return self._fork_server.load(files, self._device)
+        # CUDA does not survive a fork. Wrong files show on the CPU as well, so a process there
+        # tries them before the engine loads them.
+        on_cpu = replace(self._device, use_gpu=False, precision="fp32")
+        with closing(self._fork_server.load(files, on_cpu)) as tried:
+            return self._on_gpu(files, tried)
 
     def _on_gpu(self, files: ModelFiles, tried: ModelProcess) -> Core:
-        """The model that ``tried`` has on the CPU. Raises ``BadModel`` when it cannot be made
-        there, or does not answer as on the CPU."""
+        """Return on the GPU the model that ``tried`` has on the CPU.
+
+        Raises:
+            BadModel: It cannot be made there, or does not answer as on the CPU.
+        """
         core: Optional[Core] = None
         feeds, fetches = self._serving.feeds, self._serving.fetches
         try:
-            core = Core(files, tried.graph, feeds, fetches, self._device, together=tried.together)
+            core = Core(files, tried.graph, feeds, fetches, self._device)
             ask_both(core, tried, tried.graph)
         except Exception as error:
             if core is not None:
                 core.close()
             if isinstance(error, BadModel):
                 raise
-            # Of a library of CUDA's that is not there, only a run tells.
+            # Only a run shows that a library of CUDA is missing.
             why = reason(error)
             refused = f"the GPU refuses what the CPU takes: {why}; leave --gpu_ids out"
             raise BadModel(refused, passing=passes(why)) from None
         return core
 
     def log_workers(self) -> None:
-        """The lines of every worker that takes the new core."""
+        """Log the lines of every worker that takes the new model."""
         log = self._log
         for tid in range(log.tid + 1, log.tid + 2 + self._workers):
             log.warning_line("infer.h:434", f"tid:{tid} Loading clone model ...", tid)
@@ -95,7 +111,7 @@ class Loader:
                 f"switching to current_idx[{self._index}]"
             )
             log.warning_line("infer.h:481", done, tid)
-        # From reload to reload the two places of a worker's cores take turns.
+        # The two places of a worker's models take turns.
         self._index = 1 - self._index
 
     def log_failure(self, error: BadModel) -> None:

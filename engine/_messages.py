@@ -35,15 +35,16 @@ def module(name: str) -> ModuleType:
         for folder in (found.submodule_search_locations or []) if found else []:
             path = Path(folder) / "proto" / f"{name}.py"
             if path.is_file():
-                return _execute(name, path)
+                return executed(path)
     raise MessagesMissing(
         f"{name} is not there, because neither {' nor '.join(_PACKAGES)} is installed beside the "
         "engine; install paddle-serving-server"
     )
 
 
-def _execute(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{__name__}.{name}", path)
+def executed(path: Path) -> ModuleType:
+    """Return the module in a file, without the packages around it."""
+    spec = importlib.util.spec_from_file_location(f"{__name__}.{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)

@@ -6,16 +6,15 @@
 Paddle holds Python's interpreter lock while it makes a predictor, and ends its process on some
 queries. In another process neither disturbs the engine, and a reload is one assignment.
 
-Both ends speak in turns. A message is ``marshal``'s form of builtin values; both ends trust it
-because both are this program.
+A message is a pickle; each end trusts the other because both are this program.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-import marshal
 import os
+import pickle
 import signal
 import socket
 import struct
@@ -24,13 +23,11 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Callable, Optional
 
-import numpy as np
-
 from ._core import Core
-from ._model import Model, Output
+from ._model import Model, Output, Result
 from ._model_files import Graph
 from ._prototxt import Variable
-from ._query import INFERENCE_FAILED, ServiceError, Tensor, inference_failed
+from ._query import ServiceError, Tensor, inference_failed
 
 _PR_SET_PDEATHSIG = 1
 
@@ -47,7 +44,7 @@ class Gone(Exception):
 def send(channel: Connection, message: Any) -> None:
     """Send a message. Raises ``Gone``."""
     try:
-        channel.send_bytes(marshal.dumps(message))
+        channel.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
     except ConnectionError:
         raise Gone from None
 
@@ -55,7 +52,7 @@ def send(channel: Connection, message: Any) -> None:
 def receive(channel: Connection) -> Any:
     """Return the next message. Raises ``Gone``."""
     try:
-        return marshal.loads(channel.recv_bytes())
+        return pickle.loads(channel.recv_bytes())
     except (EOFError, ConnectionError):
         raise Gone from None
 
@@ -75,10 +72,9 @@ class ModelProcess(Model):
         feeds: Sequence[Variable],
         fetches: Sequence[Variable],
         *,
-        together: bool,
         max_run_s: int,
     ) -> None:
-        super().__init__(graph, feeds, fetches, together)
+        super().__init__(graph, feeds, fetches)
         self.graph = graph
         self.pid = pid
         self._channel = channel
@@ -90,24 +86,24 @@ class ModelProcess(Model):
         self._end: Optional[int] = None
 
     def feed(self, tensors: Sequence[Tensor]) -> list[Output]:
-        if self.over:
-            # An answer that comes late would be another query's.
-            raise inference_failed(self.over)
+        (result,) = self.feed_each([tensors])
+        if isinstance(result, ServiceError):
+            raise result
+        return result
+
+    def feed_each(self, queries: Sequence[Sequence[Tensor]]) -> list[Result]:
+        results: list[Result] = []
         try:
-            send(
-                self._channel,
-                [
-                    (name, array.dtype.str, array.shape, np.ascontiguousarray(array), lod)
-                    for name, array, lod in tensors
-                ],
-            )
-            done, answer = receive(self._channel)
+            # A late answer would be another query's.
+            if not self.over:
+                send(self._channel, queries)
+                while len(results) < len(queries):
+                    results.append(receive(self._channel))
         except Gone:
             self.over = (
                 "the process in which the model ran has ended, perhaps on this request; "
                 "the model is being loaded anew"
             )
-            raise inference_failed(self.over) from None
         except BlockingIOError:
             self.over = (
                 f"the model did not answer within {self._max_run_s} s and was ended; "
@@ -115,10 +111,7 @@ class ModelProcess(Model):
             )
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-            raise inference_failed(self.over) from None
-        if not done:
-            raise ServiceError(INFERENCE_FAILED, answer, real_dies=True)
-        return [(np.ndarray(shape, dtype, content), lod) for dtype, shape, content, lod in answer]
+        return results + [inference_failed(self.over)] * (len(queries) - len(results))
 
     def watch(self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]) -> None:
         def ended() -> None:
@@ -149,21 +142,11 @@ class ModelProcess(Model):
 def serve(core: Core, channel: Connection) -> None:
     """Answer on ``channel``. Raises ``Gone`` when the other end closes it."""
     while True:
-        asked = receive(channel)
-        try:
-            outputs = core.feed(
-                [
-                    Tensor(name, np.ndarray(shape, dtype, content), lod)
-                    for name, dtype, shape, content, lod in asked
-                ]
-            )
-            answer = [
-                (made.dtype.str, made.shape, np.ascontiguousarray(made), lod)
-                for made, lod in outputs
-            ]
-            packed: Any = (True, answer)
-        except ServiceError as error:
-            packed = (False, error.text)
-        except Exception as error:
-            packed = (False, inference_failed(f"{type(error).__name__}: {error}").text)
-        send(channel, packed)
+        for tensors in receive(channel):
+            try:
+                result: Result = core.feed(tensors)
+            except ServiceError as error:
+                result = error
+            except Exception as error:
+                result = inference_failed(f"{type(error).__name__}: {error}")
+            send(channel, result)

@@ -1,17 +1,18 @@
 """When the model is loaded anew: the rules of ``timestamp_ne``, and the thread that follows them.
 
 Every ``interval_s`` the time file's mtime is read, in whole seconds. The rules, measured on the
-real server:
+real server::
 
-seen now            last seen   what is done                          last seen then
-no such file        any         Failed stat; the old model serves     unchanged
-the same second     the same    nothing                               unchanged
-another second      any         remembered first, then reloaded       the new second
+    seen now            last seen   what is done                      last seen then
+    no such file        any         Failed stat; the old one serves   unchanged
+    the same second     the same    nothing                           unchanged
+    another second      any         remembered first, then reloaded   the new second
 
-"Another" is inequality: an older time file reloads too. A reload that fails is not tried again
-before the second changes once more, because the second was remembered before. Unlike the real
-server's, a reload for which this machine had no descriptor or memory left (``NotNow``) is tried
-again at the next look: the new model may be a good one.
+"Another" is inequality: an older time file reloads too. A failed reload is not tried again before
+the second changes once more, because the second was remembered before.
+
+Unlike the real server, the engine tries again at the next look if this machine lacked descriptors
+or memory (``NotNow``). The new model may be a good one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Tick(enum.Enum):
 
 
 class NotNow(Exception):
-    """The load failed, and was logged, for a reason that passes: it is to be tried again."""
+    """The load failed, and was logged, for a reason that passes. It has to be tried again."""
 
 
 class Decision(NamedTuple):
@@ -45,7 +46,7 @@ class Decision(NamedTuple):
 
 
 def decide(seen: Optional[int], last_seen: Optional[int]) -> Decision:
-    """The table above. ``seen`` is None when the file cannot be read."""
+    """Decide by the table above. ``seen`` is None when the file cannot be read."""
     if seen is None:
         return Decision(Tick.STAT_FAILED, last_seen)
     if seen == last_seen:
@@ -54,7 +55,7 @@ def decide(seen: Optional[int], last_seen: Optional[int]) -> Decision:
 
 
 def look(time_file: str) -> Optional[int]:
-    """The time file's mtime in whole seconds, None when it cannot be read."""
+    """Return the time file's mtime in whole seconds, or None when it cannot be read."""
     try:
         # As a fraction, the last 120 ns of a second would be the next one.
         return os.stat(time_file).st_mtime_ns // 10**9
@@ -63,12 +64,16 @@ def look(time_file: str) -> Optional[int]:
 
 
 class ReloadThread(threading.Thread):
-    """The reload worker. ``load`` loads and swaps; it gives False when it failed and logged why,
-    and raises ``NotNow`` when it is to be called again at the next look. It is called without a new
-    second as well, as long as ``needed`` says that there is no model to serve.
+    """The reload worker.
 
-    ``last_seen`` is the second that the first load has consumed. ``stop`` ends the thread after
-    the sleep it is in, as the real server does.
+    Args:
+        log: The log.
+        time_file: The path of the time file.
+        interval_s: Seconds between two looks.
+        last_seen: The second that the first load has consumed.
+        load: Loads and swaps. It returns false after a failure, which it has logged. It raises
+            ``NotNow`` if it has to be called again at the next look.
+        needed: Whether there is no model to serve. ``load`` is then called without a new second.
     """
 
     def __init__(
@@ -100,14 +105,15 @@ class ReloadThread(threading.Thread):
             try:
                 self.tick()
             except Exception as error:
-                # Without this thread there is no reload any more, and nobody would see why.
+                # Without this thread there would be no further reload, and no word of it.
                 self._log.error_line("server.cpp:157", f"{type(error).__name__}: {error}")
 
     def stop(self) -> None:
+        """End the thread after its present sleep, as the real server does."""
         self._stopping = True
 
     def hurry(self) -> None:
-        """Looks as soon as this thread is free; what ``needed`` says has to be true before."""
+        """Look as soon as this thread is free; ``needed`` has to be true before."""
         self._sleep.set()
 
     def _loaded(self, before: Optional[int]) -> bool:

@@ -24,6 +24,9 @@ class Nothing:
     def check(self, _query: Query) -> None:
         raise inference_failed("nothing is served")
 
+    def feed_each(self, _queries: object) -> list[object]:
+        return []
+
 
 class Echo(Model):
     """A model whose output ``price`` is its feed ``x``, one float32 in each row."""
@@ -32,7 +35,7 @@ class Echo(Model):
         x = Variable("x", "x", 1, (1,), False)
         price = Variable("x", "price", 1, (1,), False)
         graph = Graph((Input("x", "float32", (-1, 1)),), ("x",), ())
-        super().__init__(graph, [x], [price], together=False)
+        super().__init__(graph, [x], [price])
 
     def feed(self, tensors: Sequence[Tensor]) -> list[Output]:
         return [(tensors[0].array, ())]

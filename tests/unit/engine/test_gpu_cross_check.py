@@ -87,7 +87,7 @@ serving = Serving(
     model_dir=sys.argv[1], time_file="", feeds=feeds, fetches=fetches, use_gpu=True, gpu_id=0,
     ir_optim=False, memory_optim=False,
 )
-fork_server = ForkServer(feeds, fetches, warm=False)
+fork_server = ForkServer(feeds, fetches)
 model = Loader(serving, device, Log(Path(sys.argv[2])), 1, fork_server).load()
 assert isinstance(model, Core), model
 ((made, _),) = model.feed([Tensor("x", np.ones((1, 13), np.float32), ())])

@@ -17,14 +17,12 @@ def test_an_answer_that_comes_when_nobody_waits_any_more_is_no_other_query_s() -
     ours, theirs = Pipe()
     stuck = subprocess.Popen(["sleep", "600"])
     try:
-        model = ModelProcess(
-            ours, stuck.pid, Graph((), (), ()), (), (), together=False, max_run_s=1
-        )
+        model = ModelProcess(ours, stuck.pid, Graph((), (), ()), (), (), max_run_s=1)
         for late in (True, False):
             with pytest.raises(ServiceError, match="did not answer within 1 s and was ended"):
                 model.feed([])
             if late:
-                send(theirs, (True, []))
+                send(theirs, [])
         assert stuck.wait(10) == -signal.SIGKILL
     finally:
         stuck.kill()
