@@ -115,7 +115,7 @@ class ModelFiles:
     directory: str
     program: int
     params: int
-    versions: tuple[tuple[int, int, int], ...] = ()
+    versions: tuple[tuple[int, int], ...] = ()
 
     @property
     def program_path(self) -> str:
@@ -133,9 +133,10 @@ class ModelFiles:
         return BadModel(f"{self.directory} changed while it was read", passing=True)
 
 
-def _version(descriptor: int) -> tuple[int, int, int]:
+def _version(descriptor: int) -> tuple[int, int]:
+    # Not the ctime: it changes when another file takes the name.
     status = os.fstat(descriptor)
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return status.st_size, status.st_mtime_ns
 
 
 @contextlib.contextmanager

@@ -95,8 +95,10 @@ def test_both_files_are_of_one_directory_when_it_is_exchanged_meanwhile(
 ) -> None:
     with _model_files.opened(str(model)) as files:
         model.rename(tmp_path / "old")
+        shutil.rmtree(tmp_path / "old")
         shutil.copytree(server.models() / "uci", model)
         assert {one.name for one in _model_files.check(files).inputs} == {"left", "right"}
+        assert files.changed() is None
 
 
 def test_a_file_that_changes_while_it_is_read_is_worth_another_try(model: Path) -> None:
