@@ -32,15 +32,17 @@ class Remote(Startable):
         folder: Takes its data and logs.
         path: The remote's folder for releases, "/" as on upstream's hot-loading page. A test may
             change it, so that one HDFS serves many tests.
+        mark: In the environment of its local processes.
     """
 
     name: ClassVar[str]
     services: ClassVar[tuple[str, ...]]
     monitor_kinds: ClassVar[tuple[str, ...]]
 
-    def __init__(self, folder: Path, *, path: str = "/") -> None:
+    def __init__(self, folder: Path, *, path: str = "/", mark: str = "") -> None:
         self.folder = folder
         self.path = path
+        self.mark = mark
 
     @classmethod
     def fetch(cls, say: Say) -> None:

@@ -51,8 +51,8 @@ class Service:
 class LocalRemote(Remote):
     """A remote made of local processes."""
 
-    def __init__(self, folder: Path, *, path: str = "/") -> None:
-        super().__init__(folder.resolve(), path=path)
+    def __init__(self, folder: Path, *, path: str = "/", mark: str = "") -> None:
+        super().__init__(folder.resolve(), path=path, mark=mark)
         self._parts: dict[str, Service] = {}
 
     @abstractmethod

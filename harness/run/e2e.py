@@ -20,26 +20,22 @@ from harness.checker import history as histories
 from harness.checker.claims import Outcome
 from harness.checker.history import History
 from harness.checker.verdict import Verdict, judge
-from harness.remotes.base import Remote
-from harness.remotes.container import ContainerRemote
 from harness.remotes.registry import REMOTES, RemoteType
 from harness.report.summary import print_report, rows, write_report
-from harness.serving.base import Serving
 from harness.serving.binary import ServingBinary
-from harness.serving.choice import choose
 from harness.support.errors import BadInput, Failed, HarnessError
 from harness.support.ports import free_port, is_listening
+from harness.support.process import new_mark
 
+from . import backend
+from .backend import ServingSettings
 from .leg import Leg, LegSettings
 from .run_folder import kept, new_run_folder, prune
 
-PLACES = ("local", "docker")
-SERVINGS = ("auto", "embedded", "official", "docker", "official-docker")
 # Loading Paddle takes seconds; a driver that hangs takes for ever.
 _TRIAL_S = 120
 # What producer.trial_gpu puts before its sentence.
 _TRIAL_SAYS = "trial gpu: "
-_IN_CONTAINERS = ("docker", "official-docker")
 SERVING_TRIALS = ("run", "skip")
 DEVICES = ("cpu", "gpu")
 
@@ -81,8 +77,9 @@ def run(settings: RunSettings, console: Console) -> int:
     def say(text: str) -> None:
         console.print(f"[{time.monotonic() - begin:6.1f} s] {text}", markup=False, highlight=False)
 
-    _check_prerequisites(settings, say)
-    binary = _binary(settings, say)
+    _prepare(settings, say)
+    serving = backend.of_serving(settings.serving)
+    binary = serving.binary(settings.serving, settings.device, settings.serving_trial, say)
     console.print(f"serving binary: {binary}", markup=False, highlight=False, soft_wrap=True)
     folder = new_run_folder(settings.runs, settings.leg.seed)
     say(f"artefacts of this run: {folder}")
@@ -128,8 +125,8 @@ def _first_line(error: BaseException) -> str:
 
 def _check(settings: RunSettings) -> None:
     for option, value, known in (
-        ("ON", settings.on, PLACES),
-        ("SERVING", settings.serving, SERVINGS),
+        ("ON", settings.on, backend.PLACES),
+        ("SERVING", settings.serving, backend.SERVINGS),
         ("SERVING_TRIAL", settings.serving_trial, SERVING_TRIALS),
         ("DEVICE", settings.device, DEVICES),
     ):
@@ -155,24 +152,17 @@ def _check(settings: RunSettings) -> None:
         )
 
 
-def _check_prerequisites(settings: RunSettings, say: Callable[[str], None]) -> None:
+def _prepare(settings: RunSettings, say: Callable[[str], None]) -> None:
     """Raises ``BadInput`` for what a later leg would miss, before the first one is started."""
-    if settings.on == "local":
-        for remote in settings.remotes:
-            remote.local.require()
-            remote.local.fetch(say)
-    if settings.on == "docker" or settings.serving in _IN_CONTAINERS:
-        from harness.containers import bases, engine, readiness
-        from harness.serving import container
-
-        # The vendor's image stands on no base of ours.
-        images = [container.IMAGE] if settings.serving == "docker" else []
-        if settings.on == "docker":
-            images += [_in_containers(remote).image for remote in settings.remotes]
-        suites = sorted({image.suite for image in images})
-        readiness.prepare(suites, say, bases.installing_allowed())
-        if settings.serving == "official-docker" and settings.device == "gpu":
-            engine.require_gpu()
+    on = backend.of_remotes(settings.on)
+    serving = backend.of_serving(settings.serving)
+    for one in dict.fromkeys((on, serving)):
+        one.prepare(
+            settings.remotes if one is on else (),
+            settings.serving if one is serving else None,
+            settings.device,
+            say,
+        )
     if settings.device == "gpu":
         _try_gpu()
 
@@ -199,56 +189,6 @@ def _try_gpu() -> None:
         )
 
 
-def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
-    if settings.serving in _IN_CONTAINERS:
-        from harness.serving.container import serving_binary
-
-        if os.environ.get("SERVING_BIN"):
-            say(f"SERVING_BIN is not used: SERVING={settings.serving} serves what its image holds")
-        return serving_binary(settings.serving, settings.device)
-    return choose(settings.serving, settings.device, say, settings.serving_trial)
-
-
-def _in_containers(remote: RemoteType) -> type[ContainerRemote]:
-    if remote.container is None:
-        raise BadInput(f"the remote {remote.name} does not run in containers; use ON=local")
-    return remote.container
-
-
-def _remote(settings: RunSettings, remote: RemoteType, folder: Path) -> Remote:
-    made = _in_containers(remote) if settings.on == "docker" else remote.local
-    return made(folder)
-
-
-def _serving_factory(
-    settings: RunSettings, binary: ServingBinary
-) -> Callable[[Path, str], Serving]:
-    def make(folder: Path, model: str) -> Serving:
-        port = settings.port or free_port()
-        if settings.serving in _IN_CONTAINERS:
-            from harness.serving.container import ContainerServing
-
-            return ContainerServing(
-                folder,
-                binary=binary,
-                port=port,
-                model=model,
-                reload_interval_s=settings.leg.tick_s,
-            )
-        from harness.serving.local import LocalServing
-
-        return LocalServing(
-            folder,
-            binary=binary,
-            port=port,
-            model=model,
-            reload_interval_s=settings.leg.tick_s,
-            gpu_ids="0" if settings.device == "gpu" else None,
-        )
-
-    return make
-
-
 def _all_legs(
     settings: RunSettings,
     binary: ServingBinary,
@@ -261,17 +201,28 @@ def _all_legs(
     Returns:
         Why the first such leg was cut short; None if all legs ended well.
     """
-    factory = _serving_factory(settings, binary)
+    on = backend.of_remotes(settings.on)
     first: Optional[Failed] = None
-    for remote in settings.remotes:
-        name = remote.name
+    for listed in settings.remotes:
+        name = listed.name
         began = time.monotonic()
+        server = ServingSettings(
+            binary=binary,
+            port=settings.port or free_port(),
+            model=settings.leg.model,
+            tick_s=settings.leg.tick_s,
+            device=settings.device,
+        )
+        mark = new_mark()
         leg = Leg(
-            _remote(settings, remote, folder / name / "remote"),
-            factory,
+            on.remote(listed, folder / name / "remote", mark=mark),
+            backend.of_serving(settings.serving).serving(
+                folder / name / "serving", server, mark=mark
+            ),
             folder=folder / name,
             history=history,
             settings=settings.leg,
+            mark=mark,
             say=say,
         )
         try:

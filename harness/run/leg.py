@@ -18,9 +18,9 @@ import os
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -30,13 +30,12 @@ from harness.load import probe
 from harness.remotes.base import Remote
 from harness.serving.base import Serving
 from harness.support.errors import Failed
-from harness.support.process import LEG_MARK, Process, marked
+from harness.support.process import Process, marked
 from harness.support.waits import tail, wait_for
 
 from .observe import Observer, Tail, digest_of
 
 Say = Callable[[str], None]
-ServingFactory = Callable[[Path, str], Serving]
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,11 @@ class LegSettings:
     client_start_s: float = 60.0
 
     @property
+    def model(self) -> str:
+        """Return the live directory's name."""
+        return f"{self.name}_model"
+
+    @property
     def bound_s(self) -> float:
         """Return the seconds from the end of a release's publishing until it must be served.
 
@@ -83,16 +87,28 @@ class LegSettings:
 
 
 class Leg:
-    """A running leg. ``start`` brings all of it up, ``publish`` makes a release and waits."""
+    """A running leg. ``start`` brings all of it up, ``publish`` makes a release and waits.
+
+    Args:
+        remote: Not started.
+        serving: Not started; its live directory is ``settings.model`` in a folder of its own.
+        folder: Takes everything else of the leg.
+        history: Receives everything that happens.
+        settings: How the leg is run.
+        mark: In the environment of every process of the leg; ``remote`` and ``serving`` have it
+            too. ``stop`` looks for processes that are left.
+        say: Called with a line for each step.
+    """
 
     def __init__(
         self,
         remote: Remote,
-        serving: ServingFactory,
+        serving: Serving,
         *,
         folder: Path,
         history: History,
         settings: LegSettings,
+        mark: str,
         say: Say = lambda _: None,
     ) -> None:
         self.remote = remote
@@ -100,12 +116,13 @@ class Leg:
         self.history = history
         self.settings = settings
         self.say = say
-        self.model = f"{settings.name}_model"
-        self.serving_folder = folder / "serving"
-        self.live_dir = self.serving_folder / self.model
+        self.mark = mark
+        self.serving = serving
+        self.live_dir = serving.live_dir
+        self.model = self.live_dir.name
+        self.serving_folder = self.live_dir.parent
         self.monitor_log = folder / "monitor.log"
         self.published: list[Event] = []
-        self.serving = serving(self.serving_folder, self.model)
         self._stack = contextlib.ExitStack()
         self._producer_events = Tail(folder / "producer.jsonl")
         self.observer = Observer(
@@ -115,15 +132,10 @@ class Leg:
             monitor_log=self.monitor_log,
             server_log=self.serving.log_file,
         )
-        # Made by start(): only a started remote knows its ports.
-        self.producer: Process
-        self.monitor: Process
         self.clients: dict[str, Process] = {}
         # Without the monitor, which wait_until_served() checks only after the bound.
         self._started: list[Process] = []
         self._serving = False
-        # In the environment of every process of this leg.
-        self.mark = uuid.uuid4().hex
         self._client_answers = Tail(history.path)
         self._answers: list[Event] = []
 
@@ -149,7 +161,9 @@ class Leg:
         self._stack.callback(process.stop)
         return process
 
-    def _producer(self) -> Process:
+    @cached_property
+    def producer(self) -> Process:
+        """The producer. Made at its first use, because only a started remote knows its ports."""
         return Process(
             f"the producer for {self.remote.name}",
             [sys.executable, "-m", "producer", *self._producer_options()],
@@ -157,7 +171,13 @@ class Leg:
             cwd=self.folder,
             env={**os.environ, **self.remote.producer_environment},
             stdin=subprocess.PIPE,
+            mark=self.mark,
         )
+
+    @cached_property
+    def monitor(self) -> Process:
+        """The monitor that polls; made at its first use, as the producer is."""
+        return self._monitor(self.monitor_log)
 
     def _monitor(self, log: Path, *more: str) -> Process:
         return Process(
@@ -165,6 +185,7 @@ class Leg:
             self.monitor_command(*more),
             log=log,
             cwd=self.serving_folder,
+            mark=self.mark,
         )
 
     def start(self) -> None:
@@ -175,13 +196,11 @@ class Leg:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.serving_folder.mkdir(exist_ok=True)
-        # Whatever this leg starts carries the mark: stop() looks for what is left.
-        os.environ[LEG_MARK] = self.mark
         self._stack.callback(self.remote.stop)
         self.remote.start()
         self.remote.ready()
         self.say(f"{self.remote.name}: up at {self.remote.url}")
-        self.producer = self._start(self._producer())
+        self._start(self.producer)
         self._started.append(self.producer)
         self._record_settings()
         self.observer.start()
@@ -194,7 +213,7 @@ class Leg:
         self._serving = True
         self.say(f"{self.remote.name}: server ready on port {self.serving.port}")
         self.record_server()
-        self.monitor = self._start(self._monitor(self.monitor_log))
+        self._start(self.monitor)
         self._start_clients()
         self.wait_until_served(self.published[-1])
 
@@ -267,6 +286,7 @@ class Leg:
                 argv,
                 log=self.folder / f"client-{kind}.log",
                 grace_s=self.settings.latency_bound_s + 5,  # for the answer under way
+                mark=self.mark,
             )
             self.clients[kind] = self._start(client)
             self._started.append(client)
@@ -431,7 +451,6 @@ class Leg:
                 self.record_server()
         finally:
             self._stack.close()
-            os.environ.pop(LEG_MARK, None)
         left = marked(self.mark)
         if left:
             raise Failed(f"processes {left} of the {self.remote.name} leg are still running")

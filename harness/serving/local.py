@@ -36,6 +36,7 @@ class LocalServing(Serving):
     ``model`` is the live directory's name in ``folder``; ``reload_interval_s`` is the tick, in
     whole seconds; ``gpu_ids`` are handed to the launcher (none: the CPU). ``gated`` puts a gate
     between clients and server, which ``disconnect`` needs; the main job measures without one.
+    ``mark`` is in the environment of its processes.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class LocalServing(Serving):
         reload_interval_s: int = 1,
         gpu_ids: Optional[str] = None,
         gated: bool = False,
+        mark: str = "",
     ) -> None:
         self.folder = folder
         self.model = model
@@ -80,6 +82,7 @@ class LocalServing(Serving):
             log=folder / "launcher.log",
             cwd=folder,
             env=environment,
+            mark=mark,
         )
 
     def start(self) -> None:

@@ -24,9 +24,13 @@ from .startable import Startable
 from .waits import tail, wait_for
 
 _GUARD = Path(guard.__file__)
-# A leg of a run puts its own mark here; every process started meanwhile inherits it, whatever
-# other environment it is given.
-LEG_MARK = "HARNESS_LEG"
+# The variable that holds a mark.
+_MARK = "HARNESS_LEG"
+
+
+def new_mark() -> str:
+    """Return a word that no other process's environment holds."""
+    return uuid.uuid4().hex
 
 
 def marked(mark: str) -> list[int]:
@@ -46,7 +50,8 @@ class Process(Startable):
 
     ``name`` stands in messages; ``log`` receives standard output and error (appended, so that a
     restart keeps what was there); ``env`` replaces the environment when given. ``grace_s`` lies
-    between SIGTERM and SIGKILL at the end.
+    between SIGTERM and SIGKILL at the end. ``mark`` is put into its environment, so that
+    ``marked`` finds it and what it started.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Process(Startable):
         env: Optional[Mapping[str, str]] = None,
         stdin: Optional[int] = subprocess.DEVNULL,
         grace_s: float = 2.0,
+        mark: str = "",
     ) -> None:
         self.name = name
         self.argv = [str(word) for word in argv]
@@ -67,6 +73,7 @@ class Process(Startable):
         self._env = env
         self._stdin = stdin
         self._grace_s = grace_s
+        self._given_mark = mark
         # In the environment of all it starts: finds what is left when the guard itself is killed.
         self._mark = f"HARNESS_PROCESS_{uuid.uuid4().hex}"
         self._guard: Optional[subprocess.Popen[bytes]] = None
@@ -101,8 +108,8 @@ class Process(Startable):
 
     def _environment(self) -> dict[str, str]:
         environment = dict(os.environ if self._env is None else self._env)
-        if LEG_MARK in os.environ:
-            environment[LEG_MARK] = os.environ[LEG_MARK]
+        if self._given_mark:
+            environment[_MARK] = self._given_mark
         # Python writes to a file in blocks: a line that is waited for would not be in the log yet.
         return {"PYTHONUNBUFFERED": "1", **environment, self._mark: "1"}
 

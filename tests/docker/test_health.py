@@ -11,11 +11,12 @@ import pytest
 
 from harness.containers import engine
 from harness.remotes.http.container import ContainerHttp
+from harness.remotes.registry import NAMES
 from harness.serving.container import ContainerServing, serving_binary
 from harness.support.ports import free_port
 from harness.support.waits import wait_for
 from tests.conftest import Releases
-from tests.docker.fleet import NAMES, healthy, is_well
+from tests.docker.fleet import healthy, is_well
 from tests.faults.test_servers import MODEL, READY_S, first_release
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("built")]

@@ -15,12 +15,13 @@ from harness.containers import engine
 from harness.remotes.container import ContainerRemote
 from harness.remotes.hdfs.container import ContainerHdfs
 from harness.remotes.http.container import ContainerHttp
+from harness.remotes.registry import NAMES
 from harness.support.errors import BadInput
 from harness.support.ports import is_listening
 from harness.support.waits import wait_for
 from producer._publish import Publisher, publish
 from tests.conftest import Releases
-from tests.docker.fleet import NAMES, healthy, left_of, publisher, volumes_of
+from tests.docker.fleet import healthy, left_of, publisher, volumes_of
 
 pytestmark = pytest.mark.docker
 

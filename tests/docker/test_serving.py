@@ -13,10 +13,10 @@ from harness.checker.history import read as read_history
 from harness.checker.verdict import judge
 from harness.containers import engine
 from harness.run.leg import Leg, LegSettings
-from harness.serving.base import Serving
 from harness.serving.container import ContainerServing, serving_binary
 from harness.support.errors import BadInput
 from harness.support.ports import free_port
+from harness.support.process import new_mark
 from harness.support.waits import wait_for
 from tests.conftest import Releases
 from tests.docker.fleet import healthy, left_in_engine
@@ -81,12 +81,16 @@ def test_the_main_job_holds_with_remote_and_server_in_containers(
     history = History(tmp_path / "history.jsonl")
     history.record("run", schema=SCHEMA, seed=1, remotes=["http"])
     image = serving_binary("docker")
-
-    def serving(folder: Path, model: str) -> Serving:
-        return ContainerServing(folder, model=model, binary=image, port=free_port())
-
+    serving = ContainerServing(tmp_path / "serving", model=MODEL, binary=image, port=free_port())
     remote = healthy("http", request)
-    leg = Leg(remote, serving, folder=tmp_path, history=history, settings=LegSettings(releases=3))
+    leg = Leg(
+        remote,
+        serving,
+        folder=tmp_path,
+        history=history,
+        settings=LegSettings(releases=3),
+        mark=new_mark(),
+    )
     with leg:
         leg.publish()
         leg.publish()

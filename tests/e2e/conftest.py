@@ -15,11 +15,10 @@ from harness.checker.verdict import Verdict, judge
 from harness.remotes.registry import named
 from harness.run.leg import Leg as RunningLeg
 from harness.run.leg import LegSettings
-from harness.serving.base import Serving
 from harness.serving.choice import choose
 from harness.serving.local import LocalServing
 from harness.support.ports import free_port
-from harness.support.process import marked
+from harness.support.process import marked, new_mark
 from harness.support.waits import wait_for
 
 RELEASES = 3
@@ -75,12 +74,17 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     history = History(folder / "history.jsonl")
     history.record("run", schema=SCHEMA, seed=1, remotes=[name])
 
-    def serving(where: Path, model: str) -> Serving:
-        return LocalServing(where, binary=choose("embedded"), port=free_port(), model=model)
-
-    remote = named(name).local(folder / "remote")
+    mark = new_mark()
+    remote = named(name).local(folder / "remote", mark=mark)
     settings = LegSettings(releases=RELEASES, monitor_kind=kind)
-    running = RunningLeg(remote, serving, folder=folder, history=history, settings=settings)
+    running = RunningLeg(
+        remote,
+        LocalServing(folder / "serving", binary=choose("embedded"), port=free_port(), mark=mark),
+        folder=folder,
+        history=history,
+        settings=settings,
+        mark=mark,
+    )
     with running:
         for _ in range(RELEASES - 1):
             running.publish()

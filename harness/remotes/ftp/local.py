@@ -31,5 +31,6 @@ class LocalFtp(LocalRemote, Ftp):
             argv,
             log=self.folder / "ftp.log",
             env={**os.environ, "FTP_SERVER_USER": USER, "FTP_SERVER_PASSWORD": self.password},
+            mark=self.mark,
         )
         return {"ftp": Service(process, Gate([self.port, *passive]))}

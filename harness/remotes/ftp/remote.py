@@ -22,8 +22,8 @@ class Ftp(Remote):
     services = ("ftp",)
     monitor_kinds = ("ftp",)
 
-    def __init__(self, folder: Path, *, path: str = "/") -> None:
-        super().__init__(folder, path=path)
+    def __init__(self, folder: Path, *, path: str = "/", mark: str = "") -> None:
+        super().__init__(folder, path=path, mark=mark)
         self.port = 0
         self.password = secrets.token_hex(12)
 

@@ -28,8 +28,10 @@ class LocalHdfs(LocalRemote, Hdfs):
     ``permissions``: whether it asks who may read and write.
     """
 
-    def __init__(self, folder: Path, *, path: str = "/", permissions: bool = False) -> None:
-        super().__init__(folder, path=path)
+    def __init__(
+        self, folder: Path, *, path: str = "/", mark: str = "", permissions: bool = False
+    ) -> None:
+        super().__init__(folder, path=path, mark=mark)
         self._permissions = permissions
 
     @classmethod
@@ -65,6 +67,7 @@ class LocalHdfs(LocalRemote, Hdfs):
                     log=self.folder / f"{daemon}.log",
                     cwd=self.folder,
                     env={**hadoop.java_environment(), "HADOOP_USER_NAME": USER},
+                    mark=self.mark,
                 ),
                 Gate(ports[daemon]),
             )

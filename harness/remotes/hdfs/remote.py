@@ -23,8 +23,8 @@ class Hdfs(Remote):
     services = ("namenode", "datanode")
     monitor_kinds = ("hdfs", "webhdfs", "afs")
 
-    def __init__(self, folder: Path, *, path: str = "/") -> None:
-        super().__init__(folder, path=path)
+    def __init__(self, folder: Path, *, path: str = "/", mark: str = "") -> None:
+        super().__init__(folder, path=path, mark=mark)
         self._client: Any = None
         self._hadoop: Optional[Path] = None
         self._rpc = self._web = 0

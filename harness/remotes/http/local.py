@@ -25,5 +25,5 @@ class LocalHttp(LocalRemote, Http):
         self.data.mkdir(exist_ok=True)
         argv = [sys.executable, "-m", "harness.remotes.http.server", "--folder", str(self.data)]
         argv += ["--address", INSIDE, "--port", str(self.port)]
-        process = Process("http server", argv, log=self.folder / "http.log")
+        process = Process("http server", argv, log=self.folder / "http.log", mark=self.mark)
         return {"http": Service(process, Gate([self.port]))}

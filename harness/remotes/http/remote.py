@@ -23,8 +23,8 @@ class Http(Remote):
     services = ("http",)
     monitor_kinds = ("general",)
 
-    def __init__(self, folder: Path, *, path: str = "/") -> None:
-        super().__init__(folder, path=path)
+    def __init__(self, folder: Path, *, path: str = "/", mark: str = "") -> None:
+        super().__init__(folder, path=path, mark=mark)
         self.port = 0
 
     @property

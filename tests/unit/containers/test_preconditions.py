@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.containers import engine
-from harness.remotes.registry import chosen
-from harness.run.e2e import RunSettings, _binary, _check_prerequisites
+from harness.run.backend import Docker
 from harness.serving import container
 from harness.serving.binary import ServingBinary
 from harness.support.errors import BadInput
@@ -86,9 +85,8 @@ def test_a_gpu_that_the_engine_cannot_hand_on_is_refused_before_anything_is_pull
     docker(tmp_path, HEALTHY)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     said: list[str] = []
-    settings = RunSettings(remotes=chosen(["http"]), serving="official-docker", device="gpu")
     with pytest.raises(BadInput, match="install nvidia-container-toolkit"):
-        _check_prerequisites(settings, said.append)
+        Docker().prepare((), "official-docker", "gpu", said.append)
     assert said == []
 
 
@@ -99,7 +97,7 @@ def test_a_serving_bin_that_an_image_takes_no_notice_of_is_said(
     monkeypatch.setattr(container, "serving_binary", lambda *_: image)
     monkeypatch.setenv("SERVING_BIN", "/bin/true")
     said: list[str] = []
-    assert _binary(RunSettings(serving="docker"), said.append) == image
+    assert Docker().binary("docker", "cpu", "run", said.append) == image
     assert said == ["SERVING_BIN is not used: SERVING=docker serves what its image holds"]
 
 
