@@ -57,7 +57,7 @@ def test_every_image_can_be_given_another_base(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(IMAGES) - {"serving"}))
-def test_every_package_that_apt_installs_is_pinned_and_installed_under_the_secret(
+def test_every_package_of_apt_is_pinned_and_installed_under_the_secret(
     name: str,
 ) -> None:
     (line,) = [line for line in instructions_of(name) if "apt-install.sh '" in line]
@@ -332,7 +332,7 @@ def test_the_ftp_password_comes_from_the_environment_alone() -> None:
 
 
 @needs_compose
-def test_the_example_publishes_the_server_and_the_web_page_and_shares_one_volume() -> None:
+def test_the_example_publishes_server_and_web_page_and_shares_one_volume() -> None:
     services = resolved("example/compose.yaml")
     found = {name: published(definition) for name, definition in services.items()}
     assert {name: ports for name, ports in found.items() if ports} == {

@@ -137,7 +137,7 @@ def test_interrupting_while_containers_are_being_made_leaves_nothing(
     assert "Traceback" not in harness.output.read_text()
 
 
-def test_interrupting_the_main_job_while_its_remote_is_being_made_leaves_nothing(
+def test_interrupting_the_main_job_while_its_remote_is_made_leaves_nothing(
     start: Start, tmp_path: Path
 ) -> None:
     harness = start(
@@ -218,7 +218,7 @@ def test_a_paused_and_a_disconnected_remote_are_taken_down_as_well(tmp_path: Pat
     assert left_in_engine(remote.project) == []
 
 
-def test_a_container_that_somebody_else_removed_is_reported_and_the_rest_taken_down(
+def test_a_container_that_was_removed_is_reported_and_the_rest_taken_down(
     tmp_path: Path,
 ) -> None:
     remote = ContainerHttp(tmp_path)

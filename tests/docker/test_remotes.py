@@ -154,7 +154,7 @@ def published_port(remote: ContainerRemote, service: str) -> int:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_containers_publish_on_loopback_run_as_nobody_and_write_nothing_but_data(
+def test_containers_publish_on_loopback_run_as_nobody_and_write_only_data(
     name: str, request: pytest.FixtureRequest
 ) -> None:
     remote = healthy(name, request)

@@ -190,7 +190,7 @@ def with_buildkit(monkeypatch: pytest.MonkeyPatch) -> None:
 ON_THIS_HOST = ["--network", "host", "--no-cache"]
 
 
-def test_a_build_reaches_a_mirror_behind_a_companys_authority_and_keeps_nothing_of_it(
+def test_a_build_reaches_a_mirror_behind_an_authority_and_keeps_nothing_of_it(
     mirror: Mirror, base: str, tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_buildkit(monkeypatch)
@@ -205,7 +205,7 @@ def test_a_build_reaches_a_mirror_behind_a_companys_authority_and_keeps_nothing_
     assert engine.docker("run", "--rm", tag, "grep", "^dpkg=", "/usr/share/hot-loading/apt.txt")
 
 
-def test_the_old_builder_is_lent_authorities_only_when_asked_and_they_stay_in_a_layer(
+def test_the_old_builder_gets_authorities_only_when_asked_and_keeps_them(
     mirror: Mirror, base: str, tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = builder.Builder(("build", "--force-rm"), (("DOCKER_BUILDKIT", "0"),), False)

@@ -156,7 +156,7 @@ class PullFaults:
         remote.resume()
 
     @with_remote("hdfs", "webhdfs")
-    def test_a_datanode_killed_during_a_pull_delays_the_release_and_does_not_lose_it(
+    def test_a_datanode_killed_during_a_pull_delays_the_release_and_loses_none(
         self, watched: Watched
     ) -> None:
         watched.publish(2)
@@ -177,7 +177,7 @@ class PullFaults:
         watched.wait_for_release(2)
 
     @with_remote("ftp", "ftp")
-    def test_an_ftp_server_paused_during_a_pull_delays_the_release_and_does_not_lose_it(
+    def test_an_ftp_server_paused_during_a_pull_delays_the_release_and_loses_none(
         self, watched: Watched
     ) -> None:
         watched.publish(2)
@@ -189,7 +189,7 @@ class PullFaults:
         watched.wait_for_release(2)
 
     @with_remote("http", "general")
-    def test_an_http_server_disconnected_during_a_pull_delays_the_release_and_does_not_lose_it(
+    def test_an_http_server_disconnected_during_a_pull_delays_and_loses_no_release(
         self, watched: Watched
     ) -> None:
         watched.publish(2)
@@ -201,7 +201,7 @@ class PullFaults:
         watched.wait_for_release(2)
 
     @with_remote("http", "general")
-    def test_a_server_restarted_during_a_pull_delays_the_release_and_does_not_lose_it(
+    def test_a_server_restarted_during_a_pull_delays_the_release_and_loses_none(
         self, watched: Watched
     ) -> None:
         watched.publish(2)
@@ -219,7 +219,7 @@ class TestPullsFromThisMachine(PullFaults):
         return lambda name: healthy(name, request)
 
     @with_remote("http", "general")
-    def test_a_server_that_goes_silent_in_the_middle_of_a_pull_is_given_up_and_asked_again(
+    def test_a_server_that_goes_silent_during_a_pull_is_given_up_and_asked_again(
         self, watched: Watched
     ) -> None:
         assert isinstance(watched.remote, LocalRemote)

@@ -102,7 +102,7 @@ class ServerFaults:
         assert server.identity() not in (None, identity)
         assert predict(server.port, releases.published[0]) == expected(releases.published[0])
 
-    def test_a_paused_server_keeps_its_port_answers_nothing_and_goes_on_when_resumed(
+    def test_a_paused_server_keeps_its_port_answers_nothing_and_can_be_resumed(
         self, server: Serving, releases: Releases
     ) -> None:
         identity = server.identity()

@@ -174,7 +174,7 @@ def test_each_type_comes_back_over_each_protocol(
         (21, "feed x has the unknown elem_type 21"),
     ],
 )
-def test_a_type_that_the_model_or_paddle_does_not_take_is_refused_with_the_reason(
+def test_a_type_that_model_or_paddle_does_not_take_is_refused_with_a_reason(
     subject: Subject, number: int, reason: str
 ) -> None:
     tensor = {

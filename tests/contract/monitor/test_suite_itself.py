@@ -223,7 +223,7 @@ def test_a_kill_comes_exactly_before_or_after_its_call(
     assert len(calls) == 1
 
 
-def test_points_begin_with_the_last_write_of_the_pull_and_leave_failed_calls_out() -> None:
+def test_points_begin_with_the_pulls_last_write_and_leave_failed_calls_out() -> None:
     def call(number: int, name: str, path: str, result: int) -> dict[str, object]:
         return {"n": number, "call": name, "paths": [path], "result": result}
 

@@ -114,7 +114,7 @@ class Standing:
         (False, "stays up", ("same", "")),
     ],
 )
-def test_a_check_after_which_the_server_is_gone_holds_only_where_the_real_one_dies(
+def test_a_check_that_ends_the_server_holds_only_where_the_real_one_dies(
     better: Optional[bool], wanted: str, verdict: tuple[str, str]
 ) -> None:
     def look(one: Any) -> Optional[bool]:
@@ -125,7 +125,7 @@ def test_a_check_after_which_the_server_is_gone_holds_only_where_the_real_one_di
     assert judge(Fact("group/fact", look, better=wanted), subject) == verdict
 
 
-def test_a_server_that_ended_in_an_earlier_check_is_not_held_against_a_later_one() -> None:
+def test_a_server_that_an_earlier_check_ended_is_not_held_against_a_later() -> None:
     subject: Any = Standing(ended=True)
     assert judge(Fact("group/fact", lambda _: None), subject) == ("same", "")
 

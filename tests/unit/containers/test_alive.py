@@ -77,7 +77,7 @@ def test_down_removes_what_is_named_whoever_uses_it(
     assert removed == [GOING]
 
 
-def test_clean_is_refused_while_a_run_is_going_because_it_needs_its_images_again(
+def test_clean_is_refused_during_a_run_because_the_run_needs_its_images(
     removed: list[str], run_of: Callable[[int], subprocess.Popen[str]]
 ) -> None:
     run_of(54321)

@@ -198,7 +198,7 @@ def test_a_build_gets_its_base_image_under_the_same_lock(
 
 
 @pytest.mark.parametrize("gives", [True, False], ids=["a-registry-gives-it", "none-gives-it"])
-def test_a_base_image_that_is_named_and_not_here_is_pulled_before_anything_is_hashed(
+def test_a_base_image_that_is_named_is_pulled_before_anything_is_hashed(
     gives: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids: dict[str, str] = {bases.OFFICIAL["bookworm"]: "sha256:0"}

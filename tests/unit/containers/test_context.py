@@ -17,7 +17,7 @@ def mode(path: Path) -> int:
 @pytest.mark.parametrize(
     ("before", "after"), [(0o600, 0o644), (0o700, 0o755), (0o644, 0o644)], ids=oct
 )
-def test_a_file_linked_from_a_cache_is_made_readable_and_the_caches_own_keeps_its_mode(
+def test_a_file_linked_from_a_cache_is_made_readable_in_the_context_alone(
     before: int, after: int, tmp_path: Path
 ) -> None:
     cached = tmp_path / "cached"

@@ -79,7 +79,7 @@ def test_the_vendors_image_with_local_remotes_asks_for_no_base_image(tmp_path: P
     assert "SERVING=docker" in sentence
 
 
-def test_a_gpu_that_the_engine_cannot_hand_on_is_refused_before_anything_is_pulled(
+def test_a_gpu_that_the_engine_cannot_hand_on_is_refused_before_a_pull(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     docker(tmp_path, HEALTHY)

@@ -262,7 +262,7 @@ def test_any_shape_lod_and_type_gives_a_query_or_the_services_own_error(
     ("values", "shape", "elements"),
     [([1.0], [1, 3], [[1, 0, 0]]), ([1.0, 2.0, 3.0], [2], [1, 2]), ([1.0], [2**20 + 1], None)],
 )
-def test_strict_compat_answers_to_too_few_and_too_many_values_as_the_real_server_does(
+def test_strict_compat_answers_a_wrong_count_of_values_as_the_real_server(
     values: list[float], shape: list[int], elements: Any
 ) -> None:
     tensor = {"name": "x", "elem_type": 1, "float_data": values, "shape": shape}

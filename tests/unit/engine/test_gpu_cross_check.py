@@ -109,7 +109,7 @@ wait_for(lambda: descendants(os.getpid()) == [fork_server.pid], "the trial's pro
 """
 
 
-def test_a_model_for_a_gpu_is_tried_on_the_cpu_and_served_from_the_engine_s_process(
+def test_a_model_for_a_gpu_is_tried_on_the_cpu_and_served_by_the_engine(
     tmp_path: Path,
 ) -> None:
     done = subprocess.run(

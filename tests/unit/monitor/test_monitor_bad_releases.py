@@ -21,7 +21,7 @@ def tmp_path(in_memory: Path) -> Path:
     return in_memory
 
 
-def test_bytes_that_do_not_match_the_manifest_are_never_installed_and_tried_again(
+def test_bytes_that_do_not_match_the_manifest_are_pulled_again_and_kept_out(
     watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str]
 ) -> None:
     good = site.publish(1)
@@ -40,7 +40,7 @@ def test_bytes_that_do_not_match_the_manifest_are_never_installed_and_tried_agai
     assert release_in(live(tmp_path)) == 2
 
 
-def test_a_bad_release_with_a_manifest_is_quarantined_until_the_donefile_changes(
+def test_a_bad_release_with_a_manifest_is_quarantined_until_a_new_donefile(
     watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
     site.publish(1)
@@ -223,7 +223,7 @@ def test_a_manifest_reaches_the_check_as_it_was_published_however_it_is_written(
     assert poll(watch(check_command=f"sh -c '{script}'")) is Event.SWAPPED
 
 
-def test_a_release_that_did_not_fit_the_running_model_is_tried_when_that_is_gone(
+def test_a_release_that_does_not_fit_the_live_model_is_tried_without_that(
     watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
     site.publish(1)

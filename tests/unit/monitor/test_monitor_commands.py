@@ -58,7 +58,7 @@ def test_rollback_brings_the_old_release_back_until_the_donefile_changes(
     assert release() == 3
 
 
-def test_a_rollback_goes_to_the_release_that_is_named_and_status_says_it_in_words(
+def test_a_rollback_goes_to_the_named_release_and_status_says_so_in_words(
     here: Here, site: Site, tmp_path: Path
 ) -> None:
     where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
@@ -191,7 +191,7 @@ def test_a_rollback_while_a_newer_release_waits_holds_that_one_back(
     assert release_in(live(tmp_path)) == 1
 
 
-def test_a_rollback_of_a_release_that_nobody_announced_says_that_nothing_is_held(
+def test_a_rollback_of_a_release_never_announced_says_that_nothing_is_held(
     here: Here, watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
     one = watch(keep="5")
@@ -233,7 +233,7 @@ def test_a_rollback_with_nothing_kept_is_one_sentence(
     assert err.strip().endswith("run the monitor with --keep N")
 
 
-def test_a_monitor_that_starts_does_not_take_a_look_at_its_status_for_another_monitor(
+def test_a_monitor_that_starts_does_not_take_status_for_another_monitor(
     watch: MakeWatch, tmp_path: Path
 ) -> None:
     control = tmp_path / "local" / f".{MODEL}.monitor"

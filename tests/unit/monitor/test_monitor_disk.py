@@ -29,7 +29,7 @@ def watched(local, site, **given):
 """
 
 
-def test_without_inodes_the_sentence_says_so_and_the_release_comes_when_there_are_some(
+def test_without_inodes_a_sentence_says_so_and_the_release_comes_later(
     tmp_path: Path,
 ) -> None:
     mounted(

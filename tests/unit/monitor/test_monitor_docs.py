@@ -48,7 +48,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_documentation_s_signature_check_lets_in_what_is_signed_and_nothing_else(
+def test_the_signature_check_of_the_docs_lets_in_only_what_is_signed(
     here: Here, site: Site, tmp_path: Path
 ) -> None:
     openssl, curl = shutil.which("openssl"), shutil.which("curl")

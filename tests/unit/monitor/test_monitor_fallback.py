@@ -67,7 +67,7 @@ def test_a_mount_point_is_replaced_file_by_file_time_file_after_all_else(tmp_pat
     )
 
 
-def test_a_kill_between_the_files_of_a_mount_leaves_no_claim_to_be_the_old_release(
+def test_a_kill_between_files_of_a_mount_leaves_no_claim_to_the_old_release(
     tmp_path: Path,
 ) -> None:
     mounted(
@@ -357,7 +357,7 @@ def test_a_rollback_killed_between_two_renames_converges_at_the_restart(in_memor
     )
 
 
-def test_a_rollback_killed_at_any_step_on_a_mount_point_converges_at_the_restart(
+def test_a_rollback_killed_at_any_step_on_a_mount_converges_at_the_restart(
     in_memory: Path,
 ) -> None:
     mounted(

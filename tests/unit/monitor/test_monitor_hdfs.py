@@ -154,7 +154,7 @@ def test_webhdfs_goes_on_at_an_offset_while_the_file_is_the_same(
         assert remote.open(TARBALL, 2_000_000, mark).offset == 0
 
 
-def test_a_namenode_that_is_gone_is_a_remote_error_within_the_time_out_and_comes_back(
+def test_a_namenode_that_is_gone_is_a_remote_error_within_the_time_out(
     cluster: Any, client: Any, base: str, tmp_path: Path
 ) -> None:
     put(client, f"{base}/donefile", b"x")
@@ -176,7 +176,7 @@ def test_a_namenode_that_is_gone_is_a_remote_error_within_the_time_out_and_comes
         wait_for(lambda: remote.look("donefile"), "the donefile", 60, retry_on=(RemoteError,))
 
 
-def test_a_datanode_that_dies_in_the_middle_breaks_the_pull_and_its_return_mends_it(
+def test_a_datanode_that_dies_breaks_the_pull_and_its_return_mends_it(
     cluster: Any, client: Any, base: str, tmp_path: Path
 ) -> None:
     put(client, f"{base}/{TARBALL}", BIG)

@@ -19,7 +19,7 @@ def tmp_path(in_memory: Path) -> Path:
     return in_memory
 
 
-def test_a_donefile_that_changes_during_the_pull_starts_over_with_the_newer_release(
+def test_a_donefile_that_changes_during_the_pull_starts_over_with_the_newer(
     watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
     site.publish(1)
@@ -36,7 +36,7 @@ def test_a_donefile_that_changes_during_the_pull_starts_over_with_the_newer_rele
     assert release_in(live(tmp_path)) == 2
 
 
-def test_a_donefile_that_is_another_at_each_look_costs_two_pulls_and_then_growing_pauses(
+def test_a_donefile_that_differs_at_each_look_costs_two_pulls_then_pauses(
     watch: MakeWatch, site: Site, lines: list[str]
 ) -> None:
     """As a producer shows it that publishes faster than a pull takes, without a manifest."""
@@ -103,7 +103,7 @@ def test_a_release_that_is_withdrawn_during_the_pull_is_not_installed(
         assert poll(one) is (Event.NO_DONEFILE if then == "gone" else Event.INSTALLED)
 
 
-def test_a_mistake_of_the_monitor_lets_go_of_everything_and_goes_on_after_growing_pauses(
+def test_a_fault_of_the_monitor_releases_all_and_goes_on_after_pauses(
     watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
     site.publish(1)

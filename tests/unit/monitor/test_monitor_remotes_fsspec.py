@@ -145,7 +145,7 @@ def test_no_pull_goes_on_in_a_file_of_which_only_the_size_is_known(
         download.close()
 
 
-def test_a_file_that_is_replaced_between_two_of_its_blocks_is_not_taken_for_whole(
+def test_a_file_that_is_replaced_between_two_blocks_is_not_taken_for_whole(
     tmp_path: Path,
 ) -> None:
     site = FtpSite(tmp_path)

@@ -101,7 +101,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {"timeout": "1"}
 
 
-def test_a_folder_that_takes_longer_than_the_time_out_comes_while_its_files_grow(
+def test_a_folder_slower_than_the_time_out_comes_while_its_files_grow(
     tmp_path: Path, impatient: dict[str, str]
 ) -> None:
     slowly = 'for i in 1 2 3 4 5 6 7 8; do printf 12345 >>"$4/params"; sleep 0.4; done'

@@ -145,7 +145,7 @@ def sends_to(server: Answers, address: str) -> None:
         ("http://127.0.0.1:{port}", "Connection refused"),
     ],
 )
-def test_a_datanode_that_cannot_be_reached_is_named_with_the_settings_behind_its_address(
+def test_an_unreachable_datanode_is_named_with_the_settings_of_its_address(
     server: Answers, remote: Remote, name: str, why: str
 ) -> None:
     address = name.format(port=free_port())
@@ -173,7 +173,7 @@ def test_an_address_that_another_server_answers_is_named_too(
             remote.look("donefile")
 
 
-def test_a_standby_namenode_s_refusal_does_not_hide_a_datanode_that_cannot_be_reached(
+def test_a_standby_namenodes_refusal_hides_no_unreachable_datanode(
     server: Answers, tmp_path: Path
 ) -> None:
     address = f"http://127.0.0.1:{free_port()}"

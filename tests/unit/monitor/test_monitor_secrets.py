@@ -97,7 +97,7 @@ def test_every_option_that_may_hold_a_secret_has_a_file_too() -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_secret_comes_from_its_option_its_file_or_the_environment_in_this_order(
+def test_a_secret_comes_from_option_file_or_environment_in_this_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     value, _, needs = KINDS[name]

@@ -112,7 +112,7 @@ def whole_is_newest(local: Path) -> bool:
     "stride",
     [pytest.param(23, id="a part"), pytest.param(1, id="every one", marks=pytest.mark.slow)],
 )
-def test_a_signal_at_any_call_ends_it_within_a_second_and_leaves_one_whole_release(
+def test_a_signal_at_any_call_ends_it_in_a_second_with_one_whole_release(
     tmp_path: Path, site: Site, a_second: float, stride: int
 ) -> None:
     number, places = 1, []

@@ -84,7 +84,7 @@ def sized(number: int) -> bytes:
     return tarball(model_files(number), mode="w")
 
 
-def test_a_validator_is_dropped_after_two_changes_that_pulled_the_installed_tarball(
+def test_a_validator_is_dropped_after_two_pulls_of_the_installed_tarball(
     watch: MakeWatch, site: Site, lines: list[str]
 ) -> None:
     site.publish(1, donefile=b"")

@@ -78,7 +78,7 @@ def test_a_touch_of_a_donefile_with_a_manifest_pulls_nothing(watch: MakeWatch, s
     assert poll(one) is Event.INSTALLED
 
 
-def test_a_touch_of_a_donefile_without_a_manifest_is_a_new_release_if_the_tarball_is_one(
+def test_a_touch_of_a_plain_donefile_is_a_new_release_if_the_tarball_is(
     watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
     site.publish(1, donefile=b"")
@@ -309,7 +309,7 @@ def test_a_release_that_is_not_packed_is_pulled_file_by_file(
     nothing_left(tmp_path)
 
 
-def test_the_state_in_a_tarball_that_was_packed_from_a_live_directory_is_not_believed(
+def test_the_state_in_a_tarball_of_a_live_directory_is_not_believed(
     watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
     site.publish(1)

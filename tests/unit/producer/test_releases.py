@@ -172,7 +172,7 @@ def test_every_event_describes_the_tarball_it_names(releases: Releases) -> None:
     assert ends == sorted(ends)
 
 
-def test_a_probe_too_close_is_trained_on_and_the_same_weights_give_the_same_bytes(
+def test_a_probe_too_close_is_trained_on_and_same_weights_give_same_bytes(
     releases: Releases, tmp_path: Path
 ) -> None:
     # The remote's release 0 promises what pass 1 of seed 1 predicts.

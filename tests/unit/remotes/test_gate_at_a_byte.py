@@ -128,7 +128,7 @@ def test_a_spared_connection_passes_while_the_stopped_one_stays_silent(gate: Gat
             held.recv(1)
 
 
-def test_a_connection_that_had_passed_more_stops_after_as_many_bytes_from_now_on(
+def test_a_connection_that_passed_more_stops_after_as_many_bytes_from_now(
     gate: Gate,
 ) -> None:
     gate.stop_after(5000)
