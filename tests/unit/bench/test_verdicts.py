@@ -11,10 +11,7 @@ from typing import Any, Optional
 import pytest
 
 from bench.engine.__main__ import measure
-from bench.engine.http_load import Loaded
-from bench.engine.loads import Figures, Row
-from bench.engine.reloads import Measured, away_from, joined, p999_away, reloading
-from bench.engine_reloads import Resources, comparable, kept
+from bench.engine.reloads import reloading
 from harness.conformance.serving import server as likeness_server
 from harness.conformance.serving.__main__ import judge
 from harness.conformance.serving.check_log import lines_exactly
@@ -24,30 +21,6 @@ from harness.conformance.serving.server import Span, written_at
 from harness.conformance.serving.steady_clients import Asked, Period, steps_back
 from harness.support import waits
 from harness.support.errors import BadInput, Failed
-
-FIRST = Resources(100_000, 50, 20, 4)
-
-
-@pytest.mark.parametrize(
-    ("last", "sentences"),
-    [
-        (FIRST, []),
-        (FIRST._replace(memory_kib=104_096, descriptors=54, threads=19), []),
-        (FIRST._replace(memory_kib=104_097), ["memory grew by 4097 KiB"]),
-        (FIRST._replace(descriptors=55), ["descriptors went from 50 to 55"]),
-        (FIRST._replace(threads=21), ["threads went from 20 to 21"]),
-        (FIRST._replace(processes=5), ["there are 5 processes"]),
-    ],
-)
-def test_what_a_server_keeps_over_reloads_is_named(last: Resources, sentences: list[str]) -> None:
-    assert kept(FIRST, last) == sentences
-
-
-def test_looks_with_one_process_less_are_compared_with_no_other() -> None:
-    fewer = FIRST._replace(processes=3, threads=18, memory_kib=90_000)
-    last = FIRST._replace(memory_kib=100_500)
-    assert comparable([fewer, FIRST, last]) == (FIRST, last)
-    assert comparable([FIRST, last, fewer]) == (FIRST, last)
 
 
 def test_an_older_answer_behind_a_newer_one_is_a_step_back() -> None:
@@ -212,11 +185,6 @@ def test_the_last_reload_is_waited_for(tmp_path: Path) -> None:
     assert reloads[-1].begin >= installs[-1].begin
 
 
-def test_rounds_in_which_every_request_met_a_reload_are_no_measurement() -> None:
-    with pytest.raises(Failed, match="every request met a reload"):
-        p999_away([Span(0.0, 9.0)], Loaded([0.1], 0, 8.0, "", [1.0]))
-
-
 def test_a_measurement_under_too_few_reloads_is_none(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="1 reloads, and at least 2 were to be measured under"):
         under(Server(tmp_path, most=1), 2, 3)
@@ -225,24 +193,6 @@ def test_a_measurement_under_too_few_reloads_is_none(tmp_path: Path) -> None:
 def test_a_measurement_without_its_installer_is_none(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="ended with exit code 3"):
         under(Broken(tmp_path), 0, 0)
-
-
-def test_the_ratios_under_reloads_are_medians_of_the_rounds() -> None:
-    quiet = [Figures(1.0, 1.0, 1.0, p999, 0) for p999 in (1.0, 2.0, 1.0)]
-    busy = [Figures(1.0, 1.0, 1.0, p999, 0) for p999 in (1.5, 2.2, 9.0)]
-    sentence = Measured(Row("reloads", "http", 4), quiet, busy, [1.5, 2.0, 6.0], 45).sentence()
-    assert "under reloads is 1.50 (1.10 to 9.00) times that without" in sentence
-    assert "and 1.10 (1.00 to 1.50) times that of the same seconds'" in sentence
-    assert "medians of 3 rounds" in sentence
-
-
-def test_requests_that_met_no_reload_are_told_from_those_that_did() -> None:
-    spans = joined([Span(6.0, 7.0), Span(2.0, 4.0), Span(3.0, 5.0)])
-    assert spans == [Span(2.0, 5.0), Span(6.0, 7.0)]
-    # Before; into the first; across the first; within; between; out of the last; after.
-    sent = [0.0, 1.5, 1.0, 2.5, 5.1, 6.9, 7.1]
-    latencies = [0.9, 0.6, 4.5, 0.1, 0.8, 0.4, 0.7]
-    assert away_from(spans, Loaded(latencies, 0, 8.0, "", sent)) == [0.7, 0.8, 0.9]
 
 
 def test_a_line_of_a_log_says_when_it_was_written() -> None:

@@ -18,48 +18,6 @@ ONE = Identity("one", 1)
 TWO = Identity("two", 2)
 
 
-def test_the_table_is_this_one_and_no_other() -> None:
-    s, e, w = State, Event, Wait
-    expected: dict[tuple[State, Event], tuple[State, Wait]] = {
-        (s.IDLE, e.POLL_DUE): (s.CHECK, w.NONE),
-        (s.CHECK, e.NO_DONEFILE): (s.IDLE, w.INTERVAL),
-        (s.CHECK, e.INSTALLED): (s.IDLE, w.INTERVAL_RESET),
-        (s.CHECK, e.HELD): (s.IDLE, w.INTERVAL),
-        (s.CHECK, e.QUARANTINED): (s.IDLE, w.INTERVAL),
-        (s.CHECK, e.BACKING_OFF): (s.IDLE, w.UNTIL_RETRY),
-        (s.CHECK, e.SETTLING): (s.IDLE, w.UNTIL_SETTLED),
-        (s.CHECK, e.ANNOUNCED): (s.PULL, w.NONE),
-        (s.CHECK, e.REMOTE_FAILED): (s.IDLE, w.BACKOFF),
-        (s.CHECK, e.MACHINE_FAILED): (s.IDLE, w.BACKOFF),
-        (s.PULL, e.PULLED): (s.VERIFY, w.NONE),
-        (s.PULL, e.HELD): (s.IDLE, w.INTERVAL),
-        (s.PULL, e.QUARANTINED): (s.IDLE, w.INTERVAL),
-        (s.PULL, e.SAME): (s.IDLE, w.INTERVAL_RESET),
-        (s.PULL, e.MOVED): (s.CHECK, w.NONE),
-        (s.PULL, e.MOVED_AGAIN): (s.IDLE, w.MOVES),
-        (s.PULL, e.BAD_RELEASE): (s.IDLE, w.INTERVAL),
-        (s.PULL, e.REMOTE_FAILED): (s.IDLE, w.RETRY),
-        (s.PULL, e.MACHINE_FAILED): (s.IDLE, w.RETRY),
-        (s.VERIFY, e.GOOD): (s.STAGE, w.NONE),
-        (s.VERIFY, e.BAD_RELEASE): (s.IDLE, w.INTERVAL),
-        (s.VERIFY, e.MACHINE_FAILED): (s.IDLE, w.RETRY),
-        (s.STAGE, e.STAGED): (s.SWAP, w.NONE),
-        (s.STAGE, e.BAD_RELEASE): (s.IDLE, w.INTERVAL),
-        (s.STAGE, e.MACHINE_FAILED): (s.IDLE, w.RETRY),
-        (s.SWAP, e.SWAPPED): (s.IDLE, w.INTERVAL_RESET),
-        (s.SWAP, e.HELD): (s.IDLE, w.INTERVAL),
-        (s.SWAP, e.MACHINE_FAILED): (s.IDLE, w.RETRY),
-        **{(state, e.UNFORESEEN): (s.IDLE, w.BACKOFF) for state in (s.IDLE, s.CHECK)},
-        **{
-            (state, e.UNFORESEEN): (s.IDLE, w.RETRY)
-            for state in (s.PULL, s.VERIFY, s.STAGE, s.SWAP)
-        },
-        **{(state, e.STOP): (s.ENDED, w.NONE) for state in s if state is not s.ENDED},
-    }
-    assert {(row.state, row.event): (row.then, row.wait) for row in TABLE} == expected
-    assert len(TABLE) == len(expected)
-
-
 def test_it_begins_with_a_look_at_the_donefile() -> None:
     assert Machine().state is State.CHECK
 
@@ -100,6 +58,15 @@ def test_every_state_can_be_reached_and_left() -> None:
         reached |= {row.then for row in TABLE if row.state in reached}
     assert reached == set(State)
     assert {row.state for row in TABLE} == set(State) - {State.ENDED}
+
+
+def test_a_stop_ends_every_state_and_a_mistake_of_the_monitor_leads_to_idle() -> None:
+    for state in set(State) - {State.ENDED}:
+        machine = Machine()
+        machine.state = state
+        assert machine.take(Event.UNFORESEEN).then is State.IDLE
+        machine.state = state
+        assert machine.take(Event.STOP).then is State.ENDED
 
 
 def verdict(
