@@ -14,20 +14,16 @@ import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, Optional
+from typing import Optional
 
 from .support import places
-from .support.errors import BadInput, HarnessError, interrupted
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; see {self.prog} --help")
+from .support.errors import HarnessError, interrupted
+from .support.parser import Parser
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m harness", description="Hot loading, end to end.")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    parser = Parser(prog="python -m harness", description="Hot loading, end to end.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     e2e = commands.add_parser("e2e", help="the main job on each remote, a table and a verdict")
     option = e2e.add_argument
     option("--remotes", default="hdfs,ftp,http", help="which, in this order (%(default)s)")

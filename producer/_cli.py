@@ -12,10 +12,11 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, Optional
+from typing import Optional
 
-from ._errors import BadInput, ProducerError
+from ._errors import ProducerError
 from ._loop import Settings, run
+from ._parser import Parser
 from ._publish import Access, parse
 
 PASSWORD_VARIABLE = "PRODUCER_FTP_PASSWORD"
@@ -30,11 +31,6 @@ environment: {PASSWORD_VARIABLE} is the FTP password (or it stands in the URL, u
 The work folder then holds client/ (the client's prototxt) and releases/N/ (model folder, tarball,
 donefile). Exit codes: 0 done, 1 failed, 2 a wrong option or a remote that does not answer.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; see python -m producer --help")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -104,7 +100,7 @@ def _settings(words: Sequence[str]) -> Settings:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m producer",
         description=_DESCRIPTION,
         epilog=_EPILOG,

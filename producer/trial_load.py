@@ -13,26 +13,21 @@ make Paddle end the process with a signal. That is a refusal as well.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Optional
+from typing import Any, Optional
 
 import numpy as np
 
 from . import _manifest
 from ._errors import BadInput, ProducerError
 from ._paddle import reason, require_paddle
+from ._parser import Parser
 
 VARIABLE = "MONITOR_MANIFEST"
 _CONFIGURATION = "serving_server_conf.prototxt"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; see python -m producer.trial_load --help")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -91,7 +86,7 @@ def check(folder: Path, manifest: Optional[dict[str, Any]]) -> str:
 
 
 def _arguments(argv: Optional[Sequence[str]]) -> tuple[Path, Optional[dict[str, Any]]]:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m producer.trial_load",
         description="Loads a model folder with Paddle Inference and runs the manifest's probe.",
         epilog=f"Without --manifest the environment variable {VARIABLE} is asked (JSON). "

@@ -20,19 +20,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, Optional
+from typing import Optional
 
 from harness.containers import cleaning, compose, engine, images
 from harness.remotes import registry
 from harness.remotes.container import ContainerRemote
 from harness.support.errors import BadInput, HarnessError, interrupted
+from harness.support.parser import Parser
 
 from .images import IMAGES
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; see python -m harness.containers --help")
 
 
 def _say(text: str) -> None:
@@ -40,7 +36,7 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m harness.containers",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

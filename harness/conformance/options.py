@@ -5,19 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import NoReturn
 
 from harness.support.errors import BadInput
 
 from . import results
 from .results import Run, Suite
-
-
-class Parser(argparse.ArgumentParser):
-    """Raises ``BadInput`` for a wrong option."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; see {self.prog} --help")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

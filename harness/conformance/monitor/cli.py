@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
-from harness.conformance.options import Parser, add_options, keep, read, run_folder, write
+from harness.conformance.options import add_options, keep, read, run_folder, write
 from harness.conformance.results import CaseResult, Column, Run, junit_xml, verdict
 from harness.conformance.selection import selected
 from harness.support.errors import BadInput, Failed, HarnessError, interrupted
+from harness.support.parser import Parser
 
 from . import report
 from .command import resolved, words_of
