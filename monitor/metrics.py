@@ -51,7 +51,7 @@ def ailing(watches: Sequence[Watch], now: float) -> list[str]:
     are."""
     found = []
     for watch in watches:
-        figures = watch.figures
+        figures = watch.reporter.figures
         since = None if figures.last_life is None else now - figures.last_life
         if since is not None and since <= healthy_for(watch):
             continue
@@ -143,5 +143,5 @@ class _Collector:
 
     def _add(self, family: Any, field: str, extra: list[str]) -> None:
         for watch in self._watches:
-            value = getattr(watch.figures, field)
+            value = getattr(watch.reporter.figures, field)
             family.add_metric([watch.options.local_model_name, *extra], value)

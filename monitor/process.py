@@ -178,7 +178,7 @@ def once(watch: Watch) -> int:
             break
     if row.event in (Event.SWAPPED, Event.INSTALLED, Event.SAME):
         return 0
-    error = watch.error
+    error = watch.reporter.error
     options = watch.options
     if isinstance(error, MonitorError) and row.event is not Event.QUARANTINED:
         # Already in the log, as one sentence.

@@ -10,8 +10,8 @@ import pytest
 
 from .test_pages import PAGES, ROOT
 
-# Part of a monitor's log line: "INFO     [watch.py:…] doneilfe(donefile) changed." A page shows no
-# line numbers, because every change of the file would make them wrong.
+# Part of a monitor's log line: "INFO     [announcer.py:…] doneilfe(donefile) changed." A page shows
+# no line numbers, because every change of the file would make them wrong.
 LOGGED = re.compile(
     r"(?P<level>[A-Z]+) +\[(?P<file>[\w.]+\.py):(?P<line>.+?)\] (?P<message>.*)$", re.M
 )

@@ -105,7 +105,7 @@ def test_a_folder_that_is_no_model_stays_out(
     site.publish(1, tarball(files))
     one = watch()
     assert poll(one) is Event.BAD_RELEASE
-    assert why in str(one.error)
+    assert why in str(one.reporter.error)
 
 
 def test_a_clock_set_back_does_not_quarantine_for_years(watch: MakeWatch, site: Site) -> None:
@@ -122,7 +122,7 @@ def test_a_folder_in_the_place_of_a_file_of_ours_is_a_bad_release(
     site.publish(1, tarball({**model_files(1), f"{name}/x": b"x"}))
     one = watch()
     assert poll(one) is Event.BAD_RELEASE
-    assert f"{name} in it is a folder" in str(one.error)
+    assert f"{name} in it is a folder" in str(one.reporter.error)
 
 
 def test_a_manifest_proves_nothing_of_a_release_that_is_not_packed(
@@ -145,7 +145,7 @@ def test_a_dead_remote_is_asked_again_until_it_answers(watch: MakeWatch, site: S
     one = watch()
     assert poll(one) is Event.REMOTE_FAILED
     assert poll(one) is Event.REMOTE_FAILED
-    assert one.figures.failures_remote == 2
+    assert one.reporter.figures.failures_remote == 2
     site.status = None
     site.publish(1)
     assert poll(one) is Event.SWAPPED
@@ -188,7 +188,7 @@ def test_a_check_command_sees_the_staged_release_and_may_refuse_it(
     assert poll(one) is Event.SWAPPED
     site.publish(2)
     assert poll(one) is Event.BAD_RELEASE
-    assert "no twos" in str(one.error)
+    assert "no twos" in str(one.reporter.error)
     assert release_in(live(tmp_path)) == 1
     site.publish(3)
     assert poll(one) is Event.SWAPPED

@@ -72,8 +72,8 @@ with closing_all(site):
         for number in range(left):
             (local / f"filler-{number}").unlink()
         assert until(one, Event.MACHINE_FAILED)
-        assert "no inodes are left" in str(one.error), one.error
-        assert f"df -i {local}" in str(one.error), one.error
+        assert "no inodes are left" in str(one.reporter.error), one.reporter.error
+        assert f"df -i {local}" in str(one.reporter.error), one.reporter.error
         assert release_in(local / MODEL) == 1
     free()
     assert until(one, Event.SWAPPED)
@@ -128,7 +128,7 @@ with closing_all(site):
         assert poll(one) is Event.BAD_RELEASE
         first, second = (name.partition("/")[0] for name in names)
         for word in (f"{first!r} and {second!r} are one name", "ignores case", str(local)):
-            assert word in str(one.error), one.error
+            assert word in str(one.reporter.error), one.reporter.error
         assert poll(one) is Event.QUARANTINED
         site.publish(2)
         assert poll(one) is Event.SWAPPED
@@ -144,7 +144,7 @@ with closing_all(site):
         one = watched(local, site, **given)
         one.begin()
         assert poll(one) is Event.BAD_RELEASE
-        assert "are one name" in str(one.error), one.error
+        assert "are one name" in str(one.reporter.error), one.reporter.error
         (site.root / MODEL / "Words").unlink()
         site.put("donefile", b"again")
         assert poll(one) is Event.SWAPPED

@@ -44,7 +44,7 @@ def test_a_tarball_that_is_not_the_announced_one_stays_out_of_every_remote(
     kind.place.publish(1, tarball(model_files(2)), donefile=donefile)
     one = watch(**kind.options)
     assert poll(one) is Event.REMOTE_FAILED
-    assert "manifest" in str(one.error)
+    assert "manifest" in str(one.reporter.error)
     assert not live(tmp_path).exists()
     kind.place.put(TARBALL, packed)
     assert until(one, Event.SWAPPED)
@@ -130,7 +130,7 @@ def test_require_manifest_refuses_anything_else(
     one = watch(require_manifest=True)
     assert poll(one) is Event.BAD_RELEASE
     size = len(NO_MANIFESTS[what])
-    assert f"cannot use donefile: its {size} bytes are no manifest" in str(one.error)
+    assert f"cannot use donefile: its {size} bytes are no manifest" in str(one.reporter.error)
     assert [path for path, _ in site.seen] == ["/donefile"]
     assert poll(one) is Event.QUARANTINED
     assert not any("are not checked" in line for line in lines)

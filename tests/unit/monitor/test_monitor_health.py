@@ -30,7 +30,7 @@ def test_a_model_is_not_well_before_its_first_look_at_the_remote(
 def test_a_model_is_well_after_a_look_also_where_nothing_was_published(watch: MakeWatch) -> None:
     one = watch(clock=lambda: 1_000_000_000.0)
     poll(one)
-    looked = one.figures.last_life
+    looked = one.reporter.figures.last_life
     assert looked is not None
     assert ailing([one], looked) == []
     assert ailing([one], looked + healthy_for(one)) == []
@@ -44,12 +44,12 @@ def test_a_model_is_well_as_long_as_a_release_comes_in(watch: MakeWatch, site: S
     site.publish(1, size=3_000_000)
 
     def look() -> None:
-        wait_for(lambda: one.figures.bytes_pulled > 100_000, "the first half", 10)
-        seen.append(one.figures.last_life)
+        wait_for(lambda: one.reporter.figures.bytes_pulled > 100_000, "the first half", 10)
+        seen.append(one.reporter.figures.last_life)
 
     site.during_get = look
     one.step()
-    looked = one.figures.last_life
+    looked = one.reporter.figures.last_life
     one.step()
     assert looked is not None
     assert seen[0] is not None
@@ -64,11 +64,11 @@ def test_a_model_is_well_as_long_as_a_release_is_worked_on(
     site.publish(1)
     while one.machine.state is not state:
         one.step()
-    before = one.figures.last_life
+    before = one.reporter.figures.last_life
     one.step()
     assert before is not None
-    assert one.figures.last_life is not None
-    assert one.figures.last_life > before
+    assert one.reporter.figures.last_life is not None
+    assert one.reporter.figures.last_life > before
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,9 @@ def test_an_ambiguous_release_stays_out_until_it_is_allowed(
     site.publish(2, tarball({**model_files(2), "sentencepiece.bpe.model": b"a vocabulary"}))
     one = watch()
     assert poll(one) is Event.BAD_RELEASE
-    assert "it has model.pdmodel and sentencepiece.bpe.model, and a server loads" in str(one.error)
+    assert "it has model.pdmodel and sentencepiece.bpe.model, and a server loads" in str(
+        one.reporter.error
+    )
     assert release_in(live(tmp_path)) == 1
     nothing_left(tmp_path)
     assert poll(watch()) is Event.QUARANTINED
@@ -186,13 +188,15 @@ def test_links_of_a_folder_release_are_copied_as_files_and_never_from_outside(
     params.symlink_to(secret)
     one = watch(**kind)
     assert poll(one) is Event.BAD_RELEASE
-    assert "'params.pdiparams' in it is a symbolic link that leads out of" in str(one.error)
+    assert "'params.pdiparams' in it is a symbolic link that leads out of" in str(
+        one.reporter.error
+    )
     assert release_in(live(tmp_path)) == 1
     folder_release(remote, 3)
     (remote / "model_folder" / "sub").symlink_to(".")
     one = watch(**kind)
     assert poll(one) is Event.BAD_RELEASE
-    assert "'sub' in it is a symbolic link that leads to a folder" in str(one.error)
+    assert "'sub' in it is a symbolic link that leads to a folder" in str(one.reporter.error)
     nothing_left(tmp_path)
 
 
@@ -218,8 +222,8 @@ def test_links_that_hadoop_brings_are_refused(
             pytest.skip("there is one filesystem here")
     one = watch(**kind)
     event = poll(one)
-    assert event is Event.BAD_RELEASE, one.error
-    assert "'params.pdiparams' in it is a symbolic link" in str(one.error)
+    assert event is Event.BAD_RELEASE, one.reporter.error
+    assert "'params.pdiparams' in it is a symbolic link" in str(one.reporter.error)
     assert not live(tmp_path).exists()
     nothing_of_it = [p.name for p in live(tmp_path).parent.iterdir() if "staging" in p.name]
     assert nothing_of_it == []

@@ -56,7 +56,7 @@ def test_a_tarball_without_a_top_folder(watch: MakeWatch, site: Site, tmp_path: 
     site.publish(1, tarball(model_files(1), top="."))
     one = watch()
     assert poll(one) is Event.BAD_RELEASE
-    assert "or . if the files have none" in str(one.error)
+    assert "or . if the files have none" in str(one.reporter.error)
     # Other rules, other verdict.
     assert poll(watch(unpacked_filename=".")) is Event.SWAPPED
     assert release_in(live(tmp_path)) == 1
@@ -70,7 +70,7 @@ def test_an_end_that_is_not_whole_needs_a_manifest(watch: MakeWatch, site: Site)
     site.publish(1, packed, donefile=b"")
     one = watch(clock=lambda: now[0])
     assert poll(one) is Event.BAD_RELEASE
-    assert "no manifest proves that its bytes are whole" in str(one.error)
+    assert "no manifest proves that its bytes are whole" in str(one.reporter.error)
     site.put("donefile", manifest_of(1, packed))
     assert poll(one) is Event.SWAPPED
     site.publish(2, tarball(model_files(2)) + b"\n")
@@ -103,4 +103,4 @@ def test_an_export_of_paddle_3_is_named(watch: MakeWatch, site: Site, conf: bool
     site.publish(1, tarball(files))
     one = watch()
     assert poll(one) is Event.BAD_RELEASE
-    assert "inference.json is a graph of Paddle 3" in str(one.error)
+    assert "inference.json is a graph of Paddle 3" in str(one.reporter.error)

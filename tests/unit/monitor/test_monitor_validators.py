@@ -71,7 +71,7 @@ def test_releases_by_an_empty_donefile_are_installed_once_each(
         seconds.append(second(live(tmp_path)))
         settled(one, site)
     assert len(set(seconds)) == 3
-    assert one.figures.swaps == 3
+    assert one.reporter.figures.swaps == 3
     said = [line for line in lines if "ignored from now on" in line]
     names = [name for name in ("ETag", "Last-Modified") for line in said if f" {name} " in line]
     assert all(line.startswith("WARNING") for line in said)
@@ -184,9 +184,9 @@ def test_another_remote_is_believed_again(watch: MakeWatch, site: Site) -> None:
     for turn in (1, 2):
         os.utime(site.root / "donefile", (turn, turn))
         assert poll(one) is Event.SAME
-    assert one._trust.dropped
+    assert one._announcer.validators.trust.dropped
     site.put("other", b"")
-    assert not watch(remote_donefile_name="other")._trust.dropped
+    assert not watch(remote_donefile_name="other")._announcer.validators.trust.dropped
 
 
 def test_a_tarball_that_came_after_its_donefile_is_late_and_not_lost(
@@ -270,7 +270,7 @@ def test_with_a_manifest_nothing_changes(watch: MakeWatch, site: Site) -> None:
         for _ in range(3):
             assert poll(one) is Event.INSTALLED
     assert pulls(site) == 3
-    assert not one._trust.dropped
+    assert not one._announcer.validators.trust.dropped
 
 
 LIVE, NEXT = Identity("live"), Identity("next")
