@@ -14,18 +14,18 @@ import re
 import zlib
 from collections.abc import Generator, Iterator
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
-import urllib3
 
 from .. import manifest
-from ..errors import BadOption, RemoteError, reason
+from ..errors import BadOption, RemoteError
 from ..options.fields import QUERIES
 from ..options.secrets import Secret, from_file, query
 from ..stop import Stop
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, join, too_many
+from .causes import as_remote_error, unexpected_status
 from .session import Session
 
 if TYPE_CHECKING:
@@ -188,23 +188,19 @@ class HttpRemote(Remote):
 
     def _get(self, url: str, operation: str, headers: dict[str, str]) -> requests.Response:
         self._stop.check()
-        with _as_remote_error(operation, url):
+        with as_remote_error(operation, url):
             return self._connected().ask(url, self._query(url), headers, self._options.timeout)
 
     def _expect(
         self, answer: requests.Response, url: str, operation: str, codes: tuple[int, ...]
     ) -> None:
-        code = answer.status_code
-        if code not in codes:
-            hint = "look in the server's log"
-            if code in (401, 403, 407):
-                hint = "check the user, --http_token_file, --http_header or --http_query_file"
-            raise RemoteError(operation, url, f"the server answered {code} {answer.reason}", hint)
+        if answer.status_code not in codes:
+            raise unexpected_status(operation, url, answer)
 
     def _chunks(self, answer: requests.Response, url: str) -> Iterator[bytes]:
         expected = _length(answer)
         got = 0
-        with _as_remote_error("read", url):
+        with as_remote_error("read", url):
             while True:
                 self._stop.check()
                 chunk: bytes = answer.raw.read(CHUNK, decode_content=False)
@@ -228,47 +224,6 @@ class HttpRemote(Remote):
 
 
 _NAME_HINT = "check --remote_path and --remote_model_name"
-
-
-class _as_remote_error(contextlib.ContextDecorator):
-    """Turns what requests and urllib3 raise into a ``RemoteError`` with a cause a person reads."""
-
-    def __init__(self, operation: str, url: str) -> None:
-        self._operation = operation
-        self._url = url
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        wrong = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
-        if isinstance(error, RemoteError) or not isinstance(error, wrong):
-            return
-        raise RemoteError(
-            self._operation, self._url, _cause(error), "check the address and that it is up"
-        ) from error
-
-
-def _cause(error: BaseException) -> str:
-    # The innermost OSError says it in the fewest words ("Connection refused").
-    seen: Optional[BaseException] = error
-    for _ in range(12):
-        if seen is None:
-            break
-        system = isinstance(seen, OSError) and not isinstance(seen, requests.RequestException)
-        if system and getattr(seen, "errno", None):
-            return reason(seen)
-        inner = seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else None
-        why = getattr(seen, "reason", None)
-        seen = (
-            inner
-            or (why if isinstance(why, BaseException) else None)
-            or seen.__cause__
-            or seen.__context__
-        )
-    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
-        return "nothing came within the time-out"
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _length(answer: requests.Response) -> Optional[int]:

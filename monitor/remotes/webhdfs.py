@@ -14,7 +14,7 @@ import urllib3
 from ..errors import RemoteError
 from ..stop import Stop
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, join, too_many
-from .general import _cause
+from .causes import cause
 from .session import Session
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class WebHdfsRemote(Remote):
             raise RemoteError(
                 operation,
                 self._where(path),
-                f"the NameNode sent this to {to}, and that failed: {_cause(why)}",
+                f"the NameNode sent this to {to}, and that failed: {cause(why)}",
                 "start that DataNode, or set its dfs.datanode.hostname and "
                 f"{_setting(to)} to what this machine can reach",
             ) from error
@@ -178,7 +178,7 @@ class WebHdfsRemote(Remote):
             return RemoteError(operation, self._where(path), error, hint)
         self.close()
         hint = "check --webhdfs_url and that NameNode and DataNodes are up"
-        return RemoteError(operation, self._where(path), _cause(error), hint)
+        return RemoteError(operation, self._where(path), cause(error), hint)
 
     def _status(self, operation: str, path: str) -> Optional[dict[str, Any]]:
         with self._guard(operation, path):
