@@ -68,7 +68,7 @@ docker-ready: environment
 ## make test-docker    the tests in containers, and those that Compose is enough for
 test-docker: docker-ready
 	@$(PY) -m harness.containers build
-	@CONTAINERS_REQUIRED=1 $(PY) -m pytest -m 'not slow' tests/docker tests/unit/containers $(PYTEST)
+	@CONTAINERS_REQUIRED=1 $(PY) -m pytest -m 'not slow' tests/docker tests/unit/harness/containers $(PYTEST)
 
 BARE ?= bullseye,bookworm,trixie,jammy
 ## make test-bare      both commands above as a new user on bare Debian 11, 12, 13 (as root)

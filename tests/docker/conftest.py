@@ -55,7 +55,7 @@ def skipped_here(config: pytest.Config) -> list[pytest.TestReport]:
     """Reports of the tests in containers, and of those with Compose, that were skipped."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
-    folders = ("tests/docker", "tests/unit/containers")
+    folders = ("tests/docker", "tests/unit/harness/containers")
     return [report for report in skipped if report.nodeid.startswith(folders)]
 
 

@@ -22,7 +22,7 @@ from harness.run.leg import LegSettings
 from harness.serving.choice import choose
 from harness.support.errors import HarnessError
 from harness.support.paths import cache_dir
-from tests.unit.harness import vendor
+from tests.unit.harness.serving import vendor
 
 BROKEN = Path(__file__).resolve().parents[1] / "broken"
 NEVER_RELOADS = [str(choose("embedded").path), "-reload_interval_s=100000"]

@@ -22,8 +22,7 @@ from harness.serving import download, official, proof
 from harness.serving.download import Limits, ask, fetch
 from harness.support.errors import BadInput
 from harness.support.waits import wait_for
-
-from . import vendor
+from tests.unit.harness.serving import vendor
 
 QUICK = Limits(answer_s=0.5, stall_s=0.5, pause_s=0.01)
 # gzip's first two bytes, then what does not repeat.

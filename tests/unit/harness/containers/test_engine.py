@@ -12,7 +12,7 @@ from harness.cli import environment
 from harness.containers import builder, engine
 from harness.support.errors import BadInput
 from tests.docker.fleet import cli
-from tests.unit.containers.standins import HEALTHY, docker, program
+from tests.unit.harness.containers.standins import HEALTHY, docker, program
 
 INSPECT = "context inspect --format {{.Endpoints.docker.Host}}"
 OPTIONS = "info --format {{json .SecurityOptions}}"

@@ -15,7 +15,7 @@ from docker.bootstrap import install, mirrors
 from harness.containers import bases, bootstrap, engine, readiness
 from harness.support.errors import BadInput, Failed
 from tests.docker.fleet import bootstrapped
-from tests.unit.containers.standins import HEALTHY, borrowed, docker, program
+from tests.unit.harness.containers.standins import HEALTHY, borrowed, docker, program
 
 #: Debian 13's, in short: the client and BuildKit are packages of their own.
 TRIXIE = """\

@@ -14,7 +14,7 @@ from harness.run.backend import Docker
 from harness.serving import container
 from harness.serving.binary import ServingBinary
 from harness.support.errors import BadInput
-from tests.unit.containers.standins import HEALTHY, borrowed, docker
+from tests.unit.harness.containers.standins import HEALTHY, borrowed, docker
 
 IN_CONTAINERS = [
     pytest.param("docker", "docker", id="all-in-containers"),

@@ -15,8 +15,7 @@ import pytest
 from harness.serving.choice import choose
 from harness.support.errors import BadInput
 from harness.support.ports import free_port
-
-from . import vendor
+from tests.unit.harness.serving import vendor
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import pytest
 from harness.run.e2e import _try_gpu
 from harness.support.errors import BadInput
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 # Options with which these programs get as far as their packages.
 ONCE = {
     "producer": ["--remote", "http://127.0.0.1:9/"],
@@ -237,7 +237,7 @@ def test_make_n_prints_and_runs_nothing(tmp_path: Path) -> None:
 
 
 def test_make_clean_leaves_nothing_but_the_sources(tmp_path: Path) -> None:
-    shutil.copy(Path(__file__).parents[3] / "Makefile", tmp_path)
+    shutil.copy(Path(__file__).parents[4] / "Makefile", tmp_path)
     (tmp_path / "monitor").mkdir()
     (tmp_path / "monitor" / "source.py").touch()
     for name in (

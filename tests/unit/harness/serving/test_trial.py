@@ -18,8 +18,7 @@ from harness.serving import proof, trial
 from harness.serving.choice import choose
 from harness.support.errors import BadInput
 from harness.support.paths import cache_dir
-
-from . import vendor
+from tests.unit.harness.serving import vendor
 
 ENGINE = Path(sys.prefix) / "bin" / "embedded-serving"
 RELEASE_2 = Path(trial.__file__).with_name("trial_model") / "release-2"

@@ -12,7 +12,7 @@ import pytest
 from harness.run.e2e import _first_failure
 from harness.support.errors import Failed
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.mark.parametrize(

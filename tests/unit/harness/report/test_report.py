@@ -16,8 +16,7 @@ from harness.report.summary import print_report, rows, verdict_line, write_repor
 from harness.run.e2e import RunSettings, _finish
 from harness.run.run_folder import new_run_folder
 from harness.serving.binary import ServingBinary
-
-from .test_verdict import CLIENTS, Story
+from tests.unit.harness.checker.test_verdict import CLIENTS, Story
 
 
 def test_a_row_gives_each_release_its_times() -> None:
