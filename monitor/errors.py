@@ -75,7 +75,7 @@ class MachineError(MonitorError):
 class Taken(Exception):
     """Another process has the lock.
 
-    ``broken_if_asked`` says that nobody on this host can tell whether the owner still runs.
+    ``broken_if_asked`` is true if this host cannot tell whether the owner still runs.
     """
 
     def __init__(self, owner: str, *, broken_if_asked: bool = False) -> None:

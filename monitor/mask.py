@@ -1,8 +1,7 @@
 """What must not be seen, and ``mask``, which takes it out of any text.
 
-Errors mask themselves, the log masks every line, and so does what is printed. What is known to be
-secret is replaced wherever and however it is written; addresses are masked even when nobody said
-that there is a secret in them.
+Errors mask themselves; the log and the printer mask every line. A known secret is replaced wherever
+and however it is written. Addresses are masked even if no option names a secret in them.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from urllib.parse import quote, quote_plus
 
 STARS = "***"
 _SCHEME = r"[a-zA-Z][a-zA-Z0-9+.-]*://"
-# Up to the last @ of the word: a password may hold "/", ":" or "@" that nobody has written as %2F,
-# and a token may stand where a user's name stands. Another address may follow a ";".
+# Up to the last @ of the word: a password may hold "/", ":" or "@" that is not written as %2F. A
+# token may stand in the place of a user's name. Another address may follow a ";".
 _USERINFO = re.compile(rf"(\b{_SCHEME})(?:(?!;{_SCHEME})\S)*@")
 # Shorter ones would turn ordinary words into stars.
 SHORTEST = 4

@@ -1,9 +1,9 @@
 """``/metrics`` (Prometheus) and ``/healthz`` on one port, for all models of a process.
 
-``/healthz`` answers 200 while every model has had a look at its donefile lately (a remote that
-says "there is none" counts, and so does each piece of a release that comes or is worked on, which
-may take longer than many looks), else 503, so also before the first look; the body says which model
-has not, and why.
+``/healthz`` answers 200 if every model has polled its donefile lately, else 503, also before the
+first poll. A remote that says "there is none" counts as polled. So does each piece of a release
+that arrives or is worked on, which may take longer than many polls. The body of a 503 says which
+model has not polled, and why.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """The process: one thread a model, signals that end it within a second, ``--once``.
 
-The main thread only waits. On SIGTERM or SIGINT it asks the models to end, and a guard ends the
-process when one of them does not: because it sits in a call that nothing can interrupt (a DNS
-look-up, a connect, a flush), or because nobody reads the log. That is safe at every instant by the
-design of the swap.
+The main thread only waits. On SIGTERM or SIGINT it asks the models to end. If one does not, a guard
+ends the process. That happens in a call that cannot be interrupted (a DNS look-up, a connect, a
+flush), or if no process reads the log. It is safe at every instant, by the design of the swap.
 
-A signal's handler takes no lock, because the thread that it interrupts may have it: it notes the
-signal and writes a byte to a pipe. At the start, where the main thread works itself, it raises.
+A signal's handler takes no lock, because the interrupted thread may hold it. It notes the signal
+and writes a byte to a pipe. At the start, where the main thread works itself, it raises.
 """
 
 from __future__ import annotations

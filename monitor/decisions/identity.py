@@ -17,8 +17,8 @@ class Identity:
     """What makes a release this release and no other.
 
     With a manifest ``key`` is made of release number and digest, so that a touched donefile is
-    nothing new. Without, of the donefile's content and whatever else the remote tells about it
-    (``mark``: times, sizes, tags), so that a touch *is* a new release, as upstream has it.
+    nothing new. Without a manifest it is made of the donefile's content and ``mark``, all else that
+    the remote tells (times, sizes, tags). A touch *is* a new release then, as upstream has it.
     """
 
     key: str
@@ -49,8 +49,11 @@ def identify(content: bytes, mark: str, manifest: Optional[Manifest]) -> Identit
 
 
 def superseded(pulled: Identity, announced: Optional[Identity]) -> bool:
-    """Whether what is announced by now is a newer release than the one that was pulled, and the
-    latter so as good as ever; not when it was withdrawn (for an older one, or for none)."""
+    """Return whether the remote now announces a newer release than the pulled one.
+
+    The pulled release is then as good as before. It is not if the remote now announces an older
+    release, or none: then the pulled release was withdrawn.
+    """
     if announced is None or announced.release is None or pulled.release is None:
         return False
     return announced.release > pulled.release

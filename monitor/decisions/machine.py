@@ -6,9 +6,9 @@ the monitor is doing; an event is how that ended.
 
 Rules behind the rows:
 
-1. A release is only ever *announced* by the donefile. What is announced is compared with what the
-   live directory says it holds, never with a memory of the last poll: so a failed pull, a crash
-   or a restart cannot lose a release, and a donefile that comes and goes pulls nothing twice.
+1. Only the donefile *announces* a release. The announcement is compared with the state in the live
+   directory, never with a memory of the last poll. So a failed pull, a crash or a restart cannot
+   lose a release. A donefile that comes and goes causes no second pull.
 2. Whatever fails ends in IDLE. Nothing ends the process but a signal.
 3. Only SWAP changes the live directory.
 

@@ -15,8 +15,8 @@ CAP_SECONDS = 60.0
 class Backoff:
     """Pauses of ``base``, 2 × ``base``, 4 × ``base`` … seconds, at most ``cap``.
 
-    Each is shortened by a random part of up to half, so that a hundred monitors that lost the
-    same remote at the same moment do not come back to it at the same moment.
+    A random part of up to half shortens each pause. So a hundred monitors that lost the same remote
+    at the same moment do not all return at the same moment.
     """
 
     def __init__(self, base: float, cap: float, seed: Optional[int] = None) -> None:
@@ -53,9 +53,9 @@ def settle_left(settle: float, swapped: Optional[float], now: float) -> float:
 def next_second(now: float, last_used: Optional[int], current: Optional[int]) -> int:
     """The whole second for the next time file.
 
-    The server compares whole seconds for inequality, so it must be another one than the last that
-    the monitor used and than the one there now (the launcher touches the file too), and it must
-    not go back to one the server may have seen, whatever the clock says.
+    The server compares whole seconds for inequality. So the second must differ from the last one
+    that the monitor used and from the present one (the launcher touches the file, too). It must not
+    go back to a second that the server may have seen, whatever the clock says.
     """
     after = [second + 1 for second in (last_used, current) if second is not None]
     return max([int(now), *after])

@@ -97,10 +97,10 @@ def _out_of_lower_layer(
 
 
 def _step_past_touch(new: str, live: str, timestamp_file: str) -> None:
-    """As ``step_past_touch``; the release's own state says so as well, while nobody sees it.
+    """As ``step_past_touch``, and write the second into the release's state before it is live.
 
-    After a cut between time file and state the time file is this very release's: then one second
-    more costs a reload, and tells it from a touch that came meanwhile.
+    If the monitor was killed between time file and state, the time file is this release's own. One
+    second more then costs a reload, and tells the release from a touch that came meanwhile.
     """
     second = step_past_touch(new, live, timestamp_file)
     if second is not None:

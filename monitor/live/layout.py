@@ -47,7 +47,7 @@ FETCHED = ".get-"
 
 # --- elsewhere --------------------------------------------------------------------------------
 
-# A file that is written beside the one that it replaces.
+# A file that is written beside the file that it replaces.
 NEW = ".new"
 # Takes the place of a lock on a filesystem without locks.
 OWNER = ".owner"

@@ -33,7 +33,9 @@ class Seen(Enum):
         "that says that the live directory was being removed"
     )
     READY_EARLY = f"`.MODEL.staging-ID{READY}`, and a live directory that is whole"
-    TAKEN = f"`.MODEL.staging-ID{ROLLBACK}`: a kept release, or the one that a rollback replaced"
+    TAKEN = (
+        f"`.MODEL.staging-ID{ROLLBACK}`: a kept release, or the release that a rollback replaced"
+    )
     TAKEN_LINK = f"`.MODEL.staging-ID{ROLLBACK}`, a link: the live directory before a rollback"
     REPLACED = f"`.MODEL.staging-ID{OLD}`: the release that a swap replaced"
     UNFINISHED = "any other `.MODEL.staging-…`: a release that is not complete, or a note"

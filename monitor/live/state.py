@@ -122,8 +122,9 @@ def write_quarantine(path: str, bad: Quarantine) -> None:
 
 @dataclass(frozen=True)
 class Hold:
-    """What a rollback holds back (``identity``), and the release that it takes out of service,
-    which is another one when a newer release was announced and not yet installed.
+    """What a rollback holds back (``identity``), and the release that it takes out of service.
+
+    The two differ if a newer release was announced and not yet installed.
 
     ``tarball`` is the SHA-256 of the tarball that is held back, None if it was not installed."""
 

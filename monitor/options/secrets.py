@@ -60,7 +60,7 @@ class Secret:
 
 
 def ugi(value: str) -> Secret:
-    """``user,password`` (AFS) or ``user,group`` (HDFS): nobody can tell which, so half is shown."""
+    """Mask ``user,password`` (AFS) or ``user,group`` (HDFS): which one is unknown, so mask half."""
     user, comma, rest = value.partition(",")
     return Secret(value, f"{user},{STARS}", [rest]) if comma else Secret(value, value, [])
 

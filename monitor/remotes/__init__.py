@@ -1,4 +1,4 @@
-"""The remotes, one module each. ``create`` imports only the one that is asked for."""
+"""The remotes, one module each. ``create`` imports only the requested one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What the monitor needs of a remote, whatever it is: to look at the donefile, and to pull.
 
-``Remote`` is the interface; one module beside this one per kind. Every failure that comes out of
-a remote is a ``RemoteError`` (the library's own exceptions stay inside), except that a donefile
-which is not there is None: absence is an answer.
+``Remote`` is the interface; each kind has a module beside this one. Every failure of a remote is a
+``RemoteError``; the library's own exceptions stay inside. A donefile that does not exist is no
+failure: it is None.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ DONEFILE_LIMIT = MAX_ENCODED + 1
 
 @dataclass(frozen=True)
 class Sighting:
-    """A donefile as the remote shows it: its content (at most ``DONEFILE_LIMIT`` bytes) and
-    ``mark``, everything else that the remote tells about it (times, length, tags).
+    """A donefile as the remote shows it: content (at most ``DONEFILE_LIMIT`` bytes) and ``mark``.
+
+    ``mark`` is everything else that the remote tells about it (times, length, tags).
 
     ``validators`` are the parts of ``mark`` by name, for a remote that may send wrong ones
     (HTTP)."""
@@ -38,11 +39,13 @@ class Sighting:
 class Download:
     """A transfer under way.
 
-    ``offset`` is where the first byte belongs (0 when the remote did not resume), ``size`` the
-    whole file's length in bytes if the remote told it, ``mark`` what must be the same for a later
-    transfer to go on where this one broke ("" when the remote cannot promise that). ``file`` is
-    a file on this machine that already holds the bytes of ``chunks``, or "". After the last chunk
-    the caller may move this file instead of writing the bytes again.
+    Attributes:
+        offset: Where the first byte belongs; 0 when the remote did not resume.
+        size: The whole file's length in bytes, if the remote told it.
+        mark: Must be the same for a later transfer to continue where this one broke; "" when the
+            remote cannot promise that.
+        file: A file on this machine that already holds the bytes of ``chunks``, or "". After the
+            last chunk the caller may move it instead of writing the bytes again.
     """
 
     offset: int

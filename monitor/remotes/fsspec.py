@@ -113,8 +113,8 @@ class FsspecRemote(Remote):
         with self._guard("reach", name):
             if self._files is None:
                 url = self._options.remote_url.reveal()
-                # Listings must not come from a cache: they are what is watched. Nor the file
-                # system: it would be the one that failed.
+                # Listings are watched, so they must not come from a cache. Nor must the file
+                # system: the cached one may have failed.
                 self._files, base = self._within(
                     lambda: self._fsspec.core.url_to_fs(
                         url, use_listings_cache=False, skip_instance_cache=True

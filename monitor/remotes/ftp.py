@@ -72,8 +72,11 @@ class _Passive(ftplib.FTP):
 
 
 class _FtpTls(_Passive, ftplib.FTP_TLS):
-    """Goes on with the control connection's TLS session, which most servers ask of their data
-    connections, so that nobody else can take one; ftplib begins another one."""
+    """Continue the control connection's TLS session on the data connections.
+
+    Most servers demand that, so that no other client can take a data connection. ftplib begins a
+    new session.
+    """
 
     def ntransfercmd(
         self, cmd: str, rest: Union[int, str, None] = None

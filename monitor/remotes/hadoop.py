@@ -1,9 +1,9 @@
 """HDFS and AFS through ``hadoop fs`` (``--type hdfs`` and ``afs``), never through a shell.
 
-A JVM starts in 1 to 5 seconds, so a poll should take one. The last donefile decides which: when
-it had a manifest, ``-get`` (its content says everything); otherwise ``-stat`` (time in
-milliseconds and length), and a second one for ``-get`` unless the file is empty. Upstream reads
-``-ls``, which shows minutes.
+A JVM starts in 1 to 5 seconds, so a poll should start one only. The last donefile decides which
+command it runs. With a manifest it is ``-get``, because the content says everything. Otherwise it
+is ``-stat`` (time in milliseconds and length), and then ``-get`` unless the file is empty. Upstream
+reads ``-ls``, which shows minutes.
 
 ``hadoop`` is often a user's own script. It may print lines before and after the command's output,
 or end with another exit code. So content comes in files, lines are recognised by their form, and an

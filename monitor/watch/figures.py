@@ -11,9 +11,11 @@ from typing import Optional
 
 @dataclass
 class Figures:
-    """``last_poll`` and ``last_swap`` are in seconds since the epoch. ``last_life``, in those of
-    ``time.monotonic``, is when a look at the donefile last reached the remote, a piece of a
-    release last came, or was worked on; None before the first look."""
+    """``last_poll`` and ``last_swap`` are in seconds since the epoch.
+
+    ``last_life`` is in seconds of ``time.monotonic``. It says when a poll last reached the remote,
+    or when a piece of a release last arrived or was worked on. None: no poll yet.
+    """
 
     polls: int = 0
     swaps: int = 0

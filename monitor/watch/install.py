@@ -49,7 +49,7 @@ class Install:
         self._alive = alive
         self._staging = ""
         self._last_second: Optional[int] = None
-        # Held while the exchange may happen; whoever has it may take the staging folder away.
+        # Held while the exchange may happen. The holder may take the staging folder away.
         self._hands = threading.Lock()
 
     def verify(self, part: str, tree_part: str, *, proven: bool) -> None:

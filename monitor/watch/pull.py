@@ -1,9 +1,9 @@
 """Brings a release to this machine: streamed, hashed on the way, resumed where a transfer broke.
 
-Memory is bounded by one chunk. What was pulled of a release is kept over a break as long as the
-same release is announced and the remote's file is still the same; what came whole is kept until
-``forget``, so that no failure after the pull costs another. Bytes that turn out wrong are thrown
-away with their offset.
+Memory is bounded by one chunk. A partial pull is kept over a break while the same release is
+announced and the remote's file is the same. A complete pull is kept until ``forget``, so that a
+failure after the pull needs no second one. Bytes that turn out wrong are thrown away with their
+offset.
 """
 
 from __future__ import annotations
