@@ -27,7 +27,7 @@ PY := $(VENV)/bin/python
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES SEED RUNS
 
 .PHONY: help environment client setup e2e test test-monitor lint docker-ready test-docker test-bare
-.PHONY: test-bare-docker docker-clean conformance bench doctor clean serving-trial
+.PHONY: test-bare-docker docker-clean conformance bench fuzz doctor clean serving-trial
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
@@ -89,7 +89,7 @@ JOBS ?= 8
 conformance: setup
 	@$(PY) -m harness conformance $(KNOWN) --jobs $(JOBS) --page docs/conformance.md
 
-BENCHES ?= engine engine_reloads fuzz_engine monitor_publish
+BENCHES ?= engine monitor_publish
 # A line each, so that SIGTERM reaches the bench (see e2e).
 define BENCH
 @echo "--- bench.$(1)"
@@ -99,6 +99,10 @@ endef
 ## make bench    the benchmarks, a table each (BENCHES=engine: one of them)
 bench: client
 	$(foreach name,$(BENCHES),$(call BENCH,$(name)))
+
+## make fuzz     damaged and random bytes for each of the engine's parsers
+fuzz: environment
+	@exec $(PY) -m fuzz.engine
 
 ## make lint     ruff, the import graph and mypy --strict
 lint: environment

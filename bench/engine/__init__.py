@@ -1,1 +1,1 @@
-"""Benchmarks of serving binaries; see ``__main__``."""
+"""The bench of serving binaries; see ``__main__``."""

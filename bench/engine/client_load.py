@@ -1,10 +1,10 @@
 """One process of load with one of Paddle Serving's own clients, or grpcio; started by the bench.
 
-    python bench/engine/client_load.py compiled|grpc CLIENT_CONF HOST:PORT SECONDS OUT [PRICE]
+    python bench/engine/client_load.py compiled|grpc CLIENT_CONF HOST:PORT SECONDS OUT PRICE
 
-waits for a line on standard input, loads, writes the latencies in seconds into OUT (numpy) and
-prints ``failed FIRST_FAILURE``. An answer that is not PRICE (without it: the first answer) has
-failed. The compiled client reads ``sys.argv`` itself, so it wants a file and not ``-c``.
+waits for a line on standard input, loads, and writes the latencies in seconds into OUT (numpy). It
+prints the number of failed requests and the first failure. An answer that is not PRICE has failed.
+The compiled client reads ``sys.argv`` itself, so it wants a file and not ``-c``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FEATURES = np.ones(13, "float32")
 
 
 def compiled(configuration: str, endpoint: str) -> Callable[[], Any]:
-    """A call of the compiled client."""
+    """Return a call of the compiled client."""
     from harness.load.patched_client import client_class
 
     client = client_class()()
@@ -38,7 +38,7 @@ def compiled(configuration: str, endpoint: str) -> Callable[[], Any]:
 
 
 def grpc_stub(_configuration: str, endpoint: str) -> Callable[[], Any]:
-    """A call of grpcio with the service's own messages."""
+    """Return a call of grpcio with the service's own messages."""
     import grpc
 
     from harness.conformance.serving import messages
@@ -64,10 +64,10 @@ def grpc_stub(_configuration: str, endpoint: str) -> Callable[[], Any]:
 
 
 def main() -> int:
-    kind, configuration, endpoint, seconds, out = sys.argv[1:6]
+    kind, configuration, endpoint, seconds, out, price = sys.argv[1:]
     call = {"compiled": compiled, "grpc": grpc_stub}[kind](configuration, endpoint)
-    first = call()
-    expected = float(sys.argv[6]) if len(sys.argv) > 6 else first
+    call()
+    expected = float(price)
     print("ready", flush=True)
     sys.stdin.readline()
     latencies = []

@@ -38,9 +38,8 @@ def test_a_host_without_an_address_ends_it_with_255_and_a_sentence(
 @pytest.mark.parametrize("kind", ["http", "compiled", "grpc"])
 def test_an_answer_with_another_price_counts_as_failed(subject: Subject, kind: str) -> None:
     row = Row("one client", kind, 1)
-    configuration = subject.client_configuration()
-    right = load(row, subject.port, 0.2, configuration, [PRICE])
+    right = load(row, subject.port, 0.2, [PRICE])
     assert right.latencies
     assert right.failed == 0, right.first_failure
-    wrong = load(row, subject.port, 0.2, configuration, [PRICE + 1])
+    wrong = load(row, subject.port, 0.2, [PRICE + 1])
     assert wrong.failed == len(wrong.latencies)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.engine import http_load
-from bench.engine_reloads import Resources, kept, settled
+from bench.engine.memory import Resources, kept, settled
 from engine import _baidu_std
 from harness.conformance.serving.check_http import JSON, price
 from harness.conformance.serving.check_reload_load import reload_in_turns, turns

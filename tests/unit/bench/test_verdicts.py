@@ -1,26 +1,20 @@
-"""What the benchmarks and the suite of facts judge by: values in, verdicts out."""
+"""What the suite of facts judges by: values in, verdicts out."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 from pathlib import Path
 from typing import Any, Optional
 
 import pytest
 
-from bench.engine.__main__ import measure
-from bench.engine.reloads import reloading
 from harness.conformance.serving import server as likeness_server
 from harness.conformance.serving.__main__ import judge
 from harness.conformance.serving.check_log import lines_exactly
 from harness.conformance.serving.checks import Differs, Missing
 from harness.conformance.serving.facts import Fact
-from harness.conformance.serving.server import Span, written_at
+from harness.conformance.serving.server import written_at
 from harness.conformance.serving.steady_clients import Asked, Period, steps_back
-from harness.support import waits
-from harness.support.errors import BadInput, Failed
 
 
 def test_an_older_answer_behind_a_newer_one_is_a_step_back() -> None:
@@ -103,98 +97,6 @@ def test_a_server_that_an_earlier_check_ended_is_not_held_against_a_later() -> N
     assert judge(Fact("group/fact", lambda _: None), subject) == ("same", "")
 
 
-class Server:
-    """Stands for a launched one: counts as many reloads as it was given models."""
-
-    def __init__(self, folder: Path, most: int = 1000) -> None:
-        self.folder = folder
-        self._count = folder / "count"
-        self._count.touch()
-        self._most = most
-
-    def install(self, _: Path, *, place: object) -> None:
-        with self._count.open("a") as count:
-            count.write(".")
-
-    def log_file(self) -> Path:
-        return self._count
-
-    def reload_spans(self) -> list[Span]:
-        now = time.time()
-        return [Span(now, now)] * min(self._most, self._count.stat().st_size)
-
-
-class Broken(Server):
-    def install(self, _: Path, *, place: object) -> None:
-        os._exit(3)
-
-
-@pytest.fixture(autouse=True)
-def _empty_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    for name in ("uci", "uci_2"):
-        (models / name).mkdir(parents=True)
-    monkeypatch.setattr(likeness_server, "models", lambda: models)
-
-
-def under(server: Any, at_least: int, size: int) -> int:
-    """Waits inside the block until ``size`` models were installed."""
-    before = time.time()
-    with reloading(server, 0.001, at_least) as (installs, reloads):
-        waits.wait_for(
-            lambda: server._count.stat().st_size >= size, f"{size} models to be installed", 20
-        )
-    assert len(installs) == server._count.stat().st_size
-    assert all(before <= one.begin <= one.end <= time.time() for one in installs)
-    return len(reloads)
-
-
-def test_reloads_to_measure_under_are_counted(tmp_path: Path) -> None:
-    assert under(Server(tmp_path), 2, 3) >= 3
-
-
-def test_nothing_is_installed_where_nothing_is_to_be(tmp_path: Path) -> None:
-    server: Any = Server(tmp_path)
-    with reloading(server, None, 0) as (installs, reloads):
-        pass
-    assert installs == reloads == []
-    assert server._count.stat().st_size == 0
-
-
-def test_a_reload_where_nothing_was_installed_is_no_measurement(tmp_path: Path) -> None:
-    server: Any = Server(tmp_path)
-    with (
-        pytest.raises(Failed, match="1 reloads, though nothing was installed"),
-        reloading(server, None, 0),
-    ):
-        server.install(tmp_path, place=None)
-
-
-def test_the_last_reload_is_waited_for(tmp_path: Path) -> None:
-    class Late(Server):
-        looks = 0
-
-        def reload_spans(self) -> list[Span]:
-            self.looks += 1
-            # Of what was installed last only in the end.
-            return [Span(0.0, 1.0)] + [Span(time.time(), time.time())] * (self.looks > 5)
-
-    server: Any = Late(tmp_path)
-    with reloading(server, 60.0, 1) as (installs, reloads):
-        waits.wait_for(lambda: server._count.stat().st_size > 0, "a model to be installed", 20)
-    assert reloads[-1].begin >= installs[-1].begin
-
-
-def test_a_measurement_under_too_few_reloads_is_none(tmp_path: Path) -> None:
-    with pytest.raises(Failed, match="1 reloads, and at least 2 were to be measured under"):
-        under(Server(tmp_path, most=1), 2, 3)
-
-
-def test_a_measurement_without_its_installer_is_none(tmp_path: Path) -> None:
-    with pytest.raises(Failed, match="ended with exit code 3"):
-        under(Broken(tmp_path), 0, 0)
-
-
 def test_a_line_of_a_log_says_when_it_was_written() -> None:
     now = time.time()
     stamp = time.strftime("%m%d %H:%M:%S.250000", time.localtime(now))
@@ -233,20 +135,3 @@ def test_a_reload_lasts_from_its_own_begin(tmp_path: Path) -> None:
     # The first one failed.
     assert [one.end - one.begin for one in server.reload_spans()] == [2.0, 1.0]
     assert [one.end - server.reload_spans()[0].begin for one in server.reload_spans()] == [2.0, 5.0]
-
-
-@pytest.mark.parametrize(("port", "no_reloads"), [(1, False), (None, True)])
-def test_rows_under_reloads_need_a_server_of_the_benchs_own(
-    port: Optional[int], no_reloads: bool
-) -> None:
-    options = argparse.Namespace(
-        only="reloads, 4",
-        port=port,
-        against=None,
-        no_reloads=no_reloads,
-        short=True,
-        seconds=1.0,
-        rounds=1,
-    )
-    with pytest.raises(BadInput, match="leave --port, --against and --no_reloads out"):
-        measure(options)

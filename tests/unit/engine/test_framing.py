@@ -7,17 +7,17 @@ import urllib.parse
 
 import pytest
 
-from bench import fuzz_engine
 from engine import _baidu_std, _compression, _grpc, _routes, _stream
 from engine._http import HttpRequest
 from engine._http1 import answer
 from engine._query import ServiceError
+from fuzz import engine as fuzz
 
 
 @pytest.mark.filterwarnings("ignore:Unexpected end-group")
-@pytest.mark.parametrize("target", sorted(fuzz_engine.TARGETS))
+@pytest.mark.parametrize("target", sorted(fuzz.TARGETS))
 def test_no_damaged_input_breaks_a_parser(target: str) -> None:
-    fuzz_engine.fuzz(target, inputs=300 if target == "http2" else 2000, number=20)
+    fuzz.fuzz(target, inputs=300 if target == "http2" else 2000, number=20)
 
 
 def test_an_input_on_which_a_parser_never_ends_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,36 +25,36 @@ def test_an_input_on_which_a_parser_never_ends_is_named(monkeypatch: pytest.Monk
         while True:
             pass
 
-    monkeypatch.setattr(fuzz_engine, "SLOWEST_S", 0.05)
-    monkeypatch.setitem(fuzz_engine.TARGETS, "hangs", (lambda: [b"the input"], hang))
+    monkeypatch.setattr(fuzz, "SLOWEST_S", 0.05)
+    monkeypatch.setitem(fuzz.TARGETS, "hangs", (lambda: [b"the input"], hang))
     with pytest.raises(AssertionError, match="hangs: TooSlow"):
-        fuzz_engine.fuzz("hangs", inputs=1, number=1)
+        fuzz.fuzz("hangs", inputs=1, number=1)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50])
-@pytest.mark.parametrize("messages", [fuzz_engine.baidu_std_messages, fuzz_engine.http_messages])
+@pytest.mark.parametrize("messages", [fuzz.baidu_std_messages, fuzz.http_messages])
 def test_messages_come_out_whole_however_they_are_cut(messages: object, size: int) -> None:
     assert callable(messages)
     valid = messages()
     data = b"".join(valid)
     parts = [data[at : at + size] for at in range(0, len(data), size)]
-    found, error = fuzz_engine.read_stream(parts)
+    found, error = fuzz.read_stream(parts)
     assert error == ""
-    assert found == [fuzz_engine.read_stream([one])[0][0] for one in valid]
+    assert found == [fuzz.read_stream([one])[0][0] for one in valid]
 
 
 def test_both_protocols_may_take_turns_on_one_connection() -> None:
-    frame, request = fuzz_engine.baidu_std_messages()[0], fuzz_engine.http_messages()[0]
+    frame, request = fuzz.baidu_std_messages()[0], fuzz.http_messages()[0]
     for parts in ([frame + request, frame], [request, frame[:2], frame[2:] + request]):
-        found, error = fuzz_engine.read_stream(parts)
+        found, error = fuzz.read_stream(parts)
         assert error == ""
         assert len(found) == 3
 
 
 def test_a_chunked_body_comes_out_as_one() -> None:
-    message = fuzz_engine.read_stream([fuzz_engine.http_messages()[1]])[0][0]
+    message = fuzz.read_stream([fuzz.http_messages()[1]])[0][0]
     assert isinstance(message, HttpRequest)
-    assert message.body == fuzz_engine.protobuf_body()
+    assert message.body == fuzz.protobuf_body()
 
 
 @pytest.mark.parametrize(

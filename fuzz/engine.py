@@ -1,13 +1,13 @@
 """Fuzzes the engine's parsers: baidu_std, HTTP/1 and HTTP/2 framing, and the two codecs.
 
-    python -m bench.fuzz_engine                   100,000 inputs for each
-    python -m bench.fuzz_engine --inputs 5000 --seed 7
+    python -m fuzz.engine                   100,000 inputs for each
+    python -m fuzz.engine --inputs 5000 --seed 7
 
-The inputs are valid messages that were damaged (bytes flipped, cut out, doubled, lengths changed)
-and plain noise, and they come in pieces of any size. What has to hold of every one:
+The inputs are noise, and valid messages with damage: bytes flipped, cut out or doubled, lengths
+changed. They come in pieces of any size. What has to hold of every input:
 
 - nothing is raised but the parser's own error;
-- no input takes longer than a second, and one that would take for ever is named;
+- none takes longer than a second, and one that would take for ever is named;
 - however the bytes are cut, the same messages come out.
 
 The tests run the same properties on a smaller, seeded number.
@@ -286,12 +286,14 @@ def fuzz(target: str, inputs: int, number: int) -> float:
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(prog="python -m bench.fuzz_engine", description=__doc__)
+    options = argparse.ArgumentParser(prog="python -m fuzz.engine", description=__doc__)
     options.formatter_class = argparse.RawDescriptionHelpFormatter
     options.add_argument("--inputs", type=int, default=100_000, help="inputs for each (100000)")
     options.add_argument("--seed", type=int, default=1, help="of the inputs (1)")
     options.add_argument("--only", choices=sorted(TARGETS), help="one parser alone")
     given_options = options.parse_args()
+    # Ctrl-C ends it without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     print(f"{'parser':12} {'inputs':>8} {'slowest ms':>11} {'s':>7}")
     for target in [given_options.only] if given_options.only else list(TARGETS):
         start = time.monotonic()

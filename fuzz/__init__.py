@@ -1,0 +1,1 @@
+"""Fuzzers: damaged and random inputs, and what has to hold of each of them."""
