@@ -7,6 +7,7 @@ from typing import Any, Callable
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
 from hypothesis import example, given, seed, settings
 from hypothesis import strategies as st
 
@@ -25,31 +26,38 @@ CASES = [
 ]
 
 
-def both(name: str, number: int, field: str, values: list[Any]) -> list[Query]:
-    """One query, read from JSON and from protobuf."""
-    tensor = {"name": name, "elem_type": number, field: values, "shape": [2]}
-    text = json.dumps({"tensor": [tensor], "fetch_var_names": ["a"], "log_id": 2**63}).encode()
-    message = _messages.request_class()(log_id=2**63, fetch_var_names=["a"])
-    message.tensor.add(name=name, elem_type=number, shape=[2], **{field: values})
-    return [_codec_json.decode(text), ProtobufCodec().decode(message.SerializeToString())]
+def from_json(*tensors: dict[str, Any], fill: bool = False, **fields: Any) -> Query:
+    return _codec_json.decode(json.dumps({"tensor": tensors, **fields}).encode(), fill=fill)
 
 
+def from_protobuf(*tensors: dict[str, Any], fill: bool = False, **fields: Any) -> Query:
+    message = _messages.request_class()(**fields)
+    for tensor in tensors:
+        message.tensor.add(**tensor)
+    return ProtobufCodec(fill=fill).decode(message.SerializeToString())
+
+
+BOTH = [from_json, from_protobuf]
+Read = Callable[..., Query]
+
+
+@pytest.mark.parametrize("read", BOTH)
 @pytest.mark.parametrize(("dtype", "number", "field", "values"), CASES)
 def test_every_type_of_element_is_read_alike_from_json_and_protobuf(
-    dtype: str, number: int, field: str, values: list[Any]
+    read: Read, dtype: str, number: int, field: str, values: list[Any]
 ) -> None:
-    for query in both("x", number, field, values):
-        ((name, array, lod),) = query.tensors
-        assert (name, array.dtype.name, array.tolist(), lod) == ("x", dtype, values, ())
-        assert (query.fetch, query.log_id, query.profile) == (("a",), 2**63, False)
+    tensor = {"name": "x", "elem_type": number, field: values, "shape": [2]}
+    query = read(tensor, fetch_var_names=["a"], log_id=2**63)
+    ((name, array, lod),) = query.tensors
+    assert (name, array.dtype.name, array.tolist(), lod) == ("x", dtype, values, ())
+    assert (query.fetch, query.log_id, query.profile) == (("a",), 2**63, False)
 
 
 @pytest.mark.parametrize(("dtype", "number"), [("float16", 5), ("uint8", 7), ("int8", 8)])
 def test_raw_elements_come_in_tensor_content(dtype: str, number: int) -> None:
-    message = _messages.request_class()()
     content = np.array([1, 2, 3], dtype).tobytes()
-    message.tensor.add(name="x", elem_type=number, shape=[3, 1], tensor_content=content)
-    ((_, array, _),) = ProtobufCodec().decode(message.SerializeToString()).tensors
+    tensor = {"name": "x", "elem_type": number, "shape": [3, 1], "tensor_content": content}
+    ((_, array, _),) = from_protobuf(tensor).tensors
     assert array.dtype.name == dtype
     assert array.tolist() == [[1], [2], [3]]
 
@@ -63,18 +71,13 @@ def test_raw_elements_come_in_tensor_content(dtype: str, number: int) -> None:
         (["a" * 50], [2], [97, 97]),
     ],
 )
+@pytest.mark.parametrize("read", BOTH)
 def test_a_string_gives_as_many_of_its_bytes_as_the_shape_takes(
-    strings: list[str], shape: list[int], elements: list[Any]
+    read: Read, strings: list[str], shape: list[int], elements: list[Any]
 ) -> None:
     tensor = {"name": "x", "elem_type": 20, "data": strings, "shape": shape}
-    message = _messages.request_class()()
-    message.tensor.add(**tensor)
-    for query in (
-        _codec_json.decode(json.dumps({"tensor": [tensor]}).encode()),
-        ProtobufCodec().decode(message.SerializeToString()),
-    ):
-        ((_, array, _),) = query.tensors
-        assert (array.dtype.name, array.tolist()) == ("uint8", elements)
+    ((_, array, _),) = read(tensor).tensors
+    assert (array.dtype.name, array.tolist()) == ("uint8", elements)
 
 
 @pytest.mark.parametrize(
@@ -104,14 +107,13 @@ def test_a_field_of_the_wrong_type_is_named_as_json2pb_names_it(
 ) -> None:
     tensor = {"name": "x", "elem_type": 1, "float_data": [1, 2], "shape": [1, 2], **change}
     with pytest.raises(Unparsable) as error:
-        _codec_json.decode(json.dumps({"tensor": [tensor]}).encode())
+        from_json(tensor)
     assert str(error.value) == text
 
 
 def test_null_and_unknown_fields_are_passed_over() -> None:
     tensor = {"name": "x", "elem_type": 1, "float_data": [1], "shape": [1], "lod": None, "q": 1}
-    body: dict[str, Any] = {"tensor": [tensor], "fetch_var_names": None, "what": {}, "log_id": "a"}
-    query = _codec_json.decode(json.dumps(body).encode())
+    query = from_json(tensor, fetch_var_names=None, what={}, log_id="a")
     assert query.tensors[0].array.tolist() == [1.0]
     assert query.log_id == 0
 
@@ -135,7 +137,7 @@ def test_a_feed_that_cannot_be_is_refused_with_the_reason(
 ) -> None:
     tensor = {"name": "x", "elem_type": 1, "float_data": [1, 2], "shape": [2, 1], **change}
     with pytest.raises(ServiceError) as error:
-        _codec_json.decode(json.dumps({"tensor": [tensor]}).encode())
+        from_json(tensor)
     assert error.value.code == -5100
     assert reason in error.value.text
 
@@ -149,25 +151,19 @@ def test_a_feed_that_cannot_be_is_refused_with_the_reason(
         {"name": "é" * 30_000, "elem_type": 1, "shape": [1], "float_data": [1], "lod": [5]},
     ],
 )
-def test_a_reason_is_cut_whatever_the_client_sent(fields: dict[str, Any]) -> None:
-    message = _messages.request_class()()
-    message.tensor.add(**fields)
-    decoders: list[Callable[[], Query]] = [
-        lambda: _codec_json.decode(json.dumps({"tensor": [fields]}).encode()),
-        lambda: ProtobufCodec().decode(message.SerializeToString()),
-    ]
-    for decode in decoders:
-        with pytest.raises(ServiceError) as error:
-            decode()
-        assert len(error.value.text) <= 1003
-        assert error.value.text.endswith("...")
+@pytest.mark.parametrize("read", BOTH)
+def test_a_reason_is_cut_whatever_the_client_sent(read: Read, fields: dict[str, Any]) -> None:
+    with pytest.raises(ServiceError) as error:
+        read(fields)
+    assert len(error.value.text) <= 1003
+    assert error.value.text.endswith("...")
 
 
 @pytest.mark.parametrize("value", ["x" * 1_000_000, 1e308, [[1] * 100_000], {"a": "b" * 100_000}])
 def test_a_value_of_the_wrong_type_is_echoed_cut(value: Any) -> None:
     tensor = {"name": "x", "elem_type": 1, "shape": [value]}
     with pytest.raises(Unparsable) as error:
-        _codec_json.decode(json.dumps({"tensor": [tensor]}).encode())
+        from_json(tensor)
     assert len(str(error.value)) < 1000
 
 
@@ -185,8 +181,6 @@ def test_an_answer_is_written_alike_in_json_and_protobuf() -> None:
     answer = Answer("GeneralInferOp_0", fetched, (10, 20))
     in_json = json.loads(_codec_json.encode(answer))
     message = _messages.response_class().FromString(ProtobufCodec().encode(answer))
-    from google.protobuf import json_format
-
     as_json = json_format.MessageToDict(message, preserving_proto_field_name=True)
     # protobuf's own JSON writes 64-bit numbers as text.
     as_json["outputs"][0]["tensor"][1]["int64_data"] = [2**40]
@@ -243,14 +237,10 @@ def test_any_shape_lod_and_type_gives_a_query_or_the_services_own_error(
 ) -> None:
     elements: list[Any] = [bool(one) for one in values] if field == "bool_data" else values
     tensor = {"name": "x", "elem_type": number, "shape": shape, "lod": lod, field: elements}
-    message = _messages.request_class()()
-    message.tensor.add(**tensor)
-    sent = message.SerializeToString()
-    text = json.dumps({"tensor": [tensor]}).encode()
     got: list[Any] = []
-    for decode, body in ((_codec_json.decode, text), (ProtobufCodec().decode, sent)):
+    for read in BOTH:
         try:
-            ((_, array, offsets),) = decode(body).tensors
+            ((_, array, offsets),) = read(tensor).tensors
             got.append((array.dtype, array.shape, array.tobytes(), offsets))
         except ServiceError as error:
             got.append((error.code == -5100, error.text))
@@ -262,25 +252,17 @@ def test_any_shape_lod_and_type_gives_a_query_or_the_services_own_error(
     ("values", "shape", "elements"),
     [([1.0], [1, 3], [[1, 0, 0]]), ([1.0, 2.0, 3.0], [2], [1, 2]), ([1.0], [2**20 + 1], None)],
 )
+@pytest.mark.parametrize("read", BOTH)
 def test_strict_compat_answers_a_wrong_count_of_values_as_the_real_server(
-    values: list[float], shape: list[int], elements: Any
+    read: Read, values: list[float], shape: list[int], elements: Any
 ) -> None:
     tensor = {"name": "x", "elem_type": 1, "float_data": values, "shape": shape}
-    text = json.dumps({"tensor": [tensor]}).encode()
-    message = _messages.request_class()()
-    message.tensor.add(**tensor)
-    sent = message.SerializeToString()
-    decoders: list[Callable[[], Query]] = [
-        lambda: _codec_json.decode(text, fill=True),
-        lambda: ProtobufCodec(fill=True).decode(sent),
-    ]
-    for decode in decoders:
-        if elements is None:
-            with pytest.raises(ServiceError) as error:
-                decode()
-            assert error.value.real_dies
-        else:
-            assert decode().tensors[0].array.tolist() == elements
+    if elements is None:
+        with pytest.raises(ServiceError) as error:
+            read(tensor, fill=True)
+        assert error.value.real_dies
+    else:
+        assert read(tensor, fill=True).tensors[0].array.tolist() == elements
 
 
 def test_numbers_that_json_has_no_word_for_may_be_text() -> None:
@@ -288,13 +270,12 @@ def test_numbers_that_json_has_no_word_for_may_be_text() -> None:
         {"name": "x", "elem_type": 1, "float_data": ["NaN", "-Infinity", 1], "shape": [3]},
         {"name": "y", "elem_type": 0, "int64_data": [str(2**62), "-1", 2], "shape": [3]},
     ]
-    query = _codec_json.decode(json.dumps({"tensor": tensors}).encode())
-    floats, integers = query.tensors
+    floats, integers = from_json(*tensors).tensors
     assert [str(one) for one in floats.array] == ["nan", "-inf", "1.0"]
     assert integers.array.tolist() == [2**62, -1, 2]
     tensors[1]["int64_data"] = [str(2**63)]
     with pytest.raises(Unparsable, match="which SHOULD be INT64"):
-        _codec_json.decode(json.dumps({"tensor": tensors}).encode())
+        from_json(*tensors)
 
 
 @pytest.mark.parametrize("broken", [b"\x0b", b"\xff" * 11, b"\x0a\xff\xff\xff\xff\x7f", b"\x07"])

@@ -31,6 +31,7 @@ for folder, *models in (("workdir", "two"), ("workdir_2", "uci", "uci_2")):
     server.prepare_server(workdir=folder, port=int(sys.argv[1]), device="cpu")
 """
 PORT = free_port()
+pytestmark = pytest.mark.xdist_group("engine configuration")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,6 @@ def flags(folder: Path, workdir: str, *more: str) -> _flags.Flags:
     return _flags.parse([*words, "-inferservice_file=infer_service.prototxt", *more])
 
 
-@pytest.mark.xdist_group("engine configuration")
 def test_what_the_launcher_writes_is_read_with_the_real_messages(folder: Path) -> None:
     serving = _prototxt.read(flags(folder, "workdir"))
     assert serving.port == PORT
@@ -77,7 +77,6 @@ def test_what_the_launcher_writes_is_read_with_the_real_messages(folder: Path) -
     assert [one.alias for one in serving.fetches] == ["mixed", "total"]
 
 
-@pytest.mark.xdist_group("engine configuration")
 def test_two_models_in_sequence_are_refused_with_a_sentence(folder: Path) -> None:
     with pytest.raises(_prototxt.Refused) as refused:
         _prototxt.read(flags(folder, "workdir_2"))
@@ -87,30 +86,32 @@ def test_two_models_in_sequence_are_refused_with_a_sentence(folder: Path) -> Non
     )
 
 
-@pytest.mark.xdist_group("engine configuration")
 def test_a_file_that_is_no_prototxt_is_named(folder: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(folder / "workdir", tmp_path / "workdir"))
-    (copy / "resource.prototxt").write_text("what is this")
+    (copied(folder, tmp_path) / "resource.prototxt").write_text("what is this")
     with pytest.raises(_prototxt.Refused, match=r"resource\.prototxt is no ResourceConf"):
         _prototxt.read(flags(tmp_path, "workdir"))
 
 
-def changed(folder: Path, copy: Path, line: str) -> Path:
-    """A copy of what the launcher wrote, with one more line in the description of its engine."""
-    shutil.copytree(folder / "workdir", copy / "workdir")
-    for file in (copy / "workdir").glob("**/*.prototxt"):
+def copied(folder: Path, copy: Path) -> Path:
+    """Copy what the launcher wrote for one model; return the copy's workdir."""
+    workdir = Path(shutil.copytree(folder / "workdir", copy / "workdir"))
+    for file in workdir.glob("**/*.prototxt"):
         # In the original these may have been made absolute already.
         file.write_text(file.read_text().replace(str(folder), str(copy)))
-    (toolkit,) = (copy / "workdir").glob("*/model_toolkit.prototxt")
-    text = toolkit.read_text()
-    assert text.startswith("engines {\n"), text
+    return workdir
+
+
+def with_line(folder: Path, copy: Path, line: str, *more: str) -> _prototxt.Serving:
+    """Read a copy of what the launcher wrote, with one line of its engine replaced or added."""
+    (toolkit,) = copied(folder, copy).glob("*/model_toolkit.prototxt")
+    first, *others = toolkit.read_text().splitlines()
+    assert first == "engines {", first
     name = line.partition(":")[0]
-    lines = [one for one in text.splitlines() if one.split(":")[0].strip() != name]
-    toolkit.write_text("\n".join([lines[0], line, *lines[1:]]))
-    return copy
+    kept = [one for one in others if one.split(":")[0].strip() != name]
+    toolkit.write_text("\n".join([first, line, *kept]))
+    return _prototxt.read(flags(copy, "workdir", *more))
 
 
-@pytest.mark.xdist_group("engine configuration")
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -128,10 +129,9 @@ def test_an_option_that_would_change_where_or_how_the_model_runs_is_refused(
     folder: Path, tmp_path: Path, line: str, reason: str
 ) -> None:
     with pytest.raises(_prototxt.Refused, match=reason):
-        _prototxt.read(flags(changed(folder, tmp_path, line), "workdir"))
+        with_line(folder, tmp_path, line)
 
 
-@pytest.mark.xdist_group("engine configuration")
 @pytest.mark.parametrize(
     ("pattern", "change", "reason"),
     [
@@ -169,11 +169,7 @@ def test_an_option_that_would_change_where_or_how_the_model_runs_is_refused(
 def test_what_the_launcher_may_write_and_the_engine_cannot_run_is_refused(
     folder: Path, tmp_path: Path, pattern: str, change: tuple[str, str], reason: str
 ) -> None:
-    shutil.copytree(folder / "workdir", tmp_path / "workdir")
-    for each in (tmp_path / "workdir").glob("**/*.prototxt"):
-        # In the original these may have been made absolute already.
-        each.write_text(each.read_text().replace(str(folder), str(tmp_path)))
-    (file,) = (tmp_path / "workdir").glob(pattern)
+    (file,) = copied(folder, tmp_path).glob(pattern)
     text = file.read_text()
     assert text.count(change[0]) == 1, text
     file.write_text(text.replace(*change))
@@ -182,7 +178,6 @@ def test_what_the_launcher_may_write_and_the_engine_cannot_run_is_refused(
     assert reason in str(refused.value)
 
 
-@pytest.mark.xdist_group("engine configuration")
 @pytest.mark.parametrize(
     "line", ["runtime_thread_num: 4", "batch_infer_size: 64", "enable_overrun: true"]
 )
@@ -190,11 +185,10 @@ def test_an_option_for_what_the_engine_does_in_its_own_way_changes_nothing(
     folder: Path, tmp_path: Path, line: str
 ) -> None:
     as_it_is = _prototxt.read(flags(folder, "workdir"))
-    other = _prototxt.read(flags(changed(folder, tmp_path, line), "workdir", "-use_calib=True"))
+    other = with_line(folder, tmp_path, line, "-use_calib=True")
     assert replace(other, workflow_file="") == replace(as_it_is, workflow_file="")
 
 
-@pytest.mark.xdist_group("engine configuration")
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
 def test_a_precision_is_one_that_serving_knows(folder: Path, precision: str) -> None:
     _prototxt.read(flags(folder, "workdir", f"-precision={precision}"))

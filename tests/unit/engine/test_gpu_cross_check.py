@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +11,15 @@ import numpy.typing as npt
 import pytest
 
 from engine._gpu_cross_check import unlike
-from harness.conformance.serving import server
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.unit.engine.own_process import said_by
 
 TWO_MODELS = """
-import sys
-from engine import _inference
-from engine._core import Core, Device
-from engine._model_files import BadModel, check, opened
-from engine._prototxt import Variable
 from engine._gpu_cross_check import ask_both
 
-FEEDS = [Variable("x", "x", 1, (13,), False)]
-FETCHES = [Variable("price", "price", 1, (1,), False)]
-_inference.library()
-
-def load(folder):
-    with opened(folder) as files:
-        graph = check(files)
-        return Core(files, graph, FEEDS, FETCHES, Device()), graph
-
-one, graph = load(sys.argv[1])
-same, _ = load(sys.argv[1])
+with opened(UCI) as files:
+    graph = check(files)
+one, same, other = load(UCI), load(UCI), load(UCI_2)
 ask_both(one, same, graph)
-other, _ = load(sys.argv[2])
 try:
     ask_both(one, other, graph)
 except BadModel as error:
@@ -46,51 +28,34 @@ except BadModel as error:
 
 
 def test_only_a_model_that_answers_as_on_the_cpu_is_let_in() -> None:
-    models = [str(server.models() / name) for name in ("uci", "uci_2")]
-    done = subprocess.run(
-        [sys.executable, "-c", TWO_MODELS, *models],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert re.match(r"the GPU answers \S+ where the CPU answers \S+, as where ", done.stdout), done
+    (line,) = said_by(TWO_MODELS)
+    assert re.match(r"the GPU answers \S+ where the CPU answers \S+, as where ", line), line
 
 
 # A Paddle for the CPU takes the option for a GPU, says so in its log, and computes on the CPU.
 LOADER = """
-import os
-import sys
 from pathlib import Path
-import numpy as np
-from engine._core import Core, Device
 from engine._glog import Log
 from engine._loading import Loader
-from engine._model_files import BadModel
-from engine._fork_server import ForkServer
-from engine._prototxt import Serving, Variable
-from engine._query import Tensor
-from harness.support.guard import descendants
-from engine._inference import library
+from engine._prototxt import Serving
 from harness.support.guard import descendants
 from harness.support.waits import wait_for
 
-if library().is_compiled_with_cuda():
-    sys.exit("a Paddle for GPUs")
-feeds = (Variable("x", "x", 1, (13,), False),)
-fetches = (Variable("price", "price", 1, (1,), False),)
-device = Device(use_gpu=True)
-serving = Serving(
-    port=1, services=(), workflow_name="", workflow_file="", nodes=(), engine_name="",
-    model_dir=sys.argv[1], time_file="", feeds=feeds, fetches=fetches, use_gpu=True, gpu_id=0,
-    ir_optim=False, memory_optim=False,
-)
-fork_server = ForkServer(feeds, fetches)
-model = Loader(serving, device, Log(Path(sys.argv[2])), 1, fork_server).load()
+def load(fork_server):
+    serving = Serving(
+        port=1, services=(), workflow_name="", workflow_file="", nodes=(), engine_name="",
+        model_dir=UCI, time_file="", feeds=FEEDS, fetches=FETCHES, use_gpu=True, gpu_id=0,
+        ir_optim=False, memory_optim=False,
+    )
+    return Loader(serving, Device(use_gpu=True), Log(Path("LOG")), 1, fork_server).load()
+
+if _inference.library().is_compiled_with_cuda():
+    print("a Paddle for GPUs")
+    sys.exit()
+fork_server = ForkServer(FEEDS, FETCHES)
+model = load(fork_server)
 assert isinstance(model, Core), model
-((made, _),) = model.feed([Tensor("x", np.ones((1, 13), np.float32), ())])
+((made, _),) = model.feed(ROW)
 print(made.item())
 
 # A process that ends while it is asked has said nothing of the model.
@@ -101,7 +66,7 @@ def killed(*given, **named):
     return process
 fork_server.load = killed
 try:
-    Loader(serving, device, Log(Path(sys.argv[2])), 1, fork_server).load()
+    load(fork_server)
 except BadModel as error:
     print(error, error.passing)
 # The process in which it was tried out is not kept.
@@ -112,18 +77,10 @@ wait_for(lambda: descendants(os.getpid()) == [fork_server.pid], "the trial's pro
 def test_a_model_for_a_gpu_is_tried_on_the_cpu_and_served_by_the_engine(
     tmp_path: Path,
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOADER, str(server.models() / "uci"), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd=ROOT,
-    )
-    if done.stderr.endswith("a Paddle for GPUs\n"):
+    said = said_by(LOADER.replace("LOG", str(tmp_path)))
+    if said == ["a Paddle for GPUs"]:
         pytest.skip("this environment has the Paddle for GPUs, which needs one")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines() == [
+    assert said == [
         "92.0",
         "the model could not be tried on the CPU: its process there has ended True",
     ]

@@ -11,7 +11,7 @@ import h2.events
 import pytest
 
 from engine import _grpc, _http2
-from engine._http import HttpRequest
+from engine._http import Headers, HttpRequest
 
 HEADERS = [
     (":method", "POST"),
@@ -54,6 +54,15 @@ class Pair:
             if not data and not back:
                 return
 
+    def ask(self) -> None:
+        """Send a request without a body on stream 1."""
+        self.client.send_headers(1, HEADERS, end_stream=True)
+        self.exchange()
+
+    def answer(self, body: bytes, headers: Headers = OK, trailers: Headers = ()) -> None:
+        self.session.answer(1, headers, body, trailers)
+        self.exchange()
+
     def send(self, body: bytes, stream: int = 1) -> None:
         """Sends a body, as the session's windows let it."""
         left = body
@@ -76,8 +85,7 @@ def test_a_request_comes_out_whole_and_its_answer_goes_back() -> None:
     (request,) = pair.requests
     assert (request.path, request.body) == ("/GeneralModelService/inference", b"abc")
     assert request.is_grpc
-    pair.session.answer(1, OK, b"answer", TRAILERS)
-    pair.exchange()
+    pair.answer(b"answer", trailers=TRAILERS)
     (response,) = pair.of(h2.events.ResponseReceived)
     assert dict(response.headers) == {b":status": b"200", b"content-type": b"application/grpc"}
     assert [event.data for event in pair.of(h2.events.DataReceived)] == [b"answer"]
@@ -91,10 +99,8 @@ def test_a_stream_ends_with_whatever_is_sent_last(
     body: bytes, trailers: list[tuple[str, str]]
 ) -> None:
     pair = Pair()
-    pair.client.send_headers(1, HEADERS, end_stream=True)
-    pair.exchange()
-    pair.session.answer(1, OK, body, trailers)
-    pair.exchange()
+    pair.ask()
+    pair.answer(body, trailers=trailers)
     assert len(pair.of(h2.events.StreamEnded)) == 1
 
 
@@ -108,11 +114,9 @@ def test_a_body_larger_than_every_window_arrives() -> None:
 
 def test_an_answer_larger_than_every_window_arrives_when_the_client_reads() -> None:
     pair = Pair()
-    pair.client.send_headers(1, HEADERS, end_stream=True)
-    pair.exchange()
+    pair.ask()
     body = bytes(range(256)) * 1000
-    pair.session.answer(1, OK, body, TRAILERS)
-    pair.exchange()
+    pair.answer(body, trailers=TRAILERS)
     assert b"".join(event.data for event in pair.of(h2.events.DataReceived)) == body
     assert len(pair.of(h2.events.StreamEnded)) == 1
 
@@ -179,9 +183,7 @@ def test_broken_frames_end_the_connection_with_a_goaway(sent: bytes) -> None:
 
 def test_headers_longer_than_a_frame_arrive() -> None:
     pair = Pair()
-    pair.client.send_headers(1, HEADERS, end_stream=True)
-    pair.exchange()
-    pair.session.answer(1, [(":status", "200"), ("content-type", "a" * 40_000)], b"answer")
-    pair.exchange()
+    pair.ask()
+    pair.answer(b"answer", [(":status", "200"), ("content-type", "a" * 40_000)])
     (response,) = pair.of(h2.events.ResponseReceived)
     assert len(dict(response.headers)[b"content-type"]) == 40_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 import pytest
 
@@ -41,158 +41,123 @@ def test_the_time_file_is_read_in_whole_seconds(tmp_path: Path) -> None:
     assert look(str(tag)) == 1_795_419_975
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Log:
-    return Log(tmp_path / "log")
+class Reloads:
+    """A reload thread with a time file of its own, and the loads that it has asked for.
+
+    Args:
+        folder: An empty folder.
+        results: What the loads give, in turn: a result, or an error to raise.
+        interval_s: Seconds between two looks.
+    """
+
+    def __init__(self, folder: Path, results: list[object], interval_s: int = 600) -> None:
+        self.tag = folder / "tag"
+        self.tag.touch()
+        self.second(10)
+        self._log = folder / "log"
+        self._results = results
+        self.loads = 0
+        self.gone = False
+        self.during: Callable[[], None] = lambda: None
+        self.thread = ReloadThread(
+            Log(self._log), str(self.tag), interval_s, 10, self._load, needed=lambda: self.gone
+        )
+
+    def second(self, second: int) -> None:
+        os.utime(self.tag, (second, second))
+
+    def tick(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.thread.tick()
+
+    def _load(self) -> bool:
+        result = self._results[self.loads]
+        self.loads += 1
+        self.during()
+        if isinstance(result, Exception):
+            raise result
+        self.gone = self.gone and not result
+        return bool(result)
+
+    def messages(self) -> list[str]:
+        lines = (self._log / "serving.INFO").read_text().splitlines()[3:]
+        return [line.partition("] ")[2] for line in lines]
 
 
-def messages(tmp_path: Path) -> list[str]:
-    lines = (tmp_path / "log" / "serving.INFO").read_text().splitlines()[3:]
-    return [line.partition("] ")[2] for line in lines]
-
-
-def test_a_failed_reload_is_not_tried_again_before_the_second_changes(
-    tmp_path: Path, log: Log
-) -> None:
-    tag = tmp_path / "tag"
-    tag.touch()
-    os.utime(tag, (10, 10))
-    results = [False, True]
-    loads: list[bool] = []
-
-    def load() -> bool:
-        loads.append(results[len(loads)])
-        return loads[-1]
-
-    thread = ReloadThread(log, str(tag), 1, 10, load)
-    thread.tick()
-    assert loads == []
-    os.utime(tag, (11, 11))
-    thread.tick()
-    thread.tick()
-    thread.tick()
-    assert loads == [False]
-    os.utime(tag, (10, 10))
-    thread.tick()
-    thread.tick()
-    assert loads == [False, True]
-    failed = messages(tmp_path).index("Failed reload resource!")
-    assert messages(tmp_path)[failed - 1].startswith("Failed reload version engine: ")
+def test_a_failed_reload_is_not_tried_again_before_the_second_changes(tmp_path: Path) -> None:
+    reloads = Reloads(tmp_path, [False, True])
+    reloads.tick()
+    assert reloads.loads == 0
+    reloads.second(11)
+    reloads.tick(3)
+    assert reloads.loads == 1
+    reloads.second(10)
+    reloads.tick(2)
+    assert reloads.loads == 2
+    messages = reloads.messages()
+    failed = messages.index("Failed reload resource!")
+    assert messages[failed - 1].startswith("Failed reload version engine: ")
     # A tick that failed is not said to be finished.
-    assert messages(tmp_path)[failed + 1] == "Begin reload framework..."
+    assert messages[failed + 1] == "Begin reload framework..."
 
 
 def test_a_time_file_that_is_gone_and_back_with_its_second_causes_no_reload(
-    tmp_path: Path, log: Log
+    tmp_path: Path,
 ) -> None:
-    tag = tmp_path / "tag"
-    tag.touch()
-    os.utime(tag, (10, 10))
-    loads: list[None] = []
-
-    def load() -> bool:
-        loads.append(None)
-        return True
-
-    thread = ReloadThread(log, str(tag), 1, 10, load)
-    tag.rename(tmp_path / "away")
-    thread.tick()
-    (tmp_path / "away").rename(tag)
-    thread.tick()
-    assert loads == []
-    assert messages(tmp_path).count(f"Failed stat config file:{tag}") == 1
+    reloads = Reloads(tmp_path, [])
+    reloads.tag.rename(tmp_path / "away")
+    reloads.tick()
+    (tmp_path / "away").rename(reloads.tag)
+    reloads.tick()
+    assert reloads.messages().count(f"Failed stat config file:{reloads.tag}") == 1
 
 
-def test_a_tick_that_raises_does_not_end_the_thread(tmp_path: Path, log: Log) -> None:
-    tag = tmp_path / "tag"
-    tag.touch()
-    os.utime(tag, (10, 10))
-    loads: list[None] = []
-
-    def load() -> bool:
-        loads.append(None)
-        os.utime(tag, (10 + len(loads), 10 + len(loads)))
-        raise RuntimeError("what nobody thought of")
-
-    thread = ReloadThread(log, str(tag), 0, None, load)
-    thread.start()
+def test_a_tick_that_raises_does_not_end_the_thread(tmp_path: Path) -> None:
+    reloads = Reloads(tmp_path, [RuntimeError("unexpected")] * 1000, interval_s=0)
+    reloads.during = lambda: reloads.second(11 + reloads.loads)
+    reloads.second(11)
+    reloads.thread.start()
     try:
-        wait_for(lambda: len(loads) >= 2, "a second load", 5)
+        wait_for(lambda: reloads.loads >= 2, "a second load", 5)
     finally:
-        thread.stop()
-        thread.join()
-    assert any("RuntimeError: what nobody thought of" in one for one in messages(tmp_path))
+        reloads.thread.stop()
+        reloads.thread.join()
+    assert "RuntimeError: unexpected" in reloads.messages()
 
 
-def test_a_load_for_which_there_was_no_room_is_tried_again(tmp_path: Path, log: Log) -> None:
-    tag = tmp_path / "tag"
-    tag.touch()
-    os.utime(tag, (11, 11))
-    loads: list[None] = []
-
-    def load() -> bool:
-        loads.append(None)
-        if len(loads) == 1:
-            raise NotNow
-        return True
-
-    thread = ReloadThread(log, str(tag), 1, 10, load)
-    for _ in range(3):
-        thread.tick()
-    assert len(loads) == 2
-    assert messages(tmp_path).count("Failed reload resource!") == 1
+def test_a_load_for_which_there_was_no_room_is_tried_again(tmp_path: Path) -> None:
+    reloads = Reloads(tmp_path, [NotNow(), True])
+    reloads.second(11)
+    reloads.tick(3)
+    assert reloads.loads == 2
+    assert reloads.messages().count("Failed reload resource!") == 1
 
 
-def test_without_a_model_every_look_loads_until_there_is_one(tmp_path: Path, log: Log) -> None:
-    tag = tmp_path / "tag"
-    tag.touch()
-    os.utime(tag, (10, 10))
-    model_is_gone = True
-    results = [False, False, True]
-    loads: list[bool] = []
-
-    def load() -> bool:
-        nonlocal model_is_gone
-        # The news that the model is gone may come at any time, this one included.
-        thread.hurry()
-        loads.append(results[len(loads)])
-        model_is_gone = not loads[-1]
-        return loads[-1]
-
-    thread = ReloadThread(log, str(tag), 600, 10, load, needed=lambda: model_is_gone)
-    thread.start()
-    thread.hurry()
+def test_without_a_model_every_look_loads_until_there_is_one(tmp_path: Path) -> None:
+    reloads = Reloads(tmp_path, [False, False, True])
+    reloads.gone = True
+    # The news that the model is gone may come at any time, this one included.
+    reloads.during = reloads.thread.hurry
+    reloads.thread.start()
+    reloads.thread.hurry()
     try:
         wait_for(
-            lambda: messages(tmp_path).count("Finish reload 1 workflow(s)") == 2,
+            lambda: reloads.messages().count("Finish reload 1 workflow(s)") == 2,
             "a look behind the good load",
             10,
         )
     finally:
-        thread.stop()
-        thread.hurry()
-        thread.join()
-    assert loads == results
+        reloads.thread.stop()
+        reloads.thread.hurry()
+        reloads.thread.join()
+    assert reloads.loads == 3
 
 
 def test_a_model_that_goes_while_the_thread_looks_is_seen_at_the_next_look(
-    tmp_path: Path, log: Log
+    tmp_path: Path,
 ) -> None:
-    tag = tmp_path / "tag"
-    tag.touch()
-    os.utime(tag, (11, 11))
-    gone: list[bool] = []
-    loads: list[None] = []
-
-    def load() -> bool:
-        loads.append(None)
-        if len(loads) == 1:
-            gone.append(True)
-            return False
-        gone.clear()
-        return True
-
-    thread = ReloadThread(log, str(tag), 600, 10, load, needed=lambda: bool(gone))
-    for _ in range(3):
-        thread.tick()
-    assert len(loads) == 2
+    reloads = Reloads(tmp_path, [False, True])
+    reloads.during = lambda: setattr(reloads, "gone", True)
+    reloads.second(11)
+    reloads.tick(3)
+    assert reloads.loads == 2

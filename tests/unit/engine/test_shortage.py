@@ -1,50 +1,17 @@
-"""A load that fails for want of something on this machine is told from a bad model.
-
-Each runs in a process of its own, whose limits the others do not feel.
-"""
+"""A load that fails for want of something on this machine is told from a bad model."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
-from harness.conformance.serving import server
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def in_its_own_process(code: str) -> str:
-    """Runs code that finds ``files``, ``graph`` and ``core()`` ready; gives what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PREPARED).replace("CODE", textwrap.dedent(code))],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        cwd=ROOT,
-        env={**os.environ, "MODEL": str(server.models() / "uci")},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.strip()
-
+from tests.unit.engine import own_process
 
 PREPARED = """
-import os, resource, signal, subprocess, sys, threading, time
+import resource, signal, subprocess, threading, time
 from harness.support import guard
-from engine import _fork_server, _inference
-from engine._core import Core, Device
-from engine._model_files import BadModel, check, opened
-from engine._fork_server import ForkServer
-from engine._prototxt import Variable
-
-FEEDS = [Variable("x", "x", 1, (13,), False)]
-FETCHES = [Variable("price", "price", 1, (1,), False)]
-_inference.library()
+from engine import _fork_server
 
 class Forked:
     # A fork server that was forked here has what a test has replaced.
@@ -72,14 +39,24 @@ def all_descriptors(pid):
     _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
 
-CODE
+def try_to_load(files):
+    try:
+        fork_server.load(files, Device()).close()
+    except BadModel as error:
+        print(error.passing, error)
+        return error
 """
 
 
+def said_by(code: str) -> list[str]:
+    """Return the lines that code prints, which finds the functions above ready."""
+    return own_process.said_by(PREPARED + textwrap.dedent(code))
+
+
 def test_paddle_without_a_descriptor_is_no_bad_model() -> None:
-    said = in_its_own_process(
+    said = said_by(
         """
-        with opened(os.environ["MODEL"]) as files:
+        with opened(UCI) as files:
             graph = check(files)
             no_more_descriptors(os.getpid())
             try:
@@ -91,24 +68,24 @@ def test_paddle_without_a_descriptor_is_no_bad_model() -> None:
             print("loaded")
         """
     )
-    first, last = said.splitlines()
+    first, last = said
     assert first.startswith("True Paddle cannot load the model"), said
     assert last == "loaded"
 
 
 def test_paddles_math_library_is_open_before_the_first_load() -> None:
-    said = in_its_own_process(
+    said = said_by(
         """
         with open("/proc/self/maps") as maps:
             print("libmklml" in maps.read())
         """
     )
     # Else a lack of descriptors at the first load stops all later loads on Debian 11.
-    assert said == "True"
+    assert said == ["True"]
 
 
 def test_a_library_that_finds_no_descriptor_is_loaded_later() -> None:
-    said = in_its_own_process(
+    said = said_by(
         """
         _inference.library.cache_clear()
         no_more_descriptors(os.getpid())
@@ -120,62 +97,56 @@ def test_a_library_that_finds_no_descriptor_is_loaded_later() -> None:
         print(hasattr(_inference.library(), "create_predictor"))
         """
     )
-    assert said.splitlines() == ["Too many open files", "True"]
+    assert said == ["Too many open files", "True"]
 
 
 def test_a_fork_server_without_descriptors_loads_the_next_model() -> None:
-    said = in_its_own_process(
+    said = said_by(
         """
         fork_server = ForkServer(FEEDS, FETCHES)
-        with opened(os.environ["MODEL"]) as files:
+        with opened(UCI) as files:
             # Then it is up.
             fork_server.load(files, Device()).close()
             no_more_descriptors(fork_server.pid)
-            try:
-                fork_server.load(files, Device())
-            except BadModel as error:
-                print(error.passing, error)
+            try_to_load(files)
             all_descriptors(fork_server.pid)
             print(fork_server.load(files, Device()).graph == check(files))
         """
     )
-    assert said.splitlines() == [
+    assert said == [
         "True the model could not be loaded: Too many open files",
         "True",
     ]
 
 
 def test_a_load_that_is_killed_is_no_bad_model() -> None:
-    said = in_its_own_process(
+    said = said_by(
         """
         fork_server = ForkServer(FEEDS, FETCHES)
-        with opened(os.environ["MODEL"]) as files:
+        with opened(UCI) as files:
             # As a kernel does that is short of memory. Some loads are done before it strikes.
             for _ in range(50):
                 killer = threading.Thread(target=kill_child, args=[fork_server.pid])
                 killer.start()
-                try:
-                    fork_server.load(files, Device()).close()
-                except BadModel as error:
-                    print(error.passing, error)
+                error = try_to_load(files)
+                killer.join()
+                if error:
                     break
-                finally:
-                    killer.join()
             print(fork_server.load(files, Device()).graph == check(files))
         """
     )
-    assert said.splitlines() == [
+    assert said == [
         "True the model could not be loaded: the process for it was killed",
         "True",
     ]
 
 
 def test_an_unreadable_program_is_a_bad_model() -> None:
-    said = in_its_own_process(
+    said = said_by(
         """
         import shutil, tempfile
         with tempfile.TemporaryDirectory() as folder:
-            model = shutil.copytree(os.environ["MODEL"], folder + "/model")
+            model = shutil.copytree(UCI, folder + "/model")
             with opened(model) as files:
                 graph = check(files)
                 os.truncate(model + "/params.pdiparams", 20)
@@ -185,7 +156,7 @@ def test_an_unreadable_program_is_a_bad_model() -> None:
                     print(error.passing)
         """
     )
-    assert said == "False"
+    assert said == ["False"]
 
 
 NO_MEMORY = """
@@ -206,23 +177,20 @@ def refuse(*_):
 def test_a_process_that_lacks_something_says_so_and_blames_no_model(
     patch: str, reason: str
 ) -> None:
-    said = in_its_own_process(
+    said = said_by(
         f"""
         {textwrap.indent(patch, " " * 8).strip()}
         subprocess.Popen = Forked
         fork_server = ForkServer(FEEDS, FETCHES)
-        with opened(os.environ["MODEL"]) as files:
-            try:
-                fork_server.load(files, Device())
-            except BadModel as error:
-                print(error.passing, error)
+        with opened(UCI) as files:
+            try_to_load(files)
         """
     )
-    assert said == f"True {reason}"
+    assert said == [f"True {reason}"]
 
 
 def test_a_load_that_hangs_is_ended_and_the_next_one_loads() -> None:
-    said = in_its_own_process(
+    said = said_by(
         """
         def hang(files):
             if files.directory == "one that hangs":
@@ -231,22 +199,18 @@ def test_a_load_that_hangs_is_ended_and_the_next_one_loads() -> None:
         _fork_server.check = hang
         subprocess.Popen = Forked
         fork_server = ForkServer(FEEDS, FETCHES)
-        with opened(os.environ["MODEL"]) as files:
+        with opened(UCI) as files:
             fork_server.load(files, Device()).close()
             _fork_server.MAX_LOAD_S = 3
-            try:
-                bad = type(files)("one that hangs", files.program, files.params)
-                fork_server.load(bad, Device())
-            except BadModel as error:
-                print(error.passing, error)
+            try_to_load(type(files)("one that hangs", files.program, files.params))
             print(fork_server.load(files, Device()).graph == check(files))
         """
     )
-    assert said.splitlines() == ["False loading it takes longer than 3 s", "True"]
+    assert said == ["False loading it takes longer than 3 s", "True"]
 
 
 def test_a_load_that_hangs_ends_with_the_process_that_would_end_it() -> None:
-    said = in_its_own_process(
+    said = said_by(
         """
         import ctypes
         hanging, hangs = os.pipe()
@@ -261,7 +225,7 @@ def test_a_load_that_hangs_ends_with_the_process_that_would_end_it() -> None:
         fork_server = ForkServer(FEEDS, FETCHES)
         def load():
             try:
-                with opened(os.environ["MODEL"]) as files:
+                with opened(UCI) as files:
                     fork_server.load(files, Device())
             except BadModel as error:
                 print(error)
@@ -280,7 +244,27 @@ def test_a_load_that_hangs_ends_with_the_process_that_would_end_it() -> None:
         print(left)
         """
     )
-    assert said.splitlines() == [
+    assert said == [
         "the model could not be loaded: the process for it is gone",
         "False",
     ]
+
+
+def test_a_process_that_closes_its_channel_and_lives_on_is_ended() -> None:
+    said = said_by(
+        """
+        def linger(files):
+            os.closerange(3, 1000)
+            threading.Event().wait()
+        _fork_server.check = linger
+        _fork_server.MAX_END_S = 1
+        subprocess.Popen = Forked
+        fork_server = ForkServer(FEEDS, FETCHES)
+        with opened(UCI) as files:
+            try_to_load(files)
+        while guard.descendants(fork_server.pid):
+            time.sleep(0.01)
+        print("ended")
+        """
+    )
+    assert said == ["True the model could not be loaded: the process for it was killed", "ended"]
