@@ -1,8 +1,14 @@
 """The harness's command line: ``python -m harness COMMAND``.
 
-Exit codes: 0 all claims hold; 1 a claim is broken; 3 a claim cannot be judged, and none is broken;
-2 bad input or a missing prerequisite; 130 after Ctrl-C or SIGTERM. What went wrong is one sentence
-on standard error; with ``--debug`` the traceback comes first.
+Exit codes:
+
+- 0: all claims hold
+- 1: a claim is broken
+- 2: bad input or a missing prerequisite
+- 3: a claim cannot be judged, and none is broken
+- 130: Ctrl-C or SIGTERM
+
+What went wrong is one sentence on standard error. With ``--debug`` the traceback comes first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The remotes of this machine for tests, each started once in a test run and healed in between.
 
-An HDFS takes seconds to start, so every test that uses one carries the mark ``ONE_WORKER``: under
+An HDFS takes seconds to start, so every test that uses one carries the mark ``ONE_WORKER``. Under
 pytest-xdist all of them then run in the same worker, with the same HDFS.
 """
 

@@ -1,11 +1,13 @@
 """The command line of the container side.
 
-python -m harness.containers build [IMAGE …]    builds what is not up to date
-python -m harness.containers up [REMOTE …]      remotes up until Ctrl-C, and how to reach them
-python -m harness.containers down [PROJECT …]   removes what runs left (or these projects)
-python -m harness.containers prune              removes images that a newer one has superseded
-python -m harness.containers clean              down, and all images built here (between runs)
-python -m harness.containers config             the compose file as Compose understands it
+Commands:
+
+    python -m harness.containers build [IMAGE …]    builds what is not up to date
+    python -m harness.containers up [REMOTE …]      remotes up until Ctrl-C, and how to reach them
+    python -m harness.containers down [PROJECT …]   removes what runs left (or these projects)
+    python -m harness.containers prune              removes images that a newer one has superseded
+    python -m harness.containers clean              down, and all images built here (between runs)
+    python -m harness.containers config             the compose file as Compose understands it
 """
 
 from __future__ import annotations

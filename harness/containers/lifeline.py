@@ -1,8 +1,10 @@
 """Holds on to a Compose project as long as the harness lives, and not a moment longer.
 
-line = Lifeline("hotloading-3f2a", run / "logs")
-…                       # harness killed: the sweeper keeps the logs and removes the project
-line.let_go(done=True)  # all was removed in order: nothing is left to do for the sweeper
+For example:
+
+    line = Lifeline("hotloading-3f2a", run / "logs")
+    …                       # harness killed: the sweeper keeps the logs and removes the project
+    line.let_go(done=True)  # all was removed in order: nothing is left to do for the sweeper
 """
 
 from __future__ import annotations

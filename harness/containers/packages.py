@@ -1,8 +1,8 @@
 """Python packages for images: pins and hashes out of our own locks, installed on the host by uv.
 
 An image needs a part of an environment. Its ``packages.txt`` names that part. Versions and hashes
-stay in one place, the lock under ``requirements/``. uv installs the packages into a folder of the
-build context, from its cache and with its certificates. So a build needs no package index.
+stay in one place, the lock under ``requirements/``. Then uv installs the packages into a folder of
+the build context, from its cache and with its certificates. So a build needs no package index.
 """
 
 from __future__ import annotations

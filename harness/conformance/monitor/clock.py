@@ -1,9 +1,9 @@
 """A clock of its own for a monitor, which can be set back while it runs.
 
-CLOCK_REALTIME is the kernel's and in no namespace, so for one program it can only be set where
-the C library tells it: ``clock.c``, compiled here once a run and put before the library with
-LD_PRELOAD, shifts what it tells, gives files and waits for. That reaches Python, shells, coreutils
-and JVMs, and no program that asks the kernel by itself (Go) or is linked statically.
+No namespace holds CLOCK_REALTIME, so one program's clock can only be set in its C library. A run
+compiles ``clock.c`` once and loads it before the library with LD_PRELOAD. It shifts the times that
+the library tells, gives files and waits for. That reaches Python, shells, coreutils and JVMs. It
+does not reach a program that asks the kernel itself (Go) or is linked statically.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Archives that no monitor may install, each made from a real release.
 
-Values in, values out: a real release goes in, a bad one comes out, whose manifest (if one is
-announced) fits its bytes unless the function says otherwise.
+Each function turns a real release into a bad one. Unless a function says otherwise, the bad
+release's manifest fits its bytes.
 """
 
 from __future__ import annotations

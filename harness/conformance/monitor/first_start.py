@@ -1,8 +1,8 @@
 """Starts a monitor's command once before the suite runs: a command that does not start passes
 nothing and fails nothing.
 
-The command does not start when it ends before it has asked the remote anything: the program is
-missing, the module is missing, or an option is wrong. A monitor that asks and then ends is judged.
+A command that ends before it asks the remote anything does not start. Its program or module is
+missing, or an option is wrong. A monitor that asks and then ends is judged.
 """
 
 from __future__ import annotations

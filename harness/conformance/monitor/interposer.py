@@ -3,11 +3,11 @@
     python interposer.py --under DIR [--under DIR …] --record FILE -- COMMAND [ARG …]
     python interposer.py --under DIR … --record FILE --kill before|after --at N -- COMMAND …
 
-Works on any command, without changing it: a seccomp filter (seccomp(2)) stops the command and
-everything it starts at each system call that can change a file, ptrace(2) tells this program,
-and a SIGKILL to all of them at that moment is what a ``kill -9`` or an out-of-memory kill at
-that moment would have been. Calls on paths that are not below a ``--under`` do not count, nor do
-calls that cannot change anything (an open for reading).
+Works on any command, without changing it. A seccomp filter (seccomp(2)) stops the command and its
+children at each system call that can change a file. ptrace(2) tells this program. It then sends
+SIGKILL to all of them, as a ``kill -9`` or an out-of-memory kill would at that moment. Calls on
+paths outside every ``--under`` do not count. Nor do calls that change nothing (an open for
+reading).
 
 FILE gets one JSON line a counted call: ``n`` (from 1), ``call``, ``paths``, ``result`` (the
 return value; null when it was killed before), ``pid``. The exit code is the command's
@@ -39,8 +39,8 @@ _FICLONE, _FICLONERANGE = 0x40049409, 0x4020940D
 _CHANGING_FLAGS = os.O_CREAT | os.O_TRUNC
 _AT_FDCWD = -100
 
-# How the arguments of a call name files: "p0" a path in argument 0, "f0" a descriptor in
-# argument 0, "a0" a descriptor in argument 0 with a path in argument 1.
+# How the arguments of a call name files. "p0": a path in argument 0. "f0": a descriptor in
+# argument 0. "a0": a descriptor in argument 0 with a path in argument 1.
 _CALLS: dict[int, tuple[str, tuple[str, ...]]] = {
     1: ("write", ("f0",)),
     2: ("open", ("p0",)),

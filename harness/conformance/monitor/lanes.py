@@ -1,9 +1,8 @@
 """Runs many pairs at a time, each undisturbed by the others.
 
-A lane is a process that has one remote of its own and runs one pair at a time on it: scenarios
-mostly wait, so a machine of two cores has work for eight of them. A lane that has no more work on
-its remote ends it and takes part in another's work. Long scenarios are begun first, so that no
-lane is left alone with one at the end.
+A lane is a process with one remote of its own. It runs one pair at a time. Scenarios mostly wait,
+so two cores have room for eight lanes. A lane without more work on its remote ends it and shares
+the work of another remote. Long scenarios begin first, so that none is left for the end.
 """
 
 from __future__ import annotations
@@ -85,8 +84,10 @@ class Queue:
             self._left.setdefault(task.place, deque()).append(task)
 
     def take(self, place: Optional[str]) -> Optional[Task]:
-        """The next task for a lane that has ``place`` up: one of that remote while there are
-        some, else of the remote with the most work a lane. None: there is no work left."""
+        """Return the next task for a lane that has ``place`` up, or None if no work is left.
+
+        It is a task of that remote if there is one, else of the remote with the most work a lane.
+        """
         with self._lock:
             if place is not None and self._left.get(place):
                 return self._left[place].popleft()

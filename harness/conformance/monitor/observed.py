@@ -14,9 +14,10 @@ from typing import Optional
 class Content:
     """What the live directory held in one look.
 
-    ``files``: relative path → sha256 of every file that is not hidden and not the time file
-    (hidden ones are the monitor's own business unless a release has them).
-    ``second``: the time file's mtime in whole seconds, as the server reads it; None without one.
+    Attributes:
+        files: Relative path → sha256, without the time file. Hidden files belong to the monitor,
+            and count only if a release has them.
+        second: The time file's mtime in whole seconds, as the server reads it; None without one.
     """
 
     files: Mapping[str, str]

@@ -62,8 +62,11 @@ def with_company(members: Mapping[str, bytes], top: str) -> bytes:
 
 
 def as_gnu_tar_sparse(members: Mapping[str, bytes], top: str) -> bytes:
-    """``tar -V LABEL -cSzf NAME MODEL``: a volume label, files that end with a hole, a hard link
-    where two files are one, and an owner whose name is not UTF-8."""
+    """Pack as ``tar -V LABEL -cSzf NAME MODEL``.
+
+    The archive has a volume label, files that end with a hole, and a hard link where two files are
+    one. Its owner's name is not UTF-8.
+    """
     label = tarfile.TarInfo("models of today")
     label.type = b"V"
     packed = label.tobuf(tarfile.GNU_FORMAT)

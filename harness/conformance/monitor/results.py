@@ -1,10 +1,9 @@
 """Results: what a run found out, against what was expected of the monitor. Values only.
 
-An expected failure names the evidence it has to have. ``evidence`` is a pattern: one reason of
-the verdict has to match it (``re.search``); every other reason has to match it too, or a pattern
-of ``also`` (what follows from the cause). A failure with a reason that neither explains is
-another failure than the expected one, and fails the run as any other, and so does a pass.
-``sometimes``: whether it shows depends on when something happens, so a pass is fine as well.
+An expected failure names its evidence. ``evidence`` is a pattern that one reason of the verdict
+must match (``re.search``). Every other reason must match it too, or a pattern of ``also`` (what
+follows from the cause). A failure with another reason is not the expected one, and fails the run.
+So does a pass. ``sometimes``: the failure depends on timing, so a pass is fine as well.
 """
 
 from __future__ import annotations

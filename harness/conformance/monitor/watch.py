@@ -1,13 +1,13 @@
 """Looks at a live directory all the time and records every change of what it holds.
 
-A look opens the directory once and reads everything through that descriptor, so that a
-directory exchanged in between is not mistaken for a mixture: when the path leads to another
-directory after the look than before it, the look says nothing and is done again. While the
-descriptor is open its inode cannot be given to another directory, so the comparison is sound.
-What a look finds in a directory that stayed in place the server could have loaded as well.
+A look opens the directory once and reads all files through that descriptor. So it does not mistake
+a directory that is exchanged meanwhile for a mixture. If the path leads to another directory
+afterwards, the look is repeated. While the descriptor is open, its inode cannot be given to another
+directory, so the comparison is sound. If the directory stayed in place, the server could have
+loaded what the look found.
 
-A file is read again only when its status differs from the last look's, or is so young that a
-later change could have the same times: the clock of files moves in steps of some milliseconds.
+A file is read again only if its status differs from the last look's, or if it is very young. The
+clock of files moves in steps of some milliseconds, so a later change could have the same times.
 """
 
 from __future__ import annotations

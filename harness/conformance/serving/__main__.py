@@ -4,9 +4,14 @@
     python -m harness.conformance.serving --serving-bin PATH    any other
     python -m harness.conformance.serving --only reload         facts by id, group or pattern
 
-Prints one table, a line for each fact: ``same``, ``better`` (the difference that the engine's
-README names), ``unknown`` with what is missing to tell, or DIFFERS with what was seen. Exit code
-1 when a fact differs, else 3 when one is unknown, else 0; 2 for bad input.
+Prints a table with a line for each fact:
+
+- ``same``
+- ``better``: the engine's README names the difference
+- ``unknown``: it says what is missing to tell
+- ``DIFFERS``: it says what was seen
+
+Exit code 1 when a fact differs, else 3 when one is unknown, else 0; 2 for bad input.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 python harness/conformance/serving/asking.py CLIENT_CONF HOST:PORT QUESTION [MODE]
 
-QUESTION is the name of a function below, with blanks for underscores; MODE is for HttpClient:
-JSON, protobuf, either with " with gzip" behind it, or gRPC.
+QUESTION is the name of a function below, with blanks for underscores. MODE is for HttpClient: JSON
+or protobuf, each also with " with gzip" behind it, or gRPC.
 """
 
 from __future__ import annotations

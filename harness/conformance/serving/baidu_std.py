@@ -1,8 +1,8 @@
 """baidu_std, brpc's own protocol, as a client speaks it: bytes in, bytes out, no I/O.
 
 A frame is ``PRPC``, two sizes (what follows the header, the meta), the meta, the payload and the
-attachment. The meta is a protobuf message. Its fields are written down here a second time: the
-engine under test has its own list, and an error in a shared list would not be seen.
+attachment. The meta is a protobuf message. Its fields are listed here a second time. The engine
+under test has its own list, because an error in a shared list would not be seen.
 
 Source: brpc's docs/cn/baidu_std.md.
 """

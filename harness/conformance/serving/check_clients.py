@@ -1,5 +1,8 @@
-"""The clients that users have: the compiled one and each mode of HttpClient, in processes of
-their own (the compiled client reads the command line of its process, and is used from a file)."""
+"""The clients that users have: the compiled one and each mode of HttpClient.
+
+Each runs in a process of its own. The compiled client reads its process' command line, and works
+only from a file.
+"""
 
 from __future__ import annotations
 

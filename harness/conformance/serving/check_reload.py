@@ -194,8 +194,11 @@ def _reload_ended(server: Launched, start: int) -> bool:
 
 
 class Damage(NamedTuple):
-    """One way to spoil a live model: the signal that ends the real server, and the words in which
-    a server that stays up says why it refuses it."""
+    """One way to spoil a live model.
+
+    It names the signal that ends the real server, and the words of a server that stays up and
+    refuses the model.
+    """
 
     spoil: Callable[[Path], None]
     signum: signal.Signals

@@ -67,8 +67,10 @@ def one_step(subject: Subject) -> bool:
 def _many_releases(
     subject: Subject, put: Callable[[Launched, Path, int], None]
 ) -> Iterator[tuple[Launched, SteadyClients, float]]:
-    """A server on which ``put`` has installed releases every 40 ms under three clients, each with
-    a second of its own; the clients' history; and the price of the last."""
+    """Return a server after releases every 40 ms, the clients' history, and the last price.
+
+    ``put`` has installed the releases under three clients, each release with a second of its own.
+    """
     with subject.launch() as server:
         second = int(time.time()) + 10
         until = time.monotonic() + 4

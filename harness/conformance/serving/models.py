@@ -1,4 +1,4 @@
-"""Makes the models that the likeness checks, the benchmark and the engine's tests serve.
+"""Makes the models that the conformance checks, the benchmark and the engine's tests serve.
 
     python harness/conformance/serving/models.py FOLDER
 

@@ -73,8 +73,10 @@ def models() -> Path:
 
 
 def written_at(line: bytes) -> float:
-    """When a line of glog's was written, in seconds since the epoch: within the last year, in local
-    time, as it names no year and no zone."""
+    """Return when a line of glog's was written, in seconds since the epoch.
+
+    The line names no year and no zone, so it counts as local time within the last year.
+    """
     stamp = line[1:21].decode("ascii")
     now = time.time()
     for year in (time.localtime(now).tm_year, time.localtime(now).tm_year - 1):
@@ -227,7 +229,7 @@ class Launched(Server):
     @property
     def pid(self) -> int:
         """The serving binary's own process."""
-        # Beside the launcher are processes that outlived the one that started them.
+        # Beside the launcher there are processes that outlived their parent.
         return started_by_shell(self.process.pids[0])
 
     def reloads(self) -> int:

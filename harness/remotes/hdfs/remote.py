@@ -74,7 +74,7 @@ class Hdfs(Remote):
     def probe(self) -> None:
         """Write, read and remove a file through the NameNode and the DataNode it leads to.
 
-        Does so as ``USER``: a DataNode keeps a connection to the NameNode for each user, and the
+        It does so as ``USER``. A DataNode keeps a connection to the NameNode for each user. The
         first call over a connection that a restarted NameNode has forgotten fails.
         """
         import requests

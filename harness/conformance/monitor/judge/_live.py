@@ -105,9 +105,9 @@ def each_was_live(*labels: str) -> Check:
 def server_reloads_every_swap(observed: Observed) -> Optional[str]:
     """A server that compares the time file's whole second loads each release that came to stay.
 
-    The second must differ from the one that the release before ended with, or the server does
-    not notice (it compares for inequality), and from every one that was seen beside a mixture of
-    files since: a server that looked then has loaded the mixture, and does not load again.
+    The second must differ from the last second of the release before, because the server compares
+    for inequality. It must also differ from every second that was seen beside a mixture of files
+    since. A server that looked then has loaded the mixture, and does not load again.
     """
     stays = _stays(observed)
     for before, after in zip(stays, stays[1:]):
@@ -147,8 +147,10 @@ def time_file_moves_last(observed: Observed) -> Optional[str]:
 
 @dataclass(frozen=True)
 class _Stay:
-    """A whole release while it was live: the last second it had, and the seconds to which the
-    time file had moved while a mixture was live, since the release before."""
+    """A whole release while it was live: its last second, and earlier seconds beside a mixture.
+
+    The latter are seconds of the time file while a mixture was live, since the release before.
+    """
 
     label: str
     second: Optional[int]

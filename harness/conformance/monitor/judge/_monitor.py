@@ -46,8 +46,8 @@ def no_traceback(observed: Observed) -> Optional[str]:
 def stopped_within_1_s(observed: Observed) -> Optional[str]:
     """Every SIGTERM ended the monitor within a second, and what this machine takes beside that.
 
-    The allowance is measured (``figures["bare_stop_s"]``): how long it was until a program that
-    does nothing but end at SIGTERM was seen to have ended, right after.
+    The allowance is measured right after (``figures["bare_stop_s"]``). It is the time until a
+    program that only ends at SIGTERM was seen to have ended.
     """
     allowance = max(observed.figures.get("bare_stop_s", []), default=0.0)
     stops = [run.stop_s for run in observed.runs if run.stop_s is not None]
@@ -100,8 +100,10 @@ def both_refusals_were_met(observed: Observed) -> Optional[str]:
 
 
 def goes_on_with_its_pull(observed: Observed) -> Optional[str]:
-    """The pull that was under way was brought to its end: after the disturbance the tarball's
-    beginning (``facts["beginning came again"]``) came down to nobody."""
+    """The monitor completed its pull: after the disturbance no transfer began at the first byte.
+
+    ``facts["beginning came again"]`` says whether one did.
+    """
     again = observed.facts.get("beginning came again")
     if again is None:
         return Unjudged("the pull did not come to its end")
@@ -114,9 +116,9 @@ _FEWEST = 8
 def flat(figure: str, allowed: float) -> Check:
     """The second half of a series of measurements is at most ``allowed`` above the first.
 
-    The lowest of the second and of the last quarter are compared: what a swap needs for a moment,
-    or garbage that is not collected yet, is no leak; and what leaks is there at the lowest as
-    well. Fewer than eight measurements (or none: no /proc) show nothing.
+    The lowest values of the second and of the last quarter are compared. What a swap needs for a
+    moment, or garbage that is not collected yet, is no leak. A leak also shows in the lowest value.
+    Fewer than eight measurements (or none: no /proc) show nothing.
     """
 
     def claim(observed: Observed) -> Optional[str]:

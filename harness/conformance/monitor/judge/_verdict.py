@@ -21,8 +21,8 @@ class Unjudged(str):
 def verdict(observed: Observed, checks: Iterable[Check]) -> Verdict:
     """Judge each claim.
 
-    A wait that was not met leaves the verdict unknown unless a claim is broken: the scenario did
-    not get as far as its claims reach.
+    If a wait was not met, the scenario did not get far enough for its claims. Then the verdict is
+    unknown, unless a claim is broken.
     """
     claims = [_claim("every wait is met", Unjudged(why)) for why in observed.unmet]
     claims = claims or [_claim("every wait is met", None)]

@@ -1,7 +1,7 @@
 """A remote as the suite needs it: bytes published by the release contract, broken on cue.
 
-A ``Place`` is one remote for a whole run; every scenario gets a ``Folder`` of its own in it, so
-that scenarios do not see one another's releases.
+A ``Place`` is one remote for a whole run. Every scenario gets a ``Folder`` of its own in it, so
+that it does not see another scenario's releases.
 """
 
 from __future__ import annotations
@@ -72,12 +72,14 @@ class Reader(Protocol):
 class Place(ABC):
     """One remote of a run: ``name`` is the column of the report.
 
-    ``interval_s``: the least polling interval that a monitor is given here, in seconds;
-    ``poll_s``: what one poll costs beside that (a JVM); ``install_s``: the same for a whole
-    installation, which takes several. ``stop_at``: the byte of a connection at which a pull is
-    stopped, far from what one brings that only looks at the donefile. ``length``: how long a
-    scenario takes here, roughly, as a multiple of what it takes over HTTP. ``most_releases``: how
-    many in a row are enough here; None: as many as are asked for.
+    Attributes:
+        interval_s: The shortest polling interval that a monitor gets here, in seconds.
+        poll_s: What one poll takes in addition (a JVM), in seconds.
+        install_s: What a whole installation takes in addition; it has several polls.
+        stop_at: The byte of a connection at which a pull is stopped. A connection that only reads
+            the donefile has far fewer.
+        length: How long a scenario takes here, as a rough multiple of its time over HTTP.
+        most_releases: How many in a row are enough here; None: as many as are asked for.
     """
 
     name: str

@@ -1,5 +1,7 @@
-"""Anything fsspec reads, here FTP: of the file systems that fsspec has without another package the
-one that can be broken on the wire."""
+"""Anything that fsspec reads, here FTP.
+
+Of the file systems that fsspec has without another package, only FTP can be broken on the wire.
+"""
 
 from __future__ import annotations
 

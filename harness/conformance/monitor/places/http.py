@@ -132,8 +132,11 @@ def bare_server(reader: Reader, status_file: Optional[Path] = None) -> Iterator[
 
 @contextlib.contextmanager
 def lying_server(reader: Reader) -> Iterator[None]:
-    """The reader's folder served once more, by a server whose ETag alternates between two values
-    and whose Last-Modified is different in every answer; the monitor will be pointed there."""
+    """Serve the reader's folder once more, with validators that say nothing.
+
+    The ETag alternates between two values, and Last-Modified is different in every answer. The
+    monitor then gets this server's address.
+    """
     argv = ["--lie", "etag", "--lie", "last-modified"]
     with _served(reader, http_server.__name__, argv, reader.folder / "lying-http.log", None):
         yield

@@ -33,7 +33,7 @@ class LocalPlace(Place):
             self._remote.ready()
             self._gates = [self._remote.gate(service) for service in self._remote.services]
         except BaseException:
-            # Nobody else would: a context manager that fails to enter is not left.
+            # A context manager that fails to enter is not left, so no exit stops the remote.
             self._remote.stop()
             raise
 

@@ -257,8 +257,8 @@ class LateRepair(Scenario):
 
     def act(self, stage: Stage) -> None:
         good = stage.releases[1].stored()
-        # A whole archive of another release, of the same size: who compares no digest installs
-        # it, and who does has to pull it first, which is waited for.
+        # A whole archive of another release, of the same size. A monitor that compares no digest
+        # installs it. A monitor that does must pull it first, which the scenario waits for.
         other = replace(stage.releases[2].stored(), label="another release", good=False)
         assert len(other.tarball) == len(good.tarball), "two releases of one model differ in size"
         stage.upload(other)

@@ -1,7 +1,7 @@
 """SIGKILL before and after every change of a file, from the end of the pull to the end of the swap.
 
-A first, undisturbed run under the interposer lists the calls; then there is one run a point,
-each from the same starting state, killed there, looked at, and started again.
+A first, undisturbed run under the interposer lists the calls. Then each point has a run from the
+same starting state. The monitor is killed at the point, looked at, and started again.
 """
 
 from __future__ import annotations
@@ -73,8 +73,10 @@ def points_of(record: Iterable[dict[str, Any]], live: Path) -> list[Point]:
 
 
 def sampled(points: Sequence[Point], size: Optional[int], seed: int) -> list[tuple[Point, str]]:
-    """Which points to kill at, before or after, in order; ``size`` None: all, else so many: first
-    those where most can go wrong, the calls about the live directory itself, then any others."""
+    """Return the points to kill at, before or after, in order: all, or ``size`` of them.
+
+    First come the calls on the live directory itself, where most can go wrong, then any others.
+    """
     every = [(point, when) for point in points for when in ("before", "after")]
     if size is None or size >= len(every):
         return every
@@ -111,7 +113,7 @@ class KillAnywhere(Scenario):
     )
     loss = "A crash at the wrong moment leaves a server that cannot start, or a full disk."
     whole_throughout = False
-    # Of the runs only those that nobody killed are kept.
+    # Only the runs without a kill are kept.
     claims = (judge.every_kill_is_survived, judge.some_kills, judge.keeps_running)
 
     def cannot(self, place: Place, settings: Settings) -> Optional[str]:

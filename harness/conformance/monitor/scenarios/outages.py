@@ -89,7 +89,7 @@ class SilentInTransfer(Scenario):
         stage.place.silent_after(stage.place.stop_at)
         stage.start_monitor()
         stage.expect(lambda: stage.place.held() > 0, "a pull to fall silent in the middle")
-        # New connections work again; only the one that hangs goes on hanging.
+        # New connections work again; the silent one stays silent.
         stage.place.spare_others()
         stage.expect_live(large, stage.settings.silence + stage.settings.recovery)
 
@@ -114,8 +114,10 @@ class ReplacedDuringPull(Scenario):
 
 
 class ReplacedAfterCut(Scenario):
-    """Plain archives of one size, announced without a manifest: nothing but the remote's word that
-    the file is another one tells a monitor not to go on where it was cut."""
+    """Plain archives of one size, announced without a manifest.
+
+    Only the remote's word that the file is another one tells a monitor not to continue a cut pull.
+    """
 
     name = "replaced-after-a-cut"
     title = "A pull that was cut is not gone on with in a tarball that was replaced meanwhile."
