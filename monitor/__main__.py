@@ -21,7 +21,7 @@ _COMMANDS = ("status", "rollback")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Runs the monitor with ``argv`` (the process's own arguments without it)."""
+    """Run the monitor with ``argv`` (default: this process's arguments). Return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if words and words[0] in _COMMANDS:

@@ -35,7 +35,14 @@ from .release.model import linked
 
 
 def main(words: Sequence[str]) -> int:
-    """Runs a command (``words[0]`` is its name). Gives the exit code. Raises ``MonitorError``."""
+    """Run a command. Return the exit code.
+
+    Args:
+        words: The command line; the first word is the command's name.
+
+    Raises:
+        MonitorError: The command failed.
+    """
     parser = Parser(prog=f"python -m monitor {words[0]}")
     parser.add_argument("--local_path", required=True, help="the folder that holds the model")
     parser.add_argument("--local_model_name", required=True, help="the live directory's name")
@@ -61,7 +68,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _status(layout: Layout, given: argparse.Namespace) -> int:
-    """Prints what is installed, held, quarantined and kept; 1 when there is no live directory."""
+    """Print what is installed, held, quarantined and kept. Return 1 without a live directory."""
     there = os.path.isdir(layout.live)
     installed = read_installed(layout.live)
     hold = read_hold(layout.hold)
@@ -89,7 +96,7 @@ def _status(layout: Layout, given: argparse.Namespace) -> int:
 
 
 def _rollback(layout: Layout, given: argparse.Namespace) -> int:
-    """Swaps a kept release in and holds back the announced one until the donefile changes."""
+    """Swap in a kept release, and hold the announced one back until the donefile changes."""
     ownership = Ownership(layout, break_lock=given.break_lock)
     ownership.prepare()
     with ownership.swapping():
@@ -142,8 +149,10 @@ def _rollback(layout: Layout, given: argparse.Namespace) -> int:
 
 
 def _to_hold(layout: Layout, earlier: Optional[Hold], before: Installed) -> Optional[Hold]:
-    """What the donefile announces, which may be pulled at this moment or waiting for its turn, and
-    not what is installed."""
+    """Return what a rollback holds back: the release that the donefile announces.
+
+    It may be installed, being pulled, or waiting for its turn.
+    """
     seen = read_announced(layout.announced) or (earlier and earlier.identity)
     held = seen or before.identity
     if held is None:
@@ -157,7 +166,7 @@ def _to_hold(layout: Layout, earlier: Optional[Hold], before: Installed) -> Opti
 
 
 def _undo(layout: Layout, chosen: Kept, staging: str, earlier: Optional[Hold]) -> None:
-    """After a rollback that failed: the release is kept again, and held is what was before."""
+    """Keep the release again after a rollback that failed, and restore the earlier hold."""
     try:
         if staging and os.path.lexists(staging) and not os.path.lexists(chosen.path):
             os.rename(staging, chosen.path)
@@ -170,7 +179,7 @@ def _undo(layout: Layout, chosen: Kept, staging: str, earlier: Optional[Hold]) -
 
 
 def _choose(kept: list[Kept], release: Optional[int]) -> Optional[Kept]:
-    """The kept release to go back to; newest first."""
+    """Return the kept release to go back to; the newest one unless ``release`` is given."""
     for one in reversed(kept):
         identity = one.installed.identity
         if release is None and not one.rolled_back:

@@ -17,7 +17,7 @@ _PIECE = 1024 * 1024
 
 
 def remove(path: str) -> None:
-    """Removes a file, a symbolic link or a whole folder, whatever its modes; absence is fine."""
+    """Remove a file, a symbolic link or a whole folder, whatever its modes. Absence is fine."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
@@ -34,7 +34,7 @@ def remove(path: str) -> None:
 
 
 def copy_file(source: str, target: str, alive: Callable[[], None]) -> None:
-    """Copies the bytes of a file; ``alive`` is called for each piece of them."""
+    """Copy the bytes of a file. ``alive`` is called for each piece of them."""
     with open(source, "rb") as file, open(target, "xb") as out:
         while True:
             alive()
@@ -45,7 +45,7 @@ def copy_file(source: str, target: str, alive: Callable[[], None]) -> None:
 
 
 def check_space(path: str, need: int, operation: str) -> None:
-    """Raises ``MachineError`` when the filesystem of ``path`` has not ``need`` bytes free."""
+    """Raise ``MachineError`` if the filesystem of ``path`` has fewer than ``need`` bytes free."""
     seen = os.statvfs(path)
     free = seen.f_bavail * seen.f_frsize
     if free < need + RESERVE:
@@ -58,8 +58,7 @@ def check_space(path: str, need: int, operation: str) -> None:
 
 
 def machine_error(operation: str, path: str, error: OSError, hint: str) -> MachineError:
-    """Return the error for an ``OSError`` of this machine. If the disk is full, it says what is
-    full.
+    """Return the error for an ``OSError`` of this machine; for a full disk it says what is full.
 
     Call it before you remove anything, because that would make room.
     """

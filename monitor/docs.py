@@ -17,7 +17,7 @@ from .options.parser import shown_default
 
 
 def options(origin: str) -> str:
-    """The table of upstream's options, or of ours."""
+    """Return the table of upstream's options, or of ours."""
     lines = ["| option | default | meaning |", "| --- | --- | --- |"]
     for option in option_fields():
         if option.metadata["origin"] == origin:
@@ -37,7 +37,7 @@ PARTS = {
 
 
 def renewed(page: str) -> str:
-    """``page`` with every generated part made anew."""
+    """Return ``page`` with every generated part made anew."""
     for name, make in PARTS.items():
         part = rf"(<!-- {name}: generated -->\n).*?(\n<!-- end -->)"
         page = re.sub(part, lambda found: found[1] + make() + found[2], page, flags=re.DOTALL)  # noqa: B023

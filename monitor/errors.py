@@ -75,7 +75,8 @@ class MachineError(MonitorError):
 class Taken(Exception):
     """Another process has the lock.
 
-    ``broken_if_asked`` is true if this host cannot tell whether the owner still runs.
+    Attributes:
+        broken_if_asked: This host cannot tell whether the owner still runs.
     """
 
     def __init__(self, owner: str, *, broken_if_asked: bool = False) -> None:
@@ -84,7 +85,10 @@ class Taken(Exception):
 
 
 def reason(cause: object) -> str:
-    """One line for any cause; an OSError without its path, which the sentence has already."""
+    """Return one line for any cause.
+
+    For an ``OSError`` the line leaves out the path, because the sentence has it already.
+    """
     # The errno of ssl.SSLError is one of OpenSSL's.
     ours = isinstance(cause, OSError) and not type(cause).__name__.startswith("SSL")
     if ours and isinstance(cause, OSError) and cause.errno is not None and cause.strerror:

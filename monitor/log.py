@@ -48,7 +48,7 @@ _model = threading.local()
 
 
 def name_model(name: str) -> None:
-    """Says whose lines this thread logs from now on."""
+    """Name the model that this thread logs for from now on."""
     _model.name = name
     threading.current_thread().name = name
 
@@ -56,7 +56,14 @@ def name_model(name: str) -> None:
 def set_up(
     *, debug: bool, as_json: bool, many: bool = False, stream: Optional[TextIO] = None
 ) -> None:
-    """Sends the log to ``stream`` (standard error, as upstream's), replacing what was set up."""
+    """Send the log to ``stream``, in place of what was set up before.
+
+    Args:
+        debug: Whether DEBUG lines are logged.
+        as_json: One JSON object a line, in place of upstream's format.
+        many: Whether each line names its model.
+        stream: Where the log goes; standard error by default, as upstream's.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_Json() if as_json else _Text(FORMAT_MANY if many else FORMAT, DATE))
     logger.handlers[:] = [handler]

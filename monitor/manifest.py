@@ -49,7 +49,7 @@ class Manifest:
 
 
 def parse(donefile: bytes) -> Optional[Manifest]:
-    """The manifest in the bytes of a donefile, or None when they hold none of ours."""
+    """Return the manifest in the bytes of a donefile, or None if they hold none of ours."""
     try:
         text = _decoded(donefile)
         content = json.loads(text)

@@ -1,7 +1,8 @@
 """What must not be seen, and ``mask``, which takes it out of any text.
 
-Errors mask themselves; the log and the printer mask every line. A known secret is replaced wherever
-and however it is written. Addresses are masked even if no option names a secret in them.
+Errors mask themselves, the log masks every line, and so does what is printed. A known secret is
+replaced wherever and however it is written. In every address, what stands before the last ``@`` is
+masked, known or not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from urllib.parse import quote, quote_plus
 STARS = "***"
 _SCHEME = r"[a-zA-Z][a-zA-Z0-9+.-]*://"
 # Up to the last @ of the word: a password may hold "/", ":" or "@" that is not written as %2F. A
-# token may stand in the place of a user's name. Another address may follow a ";".
+# token may stand where a user's name stands. Another address may follow a ";".
 _USERINFO = re.compile(rf"(\b{_SCHEME})(?:(?!;{_SCHEME})\S)*@")
 # Shorter ones would turn ordinary words into stars.
 SHORTEST = 4
@@ -21,7 +22,7 @@ _known: set[str] = set()
 
 
 def remember(value: str) -> None:
-    """Makes ``value`` a secret of this process, in every way in which it may be written."""
+    """Make ``value`` a secret of this process, in every way in which it may be written."""
     if len(value) < SHORTEST:
         return
     _known.update(
@@ -41,12 +42,12 @@ def remember(value: str) -> None:
 
 
 def without_password(text: str) -> str:
-    """``text`` with ``***@`` where a user or a password stands in an address."""
+    """Return ``text`` with ``***@`` where a user or a password stands in an address."""
     return _USERINFO.sub(rf"\1{STARS}@", text)
 
 
 def mask(text: str) -> str:
-    """``text`` with every secret of this process replaced by stars."""
+    """Return ``text`` with every secret of this process replaced by stars."""
     # Longest first: one secret may be part of another.
     for value in sorted(_known, key=len, reverse=True):
         if len(value) >= SHORTEST:

@@ -1,9 +1,9 @@
 """``/metrics`` (Prometheus) and ``/healthz`` on one port, for all models of a process.
 
-``/healthz`` answers 200 if every model has polled its donefile lately, else 503, also before the
-first poll. A remote that says "there is none" counts as polled. So does each piece of a release
-that arrives or is worked on, which may take longer than many polls. The body of a 503 says which
-model has not polled, and why.
+``/healthz`` answers 200 while every model has shown a sign of life lately, else 503. It also
+answers 503 before the first poll. A sign of life is a poll that reached the remote, even if there
+is no donefile. Each piece of a release that comes or is worked on is one, too. The body names the
+model that has shown none, and why.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ _GAUGES = (
 
 
 def healthy_for(watch: Watch) -> float:
-    """Seconds without a look at the donefile, or any other life, after which a model is not
-    healthy."""
+    """Return the seconds without a sign of life after which a model is not healthy."""
     options = watch.options
     checking = options.check_timeout if options.check_command else 0.0
     telling = options.on_swap_timeout if options.on_swap else 0.0
@@ -47,8 +46,7 @@ def healthy_for(watch: Watch) -> float:
 
 
 def ailing(watches: Sequence[Watch], now: float) -> list[str]:
-    """One line for each model that is not well at ``now`` of ``time.monotonic``; empty when all
-    are."""
+    """Return one line for each model that is not well at ``now`` of ``time.monotonic``."""
     found = []
     for watch in watches:
         figures = watch.reporter.figures
@@ -114,6 +112,7 @@ class Endpoint:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 

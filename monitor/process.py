@@ -1,11 +1,12 @@
 """The process: one thread a model, signals that end it within a second, ``--once``.
 
-The main thread only waits. On SIGTERM or SIGINT it asks the models to end. If one does not, a guard
-ends the process. That happens in a call that cannot be interrupted (a DNS look-up, a connect, a
-flush), or if no process reads the log. It is safe at every instant, by the design of the swap.
+The main thread only waits. On SIGTERM or SIGINT it asks the models to end. A guard ends the process
+if one of them does not. It may be in a call that cannot be interrupted: a DNS look-up, a connect, a
+flush. It may block because its log is not read. By the design of the swap that is safe at every
+instant.
 
-A signal's handler takes no lock, because the interrupted thread may hold it. It notes the signal
-and writes a byte to a pipe. At the start, where the main thread works itself, it raises.
+A signal's handler takes no lock, because the interrupted thread may have it. The handler notes the
+signal and writes a byte to a pipe. At the start, where the main thread works itself, it raises.
 """
 
 from __future__ import annotations
@@ -47,9 +48,13 @@ class Process:
         os.set_blocking(self._wake, False)
 
     def run(self) -> int:
-        """Watches until a signal comes (or, with ``--once``, until all are done).
+        """Watch until a signal comes or, with ``--once``, until all models are done.
 
-        Gives the exit code. Raises ``BadOption``.
+        Returns:
+            The exit code.
+
+        Raises:
+            BadOption: A model cannot be watched.
         """
         before = [signal.getsignal(signum) for signum in _SIGNALS]
         endpoint = None
@@ -128,7 +133,7 @@ class Process:
             thread.join()
 
     def _guard(self) -> None:
-        """Ends the process in ``_END_S`` seconds, should it still be there."""
+        """End the process in ``_END_S`` seconds, if it is still there."""
 
         def wait() -> None:
             time.sleep(_END_S)
@@ -167,7 +172,7 @@ def _forever(watch: Watch) -> int:
 
 
 def once(watch: Watch) -> int:
-    """Installs what is announced, if anything; gives the exit code, says why when not 0."""
+    """Install what is announced, if anything. Return the exit code, and log why it is not 0."""
     while True:
         row = watch.step()
         if row.event is Event.SETTLING:
@@ -192,7 +197,7 @@ def once(watch: Watch) -> int:
 
 
 def run(models: Sequence[Options]) -> int:
-    """Watches the models. Gives the exit code. Raises ``BadOption``."""
+    """Watch the models. Return the exit code. Raise ``BadOption``."""
     lives = [os.path.realpath(options.live) for options in models]
     twice = next((live for live in lives if lives.count(live) > 1), None)
     if twice is not None:

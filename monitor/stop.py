@@ -21,6 +21,7 @@ class Stop:
 
     @property
     def asked(self) -> bool:
+        """Whether the monitor was asked to end."""
         return self._event.is_set()
 
     def check(self) -> None:

@@ -16,9 +16,10 @@ from ..manifest import Manifest
 class Identity:
     """What makes a release this release and no other.
 
-    With a manifest ``key`` is made of release number and digest, so that a touched donefile is
-    nothing new. Without a manifest it is made of the donefile's content and ``mark``, all else that
-    the remote tells (times, sizes, tags). A touch *is* a new release then, as upstream has it.
+    With a manifest, ``key`` is made of release number and digest: a touched donefile is nothing
+    new. Without, it is made of the donefile's content and of ``mark``, which is whatever else the
+    remote tells about the donefile (times, sizes, tags). A touch is then a new release, as with
+    upstream.
     """
 
     key: str
@@ -26,14 +27,16 @@ class Identity:
 
     @property
     def label(self) -> str:
+        """The release as log lines name it."""
         return f"release {self.release}" if self.release is not None else f"donefile {self.key[:8]}"
 
     def to_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` reads."""
         return {"key": self.key, "release": self.release}
 
     @staticmethod
     def from_json(value: object) -> Optional[Identity]:
-        """The identity in a JSON value, or None when there is none in it."""
+        """Return the identity in a JSON value, or None if there is none in it."""
         if not isinstance(value, dict) or not isinstance(value.get("key"), str):
             return None
         release = value.get("release")
@@ -41,7 +44,7 @@ class Identity:
 
 
 def identify(content: bytes, mark: str, manifest: Optional[Manifest]) -> Identity:
-    """The identity of what a donefile announces."""
+    """Return the identity of what a donefile announces."""
     if manifest is not None:
         return Identity(f"{manifest.release}-{manifest.sha256}", manifest.release)
     digest = hashlib.sha256(content + b"\0" + mark.encode("utf-8", "surrogateescape"))
@@ -49,10 +52,9 @@ def identify(content: bytes, mark: str, manifest: Optional[Manifest]) -> Identit
 
 
 def superseded(pulled: Identity, announced: Optional[Identity]) -> bool:
-    """Return whether the remote now announces a newer release than the pulled one.
+    """Return whether ``announced`` is a newer release than the pulled one, which is still good.
 
-    The pulled release is then as good as before. It is not if the remote now announces an older
-    release, or none: then the pulled release was withdrawn.
+    The pulled release was withdrawn if an older release, or none, is announced now.
     """
     if announced is None or announced.release is None or pulled.release is None:
         return False

@@ -1,15 +1,15 @@
 """Theory of operation: the states of one watched model, and what leads from one to the next.
 
-``TABLE`` has every transition and every wait. ``watch.watch`` runs from it, ``pauses``
-turns its waits into seconds, and ``docs/monitor.md`` is generated from it. A state is something
-the monitor is doing; an event is how that ended.
+``TABLE`` has every transition and every wait. ``watch.watch`` runs from it, ``pauses`` turns its
+waits into seconds, and ``docs/monitor.md`` is generated from it. A state is something the monitor
+is doing; an event is how that ended.
 
 Rules behind the rows:
 
-1. Only the donefile *announces* a release. The announcement is compared with the state in the live
-   directory, never with a memory of the last poll. So a failed pull, a crash or a restart cannot
-   lose a release. A donefile that comes and goes causes no second pull.
-2. Whatever fails ends in IDLE. Nothing ends the process but a signal.
+1. Only the donefile *announces* a release. The monitor compares the announced release with what the
+   live directory says it holds, never with a memory of the last poll. So a failed pull, a crash or
+   a restart cannot lose a release. A donefile that comes and goes pulls nothing twice.
+2. Whatever fails ends in IDLE. Only a signal ends the process.
 3. Only SWAP changes the live directory.
 
 Values in, values out: nothing here reads a clock, a file or a socket.
@@ -131,7 +131,11 @@ class Machine:
         self.state = State.CHECK
 
     def take(self, event: Event) -> Row:
-        """Moves on. Raises ``KeyError`` for an event that the state does not know."""
+        """Move on, and return the row that was taken.
+
+        Raises:
+            KeyError: The state does not know the event.
+        """
         row = _ROWS[self.state, event]
         self.state = row.then
         return row
@@ -174,7 +178,7 @@ def judge(
 
 
 def as_markdown() -> str:
-    """The table as ``docs/monitor.md`` shows it."""
+    """Return the table as ``docs/monitor.md`` shows it."""
     lines = ["| while it … | … and then | next | when |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {row.state.name}: {row.state.value} | {row.event.value} | {row.then.name} "

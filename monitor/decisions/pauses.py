@@ -87,5 +87,5 @@ class Pauses:
 
 
 def shown(value: float) -> str:
-    """10 for 10.0, 0.25 for 0.25, 7.31 for 7.3081."""
+    """Return seconds as a person writes them: 10 for 10.0, 0.25 for 0.25, 7.31 for 7.3081."""
     return f"{value:.6g}" if value == round(value, 3) else f"{value:.2f}"

@@ -15,8 +15,8 @@ CAP_SECONDS = 60.0
 class Backoff:
     """Pauses of ``base``, 2 × ``base``, 4 × ``base`` … seconds, at most ``cap``.
 
-    A random part of up to half shortens each pause. So a hundred monitors that lost the same remote
-    at the same moment do not all return at the same moment.
+    Each is shortened by a random part of up to half. A hundred monitors that lost the same remote
+    at the same moment then come back at different moments.
     """
 
     def __init__(self, base: float, cap: float, seed: Optional[int] = None) -> None:
@@ -26,23 +26,31 @@ class Backoff:
         self._random = random.Random(seed)
 
     def fail(self) -> float:
-        """Counts a failure and gives the pause after it, in seconds."""
+        """Count a failure, and return the pause after it, in seconds."""
         # Beyond 2^30 the cap has long won, and the float must not overflow.
         pause = min(self.cap, self.base * 2.0 ** min(self.failures, 30))
         self.failures += 1
         return pause * (1.0 - 0.5 * self._random.random())
 
     def clear(self) -> None:
+        """Let the next pause be the shortest again."""
         self.failures = 0
 
 
 def default_cap(interval: float) -> float:
-    """The longest pause when none is given: ten intervals, at most a minute."""
+    """Return the longest pause if none is given: ten intervals, at most a minute."""
     return max(interval, min(CAP_INTERVALS * interval, CAP_SECONDS))
 
 
 def settle_left(settle: float, swapped: Optional[float], now: float) -> float:
-    """Seconds until the next swap is allowed, from wall-clock times that may have been set back."""
+    """Return the seconds until the next swap is allowed.
+
+    Args:
+        settle: Least seconds between two swaps.
+        swapped: When the last swap was, in seconds since the epoch. The clock may have been set
+            back.
+        now: The present time, in seconds since the epoch.
+    """
     if swapped is None:
         return 0.0
     left = settle - (now - swapped)
@@ -51,11 +59,11 @@ def settle_left(settle: float, swapped: Optional[float], now: float) -> float:
 
 
 def next_second(now: float, last_used: Optional[int], current: Optional[int]) -> int:
-    """The whole second for the next time file.
+    """Return the whole second for the next time file.
 
     The server compares whole seconds for inequality. So the second must differ from the last one
-    that the monitor used and from the present one (the launcher touches the file, too). It must not
-    go back to a second that the server may have seen, whatever the clock says.
+    that the monitor used, and from the present one: the launcher touches the file, too. It must not
+    go back to one that the server may have seen, whatever the clock says.
     """
     after = [second + 1 for second in (last_used, current) if second is not None]
     return max([int(now), *after])

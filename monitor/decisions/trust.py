@@ -110,6 +110,7 @@ class Trust:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` reads."""
         return {
             "live": self.live,
             "same": self.same,

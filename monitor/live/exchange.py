@@ -18,7 +18,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _renameat2(source: str, target: str, flags: int) -> None:
-    """renameat2(2). Raises ``OSError``."""
+    """Call renameat2(2). Raise ``OSError``."""
     call = getattr(_libc, "renameat2", None)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), source)
@@ -29,12 +29,12 @@ def _renameat2(source: str, target: str, flags: int) -> None:
 
 
 def exchange(one: str, other: str) -> None:
-    """Lets two paths trade places in one step. Raises ``OSError``."""
+    """Let two paths trade places in one step. Raise ``OSError``."""
     _renameat2(one, other, _EXCHANGE)
 
 
 def rename_new(source: str, target: str) -> None:
-    """Renames to a name that is not taken; never replaces. Raises ``OSError``."""
+    """Rename to a name that is not taken; never replace. Raise ``OSError``."""
     try:
         _renameat2(source, target, _NOREPLACE)
     except OSError as error:

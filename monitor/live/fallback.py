@@ -29,7 +29,21 @@ from .state import Installed, flush_folder
 def swap(
     staging: str, live: str, timestamp_file: str, error: OSError, alive: Callable[[], None]
 ) -> Optional[str]:
-    """The swap after the exchange failed with ``error``; raises it when there is no other way."""
+    """Swap after the exchange failed with ``error``.
+
+    Args:
+        staging: The complete staging folder.
+        live: The live directory.
+        timestamp_file: The time file's name.
+        error: Why there was no exchange.
+        alive: Called for each piece of work. It may raise.
+
+    Returns:
+        The path of the old release; None if it was replaced file by file.
+
+    Raises:
+        OSError: The swap failed, or there is no other way than an exchange.
+    """
     if error.errno == errno.EBUSY:
         logger.warning(
             "%s is a mount point: replaced file by file, not in one step; mount its parent", live
@@ -97,10 +111,10 @@ def _out_of_lower_layer(
 
 
 def _step_past_touch(new: str, live: str, timestamp_file: str) -> None:
-    """As ``step_past_touch``, and write the second into the release's state before it is live.
+    """Do what ``step_past_touch`` does, and write the second into the release's own state as well.
 
-    If the monitor was killed between time file and state, the time file is this release's own. One
-    second more then costs a reload, and tells the release from a touch that came meanwhile.
+    If a kill comes between time file and state, the time file has this release's second. One more
+    second then costs a reload, and shows that no launcher touched the file meanwhile.
     """
     second = step_past_touch(new, live, timestamp_file)
     if second is not None:
@@ -126,7 +140,7 @@ def _into_mount(staging: str, live: str, timestamp_file: str, alive: Callable[[]
 
 
 def put_away_copied(ready: str) -> None:
-    """Removes what was copied into a mount, which is not needed any more."""
+    """Remove what was copied into a mount."""
     # First under another name: half removed it must pass neither for what is ready nor for what
     # a rollback holds.
     old = f"{ready[: -len(READY)]}{OLD}"
@@ -162,7 +176,7 @@ def fill_mount(
 
 
 def _copier(alive: Callable[[], None]) -> Callable[[str, str], None]:
-    """A copy function for ``shutil.copytree`` that can be interrupted in a large file."""
+    """Return a function for ``shutil.copytree`` that can be interrupted in a large file."""
 
     def copy(source: str, target: str) -> None:
         copy_file(source, target, alive)
@@ -198,7 +212,7 @@ def _move_in(inside: str, live: str, timestamp_file: str) -> None:
 
 
 def _make_way(live: str, name: str) -> None:
-    """Folders above ``name`` exist afterwards, and ``name`` itself is no folder."""
+    """Make the folders above ``name``, and remove a folder that has this name."""
     parts = name.split(os.sep)
     for depth in range(1, len(parts)):
         above = os.path.join(live, *parts[:depth])

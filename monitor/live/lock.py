@@ -51,7 +51,7 @@ class Owner:
 
     @staticmethod
     def here() -> Owner:
-        """This process."""
+        """Return this process."""
         return Owner(
             socket.gethostname(),
             _text("/etc/machine-id"),

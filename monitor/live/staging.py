@@ -1,5 +1,6 @@
-"""Completes a staged folder, so that it can become the live directory: state and time file, owner
-and mode, flush.
+"""Completes a staged folder, so that it can become the live directory.
+
+It gets state and time file, owner and mode, and is brought to disk.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .state import Installed, read_installed, write_installed
 
 
 def time_second(live: str, timestamp_file: str) -> Optional[int]:
-    """The whole second that a server now sees on the time file; None when there is none."""
+    """Return the whole second that a server now sees on the time file; None if there is none."""
     try:
         return int(os.stat(os.path.join(live, timestamp_file)).st_mtime)
     except OSError:
@@ -26,20 +27,23 @@ def time_second(live: str, timestamp_file: str) -> Optional[int]:
 def choose_second(
     live: str, timestamp_file: str, now: float, remembered: Optional[int] = None
 ) -> int:
-    """The whole second for the next swap (see ``_schedule.next_second``).
+    """Return the whole second for the next swap (see ``schedule.next_second``).
 
-    ``remembered`` is the last one that this process used; it counts where the live directory,
-    which says it too, was deleted.
+    Args:
+        live: The live directory, which names the last second.
+        timestamp_file: The time file's name.
+        now: The present time, in seconds since the epoch.
+        remembered: The last second that this process used; for a live directory that was deleted.
     """
     used = [one for one in (read_installed(live).second, remembered) if one is not None]
     return next_second(now, max(used, default=None), time_second(live, timestamp_file))
 
 
 def dress(paths: Iterable[str], live: str) -> None:
-    """Gives files and folders the ownership, mode and labels of the directory they will replace.
+    """Give files and folders the ownership, mode and labels of the directory they will replace.
 
-    Files get the directory's mode without the execute bits. Without a live directory the process's
-    umask decides, as for anything that is made new.
+    Files get the directory's mode without the execute bits. If there is no live directory, the
+    umask of the process decides.
     """
     like: Optional[os.stat_result] = None
     with contextlib.suppress(FileNotFoundError):
@@ -65,9 +69,10 @@ def complete(staging: str, live: str, alive: Callable[[], None] = lambda: None) 
 
 
 def stamp(staging: str, timestamp_file: str, installed: Installed) -> list[str]:
-    """Puts state and time file into a staged tree, the time file at ``installed.second``.
+    """Put state and time file into a staged tree, the time file at ``installed.second``.
 
-    Gives the paths that changed with it: both files and the folder.
+    Returns:
+        The paths that changed: both files and the folder.
     """
     assert installed.second is not None
     path = os.path.join(staging, timestamp_file)
@@ -81,7 +86,7 @@ def stamp(staging: str, timestamp_file: str, installed: Installed) -> list[str]:
 
 
 def flush(paths: Iterable[str], alive: Callable[[], None] = lambda: None) -> None:
-    """Brings files and folders to disk."""
+    """Bring files and folders to disk."""
     for path in paths:
         alive()
         handle = os.open(path, os.O_RDONLY)
@@ -92,10 +97,12 @@ def flush(paths: Iterable[str], alive: Callable[[], None] = lambda: None) -> Non
 
 
 def step_past_touch(new: str, old: str, timestamp_file: str) -> Optional[int]:
-    """Moves the second of ``new`` on when the launcher touched the time file of ``old`` after it
-    was read. Gives the second if it did.
+    """Move the second of ``new`` on if the launcher touched the time file of ``old`` meanwhile.
 
-    The server would have seen that very second already, and would not load the new release.
+    The server would have seen that second already, and would not load the new release.
+
+    Returns:
+        The new second; None if there was no touch.
     """
     path = os.path.join(new, timestamp_file)
     before, now = time_second(old, timestamp_file), time_second(new, timestamp_file)
@@ -106,7 +113,7 @@ def step_past_touch(new: str, old: str, timestamp_file: str) -> Optional[int]:
 
 
 def tree(top: str) -> list[str]:
-    """Every file and folder of a tree, what is inside before what holds it, ``top`` last."""
+    """Return every file and folder of a tree, each after what is inside it, ``top`` last."""
     found = []
     for folder, _, files in os.walk(top, topdown=False):
         found += [os.path.join(folder, name) for name in files]
@@ -124,7 +131,7 @@ def _umask() -> int:
 
 
 def _copy_labels(source: str, target: str) -> None:
-    """Extended attributes such as SELinux labels, as far as this user may set them."""
+    """Copy extended attributes such as SELinux labels, as far as this user may set them."""
     with contextlib.suppress(OSError):
         for name in os.listxattr(source):
             if name.startswith(("security.selinux", "user.", "security.SMACK")):

@@ -37,7 +37,7 @@ class Installed:
 
 
 def read_installed(live: str) -> Installed:
-    """What the directory ``live`` says of itself."""
+    """Return what the directory ``live`` says of itself."""
     content = read_json(os.path.join(live, STATE))
     if content is None or content.get("format") != FORMAT:
         return Installed()
@@ -52,7 +52,7 @@ def read_installed(live: str) -> Installed:
 
 
 def write_installed(folder: str, installed: Installed) -> None:
-    """Puts the state into ``folder``."""
+    """Put the state into ``folder``."""
     identity = installed.identity
     write_json(
         os.path.join(folder, STATE),
@@ -82,10 +82,14 @@ class Quarantine:
     tarball: Optional[str] = None
 
     def covers(self, identity: Optional[Identity], rules: str, now: float, longest: float) -> bool:
-        """Whether ``identity`` is still not to be tried at the time ``now``.
+        """Return whether ``identity`` still has to stay out.
 
-        ``longest`` (seconds) is how far ``until`` may lie ahead; farther off, the clock was set
-        back, or the option is another.
+        Args:
+            identity: The announced release.
+            rules: What it would be checked with.
+            now: The present time, in seconds since the epoch.
+            longest: How far ahead ``until`` may lie, in seconds. If it lies farther, the clock was
+                set back, or the option has changed.
         """
         if identity != self.identity or rules != self.rules:
             return False
@@ -93,6 +97,7 @@ class Quarantine:
 
 
 def read_quarantine(path: str) -> Optional[Quarantine]:
+    """Return the release in quarantine, or None."""
     content = read_json(path)
     identity = Identity.from_json(content.get("identity")) if content else None
     if content is None or identity is None:
@@ -108,6 +113,7 @@ def read_quarantine(path: str) -> Optional[Quarantine]:
 
 
 def write_quarantine(path: str, bad: Quarantine) -> None:
+    """Write the release in quarantine."""
     write_json(
         path,
         {
@@ -122,11 +128,12 @@ def write_quarantine(path: str, bad: Quarantine) -> None:
 
 @dataclass(frozen=True)
 class Hold:
-    """What a rollback holds back (``identity``), and the release that it takes out of service.
+    """What a rollback holds back.
 
-    The two differ if a newer release was announced and not yet installed.
-
-    ``tarball`` is the SHA-256 of the tarball that is held back, None if it was not installed."""
+    ``identity`` is the release that is held back. ``replaced`` is the release that goes out of
+    service; the two differ if a newer release was announced and not installed yet. ``tarball`` is
+    the SHA-256 of the tarball that is held back, None if it was not installed.
+    """
 
     identity: Identity
     replaced: Optional[Identity] = None
@@ -134,6 +141,7 @@ class Hold:
 
 
 def read_hold(path: str) -> Optional[Hold]:
+    """Return what a rollback holds back, or None."""
     content = read_json(path)
     identity = Identity.from_json(content.get("identity")) if content else None
     if content is None or identity is None:
@@ -147,35 +155,39 @@ def read_hold(path: str) -> Optional[Hold]:
 
 
 def write_hold(path: str, hold: Hold) -> None:
+    """Write what a rollback holds back."""
     replaced = None if hold.replaced is None else hold.replaced.to_json()
     content = {"identity": hold.identity.to_json(), "replaced": replaced, "tarball": hold.tarball}
     write_json(path, content)
 
 
 def read_announced(path: str) -> Optional[Identity]:
-    """What the donefile announced when a monitor last looked."""
+    """Return what the donefile announced when a monitor last looked, or None."""
     content = read_json(path)
     return Identity.from_json(content.get("identity")) if content else None
 
 
 def write_announced(path: str, identity: Identity) -> None:
+    """Write what the donefile announces."""
     write_json(path, {"identity": identity.to_json()})
 
 
 def read_trust(path: str, remote: Optional[str] = None) -> Trust:
     """Return what is known of a remote's validators.
 
-    With ``remote`` given, nothing is known when the file is about another remote."""
+    With ``remote`` given, nothing is known when the file is about another remote.
+    """
     content = read_json(path) or {}
     return Trust.from_json(content) if remote in (None, content.get("remote")) else Trust()
 
 
 def write_trust(path: str, remote: str, trust: Trust) -> None:
+    """Write what is known of a remote's validators."""
     write_json(path, {"remote": remote, **trust.to_json()})
 
 
 def read_json(path: str) -> Optional[dict[str, Any]]:
-    """The JSON object in a file, or None."""
+    """Return the JSON object in a file, or None."""
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
@@ -185,7 +197,7 @@ def read_json(path: str) -> Optional[dict[str, Any]]:
 
 
 def write_json(path: str, content: dict[str, Any]) -> None:
-    """Writes a file whole: beside it, flushed, then renamed over it."""
+    """Write a file whole: beside it, flushed, then renamed over it."""
     beside = f"{path}{NEW}"
     with open(beside, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
@@ -198,7 +210,7 @@ def write_json(path: str, content: dict[str, Any]) -> None:
 
 
 def flush_folder(path: str) -> None:
-    """Makes the names in a folder survive a power cut."""
+    """Make the names in a folder survive a power cut."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -16,7 +16,7 @@ from ..mask import SHORTEST
 
 
 def hide(secrets: Iterable[str]) -> None:
-    """Overwrites each secret with stars, where this system allows it."""
+    """Overwrite each secret with stars, where this system allows it."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         with open("/proc/self/stat", "rb") as file:
             # After the name in brackets, which may hold anything, comes field 3.
@@ -32,7 +32,7 @@ def hide(secrets: Iterable[str]) -> None:
 
 
 def starred(words: bytes, secrets: Iterable[bytes]) -> bytes:
-    """``words`` (each with a zero byte behind it) with stars in place of each secret."""
+    """Return ``words`` (each with a zero byte behind it) with stars in place of each secret."""
     # Longest first: one secret may be part of another.
     for secret in sorted(set(secrets), key=len, reverse=True):
         stars = b"*" * len(secret)

@@ -29,7 +29,7 @@ else:
 
 
 def read(path: str, command_line: dict[str, Any]) -> list[Options]:
-    """The models of a file. Raises ``BadOption``."""
+    """Return the models of a file. Raise ``BadOption``."""
     try:
         with open(path, "rb") as file:
             content = tomllib.load(file)
@@ -50,7 +50,7 @@ def read(path: str, command_line: dict[str, Any]) -> list[Options]:
 
 
 def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
-    """All layers as one, a later one over those before."""
+    """Return all layers as one. A later layer wins over those before."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for name in SECRETS:

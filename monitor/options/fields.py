@@ -338,12 +338,12 @@ _TEXTS = (str, Secret, ugi, address, query)
 
 
 def option_fields() -> list[Field[Any]]:
-    """The options in the order of the documentation."""
+    """Return the options in the order of the documentation."""
     return list(fields(Options))
 
 
 def from_mapping(given: Mapping[str, Any], where: str = "") -> Options:
-    """Checked options from names and values (command line or one table of a TOML file).
+    """Return checked options from names and values (command line or one table of a TOML file).
 
     ``where`` is put in front of the sentence. Raises ``BadOption``.
     """
@@ -391,10 +391,7 @@ def _as_list(raw: Any) -> list[str]:
 
 
 def _with_secrets(given: Mapping[str, Any]) -> dict[str, Any]:
-    """``given`` with each secret that it lacks from its file, else from the environment.
-
-    Headers are a list: those of all three places are sent.
-    """
+    """Return ``given`` with each secret that it lacks, from its file or from the environment."""
     whole = dict(given)
     for name in SECRETS:
         path, held = whole.get(f"{name}_file"), os.environ.get(f"{VARIABLE}{name.upper()}")

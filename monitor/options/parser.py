@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of the monitor."""
+    """Return the command line of the monitor."""
     parser = Parser(
         prog="python -m monitor",
         description="Watches a remote for new releases of a model and swaps them into the "
@@ -77,7 +77,7 @@ def _help(option: Field[Any]) -> str:
 
 
 def shown_default(option: Field[Any]) -> str:
-    """An option's default as a person reads it; "/" when it has to be given."""
+    """Return an option's default as a person reads it; "/" if the option has to be given."""
     if option.metadata["shown"] is not None:
         return str(option.metadata["shown"])
     if option.default is MISSING:

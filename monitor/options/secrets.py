@@ -41,6 +41,7 @@ class Secret:
             remember(part)
 
     def reveal(self) -> str:
+        """Return the secret in plain text."""
         return self._value
 
     def __str__(self) -> str:
@@ -60,15 +61,21 @@ class Secret:
 
 
 def ugi(value: str) -> Secret:
-    """Mask ``user,password`` (AFS) or ``user,group`` (HDFS): which one is unknown, so mask half."""
+    """Return ``user,password`` (AFS) or ``user,group`` (HDFS) as a secret.
+
+    The text does not say which of the two it is. So only the user is shown.
+    """
     user, comma, rest = value.partition(",")
     return Secret(value, f"{user},{STARS}", [rest]) if comma else Secret(value, value, [])
 
 
 def header(line: str) -> Secret:
-    """``Name: value``; the value is a secret by itself too, and so are credentials in it.
+    """Return ``Name: value`` as a secret.
 
-    Raises ``ValueError`` for a line that is no header.
+    The value is a secret by itself, too, and so are credentials in it.
+
+    Raises:
+        ValueError: The line is no header.
     """
     name, colon, value = (part.strip() for part in line.partition(":"))
     if not (name and colon):
@@ -80,9 +87,12 @@ def header(line: str) -> Secret:
 
 
 def address(text: str) -> Secret:
-    """An address, or several with ``;`` between them; before an ``@`` nothing is shown.
+    """Return an address as a secret, or several with ``;`` between them.
 
-    Raises ``ValueError`` (which quotes nothing of it) for one that no client would understand.
+    What stands before an ``@`` is not shown.
+
+    Raises:
+        ValueError: No client would understand the address. The text quotes nothing of it.
     """
     hidden, shown = [], []
     for one in _ANOTHER.split(text):
@@ -105,7 +115,7 @@ def address(text: str) -> Secret:
 
 
 def _parts(user_info: str) -> list[str]:
-    """What of ``user:password`` is secret: all of it, the password, and what Basic sends of it."""
+    """Return the secrets in ``user:password``: itself, the password, and what Basic sends."""
     user, colon, password = user_info.partition(":")
     plain = f"{unquote(user)}:{unquote(password)}"
     found = [user_info, unquote(user_info)]
@@ -148,12 +158,12 @@ def query(text: str) -> Secret:
 
 
 def from_file(path: str, option: str) -> str:
-    """The first line of a file. Raises ``BadOption`` when it cannot be read or is empty."""
+    """Return the first line of a file. Raise ``BadOption`` if it cannot be read or is empty."""
     return lines_of_file(path, option)[0]
 
 
 def lines_of_file(path: str, option: str) -> list[str]:
-    """The lines of a file, the first of them not empty. Raises ``BadOption``."""
+    """Return the lines of a file, the first of them not empty. Raise ``BadOption``."""
     try:
         with open(path, encoding="utf-8") as file:
             lines = file.read(1024 * 1024).splitlines()
@@ -166,12 +176,12 @@ def lines_of_file(path: str, option: str) -> list[str]:
 
 
 def know_proxies() -> None:
-    """Makes secret what the usual variables for proxies hold before an ``@``."""
+    """Make secret what the usual variables for proxies hold before an ``@``."""
     for value in getproxies_environment().values():
         with contextlib.suppress(ValueError):
             address(value)
 
 
 def environment_without_secrets() -> dict[str, str]:
-    """This process's environment for a program that it starts: without the monitor's secrets."""
+    """Return the environment for programs that the monitor starts: without its secrets."""
     return {name: value for name, value in os.environ.items() if not name.startswith(VARIABLE)}

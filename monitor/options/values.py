@@ -23,6 +23,7 @@ def _whole(text: object) -> int:
 
 
 def seconds(text: object) -> float:
+    """Return a number of seconds that is not negative."""
     value = _number(text)
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{text} is not a number of seconds")
@@ -30,6 +31,7 @@ def seconds(text: object) -> float:
 
 
 def interval(text: object) -> float:
+    """Return a number of seconds above 0 and of at most a year."""
     value = seconds(text)
     if not 0 < value <= 31_536_000:
         raise ValueError(f"{text} is not more than 0 s and at most a year")
@@ -37,6 +39,7 @@ def interval(text: object) -> float:
 
 
 def port(text: object) -> int:
+    """Return a port."""
     value = _whole(text)
     if not 1 <= value <= 65535:
         raise ValueError(f"{text} is not a port (1 to 65535)")
@@ -44,11 +47,13 @@ def port(text: object) -> int:
 
 
 def port_or_none(text: object) -> int:
+    """Return a port, or 0 for none."""
     value = _whole(text)
     return port(value) if value else 0
 
 
 def count(text: object) -> int:
+    """Return a whole number that is not negative."""
     value = _whole(text)
     if value < 0:
         raise ValueError(f"{text} is negative")
@@ -56,7 +61,7 @@ def count(text: object) -> int:
 
 
 def size(text: object) -> int:
-    """``500``, ``64K``, ``20M``, ``2G``, ``1T``: bytes, in powers of 1024."""
+    """Return bytes from ``500``, ``64K``, ``20M``, ``2G`` or ``1T``, in powers of 1024."""
     word = str(text).strip().upper()
     word = word[:-1] if word.endswith("B") else word
     scale = {"K": 1, "M": 2, "G": 3, "T": 4}.get(word[-1:], 0)
@@ -70,6 +75,7 @@ def size(text: object) -> int:
 
 
 def switch(value: object) -> bool:
+    """Return a value that is true or false."""
     if not isinstance(value, bool):
         raise ValueError("true or false is expected")
     return value

@@ -2,9 +2,10 @@
 
 The reader unpacks the files and folders below one expected top folder ("." when the files have
 none), each once. It skips harmless members outside that folder, and the files that macOS adds. It
-copies a hard link to an earlier file. Anything else refuses the whole archive: a name that is
-absolute, climbs out or is not allowed; another link; a device; an incomplete end. So does more than
-the bounds allow; skipped members count, too.
+copies a hard link to an earlier file. Skipped members count in the bounds, too.
+
+Anything else refuses the whole archive: a name that is absolute, climbs out or is not allowed,
+another link, a device, an incomplete end. So does more than the bounds allow.
 """
 
 from __future__ import annotations

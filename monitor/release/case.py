@@ -25,7 +25,7 @@ class Names:
         self._seen: dict[str, str] = {}
 
     def add(self, path: str) -> None:
-        """Raises ``ReleaseError`` when ``path``, or a folder above it, is another's name there."""
+        """Raise ``ReleaseError`` if the folder takes a part of ``path`` for another."""
         pair = self.alike(path)
         if pair is not None and ignores_case(self._folder):
             raise ReleaseError(
@@ -37,7 +37,7 @@ class Names:
             )
 
     def alike(self, path: str) -> Optional[tuple[str, str]]:
-        """The first of the paths so far, and of ``path`` and its folders, that differ in case."""
+        """Return a path so far and a part of ``path`` that differ only in case, or None."""
         end = 0
         while end < len(path):
             end = path.find("/", end + 1)

@@ -117,7 +117,7 @@ def _words(several: Sequence[str], word: str) -> str:
 
 
 def read_signature(folder: str) -> Optional[Signature]:
-    """Feeds and fetches (kind, name, alias) of the model in ``folder``; None when unreadable."""
+    """Return feeds and fetches (kind, name, alias) of a model; None if they cannot be read."""
     try:
         with open(os.path.join(folder, CONF), encoding="utf-8") as file:
             return signature(file.read(_MAX_CONF))
@@ -126,7 +126,7 @@ def read_signature(folder: str) -> Optional[Signature]:
 
 
 def signature(conf: str) -> Signature:
-    """Feeds and fetches in the text of a ``serving_server_conf.prototxt``."""
+    """Return the feeds and fetches in the text of a ``serving_server_conf.prototxt``."""
     found = []
     for kind, body in _VAR.findall(conf):
         fields = dict(_FIELD.findall(body))
@@ -135,10 +135,10 @@ def signature(conf: str) -> Signature:
 
 
 def check_signature(where: str, new: Optional[Signature], running: Optional[Signature]) -> None:
-    """Raises ``ReleaseError`` when a release's feeds and fetches are not the running model's.
+    """Raise ``ReleaseError`` if a release's feeds and fetches are not those of the running model.
 
-    The server takes names from the conf it was started with; with other ones it answers nonsense
-    or aborts.
+    The server takes names from the file that it was started with. With other names it answers
+    nonsense or aborts.
     """
     if not new:
         raise ReleaseError(
@@ -156,7 +156,7 @@ def check_signature(where: str, new: Optional[Signature], running: Optional[Sign
 
 
 def sizes(folder: str) -> dict[str, int]:
-    """Path in the folder -> bytes, for every regular file below it."""
+    """Return the bytes of every regular file below ``folder``, by its path in the folder."""
     found = {}
     for where, _, names in os.walk(folder):
         for name in names:

@@ -1,8 +1,8 @@
 """Reads the bytes inside a packed file, and refuses a damaged or incomplete file.
 
 The standard library's readers accept damage. ``tarfile`` takes a damaged header in the middle for
-the end. ``bz2`` and ``lzma`` ignore what follows the stream. No reader continues to the gzip
-trailer after the last member. Here every stream must have its own end with its checksum. Only zeros
+the end. ``bz2`` and ``lzma`` ignore what follows the stream. No reader goes on to the gzip trailer
+after the last member. Here every stream must have its own end with its checksum. Only zeros
 may follow it. If a manifest's digest proves the bytes, newlines and spaces may follow, too.
 """
 

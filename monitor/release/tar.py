@@ -1,8 +1,8 @@
 """Reads a tar, block by block; of each header only what a release needs.
 
 Formats: ustar, pax, GNU (long names, all forms of sparse files) and the old tar without a magic.
-Owner, times and modes are ignored. ``tarfile`` is not used for two reasons. It takes a damaged
-header in the middle of an archive for the archive's end. It refuses an owner that is not UTF-8.
+Owner, times and modes are ignored. ``tarfile`` is not used: it takes a damaged header in the middle
+for the archive's end, and it refuses an owner that is not UTF-8.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ class Tar:
     # --- pax records, sparse maps, numbers and names ------------------------------------------
 
     def _pax(self, content: bytes) -> Records:
-        """Return the used records of a pax header: ``LENGTH KEY=VALUE\\n`` each (pax(1))."""
+        r"""Return the used records of a pax header: ``LENGTH KEY=VALUE\n`` each (pax(1))."""
         records = []
         start = 0
         while start < len(content):

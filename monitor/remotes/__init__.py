@@ -1,4 +1,4 @@
-"""The remotes, one module each. ``create`` imports only the requested one."""
+"""The remotes, one module each. ``create`` imports only the module that is needed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ TYPES = ("general", "hdfs", "afs", "ftp", "webhdfs", "fsspec")
 
 
 def create(options: Options, stop: Stop) -> Remote:
-    """The remote that the options describe. Nothing is connected yet.
+    """Return the remote that the options describe. Nothing is connected yet.
 
-    Raises ``BadOption`` when an option that the type needs is missing.
+    Raises:
+        BadOption: An option that the type needs is missing.
     """
     kind = options.type
     if kind == "general" and options.speaks_ftp:

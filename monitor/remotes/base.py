@@ -1,8 +1,8 @@
 """What the monitor needs of a remote, whatever it is: to look at the donefile, and to pull.
 
-``Remote`` is the interface; each kind has a module beside this one. Every failure of a remote is a
-``RemoteError``; the library's own exceptions stay inside. A donefile that does not exist is no
-failure: it is None.
+``Remote`` is the interface; one module beside this one per kind. Every failure of a remote is a
+``RemoteError``: the library's own exceptions stay inside. A donefile that is not there is None,
+because absence is an answer.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ DONEFILE_LIMIT = MAX_ENCODED + 1
 
 @dataclass(frozen=True)
 class Sighting:
-    """A donefile as the remote shows it: content (at most ``DONEFILE_LIMIT`` bytes) and ``mark``.
+    """A donefile as the remote shows it.
 
-    ``mark`` is everything else that the remote tells about it (times, length, tags).
-
-    ``validators`` are the parts of ``mark`` by name, for a remote that may send wrong ones
-    (HTTP)."""
+    ``content`` has at most ``DONEFILE_LIMIT`` bytes. ``mark`` is everything else that the remote
+    tells about the donefile (times, length, tags). ``validators`` are the parts of ``mark`` by
+    name, for a remote that may send wrong ones (HTTP).
+    """
 
     content: bytes
     mark: str
@@ -40,12 +40,14 @@ class Download:
     """A transfer under way.
 
     Attributes:
-        offset: Where the first byte belongs; 0 when the remote did not resume.
+        offset: Where the first byte belongs; 0 if the remote did not resume.
         size: The whole file's length in bytes, if the remote told it.
-        mark: Must be the same for a later transfer to continue where this one broke; "" when the
-            remote cannot promise that.
+        mark: What must be the same for a later transfer to resume this one; "" if the remote cannot
+            promise that.
+        chunks: The bytes.
+        release: Closes what ``open`` opened, also if ``chunks`` was never begun.
         file: A file on this machine that already holds the bytes of ``chunks``, or "". After the
-            last chunk the caller may move it instead of writing the bytes again.
+            last chunk the caller may move this file instead of writing the bytes again.
     """
 
     offset: int
@@ -57,7 +59,7 @@ class Download:
     file: str = ""
 
     def close(self) -> None:
-        """Ends the transfer, whether or not a byte of it was asked for. Safe to repeat."""
+        """End the transfer, whether or not a byte of it was asked for. Safe to repeat."""
         self.chunks.close()
         self.release()
 
@@ -74,22 +76,23 @@ class Remote(ABC):
     """One remote with one base path. Not shared between threads, except ``interrupt``."""
 
     def describe(self) -> list[tuple[str, str]]:
-        """Option lines for the start of the log, in the page's order, secrets masked."""
+        """Return option lines for the start of the log, in upstream's order, secrets masked."""
         return []
 
     @abstractmethod
     def look(self, name: str) -> Optional[Sighting]:
-        """The donefile, or None when the remote is there and the file is not."""
+        """Return the donefile, or None if the remote is there and the file is not."""
 
     @abstractmethod
     def open(self, name: str, offset: int = 0, mark: str = "") -> Download:
-        """Begins to pull a file, at ``offset`` when ``mark`` still holds, else at 0."""
+        """Begin to pull a file, at ``offset`` if ``mark`` still holds, else at 0."""
 
     @abstractmethod
     def tree(self, name: str, most: int) -> list[Entry]:
-        """The files below a remote folder (a release that is not packed).
+        """Return the files below a remote folder, for a release that is a folder.
 
-        Raises ``too_many`` as soon as there are more than ``most``.
+        Raises:
+            ReleaseError: There are more than ``most`` (``too_many``).
         """
 
     def peek(self, name: str) -> dict[str, str]:
@@ -100,15 +103,15 @@ class Remote(ABC):
         return {}
 
     def fetch_tree(self, name: str, target: str) -> bool:
-        """Brings a remote folder to ``target`` in one go; False where file by file is the way."""
+        """Bring a remote folder to ``target`` in one go. Return False if that is impossible."""
         return False
 
     @abstractmethod
     def close(self) -> None:
-        """Lets go of connections and processes. Safe to repeat; the next use opens them again."""
+        """Close connections and end processes. Safe to repeat; the next use opens them again."""
 
     def interrupt(self) -> None:  # noqa: B027 - most have nothing to end
-        """Ends processes that a blocked call waits for; called from another thread."""
+        """End processes that a blocked call waits for. Called from another thread."""
 
     def __enter__(self) -> Remote:
         return self
@@ -123,7 +126,7 @@ class Remote(ABC):
 
 
 def too_many(name: str, most: int) -> ReleaseError:
-    """What a folder of more than ``most`` files is: the release's fault, not the remote's."""
+    """Return the error for a folder of more than ``most`` files, which is the release's fault."""
     return ReleaseError(
         "pull",
         name,
@@ -133,7 +136,7 @@ def too_many(name: str, most: int) -> ReleaseError:
 
 
 def join(base: str, name: str) -> str:
-    """``name`` below ``base``, as a POSIX path without doubled slashes; an absolute stays so."""
+    """Return ``name`` below ``base`` without doubled slashes. An absolute path stays absolute."""
     path = f"{base}/{name}" if base else name
     lead = "/" if path.startswith("/") else ""
     return lead + "/".join(part for part in path.split("/") if part)

@@ -113,8 +113,8 @@ class FsspecRemote(Remote):
         with self._guard("reach", name):
             if self._files is None:
                 url = self._options.remote_url.reveal()
-                # Listings are watched, so they must not come from a cache. Nor must the file
-                # system: the cached one may have failed.
+                # Nothing from a cache: listings are what is watched, and the cached file system
+                # has failed.
                 self._files, base = self._within(
                     lambda: self._fsspec.core.url_to_fs(
                         url, use_listings_cache=False, skip_instance_cache=True
@@ -124,10 +124,10 @@ class FsspecRemote(Remote):
         return f"{self._base}/{join(self._options.remote_path, name).lstrip('/')}"
 
     def _within(self, call: Callable[..., _T], *given: Any) -> _T:
-        """What ``call`` gives, or ``TimeoutError``.
+        """Return what ``call`` returns, or raise ``TimeoutError``.
 
-        File systems have time-outs under many names, and some have none. So a thread waits, and
-        one whose call never comes back is left behind with what it holds.
+        File systems have time-outs under many names, and some have none. So a thread waits for the
+        call. A thread whose call never returns is left behind with what it holds.
         """
         self._stop.check()
         outcome: Future[_T] = Future()
@@ -199,7 +199,7 @@ def _begin(files: Any, path: str, start: int) -> Any:
 
 
 def _let_go(file: Any) -> None:
-    """Closes a file without waiting for it: a call that was given up may still hold it."""
+    """Close a file without waiting for it, because an abandoned call may still hold it."""
 
     def close() -> None:
         with contextlib.suppress(Exception):

@@ -72,10 +72,10 @@ class _Passive(ftplib.FTP):
 
 
 class _FtpTls(_Passive, ftplib.FTP_TLS):
-    """Continue the control connection's TLS session on the data connections.
+    """Resumes the control connection's TLS session for data connections.
 
-    Most servers demand that, so that no other client can take a data connection. ftplib begins a
-    new session.
+    Most servers ask for this, because a stranger could take a data connection. ftplib begins a new
+    session.
     """
 
     def ntransfercmd(
@@ -133,7 +133,7 @@ class FtpRemote(Remote):
 
     @classmethod
     def from_options(cls, options: Options, stop: Stop) -> FtpRemote:
-        """The server of ``--ftp_host`` and the other ``--ftp_…`` options."""
+        """Return the server of ``--ftp_host`` and the other ``--ftp_…`` options."""
         lines = [
             ("_ftp_host", options.ftp_host),
             ("_ftp_port", str(options.ftp_port)),
@@ -154,8 +154,10 @@ class FtpRemote(Remote):
 
     @classmethod
     def from_url(cls, options: Options, stop: Stop) -> FtpRemote:
-        """The server of an ``ftp://``, ``ftps://`` or ``ftps-implicit://`` address in
-        ``--general_host``. Percent-encoded bytes in it have ``--ftp_encoding``."""
+        """Return the server of an FTP address in ``--general_host``.
+
+        Percent-encoded bytes in the address have ``--ftp_encoding``.
+        """
         parts = urlsplit(options.general_host.reveal())
         scheme = parts.scheme.lower()
 
@@ -350,7 +352,7 @@ class FtpRemote(Remote):
         return None
 
     def _absent(self, ftp: ftplib.FTP, path: str, error: ftplib.error_perm) -> bool:
-        """Whether a 550 means "no such file" and not "you may not"."""
+        """Return whether a 550 means "no such file" and not "you may not"."""
         text = self._said(error)
         if not text.startswith("550"):
             return False

@@ -112,7 +112,7 @@ class HttpRemote(Remote):
             return {**found, "size": answer.headers.get("Content-Range", "").rpartition("/")[2]}
 
     def tree(self, name: str, most: int) -> list[Entry]:
-        """Follows the links of index pages below the folder, as ``wget -r`` does."""
+        """Follow the links of index pages below the folder, as ``wget -r`` does."""
         found: list[Entry] = []
         top = self._url(name).rstrip("/") + "/"
         todo, seen = [top], {top}
@@ -275,7 +275,7 @@ _FOREIGN_CODINGS = ("br", "zstd", "dcb", "dcz", "compress", "x-compress")
 
 
 def _resume_mark(answer: requests.Response) -> str:
-    """A validator for If-Range, or "" when there is none that is strong (RFC 9110, 8.8)."""
+    """Return a validator for If-Range, or "" if there is none that is strong (RFC 9110, 8.8)."""
     if answer.headers.get("Accept-Ranges", "").lower() == "none":
         return ""
     modified, date = (_epoch(answer.headers.get(key, "")) for key in ("Last-Modified", "Date"))

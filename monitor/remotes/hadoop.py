@@ -1,8 +1,8 @@
 """HDFS and AFS through ``hadoop fs`` (``--type hdfs`` and ``afs``), never through a shell.
 
-A JVM starts in 1 to 5 seconds, so a poll should start one only. The last donefile decides which
-command it runs. With a manifest it is ``-get``, because the content says everything. Otherwise it
-is ``-stat`` (time in milliseconds and length), and then ``-get`` unless the file is empty. Upstream
+A JVM starts in 1 to 5 seconds, so a poll should take one. The last donefile decides which. If it
+had a manifest, the poll runs ``-get``, because the content says everything. Otherwise it runs
+``-stat`` (time in milliseconds and length), and then ``-get`` unless the file is empty. Upstream
 reads ``-ls``, which shows minutes.
 
 ``hadoop`` is often a user's own script. It may print lines before and after the command's output,
@@ -144,8 +144,10 @@ class HadoopRemote(Remote):
         return found
 
     def fetch_tree(self, name: str, target: str) -> bool:
-        """One JVM for the whole folder instead of two for each file, unless a rate is asked for,
-        to which ``-get`` cannot be held."""
+        """Fetch the whole folder with one JVM instead of two for each file.
+
+        With ``--rate_limit`` return False, because ``-get`` cannot be slowed down.
+        """
         if self._options.rate_limit:
             return False
         path, target = join(self._base, name), os.path.abspath(target)

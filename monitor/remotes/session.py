@@ -100,7 +100,7 @@ class Session(requests.Session):
 
 
 def _log_in(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Basic authentication from the address, else from ``.netrc``, unless a header has one."""
+    """Add Basic authentication from the address, else from ``.netrc``, unless a header has one."""
     if "Authorization" not in request.headers and request.url:
         login = get_auth_from_url(request.url)
         if not any(login):

@@ -11,10 +11,11 @@ from typing import Optional
 
 @dataclass
 class Figures:
-    """``last_poll`` and ``last_swap`` are in seconds since the epoch.
+    """The numbers of one model.
 
-    ``last_life`` is in seconds of ``time.monotonic``. It says when a poll last reached the remote,
-    or when a piece of a release last arrived or was worked on. None: no poll yet.
+    ``last_poll`` and ``last_swap`` are in seconds since the epoch. ``last_life`` is in seconds of
+    ``time.monotonic``: when a poll last reached the remote, or a piece of a release last came or
+    was worked on. It is None before the first poll.
     """
 
     polls: int = 0

@@ -45,7 +45,12 @@ class Ended:
 
 
 def run(argv: list[str], environment: dict[str, str], timeout: float, stop: Stop) -> Ended:
-    """Runs ``argv`` to its end. Raises ``OSError`` when it cannot be started, ``Stopped``."""
+    """Run ``argv`` to its end.
+
+    Raises:
+        OSError: It cannot be started.
+        Stopped: The monitor has to end. The program is killed.
+    """
     logger.debug("run cmd: %s", shlex.join(argv))
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -79,12 +84,12 @@ _CRASHES = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal
 
 
 def refuses(ended: Ended) -> bool:
-    """Whether a check's end speaks against the release (else, when not 0, this machine is why)."""
+    """Return whether a check refuses the release. Any other end but 0 blames this machine."""
     return ended.code == 1 or (ended.code is not None and -ended.code in _CRASHES)
 
 
 def why(ended: Ended, timeout: float) -> str:
-    """The end of a program in words, with its last line of output."""
+    """Return the end of a program in words, with its last line of output."""
     last = ended.output.splitlines()[-1] if ended.output else "it said nothing"
     if ended.code is None:
         return f"it took more than {timeout:g} s ({last})"
@@ -103,9 +108,11 @@ def check(
     donefile: bytes,
     stop: Stop,
 ) -> None:
-    """Runs ``--check_command`` on a staged release.
+    """Run ``--check_command`` on a staged release.
 
-    Raises ``ReleaseError`` when it refuses the release, ``MachineError`` when it cannot tell.
+    Raises:
+        ReleaseError: The command refuses the release.
+        MachineError: The command cannot tell.
     """
     copy = tarball + DONEFILE
     with open(copy, "wb") as file:
@@ -136,7 +143,7 @@ def check(
 
 
 def on_swap(options: Options, identity: Identity, stop: Stop) -> None:
-    """Runs ``--on_swap``; its failure is said in the log and changes nothing."""
+    """Run ``--on_swap``. Its failure is logged and changes nothing."""
     argv = [*words(options.on_swap, "--on_swap"), options.live]
     try:
         ended = run(argv, _environment(options, identity), options.on_swap_timeout, stop)

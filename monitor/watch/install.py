@@ -31,7 +31,7 @@ from . import hook
 
 
 class Install:
-    """The way of one release after another into one live directory."""
+    """Brings one release after another into one live directory."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Install:
         self._alive = alive
         self._staging = ""
         self._last_second: Optional[int] = None
-        # Held while the exchange may happen. The holder may take the staging folder away.
+        # Held while the exchange may happen. Its holder may remove the staging folder.
         self._hands = threading.Lock()
 
     def verify(self, part: str, tree_part: str, *, proven: bool) -> None:
@@ -91,7 +91,7 @@ class Install:
     def stage(
         self, identity: Identity, manifest: Optional[Manifest], donefile: bytes, part: str
     ) -> None:
-        """Runs ``--check_command``; makes the files of the staging folder what they will be."""
+        """Run ``--check_command``, then bring the files of the staging folder to disk."""
         if self._options.check_command:
             hook.check(
                 self._options,
@@ -136,7 +136,7 @@ class Install:
         return installed.second
 
     def drop(self) -> None:
-        """Removes a staging folder that did not come to its swap."""
+        """Remove a staging folder that did not come to its swap."""
         if self._staging:
             staging, self._staging = self._staging, ""
             try:
@@ -145,7 +145,7 @@ class Install:
                 logger.warning("cannot remove %s: %s", staging, error.strerror)
 
     def abandon(self) -> None:
-        """``drop`` while another thread may be at work on the folder, unless it is in the swap."""
+        """Do what ``drop`` does while another thread may be at work, unless it is in the swap."""
         # Deliberately never released: no later swap may start.
         if self._staging and self._hands.acquire(blocking=False):
             with contextlib.suppress(OSError):

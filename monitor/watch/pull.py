@@ -1,8 +1,8 @@
 """Brings a release to this machine: streamed, hashed on the way, resumed where a transfer broke.
 
-Memory is bounded by one chunk. A partial pull is kept over a break while the same release is
-announced and the remote's file is the same. A complete pull is kept until ``forget``, so that a
-failure after the pull needs no second one. Bytes that turn out wrong are thrown away with their
+Memory is bounded by one chunk. After a break, what was pulled is kept as long as the same release
+is announced and the remote's file is the same. A complete tarball is kept until ``forget``, so that
+no failure after the pull costs another. Bytes that turn out wrong are thrown away with their
 offset.
 """
 
@@ -31,7 +31,7 @@ from ..stop import Stop
 
 
 def check_tree(name: str, count: int, size: int, most: int, largest: int) -> None:
-    """Raises ``ReleaseError`` for a folder of more than ``most`` files or ``largest`` bytes."""
+    """Raise ``ReleaseError`` for a folder of more than ``most`` files or ``largest`` bytes."""
     if count > most:
         raise too_many(name, most)
     if size > largest:
@@ -39,13 +39,14 @@ def check_tree(name: str, count: int, size: int, most: int, largest: int) -> Non
 
 
 def too_large(name: str) -> ReleaseError:
+    """Return the error for a release of more bytes than are allowed."""
     return ReleaseError(
         "pull", name, "it has more bytes than --max_unpacked allows", "raise that if it is meant"
     )
 
 
 def _check_name(name: str, path: str) -> None:
-    """Raises ``ReleaseError`` for a path that no file of a release has."""
+    """Raise ``ReleaseError`` for a path that no file of a release has."""
     if not is_sane(path):
         raise ReleaseError(
             "pull", name, f"{path!r} is no sane name", "publish it under another name"
@@ -65,7 +66,7 @@ class Throttle:
         self._free_at = time.monotonic()
 
     def pay(self, count: int) -> None:
-        """Waits until ``count`` more bytes are allowed."""
+        """Wait until ``count`` more bytes are allowed."""
         if not self._rate:
             return
         now = time.monotonic()
@@ -113,17 +114,20 @@ class Puller:
         return str(self._partial.digest.hexdigest()) if self._partial and whole else None
 
     def forget(self) -> None:
-        """Throws away what was pulled."""
+        """Throw away what was pulled."""
         self._partial = None
         for path in (self.part, self.tree_part):
             with contextlib.suppress(OSError):
                 remove(path)
 
     def pull_file(self, name: str, identity: Identity, manifest: Optional[Manifest]) -> None:
-        """Brings the file ``name`` to ``part``, whole.
+        """Bring the file ``name`` to ``part``, whole.
 
-        Raises ``RemoteError`` (what came is kept for the next try), ``Mismatch`` (it is not),
-        ``ReleaseError`` for more than ``largest`` bytes, ``MachineError``.
+        Raises:
+            RemoteError: The remote failed. What came is kept for the next try.
+            Mismatch: The bytes are not those of the manifest. They are thrown away.
+            ReleaseError: There are more than ``largest`` bytes.
+            MachineError: This machine failed.
         """
         partial = self._partial
         if partial is not None and partial.whole and partial.identity == identity:
@@ -164,16 +168,18 @@ class Puller:
         partial.whole = True
 
     def abandon(self) -> None:
-        """``forget`` while another thread may still be in the middle of a pull."""
+        """Do what ``forget`` does while another thread may still be in the middle of a pull."""
         for path in (self.part, self.tree_part):
             with contextlib.suppress(OSError):
                 remove(path)
 
     def pull_tree(self, name: str, most: int, largest: int) -> None:
-        """Brings the folder ``name`` to ``tree_part``, whole.
+        """Bring the folder ``name`` to ``tree_part``, whole.
 
-        Raises ``ReleaseError`` for more than ``most`` files or ``largest`` bytes, ``RemoteError``,
-        ``MachineError``.
+        Raises:
+            ReleaseError: There are more than ``most`` files or ``largest`` bytes.
+            RemoteError: The remote failed.
+            MachineError: This machine failed.
         """
         self.forget()
         with self._here():
@@ -213,7 +219,7 @@ class Puller:
             logger.info("skipped in %s: %d files that macOS added.", name, count)
 
     def _pull_one(self, name: str, path: str, most: int) -> int:
-        """Brings one file of a folder, of at most ``most`` bytes; gives its length."""
+        """Bring one file of a folder, of at most ``most`` bytes, and return its length."""
         target = os.path.join(self.tree_part, *path.split("/"))
         os.makedirs(os.path.dirname(target), exist_ok=True)
         download = self._remote.open(f"{name}/{path}")
@@ -237,7 +243,7 @@ class Puller:
         self._received(count)
 
     def _can_resume(self, partial: _Partial) -> bool:
-        """Whether the remote promises it and the file is still here (a cleaner may have come)."""
+        """Return whether the remote allows it and the file is here: a cleaner may have come."""
         return bool(partial.mark) and self._size_here() >= partial.size
 
     def _size_here(self) -> int:
@@ -298,7 +304,7 @@ class Puller:
 
     @contextlib.contextmanager
     def _here(self) -> Any:
-        """An OSError of this machine's files, which no remote lets out, is a MachineError."""
+        """Turn an OSError into a MachineError. It is of a file here: no remote lets one out."""
         try:
             yield
         except OSError as error:

@@ -66,7 +66,7 @@ class Validators:
         self._believe(self.trust.after_swap(identity, content, validators, now))
 
     def held(self) -> None:
-        """Note that a rollback holds back this tarball."""
+        """Note that the pulled tarball is held back by a rollback."""
         self._believe(replace(self.trust, compared=self._clock(), settled=True))
 
     def bad(self, content: bytes, validators: Mapping[str, str]) -> None:
