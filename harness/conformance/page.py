@@ -23,6 +23,8 @@ def reasons(column: Column, head: Sequence[str], cells: Iterable[Sequence[str]])
 
 
 def seen(result: CaseResult) -> str:
-    """Return the evidence as a cell: one line, cut where it is long."""
-    plain = " ".join(result.evidence.replace("|", "\\|").split())
-    return plain if len(plain) <= _MAX_EVIDENCE else plain[: _MAX_EVIDENCE - 1] + "…"
+    """Return the evidence as a quoted cell: one line, cut where it is long."""
+    plain = " ".join(result.evidence.replace("|", "\\|").replace("`", "'").split())
+    if not plain:
+        return ""
+    return f"`{plain if len(plain) <= _MAX_EVIDENCE else plain[: _MAX_EVIDENCE - 1] + '…'}`"

@@ -29,6 +29,36 @@ def summary(results: Sequence[CaseResult]) -> str:
     return f"{len(results)} checks: {counts(results, WORDS) or 'nothing was run'}"
 
 
+_INTRODUCTION = """\
+Made by one run of the suite (`make conformance`); do not edit. Each monitor is run as a black box,
+by its command line, against real remotes. A cell names the outcome and the remotes that had it:
+
+- *passed*: every claim of the scenario held.
+- *fails*: the failure is known, and its evidence is the expected one. The reason is below.
+- *–*: the scenario has no meaning there, or was not run.
+
+Any other failure fails the run. The claims in `harness/conformance/monitor/judge/` decide from what
+was observed.
+
+To judge any monitor:
+
+```sh
+.venv/bin/python -m harness conformance --monitor-cmd 'python3 -m my_monitor'
+.venv/bin/python -m harness conformance --remotes http \\
+    --monitor-cmd 'mine --from={general_host}/{remote_path} --into={local_path}'
+.venv/bin/python -m harness conformance --list   # each scenario, and what a user loses
+```
+
+The monitor runs in a folder of its own. The suite looks for relative paths to files in its command,
+and for a Python module after `-m`, in the folder where the suite is started. It starts the command
+once first. A command that ends before it asks the remote anything is bad input (exit code 2), and
+nothing is judged.
+
+The suite cannot show everything. `clock-set-back` changes the clocks of the C library, not of the
+kernel, so the kernel's own times of files stay. Kills are made with ptrace at every system call
+that changes a file. Writes through shared mappings and io_uring are not seen."""
+
+
 def page(run: Run) -> str:
     """The documentation page of one run: each scenario × remote of every monitor, side by side."""
     about = run.about
@@ -36,31 +66,7 @@ def page(run: Run) -> str:
     lines = [
         "# Conformance of monitors",
         "",
-        "Made by one run of the suite (`make conformance`); do not edit. Each monitor is run as a",
-        "black box, by its command line, against real remotes. A cell says what happened on which",
-        "remote: *fails* is a failure that is known, with the evidence that is known of it; its",
-        "reason is below, and any other failure fails the run. *–* means that the scenario has no",
-        "meaning there, or was not run. What a failure means was decided by the claims in",
-        "`harness/conformance/monitor/judge/` from what was observed, and by nothing else.",
-        "",
-        "To judge any monitor:",
-        "",
-        "```sh",
-        ".venv/bin/python -m harness conformance --monitor-cmd 'python3 -m my_monitor'",
-        ".venv/bin/python -m harness conformance --monitor-cmd 'mine "
-        "--from={general_host}/{remote_path} --into={local_path}' --remotes http",
-        ".venv/bin/python -m harness conformance --list   # each scenario, and what a user loses",
-        "```",
-        "",
-        "The monitor runs in a folder of its own. A relative path to a file in its command, and a",
-        "Python module after `-m`, are looked for in the folder where the suite is started. The",
-        "command is started once first. A command that ends before it asks the remote anything is",
-        "bad input (exit code 2), and nothing is judged.",
-        "",
-        "What the means cannot show: `clock-set-back` sets the C library's clocks and waits back,",
-        "not the kernel's, so that times which the kernel gives a file by itself stay. Kills are",
-        "made with ptrace at every system call that changes a file; writes through shared mappings",
-        "and io_uring would not be seen.",
+        *_INTRODUCTION.splitlines(),
         "",
         "## The monitors",
         "",

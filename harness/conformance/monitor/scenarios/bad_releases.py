@@ -145,7 +145,7 @@ class Bomb(InNamespace, BadRelease):
 class Traversal(BadRelease):
     name = "traversal"
     title = "A member with ../ in its name refuses the archive; nothing is written outside."
-    loss = "Whoever can write a tarball can overwrite any file of the server's user."
+    loss = "Anyone who can write a tarball can overwrite any file of the server's user."
     manifest = True
 
     def spoil(self, release: Release) -> Release:

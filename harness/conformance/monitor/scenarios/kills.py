@@ -109,7 +109,7 @@ class KillAnywhere(Scenario):
     length = 30.0
     title = (
         "A kill -9 before or after any system call that changes a file leaves one whole release "
-        "live; a restart installs the new one and leaves nothing behind."
+        "live. A restart installs the new one and leaves nothing behind."
     )
     loss = "A crash at the wrong moment leaves a server that cannot start, or a full disk."
     whole_throughout = False
@@ -237,8 +237,8 @@ def _copy(source: Path, target: Path) -> None:
 class KillFirstInstall(KillAnywhere):
     name = "kill-in-first-install"
     title = (
-        "The same where there was no live directory yet: after a kill there is none or a whole "
-        "one, and a restart finishes the work."
+        "The same without a live directory at the start: after a kill there is none or a whole "
+        "one. A restart finishes the work."
     )
     loss = "A crash while the first model arrives leaves something that must be removed by hand."
 

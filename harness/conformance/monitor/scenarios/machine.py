@@ -166,8 +166,8 @@ class ClockSetBack(Scenario):
 
     name = "clock-set-back"
     title = (
-        "When the clock is set back by an hour, the next release comes as soon as ever, and its "
-        "time file still moves on from the last second used."
+        "When the clock is set back by an hour, the next release is not late. Its time file still "
+        "moves on from the last second used."
     )
     loss = "The server takes the new release's time for one it has seen, or nothing comes for long."
     claims = _MOVES_ON
