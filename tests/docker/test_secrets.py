@@ -7,12 +7,10 @@ find nothing anywhere.
 from __future__ import annotations
 
 import hashlib
-import http.server
 import os
 import secrets
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from harness.support.errors import Failed
 from harness.support.paths import repository_root
 from tests.docker.fleet import healthy
 from tests.docker.layers import places
+from tests.http_server import HttpServer
 
 pytestmark = pytest.mark.docker
 
@@ -138,22 +137,12 @@ def mirror(tmp_path: Path) -> Iterator[Mirror]:
         *("-CAcreateserial", "-extfile", str(folder / "names"), "-out", certificate),
     )
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
-
-        def translate_path(self, path: str) -> str:
-            return str(folder / "www" / path.rpartition("/")[2])
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, own)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield Mirror(f"https://127.0.0.1:{server.server_address[1]}", authority)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    server = HttpServer(files=folder / "www")
+    server.serve_tls(context)
+    yield Mirror(server.url, authority)
+    server.close()
 
 
 def context_for(mirror: Mirror, base: str, tag: str, folder: Path) -> Path:

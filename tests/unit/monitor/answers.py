@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.http_server import HttpServer
 
 
 @dataclass
@@ -26,46 +26,25 @@ class Answers:
         self.by_path: dict[str, Answer] = {}
         self.otherwise = Answer(404)
         self.seen: list[tuple[str, dict[str, str]]] = []
-        self.connections = 0
-        answers = self
+        self._server = HttpServer(self._answer)
+        self.port, self.url = self._server.port, self._server.url
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    @property
+    def connections(self) -> int:
+        return self._server.connections
 
-            def log_message(self, *_: object) -> None:
-                return
-
-            def setup(self) -> None:
-                answers.connections += 1
-                super().setup()
-
-            def do_GET(self) -> None:
-                answers.seen.append((self.path, dict(self.headers.items())))
-                # "/a?OPEN" goes before "/a": WebHDFS tells its operations apart by it.
-                path, query = urlsplit(self.path).path, urlsplit(self.path).query
-                operation = f"{path}?{query.partition('op=')[2].partition('&')[0]}"
-                known = answers.by_path
-                answer = known.get(operation) or known.get(path) or answers.otherwise
-                self.send_response(answer.code)
-                length = {"Content-Length": str(len(answer.body))}
-                for key, value in {**length, **answer.headers}.items():
-                    self.send_header(key, value)
-                self.end_headers()
-                self.wfile.write(answer.body)
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *_: Any) -> None:
-                return
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
+    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.seen.append((request.path, dict(request.headers.items())))
+        # "/a?OPEN" goes before "/a": WebHDFS tells its operations apart by it.
+        path, query = urlsplit(request.path).path, urlsplit(request.path).query
+        operation = f"{path}?{query.partition('op=')[2].partition('&')[0]}"
+        answer = self.by_path.get(operation) or self.by_path.get(path) or self.otherwise
+        request.send_response(answer.code)
+        length = {"Content-Length": str(len(answer.body))}
+        for key, value in {**length, **answer.headers}.items():
+            request.send_header(key, value)
+        request.end_headers()
+        request.wfile.write(answer.body)
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()

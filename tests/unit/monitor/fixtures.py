@@ -7,19 +7,19 @@ import hashlib
 import io
 import json
 import os
-import socket
 import ssl
 import tarfile
-import threading
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import unquote, urlsplit
 
 from monitor.options import fields
+from tests.ftp_server import FtpServer
+from tests.http_server import HttpServer
 
 TARBALL = "uci_housing.tar.gz"
 MODEL = "uci_housing_model"
@@ -112,43 +112,23 @@ class Site(Place):
         self.status: Optional[int] = None
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.during_get: Any = None
-        site = self
+        self._server = HttpServer(self._note_and_answer, host=host)
+        self.port = self._server.port
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None:
-                return
-
-            def do_GET(self) -> None:
-                site.seen.append((self.path, dict(self.headers.items())))
-                try:
-                    site.answer(self)
-                except OSError:
-                    self.close_connection = True
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                return
-
-        self._server = Server((host, 0), Handler)
-        self.port = self._server.server_address[1]
-        self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
+    @property
+    def url(self) -> str:
+        return self._server.url
 
     def serve_tls(self, context: ssl.SSLContext) -> None:
         """From now on HTTPS."""
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = self.url.replace("http:", "https:")
+        self._server.serve_tls(context)
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
+
+    def _note_and_answer(self, handler: BaseHTTPRequestHandler) -> None:
+        self.seen.append((handler.path, dict(handler.headers.items())))
+        self.answer(handler)
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         path = self.root / unquote(urlsplit(handler.path).path.strip("/"))
@@ -234,64 +214,19 @@ class FtpSite(Place):
 
     USER, PASSWORD = "monitor", "s3cret-pa55"
 
-    def __init__(self, root: Path, host: str = "127.0.0.1", **settings: object) -> None:
+    def __init__(self, root: Path, host: str = "127.0.0.1", **settings: Any) -> None:
         super().__init__(root)
         self.host = host
-        from pyftpdlib.authorizers import DummyAuthorizer
-        from pyftpdlib.handlers import FTPHandler
-        from pyftpdlib.ioloop import IOLoop
-        from pyftpdlib.servers import FTPServer
-
-        authorizer = DummyAuthorizer()
-        authorizer.add_user(self.USER, self.PASSWORD, str(root), perm="elr")
-        base = settings.pop("handler", FTPHandler)
-        self.commands: list[str] = []
-        site = self
-
-        def ftp_command(handler: Any, cmd: str, *args: Any, **kwargs: Any) -> Any:
-            site.commands.append(cmd)
-            return base.process_command(handler, cmd, *args, **kwargs)  # type: ignore[attr-defined]
-
-        handler = type(
-            "Handler",
-            (base,),  # type: ignore[arg-type]
-            {
-                "authorizer": authorizer,
-                "process_command": ftp_command,
-                # Three seconds, as a server in the world has it, would only be waited for.
-                "auth_failed_timeout": 0.05,
-                **settings,
-            },
-        )
-        self._loop = IOLoop()
-        self._server = FTPServer((host, 0), handler, ioloop=self._loop)
-        self.port = self._server.socket.getsockname()[1]
-        self._ending = False
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while not self._ending:
-            self._loop.loop(timeout=0.02, blocking=False)
-        self._server.close_all()
+        self._server = FtpServer(root, self.USER, self.PASSWORD, host=host, **settings)
+        self.port = self._server.port
+        self.commands = self._server.commands
 
     def drop_connections(self) -> None:
         """Closes every control connection, as an idle time-out does."""
-        done = threading.Event()
-
-        def close() -> None:
-            for handler in list(self._loop.socket_map.values()):
-                if handler is not self._server:
-                    handler.close()
-            done.set()
-
-        self._loop.call_later(0, close)
-        assert done.wait(5)
+        self._server.drop_connections()
 
     def close(self) -> None:
-        self._ending = True
-        self._thread.join()
-        self._loop.close()
+        self._server.close()
 
 
 def options_for(local: Path, **given: object) -> fields.Options:

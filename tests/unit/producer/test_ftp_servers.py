@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.handlers import FTPHandler
-from pyftpdlib.servers import FTPServer
 
 from harness.remotes.ftp import habits as ftp_habits
-from harness.support.ports import free_port
 from producer._errors import RemoteError
 from producer._publish import Access, Publisher, connect, parse
+from tests.ftp_server import FtpServer
 
 
 class NoReplacing(AbstractedFS):  # type: ignore[misc]  # pyftpdlib is not typed
@@ -35,29 +32,15 @@ def served(folder: Path, **settings: Any) -> Iterator[Publisher]:
     """A publisher to a server with these handler settings, serving ``folder``."""
     folder.mkdir(exist_ok=True)
     rights = settings.pop("rights", "elradfmw")
-    base = settings.pop("habit", FTPHandler)
+    base = settings.pop("habit", None)
     scheme = settings.pop("scheme", "ftp")
     path = settings.pop("path", "/models")
     access = Access(ftp_password="s3cret", **settings.pop("access", {}))
-    authorizer = DummyAuthorizer()
-    authorizer.add_user("user", "s3cret", str(folder), perm=rights)
-    handler = type("Handler", (base,), {"authorizer": authorizer, **settings})
-    port = free_port()
-    server = FTPServer(("127.0.0.1", port), handler)
-    over = threading.Event()
-
-    def serve() -> None:
-        while not over.is_set():
-            server.serve_forever(timeout=0.05, blocking=False)
-        server.close_all()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
+    server = FtpServer(folder, "user", "s3cret", rights=rights, handler=base, **settings)
     try:
-        yield connect(parse(f"{scheme}://user@127.0.0.1:{port}{path}"), access)
+        yield connect(parse(f"{scheme}://user@127.0.0.1:{server.port}{path}"), access)
     finally:
-        over.set()
-        thread.join(10)
+        server.close()
 
 
 def put(remote: Publisher, folder: Path, content: bytes) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import http.server
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +13,7 @@ from harness.remotes import hdfs as hadoop
 from harness.remotes.hdfs import _jars, _java
 from harness.remotes.hdfs.local import LocalHdfs
 from harness.support.errors import BadInput
+from tests.http_server import HttpServer
 from tests.local_remotes import ONE_WORKER
 
 
@@ -163,21 +161,14 @@ def test_a_mirror_with_other_bytes_is_told_and_leaves_no_jar(
     published.write_text("half a jar")
     monkeypatch.setenv("M2_REPO", str(tmp_path / "repository"))
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args, directory=str(tmp_path / "mirror"))
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as mirror:
-        monkeypatch.setenv("MAVEN_MIRROR", f"http://127.0.0.1:{mirror.server_address[1]}")
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        thread = threading.Thread(target=mirror.serve_forever)
-        thread.start()
-        try:
-            with pytest.raises(BadInput, match="a file is not the one in the lock: the mirror"):
-                hadoop.fetch_jars()
-        finally:
-            mirror.shutdown()
-            thread.join()
+    mirror = HttpServer(files=tmp_path / "mirror")
+    monkeypatch.setenv("MAVEN_MIRROR", mirror.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    try:
+        with pytest.raises(BadInput, match="a file is not the one in the lock: the mirror"):
+            hadoop.fetch_jars()
+    finally:
+        mirror.close()
     left = [path.name for path in (tmp_path / "repository").rglob("*") if path.is_file()]
     assert left == [".harness-lock"]
     assert len(hadoop.missing_jars()) == len(_jars.JARS)

@@ -11,11 +11,12 @@ import tarfile
 import tempfile
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Optional
 
 from harness.serving import official
+from tests.http_server import HttpServer
 
 NAME = f"serving-{official.build_name('cpu')}-{official.VERSION}"
 
@@ -130,29 +131,21 @@ class Mirror:
         self.bytes_per_s: Optional[int] = None
         self.asked: list[Optional[str]] = []
         self._closed = threading.Event()
-        mirror = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                mirror.answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = HttpServer(self._answer)
+        self.url = self._server.url
 
     def close(self) -> None:
         self._closed.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.close()
+
+    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        # A test may replace it.
+        self.answer(request)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answers one request as the attributes say."""
+        # A break is the end of the connection.
+        request.close_connection = True
         asked = request.headers.get("Range")
         self.asked.append(asked)
         begin = 0
@@ -169,10 +162,7 @@ class Mirror:
         if self.etag:
             request.send_header("ETag", self.etag)
         request.end_headers()
-        try:
-            self._send(request, begin)
-        except OSError:
-            return  # the client has gone
+        self._send(request, begin)
 
     def _send(self, request: BaseHTTPRequestHandler, begin: int) -> None:
         step = 1 << 16 if self.bytes_per_s is None else max(1, self.bytes_per_s // 20)

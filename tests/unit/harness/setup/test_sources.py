@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import http.server
 import ipaddress
 import os
 import ssl
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from harness.setup import sources
 from harness.support.places import ROOT
+from tests.http_server import HttpServer
 
 UV = Path(sys.prefix) / "bin" / "uv"
 DEAD = "http://127.0.0.1:9"  # the discard port: no server listens there
@@ -86,25 +85,14 @@ class Index:
         link = f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>'
         (site / "simple" / "tiny" / "index.html").write_text(link)
 
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def __init__(self, *args: object) -> None:
-                super().__init__(*args, directory=str(site))  # type: ignore[arg-type]
-
-            def log_message(self, *_: object) -> None:
-                return
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pair)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"https://127.0.0.1:{self._server.server_address[1]}/simple"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        self._server = HttpServer(files=site)
+        self._server.serve_tls(context)
+        self.url = f"{self._server.url}/simple"
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
 
 @pytest.fixture(scope="module")
