@@ -26,7 +26,7 @@ PY := $(VENV)/bin/python
 # Through the environment, so that no value is read by the shell.
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES SEED RUNS
 
-.PHONY: help environment client setup e2e test test-monitor lint docker-ready test-docker test-bare
+.PHONY: help environment client setup e2e test proof test-monitor lint docker-ready test-docker test-bare
 .PHONY: test-bare-docker docker-clean conformance bench fuzz doctor clean serving-trial
 
 help:
@@ -52,7 +52,11 @@ e2e: setup
 
 ## make test     every test that CI runs
 test: setup
-	@$(PY) -m pytest -n 3 --dist loadgroup $(PYTEST)
+	@$(PY) -m pytest -n 3 --dist loadgroup --durations=15 --durations-min=5 $(PYTEST)
+
+## make proof    the long scenarios and the long forms of tests, without containers (hours)
+proof: setup
+	@$(PY) -m pytest -n 3 --dist loadgroup -m 'proof and not docker' $(PYTEST)
 
 MONITORS ?= monitor-py39,monitor-py310,monitor-py311,monitor-py312,monitor-py313
 ## make test-monitor   the monitor alone, without Paddle, on each of CPython 3.9 to 3.13 found here
@@ -68,7 +72,7 @@ docker-ready: environment
 ## make test-docker    the tests in containers, and those that Compose is enough for
 test-docker: docker-ready
 	@$(PY) -m harness.containers build
-	@CONTAINERS_REQUIRED=1 $(PY) -m pytest -m 'not slow' tests/docker tests/unit/harness/containers $(PYTEST)
+	@CONTAINERS_REQUIRED=1 $(PY) -m pytest -m 'not proof' tests/docker tests/unit/harness/containers $(PYTEST)
 
 BARE ?= bullseye,bookworm,trixie,jammy
 ## make test-bare      both commands above as a new user on bare Debian 11, 12, 13 (as root)
@@ -77,7 +81,7 @@ test-bare: environment
 
 ## make test-bare-docker   a bare Debian, in a container, made ready for containers (15 minutes)
 test-bare-docker: docker-ready
-	@$(PY) -m pytest -m 'docker and slow' tests/docker $(PYTEST)
+	@$(PY) -m pytest -m 'docker and proof' tests/docker $(PYTEST)
 
 ## make docker-clean   removes images of ours that a newer one has superseded, and nothing else
 docker-clean: environment

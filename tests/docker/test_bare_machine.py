@@ -19,7 +19,7 @@ from harness.containers import alive, authorities, bases, engine, sweep
 from harness.containers.lifeline import Lifeline
 from harness.support.paths import repository_root
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.docker, pytest.mark.proof, pytest.mark.timeout(2400)]
 
 # What a person has to have for `make` itself (README); nothing of Docker among them.
 PREREQUISITES = "make python3 python3-venv ca-certificates"

@@ -135,7 +135,7 @@ def test_reloads_lose_no_request_and_keep_no_memory(subject: Subject) -> None:
         given_back(before, server.pid)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(1500)
 def test_memory_is_flat_over_many_reloads(subject: Subject) -> None:
     with subject.launch() as server:

@@ -1,7 +1,7 @@
 """Every scenario of the conformance suite against our monitor, by its command line.
 
 The default run takes all scenarios about the monitor's own logic over HTTP. It takes a part of them
-over FTP and a few over HDFS. The whole matrix is ``-m slow``.
+over FTP and a few over HDFS. `make proof` takes the whole matrix.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SHORT_FTP = {
 # many transfers.
 SHORT_FSSPEC = {"happy-path", "empty-donefile", "remote-cut-in-transfer", "replaced-after-a-cut"}
 # Each has a sibling in the default run that takes the same path through a monitor.
-SLOW_HTTP = {
+PROOF_HTTP = {
     "clock-behind-the-time-file",
     "password-stays-secret",
     "foreign-donefile",
@@ -68,16 +68,16 @@ SLOW_HTTP = {
 # The happy path on HDFS is tests/e2e's; a poll of the hdfs type is a JVM of seconds.
 SHORT_HDFS = [
     pytest.param("webhdfs", "remote-cut-in-transfer"),
-    pytest.param("webhdfs", "same-size-and-second", marks=pytest.mark.slow),
-    pytest.param("hdfs", "happy-path", marks=pytest.mark.slow),
+    pytest.param("webhdfs", "same-size-and-second", marks=pytest.mark.proof),
+    pytest.param("hdfs", "happy-path", marks=pytest.mark.proof),
 ]
 
 
-def _pairs(place: str, slow: set[str]) -> list[object]:
-    """Every scenario that applies to the place; ``slow`` ones are left out by default."""
+def _pairs(place: str, proof: set[str]) -> list[object]:
+    """Every scenario that applies to the place; those in ``proof`` are left to `make proof`."""
     wanted = [s for s in SCENARIOS.values() if place == "http" or s.name != "many-releases"]
     return [
-        pytest.param(s, id=s.name, marks=[pytest.mark.slow] if s.name in slow else [])
+        pytest.param(s, id=s.name, marks=[pytest.mark.proof] if s.name in proof else [])
         for s in wanted
         if s.applies(place, Settings("", knows=frozenset({"http_token"})))
     ]
@@ -97,7 +97,7 @@ def _run(scenario: Scenario, place: Place, stock: Stock, folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("scenario", _pairs("http", SLOW_HTTP))
+@pytest.mark.parametrize("scenario", _pairs("http", PROOF_HTTP))
 def test_our_monitor_does_over_http_what_the_scenario_says(
     scenario: Scenario, http: Place, stock: Stock, tmp_path: Path
 ) -> None:
@@ -132,7 +132,7 @@ def test_our_monitor_does_on_a_real_hdfs_what_the_scenario_says(
     _run(SCENARIOS[name], place, stock, tmp_path / "stage")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", ["webhdfs", "hdfs"])
 def test_our_monitor_conforms_on_a_real_hdfs_in_every_scenario(
@@ -145,7 +145,7 @@ def test_our_monitor_conforms_on_a_real_hdfs_in_every_scenario(
                 _run(scenario, place, stock, tmp_path / scenario.name)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", ["kill-anywhere", "kill-in-first-install", "many-releases"])
 def test_our_monitor_survives_every_kill_and_a_thousand_releases(

@@ -118,7 +118,18 @@ def test_every_promise_that_the_tiny_monitor_can_break_is_broken_here() -> None:
     assert {broken for broken, _, _ in CAUGHT} == set(BROKEN)
 
 
-@pytest.mark.parametrize("scenario", sorted({scenario for _, scenario, _ in CAUGHT}))
+def _unless_long(scenario: str) -> list[pytest.MarkDecorator]:
+    # It unpacks 256 MiB.
+    return [pytest.mark.proof] if scenario == "bomb" else []
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(scenario, marks=_unless_long(scenario))
+        for scenario in sorted({scenario for _, scenario, _ in CAUGHT})
+    ],
+)
 def test_a_small_right_monitor_with_options_of_its_own_passes(
     scenario: str, http: Place, stock: Stock, tmp_path: Path
 ) -> None:
@@ -126,7 +137,10 @@ def test_a_small_right_monitor_with_options_of_its_own_passes(
     assert verdict.outcome is Outcome.VALID, f"{verdict.evidence}\n{observed.log[-2000:]}"
 
 
-@pytest.mark.parametrize("case", CAUGHT, ids=[f"{broken}-{name}" for broken, name, _ in CAUGHT])
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, id=f"{case[0]}-{case[1]}", marks=_unless_long(case[1])) for case in CAUGHT],
+)
 def test_a_broken_monitor_is_caught_where_it_should_be(
     case: tuple[str, str, str], http: Place, stock: Stock, tmp_path: Path
 ) -> None:
@@ -139,7 +153,7 @@ def test_a_broken_monitor_is_caught_where_it_should_be(
     assert evidence in verdict.evidence
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_one_that_ends_when_it_is_refused_is_caught_on_a_real_hdfs_too(
     stock: Stock, tmp_path: Path
 ) -> None:

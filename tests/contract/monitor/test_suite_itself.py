@@ -306,7 +306,9 @@ def test_a_second_monitor_that_clears_the_first_ones_pull_is_found_out(
     ("name", "words"),
     [
         ("traversal", "written outside"),
-        pytest.param("password-stays-secret", "the password is in the log", marks=pytest.mark.slow),
+        pytest.param(
+            "password-stays-secret", "the password is in the log", marks=pytest.mark.proof
+        ),
     ],
 )
 def test_the_stock_monitor_is_found_out(

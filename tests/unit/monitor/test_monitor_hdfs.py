@@ -32,7 +32,7 @@ from monitor.watch.pull import Puller
 from .fixtures import TARBALL, closing_all, manifest_of, options_for
 from .processes import Start, common
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet")]
+pytestmark = [pytest.mark.proof, pytest.mark.usefixtures("quiet")]
 BIG = random.Random(5).randbytes(3_000_000)
 ONE = Identity("1-a", 1)
 

@@ -154,10 +154,10 @@ def whole_release(live: Path) -> int:
     [
         pytest.param(False, "2", 9, id="a later release, old ones kept, every ninth change"),
         pytest.param(True, "0", 5, id="the first release, every fifth change"),
-        pytest.param(False, "0", 1, id="a later release", marks=pytest.mark.slow),
-        pytest.param(False, "2", 1, id="a later release, old ones kept", marks=pytest.mark.slow),
-        pytest.param(True, "0", 1, id="the first release", marks=pytest.mark.slow),
-        pytest.param(True, "2", 1, id="the first release, old kept", marks=pytest.mark.slow),
+        pytest.param(False, "0", 1, id="a later release", marks=pytest.mark.proof),
+        pytest.param(False, "2", 1, id="a later release, old ones kept", marks=pytest.mark.proof),
+        pytest.param(True, "0", 1, id="the first release", marks=pytest.mark.proof),
+        pytest.param(True, "2", 1, id="the first release, old kept", marks=pytest.mark.proof),
     ],
 )
 def test_a_kill_at_any_point_leaves_one_whole_release_and_a_restart_converges(

@@ -110,7 +110,7 @@ def whole_is_newest(local: Path) -> bool:
 
 @pytest.mark.parametrize(
     "stride",
-    [pytest.param(23, id="a part"), pytest.param(1, id="every one", marks=pytest.mark.slow)],
+    [pytest.param(23, id="a part"), pytest.param(1, id="every one", marks=pytest.mark.proof)],
 )
 def test_a_signal_at_any_call_ends_it_in_a_second_with_one_whole_release(
     tmp_path: Path, site: Site, a_second: float, stride: int

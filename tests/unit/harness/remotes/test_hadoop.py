@@ -174,7 +174,7 @@ def test_a_mirror_with_other_bytes_is_told_and_leaves_no_jar(
     assert len(hadoop.missing_jars()) == len(_jars.JARS)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("which", ["system", "wheel"])
 def test_the_first_hdfs_of_a_machine_fills_the_cache_for_the_next(
     which: str, forgetful: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
