@@ -28,11 +28,13 @@ from .support.parser import Parser
 
 
 def _parser() -> argparse.ArgumentParser:
+    from .remotes.registry import NAMES
+
     parser = Parser(prog="python -m harness", description="Hot loading, end to end.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     e2e = commands.add_parser("e2e", help="the main job on each remote, a table and a verdict")
     option = e2e.add_argument
-    option("--remotes", default="hdfs,ftp,http", help="which, in this order (%(default)s)")
+    option("--remotes", default=",".join(NAMES), help="which, in this order (%(default)s)")
     option("--on", default="local", help="local or docker (%(default)s)")
     option(
         "--serving",
@@ -70,10 +72,10 @@ def _parser() -> argparse.ArgumentParser:
         "--device", default="cpu", choices=("cpu", "gpu"), help="where it computes (%(default)s)"
     )
     setup = commands.add_parser(
-        "setup", help="make the patched client and fetch the Hadoop jars, once"
+        "setup", help="make the patched client and fetch what the remotes need, once"
     )
     setup.add_argument(
-        "--remotes", default="hdfs", help="with hdfs: fetch the Hadoop jars too (%(default)s)"
+        "--remotes", default=",".join(NAMES), help="which; hdfs needs Hadoop's jars (%(default)s)"
     )
     commands.add_parser("doctor", help="what this machine has, and what is missing for what")
     commands.add_parser(

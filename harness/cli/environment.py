@@ -5,7 +5,6 @@ python -m harness.cli.environment       the rows of ``make doctor`` that need th
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import time
@@ -13,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Callable
 
-from harness.setup import causes, sources
+from harness.remotes.registry import REMOTES
 from harness.support.errors import HarnessError
 
 Check = Callable[[], str]
@@ -26,7 +25,6 @@ def _say(text: str) -> None:
 def setup(remotes: str) -> int:
     """Make the patched client, and fetch what the named remotes need (Hadoop's jars)."""
     from harness.load.patched_client import patched_library
-    from harness.remotes.registry import REMOTES
 
     begin = time.monotonic()
     patched_library(_say)
@@ -64,35 +62,6 @@ def _client() -> str:
     return f"patched copy {patched_library()}"
 
 
-def _java() -> str:
-    from harness.remotes.hdfs import java
-
-    return str(java())
-
-
-def _jars() -> str:
-    from harness.remotes import hdfs as hadoop
-
-    missing = hadoop.missing_jars()
-    if not missing:
-        return f"all in {hadoop.repository()}"
-    import requests
-    from jgo.maven import MavenContext
-
-    mirror = sources.maven_mirror()
-    base = mirror.value if mirror else next(iter(MavenContext().remote_repos.values()))
-    os.environ.update(sources.requests_environment())
-    try:
-        requests.head(f"{base}/{missing[0].path}", timeout=5).raise_for_status()
-    except requests.RequestException as error:
-        why = causes.remedy(str(error), "go online once, or name a mirror in MAVEN_MIRROR")
-        return (
-            f"MISSING for HDFS: {len(missing)} are not in {hadoop.repository()} and cannot be "
-            f"fetched: {why}; REMOTES=ftp,http does without them"
-        )
-    return f"{len(missing)} are fetched when HDFS is first used"
-
-
 def _gpu() -> str:
     there = Path("/dev/nvidiactl").exists()
     if not there:
@@ -116,8 +85,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("Python", _python),
     ("packages", _packages),
     ("compiled client", _client),
-    ("Java for HDFS", _java),
-    ("Hadoop jars", _jars),
+    *(row for remote in REMOTES for row in remote.local.checks()),
     ("GPU", _gpu),
     ("Docker", _docker),
 )

@@ -15,6 +15,7 @@ from harness.support.errors import BadInput
 from harness.support.startable import Startable
 
 Say = Callable[[str], None]
+Check = Callable[[], str]
 
 
 class NotReady(Exception):
@@ -55,6 +56,14 @@ class Remote(Startable):
     @classmethod
     def require(cls) -> None:
         """Raise ``BadInput`` if this machine lacks something that cannot be fetched."""
+
+    @classmethod
+    def checks(cls) -> tuple[tuple[str, Check], ...]:
+        """Return the rows of ``make doctor``: a title, and what gives the row's text.
+
+        The text begins with MISSING if the remote cannot run here. Default: no rows.
+        """
+        return ()
 
     @abstractmethod
     def start(self, service: Optional[str] = None) -> None:

@@ -16,7 +16,7 @@ from ._cds import recorded as records_archive
 from ._command import hadoop_command, train_shell
 from ._daemon import daemon_argv, formatted_name_folder, site_xml
 from ._host import require_host_name
-from ._jars import HADOOP_VERSION, fetch_jars, missing_jars, repository
+from ._jars import HADOOP_VERSION, fetch_jars, missing_jars, repository, where_jars_are
 from ._java import java, java_environment
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "require_host_name",
     "site_xml",
     "train_shell",
+    "where_jars_are",
 ]

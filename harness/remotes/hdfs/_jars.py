@@ -99,6 +99,28 @@ def missing_jars() -> list[Jar]:
     return [jar for jar in JARS if not (repository() / jar.path).is_file()]
 
 
+def where_jars_are() -> str:
+    """Return a sentence on the jars; it holds MISSING if they cannot be fetched."""
+    missing = missing_jars()
+    if not missing:
+        return f"all in {repository()}"
+    import requests
+    from jgo.maven import MavenContext
+
+    mirror = sources.maven_mirror()
+    base = mirror.value if mirror else next(iter(MavenContext().remote_repos.values()))
+    os.environ.update(sources.requests_environment())
+    try:
+        requests.head(f"{base}/{missing[0].path}", timeout=5).raise_for_status()
+    except requests.RequestException as error:
+        why = causes.remedy(str(error), "go online once, or name a mirror in MAVEN_MIRROR")
+        return (
+            f"MISSING for HDFS: {len(missing)} are not in {repository()} and cannot be "
+            f"fetched: {why}; REMOTES=ftp,http does without them"
+        )
+    return f"{len(missing)} are fetched when HDFS is first used"
+
+
 @functools.cache
 def _resolve(jar: Jar) -> Path:
     path = repository() / jar.path

@@ -13,7 +13,7 @@ from harness.support.ports import free_ports
 from harness.support.process import Process
 
 from .. import hdfs as hadoop
-from ..base import Say
+from ..base import Check, Say
 from ..services import LocalRemote, Service
 from .remote import CLOSE_RETRY, USER, Hdfs
 
@@ -45,6 +45,13 @@ class LocalHdfs(LocalRemote, Hdfs):
     def require(cls) -> None:
         hadoop.require_host_name()
         hadoop.java()
+
+    @classmethod
+    def checks(cls) -> tuple[tuple[str, Check], ...]:
+        return (
+            ("Java for HDFS", lambda: str(hadoop.java())),
+            ("Hadoop jars", hadoop.where_jars_are),
+        )
 
     def _make(self) -> dict[str, Service]:
         # Everything that may be missing is looked for before anything is started.
