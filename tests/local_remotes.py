@@ -10,9 +10,17 @@ import hashlib
 
 import pytest
 
-from harness.remotes.registry import named
+from harness.remotes.registry import REMOTES, named
 from harness.remotes.services import LocalRemote
 
+# Each remote with each of the monitor's types that reaches it. Type afs differs from hdfs in one
+# option alone.
+WAYS = tuple(
+    (remote.name, kind)
+    for remote in REMOTES
+    for kind in remote.local.monitor_kinds
+    if kind != "afs"
+)
 ONE_WORKER = pytest.mark.xdist_group("local-hdfs")
 _STARTED = pytest.StashKey[dict[str, LocalRemote]]()
 

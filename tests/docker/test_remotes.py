@@ -22,12 +22,12 @@ from harness.support.waits import wait_for
 from producer._publish import Publisher, publish
 from tests.conftest import Releases
 from tests.docker.fleet import healthy, left_of, publisher, volumes_of
+from tests.local_remotes import WAYS
 
 pytestmark = pytest.mark.docker
 
 MODEL, TARBALL, DONEFILE = "uci_housing_model", "uci_housing.tar.gz", "donefile"
 PARTS = [("hdfs", "namenode"), ("hdfs", "datanode"), ("ftp", "ftp"), ("http", "http")]
-WAYS = [("hdfs", "hdfs"), ("hdfs", "webhdfs"), ("ftp", "ftp"), ("http", "general")]
 
 
 def put(remote: ContainerRemote, folder: Path, text: str) -> Publisher:

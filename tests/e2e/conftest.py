@@ -20,11 +20,10 @@ from harness.serving.local import LocalServing
 from harness.support.ports import free_port
 from harness.support.process import marked, new_mark
 from harness.support.waits import wait_for
+from tests.local_remotes import WAYS
 
 RELEASES = 3
 IDLE_POLLS = 3
-# Remote and the monitor's --type: the page's own for each, and WebHDFS.
-WAYS = (("hdfs", "hdfs"), ("hdfs", "webhdfs"), ("ftp", "ftp"), ("http", "general"))
 
 
 @dataclass(frozen=True)
