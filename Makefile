@@ -27,7 +27,7 @@ PY := $(VENV)/bin/python
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES SEED RUNS
 
 .PHONY: help environment client setup e2e test proof test-monitor lint docker-ready test-docker test-bare
-.PHONY: test-bare-docker docker-clean conformance bench fuzz doctor clean serving-trial
+.PHONY: test-bare-docker docker-clean conformance conformance-serving bench fuzz doctor clean serving-trial
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
@@ -92,6 +92,10 @@ JOBS ?= 8
 ## make conformance    the whole conformance suite, ours and the stock monitor; makes its page
 conformance: setup
 	@$(PY) -m harness conformance $(KNOWN) --jobs $(JOBS) --page docs/conformance.md
+
+## make conformance-serving  compares the embedded engine with the measured facts; makes its page
+conformance-serving: setup
+	@$(PY) -m harness.conformance.serving --page docs/conformance-serving.md
 
 BENCHES ?= engine monitor_publish
 # A line each, so that SIGTERM reaches the bench (see e2e).

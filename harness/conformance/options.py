@@ -19,12 +19,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--only",
         default="",
         metavar="IDS",
-        help="cases by id, by group or by pattern, separated by commas (all)",
+        help="cases by id, group, name or pattern, separated by commas (all)",
     )
     add("--json", type=Path, metavar="FILE", help="write the results there as well")
     add("--junit", type=Path, metavar="FILE", help="write JUnit XML there as well")
     add("--page", type=Path, metavar="FILE", help="write the documentation page there")
-    add("--run", type=Path, metavar="FOLDER", help="the run's folder (runs/<utc>-<seed>)")
+    add("--run", type=Path, metavar="FOLDER", help="the run's folder (a new one in runs/)")
     add(
         "--results",
         type=Path,
@@ -33,10 +33,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_folder(options: argparse.Namespace, seed: int) -> Path:
-    """Return the run's folder, ``runs/<utc>-<seed>`` if none is given; make it."""
+def run_folder(options: argparse.Namespace, last: object) -> Path:
+    """Return the run's folder, ``runs/<utc>-<last>`` if none is given; make it."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    folder: Path = (options.run or Path("runs") / f"{stamp}-{seed}").resolve()
+    folder: Path = (options.run or Path("runs") / f"{stamp}-{last}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

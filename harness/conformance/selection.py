@@ -13,8 +13,8 @@ def selected(ids: Sequence[str], only: str) -> list[str]:
 
     Args:
         ids: Every id, each ``group/name``.
-        only: Ids or patterns (``*``), separated by commas. A group alone means all its cases.
-            Empty: every id.
+        only: Ids or patterns (``*``), separated by commas. A group or a name alone means all its
+            cases. Empty: every id.
 
     Raises:
         BadInput: A word names no case.
@@ -27,4 +27,4 @@ def selected(ids: Sequence[str], only: str) -> list[str]:
 
 
 def _names(word: str, one: str) -> bool:
-    return fnmatch.fnmatchcase(one, word) or one.startswith(f"{word}/")
+    return fnmatch.fnmatchcase(one, word) or word in one.split("/")

@@ -16,10 +16,11 @@ IDS = ["http/unknown-path", "http/page-health", "http2/json", "log/start"]
         ("", IDS),
         ("log/start,http2/json", ["http2/json", "log/start"]),
         ("http", ["http/unknown-path", "http/page-health"]),
+        ("json", ["http2/json"]),
         ("http*/*j*", ["http2/json"]),
     ],
 )
-def test_ids_groups_and_patterns_select_cases(only: str, ids: list[str]) -> None:
+def test_ids_groups_names_and_patterns_select_cases(only: str, ids: list[str]) -> None:
     assert selected(IDS, only) == ids
 
 

@@ -1,10 +1,10 @@
-"""Holds a serving binary against what was measured on the real Paddle Serving 0.9.0.
+"""Holds serving binaries against what was measured on the real Paddle Serving 0.9.0.
 
     python -m harness.conformance.serving                       the embedded engine (or SERVING_BIN)
-    python -m harness.conformance.serving --serving-bin PATH    any other
-    python -m harness.conformance.serving --only reload         facts by id, group or pattern
+    python -m harness.conformance.serving --serving-bin PATH    any other; repeat it for several
+    python -m harness.conformance.serving --only reload         some of the facts
 
-Prints a table with a line for each fact:
+Prints a line for each fact:
 
 - ``same``
 - ``better``: the engine's README names the difference
@@ -20,18 +20,37 @@ import argparse
 import signal
 import sys
 import time
-from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from harness.conformance.options import add_options, keep, read, run_folder, write
+from harness.conformance.results import CaseResult, Column, Run, counts, junit_xml, verdict
 from harness.conformance.selection import selected
 from harness.support.errors import HarnessError
+from harness.support.parser import Parser
 
 from . import server
 from .checks import Missing, Subject
 from .facts import FACTS, Fact
+from .report import SUITE, WORDS
 
 
-def judge(fact: Fact, subject: Subject) -> tuple[str, str]:
-    """``same``, ``better``, ``unknown`` or ``DIFFERS``, and what was seen."""
+def judge(fact: Fact, subject: Subject) -> CaseResult:
+    """Look at one fact."""
+    began = time.monotonic()
+    word, reason = _look(fact, subject)
+    return CaseResult(
+        fact.id,
+        word,
+        WORDS[word].outcome,
+        (reason,) if reason else (),
+        fact.better if word == "better" else "",
+        time.monotonic() - began,
+    )
+
+
+def _look(fact: Fact, subject: Subject) -> tuple[str, str]:
+    """Return one of ``WORDS``, and what was seen."""
     if subject.ended:
         # Why the server ended was an earlier check's question.
         subject.close()
@@ -45,53 +64,83 @@ def judge(fact: Fact, subject: Subject) -> tuple[str, str]:
     # The real server may die where a stand-in may do better.
     if (better or not fact.better) and subject.ended:
         return "DIFFERS", "the server has ended"
-    return ("better", fact.better) if better else ("same", "")
+    return ("better" if better else "same"), ""
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(
-        prog="python -m harness.conformance.serving", description=__doc__
+def _judged(binary: Path, facts: Sequence[Fact]) -> Iterator[CaseResult]:
+    """Look at each fact and print a line for it."""
+    print(f"binary: {binary}\n")
+    subject = Subject(binary)
+    try:
+        for fact in facts:
+            result = judge(fact, subject)
+            print(f"{result.word:8} {fact.id:30} {fact.sentence}", flush=True)
+            if result.reasons or result.known:
+                print(f"{'':8} {'':30} -> {result.evidence or result.known}", flush=True)
+            yield result
+    finally:
+        subject.close()
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m harness.conformance.serving",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.formatter_class = argparse.RawDescriptionHelpFormatter
-    options.add_argument(
+    parser.add_argument(
         "--serving-bin",
         "--binary",
         metavar="PATH",
-        help="serving binary (default: SERVING_BIN or the embedded engine)",
+        action="append",
+        help="serving binary, may be repeated (default: SERVING_BIN or the embedded engine)",
     )
-    options.add_argument(
-        "--only", default="", metavar="IDS", help="ids, groups or patterns, separated by commas"
-    )
-    options.add_argument("--list", action="store_true", help="print every fact with its id")
-    given = options.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    found: Counter[str] = Counter()
-    started = time.monotonic()
+    parser.add_argument("--list", action="store_true", help="print every fact with its id")
+    add_options(parser)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    wanted = selected([fact.id for fact in FACTS], options.only)
+    facts = [fact for fact in FACTS if fact.id in wanted]
+    if options.list:
+        print("\n".join(f"{fact.id}\n    {fact.sentence}" for fact in facts))
+        return 0
+    if options.results:
+        found = read(options, SUITE)
+        write(options, found, SUITE)
+        return verdict(found.results).exit_code
+    binaries = [server.binary(given) for given in options.serving_bin or [None]]
+    folder = run_folder(options, "serving")
+    began = time.monotonic()
+    columns: list[Column] = []
+    about: dict[str, object] = {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "part": f"--only {options.only}" if options.only else "",
+    }
+    found = Run(about, columns)
     try:
-        wanted = selected([fact.id for fact in FACTS], given.only)
-        chosen = [fact for fact in FACTS if fact.id in wanted]
-        if given.list:
-            print("\n".join(f"{fact.id}\n    {fact.sentence}" for fact in chosen))
-            return 0
-        subject = Subject(server.binary(given.serving_bin))
-        print(f"binary: {subject.binary}\n")
-        try:
-            for fact in chosen:
-                verdict, seen = judge(fact, subject)
-                found[verdict] += 1
-                print(f"{verdict:8} {fact.id:30} {fact.sentence}", flush=True)
-                if seen:
-                    print(f"{'':8} {'':30} -> {seen}", flush=True)
-        finally:
-            subject.close()
+        for binary in binaries:
+            results: list[CaseResult] = []
+            columns.append(Column({"name": binary.name, "binary": str(binary)}, results))
+            results += _judged(binary, facts)
+    finally:
+        about["seconds"] = round(time.monotonic() - began)
+        keep(folder, found, SUITE)
+    (folder / "junit.xml").write_text(junit_xml(found), encoding="utf-8")
+    write(options, found, SUITE)
+    print(f"\n{len(found.results)} facts: {counts(found.results, WORDS)}; {about['seconds']} s")
+    return verdict(found.results).exit_code
+
+
+def main() -> int:
+    """Run the suite; return the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return _run(_parser().parse_args())
     except HarnessError as error:
         print(f"harness.conformance.serving: {error}", file=sys.stderr)
         return error.exit_code
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items()))
-    print(f"\n{sum(found.values())} facts: {counts}; {time.monotonic() - started:.0f} s")
-    if found["DIFFERS"]:
-        return 1
-    return 3 if found["unknown"] else 0
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 ROW = np.ones(13, "float32")
 
 
-def _compiled(configuration: str, endpoint: str) -> Any:
+def connected(configuration: str, endpoint: str) -> Any:
     from harness.load.patched_client import client_class
 
     client = client_class()()
@@ -31,7 +31,7 @@ def _compiled(configuration: str, endpoint: str) -> Any:
 
 
 def compiled(configuration: str, endpoint: str) -> Any:
-    client = _compiled(configuration, endpoint)
+    client = connected(configuration, endpoint)
     answers: dict[str, Any] = {
         "row": client.predict(feed={"x": ROW}, fetch=["price"], batch=False)["price"].tolist(),
         "batch": client.predict(feed={"x": np.stack([ROW] * 3)}, fetch=["price"], batch=True)[
@@ -46,7 +46,7 @@ def compiled(configuration: str, endpoint: str) -> Any:
 
 
 def wrong_shape(configuration: str, endpoint: str) -> Any:
-    client = _compiled(configuration, endpoint)
+    client = connected(configuration, endpoint)
     return client.predict(feed={"x": np.ones((1, 12), "float32")}, fetch=["price"], batch=True)
 
 
@@ -55,7 +55,7 @@ def outage(configuration: str, endpoint: str) -> Any:
 
     Prints ``up`` when the first prediction is there, ``down`` behind the second.
     """
-    client = _compiled(configuration, endpoint)
+    client = connected(configuration, endpoint)
 
     def price() -> Any:
         answer = client.predict(feed={"x": ROW}, fetch=["price"], batch=False)
@@ -80,79 +80,8 @@ def outage(configuration: str, endpoint: str) -> Any:
     }
 
 
-def two(configuration: str, endpoint: str) -> Any:
-    """The model with two inputs of different types and two outputs."""
-    client = _compiled(configuration, endpoint)
-    answer = client.predict(
-        feed={
-            "l": np.array([[1, 2, 3], [4, 5, 6]], "float32"),
-            "r": np.array([[10, 20], [30, 2**40]], "int64"),
-        },
-        fetch=["mixed", "total"],
-        batch=True,
-    )
-    return {name: value.tolist() for name, value in answer.items()}
-
-
-def words(configuration: str, endpoint: str) -> Any:
-    """The model with a lod tensor: two sequences of 2 and 3 words."""
-    client = _compiled(configuration, endpoint)
-    answer = client.predict(
-        feed={"words": np.arange(1, 6, dtype="int64").reshape(5, 1), "words.lod": [0, 2, 5]},
-        fetch=["sums"],
-        batch=True,
-    )
-    return answer["sums"].tolist()
-
-
-# The model of these types answers with each of them plus one.
-NUMBERS = {
-    "float32": np.array([[0.5, 1, 2], [3, 4, -5]], "float32"),
-    "int64": np.array([[2**53, 1, 2], [3, 4, -(2**62)]], "int64"),
-    "int32": np.array([[2**20, 1, 2], [3, 4, -(2**20)]], "int32"),
-    "string": "abcde",
-}
-# The compiled client takes the bytes of an answer for UTF-8: only what is that comes back to it.
-PACKED = {
-    "float16": np.array([[0.5, 1, 2], [3, 4, 5]], "float16"),
-    "uint8": np.array([[0, 1, 2], [3, 4, 126]], "uint8"),
-    "int8": np.array([[0, 1, 2], [3, 4, -1]], "int8"),
-}
-
-
-def _types(configuration: str, endpoint: str, feed: dict[str, Any]) -> Any:
-    client = _compiled(configuration, endpoint)
-    fetch = [f"{name}_1" for name in feed]
-    answer = client.predict(feed=dict(feed), fetch=fetch, batch=True)
-    return {name: [value.dtype.name, value.tolist()] for name, value in answer.items()}
-
-
-def numbers(configuration: str, endpoint: str) -> Any:
-    return _types(configuration, endpoint, NUMBERS)
-
-
-def packed(configuration: str, endpoint: str) -> Any:
-    return _types(configuration, endpoint, PACKED)
-
-
-def http_numbers(configuration: str, endpoint: str, mode: str) -> Any:
-    """Each output's elements as they are on the wire, bytes in base64."""
-    client = _http_client(configuration, endpoint, mode)
-    answer = client.predict(feed=dict(NUMBERS), fetch=[f"{name}_1" for name in NUMBERS], batch=True)
-    if not isinstance(answer, dict):
-        from google.protobuf import json_format
-
-        # int64 becomes text in protobuf's own JSON.
-        answer = json_format.MessageToDict(answer, preserving_proto_field_name=True)
-    fields = ("float_data", "int64_data", "int_data", "tensor_content")
-    return {
-        tensor["alias_name"]: tensor[next(field for field in fields if field in tensor)]
-        for tensor in answer["outputs"][0]["tensor"]
-    }
-
-
 def http(configuration: str, endpoint: str, mode: str) -> Any:
-    client = _http_client(configuration, endpoint, mode)
+    client = http_client(configuration, endpoint, mode)
     rows = 200 if "gzip" in mode else 1
     answer = client.predict(feed={"x": np.stack([ROW] * rows)}, fetch=["price"], batch=True)
     if answer is None:
@@ -162,7 +91,7 @@ def http(configuration: str, endpoint: str, mode: str) -> Any:
     return list(answer.outputs[0].tensor[0].float_data)
 
 
-def _http_client(configuration: str, endpoint: str, mode: str) -> Any:
+def http_client(configuration: str, endpoint: str, mode: str) -> Any:
     from paddle_serving_client import HttpClient
 
     client = HttpClient()
@@ -176,8 +105,13 @@ def _http_client(configuration: str, endpoint: str, mode: str) -> Any:
     return client
 
 
-if __name__ == "__main__":
-    _configuration, _endpoint, _kind, *_rest = sys.argv[1:]
-    _function = globals()[_kind.replace(" ", "_")]
+def main(questions: dict[str, Any]) -> None:
+    """Answer the question of the command line, one of ``questions``."""
+    configuration, endpoint, kind, *rest = sys.argv[1:]
+    answer = questions[kind.replace(" ", "_")](configuration, endpoint, *rest)
     print()
-    print(json.dumps(_function(_configuration, _endpoint, *_rest)), flush=True)
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(globals())

@@ -7,15 +7,12 @@ For what the launcher never does: a time file outside the model's directory, non
 from __future__ import annotations
 
 import shutil
-import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable
 
 from harness.support.ports import free_port
 from harness.support.process import Process
 
-from .checks import Subject, same
 from .server import MODEL_NAME, TIME_FILE, Launched, Server
 
 
@@ -72,18 +69,3 @@ class ByHand(Server):
 
     def __enter__(self) -> ByHand:
         return self
-
-
-def dies_of(
-    subject: Subject, signum: signal.Signals, do: Callable[[ByHand], object], what: str
-) -> tuple[str, str]:
-    """Raises ``Differs`` unless a fresh server ends with the signal when ``do`` was done to it,
-    and ``Failed`` when it does not end.
-
-    Gives what it printed, and its serving.ERROR.
-    """
-    with subject.folder() as folder, ByHand(subject.binary, subject.server, folder) as server:
-        server.start()
-        do(server)
-        same(server.process.wait(20), 128 + signum, f"exit code with {what}")
-        return server.process.log.read_text(errors="replace"), server.log("ERROR")

@@ -90,34 +90,35 @@ def log_id(subject: Subject) -> None:
     subject.server.wait_for_log("[serving]logid=123456,cost=", start=start)
 
 
+def _refused(subject: Subject, data: bytes, code: int, text: str) -> None:
+    """Raises ``Differs`` unless the frame gets this error."""
+    answer = baidu(subject.port, data)
+    same(answer.code, code)
+    holds(text in answer.text, answer.text)
+
+
 def unknown_service(subject: Subject) -> None:
     """An unknown service: 1001 `Fail to find service=X`."""
-    answer = baidu(subject.port, baidu_std.request("X", "inference", payload(), 1))
-    same(answer.code, 1001)
-    holds("Fail to find service=X" in answer.text, answer.text)
+    data = baidu_std.request("X", "inference", payload(), 1)
+    _refused(subject, data, 1001, "Fail to find service=X")
 
 
 def unknown_method(subject: Subject) -> None:
     """An unknown method: 1002 `Fail to find method=SERVICE/METHOD`."""
-    answer = baidu(subject.port, baidu_std.request(SERVICE, "nope", payload(), 1))
-    same(answer.code, 1002)
-    holds(f"Fail to find method={SERVICE}/nope" in answer.text, answer.text)
+    data = baidu_std.request(SERVICE, "nope", payload(), 1)
+    _refused(subject, data, 1002, f"Fail to find method={SERVICE}/nope")
 
 
 def garbage(subject: Subject, name: str) -> None:
     """Garbage as {name}: 1003 with CompressType={name} and the size."""
     number = 9 if name == "unknown" else COMPRESSIONS[name][0]
-    answer = baidu(subject.port, frame(b"\xff" * 20, compression=number))
-    same(answer.code, 1003)
     text = f"Fail to parse request message, CompressType={name}, request_size=20"
-    holds(text in answer.text, answer.text)
+    _refused(subject, frame(b"\xff" * 20, compression=number), 1003, text)
 
 
 def empty_request(subject: Subject) -> None:
     """An empty request: -5100."""
-    answer = baidu(subject.port, frame(b""))
-    same(answer.code, -5100)
-    holds("InferService inference failed!" in answer.text, answer.text)
+    _refused(subject, frame(b""), -5100, "InferService inference failed!")
 
 
 def order_of_answers(subject: Subject) -> bool:
@@ -163,15 +164,12 @@ def closed(subject: Subject, what: str) -> None:
 
 def alternating(subject: Subject) -> None:
     """HTTP and baidu_std may alternate on one connection."""
-    request = b"POST /GeneralModelService/inference HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (
-        len(JSON_BODY),
-        JSON_BODY,
-    )
+    head = b"POST /GeneralModelService/inference HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
     with Wire(subject.port) as one:
         for _ in range(2):
             one.send(frame(payload()))
             same(price(one.baidu_answer()), PRICE)
-            one.send(request)
+            one.send(head % len(JSON_BODY) + JSON_BODY)
             same(http_price(one.http_answer()), PRICE)
 
 

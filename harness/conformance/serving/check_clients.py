@@ -15,26 +15,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .by_hand import ByHand, dies_of
+from .by_hand import ByHand
 from .checks import JSON_BODY, PRICE, Differs, Missing, Subject, holds, same
 
 # Twice what was measured: the machine may have other things to do.
 RECOVERY_S = 8.0
 
 
-def _command(subject: Subject, port: int, model: str = "uci") -> list[str]:
-    return [
-        sys.executable,
-        str(Path(__file__).with_name("asking.py")),
-        str(subject.client_configuration(model)),
-        f"127.0.0.1:{port}",
-    ]
+ASKING = Path(__file__).with_name("asking.py")
 
 
-def ask(subject: Subject, *words: str, port: int = 0, model: str = "uci") -> tuple[Any, str]:
-    """Runs ``asking.py``; gives what it printed (JSON) and its standard error."""
+def _command(configuration: Path, port: int, script: Path = ASKING) -> list[str]:
+    return [sys.executable, str(script), str(configuration), f"127.0.0.1:{port}"]
+
+
+def ask(
+    subject: Subject, *words: str, port: int = 0, model: str = "uci", script: Path = ASKING
+) -> tuple[Any, str]:
+    """Runs ``asking.py`` or a script like it; gives its answer (JSON) and its standard error."""
+    configuration = subject.client_configuration(model)
     done = subprocess.run(
-        [*_command(subject, port or subject.port, model), *words],
+        [*_command(configuration, port or subject.port, script), *words],
         capture_output=True,
         text=True,
         check=False,
@@ -63,7 +64,7 @@ def outage(subject: Subject) -> None:
         errors = folder / "errors"
         with errors.open("wb") as error:
             asking = subprocess.Popen(
-                [*_command(subject, server.port), "outage"],
+                [*_command(subject.client_configuration(), server.port), "outage"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=error,
@@ -137,7 +138,7 @@ def wrong_shape(subject: Subject) -> bool:
         def ask_it(one: ByHand) -> None:
             same(ask(subject, "wrong shape", port=one.port)[0], None)
 
-        dies_of(subject, signal.SIGABRT, ask_it, "a wrong shape")
+        subject.dies_of(signal.SIGABRT, ask_it, "a wrong shape")
         return False
     holds("feed x has the shape [1, 12]" in errors, errors[-400:])
     same(ask(subject, "http", "JSON", port=server.port)[0], [PRICE])

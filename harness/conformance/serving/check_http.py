@@ -38,14 +38,27 @@ def _request(*headers: bytes) -> tuple[bytes, bytes]:
     return b"\r\n".join([*lines, b"", b""]), JSON_BODY
 
 
-def error(answer: HttpAnswer, status_line: str, code: int, text: str, port: int) -> None:
-    """Compares one of the errors, headers included."""
-    same(answer.status_line, status_line)
+def _body(**fields: Any) -> bytes:
+    """Return a request for the price with other fields in its tensor."""
+    body = json.loads(JSON_BODY)
+    body["tensor"][0].update(fields)
+    return json.dumps(body).encode()
+
+
+_REASONS = {400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}
+
+
+def _refused(
+    subject: Subject, body: bytes, status: int, code: int, text: str, **options: Any
+) -> None:
+    """Raises ``Differs`` unless the request gets this error, headers included."""
+    answer = http(subject.port, body, headers=JSON, **options)
+    same(answer.status_line, f"HTTP/1.1 {status} {_REASONS[status]}")
     same(answer.header("x-bd-error-code"), str(code), "x-bd-error-code")
     same(answer.header("content-type"), "text/plain", "Content-Type")
     names = [name for name, _ in answer.headers if name != "Content-Length"]
     same(names, ["Content-Type", "x-bd-error-code"], "headers")
-    same(answer.body.decode(), f"[127.0.0.1:{port}][E{code}]{text}")
+    same(answer.body.decode(), f"[127.0.0.1:{subject.port}][E{code}]{text}")
 
 
 def answer_headers(subject: Subject) -> None:
@@ -65,9 +78,7 @@ def json_answer(subject: Subject) -> None:
         r'"profile_time":\[(\d+),(\d+)\]\}'
     )
     match = re.fullmatch(pattern, text)
-    holds(match is not None, text)
-    assert match is not None
-    holds(int(match[1]) <= int(match[2]), text)
+    holds(match and int(match[1]) <= int(match[2]), text)
 
 
 def profile_server(subject: Subject) -> None:
@@ -121,15 +132,10 @@ def http_1_0(subject: Subject) -> None:
 
 def chunked(subject: Subject) -> None:
     """A chunked request works."""
-    chunks = b"".join(
-        b"%x\r\n%s\r\n" % (len(part), part) for part in (JSON_BODY[:10], JSON_BODY[10:])
-    )
-    answer = http(
-        subject.port,
-        headers={**JSON, "Transfer-Encoding": "chunked"},
-        raw=chunks + b"0\r\n\r\n",
-    )
-    same(price(answer), PRICE)
+    parts = (JSON_BODY[:10], JSON_BODY[10:], b"")
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+    headers = {**JSON, "Transfer-Encoding": "chunked"}
+    same(price(http(subject.port, headers=headers, raw=chunks)), PRICE)
 
 
 def expect_continue(subject: Subject) -> None:
@@ -171,20 +177,16 @@ def keep_alive(subject: Subject) -> None:
 
 def gzip_request(subject: Subject) -> None:
     """A gzip request works."""
-    answer = http(
-        subject.port, gzip.compress(JSON_BODY), headers={**JSON, "Content-Encoding": "gzip"}
-    )
-    same(price(answer), PRICE)
+    headers = {**JSON, "Content-Encoding": "gzip"}
+    same(price(http(subject.port, gzip.compress(JSON_BODY), headers=headers)), PRICE)
 
 
 def gzip_answer(subject: Subject) -> None:
     """Answers are gzipped when that is accepted, at 517 bytes and not at 466."""
     sizes: dict[str, list[int]] = {"gzip": [], "": []}
     for rows in range(40, 70):
-        body = json.loads(JSON_BODY)
-        body["tensor"][0].update(float_data=[1] * 13 * rows, shape=[rows, 13])
-        text = json.dumps(body).encode()
-        answer = http(subject.port, text, headers={**JSON, "Accept-Encoding": "gzip"})
+        body = _body(float_data=[1] * 13 * rows, shape=[rows, 13])
+        answer = http(subject.port, body, headers={**JSON, "Accept-Encoding": "gzip"})
         coding = answer.header("content-encoding") or ""
         whole = gzip.decompress(answer.body) if coding else answer.body
         same(price(answer._replace(body=whole)), PRICE)
@@ -193,83 +195,43 @@ def gzip_answer(subject: Subject) -> None:
     holds(sizes[""] and max(sizes[""]) < 517, f"not gzipped: {sizes['']}")
 
 
+_NO_REQUEST = f"Fail to parse http body as {REQUEST}, "
+
+
 def malformed_json(subject: Subject) -> None:
     """Malformed JSON: 400, E1003, `Invalid json format`."""
-    error(
-        http(subject.port, b"{nonsense", headers=JSON),
-        "HTTP/1.1 400 Bad Request",
-        1003,
-        f"Fail to parse http body as {REQUEST}, Invalid json format",
-        subject.port,
-    )
+    _refused(subject, b"{nonsense", 400, 1003, f"{_NO_REQUEST}Invalid json format")
 
 
 def no_list(subject: Subject) -> None:
     """The field float_data that is no list: 400, E1003, `Invalid value for repeated field`."""
-    body = json.loads(JSON_BODY)
-    body["tensor"][0]["float_data"] = 1.0
-    error(
-        http(subject.port, json.dumps(body).encode(), headers=JSON),
-        "HTTP/1.1 400 Bad Request",
-        1003,
-        f"Fail to parse http body as {REQUEST}, "
-        f"Invalid value for repeated field: {TENSOR}.float_data",
-        subject.port,
-    )
+    text = f"{_NO_REQUEST}Invalid value for repeated field: {TENSOR}.float_data"
+    _refused(subject, _body(float_data=1.0), 400, 1003, text)
 
 
 def double_in_shape(subject: Subject) -> None:
     """A double in shape: 400, E1003, `which SHOULD be INT32`."""
-    body = json.loads(JSON_BODY)
-    body["tensor"][0]["shape"] = [1.0, 13]
-    error(
-        http(subject.port, json.dumps(body).encode(), headers=JSON),
-        "HTTP/1.1 400 Bad Request",
-        1003,
-        f"Fail to parse http body as {REQUEST}, "
-        f"Invalid value `1.000000' for field `{TENSOR}.shape' which SHOULD be INT32",
-        subject.port,
-    )
+    text = f"Invalid value `1.000000' for field `{TENSOR}.shape' which SHOULD be INT32"
+    _refused(subject, _body(shape=[1.0, 13]), 400, 1003, _NO_REQUEST + text)
 
 
-NO_FEED: dict[str, dict[str, Any]] = {
-    "an empty object": {"body": b"{}"},
-    "an empty body": {},
-    "no body": {"method": "GET"},
-}
-
-
-def no_feed(subject: Subject, what: str) -> None:
+def no_feed(subject: Subject, what: str, body: bytes, method: str = "POST") -> None:
     """A request with {what}: 500, E-5100, `InferService inference failed!`."""
-    error(
-        http(subject.port, headers=JSON, **NO_FEED[what]),
-        "HTTP/1.1 500 Internal Server Error",
-        -5100,
-        "InferService inference failed!",
-        subject.port,
-    )
+    _refused(subject, body, 500, -5100, "InferService inference failed!", method=method)
 
 
 def unknown_method(subject: Subject) -> None:
     """An unknown method: 404, E1002, the path in the text."""
-    error(
-        http(subject.port, JSON_BODY, path="/GeneralModelService/nope", headers=JSON),
-        "HTTP/1.1 404 Not Found",
-        1002,
-        "Fail to find method on `/GeneralModelService/nope'",
-        subject.port,
-    )
+    path = "/GeneralModelService/nope"
+    _refused(subject, JSON_BODY, 404, 1002, f"Fail to find method on `{path}'", path=path)
 
 
 def no_method(subject: Subject) -> None:
     """The service without a method: 404, the methods are named."""
     answer = http(subject.port, JSON_BODY, path="/GeneralModelService", headers=JSON)
     same(answer.status, 404)
-    text = answer.body.decode()
-    holds(
-        "Missing method name for service=GeneralModelService. Available methods are: " in text,
-        text,
-    )
+    wanted = "Missing method name for service=GeneralModelService. Available methods are: "
+    holds(wanted in answer.body.decode(), answer.body.decode())
 
 
 def page(subject: Subject, name: str) -> None:

@@ -73,25 +73,26 @@ def grpc_gzip_answer(subject: Subject) -> None:
     same(seen, {"", "gzip"}, "encodings")
 
 
+def _grpc_refused(subject: Subject, method: str, body: bytes, code: str, text: str) -> None:
+    """Raises ``Differs`` unless the call fails with this status and the text in its details."""
+    seen, details = status(subject.port, f"/{SERVICE}/{method}", body)
+    same(seen.name, code)
+    holds(f"[{text}]" in details, details)
+
+
 def grpc_empty_request(subject: Subject) -> None:
     """An empty request: INTERNAL, E-5100."""
-    code, text = status(subject.port, f"/{SERVICE}/inference", b"")
-    same(code, grpc.StatusCode.INTERNAL)
-    holds("[E-5100]" in text, text)
+    _grpc_refused(subject, "inference", b"", "INTERNAL", "E-5100")
 
 
 def grpc_unknown_method(subject: Subject) -> None:
     """An unknown method: UNIMPLEMENTED, E1002."""
-    code, text = status(subject.port, f"/{SERVICE}/nope", b"")
-    same(code, grpc.StatusCode.UNIMPLEMENTED)
-    holds("[E1002]" in text, text)
+    _grpc_refused(subject, "nope", b"", "UNIMPLEMENTED", "E1002")
 
 
 def grpc_garbage(subject: Subject) -> None:
     """Bytes that are no message: INVALID_ARGUMENT, E1003."""
-    code, text = status(subject.port, f"/{SERVICE}/inference", b"\xff\xff\xff")
-    same(code, grpc.StatusCode.INVALID_ARGUMENT)
-    holds("[E1003]" in text, text)
+    _grpc_refused(subject, "inference", b"\xff\xff\xff", "INVALID_ARGUMENT", "E1003")
 
 
 def _headers(port: int, path: str, content_type: str) -> list[tuple[str, str]]:

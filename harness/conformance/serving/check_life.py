@@ -15,7 +15,7 @@ from typing import NamedTuple, Optional
 from harness.support import waits
 from harness.support.ports import is_listening
 
-from .by_hand import ByHand, dies_of
+from .by_hand import ByHand
 from .check_http import JSON, predicted
 from .check_log import lines_in_order
 from .checks import JSON_BODY, PRICE, Subject, holds, same
@@ -39,10 +39,7 @@ def says_that_it_serves(subject: Subject) -> None:
 def port_of_prototxt(subject: Subject) -> None:
     """The port in infer_service.prototxt counts, not -port."""
     server = subject.server
-    with (
-        subject.folder() as folder,
-        ByHand(subject.binary, server, folder, words=["-port", str(server.port)]) as other,
-    ):
+    with subject.by_hand(words=["-port", str(server.port)]) as other:
         other.start()
         holds(other.port != server.port and is_listening(other.port), "nothing listens there")
         holds(f"is serving on port={other.port}." in other.log(), other.log()[-300:])
@@ -50,7 +47,7 @@ def port_of_prototxt(subject: Subject) -> None:
 
 def file_names(subject: Subject, program: str, params: str) -> None:
     """The model's files may be called {program} and {params}."""
-    with subject.folder() as folder, ByHand(subject.binary, subject.server, folder) as other:
+    with subject.by_hand() as other:
         (other.live / "model.pdmodel").rename(other.live / program)
         (other.live / "params.pdiparams").rename(other.live / params)
         other.start()
@@ -59,7 +56,7 @@ def file_names(subject: Subject, program: str, params: str) -> None:
 
 def no_time_file(subject: Subject) -> None:
     """The time file absent at start: it ends at once with `Failed load model_data_path`."""
-    with subject.folder() as folder, ByHand(subject.binary, subject.server, folder) as other:
+    with subject.by_hand() as other:
         (other.live / TIME_FILE).unlink()
         holds(other.run() != 0, "the exit code is 0")
         log = other.log("ERROR")
@@ -69,9 +66,9 @@ def no_time_file(subject: Subject) -> None:
 def port_taken(subject: Subject) -> None:
     """A port that is taken meanwhile ends it with `Fail to listen` and not 0."""
     server = subject.server
-    with subject.folder() as folder, ByHand(subject.binary, server, folder) as other:
+    with subject.by_hand() as other:
         # The launcher looks at the port before the binary does.
-        file = folder / "workdir" / "infer_service.prototxt"
+        file = other.folder / "workdir" / "infer_service.prototxt"
         file.write_text(file.read_text().replace(f"{other.port}", f"{server.port}"))
         holds(other.run() != 0, "the exit code is 0")
         log = other.log("ERROR")
@@ -84,10 +81,7 @@ TICK_S = 5
 def sigint(subject: Subject) -> None:
     """SIGINT: `is going to quit`, waits out the sleep, `Exit reload worker!`."""
     words = ["-reload_interval_s", str(TICK_S)]
-    with (
-        subject.folder() as folder,
-        ByHand(subject.binary, subject.server, folder, words=words) as server,
-    ):
+    with subject.by_hand(words=words) as server:
         server.start()
         # A sleep begins here, so nearly all of it is left.
         server.wait_for_log("Finish reload 1 workflow(s)")
@@ -109,10 +103,7 @@ def sigterm(subject: Subject) -> None:
     """SIGTERM ends it at once, without a line."""
     # By hand, because the launcher keeps the exit code to itself.
     words = ["-reload_interval_s", "60"]
-    with (
-        subject.folder() as folder,
-        ByHand(subject.binary, subject.server, folder, words=words) as server,
-    ):
+    with subject.by_hand(words=words) as server:
         server.start()
         server.process.signal(signal.SIGTERM)
         same(server.process.wait(5), 128 + signal.SIGTERM, "exit code (of the signal)")
@@ -183,7 +174,7 @@ def wrong_feed(subject: Subject) -> bool:
         answer = _asked(server.port, feed.body)
         if answer is None or answer.status == 200:
             for each, one in WRONG_FEEDS.items():
-                dies_of(subject, signal.SIGABRT, one.is_no_answer_of, each)
+                subject.dies_of(signal.SIGABRT, one.is_no_answer_of, each)
             return False
         same(answer.status_line, "HTTP/1.1 500 Internal Server Error", what)
         shown = answer.body.decode()

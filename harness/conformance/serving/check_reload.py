@@ -10,7 +10,7 @@ from typing import Callable, NamedTuple
 
 from harness.support import waits
 
-from .by_hand import ByHand, dies_of
+from .by_hand import ByHand
 from .check_http import predicted
 from .check_log import BEGIN, IDLE, STAT_FAILED, lines_exactly, lines_in_order, tick_with
 from .checks import PRICE, PRICE_2, Missing, Subject, holds, same
@@ -139,7 +139,7 @@ def time_file_elsewhere(subject: Subject) -> None:
     with subject.folder() as folder:
         tag = folder / "elsewhere"
         tag.touch()
-        with ByHand(subject.binary, subject.server, folder, time_file=str(tag)) as server:
+        with subject.by_hand(time_file=str(tag)) as server:
             server.start()
             away = server.live.with_name("away")
             server.live.rename(away)
@@ -223,7 +223,7 @@ def _dies_as_measured(subject: Subject, damage: Damage) -> None:
         os.utime(tag, (second, second))
 
     what = damage.spoil.__name__
-    said, errors = dies_of(subject, damage.signum, release_it, what)
+    said, errors = subject.dies_of(damage.signum, release_it, what)
     same(TERMINATED in said, damage.signum == signal.SIGABRT, f"C++'s last words with {what}")
     same(errors, "", f"serving.ERROR with {what}")
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from harness.support.paths import cache_dir
 
 from . import server as _server
+from .by_hand import ByHand
 from .server import Launched
 from .wire import http
 
@@ -102,8 +104,28 @@ class Subject:
             yield launched
 
     @contextlib.contextmanager
+    def by_hand(self, **options: Any) -> Iterator[ByHand]:
+        """A server of its own without the launcher, like the shared one; not started yet."""
+        with self.folder() as folder, ByHand(self.binary, self.server, folder, **options) as one:
+            yield one
+
+    def dies_of(
+        self, signum: signal.Signals, do: Callable[[ByHand], object], what: str
+    ) -> tuple[str, str]:
+        """Raises ``Differs`` unless the signal ends a fresh server to which ``do`` was done, and
+        ``Failed`` when it does not end.
+
+        Gives what it printed, and its serving.ERROR.
+        """
+        with self.by_hand() as one:
+            one.start()
+            do(one)
+            same(one.process.wait(20), 128 + signum, f"exit code with {what}")
+            return one.process.log.read_text(errors="replace"), one.log("ERROR")
+
+    @contextlib.contextmanager
     def folder(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(dir=cache_dir("likeness")) as name:
+        with tempfile.TemporaryDirectory(dir=cache_dir("conformance")) as name:
             yield Path(name)
 
     def close(self) -> None:

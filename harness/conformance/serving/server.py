@@ -27,6 +27,7 @@ from harness.support.process import Process
 
 MODEL_NAME = "uci_housing_model"
 TIME_FILE = "fluid_time_file"
+MODELS = Path(__file__).with_name("models.py")
 SERVING = "C++ Serving service started successfully!"
 _BEGIN, _DONE = b"begin reload model[", b"Succ load engine, path:"
 
@@ -50,11 +51,10 @@ def binary(given: Optional[str] = None) -> Path:
     return path
 
 
-def models() -> Path:
-    """The folder with all models, made by the first who asks (seconds, once)."""
-    script = Path(__file__).with_name("models.py")
+def models(script: Path = MODELS) -> Path:
+    """The folder with the models that a script makes; it runs once (seconds)."""
     digest = hashlib.sha256(script.read_bytes()).hexdigest()[:16]
-    folder = cache_dir() / "likeness-models" / digest
+    folder = cache_dir("conformance") / "models" / digest
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder.parent / "lock"):
         if folder.is_dir():
@@ -179,7 +179,7 @@ class Launched(Server):
     ) -> None:
         self._temporary: Optional[tempfile.TemporaryDirectory[str]] = None
         if folder is None:
-            self._temporary = tempfile.TemporaryDirectory(dir=cache_dir("likeness"))
+            self._temporary = tempfile.TemporaryDirectory(dir=cache_dir("conformance"))
             folder = Path(self._temporary.name)
         self.folder = folder
         self.threads = threads

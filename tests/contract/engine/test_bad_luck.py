@@ -15,6 +15,7 @@ from harness.conformance.serving.check_http import JSON, price
 from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
 from harness.conformance.serving.wire import Wire, http
 from harness.support import waits
+from tests.contract.engine.conftest import more_model
 
 pytestmark = pytest.mark.xdist_group("shared server")
 
@@ -35,7 +36,7 @@ def test_a_refused_query_with_a_lod_leaves_nothing_behind_for_the_next(subject: 
         tensor = {"int64_data": numbers, "elem_type": 0, "name": "words", **fields}
         return json.dumps({"tensor": [{"shape": [len(numbers), 1], **tensor}]}).encode()
 
-    with subject.launch("words") as server:
+    with subject.launch(more_model("words")) as server:
 
         def ask(body: bytes) -> tuple[int, bytes]:
             answer = http(server.port, body, headers=JSON)

@@ -18,6 +18,7 @@ from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
 from harness.conformance.serving.server import Launched
 from harness.conformance.serving.wire import Wire, http
 from harness.support import waits
+from tests.contract.engine.conftest import ASKING_MORE, more_model
 from tests.contract.engine.damage import damage_so_that_loading_crashes, truncate
 
 STRICT = {"ENGINE_STRICT_COMPAT": "1"}
@@ -81,7 +82,7 @@ def test_strict_compat_serves_through_many_reloads_under_load(subject: Subject) 
 
 def test_a_second_model_with_two_inputs_and_two_outputs_works(subject: Subject) -> None:
     with subject.launch("two") as server:
-        answer, _ = ask(subject, "two", port=server.port, model="two")
+        answer, _ = ask(subject, "two", port=server.port, model="two", script=ASKING_MORE)
         assert answer == {
             # float32 keeps 24 bits of 15 + 2**40, int64 all of its.
             "mixed": [[16.0, 26.0], [45.0, float(2**40)]],
@@ -110,8 +111,9 @@ def test_a_second_model_with_two_inputs_and_two_outputs_works(subject: Subject) 
 
 
 def test_sequences_are_told_apart_by_their_lod(subject: Subject) -> None:
-    with subject.launch("words") as server:
-        answer, _ = ask(subject, "words", port=server.port, model="words")
+    model = more_model("words")
+    with subject.launch(model) as server:
+        answer, _ = ask(subject, "words", port=server.port, model=model, script=ASKING_MORE)
         assert answer == [[3.0], [12.0]]
 
 
@@ -132,7 +134,7 @@ def test_rows_that_see_each_other_are_never_run_together(subject: Subject) -> No
         head = b"POST /GeneralModelService/inference HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
         return head % len(body) + body
 
-    with subject.launch("mean") as server, Wire(server.port) as one:
+    with subject.launch(more_model("mean")) as server, Wire(server.port) as one:
         # In one piece, so that they are there together.
         one.send(b"".join(request(value) for value in range(20)))
         # The model adds the mean over the batch: alone, a row is doubled.

@@ -7,14 +7,13 @@ import signal
 import pytest
 
 from bench.engine.loads import Row, load
-from harness.conformance.serving.by_hand import ByHand
 from harness.conformance.serving.checks import PRICE, Subject
 
 pytestmark = pytest.mark.xdist_group("shared server")
 
 
 def test_the_engine_ends_with_0_after_sigint(subject: Subject) -> None:
-    with subject.folder() as folder, ByHand(subject.binary, subject.server, folder) as server:
+    with subject.by_hand() as server:
         server.start()
         server.process.signal(signal.SIGINT)
         assert server.process.wait(20) == 0
@@ -25,9 +24,10 @@ def test_the_engine_ends_with_0_after_sigint(subject: Subject) -> None:
 def test_a_host_without_an_address_ends_it_with_255_and_a_sentence(
     subject: Subject, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    like = subject.server
+    # Started before the variable is set.
+    assert subject.server
     monkeypatch.setenv("ENGINE_HOST", host)
-    with subject.folder() as folder, ByHand(subject.binary, like, folder) as server:
+    with subject.by_hand() as server:
         assert server.run() == 255
         said = server.process.log.read_text()
         assert f"embedded-serving: cannot listen on {host}:" in said

@@ -22,7 +22,7 @@ def _parameters() -> list[Any]:
 
 @pytest.mark.parametrize("fact", _parameters())
 def test_the_engine_is_as_measured(fact: Fact, subject: Subject) -> None:
-    verdict, seen = judge(fact, subject)
-    if verdict == "unknown":
-        pytest.skip(seen)
-    assert verdict == ("better" if fact.better else "same"), seen
+    result = judge(fact, subject)
+    if result.word == "unknown":
+        pytest.skip(result.evidence)
+    assert result.word == ("better" if fact.better else "same"), result.evidence

@@ -39,8 +39,8 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
 
 @pytest.mark.parametrize("fact", _parameters())
 def test_in_strict_mode_the_engine_is_the_same(fact: Fact, strict: Subject) -> None:
-    verdict, seen = judge(fact, strict)
+    result = judge(fact, strict)
     if fact.id == CHANCE:
-        assert verdict in ("same", "better"), seen
+        assert result.word in ("same", "better"), result.evidence
     else:
-        assert verdict == ("better" if fact.id == STILL_BETTER else "same"), seen
+        assert result.word == ("better" if fact.id == STILL_BETTER else "same"), result.evidence

@@ -18,12 +18,13 @@ import pytest
 from engine import _messages
 from engine._query import ELEM_TYPES
 from harness.conformance.serving import baidu_std, wire
-from harness.conformance.serving.asking import NUMBERS, PACKED
 from harness.conformance.serving.check_clients import ask
 from harness.conformance.serving.check_http import JSON
 from harness.conformance.serving.check_http2 import SERVICE, call
 from harness.conformance.serving.checks import Subject
 from harness.conformance.serving.server import Launched
+from tests.contract.engine.asking_more import NUMBERS, PACKED
+from tests.contract.engine.conftest import ASKING_MORE, more_model
 
 NUMBER_OF = {kind.name: number for number, kind in ELEM_TYPES.items()}
 # A string's bytes and the 0 behind them, each plus one.
@@ -42,7 +43,7 @@ OTHERS = {
 
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest, subject: Subject) -> Iterator[tuple[str, Launched]]:
-    with subject.launch(request.param) as launched:
+    with subject.launch(more_model(request.param)) as launched:
         yield request.param, launched
 
 
@@ -58,12 +59,18 @@ def plus_one(feed: dict[str, Any]) -> dict[str, list[Any]]:
     return out
 
 
+def ask_more(subject: Subject, model: str, launched: Launched, *words: str) -> Any:
+    asked = words or (model,)
+    folder = more_model(model)
+    return ask(subject, *asked, port=launched.port, model=folder, script=ASKING_MORE)[0]
+
+
 @pytest.mark.parametrize("server", ["numbers", "packed"], indirect=True)
 def test_the_compiled_client_gets_each_type_back_that_it_can_send(
     subject: Subject, server: tuple[str, Launched]
 ) -> None:
     model, launched = server
-    answer, _ = ask(subject, model, port=launched.port, model=model)
+    answer = ask_more(subject, model, launched)
     assert answer == plus_one(NUMBERS if model == "numbers" else PACKED)
 
 
@@ -73,7 +80,7 @@ def test_http_client_gets_each_type_back_that_it_can_send(
     subject: Subject, server: tuple[str, Launched], mode: str
 ) -> None:
     model, launched = server
-    answer, _ = ask(subject, "http numbers", mode, port=launched.port, model=model)
+    answer = ask_more(subject, model, launched, "http numbers", mode)
     expected = {
         name: [int(one) if dtype == "int64" else one for one in np.ravel(elements)]
         for name, (dtype, elements) in plus_one(NUMBERS).items()

@@ -156,6 +156,8 @@ def conformance(
             str(binary),
             "--only",
             only,
+            "--run",
+            str(binary.parent / "run"),
         ],
         capture_output=True,
         text=True,

@@ -60,7 +60,7 @@ def test_whatever_a_check_falls_over_is_a_verdict(error: Optional[Exception], ve
             raise error
 
     subject: Any = Standing()
-    assert judge(Fact("group/fact", look), subject)[0] == verdict
+    assert judge(Fact("group/fact", look), subject).word == verdict
 
 
 class Standing:
@@ -89,12 +89,13 @@ def test_a_check_that_ends_the_server_holds_only_where_the_real_one_dies(
         return better
 
     subject: Any = Standing()
-    assert judge(Fact("group/fact", look, better=wanted), subject) == verdict
+    result = judge(Fact("group/fact", look, better=wanted), subject)
+    assert (result.word, result.evidence) == verdict
 
 
 def test_a_server_that_an_earlier_check_ended_is_not_held_against_a_later() -> None:
     subject: Any = Standing(ended=True)
-    assert judge(Fact("group/fact", lambda _: None), subject) == ("same", "")
+    assert judge(Fact("group/fact", lambda _: None), subject).word == "same"
 
 
 def test_a_line_of_a_log_says_when_it_was_written() -> None:

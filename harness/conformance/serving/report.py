@@ -1,0 +1,84 @@
+"""The suite's words, and its page ``docs/conformance-serving.md``."""
+
+from __future__ import annotations
+
+from harness.checker.claims import Outcome
+from harness.conformance.page import NOT_RUN, reasons, seen, table
+from harness.conformance.results import Run, Suite, Word, counts
+
+from .facts import FACTS
+
+WORDS = {
+    "better": Word(Outcome.VALID, "better"),
+    "same": Word(Outcome.VALID, "same"),
+    "unknown": Word(Outcome.UNKNOWN, "unknown"),
+    "DIFFERS": Word(Outcome.INVALID, "**differs**"),
+}
+_GROUPS = {
+    "cli": "Command line",
+    "start": "Start",
+    "end": "End",
+    "http": "HTTP/1",
+    "http2": "HTTP/2",
+    "grpc": "gRPC",
+    "baidu-std": "baidu_std",
+    "clients": "Clients",
+    "requests": "Bad requests",
+    "log": "Log files",
+    "reload": "Reloads",
+}
+
+
+def page(run: Run) -> str:
+    """Return the documentation page of one run: each fact on each binary, side by side."""
+    lines = [
+        "# Conformance of servers",
+        "",
+        "For readers who change a serving binary, or want to know what the embedded engine does",
+        "as the real server does. One run of the suite makes this page; do not edit it",
+        "(`make conformance-serving`).",
+        "",
+        "Each fact was measured on the real Paddle Serving 0.9.0. A cell says whether the binary",
+        "does the *same*, or something *better* that the last section names. *unknown* means that",
+        "a tool is missing here. *–* means that the suite did not look at the fact.",
+        "",
+        "To judge any serving binary:",
+        "",
+        "```sh",
+        ".venv/bin/python -m harness.conformance.serving --serving-bin path/to/serving",
+        ".venv/bin/python -m harness.conformance.serving --only reload,http/no-body",
+        ".venv/bin/python -m harness.conformance.serving --list   # each fact with its id",
+        "```",
+        "",
+        "## The binaries",
+        "",
+        f"One run on {run.about['date']}, {run.about['seconds'] / 60:.0f} minutes"
+        f"{'; only a part: ' + run.about['part'] if run.about['part'] else ''}.",
+        "",
+    ]
+    for column in run.columns:
+        said = counts(column.results, WORDS)
+        lines.append(f"- **{column.name}**: {len(column.results)} facts: {said}.")
+    marks = [{one.id: WORDS[one.word].mark for one in c.results} for c in run.columns]
+    for group, title in _GROUPS.items():
+        rows = [
+            [f"`{fact.id}` {_escaped(fact.sentence)}", *(m.get(fact.id, NOT_RUN) for m in marks)]
+            for fact in FACTS
+            if fact.id.startswith(f"{group}/")
+        ]
+        lines += ["", f"## {title}", "", *table(["fact", *(c.name for c in run.columns)], rows)]
+    for column in run.columns:
+        why = [
+            (f"`{one.id}`", one.word, _escaped(one.known) or seen(one))
+            for one in column.results
+            if one.word != "same"
+        ]
+        lines += reasons(column, ["fact", "result", "how it differs"], why)
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("__", "\\_\\_")
+
+
+SUITE = Suite("binaries", WORDS, page)

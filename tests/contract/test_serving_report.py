@@ -1,0 +1,45 @@
+"""The list of facts about servers, and what becomes of a run's results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.conformance.results import CaseResult, Column, Run, as_json, from_json, verdict
+from harness.conformance.serving.facts import FACTS
+from harness.conformance.serving.report import SUITE, WORDS, page
+
+FOUND = [
+    CaseResult(fact.id, "better" if fact.better else "same", WORDS["same"].outcome, (), fact.better)
+    for fact in FACTS
+]
+RUN = Run(
+    {"date": "d", "part": "", "seconds": 60},
+    [
+        Column({"name": "one"}, FOUND),
+        Column(
+            {"name": "other"},
+            [replace(FOUND[0], word="DIFFERS", outcome=WORDS["DIFFERS"].outcome, reasons=("a|b",))],
+        ),
+    ],
+)
+
+
+def test_each_fact_has_an_id_of_its_own_and_a_sentence() -> None:
+    assert len({fact.id for fact in FACTS}) == len(FACTS)
+    assert all(fact.sentence.endswith(".") and "{" not in fact.sentence for fact in FACTS)
+
+
+def test_the_page_shows_every_fact_and_each_binary_beside_the_other() -> None:
+    lines = page(RUN).splitlines()
+    shown = [line.split("`")[1] for line in lines if line.startswith("| `")]
+    assert set(shown) == {fact.id for fact in FACTS}
+    first = next(line for line in lines if line.startswith(f"| `{FACTS[0].id}`"))
+    assert first.endswith("| same | **differs** |")
+    assert f"| `{FACTS[0].id}` | DIFFERS | `a\\|b` |" in lines
+
+
+def test_results_are_read_again_as_they_were_written() -> None:
+    again = from_json(as_json(RUN, SUITE), SUITE)
+    assert again.results == RUN.results
+    assert page(again) == page(RUN)
+    assert verdict(again.results).exit_code == 1
