@@ -35,7 +35,7 @@ from typing import Any, NoReturn, Optional, Union
 from ._core import Core, Device, passes, reason
 from ._inference import library, package_folder
 from ._model_files import BadModel, Graph, ModelFiles, check, framework, unavailable
-from ._process import Gone, ModelProcess, end_with_parent, receive, send, serve
+from ._process import Gone, ModelProcess, end_with_parent, serve
 from ._prototxt import Variable
 
 # A request names the directory, the feeds and the fetches; a socket message takes some 200 KB.
@@ -124,8 +124,8 @@ class ForkServer:
                 os.kill(pid, signal.SIGKILL)
                 raise BadModel(f"loading it takes longer than {MAX_LOAD_S:.0f} s")
             try:
-                found = receive(channel)
-            except Gone:
+                found = channel.recv()
+            except (EOFError, ConnectionError):
                 raise self._why_ended(pid) from None
             if isinstance(found, BadModel):
                 raise found
@@ -247,8 +247,8 @@ def _live(asked: Any, program: int, params: int, descriptor: int) -> None:
         answer = BadModel(why, passing=passes(why))
     os.close(program)
     os.close(params)
-    with suppress(Gone):
-        send(channel, answer)
+    with suppress(Gone, ConnectionError):
+        channel.send(answer)
         if core is not None and answer is graph:
             end_with_parent(0)
             serve(core, channel)

@@ -6,15 +6,16 @@
 Paddle holds Python's interpreter lock while it makes a predictor, and ends its process on some
 queries. In another process neither disturbs the engine, and a reload is one assignment.
 
-A message is a pickle; each end trusts the other because both are this program.
+The ends trust each other, because both are this program. Arrays pass in ``marshal``'s form of
+builtin values: pickles of small arrays take as long as a small model's run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
+import marshal
 import os
-import pickle
 import signal
 import socket
 import struct
@@ -23,11 +24,13 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Callable, Optional
 
+import numpy as np
+
 from ._core import Core
 from ._model import Model, Output, Result
 from ._model_files import Graph
 from ._prototxt import Variable
-from ._query import ServiceError, Tensor, inference_failed
+from ._query import INFERENCE_FAILED, Array, ServiceError, Tensor, inference_failed
 
 _PR_SET_PDEATHSIG = 1
 
@@ -44,7 +47,7 @@ class Gone(Exception):
 def send(channel: Connection, message: Any) -> None:
     """Send a message. Raises ``Gone``."""
     try:
-        channel.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+        channel.send_bytes(marshal.dumps(message))
     except ConnectionError:
         raise Gone from None
 
@@ -52,7 +55,7 @@ def send(channel: Connection, message: Any) -> None:
 def receive(channel: Connection) -> Any:
     """Return the next message. Raises ``Gone``."""
     try:
-        return pickle.loads(channel.recv_bytes())
+        return marshal.loads(channel.recv_bytes())
     except (EOFError, ConnectionError):
         raise Gone from None
 
@@ -96,9 +99,10 @@ class ModelProcess(Model):
         try:
             # A late answer would be another query's.
             if not self.over:
-                send(self._channel, queries)
+                message = [[(one.name, *_packed(one.array, one.lod)) for one in q] for q in queries]
+                send(self._channel, message)
                 while len(results) < len(queries):
-                    results.append(receive(self._channel))
+                    results.append(_result(receive(self._channel)))
         except Gone:
             self.over = (
                 "the process in which the model ran has ended, perhaps on this request; "
@@ -142,11 +146,27 @@ class ModelProcess(Model):
 def serve(core: Core, channel: Connection) -> None:
     """Answer on ``channel``. Raises ``Gone`` when the other end closes it."""
     while True:
-        for tensors in receive(channel):
+        for query in receive(channel):
             try:
-                result: Result = core.feed(tensors)
+                outputs = core.feed([Tensor(name, *_unpacked(packed)) for name, *packed in query])
+                answer: Any = [_packed(array, lod) for array, lod in outputs]
             except ServiceError as error:
-                result = error
+                answer = error.text
             except Exception as error:
-                result = inference_failed(f"{type(error).__name__}: {error}")
-            send(channel, result)
+                answer = inference_failed(f"{type(error).__name__}: {error}").text
+            send(channel, answer)
+
+
+def _packed(array: Array, lod: tuple[int, ...]) -> tuple[Any, ...]:
+    return array.dtype.str, array.shape, np.ascontiguousarray(array), lod
+
+
+def _unpacked(packed: Sequence[Any]) -> Output:
+    dtype, shape, content, lod = packed
+    return np.ndarray(shape, dtype, content), lod
+
+
+def _result(answer: Any) -> Result:
+    if isinstance(answer, str):
+        return ServiceError(INFERENCE_FAILED, answer, real_dies=True)
+    return [_unpacked(packed) for packed in answer]

@@ -78,9 +78,6 @@ class ServiceError(Exception):
         super().__init__(self.text)
         self.real_dies = real_dies
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ServiceError, (self.code, self.text, self.real_dies)
-
 
 class Unparsable(ValueError):
     """The body is no request in its encoding; the text says why (may be empty)."""
