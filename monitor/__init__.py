@@ -6,11 +6,12 @@ not installed, the monitor pulls, verifies and completes the release, and swaps 
 Packages, top to bottom; each imports only from those below it:
 
     process, commands   the command line's work: watch models; ``status`` and ``rollback``
+    metrics             ``/metrics`` and ``/healthz``
     watch               one watched model, from the donefile to the swap
-    live                everything about the live directory
     remotes             where releases are published, one module a kind
     options             command line, configuration file, secrets
     release             what a good release is: archive and model files
+    live                everything about the live directory
     decisions           what decides, without I/O: states, pauses, identities, trust
 
 ``errors`` says what can go wrong. ``manifest`` reads what a donefile promises.
