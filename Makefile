@@ -27,7 +27,7 @@ PY := $(VENV)/bin/python
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES SEED RUNS
 
 .PHONY: help environment client setup e2e test proof test-monitor lint docker-ready test-docker test-bare
-.PHONY: test-bare-docker docker-clean conformance conformance-serving bench fuzz doctor clean serving-trial
+.PHONY: coverage test-bare-docker docker-clean conformance conformance-serving bench fuzz doctor clean serving-trial
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
@@ -57,6 +57,19 @@ test: setup
 ## make proof    the long scenarios and the long forms of tests, without containers (hours)
 proof: setup
 	@$(PY) -m pytest -n 3 --dist loadgroup -m 'proof and not docker' $(PYTEST)
+
+COVERAGE := $(PY) -m coverage
+GOALS ?= monitor producer harness/checker
+## make coverage  the tests with branch coverage; monitor, producer and checker need 90 % each
+# Programs that a test starts are measured too, but for those that it kills or gives another
+# environment. With PYTEST='tests/unit/monitor' GOALS=monitor: one part alone.
+coverage: setup
+	@$(PY) -m pytest -n 3 --dist loadgroup --cov --cov-report= $(PYTEST)
+	@# What programs wrote that ended after the tests.
+	@$(COVERAGE) combine -q --append 2>/dev/null || true
+	@$(COVERAGE) report
+	@for goal in $(GOALS); do echo "--- $$goal"; \
+	  $(COVERAGE) report --include="$$goal/*" --format=total --fail-under=90 || exit 1; done
 
 MONITORS ?= monitor-py39,monitor-py310,monitor-py311,monitor-py312,monitor-py313
 ## make test-monitor   the monitor alone, without Paddle, on each of CPython 3.9 to 3.13 found here
