@@ -132,7 +132,7 @@ def test_what_is_known_of_validators_is_read_for_the_same_remote_only(tmp_path: 
 @pytest.mark.parametrize("until", [None, 1_800_000_000.0, 1_800_000_000])
 def test_a_quarantine_is_read_as_it_was_written(tmp_path: Path, until: Any) -> None:
     path = str(tmp_path / "quarantine.json")
-    bad = Quarantine(ONE, "it is bad", until, RULES)
+    bad = Quarantine(ONE, "it is bad", until, RULES, "a digest")
     state.write_quarantine(path, bad)
     found = state.read_quarantine(path)
     assert found == bad
@@ -144,7 +144,7 @@ def test_a_quarantine_is_read_as_it_was_written(tmp_path: Path, until: Any) -> N
     [
         ({"identity": ONE.to_json()}, Quarantine(ONE, "", None, "")),
         (
-            {"identity": ONE.to_json(), "until": "soon", "reason": 3, "rules": 4},
+            {"identity": ONE.to_json(), "until": "soon", "reason": 3, "rules": 4, "tarball": 5},
             Quarantine(ONE, "3", None, "4"),
         ),
         ({"identity": None, "reason": "x"}, None),
