@@ -8,12 +8,11 @@ from typing import Any, Optional
 
 import pytest
 
-from harness.conformance.serving import server as likeness_server
 from harness.conformance.serving.__main__ import judge
 from harness.conformance.serving.check_log import lines_exactly
 from harness.conformance.serving.checks import Differs, Missing
 from harness.conformance.serving.facts import Fact
-from harness.conformance.serving.server import written_at
+from harness.conformance.serving.server import Launched, written_at
 from harness.conformance.serving.steady_clients import Asked, Period, steps_back
 
 
@@ -111,7 +110,7 @@ def test_a_line_of_a_log_says_when_it_was_written() -> None:
 
 def test_reloads_are_counted_once_whatever_becomes_of_the_log(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    server = likeness_server.Launched(Path("none"), tmp_path / "model", folder=tmp_path / "run")
+    server = Launched(Path("none"), tmp_path / "model", folder=tmp_path / "run")
     assert server.reloads() == 0
     log = server.log_file()
     log.parent.mkdir()
@@ -127,7 +126,7 @@ def test_reloads_are_counted_once_whatever_becomes_of_the_log(tmp_path: Path) ->
 
 def test_a_reload_lasts_from_its_own_begin(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    server = likeness_server.Launched(Path("none"), tmp_path / "model", folder=tmp_path / "run")
+    server = Launched(Path("none"), tmp_path / "model", folder=tmp_path / "run")
     server.log_file().parent.mkdir()
     begin, end = "infer.cpp:134] begin reload model[m].", "infer.h:239] Succ load engine, path: m"
     stamps = (("01", begin), ("02", begin), ("04", end), ("06", begin), ("07", end))
