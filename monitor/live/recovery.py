@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -102,8 +102,13 @@ def is_cut_off(layout: Layout) -> bool:
 
 
 def recover(
-    layout: Layout, timestamp_file: str, *, until: When, pulled: Sequence[str] = ()
-) -> list[Mended]:
+    layout: Layout,
+    timestamp_file: str,
+    *,
+    until: When,
+    pulled: Sequence[str] = (),
+    mended: Callable[[Mended], None] = lambda _: None,
+) -> None:
     """Do what the table says. Needs the lock for a swap, and for ``When.START`` the monitor's.
 
     Args:
@@ -111,28 +116,24 @@ def recover(
         timestamp_file: The time file's name.
         until: The last kind of row that is carried out.
         pulled: What an earlier pull left; removed at the start.
-
-    Returns:
-        What was done, in order.
+        mended: Called for each thing that was done, also if a later one fails.
 
     Raises:
         OSError: Something could not be done. It can be tried again.
     """
-    mended = []
     for when in When:
         # Listed anew: what was undone becomes an unfinished release.
         for path in layout.stagings():
             row = _row(path, layout)
             if row.when is when:
                 _carry_out(row.done, path, layout, timestamp_file)
-                mended.append(Mended(path, row.done))
+                mended(Mended(path, row.done))
         if when is until:
             break
     if until is When.START:
         for path in pulled:
             _carry_out(_ROWS[Seen.PULLED].done, path, layout, timestamp_file)
-            mended.append(Mended(path, _ROWS[Seen.PULLED].done))
-    return mended
+            mended(Mended(path, _ROWS[Seen.PULLED].done))
 
 
 def as_markdown() -> str:

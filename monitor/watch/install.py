@@ -18,7 +18,7 @@ from ..disk import check_space, copy_file, remove
 from ..errors import ReleaseError
 from ..live.layout import NEW, STATE, Layout
 from ..live.ownership import Ownership
-from ..live.recovery import Done, When, is_cut_off, recover
+from ..live.recovery import Done, Mended, When, is_cut_off, recover
 from ..live.replace import replace_live
 from ..live.staging import complete
 from ..live.state import Installed, read_hold
@@ -211,10 +211,12 @@ class Install:
 
     def _recover(self, until: When, pulled: Sequence[str] = ()) -> None:
         timestamp_file = self._options.local_timestamp_file
-        for one in recover(self._layout, timestamp_file, until=until, pulled=pulled):
-            if one.finished:
-                logger.warning("finished a swap that was cut off: %s", self._layout.live)
-            elif one.done is Done.KEEP:
-                logger.warning("kept what a rollback that was cut off left: %s", one.path)
-            elif one.done is Done.REMOVE:
-                logger.debug("removed what an earlier run left: %s", one.path)
+        recover(self._layout, timestamp_file, until=until, pulled=pulled, mended=self._say_mended)
+
+    def _say_mended(self, one: Mended) -> None:
+        if one.finished:
+            logger.warning("finished a swap that was cut off: %s", self._layout.live)
+        elif one.done is Done.KEEP:
+            logger.warning("kept what a rollback that was cut off left: %s", one.path)
+        elif one.done is Done.REMOVE:
+            logger.debug("removed what an earlier run left: %s", one.path)

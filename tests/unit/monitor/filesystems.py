@@ -14,7 +14,7 @@ import pytest
 from monitor.decisions.identity import Identity
 from monitor.live import staging, state
 from monitor.live.layout import STATE, Layout
-from monitor.live.recovery import When, recover
+from monitor.live.recovery import Mended, When, recover
 from monitor.live.state import Installed
 
 TIME = "fluid_time_file"
@@ -50,7 +50,8 @@ def content(live: Path) -> set[str]:
 
 def recovered(live: Path) -> list[str]:
     """Do what a swap does first; return the staging folders that became the live directory."""
-    mended = recover(Layout(str(live)), TIME, until=When.SWAP)
+    mended: list[Mended] = []
+    recover(Layout(str(live)), TIME, until=When.SWAP, mended=mended.append)
     return [one.path for one in mended if one.finished]
 
 

@@ -11,7 +11,7 @@ import pytest
 from monitor.live import exchange, fallback, replace, staging, state
 from monitor.live.layout import READY, Layout, torn_note
 from monitor.live.ownership import Ownership
-from monitor.live.recovery import When, recover
+from monitor.live.recovery import Mended, When, recover
 from monitor.stop import Stopped
 
 from .filesystems import TIME, content, recovered, staged
@@ -132,7 +132,9 @@ def test_leftovers_of_this_model_go_and_those_of_others_stay(tmp_path: Path) -> 
     Ownership(layout).prepare()
     ugi = Path(layout.control) / "ugi-0.xml"
     ugi.write_text("a password")
-    mended = recover(layout, TIME, until=When.START, pulled=layout.pulled(str(part)))
+    mended: list[Mended] = []
+    pulled = layout.pulled(str(part))
+    recover(layout, TIME, until=When.START, pulled=pulled, mended=mended.append)
     assert len(mended) == 5
     assert not ugi.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == [".m.monitor", ".other.staging-1"]

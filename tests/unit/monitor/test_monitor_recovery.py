@@ -9,7 +9,7 @@ import pytest
 
 from monitor.live.kept import listed
 from monitor.live.layout import INSIDE, OLD, READY, ROLLBACK, Layout, torn_note
-from monitor.live.recovery import TABLE, Done, Row, Seen, When, is_cut_off, recover
+from monitor.live.recovery import TABLE, Done, Mended, Row, Seen, When, is_cut_off, recover
 from monitor.live.state import write_json
 
 from .filesystems import TIME, content, staged
@@ -98,7 +98,8 @@ def test_what_a_kill_left_is_mended_as_the_table_says(tmp_path: Path, row: Row) 
     assert is_cut_off(layout) == (row.when is not When.START)
 
     found = layout.pulled(layout.part(str(tmp_path), "t.tar.gz"))
-    mended = recover(layout, TIME, until=row.when, pulled=found)
+    mended: list[Mended] = []
+    recover(layout, TIME, until=row.when, pulled=found, mended=mended.append)
 
     assert [(one.path, one.done) for one in mended] == [(str(path), row.done)]
     assert mended[0].finished == (row.done in (Done.FILL, Done.RENAME))
@@ -116,8 +117,25 @@ def test_what_is_not_yet_due_stays(tmp_path: Path, row: Row) -> None:
     for when in When:
         if when is row.when:
             break
-        assert recover(layout, TIME, until=when, pulled=found) == []
+        mended: list[Mended] = []
+        recover(layout, TIME, until=when, pulled=found, mended=mended.append)
+        assert mended == []
         assert path.is_symlink() or path.exists()
+
+
+def test_what_was_mended_is_reported_although_the_next_thing_fails(tmp_path: Path) -> None:
+    ready_alone(tmp_path)
+    staged(tmp_path, 3).rename(tmp_path / f".m.staging-3{ROLLBACK}")
+    layout = Layout(str(tmp_path / "m"))
+    # No folder of kept releases can be made here.
+    Path(layout.control).mkdir()
+    Path(layout.kept).touch()
+
+    mended: list[Mended] = []
+    with pytest.raises(OSError, match="kept"):
+        recover(layout, TIME, until=When.POLL, mended=mended.append)
+
+    assert [one.done for one in mended] == [Done.RENAME]
 
 
 def test_the_table_has_one_row_for_everything_that_is_found() -> None:
