@@ -147,4 +147,4 @@ clean:
 	@for name in ports projects; do $(BOOT) -c 'import fcntl, os, sys; name = sys.argv[1]; \
 	  file = open(name, "r+"); fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB); os.unlink(name)' \
 	  /tmp/.hot-loading-$$name-$$UID 2>/dev/null || true; done
-	find bench docker engine harness monitor producer tests -name __pycache__ -prune -exec rm -rf {} +
+	find bench docker engine fuzz harness monitor producer tests -name __pycache__ -prune -exec rm -rf {} +

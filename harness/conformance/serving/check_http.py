@@ -16,7 +16,6 @@ from .wire import HttpAnswer, Wire, http
 JSON = {"Content-Type": "application/json"}
 REQUEST = "baidu.paddle_serving.predictor.general_model.Request"
 TENSOR = "baidu.paddle_serving.predictor.general_model.Tensor"
-FULL = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
 
 
 def price(answer: HttpAnswer) -> Any:
