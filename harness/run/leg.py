@@ -30,10 +30,11 @@ from harness.load import probe
 from harness.remotes.base import Remote
 from harness.serving.base import Serving
 from harness.support.errors import Failed
+from harness.support.live_directory import look_once
 from harness.support.process import Process, marked
 from harness.support.waits import tail, wait_for
 
-from .observe import Observer, Tail, digest_of
+from .observe import TIME_FILE, Observer, Tail
 
 Say = Callable[[str], None]
 
@@ -330,7 +331,11 @@ class Leg:
         return self.published[-1]
 
     def _digest(self, release: int) -> str:
-        return digest_of(self.folder / "producer" / "releases" / str(release) / self.model)
+        model = self.folder / "producer" / "releases" / str(release) / self.model
+        content = look_once(model, TIME_FILE)
+        if content is None:
+            raise Failed(f"the producer left no {model}")
+        return content.digest
 
     def wait_until_served(self, release: Event) -> bool:
         """Wait until this release is served to every client, or its bound is over.

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
-import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,55 +17,15 @@ from typing import Optional
 
 from harness.checker.history import History
 from harness.support.errors import Failed
+from harness.support.live_directory import Digests, look_once
 
 LOOK_S = 0.01
+TIME_FILE = "fluid_time_file"
 # A monitor can make a live directory that cannot be opened; the open then gives one of these.
 _NO_MODEL = (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENAMETOOLONG)
 # What stands in serving.INFO when a release goes in (see docs/serving.md): idle ticks say
 # "Succ reload version engine" as well, so that line proves nothing.
 _SERVER_LINES = ("begin reload model[", "switching to current_idx[", "Finish reload")
-
-
-def model_digest(folder: int) -> str:
-    """SHA-256 over the names and bytes of a model's files, given the folder's descriptor.
-
-    Hidden files and the time file are left out: they say which release it is, and are not it.
-    """
-    total = hashlib.sha256()
-    for name in sorted(os.listdir(folder)):
-        if name.startswith(".") or name == "fluid_time_file":
-            continue
-        # A FIFO would wait for its writer.
-        file = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder)
-        try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                continue
-            with open(file, "rb", closefd=False) as stream:
-                content = stream.read()
-        finally:
-            os.close(file)
-        total.update(f"{name}\0{len(content)}\0".encode())
-        total.update(content)
-    return total.hexdigest()
-
-
-def _files(folder: int) -> tuple[tuple[str, int, int, int], ...]:
-    """What changes when a model file is replaced or written over: cheap, for every look."""
-    found = []
-    for name in sorted(os.listdir(folder)):
-        if not name.startswith(".") and name != "fluid_time_file":
-            file = os.stat(name, dir_fd=folder)
-            found.append((name, file.st_ino, file.st_size, file.st_mtime_ns))
-    return tuple(found)
-
-
-def digest_of(folder: Path) -> str:
-    """``model_digest`` of a path. The folder is resolved once, so an exchange cannot mix two."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        return model_digest(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Tail:
@@ -103,8 +61,7 @@ class Observer:
 
     - ``monitor_log``: every line
     - ``server_log``: the lines of a reload, and every error
-    - ``swapped``: ``digest`` of the model files, ``second`` of the time file, ``moved`` when the
-      folder was exchanged away during the read
+    - ``swapped``: ``digest`` of the model files, ``second`` of the time file
     """
 
     def __init__(
@@ -115,7 +72,8 @@ class Observer:
         self._live_dir = live_dir
         self._monitor = Tail(monitor_log)
         self._server = Tail(server_log)
-        self._seen: object = None
+        self._seen: Optional[tuple[str, int]] = None
+        self._digests = Digests()
         self._reloading = False
         self._done = threading.Event()
         self._broken: Optional[BaseException] = None
@@ -168,28 +126,16 @@ class Observer:
 
     def _look_at_live_directory(self) -> None:
         try:
-            self._look_inside()
-        except (FileNotFoundError, NotADirectoryError):
-            return  # a swap or a file change is under way
+            content = look_once(self._live_dir, TIME_FILE, digests=self._digests)
         except OSError as error:
             if error.errno not in _NO_MODEL:
                 raise
-            found = {"digest": f"unreadable: {error.strerror}", "second": 0, "moved": False}
-            if found != self._seen:
-                self._seen = found
-                self._history.record("swapped", remote=self._remote, **found)
-
-    def _look_inside(self) -> None:
-        descriptor = os.open(self._live_dir, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            tag = os.stat("fluid_time_file", dir_fd=descriptor)
-            now = (os.fstat(descriptor).st_ino, int(tag.st_mtime), _files(descriptor))
-            if now == self._seen:
-                return
-            digest = model_digest(descriptor)
-            moved = os.stat(self._live_dir).st_ino != now[0]
-        finally:
-            os.close(descriptor)
-        self._seen = now
-        found = {"digest": digest, "second": now[1], "moved": moved}
-        self._history.record("swapped", remote=self._remote, **found)
+            found = (f"unreadable: {error.strerror}", 0)
+        else:
+            if content is None or content.second is None:
+                return  # a swap is under way
+            found = (content.digest, content.second)
+        if found != self._seen:
+            self._seen = found
+            digest, second = found
+            self._history.record("swapped", remote=self._remote, digest=digest, second=second)

@@ -9,19 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
-
-@dataclass(frozen=True)
-class Content:
-    """What the live directory held in one look.
-
-    Attributes:
-        files: Relative path → sha256, without the time file. Hidden files belong to the monitor,
-            and count only if a release has them.
-        second: The time file's mtime in whole seconds, as the server reads it; None without one.
-    """
-
-    files: Mapping[str, str]
-    second: Optional[int]
+from harness.support.live_directory import Content
 
 
 @dataclass(frozen=True)

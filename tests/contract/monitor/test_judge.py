@@ -10,13 +10,13 @@ from harness.checker.claims import Outcome
 from harness.conformance.monitor import judge
 from harness.conformance.monitor.observed import (
     KILLED,
-    Content,
     Kill,
     Known,
     Look,
     MonitorRun,
     Observed,
 )
+from harness.support.live_directory import Content
 
 OLD = Known("release 1", {"model": "a", "params": "b"})
 NEW = Known("release 2", {"model": "c", "params": "d"})

@@ -24,8 +24,9 @@ from harness.conformance.monitor.scenarios import all_scenarios
 from harness.conformance.monitor.scenarios.kills import Point, points_of, sampled
 from harness.conformance.monitor.settings import Settings
 from harness.conformance.monitor.suite import Stock, chosen, run_pair
-from harness.conformance.monitor.watch import Watcher, look_once
+from harness.conformance.monitor.watch import Watcher
 from harness.support.errors import BadInput
+from harness.support.live_directory import look_once
 
 CACHE = Path(__file__).resolve().parents[3] / ".cache" / "conformance" / "releases"
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ..observed import Content, Observed
+from harness.support.live_directory import Content
+
+from ..observed import Observed
 from ._naming import name_of
 from ._verdict import Check
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-from ..observed import Content, Known
+from harness.support.live_directory import Content
+
+from ..observed import Known
 
 
 def name_of(content: Optional[Content], known: Sequence[Known]) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from harness.support.errors import Failed
+from harness.support.live_directory import look_once
 from harness.support.waits import wait_for
 
 from .. import interposer, judge
@@ -30,7 +31,6 @@ from ..places.base import Place
 from ..releases import MODEL_NAME
 from ..settings import Settings
 from ..stage import LIVE_NAME, TIME_FILE, Stage
-from ..watch import look_once
 from .base import Scenario
 
 # Every point for the first remote of a full run; a sample where a run costs more.

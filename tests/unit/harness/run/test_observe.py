@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.checker import history as histories
 from harness.checker.history import History
-from harness.run.observe import Observer, Tail, digest_of
+from harness.run.observe import TIME_FILE, Observer, Tail
+from harness.support.live_directory import look_once
 from harness.support.waits import wait_for
 
 
@@ -19,6 +20,12 @@ def make_release(folder: Path, weights: bytes, second: int) -> Path:
     (folder / "fluid_time_file").touch()
     os.utime(folder / "fluid_time_file", (second, second))
     return folder
+
+
+def digest_of(folder: Path) -> str:
+    content = look_once(folder, TIME_FILE)
+    assert content is not None
+    return content.digest
 
 
 def events(path: Path, kind: str) -> list[dict[str, Any]]:
