@@ -42,9 +42,9 @@ class Event(Enum):
     POLL_DUE = "the time for the next poll has come"
     NO_DONEFILE = "the remote has no donefile"
     INSTALLED = "the live directory holds the announced release"
-    HELD = "a rollback holds the announced release back"
+    HELD = "the hold of a rollback covers the announced release"
     QUARANTINED = "the announced release is in quarantine"
-    BACKING_OFF = "the announced release failed, and its pause is not over"
+    BACKING_OFF = "the announced release failed before, and its pause is not over"
     SETTLING = "the last swap is less than --settle seconds ago"
     ANNOUNCED = "the announced release is not installed"
     PULLED = "all bytes are here, and the donefile is still the same"
@@ -64,14 +64,14 @@ class Event(Enum):
 class Wait(Enum):
     """How long IDLE lasts, or that the next state begins at once."""
 
-    NONE = "at once"
+    NONE = "none"
     INTERVAL = "one interval"
     INTERVAL_RESET = "one interval; the next failure's pause is the shortest again"
     UNTIL_SETTLED = "until `--settle` seconds have passed, at most one interval"
     UNTIL_RETRY = "until the release's pause is over, at most one interval"
     BACKOFF = "a growing, jittered pause"
     RETRY = "one interval at most; the release gets a growing, jittered pause"
-    MOVES = "a growing, jittered pause, which only a donefile at rest resets"
+    MOVES = "a growing, jittered pause; an unchanged donefile makes it the shortest again"
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,10 @@ def judge(
 
 def as_markdown() -> str:
     """Return the table as ``docs/monitor.md`` shows it."""
-    lines = ["| while it … | … and then | next | when |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| state of the monitor | what happens | next state | pause before it |",
+        "| --- | --- | --- | --- |",
+    ]
     lines += [
         f"| {row.state.name}: {row.state.value} | {row.event.value} | {row.then.name} "
         f"| {row.wait.value} |"

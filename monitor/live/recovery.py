@@ -26,11 +26,11 @@ class Seen(Enum):
     READY_ALONE = f"`.MODEL.staging-ID{READY}`, and no live directory"
     READY_MOUNT = (
         f"`.MODEL.staging-ID{READY}`, a live directory, and `.MODEL.staging-ID{READY}{TORN}` "
-        "that says that files were being moved into a mount"
+        "whose text says that a swap was moving files into a mount"
     )
     READY_TORN = (
         f"`.MODEL.staging-ID{READY}`, a live directory, and `.MODEL.staging-ID{READY}{TORN}` "
-        "that says that the live directory was being removed"
+        "whose text says that a swap was removing the live directory"
     )
     READY_EARLY = f"`.MODEL.staging-ID{READY}`, and a live directory that is whole"
     TAKEN = (
@@ -38,17 +38,17 @@ class Seen(Enum):
     )
     TAKEN_LINK = f"`.MODEL.staging-ID{ROLLBACK}`, a link: the live directory before a rollback"
     REPLACED = f"`.MODEL.staging-ID{OLD}`: the release that a swap replaced"
-    UNFINISHED = "any other `.MODEL.staging-…`: a release that is not complete, or a note"
-    PULLED = "`TARBALL.ID.part…` in `--local_tmp_path`, or a file with `--fs_ugi`"
+    UNFINISHED = "any other `.MODEL.staging-…`: an incomplete release, or a note about a swap"
+    PULLED = "`TARBALL.ID.part…` in `--local_tmp_path`, or `ugi-….xml`"
 
 
 class Done(Enum):
     """What is done with it."""
 
     FILL = "moves all files into the mount again, the time file last"
-    RENAME = "renames it into the place of the live directory, and first removes the rest of that"
-    UNDO = "renames it back to `.MODEL.staging-ID`, because the swap had not begun"
-    KEEP = "puts it into `kept/`, as the newest release"
+    RENAME = "removes the rest of the live directory, then gives the folder that name"
+    UNDO = "renames the folder back to `.MODEL.staging-ID`, because the swap had not begun"
+    KEEP = "moves the release into `kept/`, as the newest release"
     REMOVE = "removes it"
 
 
@@ -138,7 +138,7 @@ def recover(
 
 def as_markdown() -> str:
     """Return the table as ``docs/monitor.md`` shows it."""
-    lines = ["| what a kill left | what the monitor does | at |", "| --- | --- | --- |"]
+    lines = ["| what a `kill -9` left | what the monitor does | when |", "| --- | --- | --- |"]
     lines += [f"| {row.seen.value} | {row.done.value} | {row.when.value} |" for row in TABLE]
     return "\n".join(lines)
 

@@ -151,7 +151,7 @@ class Options:
         (), "general: 'Name: value' sent with every request; may be repeated", many=True,
         parse=header,
     )  # fmt: skip
-    http_header_file: str = _opt("", "file of which each line is one more --http_header")
+    http_header_file: str = _opt("", "file in which each line is a further --http_header")
     http_token: Secret = _opt(
         Secret(), "general: bearer token (prefer --http_token_file)", parse=Secret
     )
@@ -179,7 +179,7 @@ class Options:
     )
     proxy: Secret = _opt(
         Secret(),
-        "general, webhdfs: address of a proxy for all requests, whatever the usual variables say",
+        "general, webhdfs: address of a proxy for all requests; overrides http_proxy and the like",
         parse=address,
     )
     proxy_file: str = _opt("", "file whose first line is --proxy")
@@ -203,23 +203,24 @@ class Options:
     once: bool = _opt(False, "install the announced release, then end", parse=values.switch)
     settle: float = _opt(
         0.0,
-        "least seconds between two swaps (a server's tick plus its load time); the newest wins",
+        "least seconds between two swaps (server tick plus load time); the newest release wins",
         parse=values.seconds,
         shown="0",
     )
     keep: int = _opt(0, "how many old releases to keep for a rollback", parse=values.count)
     check_command: str = _opt(
-        "", "program run on the staged release, its folder appended; exit code 1 refuses it"
+        "",
+        "program to run on the staging folder, its last argument; exit code 1 refuses the release",
     )
     check_timeout: float = _opt(
         300.0, "seconds that --check_command may take", parse=values.interval, shown="300"
     )
-    on_swap: str = _opt("", "program run after a swap, the live directory appended")
+    on_swap: str = _opt("", "program to run after a swap; its last argument is the live directory")
     on_swap_timeout: float = _opt(
         60.0, "seconds that --on_swap may take", parse=values.interval, shown="60"
     )
     allow_signature_change: bool = _opt(
-        False, "install releases whose feeds or fetches are not those of the running model",
+        False, "install releases whose feeds or fetches differ from the running model's",
         parse=values.switch,
     )  # fmt: skip
     allow_ambiguous_model: bool = _opt(
@@ -227,11 +228,11 @@ class Options:
         parse=values.switch,
     )  # fmt: skip
     require_manifest: bool = _opt(
-        False, "refuse a donefile that is no manifest", parse=values.switch
+        False, "refuse a donefile that is not a manifest", parse=values.switch
     )
     quarantine_retry: float = _opt(
         600.0,
-        "seconds after which a bad release without a manifest is pulled again",
+        "seconds until the monitor pulls a bad release without a manifest again",
         parse=values.interval,
         shown="600",
     )

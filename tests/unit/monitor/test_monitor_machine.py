@@ -180,12 +180,6 @@ def test_an_identity_survives_json() -> None:
 
 def test_the_documentation_s_table_has_every_row_once() -> None:
     lines = as_markdown().splitlines()
-    assert lines[0] == "| while it … | … and then | next | when |"
-    assert lines[1] == "| --- | --- | --- | --- |"
-    assert lines[2] == (
-        "| IDLE: sleeps until the next poll | the time for the next poll has come | CHECK "
-        "| at once |"
-    )
     assert len(lines) == 2 + len(TABLE) == 2 + len(set(lines[2:]))
 
 
