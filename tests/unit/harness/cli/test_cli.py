@@ -249,7 +249,7 @@ def test_make_clean_leaves_nothing_but_the_sources(tmp_path: Path) -> None:
         (tmp_path / name / "file").touch()
     for name in (".coverage", ".coverage.host.1"):
         (tmp_path / name).touch()
-    for name in ("bench", "docker", "engine", "harness", "producer", "tests"):
+    for name in ("bench", "docker", "engine", "fuzz", "harness", "producer", "tests"):
         (tmp_path / name).mkdir()
     # BOOT removes what runs of this user share, which tests beside this one use.
     subprocess.run(["make", "-s", "clean", "BOOT=true"], cwd=tmp_path, check=True)
