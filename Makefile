@@ -125,10 +125,10 @@ bench: client
 fuzz: environment
 	@exec $(PY) -m fuzz.engine
 
-## make lint     ruff, the import graph and mypy --strict
+## make lint     ruff, the import graph, mypy --strict and the language
 lint: environment
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(VENV)/bin/lint-imports --no-cache
-	@$(PY) -m mypy
+	@$(PY) -m mypy && $(PY) -m tests.language
 
 ## make serving-trial   downloads the official serving binary if need be, and tries it (again)
 serving-trial: client
