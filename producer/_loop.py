@@ -94,11 +94,11 @@ def run(settings: Settings) -> None:
 
 
 class _Maker:
-    """Makes release after release: each of one more pass, and of further ones until the probe
-    tells it from the release before.
+    """Makes release after release, one pass each.
 
-    ``probe`` is [1, 13] float32; ``before`` is what the release on the remote expects, if any.
-    ``passes`` and ``loss`` are the training's so far.
+    It adds passes until the probe tells the release from the one before. ``probe`` is [1, 13]
+    float32. ``before`` is what the release on the remote expects, if any. ``passes`` and ``loss``
+    are the training's so far.
     """
 
     def __init__(

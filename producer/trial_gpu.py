@@ -36,8 +36,10 @@ def main() -> int:
 
 
 def check() -> str:
-    """One linear layer's arithmetic on the first GPU against numpy's. Gives the sentence to print,
-    or raises ``BadInput``: what is missing here, or wrong."""
+    """Compare one linear layer on the first GPU with numpy's result.
+
+    Gives the sentence to print. Raises ``BadInput`` for what is missing here, or wrong.
+    """
     require_paddle()
     import paddle
 

@@ -41,8 +41,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def check(folder: Path, manifest: Optional[dict[str, Any]]) -> str:
-    """Loads the model and runs the probe. Gives the sentence to print, or raises
-    ``ProducerError`` with the reason why the model must not serve."""
+    """Load the model, run the probe, and return the sentence to print.
+
+    Raises ``ProducerError`` with the reason why the model must not serve.
+    """
     if not folder.is_dir():
         raise ProducerError(f"{folder} is not a folder")
     if not (folder / _CONFIGURATION).is_file():

@@ -1,5 +1,6 @@
-"""The part of a history that belongs to one remote, sorted by kind, with the questions that the
-claims and the report ask of it. No claim is judged here.
+"""The part of a history that belongs to one remote, sorted by kind.
+
+It answers the questions of the claims and the report. It judges no claim.
 """
 
 from __future__ import annotations

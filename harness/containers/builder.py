@@ -26,8 +26,10 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 @dataclass(frozen=True)
 class Builder:
-    """How this machine builds: the words after ``docker``, further environment, whether it is
-    BuildKit."""
+    """How this machine builds images.
+
+    It has the words after ``docker``, further environment, and whether it is BuildKit.
+    """
 
     words: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]

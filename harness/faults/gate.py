@@ -44,8 +44,11 @@ _RESET = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True)
 class Faults:
-    """What is wrong with a gate. ``after``: each connection is reset (``resets``) or stops once so
-    many bytes of answers have passed; ``rate``: bytes a second, each connection and direction."""
+    """What is wrong with a gate.
+
+    Each connection is reset (``resets``) or stops after ``after`` bytes of answers. ``rate`` is
+    bytes a second, each connection and direction.
+    """
 
     silent: bool = False
     after: Optional[int] = None
@@ -103,8 +106,10 @@ class Gate:
         self._call(self._change(Faults(rate=rate)))
 
     def seek(self, data: bytes) -> None:
-        """``found`` says from now on whether these bytes have passed in the answers of one
-        connection; none are never found."""
+        """Let ``found`` say whether these bytes pass in the answers of one connection.
+
+        It counts from now on. Without bytes it stays False.
+        """
         self._found = False
         self._sought = data
 

@@ -196,8 +196,10 @@ class ContainerServing(Serving):
             os.chown(path, SERVICE_UID, SERVICE_UID, follow_symlinks=False)
 
     def _copy_what_is_mounted(self) -> None:
-        """Into the run's folder, for everybody to read: in a checkout made with umask 077 the
-        container's user could not."""
+        """Copy the mounted files into the run's folder, readable for all users.
+
+        In a checkout made with umask 077 the container's user could not read them.
+        """
         if self._service == "serving":
             return
         target = self._stack.folder / "mounted"

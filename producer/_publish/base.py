@@ -40,8 +40,11 @@ class Publisher(ABC):
 
 
 def uploading(name: str) -> str:
-    """The temporary name. Always the same, so that an upload that broke leaves no litter: the
-    next one replaces it (one producer a path, by contract)."""
+    """Return the temporary name, which is always the same.
+
+    So a broken upload leaves no litter: the next upload replaces it. By contract a path has one
+    producer.
+    """
     return f".{name}.uploading"
 
 

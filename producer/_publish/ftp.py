@@ -61,8 +61,10 @@ class _ImplicitTls(_Tls):
 
 
 class Ftp(Publisher):
-    """``ftp://user@host:port/path``, anonymous without a user; ``ftps://`` with explicit TLS,
-    ``ftps-implicit://`` with TLS from the first byte on."""
+    """``ftp://user@host:port/path``, anonymous without a user.
+
+    ``ftps://`` has explicit TLS, ``ftps-implicit://`` has TLS from the first byte on.
+    """
 
     def __init__(
         self,

@@ -254,8 +254,10 @@ def _require_starts(
     folder: Path,
     releases: Sequence[Release],
 ) -> None:
-    """Raises ``BadInput`` for a monitor whose command does not start. A remote that does not come
-    up is said later, by each of its checks."""
+    """Raise ``BadInput`` for a monitor whose command does not start.
+
+    If a remote does not come up, each of its checks says so later.
+    """
     # HDFS takes its time, so only where there is nothing else.
     quickest = sorted(PLACES, key=lambda name: PLACES[name].length)
     for number, monitor in enumerate(monitors):

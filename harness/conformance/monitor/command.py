@@ -49,8 +49,11 @@ _PLACE = re.compile(r"\{([A-Za-z_]+)\}")
 
 
 def words_of(command: str) -> list[str]:
-    """The words of ``--monitor-cmd``. Raises ``BadInput`` for an empty or unreadable one, or a
-    place that is none of upstream's options."""
+    """Return the words of ``--monitor-cmd``.
+
+    Raises ``BadInput`` for an empty or unreadable command, or a placeholder that names none of
+    upstream's options.
+    """
     try:
         words = shlex.split(command)
     except ValueError as error:

@@ -134,8 +134,10 @@ def wrong_top(release: Release) -> Release:
 
 
 def two_graphs(release: Release) -> Release:
-    """A vocabulary whose name ends as a graph's: which one a server loads is the filesystem's
-    choice."""
+    """Add a vocabulary whose name ends as a graph's.
+
+    Which of the two files a server loads is the filesystem's choice.
+    """
     members = {**release.members, "sentencepiece.bpe.model": b"a vocabulary\n"}
     return _bad(release, pack(members, release.top), "the release with two graphs")
 

@@ -1,8 +1,8 @@
-"""Starts a monitor's command once before the suite runs: a command that does not start passes
-nothing and fails nothing.
+"""Starts a monitor's command once before the suite runs.
 
-A command that ends before it asks the remote anything does not start. Its program or module is
-missing, or an option is wrong. A monitor that asks and then ends is judged.
+A command that does not start passes nothing and fails nothing. It ends before it asks the remote
+anything: its program or module is missing, or an option is wrong. A monitor that asks and then ends
+is judged.
 """
 
 from __future__ import annotations

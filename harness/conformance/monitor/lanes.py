@@ -43,8 +43,10 @@ from .suite import SUITE_FAILED, Done, Stock, run_one
 
 @dataclass(frozen=True)
 class Task:
-    """One pair to run for one of the monitors; ``length``: how long it takes, roughly, as a
-    multiple of a short one."""
+    """One pair to run for one of the monitors.
+
+    ``length`` is its rough duration, as a multiple of a short pair's.
+    """
 
     monitor: int
     place: str

@@ -39,8 +39,11 @@ _KEYS = {"name", "command", "remotes", "scenarios", "knows", "every_kill", "fail
 
 @dataclass(frozen=True)
 class Monitor:
-    """One monitor to run. ``settings`` has those of ``Settings``' fields that are its own;
-    ``said`` is its command as a person would type it."""
+    """One monitor to run.
+
+    ``settings`` has the fields of ``Settings`` that the monitor sets itself. ``said`` is its
+    command as a person would type it.
+    """
 
     name: str
     command: str

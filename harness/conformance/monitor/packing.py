@@ -15,8 +15,10 @@ from .releases import file_entry, folder_entry
 
 
 def as_upstream(members: Mapping[str, bytes], top: str) -> bytes:
-    """``tarfile.open(name, "w:gz").add(folder)``: pax format, times of now with fractions, the
-    producer's user and group."""
+    """Pack as ``tarfile.open(name, "w:gz").add(folder)``.
+
+    The archive has pax format, fractional times of now, and the producer's user and group.
+    """
     return gzip.compress(_packed(members, top, tarfile.PAX_FORMAT))
 
 
@@ -40,8 +42,10 @@ def plain(members: Mapping[str, bytes], top: str) -> bytes:
 
 
 def with_company(members: Mapping[str, bytes], top: str) -> bytes:
-    """As upstream's quick-start tarball, with the client's folder beside the model's, packed on a
-    Mac, whose ``tar`` puts a file ``._NAME`` beside each."""
+    """Pack as upstream's quick-start tarball, on a Mac.
+
+    The client's folder is beside the model's. A Mac's ``tar`` adds a file ``._NAME`` for each file.
+    """
     double = bytes.fromhex("00051607 00020000") + b"Mac OS X        "
     client = top.replace("_model", "_client")
     files = {f"{client}/serving_client_conf.prototxt": members["serving_server_conf.prototxt"]}
@@ -92,8 +96,10 @@ def as_gnu_tar_sparse(members: Mapping[str, bytes], top: str) -> bytes:
 
 
 def as_posix_tar_sparse(members: Mapping[str, bytes], top: str) -> bytes:
-    """``tar --format=posix -cSf NAME MODEL``, whose end never came: the names that are long and
-    the maps of sparse files stand in pax records."""
+    """Pack as ``tar --format=posix -cSf NAME MODEL``, without the end of the archive.
+
+    Long names and the maps of sparse files are in pax records.
+    """
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path, data in members.items():

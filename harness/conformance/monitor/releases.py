@@ -80,8 +80,10 @@ class Release:
         return self.with_files({"embedding.bin": noise})
 
     def stored(self) -> Release:
-        """The same model, packed but not compressed: of one model with other weights the tarball
-        has just as many bytes."""
+        """Return the same model, packed but not compressed.
+
+        A tarball of the same model with other weights then has as many bytes.
+        """
         return replace(self, tarball=pack(self.members, self.top, compresslevel=0))
 
     def write_to(self, folder: Path) -> None:
@@ -155,8 +157,10 @@ def _train(cache: Path, count: int) -> None:
 
 
 def _python_with_paddle() -> str:
-    """An interpreter that can train: this one, or the one ``make setup`` has made. The suite and
-    a monitor need no Paddle, so they may run on another."""
+    """Return an interpreter that can train: this one, or that of ``make setup``.
+
+    The suite and a monitor need no Paddle, so they may run on another interpreter.
+    """
     made = Path(__file__).resolve().parents[3] / ".venv" / "bin" / "python"
     if importlib.util.find_spec("paddle") is None and made.exists():
         return str(made)

@@ -94,8 +94,10 @@ class Result:
 
 
 def against(result: Result, expected: Sequence[Expected]) -> Result:
-    """The result with the failure that was expected of it: of several the first that explains
-    what happened, or the first."""
+    """Return the result with the failure that was expected of it.
+
+    Of several it takes the first that explains what happened, or the first.
+    """
     fitting = [one for one in expected if one.is_about(result.scenario, result.place)]
     explaining = [one for one in fitting if one.explains(result.verdict)]
     return replace(result, expected=next(iter([*explaining, *fitting]), None))

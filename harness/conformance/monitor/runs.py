@@ -97,8 +97,10 @@ class Runs:
         )
 
     def measure_bare_stop(self) -> None:
-        """Records in ``figures["bare_stop_s"]`` what SIGTERM takes here to end a program that has
-        nothing to do for it, by the same means as ``stop``."""
+        """Record in ``figures["bare_stop_s"]`` how long SIGTERM takes to end a bare program.
+
+        The program has nothing to do at its end. The means are those of ``stop``.
+        """
         log = self._folder / "bare.log"
         with Process("a bare program", [sys.executable, "-c", _BARE], log=log) as bare:
             wait_for(lambda: log.stat().st_size, "a bare program", 20, alive=bare.check)
@@ -109,8 +111,11 @@ class Runs:
         self._observed.figures.setdefault("bare_stop_s", []).append(taken)
 
     def note_processes(self) -> None:
-        """Records the command lines of what the monitor has started. Its own does not count, nor
-        that of a child which is about to become something else and still has it."""
+        """Record the command lines of the monitor's children.
+
+        The monitor's own does not count. Nor does that of a child which still has it before its
+        exec.
+        """
         pids = self._monitor.pids if self._monitor is not None else []
         if not pids:
             return

@@ -176,8 +176,10 @@ class Stage:
 
     @property
     def all_options(self) -> dict[str, str]:
-        """Upstream's options for this stage; ``self.options`` replace or add,
-        ``self.left_out`` are not given."""
+        """Upstream's options for this stage.
+
+        ``self.options`` replace or add; ``self.left_out`` are not given.
+        """
         options = {
             **self.remote.options,
             "remote_model_name": MODEL_NAME,
@@ -226,8 +228,10 @@ class Stage:
         within: Optional[float] = None,
         while_waiting: Optional[Callable[[], None]] = None,
     ) -> None:
-        """Waits until ``release`` is live; ends the act when it does not become so in time.
-        ``while_waiting`` is called again and again meanwhile."""
+        """Wait until ``release`` is live; end the act if it is not in time.
+
+        ``while_waiting`` is called repeatedly meanwhile.
+        """
 
         def is_live() -> bool:
             if while_waiting is not None:
@@ -250,8 +254,11 @@ class Stage:
         self._let_time_file_move()
 
     def _let_time_file_move(self) -> None:
-        """A monitor that copies into the live directory moves the time file after the files: not
-        to be ended in between. Whether it moves is for the judge."""
+        """Wait until the time file moves, so that the monitor is not ended before.
+
+        A monitor that copies into the live directory moves the time file after the files. Whether
+        it moves is for the judge.
+        """
         with contextlib.suppress(Failed):
             wait_for(
                 lambda: self._second != self._second_before,
@@ -272,8 +279,10 @@ class Stage:
             self._give_up(str(failed))
 
     def let_polls_pass(self, count: int = 3) -> None:
-        """Watches until ``count`` polls have been seen on the wire: the claim is that nothing
-        happens. A poll is traffic and then half an interval without any."""
+        """Watch until ``count`` polls were seen on the wire, to show that nothing happens.
+
+        A poll is traffic, and then half an interval without any.
+        """
         for _ in range(count):
             before = self.place.traffic()
             with contextlib.suppress(Failed):
@@ -300,8 +309,10 @@ class Stage:
             wait_for(quiet, "the end of a poll", 10, every_s=0.02, alive=self.alive)
 
     def let_it_try(self, count: int = 3) -> None:
-        """The same while the remote is down and nothing can be seen on the wire: by time, from
-        the monitor's first sign of life on."""
+        """Do the same by time, while the remote is down and the wire shows nothing.
+
+        The time counts from the monitor's first sign of life.
+        """
         with contextlib.suppress(Failed):
             said = self.runs.monitor.log.stat
             wait_for(lambda: said().st_size, "a first line", 10, alive=self.alive)

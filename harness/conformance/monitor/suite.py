@@ -44,8 +44,11 @@ class Stock:
 
 @dataclass(frozen=True)
 class Done:
-    """A pair that was run. ``whole``: whether the live directory was one whole release in every
-    look, None where the scenario says nothing about it; ``torn`` is what it was."""
+    """A pair that was run.
+
+    ``whole`` says whether every look found one whole release; None where the scenario says nothing
+    about it. ``torn`` is what a look found instead.
+    """
 
     result: Result
     whole: Optional[bool] = None
@@ -58,8 +61,10 @@ def run_pair(
     stock: Stock,
     folder: Path,
 ) -> tuple[Verdict, Observed]:
-    """Runs one scenario on one remote in ``folder``; what goes wrong in the suite itself is
-    unknown, never passed."""
+    """Run one scenario on one remote in ``folder``.
+
+    A failure of the suite itself is unknown, never passed.
+    """
     reason = scenario.cannot(place, stock.settings)
     if reason is not None:
         return _not_judged(f"not run: {reason}"), Observed()

@@ -59,8 +59,10 @@ class ByHand(Server):
         )
 
     def run(self, deadline_s: float = 60.0) -> int:
-        """Starts it and waits for its end; gives the exit code. Raises ``Failed`` when it still
-        runs then."""
+        """Start the server, wait for its end, and return the exit code.
+
+        Raises ``Failed`` if it still runs then.
+        """
         self.process.start()
         try:
             return self.process.wait(deadline_s)

@@ -50,8 +50,10 @@ def lines_exactly(text: str, wanted: list[str]) -> None:
 
 
 def tick_with(server: Launched, text: str, start: int) -> str:
-    """Waits for the tick that logs ``text`` behind ``start``, and gives the lines of that tick:
-    all up to the next one."""
+    """Wait for the tick that logs ``text`` behind ``start``, and return its lines.
+
+    These are all lines up to the next tick.
+    """
     server.wait_for_log(text, start=start)
     at = server.log().index(text, start) + len(text)
     server.wait_for_log(BEGIN, start=at)

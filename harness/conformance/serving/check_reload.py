@@ -253,8 +253,10 @@ def _is_refused(server: Launched, damage: Damage) -> bool:
 
 
 def first_listed(live: Path, good: str, end: str, content: bytes) -> Path:
-    """Puts a file whose name ends in ``end`` into ``live`` so that the filesystem lists it before
-    the file ``good``. Raises ``Missing`` where that cannot be had."""
+    """Put a file whose name ends in ``end`` before the file ``good`` in the filesystem's list.
+
+    Raises ``Missing`` where that is impossible.
+    """
     for number in range(64):
         # Some filesystems list by a hash of the name, some by age; odd turns make ``good`` newer.
         other = live / f"._{number}{end}"

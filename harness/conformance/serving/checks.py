@@ -112,10 +112,9 @@ class Subject:
     def dies_of(
         self, signum: signal.Signals, do: Callable[[ByHand], object], what: str
     ) -> tuple[str, str]:
-        """Raises ``Differs`` unless the signal ends a fresh server to which ``do`` was done, and
-        ``Failed`` when it does not end.
+        """Raise ``Differs`` unless the signal ends a fresh server to which ``do`` was done.
 
-        Gives what it printed, and its serving.ERROR.
+        Raises ``Failed`` if the server does not end. Gives what it printed, and its serving.ERROR.
         """
         with self.by_hand() as one:
             one.start()

@@ -28,8 +28,10 @@ class Period(NamedTuple):
 
 
 class SteadyClients:
-    """``count`` threads at work inside the ``with``; ``asked`` and ``failures`` are complete
-    behind it."""
+    """``count`` threads that ask inside the ``with``.
+
+    ``asked`` and ``failures`` are complete after it.
+    """
 
     def __init__(self, server: Launched, count: int) -> None:
         self.asked: list[Asked] = []

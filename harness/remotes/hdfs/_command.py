@@ -60,8 +60,11 @@ def hadoop_command(folder: Optional[Path] = None, *, configuration: Optional[Pat
 
 
 def train_shell(configuration: Path, path: str) -> bool:
-    """Records the class archive of ``hadoop fs`` once a machine, by reading ``path`` from a running
-    HDFS. Gives whether it did. Without an archive the command works as well, only slower."""
+    """Record the class archive of ``hadoop fs`` once a machine.
+
+    It reads ``path`` from a running HDFS. Gives whether it recorded. Without an archive the command
+    is only slower.
+    """
     archive = _archive()
     if archive.is_file():
         return False

@@ -37,8 +37,10 @@ def java() -> Path:
 
 
 def java_environment() -> dict[str, str]:
-    """The environment of every Java here: its locale is UTF-8, or it would not find files whose
-    names are not ASCII."""
+    """Return the environment of every Java here.
+
+    Its locale is UTF-8. Otherwise Java would not find files whose names are not ASCII.
+    """
     return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 

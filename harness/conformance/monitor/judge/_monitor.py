@@ -24,8 +24,11 @@ def nothing_outside(observed: Observed) -> Optional[str]:
 
 
 def secret_stays_secret(observed: Observed) -> Optional[str]:
-    """The scenario's secret (``facts["secret"]``) is neither in what the monitor wrote nor in the
-    process list of what it started. The command line the suite itself gave it does not count."""
+    """The scenario's secret (``facts["secret"]``) appears nowhere.
+
+    Neither the monitor's output nor the command lines of its children may have it. The command line
+    that the suite gave the monitor does not count.
+    """
     secret = observed.facts.get("secret")
     if secret is None:
         return None
@@ -84,8 +87,10 @@ _REFUSED = re.compile(
 
 
 def refusal_was_met_and_said(observed: Observed) -> Optional[str]:
-    """The remote refused at least one login (``figures["logins refused"]``), and the log says so:
-    who reads it must not look for a release that is missing."""
+    """The remote refused a login (``figures["logins refused"]``), and the log says so.
+
+    Otherwise a user would look for a release that is missing.
+    """
     if not sum(observed.figures.get("logins refused", [])):
         return "it never tried to log in"
     said = _REFUSED.search(observed.log)

@@ -23,10 +23,10 @@ from .local import LocalPlace
 
 
 class FtpFolder(Folder):
-    """A folder of the user's; ``disk`` is where the server keeps it, ``login`` has upstream's
-    options for who uploads.
+    """A folder of the user's.
 
-    Times are set on the server's disk: the server does not let users change them.
+    ``disk`` is where the server keeps it. ``login`` has upstream's options for the uploader. Times
+    are set on the server's disk, because the server does not let users change them.
     """
 
     def __init__(self, path: str, disk: Path, login: Mapping[str, str]) -> None:
@@ -75,8 +75,10 @@ class FtpFolder(Folder):
 
 @contextlib.contextmanager
 def foreign_server(reader: Reader) -> Iterator[None]:
-    """The reader's folder served once more, by a server of other habits (``ftp_habits.Foreign``);
-    the monitor will be pointed there."""
+    """Serve the reader's folder once more, by a server of other habits (``habits.Foreign``).
+
+    The monitor then gets this server's address.
+    """
     assert isinstance(reader.remote, FtpFolder)
     port, login = free_port(), reader.remote.login
     argv = [sys.executable, "-m", ftp_server.__name__, "--like", ftp_habits.Foreign.__name__]

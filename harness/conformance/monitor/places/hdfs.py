@@ -90,8 +90,10 @@ class HdfsPlace(LocalPlace):
 
     @contextlib.contextmanager
     def refusing(self, reader: Reader) -> Iterator[Callable[[], int]]:
-        """Another user than the folder's owner, who alone may enter it. Hadoop's simple
-        authentication has no secrets: everybody is who they say they are."""
+        """Read as another user than the folder's owner, who alone may enter it.
+
+        Hadoop's simple authentication has no secrets: it believes each user's name.
+        """
         assert isinstance(reader.remote, HdfsFolder)
         self._hdfs.client.set_permission(reader.remote.path, "700")
         # A hadoop command takes it from there, a client of WebHDFS from its option.

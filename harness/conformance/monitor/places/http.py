@@ -103,9 +103,11 @@ def _name_in_url(reader: Reader, secret: str) -> None:
 
 @contextlib.contextmanager
 def guarded_server(reader: Reader, access: Mapping[str, bool]) -> Iterator[Callable[[], list[int]]]:
-    """The reader's folder served once more, by a server that asks who reads (``access`` is its:
-    ``harness.remotes.http.server``); the monitor will be pointed there. Gives the statuses of the
-    answers that refused, in order."""
+    """Serve the reader's folder once more, by a server that asks for authorization.
+
+    ``access`` is that of ``harness.remotes.http.server``. The monitor then gets this server's
+    address. Gives the statuses of the answers that refused, in order.
+    """
     assert isinstance(reader.remote, HttpFolder)
     log = reader.folder / "guarded-http.log"
     # One log for all such servers of a reader.
@@ -123,8 +125,11 @@ def guarded_server(reader: Reader, access: Mapping[str, bool]) -> Iterator[Calla
 
 @contextlib.contextmanager
 def bare_server(reader: Reader, status_file: Optional[Path] = None) -> Iterator[None]:
-    """The reader's folder served once more, by a server that tells nothing about a file; the
-    monitor will be pointed there. While ``status_file`` exists it answers with an error."""
+    """Serve the reader's folder once more, by a server that tells nothing about a file.
+
+    The monitor then gets this server's address. While ``status_file`` exists, the server answers
+    with an error.
+    """
     argv = [] if status_file is None else ["--status_file", str(status_file)]
     with _served(reader, bare_http.__name__, argv, reader.folder / "bare-http.log", None):
         yield

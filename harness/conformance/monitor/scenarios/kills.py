@@ -135,8 +135,10 @@ class KillAnywhere(Scenario):
         stage.install(stage.releases[0])
 
     def begin(self, stage: Stage) -> Optional[int]:
-        """Brings about the state that every kill starts from; gives the second of the next
-        donefile, None for that of its upload."""
+        """Bring about the state that every kill starts from.
+
+        Gives the second of the next donefile; None for that of its upload.
+        """
         stage.publish(self.before)
         stage.start_monitor()
         stage.expect_live(self.before)

@@ -190,8 +190,10 @@ class ClockSetBack(Scenario):
 
 
 class ClockWrongAtStart(Scenario):
-    """What a monitor finds that starts after the clock was set back: a time file whose second
-    lies an hour ahead of the clock."""
+    """A monitor starts after the clock was set back.
+
+    It finds a time file whose second lies an hour ahead of the clock.
+    """
 
     name = "clock-behind-the-time-file"
     title = "A monitor that starts with a clock behind the time file's second moves on from that."
