@@ -180,6 +180,11 @@ def test_an_identity_survives_json() -> None:
 
 def test_the_documentation_s_table_has_every_row_once() -> None:
     lines = as_markdown().splitlines()
+    assert lines[0] == "| state of the monitor | what happens | next state | pause before it |"
+    assert lines[1] == "| --- | --- | --- | --- |"
+    assert lines[2] == (
+        "| IDLE: sleeps until the next poll | the time for the next poll has come | CHECK | none |"
+    )
     assert len(lines) == 2 + len(TABLE) == 2 + len(set(lines[2:]))
 
 
