@@ -17,6 +17,8 @@ if __name__ == "__main__":
     sys.exit(
         pytest.main(
             [
+                # `score` imports what pytest's plugins would rewrite.
+                "-W", "ignore::pytest.PytestAssertRewriteWarning",
                 "-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-p", "no:xdist",
                 *(f"--cov=monitor.{module}" for module in TESTS),
                 "--cov-branch", "--cov-report=term-missing", "--cov-fail-under=100",

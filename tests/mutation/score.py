@@ -163,6 +163,8 @@ def noticed(tree: Path, tests: list[str]) -> bool:
         # With a fixed seed the same change has the same fate every time.
         plain = [f"-p no:{name}" for name in ("cacheprovider", "xdist", "cov", "timeout")]
         words = [*" ".join(plain).split(), "-x", "-q", "--hypothesis-seed=1", *tests]
+        # This process has imported what pytest's plugins would rewrite.
+        words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         # 99: a change of the module's own text may end pytest itself.
         code: object = 99
         try:
