@@ -37,7 +37,7 @@ PARTS = {
 
 
 def renewed(page: str) -> str:
-    """Return ``page`` with every generated part made anew."""
+    """Return ``page`` with every generated part made again."""
     for name, make in PARTS.items():
         part = rf"(<!-- {name}: generated -->\n).*?(\n<!-- end -->)"
         page = re.sub(part, lambda found: found[1] + make() + found[2], page, flags=re.DOTALL)  # noqa: B023

@@ -28,7 +28,7 @@ NOISE_KIB = 256
 
 
 class Resources(NamedTuple):
-    """Of a server and all processes that it started.
+    """Figures of a server and all processes that it started.
 
     Memory is what no file stands behind. What the processes share is counted once (PSS). Pages of
     libraries are left out, because other servers on the machine have a share in them.

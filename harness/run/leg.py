@@ -43,12 +43,12 @@ Say = Callable[[str], None]
 class LegSettings:
     """How one leg is run. Times are seconds."""
 
-    # How many are published in all.
+    # How many releases are published.
     releases: int = 4
-    # Of the training.
+    # The seed of the training.
     seed: int = 1
     device: str = "cpu"
-    # The model's; the tarball is NAME.tar.gz.
+    # The model's name; the tarball is NAME.tar.gz.
     name: str = "uci_housing"
     # The monitor's command, after the Python that runs it.
     monitor: tuple[str, ...] = ("-m", "monitor")

@@ -122,7 +122,7 @@ def recover(
         OSError: Something could not be done. It can be tried again.
     """
     for when in When:
-        # Listed anew: what was undone becomes an unfinished release.
+        # The folder is listed again, because an undone swap leaves an unfinished release.
         for path in layout.stagings():
             row = _row(path, layout)
             if row.when is when:
