@@ -18,70 +18,99 @@ all clients agree        (releases published one by one) each client saw each re
 =======================  ==============================================================
 
 A claim is *invalid* if a record breaks it, even in a leg that was cut short. It is *valid* if no
-record breaks it and the leg's history is complete. Otherwise it is *unknown*.
+record breaks it and the leg's history is complete. Otherwise it is *unknown*. ``CLAIMS`` says what
+each claim needs to see; without that it is unknown, too.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from enum import Enum
-from typing import Optional
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Callable, NamedTuple, Optional
+
+from harness.support.errors import BadInput
 
 from .history import Event
 from .leg_history import SEEN_LATE_S, LegHistory
+from .outcome import Claim, Outcome
+
+# What a run may be unable to see from outside, as ``unseen`` in the settings names it.
+SERVER_LOG = "server log"
+MONITOR_LOG = "monitor log"
+LIVE_DIRECTORY = "live directory"
+EXPECTED_PREDICTIONS = "expected predictions"
+SERVER_PROCESSES = "server processes"
+SIGHTS = (SERVER_LOG, MONITOR_LOG, LIVE_DIRECTORY, EXPECTED_PREDICTIONS, SERVER_PROCESSES)
 
 
-class Outcome(Enum):
-    VALID = "valid"
-    INVALID = "invalid"
-    UNKNOWN = "unknown"
+class Rule(NamedTuple):
+    """How a claim is judged, which ``SIGHTS`` that needs, and since which schema it can be.
+
+    A history of an older schema is judged without the claim.
+    """
+
+    judge: Callable[[LegHistory], Claim]
+    needs: tuple[str, ...] = ()
+    schema: int = 1
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One claim about one remote: what it says, what came of it, and why."""
+def claims_named(names: Optional[Iterable[str]]) -> list[str]:
+    """Return these names of claims in the order of ``CLAIMS``; all claims if None is given.
 
-    remote: str
-    name: str
-    outcome: Outcome
-    why: str = ""
-    records: tuple[Event, ...] = ()
+    Raises:
+        BadInput: There is no such claim, or no name.
+    """
+    if names is None:
+        return list(CLAIMS)
+    wanted = _known("claim", names, CLAIMS)
+    if not wanted:
+        raise BadInput("no claim is named, so nothing would be judged; name at least one")
+    return [name for name in CLAIMS if name in wanted]
 
-    def __str__(self) -> str:
-        text = f"{self.remote}: {self.name}: {self.outcome.value}"
-        return f"{text} ({self.why})" if self.why else text
+
+def sights_named(names: Iterable[str]) -> list[str]:
+    """Return these ``SIGHTS``. Raises ``BadInput`` for an unknown name."""
+    return _known("sight", names, SIGHTS)
+
+
+def _known(what: str, names: Iterable[str], known: Iterable[str]) -> list[str]:
+    found = list(names)
+    for name in found:
+        if name not in known:
+            raise BadInput(f"{name!r} is no {what}; use {', '.join(known)}")
+    return found
 
 
 def judge_leg(leg: LegHistory) -> list[Claim]:
-    """Judge the claims about one remote.
+    """Judge the claims about one remote that the settings choose.
 
     Judges all records, even if the leg's history is incomplete. A claim that no record breaks is
-    then unknown.
+    then unknown. A claim is also unknown if it needs something that the run could not see.
+
+    Raises:
+        BadInput: The settings name an unknown claim or sight.
     """
     missing = missing_from(leg)
     if not leg.settings:
         return [Claim(leg.remote, "history is complete", Outcome.UNKNOWN, missing)]
+    unseen = sights_named(leg.settings.get("unseen", ()))
     watched = leg if leg.blind_since == math.inf else leg.before(leg.blind_since)
-    claims = [
-        _no_request_failed(leg),
-        _no_torn_prediction(watched),
-        _live_directory_is_whole(watched),
-        _served_is_swapped(watched),
-        _no_step_back(watched),
-        _nothing_lost(watched),
-        _last_one_serves(watched),
-        _same_server(leg),
-        _reload_in_the_log(watched),
-        _all_clients_agree(watched),
-    ]
-    if missing:
-        return [
-            claim
-            if claim.outcome is Outcome.INVALID
-            else replace(claim, outcome=Outcome.UNKNOWN, why=missing)
-            for claim in claims
-        ]
+    claims = []
+    for name in claims_named(leg.settings.get("claims")):
+        rule = CLAIMS[name]
+        if rule.schema > leg.schema:
+            continue
+        lacking = [need for need in rule.needs if need in unseen]
+        if lacking:
+            why = f"the run could not see: {', '.join(lacking)}"
+            claims.append(Claim(leg.remote, name, Outcome.UNKNOWN, why))
+            continue
+        # Neither requests nor processes are the observer's: they are recorded to the end.
+        claim = rule.judge(leg if set(rule.needs) <= {SERVER_PROCESSES} else watched)
+        if missing and claim.outcome is not Outcome.INVALID:
+            claim = replace(claim, outcome=Outcome.UNKNOWN, why=missing)
+        claims.append(claim)
     return claims
 
 
@@ -96,6 +125,7 @@ def missing_from(leg: LegHistory) -> str:
     if leg.blind_since < math.inf:
         return "the observer ended before the leg did"
     clients = set(leg.settings["clients"])
+    unseen = leg.settings.get("unseen", ())
     planned = leg.settings["releases"]
     needed = [
         ("the settings name no client", bool(clients)),
@@ -104,17 +134,21 @@ def missing_from(leg: LegHistory) -> str:
             f"{len(leg.published)} of {planned} releases were published",
             len(leg.published) == planned,
         ),
-        ("no swap was seen", bool(leg.swapped)),
+        ("no swap was seen", bool(leg.swapped) or LIVE_DIRECTORY in unseen),
         ("no prediction was asked for", bool(leg.predictions)),
-        ("the server's processes were not recorded at both ends", len(leg.servers) >= 2),
+        (
+            "the server's processes were not recorded at both ends",
+            len(leg.servers) >= 2 or SERVER_PROCESSES in unseen,
+        ),
     ]
     for why, there in needed:
         if not there:
             return why
-    if leg.servers[0]["t"] > min(p["sent"] for p in leg.predictions):
-        return "the server's processes were first recorded after the first request"
-    if leg.servers[-1]["t"] < max(p["answered"] for p in leg.predictions):
-        return "the server's processes were last recorded before the last answer"
+    if SERVER_PROCESSES not in unseen:
+        if leg.servers[0]["t"] > min(p["sent"] for p in leg.predictions):
+            return "the server's processes were first recorded after the first request"
+        if leg.servers[-1]["t"] < max(p["answered"] for p in leg.predictions):
+            return "the server's processes were last recorded before the last answer"
     ended = {event["client"] for event in leg.ended_clients}
     if clients - ended:
         return f"the client(s) {', '.join(sorted(clients - ended))} did not come to an end"
@@ -368,3 +402,19 @@ def _has_missed(leg: LegHistory, index: int, client: str) -> bool:
         return True
     deadline = deadline_of(leg, leg.published[index], client)
     return deadline is not None and _asked_after(leg, client, deadline)
+
+
+_ANSWERS_AND_SWAPS = (EXPECTED_PREDICTIONS, LIVE_DIRECTORY)
+# In the order in which a verdict lists them.
+CLAIMS: dict[str, Rule] = {
+    "no request failed": Rule(_no_request_failed),
+    "no torn prediction": Rule(_no_torn_prediction, (EXPECTED_PREDICTIONS,)),
+    "live directory is whole": Rule(_live_directory_is_whole, (LIVE_DIRECTORY,)),
+    "served is swapped": Rule(_served_is_swapped, _ANSWERS_AND_SWAPS),
+    "no step back": Rule(_no_step_back, _ANSWERS_AND_SWAPS),
+    "nothing lost": Rule(_nothing_lost, _ANSWERS_AND_SWAPS),
+    "last one serves": Rule(_last_one_serves, (EXPECTED_PREDICTIONS,)),
+    "same server": Rule(_same_server, (SERVER_PROCESSES,)),
+    "reload in the log": Rule(_reload_in_the_log, (*_ANSWERS_AND_SWAPS, SERVER_LOG)),
+    "all clients agree": Rule(_all_clients_agree, (EXPECTED_PREDICTIONS,)),
+}

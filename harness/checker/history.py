@@ -16,7 +16,9 @@ from typing import Any, Union
 
 from harness.support.errors import Failed
 
-SCHEMA = 1
+SCHEMA = 2
+# A history of schema 1 is one of schema 2 without the newer events and fields.
+READABLE_SCHEMAS = (1, 2)
 
 Event = dict[str, Any]
 _REMEDY = "; make room, or name a folder on another disk in RUNS"

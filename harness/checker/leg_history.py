@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
-from .history import SCHEMA, Event
+from harness.support.errors import BadInput
+
+from .history import READABLE_SCHEMAS, SCHEMA, Event
 
 # The observer sees a change of a file or a log line up to this much late (harness.run.observe).
 SEEN_LATE_S = 0.05
@@ -44,6 +46,8 @@ class LegHistory:
     publishing: list[Event] = field(default_factory=list)
     install_failed: list[Event] = field(default_factory=list)
     settings: Event = field(default_factory=dict)
+    # Of the whole run; the newest where no run is recorded.
+    schema: int = SCHEMA
     ended: bool = False
     # Why the leg was cut short, "" when it was not.
     cut_short: str = ""
@@ -125,7 +129,7 @@ class LegHistory:
 
 
 def sort(events: Iterable[Event]) -> dict[str, LegHistory]:
-    """Sorts a history by remote and kind. Raises ``ValueError`` for another schema."""
+    """Sorts a history by remote and kind. Raises ``BadInput`` for another schema."""
     found: dict[str, LegHistory] = {}
     kinds = {
         "published": "published",
@@ -138,11 +142,15 @@ def sort(events: Iterable[Event]) -> dict[str, LegHistory]:
         "install_failed": "install_failed",
     }
     damaged = False
+    schema = SCHEMA
     for event in events:
         kind = event["event"]
         damaged = damaged or kind == "damaged"
-        if kind == "run" and event["schema"] != SCHEMA:
-            raise ValueError(f"the history has schema {event['schema']}, this checker {SCHEMA}")
+        if kind == "run" and event["schema"] not in READABLE_SCHEMAS:
+            known = " and ".join(map(str, READABLE_SCHEMAS))
+            raise BadInput(f"the history has schema {event['schema']}; this checker reads {known}")
+        if kind == "run":
+            schema = event["schema"]
         if "remote" not in event:
             continue
         leg = found.setdefault(event["remote"], LegHistory(event["remote"]))
@@ -163,6 +171,7 @@ def sort(events: Iterable[Event]) -> dict[str, LegHistory]:
         elif kind == "monitor_log" and "pull remote model(" in event["line"]:
             leg.pulls.append(event)
     for leg in found.values():
+        leg.schema = schema
         if damaged:
             # The line may have been any record: no claim may rest on one that is not there.
             leg.blind_since = -math.inf

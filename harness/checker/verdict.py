@@ -15,9 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 
-from .claims import Claim, Outcome, judge_leg
+from harness.support.errors import BadInput
+
+from .claims import judge_leg
 from .history import Event
 from .leg_history import LegHistory, sort
+from .outcome import Claim, Outcome
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def judge(events: Iterable[Event]) -> Verdict:
         for leg in legs.values():
             claims += judge_leg(leg)
         return Verdict(tuple(claims))
+    except BadInput as error:
+        return Verdict((Claim("run", "checker", Outcome.UNKNOWN, str(error)),))
     except Exception as error:  # a checker that crashes has found nothing out
         why = f"the checker failed: {type(error).__name__}: {error}"
         return Verdict((Claim("run", "checker", Outcome.UNKNOWN, why),))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from harness.checker.claims import Claim, Outcome
+from harness.checker.outcome import Claim, Outcome
 from harness.checker.verdict import Verdict
 from harness.report import junit
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Optional
 from xml.etree import ElementTree
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 
 
 @dataclass(frozen=True)

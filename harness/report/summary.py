@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.checker.claims import Outcome
 from harness.checker.history import Event
 from harness.checker.leg_history import SEEN_LATE_S, LegHistory, sort
+from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict
 
 from . import junit

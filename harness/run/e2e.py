@@ -17,8 +17,8 @@ from typing import Callable, Optional
 from rich.console import Console
 
 from harness.checker import history as histories
-from harness.checker.claims import Outcome
 from harness.checker.history import History
+from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict, judge
 from harness.remotes.registry import REMOTES, RemoteType
 from harness.report.summary import print_report, rows, write_report

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 from harness.load.probe import KINDS
 from harness.report.summary import verdict_line
 

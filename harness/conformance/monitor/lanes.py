@@ -27,7 +27,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Callable, Optional
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 from harness.support import guard
 from harness.support.errors import HarnessError
 

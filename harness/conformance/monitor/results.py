@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict
 from harness.conformance.results import CaseResult, Word
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict
 
 from . import judge

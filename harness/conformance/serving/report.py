@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 from harness.conformance.page import NOT_RUN, reasons, seen, table
 from harness.conformance.results import Run, Suite, Word, counts
 

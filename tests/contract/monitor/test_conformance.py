@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 from harness.conformance.monitor import judge
 from harness.conformance.monitor.places import PLACES
 from harness.conformance.monitor.places.base import Place

@@ -6,7 +6,7 @@ from typing import Optional
 
 import pytest
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 from harness.conformance.monitor import judge
 from harness.conformance.monitor.observed import (
     KILLED,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict
 from harness.conformance.monitor.observed import Observed
 from harness.conformance.monitor.places import PLACES

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 from harness.conformance.monitor import cli, report
 from harness.conformance.monitor.judge import one_claim
 from harness.conformance.monitor.lanes import Queue, Task, most_work

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 from harness.conformance.monitor import cli, interposer
 from harness.conformance.monitor.command import OPTIONS as OPTIONS_OF_A_MONITOR
 from harness.conformance.monitor.command import command_line, resolved

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Callable, Optional
 
-from harness.checker.claims import Claim, Outcome
+from harness.checker.outcome import Claim, Outcome
 from harness.checker.verdict import Verdict
 
 from ..observed import Observed

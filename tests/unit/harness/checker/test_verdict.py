@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from harness.checker.claims import Outcome
+from harness.checker.claims import CLAIMS, SIGHTS
 from harness.checker.history import SCHEMA, Event, read
+from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict, judge
 
 CLIENTS = ("brpc", "http", "grpc")
+STORY_CLAIMS = [name for name, rule in CLAIMS.items() if rule.schema == 1]
 PRICES = {1: 14.0, 2: 15.5, 3: 17.25}
 
 
@@ -31,6 +33,8 @@ class Story:
             "t": 0.0,
             "remote": "ftp",
             "clients": list(CLIENTS),
+            # The others need more answers than a story has.
+            "claims": STORY_CLAIMS,
             "releases": 3,
             "paced": True,
             "latency_bound_s": 1.0,
@@ -94,6 +98,11 @@ class Story:
         return [run, *everything, *self.predictions, *ended, leg_ended, end]
 
 
+def outcomes(story: Story) -> dict[str, Outcome]:
+    """Return the outcome of each claim about the story's leg."""
+    return {c.name: c.outcome for c in judge(story.events()).claims if c.remote == "ftp"}
+
+
 def broken(story: Story) -> list[str]:
     verdict = judge(story.events())
     return [claim.name for claim in verdict.broken]
@@ -104,6 +113,60 @@ def test_a_run_as_it_should_be_is_valid() -> None:
     assert verdict.outcome is Outcome.VALID, verdict.broken
     assert verdict.exit_code == 0
     assert len(verdict.claims) == 11
+
+
+def test_each_claim_goes_by_its_name_in_the_table() -> None:
+    assert list(outcomes(Story())) == STORY_CLAIMS
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_a_claim_that_needs_what_was_not_seen_is_unknown(sight: str) -> None:
+    story = Story()
+    story.settings["unseen"] = [sight]
+    needing = {name for name, rule in CLAIMS.items() if sight in rule.needs}
+    assert outcomes(story) == {
+        name: Outcome.UNKNOWN if name in needing else Outcome.VALID for name in STORY_CLAIMS
+    }
+    for claim in judge(story.events()).unknown:
+        assert claim.why == f"the run could not see: {sight}"
+
+
+def test_what_was_not_seen_does_not_make_the_history_incomplete() -> None:
+    story = Story()
+    story.settings["unseen"] = ["live directory", "server processes"]
+    story.swapped.clear()
+    story.servers.clear()
+    assert outcomes(story)["no torn prediction"] is Outcome.VALID
+    assert broken(story) == []
+
+
+def test_only_the_chosen_claims_are_judged() -> None:
+    story = Story()
+    story.settings["claims"] = ["same server", "no request failed"]
+    assert outcomes(story) == dict.fromkeys(story.settings["claims"][::-1], Outcome.VALID)
+
+
+@pytest.mark.parametrize(
+    ("setting", "names", "why"),
+    [
+        ("claims", ["no request fails"], "'no request fails' is no claim; use no request failed,"),
+        ("claims", [], "no claim is named"),
+        ("unseen", ["the log"], "'the log' is no sight; use server log, monitor log,"),
+    ],
+)
+def test_a_wrong_name_in_the_settings_is_unknown(setting: str, names: list[str], why: str) -> None:
+    story = Story()
+    story.settings[setting] = names
+    (claim,) = judge(story.events()).claims
+    assert claim.outcome is Outcome.UNKNOWN
+    assert why in claim.why
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_both_schemas_can_be_read(schema: int) -> None:
+    events = Story().events()
+    events[0]["schema"] = schema
+    assert judge(events).outcome is Outcome.VALID
 
 
 def test_a_single_failed_request_is_seen_and_quoted() -> None:

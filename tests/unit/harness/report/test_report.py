@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from harness.checker.claims import Outcome
+from harness.checker.outcome import Outcome
 from harness.checker.verdict import judge
 from harness.report.summary import print_report, rows, verdict_line, write_report
 from harness.run.e2e import RunSettings, _finish
