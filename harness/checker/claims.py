@@ -47,12 +47,14 @@ SIGHTS = (SERVER_LOG, MONITOR_LOG, LIVE_DIRECTORY, EXPECTED_PREDICTIONS, SERVER_
 class Rule(NamedTuple):
     """How a claim is judged, which ``SIGHTS`` that needs, and since which schema it can be.
 
-    A history of an older schema is judged without the claim.
+    A history of an older schema is judged without the claim. A ``statistical`` claim needs more
+    samples than a short run has, so it need not be known unless the settings name it.
     """
 
     judge: Callable[[LegHistory], Claim]
     needs: tuple[str, ...] = ()
     schema: int = 1
+    statistical: bool = False
 
 
 def claims_named(names: Optional[Iterable[str]]) -> list[str]:
@@ -95,6 +97,7 @@ def judge_leg(leg: LegHistory) -> list[Claim]:
     if not leg.settings:
         return [Claim(leg.remote, "history is complete", Outcome.UNKNOWN, missing)]
     unseen = sights_named(leg.settings.get("unseen", ()))
+    required = _required(leg.settings)
     watched = leg if leg.blind_since == math.inf else leg.before(leg.blind_since)
     claims = []
     for name in claims_named(leg.settings.get("claims")):
@@ -104,14 +107,22 @@ def judge_leg(leg: LegHistory) -> list[Claim]:
         lacking = [need for need in rule.needs if need in unseen]
         if lacking:
             why = f"the run could not see: {', '.join(lacking)}"
-            claims.append(Claim(leg.remote, name, Outcome.UNKNOWN, why))
+            claims.append(Claim(leg.remote, name, Outcome.UNKNOWN, why, required=name in required))
             continue
         # Neither requests nor processes are the observer's: they are recorded to the end.
         claim = rule.judge(leg if set(rule.needs) <= {SERVER_PROCESSES} else watched)
         if missing and claim.outcome is not Outcome.INVALID:
             claim = replace(claim, outcome=Outcome.UNKNOWN, why=missing)
-        claims.append(claim)
+        claims.append(replace(claim, required=name in required))
     return claims
+
+
+def _required(settings: Event) -> list[str]:
+    """Return the claims that must be known: those that the settings name, else all but some."""
+    named = settings.get("required", settings.get("claims"))
+    if named is not None:
+        return _known("claim", named, CLAIMS)
+    return [name for name, rule in CLAIMS.items() if not rule.statistical]
 
 
 def missing_from(leg: LegHistory) -> str:

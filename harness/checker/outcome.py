@@ -16,13 +16,17 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim about one remote: what it says, what came of it, and why."""
+    """One claim about one remote: what it says, what came of it, and why.
+
+    The verdict depends on a claim that is not ``required`` only if the claim is known.
+    """
 
     remote: str
     name: str
     outcome: Outcome
     why: str = ""
     records: tuple[Event, ...] = ()
+    required: bool = True
 
     def __str__(self) -> str:
         text = f"{self.remote}: {self.name}: {self.outcome.value}"

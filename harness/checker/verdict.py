@@ -31,10 +31,9 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        found = {claim.outcome for claim in self.claims}
-        if Outcome.INVALID in found:
+        if self.broken:
             return Outcome.INVALID
-        if Outcome.UNKNOWN in found or not found:
+        if self.unknown or not self._with(Outcome.VALID):
             return Outcome.UNKNOWN
         return Outcome.VALID
 
@@ -50,8 +49,13 @@ class Verdict:
 
     @property
     def unknown(self) -> tuple[Claim, ...]:
-        """The claims that cannot be judged."""
-        return self._with(Outcome.UNKNOWN)
+        """The claims that cannot be judged and have to be."""
+        return tuple(claim for claim in self._with(Outcome.UNKNOWN) if claim.required)
+
+    @property
+    def left_out(self) -> tuple[Claim, ...]:
+        """The claims that cannot be judged and need not be: the verdict is without them."""
+        return tuple(claim for claim in self._with(Outcome.UNKNOWN) if not claim.required)
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -19,15 +19,18 @@ class Case:
     name: str
     outcome: Outcome
     why: str = ""
-    # The case fails, and that is known: it counts as skipped, and ``why`` is the known reason.
+    # The case fails, and that is known, or cannot be judged and need not be: it counts as skipped,
+    # and ``why`` is the reason.
     skipped: bool = False
     seconds: Optional[float] = None
 
     @property
     def _tag(self) -> Optional[str]:
-        if self.outcome is Outcome.VALID:
-            return "skipped" if self.skipped else None
-        return "failure" if self.outcome is Outcome.INVALID else "error"
+        if self.outcome is Outcome.INVALID:
+            return "failure"
+        if self.skipped:
+            return "skipped"
+        return None if self.outcome is Outcome.VALID else "error"
 
     def element(self) -> ElementTree.Element:
         """Return the ``testcase``."""

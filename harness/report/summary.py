@@ -22,7 +22,7 @@ from rich.text import Text
 
 from harness.checker.history import Event
 from harness.checker.leg_history import SEEN_LATE_S, LegHistory, sort
-from harness.checker.outcome import Outcome
+from harness.checker.outcome import Claim, Outcome
 from harness.checker.verdict import Verdict
 
 from . import junit
@@ -141,21 +141,28 @@ def _clients(table: Sequence[Row]) -> list[str]:
 
 def verdict_line(verdict: Verdict) -> str:
     """Return the outcome, a line for each broken claim, and the claims that cannot be judged."""
-    total = len(verdict.claims)
-    broken, unknown = verdict.broken, verdict.unknown
+    broken, unknown, left_out = verdict.broken, verdict.unknown, verdict.left_out
+    total = len(verdict.claims) - len(left_out)
+    without = _one_line_a_reason("not judged", left_out)
     if verdict.outcome is Outcome.VALID:
-        return f"VALID: all {total} claims hold."
+        return "\n  ".join([f"VALID: all {total} claims hold.", *without])
     counts = []
     if broken:
         counts.append(f"{len(broken)} of {total} claims do not hold")
     if unknown:
         counts.append(f"{len(unknown)} {'' if broken else f'of {total} claims '}cannot be judged")
     lines = [f"{claim.remote}: {claim.name}: {claim.why}"[:300] for claim in broken]
-    # One line a reason: a leg that was cut short has the same reason for many claims.
-    for remote, why in dict.fromkeys((claim.remote, claim.why) for claim in unknown):
-        names = [claim.name for claim in unknown if (claim.remote, claim.why) == (remote, why)]
-        lines.append(f"{remote}: cannot be judged: {', '.join(names)} ({why[:200]})")
+    lines += [*_one_line_a_reason("cannot be judged", unknown), *without]
     return f"{verdict.outcome.name}: {', '.join(counts)}:\n  " + "\n  ".join(lines)
+
+
+def _one_line_a_reason(what: str, claims: Sequence[Claim]) -> list[str]:
+    """A leg that was cut short has the same reason for many claims."""
+    lines = []
+    for remote, why in dict.fromkeys((claim.remote, claim.why) for claim in claims):
+        names = [claim.name for claim in claims if (claim.remote, claim.why) == (remote, why)]
+        lines.append(f"{remote}: {what}: {', '.join(names)} ({why[:200]})")
+    return lines
 
 
 def print_report(console: Console, table: Sequence[Row], verdict: Verdict, serving: str) -> None:
@@ -245,7 +252,14 @@ def write_report(
     }
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     cases = [
-        junit.Case(claim.remote, claim.name, claim.outcome, claim.why) for claim in verdict.claims
+        junit.Case(
+            claim.remote,
+            claim.name,
+            claim.outcome,
+            claim.why,
+            skipped=claim in verdict.left_out,
+        )
+        for claim in verdict.claims
     ]
     xml = junit.text(junit.suite("hot loading", cases))
     (folder / "junit.xml").write_text(xml, encoding="utf-8")

@@ -162,6 +162,25 @@ def test_a_wrong_name_in_the_settings_is_unknown(setting: str, names: list[str],
     assert why in claim.why
 
 
+def test_the_verdict_is_without_an_unknown_claim_that_is_not_required() -> None:
+    story = Story()
+    story.settings["unseen"] = ["server log"]
+    assert judge(story.events()).outcome is Outcome.UNKNOWN
+    story.settings["required"] = ["same server"]
+    verdict = judge(story.events())
+    assert verdict.outcome is Outcome.VALID
+    assert [claim.name for claim in verdict.left_out] == ["reload in the log"]
+    story.servers[1]["identity"] = None
+    assert broken(story) == ["same server"]
+
+
+def test_a_claim_that_is_not_required_counts_when_it_is_broken() -> None:
+    story = Story()
+    story.settings["required"] = ["same server"]
+    del story.predictions[50]["value"]
+    assert broken(story) == ["no request failed"]
+
+
 @pytest.mark.parametrize("schema", [1, 2])
 def test_both_schemas_can_be_read(schema: int) -> None:
     events = Story().events()

@@ -85,6 +85,19 @@ def test_what_cannot_be_judged_is_told_apart_from_what_does_not_hold() -> None:
     assert "do not hold" not in unknown
 
 
+def test_a_claim_that_need_not_be_known_is_named_and_skipped(tmp_path: Path) -> None:
+    story = Story()
+    story.settings.update(unseen=["server log"], required=["same server"])
+    verdict = judge(story.events())
+    assert verdict_line(verdict).splitlines() == [
+        "VALID: all 10 claims hold.",
+        "  ftp: not judged: reload in the log (the run could not see: server log)",
+    ]
+    write_report(tmp_path, rows(story.events()), verdict, {})
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert (suite.get("errors"), suite.get("skipped")) == ("0", "1")
+
+
 @pytest.mark.parametrize("width", [40, 77, 78])
 def test_no_figure_is_cut_on_a_narrow_terminal(width: int) -> None:
     printed = io.StringIO()
