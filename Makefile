@@ -3,6 +3,7 @@
 #   SERVING=auto|embedded|official|docker|official-docker                 DEVICE=cpu|gpu
 #   SERVING_TRIAL=run|skip  whether a serving binary is tried before the first leg (docs/serving.md)
 #   RELEASES=4              releases of each remote    SEED=1              of the training
+#   RATE=200                requests a second that the clients plan, in all
 #   RUNS=runs               where run folders go       KEEP_RUNS=20        how many of them stay
 #   E2E='--fail-fast'       more options for e2e: python -m harness e2e --help
 #   PYTEST='-k ftp -x'      more options for pytest
@@ -14,6 +15,7 @@ SERVING ?= auto
 SERVING_TRIAL ?= run
 DEVICE ?= cpu
 RELEASES ?= 4
+RATE ?= 200
 SEED ?= 1
 RUNS ?= runs
 E2E ?=
@@ -24,7 +26,7 @@ ENVIRONMENT := $(if $(filter gpu,$(DEVICE)),gpu,whole)
 # Relative, so that the shell reads nothing of this folder's own path.
 PY := $(VENV)/bin/python
 # Through the environment, so that no value is read by the shell.
-export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES SEED RUNS
+export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES RATE SEED RUNS
 
 .PHONY: help environment client setup e2e test proof test-monitor lint docker-ready test-docker test-bare
 .PHONY: coverage test-bare-docker docker-clean conformance conformance-serving bench fuzz doctor clean serving-trial
@@ -48,7 +50,7 @@ e2e: export HARNESS_STARTED := $(shell date +%s.%N)
 e2e: setup
 	@exec $(PY) -m harness e2e \
 	  --remotes="$$REMOTES" --on="$$ON" --serving="$$SERVING" --serving-trial="$$SERVING_TRIAL" \
-	  --device="$$DEVICE" --releases="$$RELEASES" --seed="$$SEED" --runs="$$RUNS" $(E2E)
+	  --device="$$DEVICE" --releases="$$RELEASES" --rate="$$RATE" --seed="$$SEED" --runs="$$RUNS" $(E2E)
 
 ## make test     every test that CI runs
 test: setup

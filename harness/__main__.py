@@ -50,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     option("--device", default="cpu", help="cpu or gpu (%(default)s)")
     option("--releases", type=int, default=4, help="releases of each remote, 2+ (%(default)s)")
     option("--seed", type=int, default=1, help="seed of the training (%(default)s)")
+    option(
+        "--rate",
+        type=float,
+        default=200.0,
+        help="requests a second that the clients plan, in all (%(default)s)",
+    )
     option("--poll", type=float, default=1.0, help="seconds between two polls (%(default)s)")
     option(
         "--margin",
@@ -163,6 +169,7 @@ def _run(words: list[str]) -> int:
             releases=args.releases,
             seed=args.seed,
             device=args.device,
+            rate=args.rate,
             poll_s=args.poll,
             margin_s=args.margin,
         )

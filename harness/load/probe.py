@@ -1,17 +1,23 @@
-"""One client that asks for predictions all the while and writes each answer into the history.
+"""One client that asks for predictions at a planned rate and writes each answer into the history.
 
     python -m harness.load.probe brpc --port 9292 --client_config client --feed feed.json \\
-        --fetch price --history history.jsonl --remote ftp --pause 0.02
+        --fetch price --history history.jsonl --remote ftp --rate 70
 
 Serving's own package has three clients. ``brpc`` is the compiled one
 (``paddle_serving_client.Client``), ``http`` is ``HttpClient`` with a JSON body, and ``grpc`` is
 ``HttpClient`` over gRPC. SIGTERM ends the program after the answer to the current request; standard
 output says how many requests it sent. A request that fails is an event; the checker judges it.
+
+The load is open-loop: request n has a planned time, n / rate after the first. A client has one
+connection. If an answer is late, the requests planned meanwhile follow at once, and each keeps its
+planned time. So a stall of the server shows in the latency of every request planned in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import signal
 import sys
@@ -24,6 +30,10 @@ from harness.checker.history import History
 KINDS = ("brpc", "http", "grpc")
 # Gives one fetched value, flattened, or raises.
 Ask = Callable[[], list[float]]
+# prctl(2): how late the kernel may wake this process, in nanoseconds. The default is 50,000.
+_PR_SET_TIMERSLACK = 29
+# The longest sleep, so that SIGTERM ends a slow client soon.
+_MAX_SLEEP_S = 0.1
 
 
 class _NoAnswer(Exception):
@@ -39,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     options.add_argument("--fetch", required=True, help="alias of the fetched variable")
     options.add_argument("--history", type=Path, required=True)
     options.add_argument("--remote", required=True, help="which remote the events belong to")
-    options.add_argument("--pause", type=float, default=0.02, help="seconds between two requests")
+    options.add_argument("--rate", type=float, required=True, help="requests planned a second")
+    options.add_argument("--name", help="the client's name in the history (its kind)")
     options.add_argument("--timeout", type=float, default=20.0, help="seconds until one failed")
     return options
 
@@ -97,11 +108,20 @@ def _fetched(answer: Any, fetch: str) -> list[float]:
     raise _NoAnswer(f"no {fetch} in the answer {answer!r}")
 
 
+def _punctual() -> None:
+    """Let this process wake up in time, and spare it pauses for the collection of garbage."""
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
+    gc.collect()
+    # The libraries' objects, which live as long as the process.
+    gc.freeze()
+
+
 def main(argv: Optional[list[str]] = None) -> int:
     """Asks until SIGTERM or SIGINT. Exit code 0; failed requests are in the history."""
     args = _parser().parse_args(argv)
     # The compiled client hands sys.argv[0] to gflags and must not see our options.
     sys.argv = sys.argv[:1]
+    name = args.name or args.kind
     ended = False
 
     def end(*_: object) -> None:
@@ -112,19 +132,28 @@ def main(argv: Optional[list[str]] = None) -> int:
     signal.signal(signal.SIGINT, end)
     history = History(args.history)
     ask = _asker(args)
+    _punctual()
     asked = 0
+    begin = time.monotonic()
     while not ended:
+        planned = begin + asked / args.rate
+        left = planned - time.monotonic()
+        if left > 0:
+            time.sleep(min(left, _MAX_SLEEP_S))
+            if left > _MAX_SLEEP_S or ended:
+                continue
         asked += 1
-        fields: dict[str, object] = {"remote": args.remote, "client": args.kind, "n": asked}
+        fields: dict[str, object] = {"remote": args.remote, "client": name, "n": asked}
         sent = time.monotonic()
         try:
             fields["value"] = ask()
         except Exception as error:  # whatever a client library raises is a failed request
             fields["error"] = f"{type(error).__name__}: {error}"
-        history.record("prediction", **fields, sent=sent, answered=time.monotonic())
-        time.sleep(args.pause)
-    history.record("client_ended", remote=args.remote, client=args.kind, asked=asked)
-    print(f"{args.kind}: {asked} requests")
+        answered = time.monotonic()
+        history.record("prediction", **fields, planned=planned, sent=sent, answered=answered)
+    due = int((time.monotonic() - begin) * args.rate) + 1
+    history.record("client_ended", remote=args.remote, client=name, asked=asked, planned=due)
+    print(f"{name}: {asked} requests")
     return 0
 
 

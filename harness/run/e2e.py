@@ -136,6 +136,8 @@ def _check(settings: RunSettings) -> None:
         raise BadInput(f"--port {settings.port} is no TCP port; use 1 to 65535")
     if not 0 < settings.leg.poll_s <= 3600:
         raise BadInput(f"--poll {settings.leg.poll_s:g} is no interval; use seconds up to 3600")
+    if not 1 <= settings.leg.rate <= 100_000:
+        raise BadInput(f"RATE={settings.leg.rate:g} is no rate; use 1 to 100000 requests a second")
     if not 0 < settings.leg.margin_s <= 86400:
         raise BadInput(f"--margin {settings.leg.margin_s:g} is no time; use seconds up to 86400")
     if not 0 <= settings.leg.seed < 2**31:

@@ -66,8 +66,8 @@ class LegSettings:
     switch_window_s: float = 0.5
     # float32 rounding, relative.
     rtol: float = 1e-5
-    # What a client waits between an answer and its next request.
-    client_pause_s: float = 0.02
+    # Requests a second, planned in all; the clients share it.
+    rate: float = 200.0
     # What the producer may take for one release.
     train_deadline_s: float = 120.0
     # What a client may take from its start to its first request.
@@ -280,7 +280,7 @@ class Leg:
             argv += ["--client_config", str(self.folder / "producer" / "client")]
             argv += ["--fetch", manifest["fetches"][0]["alias"]]
             argv += ["--history", str(self.history.path), "--remote", self.remote.name]
-            argv += ["--pause", str(self.settings.client_pause_s)]
+            argv += ["--rate", str(self.settings.rate / len(probe.KINDS))]
             argv += ["--timeout", str(self.settings.latency_bound_s)]
             client = Process(
                 f"the {kind} client",

@@ -256,7 +256,7 @@ class _Trial:
         argv = [sys.executable, "-m", "harness.load.probe", kind]
         argv += ["--port", str(self._serving.port), "--feed", str(self._feed)]
         argv += ["--client_config", str(_MODEL / "client"), "--fetch", self._fetch]
-        argv += ["--history", str(self._history), "--remote", "trial", "--pause", "0.1"]
+        argv += ["--history", str(self._history), "--remote", "trial", "--rate", "10"]
         argv += ["--timeout", str(self._limits.answer_s)]
         # The server is on this machine, which the user's proxy does not reach.
         direct = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")

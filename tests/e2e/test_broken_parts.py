@@ -63,9 +63,7 @@ def judged(
         fail_fast=fail_fast,
         runs=folder / "runs",
         # Clients that ask less leave the processor to the rest.
-        leg=LegSettings(
-            releases=releases, poll_s=0.5, margin_s=margin_s, client_pause_s=0.1, **leg
-        ),
+        leg=LegSettings(releases=releases, poll_s=0.5, margin_s=margin_s, rate=30, **leg),
     )
     printed = io.StringIO()
     try:

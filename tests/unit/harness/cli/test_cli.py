@@ -52,6 +52,7 @@ def harness(*options: str, cwd: Path, **environment: str) -> subprocess.Complete
         (["e2e", "--releases", "many"], {}, "invalid int value: 'many'"),
         (["e2e", "--port", "70000"], {}, "--port 70000 is no TCP port"),
         (["e2e", "--port", "-1"], {}, "--port -1 is no TCP port"),
+        (["e2e", "--rate", "0"], {}, "RATE=0 is no rate; use 1 to 100000 requests a second"),
         (["e2e", "--poll", "0"], {}, "--poll 0 is no interval"),
         (["e2e", "--margin", "-1"], {}, "--margin -1 is no time"),
         (["e2e", "--seed", "-1"], {}, "SEED=-1 is no seed"),
