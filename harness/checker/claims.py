@@ -25,23 +25,29 @@ each claim needs to see; without that it is unknown, too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Callable, NamedTuple, Optional
 
+import numpy
+
 from harness.support.errors import BadInput
 
+from .completeness import (
+    EXPECTED_PREDICTIONS,
+    LIVE_DIRECTORY,
+    SERVER_LOG,
+    SERVER_PROCESSES,
+    SIGHTS,
+    missing_from,
+)
+from .deliveries import all_clients_agree, last_one_serves, nothing_lost
 from .history import Event
 from .leg_history import SEEN_LATE_S, LegHistory
-from .outcome import Claim, Outcome
-
-# What a run may be unable to see from outside, as ``unseen`` in the settings names it.
-SERVER_LOG = "server log"
-MONITOR_LOG = "monitor log"
-LIVE_DIRECTORY = "live directory"
-EXPECTED_PREDICTIONS = "expected predictions"
-SERVER_PROCESSES = "server processes"
-SIGHTS = (SERVER_LOG, MONITOR_LOG, LIVE_DIRECTORY, EXPECTED_PREDICTIONS, SERVER_PROCESSES)
+from .outcome import MAX_QUOTED, Claim, Outcome, claim_about
+from .predictions import Positions
 
 
 class Rule(NamedTuple):
@@ -125,84 +131,35 @@ def _required(settings: Event) -> list[str]:
     return [name for name, rule in CLAIMS.items() if not rule.statistical]
 
 
-def missing_from(leg: LegHistory) -> str:
-    """Return what the history lacks, or "" when it is complete."""
-    if leg.cut_short:
-        return f"the leg was cut short: {leg.cut_short}"
-    if not leg.settings:
-        return "no settings were recorded"
-    if leg.blind_since == -math.inf:
-        return "a line of the history is damaged"
-    if leg.blind_since < math.inf:
-        return "the observer ended before the leg did"
-    clients = set(leg.settings["clients"])
-    unseen = leg.settings.get("unseen", ())
-    planned = leg.settings["releases"]
-    needed = [
-        ("the settings name no client", bool(clients)),
-        ("no release was published", bool(leg.published)),
-        (
-            f"{len(leg.published)} of {planned} releases were published",
-            len(leg.published) == planned,
-        ),
-        ("no swap was seen", bool(leg.swapped) or LIVE_DIRECTORY in unseen),
-        ("no prediction was asked for", bool(leg.predictions)),
-        (
-            "the server's processes were not recorded at both ends",
-            len(leg.servers) >= 2 or SERVER_PROCESSES in unseen,
-        ),
-    ]
-    for why, there in needed:
-        if not there:
-            return why
-    if SERVER_PROCESSES not in unseen:
-        if leg.servers[0]["t"] > min(p["sent"] for p in leg.predictions):
-            return "the server's processes were first recorded after the first request"
-        if leg.servers[-1]["t"] < max(p["answered"] for p in leg.predictions):
-            return "the server's processes were last recorded before the last answer"
-    ended = {event["client"] for event in leg.ended_clients}
-    if clients - ended:
-        return f"the client(s) {', '.join(sorted(clients - ended))} did not come to an end"
-    for event in leg.ended_clients:
-        asked = sum(1 for p in leg.predictions if p["client"] == event["client"])
-        if asked != event["asked"]:
-            client = event["client"]
-            return f"{client} asked {event['asked']} times, the history has {asked} answers"
-    return "" if leg.ended else "no end of the leg was recorded"
-
-
-def _claim(leg: LegHistory, name: str, wrong: list[Event], what: str) -> Claim:
-    if not wrong:
-        return Claim(leg.remote, name, Outcome.VALID)
-    first = {key: value for key, value in wrong[0].items() if key not in ("event", "t", "remote")}
-    why = f"{len(wrong)} {what}, the first: {first}"
-    return Claim(leg.remote, name, Outcome.INVALID, why, tuple(wrong[:20]))
+def _quoted(leg: LegHistory, wrong: Sequence[int]) -> list[Event]:
+    return [leg.predictions[position] for position in wrong[:MAX_QUOTED]]
 
 
 def _no_request_failed(leg: LegHistory) -> Claim:
     bound = float(leg.settings["latency_bound_s"])
-    failed = [
-        p
-        for p in leg.predictions
-        if ("error" in p or "value" not in p or p["answered"] - p["sent"] > bound)
-        and not leg.excused(p["sent"], p["answered"])
+    asked = leg.predictions
+    failed = (asked.error >= 0) | (asked.value < 0) | (asked.answered - asked.sent > bound)
+    wrong = [
+        position
+        for position in numpy.flatnonzero(failed).tolist()
+        if not leg.excused(asked.sent[position], asked.answered[position])
     ]
-    what = f"of {len(leg.predictions)} requests failed or took more than {bound:g} s"
-    return _claim(leg, "no request failed", failed, what)
+    what = f"of {len(asked)} requests failed or took more than {bound:g} s"
+    return claim_about(leg.remote, "no request failed", _quoted(leg, wrong), what, len(wrong))
 
 
 def _no_torn_prediction(leg: LegHistory) -> Claim:
-    torn = [
-        p
-        for p in leg.answers
-        if leg.published
-        and p["answered"] < leg.unrecorded_since
-        and not any(
-            leg.published[index]["t_begin"] <= p["answered"]
-            for index in leg.releases_of(p["value"])
-        )
+    asked = leg.predictions
+    # From when on each prediction may be answered; last, for the number -1, a failed request.
+    public = [
+        min((float(leg.published[index]["t_begin"]) for index in releases), default=math.inf)
+        for releases in leg.matches
     ]
-    return _claim(leg, "no torn prediction", torn, "answers are no published release's")
+    since = numpy.array([*public, -math.inf])[asked.value]
+    torn = (since > asked.answered) & (asked.answered < leg.unrecorded_since)
+    wrong = numpy.flatnonzero(torn).tolist() if leg.published else []
+    what = "answers are no published release's"
+    return claim_about(leg.remote, "no torn prediction", _quoted(leg, wrong), what, len(wrong))
 
 
 def _live_directory_is_whole(leg: LegHistory) -> Claim:
@@ -217,7 +174,7 @@ def _live_directory_is_whole(leg: LegHistory) -> Claim:
         and not swap.get("moved", False)
     ]
     what = "states of the live directory are no published release"
-    return _claim(leg, "live directory is whole", torn, what)
+    return claim_about(leg.remote, "live directory is whole", torn, what)
 
 
 def _served_is_swapped(leg: LegHistory) -> Claim:
@@ -229,150 +186,64 @@ def _served_is_swapped(leg: LegHistory) -> Claim:
             continue
         # The client may have got another release with the same prediction.
         twins = leg.releases_of(release["expected"])
-        swaps = [t for twin in twins for t in leg.swaps(twin)]
-        if not any(t <= served + SEEN_LATE_S for t in swaps):
+        if not any(t <= served + SEEN_LATE_S for twin in twins for t in leg.swaps(twin)[:1]):
+            swaps = [t for twin in twins for t in leg.swaps(twin)]
             wrong.append({**release, "first_served": served, "swaps": swaps})
-    return _claim(leg, "served is swapped", wrong, "releases were served without a swap before")
+    what = "releases were served without a swap before"
+    return claim_about(leg.remote, "served is swapped", wrong, what)
 
 
 def _no_step_back(leg: LegHistory) -> Claim:
     """Judged on the order of swaps: position in it, for the swaps made before the answer."""
     window = float(leg.settings["switch_window_s"])
+    asked = leg.predictions
     order = [
         (swap["t"], index)
         for swap in leg.swapped
-        for index, release in enumerate(leg.published)
-        if release["digest"] == swap["digest"]
+        for index in leg.with_digest.get(swap["digest"], ())
     ]
-    firsts: dict[int, float] = {}  # position: when it was first answered
-    wrong = []
-    for p in leg.answers:
-        possible = leg.releases_of(p["value"])
-        made = [
-            k
-            for k, (t, index) in enumerate(order)
-            if index in possible and t <= p["answered"] + SEEN_LATE_S
-        ]
-        if not made:
-            continue  # torn, or served without a swap: said by those claims
-        position = made[-1]
-        newer = [k for k, t in firsts.items() if k > position and t + window < p["sent"]]
-        if newer:
-            wrong.append({**p, "after_release": leg.published[order[max(newer)][1]]["release"]})
-        firsts.setdefault(position, p["answered"])
-    return _claim(leg, "no step back", wrong, "answers are older than what was seen before")
+    placed = _positions(leg, order)
+    # For each position that was answered: the end of the window in which older answers may come.
+    positions, firsts = numpy.unique(placed, return_index=True)
+    settled = asked.answered[firsts] + window
+    settled[positions < 0] = math.inf
+    by_time = numpy.argsort(settled, kind="stable")
+    # The newest position whose window is over before a request: -1 where there is none.
+    newest = numpy.maximum.accumulate(numpy.concatenate(([-1], positions[by_time])))
+    seen = newest[numpy.searchsorted(settled[by_time], asked.sent)]
+    wrong = numpy.flatnonzero((placed >= 0) & (seen > placed)).tolist()
+    quoted = [
+        {**p, "after_release": leg.published[order[seen[position]][1]]["release"]}
+        for position, p in zip(wrong, _quoted(leg, wrong))
+    ]
+    what = "answers are older than what was seen before"
+    return claim_about(leg.remote, "no step back", quoted, what, len(wrong))
 
 
-def deadline_of(leg: LegHistory, release: Event, client: str) -> Optional[float]:
-    """Return the time by which a release must be served to a client, or superseded.
+def _positions(leg: LegHistory, order: list[tuple[float, int]]) -> Positions:
+    """Return for each request the last swap before its answer that brought the answer's release.
 
-    The bound counts from the end of the publishing or from the client's first request, whichever
-    is later. Each outage extends it.
-
-    Returns:
-        The deadline; None when the client never asked.
+    A position in ``order``; -1 for a failed request, or if there was no such swap.
     """
-    first = min((float(p["sent"]) for p in leg.asked_by(client)), default=None)
-    if first is None:
-        return None
-    begin = max(float(release["t_end"]), first)
-    deadline = begin + float(leg.settings["bound_s"])
-    for outage in sorted(leg.outages, key=lambda event: float(event["since"])):
-        overlap_begin = max(outage["since"], begin)
-        if overlap_begin < deadline:
-            deadline += max(0.0, outage["until"] - overlap_begin)
-    return deadline
-
-
-def _asked_after(leg: LegHistory, client: str, t: float) -> bool:
-    """Return whether the client still asked at ``t``, so that its answers are known."""
-    return any(p["answered"] >= t for p in leg.asked_by(client))
-
-
-def _nothing_lost(leg: LegHistory) -> Claim:
-    lost: list[Event] = [
-        {"release": event["release"], "client": client, "why": event["why"]}
-        for event in leg.install_failed
-        for client in leg.settings["clients"]
-    ]
-    open_yet: list[Event] = []
-    for index in leg.good:
-        release = leg.published[index]
-        superseded = [
-            t for k in leg.good if k > index for t in leg.swaps(k) if t >= release["t_begin"]
-        ]
-        for client in leg.settings["clients"]:
-            deadline = deadline_of(leg, release, client)
-            served = leg.first_served(index, client)
-            late = {
-                "release": release["release"],
-                "client": client,
-                "first_served": served,
-                "deadline": deadline,
-            }
-            if deadline is None:
-                open_yet.append(late)
-            elif any(t <= deadline for t in (served, *superseded) if t is not None):
-                continue
-            elif served is not None or _asked_after(leg, client, deadline):
-                lost.append(late)
-            else:
-                open_yet.append(late)
-    name = "nothing lost"
-    if lost:
-        return Claim(leg.remote, name, Outcome.INVALID, _what_was_lost(leg, lost), tuple(lost[:20]))
-    if open_yet:
-        late = open_yet[0]
-        why = f"release {late['release']} was still within its bound when {late['client']} ended"
-        return Claim(leg.remote, name, Outcome.UNKNOWN, why, tuple(open_yet))
-    return Claim(leg.remote, name, Outcome.VALID)
-
-
-def _what_was_lost(leg: LegHistory, lost: list[Event]) -> str:
-    """Name the lost releases, each with the clients that lacked it."""
-    bound = f"{float(leg.settings['bound_s']):g} s"
-    said = []
-    for number in dict.fromkeys(event["release"] for event in lost):
-        mine = [event for event in lost if event["release"] == number]
-        clients = ", ".join(dict.fromkeys(event["client"] for event in mine))
-        if "why" in mine[0]:
-            said.append(f"release {number} was not installed for {clients}: {mine[0]['why']}")
-        elif all(event["first_served"] is None for event in mine):
-            said.append(f"release {number} was not served to {clients} within {bound}")
-        else:
-            said.append(f"release {number} was served to {clients} later than after {bound}")
-    return "; ".join(said)
-
-
-def _last_one_serves(leg: LegHistory) -> Claim:
-    wrong: list[Event] = []
-    open_yet: list[Event] = []
-    for index in leg.good[-1:]:
-        for client in leg.settings["clients"]:
-            answers = [p for p in leg.asked_by(client) if "value" in p]
-            if answers and index in leg.releases_of(answers[-1]["value"]):
-                continue
-            last = answers[-1] if answers else {"client": client, "answers": 0}
-            deadline = deadline_of(leg, leg.published[index], client)
-            # Neither served nor late: the history ends too early for a judgement.
-            undecided = leg.first_served(index, client) is None and (
-                deadline is None or not _asked_after(leg, client, deadline)
-            )
-            # A newer release may have been served.
-            undecided = undecided or leg.unrecorded_since < math.inf
-            (open_yet if undecided else wrong).append(last)
-    name = "last one serves"
-    if open_yet and not wrong:
-        why = f"the last release was still within its bound when {open_yet[0]['client']} ended"
-        return Claim(leg.remote, name, Outcome.UNKNOWN, why, tuple(open_yet))
-    number = leg.published[leg.good[-1]]["release"] if wrong else 0
-    return _claim(leg, name, wrong, f"clients do not end on release {number}")
+    asked = leg.predictions
+    of_release: dict[int, list[int]] = defaultdict(list)
+    for position, (_, index) in enumerate(order):
+        of_release[index].append(position)
+    placed = numpy.full(len(asked), -1)
+    for value, releases in enumerate(leg.matches):
+        swaps = sorted(position for index in releases for position in of_release[index])
+        if swaps:
+            group = asked.by_value[value]
+            times = [order[position][0] for position in swaps]
+            made = numpy.searchsorted(times, asked.answered[group] + SEEN_LATE_S, "right")
+            placed[group] = numpy.array([-1, *swaps])[made]
+    return placed
 
 
 def _same_server(leg: LegHistory) -> Claim:
     first = leg.servers[0]["identity"] if leg.servers else None
     wrong = [event for event in leg.servers if event["identity"] != first or not first]
-    return _claim(leg, "same server", wrong, f"other identities than {first}")
+    return claim_about(leg.remote, "same server", wrong, f"other identities than {first}")
 
 
 def _reload_in_the_log(leg: LegHistory) -> Claim:
@@ -380,39 +251,17 @@ def _reload_in_the_log(leg: LegHistory) -> Claim:
     margin = float(leg.settings["switch_window_s"])
     started_with = leg.live_at(leg.servers[0]["t"]) if leg.servers else None
     wrong = list(leg.reload_errors)
+    reloads = [line["t"] for line in leg.reloads]
     for index, release in enumerate(leg.published if leg.servers and leg.swapped else []):
         served = leg.first_served(index)
         if served is None or index == started_with:
             continue
-        since = min((t for t in leg.swaps(index)), default=release["t_begin"])
-        told = any(since - margin <= line["t"] <= served + margin for line in leg.reloads)
-        if not told:
+        since = next(iter(leg.swaps(index)), release["t_begin"])
+        told = bisect_left(reloads, since - margin)
+        if told == len(reloads) or reloads[told] > served + margin:
             wrong.append(release)
     what = "releases were served without a line about it, or reloads that failed"
-    return _claim(leg, "reload in the log", wrong, what)
-
-
-def _all_clients_agree(leg: LegHistory) -> Claim:
-    wrong = []
-    for index, release in enumerate(leg.published if leg.settings["paced"] else []):
-        served = {c: leg.first_served(index, c) for c in leg.settings["clients"]}
-        seen = [client for client, t in served.items() if t is not None]
-        missed = [c for c, t in served.items() if t is None and _has_missed(leg, index, c)]
-        if seen and missed:
-            wrong.append({"release": release["release"], "seen_by": seen, "missed_by": missed})
-    return _claim(leg, "all clients agree", wrong, "releases were seen by some clients only")
-
-
-def _has_missed(leg: LegHistory, index: int, client: str) -> bool:
-    """Return whether a release can no longer be served to a client.
-
-    That is so when its bound is over, or when a newer release was served to the client.
-    """
-    newer = range(index + 1, len(leg.published))
-    if any(leg.first_served(later, client) is not None for later in newer):
-        return True
-    deadline = deadline_of(leg, leg.published[index], client)
-    return deadline is not None and _asked_after(leg, client, deadline)
+    return claim_about(leg.remote, "reload in the log", wrong, what)
 
 
 _ANSWERS_AND_SWAPS = (EXPECTED_PREDICTIONS, LIVE_DIRECTORY)
@@ -423,9 +272,9 @@ CLAIMS: dict[str, Rule] = {
     "live directory is whole": Rule(_live_directory_is_whole, (LIVE_DIRECTORY,)),
     "served is swapped": Rule(_served_is_swapped, _ANSWERS_AND_SWAPS),
     "no step back": Rule(_no_step_back, _ANSWERS_AND_SWAPS),
-    "nothing lost": Rule(_nothing_lost, _ANSWERS_AND_SWAPS),
-    "last one serves": Rule(_last_one_serves, (EXPECTED_PREDICTIONS,)),
+    "nothing lost": Rule(nothing_lost, _ANSWERS_AND_SWAPS),
+    "last one serves": Rule(last_one_serves, (EXPECTED_PREDICTIONS,)),
     "same server": Rule(_same_server, (SERVER_PROCESSES,)),
     "reload in the log": Rule(_reload_in_the_log, (*_ANSWERS_AND_SWAPS, SERVER_LOG)),
-    "all clients agree": Rule(_all_clients_agree, (EXPECTED_PREDICTIONS,)),
+    "all clients agree": Rule(all_clients_agree, (EXPECTED_PREDICTIONS,)),
 }

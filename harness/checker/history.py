@@ -11,10 +11,14 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Union
 
-from harness.support.errors import Failed
+import orjson
+from backports import zstd
+
+from harness.support.errors import BadInput, Failed
 
 SCHEMA = 2
 # A history of schema 1 is one of schema 2 without the newer events and fields.
@@ -54,7 +58,7 @@ def parse(line: Union[str, bytes]) -> Event:
     A full disk cuts a line, and another process may go on in the middle of it later.
     """
     try:
-        event: Event = json.loads(line)
+        event: Event = _loads(line)
         if not isinstance(event["event"], str):
             raise TypeError("event is not a string")
     except (ValueError, KeyError, TypeError) as error:
@@ -62,16 +66,39 @@ def parse(line: Union[str, bytes]) -> Event:
     return event
 
 
-def read(path: Path) -> Iterator[Event]:
-    """The events of a file, in the order in which they were written.
+def _loads(line: Union[str, bytes]) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # An answer may be NaN: ``json`` writes that, and JSON has no word for it.
+        return json.loads(line)
 
-    A line that holds no event gives an event ``damaged`` with the line's number. So does a last
-    line without its end: if the disk was full, other records may be missing before it.
+
+def read(path: Path) -> Iterator[Event]:
+    """The events of a file (``.jsonl`` or ``.jsonl.zst``), in the order in which they were written.
+
+    A line that holds no event gives an event ``damaged`` with file and line. So does a last line
+    without its end: if the disk was full, other records may be missing before it.
+
+    Raises:
+        BadInput: The file cannot be read.
     """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            whole = line.endswith(b"\n")
-            event = parse(line) if whole else {"event": "damaged", "why": "it has no end"}
-            if event["event"] == "damaged":
-                event["line"] = number
-            yield event
+    number = 0
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, 1):
+                whole = line.endswith(b"\n")
+                event = parse(line) if whole else {"event": "damaged", "why": "it has no end"}
+                if event["event"] == "damaged":
+                    event.update(file=str(path), line=number)
+                yield event
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
+    except (zstd.ZstdError, EOFError) as error:
+        if not number:
+            raise BadInput(f"cannot read {path}: {error}; name a file that zstd made") from error
+        yield {"event": "damaged", "why": str(error), "file": str(path), "line": number + 1}
+
+
+def _open(path: Path) -> Union[zstd.ZstdFile, BufferedReader]:
+    return zstd.open(path, "rb") if path.suffix == ".zst" else path.open("rb")

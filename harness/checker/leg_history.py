@@ -1,28 +1,34 @@
 """The part of a history that belongs to one remote, sorted by kind.
 
-It answers the questions of the claims and the report. It judges no claim.
+It answers the questions of the claims and the report. It judges no claim. Whatever the claims ask
+often is sorted once, so that a question takes no walk through all answers.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import Optional
 
-from harness.support.errors import BadInput
+import numpy
 
-from .history import READABLE_SCHEMAS, SCHEMA, Event
+from .history import SCHEMA, Event
+from .predictions import Columns, Predictions
 
 # The observer sees a change of a file or a log line up to this much late (harness.run.observe).
 SEEN_LATE_S = 0.05
-_RELOAD_ERROR = re.compile(
+RELOAD_ERROR = re.compile(
     r"^E.*(Failed (reload|stat config|create model|load)|create paddle predictor failed)"
 )
 
 
-def same(value: list[float], expected: list[float], rtol: float) -> bool:
+def same(value: Sequence[float], expected: Sequence[float], rtol: float) -> bool:
     """Whether two predictions are equal within float32 rounding (``rtol``, relative)."""
     return len(value) == len(expected) > 0 and all(
         math.isclose(a, b, rel_tol=rtol, abs_tol=rtol * 1e-2) for a, b in zip(value, expected)
@@ -36,7 +42,7 @@ class LegHistory:
     remote: str
     published: list[Event] = field(default_factory=list)
     swapped: list[Event] = field(default_factory=list)
-    predictions: list[Event] = field(default_factory=list)
+    predictions: Predictions = field(default_factory=lambda: Columns("").sorted())
     reloads: list[Event] = field(default_factory=list)
     reload_errors: list[Event] = field(default_factory=list)
     pulls: list[Event] = field(default_factory=list)
@@ -53,13 +59,6 @@ class LegHistory:
     cut_short: str = ""
     # From this time on the observer did not watch the live directory and the logs.
     blind_since: float = math.inf
-    # A run has many answers and few different ones.
-    _known: dict[tuple[float, ...], set[int]] = field(default_factory=dict)
-
-    @property
-    def answers(self) -> list[Event]:
-        """The predictions that were answered."""
-        return [p for p in self.predictions if "value" in p]
 
     @property
     def good(self) -> list[int]:
@@ -78,106 +77,193 @@ class LegHistory:
 
     def before(self, t: float) -> LegHistory:
         """Return the leg with only the records before the time ``t``."""
-        seen = replace(self, predictions=[p for p in self.predictions if p["answered"] < t])
+        seen = replace(self, predictions=self.predictions.before(t))
         for name in ("swapped", "reloads", "reload_errors", "pulls"):
             setattr(seen, name, [event for event in getattr(self, name) if event["t"] < t])
         return seen
 
-    def asked_by(self, client: str) -> list[Event]:
-        """Return the client's requests, answered or failed, in the order of their ends."""
-        return [p for p in self.predictions if p["client"] == client]
-
     def excused(self, begin: float, end: float) -> bool:
         """Whether a declared outage overlaps the time from ``begin`` to ``end``."""
-        return any(begin < outage["until"] and end > outage["since"] for outage in self.outages)
+        untils, earliest = self._outages_by_end
+        # All outages from here on end after ``begin``.
+        return earliest[bisect_right(untils, begin)] < end
 
-    def releases_of(self, value: list[float]) -> set[int]:
+    @cached_property
+    def _outages_by_end(self) -> tuple[list[float], list[float]]:
+        """The outages' ends, and from each one on the earliest begin, at last infinity."""
+        outages = sorted(self.outages, key=lambda outage: float(outage["until"]))
+        begins = [float(outage["since"]) for outage in outages]
+        earliest = list(accumulate([math.inf, *reversed(begins)], min))
+        return [float(outage["until"]) for outage in outages], earliest[::-1]
+
+    def extended(self, begin: float, deadline: float) -> float:
+        """Return the deadline later by what each outage takes of the time since ``begin``."""
+        outages, ends = self._outages_by_begin
+        for outage in outages[bisect_right(ends, begin) :]:
+            overlap_begin = max(outage["since"], begin)
+            if overlap_begin >= deadline:
+                break
+            deadline += max(0.0, outage["until"] - overlap_begin)
+        return deadline
+
+    @cached_property
+    def _outages_by_begin(self) -> tuple[list[Event], list[float]]:
+        """The outages, and the latest end of each one and those before it."""
+        outages = sorted(self.outages, key=lambda outage: float(outage["since"]))
+        return outages, list(accumulate((float(outage["until"]) for outage in outages), max))
+
+    @cached_property
+    def _known(self) -> dict[tuple[float, ...], tuple[int, ...]]:
+        return {}
+
+    def releases_of(self, value: Sequence[float]) -> tuple[int, ...]:
         """Indices into ``published`` of the releases that give this prediction."""
         key = tuple(value)
         if key not in self._known:
             rtol = float(self.settings["rtol"])
-            self._known[key] = {
+            self._known[key] = tuple(
                 index
-                for index, release in enumerate(self.published)
-                if same(value, release["expected"], rtol)
-            }
+                for index in self._close_to(key, rtol)
+                if same(key, self.published[index]["expected"], rtol)
+            )
         return self._known[key]
+
+    def _close_to(self, value: tuple[float, ...], rtol: float) -> list[int]:
+        """Return the releases whose prediction begins with a number as close as ``same`` asks."""
+        if not value:
+            return []
+        firsts, indices = self._by_first_number
+        first = value[0]
+        # Twice what the tolerance allows: ``same`` decides.
+        room = 2 * rtol * max(abs(first), 1e-2) if math.isfinite(first) else 0.0
+        close = slice(bisect_left(firsts, first - room), bisect_right(firsts, first + room))
+        return sorted(indices[close])
+
+    @cached_property
+    def _by_first_number(self) -> tuple[list[float], list[int]]:
+        """The first numbers of the releases' predictions in order, and the releases."""
+        firsts = sorted(
+            (float(release["expected"][0]), index)
+            for index, release in enumerate(self.published)
+            if release["expected"] and not math.isnan(release["expected"][0])
+        )
+        return [first for first, _ in firsts], [index for _, index in firsts]
+
+    @cached_property
+    def matches(self) -> list[tuple[int, ...]]:
+        """For each number of a prediction: the releases that give the prediction."""
+        return [self.releases_of(value) for value in self.predictions.values]
+
+    @cached_property
+    def _values_of(self) -> dict[int, list[int]]:
+        """For each release: the numbers of the predictions that it gives."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for value, releases in enumerate(self.matches):
+            for index in releases:
+                found[index].append(value)
+        return found
+
+    @cached_property
+    def swaps_by_digest(self) -> dict[str, list[float]]:
+        """The times at which each digest became the live directory."""
+        found: dict[str, list[float]] = defaultdict(list)
+        for swap in self.swapped:
+            found[swap["digest"]].append(swap["t"])
+        return dict(found)
+
+    @cached_property
+    def with_digest(self) -> dict[str, list[int]]:
+        """The releases with each digest."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for index, release in enumerate(self.published):
+            found[release["digest"]].append(index)
+        return dict(found)
 
     def swaps(self, index: int) -> list[float]:
         """The times at which the release became the live directory (rollbacks included)."""
-        digest = self.published[index]["digest"]
-        return [swap["t"] for swap in self.swapped if swap["digest"] == digest]
+        return self.swaps_by_digest.get(self.published[index]["digest"], [])
+
+    @cached_property
+    def superseded(self) -> dict[int, float]:
+        """For each good release: when a newer good one was swapped in after its publishing began.
+
+        Infinite when none was.
+        """
+        found = {}
+        newer: list[float] = []
+        for index in reversed(self.good):
+            after = bisect_left(newer, self.published[index]["t_begin"])
+            found[index] = newer[after] if after < len(newer) else math.inf
+            for t in self.swaps(index):
+                insort(newer, t)
+        return found
+
+    @cached_property
+    def _first_served(self) -> dict[tuple[int, Optional[str]], Optional[float]]:
+        return {}
 
     def first_served(self, index: int, client: Optional[str] = None) -> Optional[float]:
         """When anybody (or one client) was first answered with the release's prediction."""
+        key = index, client
+        if key not in self._first_served:
+            self._first_served[key] = self._find_first_served(index, client)
+        return self._first_served[key]
+
+    def _find_first_served(self, index: int, client: Optional[str]) -> Optional[float]:
+        asked = self.predictions
         begin = self.published[index]["t_begin"]
-        for p in self.answers:
-            mine = client in (None, p["client"]) and p["answered"] >= begin
-            if mine and index in self.releases_of(p["value"]):
-                return float(p["answered"])
-        return None
+        number = None if client is None else asked.number_of.get(client)
+        if client is not None and number is None:
+            return None
+        found = []
+        for value in self._values_of.get(index, ()):
+            group = asked.by_value[value] if number is None else asked.with_both(number, value)
+            times = asked.answered[group]
+            first = int(numpy.searchsorted(times, begin))
+            found += [float(t) for t in times[first : first + 1]]
+        return min(found, default=None)
+
+    @cached_property
+    def latest_served(self) -> dict[str, int]:
+        """For each client: the latest release, in the order of publishing, that it was served."""
+        found = {}
+        for client in self.predictions.number_of:
+            for index in range(len(self.published) - 1, -1, -1):
+                if self.first_served(index, client) is not None:
+                    found[client] = index
+                    break
+        return found
+
+    def asked(self, client: str) -> int:
+        """Return how many requests of a client there are."""
+        number = self.predictions.number_of.get(client)
+        return 0 if number is None else len(self.predictions.by_client[number])
+
+    @cached_property
+    def asked_since(self) -> dict[str, float]:
+        """When each client that asked sent its first request."""
+        asked = self.predictions
+        return {c: float(asked.sent[asked.by_client[i]].min()) for c, i in asked.number_of.items()}
+
+    @cached_property
+    def asked_until(self) -> dict[str, float]:
+        """When each client that asked got its last answer or error."""
+        asked = self.predictions
+        last = {client: asked.by_client[i][-1] for client, i in asked.number_of.items()}
+        return {client: float(asked.answered[position]) for client, position in last.items()}
+
+    def last_answer(self, client: str) -> Optional[Event]:
+        """Return the last request of a client that was answered, None when none was."""
+        asked = self.predictions
+        if client not in asked.number_of:
+            return None
+        mine = asked.by_client[asked.number_of[client]]
+        answered = mine[asked.value[mine] >= 0]
+        return asked[answered[-1]] if len(answered) else None
 
     def live_at(self, t: float) -> Optional[int]:
         """The release in the live directory at a time, None when it is no published one."""
-        before = [swap for swap in self.swapped if swap["t"] <= t]
+        before = bisect_right([swap["t"] for swap in self.swapped], t)
         if not before:
             return None
-        for index, release in enumerate(self.published):
-            if release["digest"] == before[-1]["digest"]:
-                return index
-        return None
-
-
-def sort(events: Iterable[Event]) -> dict[str, LegHistory]:
-    """Sorts a history by remote and kind. Raises ``BadInput`` for another schema."""
-    found: dict[str, LegHistory] = {}
-    kinds = {
-        "published": "published",
-        "swapped": "swapped",
-        "prediction": "predictions",
-        "server": "servers",
-        "client_ended": "ended_clients",
-        "outage": "outages",
-        "publishing": "publishing",
-        "install_failed": "install_failed",
-    }
-    damaged = False
-    schema = SCHEMA
-    for event in events:
-        kind = event["event"]
-        damaged = damaged or kind == "damaged"
-        if kind == "run" and event["schema"] not in READABLE_SCHEMAS:
-            known = " and ".join(map(str, READABLE_SCHEMAS))
-            raise BadInput(f"the history has schema {event['schema']}; this checker reads {known}")
-        if kind == "run":
-            schema = event["schema"]
-        if "remote" not in event:
-            continue
-        leg = found.setdefault(event["remote"], LegHistory(event["remote"]))
-        if kind in kinds:
-            getattr(leg, kinds[kind]).append(event)
-        elif kind == "settings":
-            leg.settings = event
-        elif kind == "leg_ended":
-            leg.ended = True
-        elif kind == "cut_short":
-            leg.cut_short = event["why"]
-        elif kind == "observer_ended":
-            leg.blind_since = min(leg.blind_since, float(event["t"]))
-        elif kind == "server_log" and "begin reload model[" in event["line"]:
-            leg.reloads.append(event)
-        elif kind == "server_log" and _RELOAD_ERROR.match(event["line"]):
-            leg.reload_errors.append(event)
-        elif kind == "monitor_log" and "pull remote model(" in event["line"]:
-            leg.pulls.append(event)
-    for leg in found.values():
-        leg.schema = schema
-        if damaged:
-            # The line may have been any record: no claim may rest on one that is not there.
-            leg.blind_since = -math.inf
-        leg.predictions.sort(key=lambda event: float(event["answered"]))
-        # Several processes write the history: the order of its lines means nothing.
-        for name in (*kinds.values(), "reloads", "reload_errors", "pulls"):
-            if name != "predictions":
-                getattr(leg, name).sort(key=lambda event: float(event["t"]))
-    return found
+        return next(iter(self.with_digest.get(self.swapped[before - 1]["digest"], ())), None)

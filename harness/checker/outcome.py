@@ -7,6 +7,9 @@ from enum import Enum
 
 from .history import Event
 
+# A claim quotes at most so many of the records that break it.
+MAX_QUOTED = 20
+
 
 class Outcome(Enum):
     VALID = "valid"
@@ -31,3 +34,12 @@ class Claim:
     def __str__(self) -> str:
         text = f"{self.remote}: {self.name}: {self.outcome.value}"
         return f"{text} ({self.why})" if self.why else text
+
+
+def claim_about(remote: str, name: str, wrong: list[Event], what: str, count: int = 0) -> Claim:
+    """Return a claim that ``wrong`` breaks: all such records, or the first of ``count``."""
+    if not wrong:
+        return Claim(remote, name, Outcome.VALID)
+    first = {key: value for key, value in wrong[0].items() if key not in ("event", "t", "remote")}
+    why = f"{count or len(wrong)} {what}, the first: {first}"
+    return Claim(remote, name, Outcome.INVALID, why, tuple(wrong[:MAX_QUOTED]))

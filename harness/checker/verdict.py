@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
 
 from harness.support.errors import BadInput
 
 from .claims import judge_leg
 from .history import Event
-from .leg_history import LegHistory, sort
 from .outcome import Claim, Outcome
+from .run_history import RunHistory, sort
 
 
 @dataclass(frozen=True)
@@ -74,14 +73,11 @@ class Verdict:
 def judge(events: Iterable[Event]) -> Verdict:
     """The verdict on a whole history."""
     try:
-        events = list(events)
-        for event in events:
-            # Every comparison with such a time or limit is false, and would hide what is wrong.
-            if any(isinstance(value, float) and not isfinite(value) for value in event.values()):
-                raise ValueError(f"a number of an event {event['event']} is not finite")
-        legs = sort(events)
-        claims = [_run_is_complete(events, legs)]
-        for leg in legs.values():
+        run = sort(events)
+        if run.not_finite:
+            raise ValueError(run.not_finite)
+        claims = [_run_is_complete(run)]
+        for leg in run.legs.values():
             claims += judge_leg(leg)
         return Verdict(tuple(claims))
     except BadInput as error:
@@ -91,30 +87,29 @@ def judge(events: Iterable[Event]) -> Verdict:
         return Verdict((Claim("run", "checker", Outcome.UNKNOWN, why),))
 
 
-def _run_is_complete(events: list[Event], legs: dict[str, LegHistory]) -> Claim:
-    runs = [event for event in events if event["event"] == "run"]
-    # A cut_short with a remote ended only that leg.
-    cut = [event for event in events if event["event"] == "cut_short" and "remote" not in event]
+def _run_is_complete(run: RunHistory) -> Claim:
     legs_cut = [
-        f"{name} was cut short: {leg.cut_short}" for name, leg in legs.items() if leg.cut_short
+        f"{name} was cut short: {leg.cut_short}" for name, leg in run.legs.items() if leg.cut_short
     ]
-    damaged = [event for event in events if event["event"] == "damaged"]
     why = ""
-    if damaged:
-        why = f"line {damaged[0]['line']} of the history is damaged: {damaged[0]['why']}"
-    elif len(runs) != 1:
-        why = f"the history has {len(runs)} records of a run, not one"
-    elif cut:
-        why = f"the run was cut short: {cut[0]['why']}"
+    if run.damaged:
+        first = run.damaged[0]
+        why = f"line {first['line']} of {first['file']} is damaged: {first['why']}"
+    elif len(run.runs) != 1:
+        why = f"the history has {len(run.runs)} records of a run, not one"
+    elif run.cut_short:
+        why = f"the run was cut short: {run.cut_short[0]['why']}"
     elif legs_cut:
         why = "; ".join(legs_cut)
     else:
         unfinished = [
-            name for name in runs[0]["remotes"] if name not in legs or not legs[name].ended
+            name
+            for name in run.runs[0]["remotes"]
+            if name not in run.legs or not run.legs[name].ended
         ]
         if unfinished:
             why = f"nothing, or no end, is recorded of {', '.join(unfinished)}"
-        elif not any(event["event"] == "end" for event in events):
+        elif not run.ended:
             why = "no end of the run was recorded"
     outcome = Outcome.UNKNOWN if why else Outcome.VALID
-    return Claim("run", "run is complete", outcome, why, tuple(cut))
+    return Claim("run", "run is complete", outcome, why, tuple(run.cut_short))

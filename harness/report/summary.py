@@ -10,7 +10,7 @@ publishing ("+1.3"), the publishing itself from the start of the run.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
@@ -21,8 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.checker.history import Event
-from harness.checker.leg_history import SEEN_LATE_S, LegHistory, sort
+from harness.checker.leg_history import SEEN_LATE_S, LegHistory
 from harness.checker.outcome import Claim, Outcome
+from harness.checker.run_history import sort
 from harness.checker.verdict import Verdict
 
 from . import junit
@@ -47,12 +48,12 @@ class Row:
     at_start: bool
 
 
-def rows(events: Sequence[Event]) -> list[Row]:
+def rows(events: Iterable[Event]) -> list[Row]:
     """The table's rows, in the order in which the releases were published."""
-    begin = min((float(event["t"]) for event in events if "t" in event), default=0.0)
+    run = sort(events)
     return [
-        _row(leg, index, begin)
-        for leg in sort(events).values()
+        _row(leg, index, run.begin)
+        for leg in run.legs.values()
         for index in range(len(leg.published))
     ]
 
@@ -79,7 +80,7 @@ def _row(leg: LegHistory, index: int, begin: float) -> Row:
         if swap is not None and swap - SEEN_LATE_S <= event["t"] < next_swap
     ]
     started = leg.servers[0]["t"] if leg.servers else float("inf")
-    mine = [p for p in leg.predictions if done <= p["sent"] < until]
+    sent, failed = leg.predictions.sent_between(done, until)
 
     def after(times: Sequence[float]) -> Optional[float]:
         return round(times[0] - done, 3) if times else None
@@ -96,8 +97,8 @@ def _row(leg: LegHistory, index: int, begin: float) -> Row:
         swapped=after([swap] if swap is not None else []),
         reloaded=after(reload[:1]),
         first_served=first,
-        sent=len(mine),
-        failed=sum(1 for p in mine if "error" in p),
+        sent=sent,
+        failed=failed,
         at_start=swap is not None and swap < started,
     )
 

@@ -295,9 +295,9 @@ def _finish(
     Returns:
         The verdict; and the error if the report could not be written.
     """
-    events = list(histories.read(folder / "history.jsonl"))
-    table = rows(events)
-    verdict = judge(events)
+    path = folder / "history.jsonl"
+    table = rows(histories.read(path))
+    verdict = judge(histories.read(path))
     facts = {
         "serving binary": str(binary),
         "remotes": f"{', '.join(remote.name for remote in settings.remotes)} on {settings.on}",

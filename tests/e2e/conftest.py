@@ -10,7 +10,8 @@ import pytest
 
 from harness.checker import history as histories
 from harness.checker.history import SCHEMA, Event, History
-from harness.checker.leg_history import LegHistory, sort
+from harness.checker.leg_history import LegHistory
+from harness.checker.run_history import sort
 from harness.checker.verdict import Verdict, judge
 from harness.remotes.registry import named
 from harness.run.leg import Leg as RunningLeg
@@ -112,7 +113,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         folder=folder,
         published=running.published,
         events=events,
-        leg=sort(events)[name],
+        leg=sort(events).legs[name],
         verdict=judge(events),
         monitor_log=running.monitor_log.read_text(),
         server_log=running.serving.log_file.read_text(),

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.checker.claims import CLAIMS, SIGHTS
+from harness.checker.claims import CLAIMS
+from harness.checker.completeness import SIGHTS
 from harness.checker.history import SCHEMA, Event, read
 from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict, judge
@@ -244,7 +245,7 @@ def test_a_line_that_a_full_disk_cut_breaks_no_claim(tmp_path: Path) -> None:
     path.write_text("\n".join(lines) + '\n{"event":"server_log","t"')
     verdict = judge(read(path))
     assert [claim.name for claim in verdict.broken] == []
-    assert f"line {len(lines) + 1} of the history is damaged" in verdict.unknown[0].why
+    assert f"line {len(lines) + 1} of {path} is damaged" in verdict.unknown[0].why
     assert verdict.exit_code == 3
 
 
@@ -264,7 +265,7 @@ def test_beside_a_damaged_line_only_what_is_there_is_judged(tmp_path: Path) -> N
     for number in range(1, 15):
         verdict = judged(Story(), number)
         assert verdict.outcome is Outcome.UNKNOWN, (number, verdict.broken)
-        assert f"line {number} of the history is damaged" in verdict.unknown[0].why
+        assert f"line {number} of {path} is damaged" in verdict.unknown[0].why
         if number != 2:  # the settings, without which nothing can be judged
             assert [c.name for c in judged(failed, number).broken] == ["no request failed"]
 

@@ -1,0 +1,114 @@
+"""A whole history, sorted in one pass: a leg for each remote, and the run's own events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from harness.support.errors import BadInput
+
+from .history import READABLE_SCHEMAS, Event
+from .leg_history import RELOAD_ERROR, LegHistory
+from .predictions import Columns
+
+# Event, and the list of ``LegHistory`` that has the events of this kind.
+_LISTS = {
+    "published": "published",
+    "swapped": "swapped",
+    "server": "servers",
+    "client_ended": "ended_clients",
+    "outage": "outages",
+    "publishing": "publishing",
+    "install_failed": "install_failed",
+}
+_LOG_LISTS = ("reloads", "reload_errors", "pulls")
+
+
+@dataclass
+class RunHistory:
+    """The events of a run that belong to no remote, and the history of each leg."""
+
+    legs: dict[str, LegHistory] = field(default_factory=dict)
+    runs: list[Event] = field(default_factory=list)
+    # Only a ``cut_short`` without a remote ends the run.
+    cut_short: list[Event] = field(default_factory=list)
+    damaged: list[Event] = field(default_factory=list)
+    ended: bool = False
+    # The time of the first event.
+    begin: float = math.inf
+    # What has a time or limit that is no finite number: every comparison with it is false.
+    not_finite: str = ""
+
+
+def sort(events: Iterable[Event]) -> RunHistory:
+    """Sort a history by remote and kind. Raises ``BadInput`` for another schema."""
+    run = RunHistory()
+    asked: dict[str, Columns] = {}
+    for event in events:
+        kind = event["event"]
+        if kind == "prediction" and "remote" in event:
+            remote = event["remote"]
+            if remote not in asked:
+                asked[remote] = Columns(remote)
+                _leg(run, remote)
+            asked[remote].add(event)
+            continue
+        if any(isinstance(value, float) and not math.isfinite(value) for value in event.values()):
+            run.not_finite = run.not_finite or f"a number of an event {kind} is not finite"
+        run.begin = min(run.begin, float(event.get("t", math.inf)))
+        if "remote" in event:
+            _put(_leg(run, event["remote"]), kind, event)
+        elif kind == "run":
+            _require_readable(event["schema"])
+            run.runs.append(event)
+        elif kind == "cut_short":
+            run.cut_short.append(event)
+        elif kind == "damaged":
+            run.damaged.append(event)
+        run.ended = run.ended or kind == "end"
+    for remote, columns in asked.items():
+        predictions = columns.sorted()
+        run.legs[remote].predictions = predictions
+        run.begin = min(run.begin, float(predictions.t.min()))
+        if not predictions.is_finite:
+            run.not_finite = run.not_finite or "a number of an event prediction is not finite"
+    for leg in run.legs.values():
+        if run.runs:
+            leg.schema = run.runs[0]["schema"]
+        if run.damaged:
+            # The line may have been any record: no claim may rest on one that is not there.
+            leg.blind_since = -math.inf
+        # Several processes write the history: the order of its lines means nothing.
+        for name in (*_LISTS.values(), *_LOG_LISTS):
+            getattr(leg, name).sort(key=lambda event: float(event["t"]))
+    return run
+
+
+def _require_readable(schema: object) -> None:
+    if schema not in READABLE_SCHEMAS:
+        known = " and ".join(map(str, READABLE_SCHEMAS))
+        raise BadInput(f"the history has schema {schema}; this checker reads {known}")
+
+
+def _leg(run: RunHistory, remote: str) -> LegHistory:
+    return run.legs.setdefault(remote, LegHistory(remote))
+
+
+def _put(leg: LegHistory, kind: str, event: Event) -> None:
+    if kind in _LISTS:
+        getattr(leg, _LISTS[kind]).append(event)
+    elif kind == "settings":
+        leg.settings = event
+    elif kind == "leg_ended":
+        leg.ended = True
+    elif kind == "cut_short":
+        leg.cut_short = event["why"]
+    elif kind == "observer_ended":
+        leg.blind_since = min(leg.blind_since, float(event["t"]))
+    elif kind == "server_log" and "begin reload model[" in event["line"]:
+        leg.reloads.append(event)
+    elif kind == "server_log" and RELOAD_ERROR.match(event["line"]):
+        leg.reload_errors.append(event)
+    elif kind == "monitor_log" and "pull remote model(" in event["line"]:
+        leg.pulls.append(event)
