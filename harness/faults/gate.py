@@ -6,14 +6,12 @@ a protocol (WebHDFS's redirect, FTP's reply to PASV) also lead through the gate.
     with Gate([port]) as gate:            # open: relays 127.0.0.1:port to 127.0.0.2:port
         gate.close()                      # cuts every connection (RST), refuses new ones
         gate.open()                       # heals, and takes back every other fault
-        gate.silence()                    # accepts, keeps connections, passes nothing on
-        gate.cut_after(1000)              # each connection: RST after 1,000 bytes of answers
-        gate.stop_after(1000)             # each connection: silent after 1,000 bytes of answers
-        gate.limit(64_000)                # bytes a second, each connection and direction
+        gate.apply(Cut(after=1000))       # each connection: RST after 1,000 bytes of answers
 
-A fault at an exact byte is the same on a slow machine and on a fast one; a fault after some time is
-not. A connection with fewer bytes is not affected. The gate counts what it did (``stopped``) and
-what passed (``traffic``), so that a test can wait for it.
+What ``apply`` takes are the network faults of this package. A fault at an exact byte is the same on
+a slow machine and on a fast one; a fault after some time is not. A connection with fewer bytes is
+not affected. The gate counts what it did (``stopped``) and what passed (``traffic``), so that a
+test can wait for it.
 
 The gate is an asyncio loop in a thread of the harness. Any thread may call the methods. They return
 when the change is in effect.
@@ -22,51 +20,40 @@ when the change is in effect.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import struct
 import threading
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Optional, TypeVar
 
 from harness.support.errors import Failed
 
+from .relay import INSIDE, Connection, Transformation
+
+__all__ = ["INSIDE", "OUTSIDE", "Gate"]
+
 T = TypeVar("T")
 
 OUTSIDE = "127.0.0.1"
-INSIDE = "127.0.0.2"
-_CHUNK = 64 * 1024
-# close(2) with a linger time of zero sends RST instead of FIN (socket(7)).
-_RESET = struct.pack("ii", 1, 0)
-
-
-@dataclass(frozen=True)
-class Faults:
-    """What is wrong with a gate.
-
-    Each connection is reset (``resets``) or stops after ``after`` bytes of answers. ``rate`` is
-    bytes a second, each connection and direction.
-    """
-
-    silent: bool = False
-    after: Optional[int] = None
-    resets: bool = False
-    rate: Optional[float] = None
 
 
 class Gate:
-    """One gate for all ``ports`` of a service; closed until ``open``."""
+    """One gate for all ``ports`` of a service; closed until ``open``.
 
-    def __init__(self, ports: Sequence[int]) -> None:
+    ``protocols`` says what a port speaks (``http``, ``webhdfs``, ``ftp`` or ``ftp-data``), for
+    faults that answer in the service's stead.
+    """
+
+    def __init__(self, ports: Sequence[int], protocols: Optional[Mapping[int, str]] = None) -> None:
         self.ports = tuple(ports)
+        self.protocols = dict(protocols or {})
         self._servers: list[asyncio.AbstractServer] = []
-        self._connections: set[_Connection] = set()
-        self._faults = Faults()
+        self._connections: set[Connection] = set()
+        self._numbers = 0
+        self._transformations: tuple[Transformation, ...] = ()
+        self._seed = 0
         self._sought = b""
         self._found = False
-        # How many connections cut_after() or stop_after() have stopped since it was called.
+        # How many lanes were cut or held since apply() was called.
         self.stopped = 0
         # How many bytes of answers have passed so far.
         self.traffic = 0
@@ -79,31 +66,35 @@ class Gate:
         """Resets every connection and refuses new ones. Safe to repeat."""
         self._call(self._close())
 
-    def silence(self) -> None:
-        """New connections are accepted and old ones kept, but nothing passes, until ``open``."""
-        self._call(self._change(Faults(silent=True)))
+    def apply(self, *transformations: Transformation, seed: int = 0) -> None:
+        """From now on change each connection so, and no longer as before.
 
-    def cut_after(self, size: int) -> None:
-        """From now on each connection is reset once ``size`` bytes of answers have passed."""
+        Each connection, also one that exists, counts its bytes from now on.
+        """
         self.stopped = 0
-        self._call(self._change(Faults(after=size, resets=True)))
+        self._call(self._change(transformations, seed))
 
-    def stop_after(self, size: int) -> None:
-        """Stop each connection after ``size`` bytes of answers; ``open`` lets it continue there."""
-        self.stopped = 0
-        self._call(self._change(Faults(after=size)))
+    def add(self, transformation: Transformation, seed: int = 0) -> None:
+        """Change each connection in this way, too."""
+        self.apply(*self._transformations, transformation, seed=seed)
+
+    def remove(self, transformation: Transformation) -> None:
+        """End one transformation of ``add``; nothing happens if it has ended already."""
+        left = [one for one in self._transformations if one is not transformation]
+        if len(left) < len(self._transformations):
+            self._call(self._change(left, self._seed))
 
     def spare_others(self) -> None:
-        """No further faults; connections that ``stop_after`` has stopped stay so."""
-        self._call(self._change(Faults(), free=False))
+        """No further faults; connections that are held stay so."""
+        self._call(self._change((), 0, free=False))
 
-    def reset_stopped(self) -> None:
-        """Resets the connections that ``stop_after`` has stopped; everything else stays."""
-        self._call(self._reset_stopped())
+    def reset_held(self) -> None:
+        """Resets the connections that are held; everything else stays."""
+        self._call(self._reset_held())
 
-    def limit(self, rate: float) -> None:
-        """From now on at most ``rate`` bytes a second pass, each connection and direction."""
-        self._call(self._change(Faults(rate=rate)))
+    def reset(self) -> None:
+        """Resets every connection; new ones pass."""
+        self._call(self._reset())
 
     def seek(self, data: bytes) -> None:
         """Let ``found`` say whether these bytes pass in the answers of one connection.
@@ -138,7 +129,7 @@ class Gate:
         return asyncio.run_coroutine_threadsafe(work, _loop()).result(timeout=10)
 
     async def _open(self) -> None:
-        await self._change(Faults())
+        await self._change((), 0)
         if self._servers:
             return
         try:
@@ -152,20 +143,28 @@ class Gate:
         for server in self._servers:
             server.close()
         self._servers = []
+        await self._reset()
+
+    async def _change(
+        self, transformations: Sequence[Transformation], seed: int, *, free: bool = True
+    ) -> None:
+        self._transformations = tuple(transformations)
+        self._seed = seed
+        # The plan repeats by the seed: connections are numbered from here on.
+        self._numbers = 0
+        for connection in self._connections:
+            connection.obey(transformations, seed, free=free)
+
+    async def _reset(self) -> None:
         for connection in list(self._connections):
             connection.reset()
 
-    async def _change(self, faults: Faults, *, free: bool = True) -> None:
-        self._faults = faults
-        for connection in self._connections:
-            connection.obey(faults, free=free)
-
-    async def _reset_stopped(self) -> None:
+    async def _reset_held(self) -> None:
         for connection in list(self._connections):
-            if connection.stopped:
+            if connection.held:
                 connection.reset()
 
-    def passed(self, connection: _Connection, data: bytes) -> None:
+    def passed(self, connection: Connection, data: bytes) -> None:
         """Called with every part of an answer before it is passed on."""
         self.traffic += len(data)
         if self._sought:
@@ -173,10 +172,18 @@ class Gate:
             self._found = self._found or self._sought in recent
             connection.tail = recent[-len(self._sought) :]
 
+    def stopped_one(self) -> None:
+        """Called when a transformation has cut a lane or holds it."""
+        self.stopped += 1
+
     def _accept(self, port: int) -> Any:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            connection = _Connection(reader, writer, port, self)
-            connection.obey(self._faults)
+            self._numbers += 1
+            protocol = self.protocols.get(port, "")
+            connection = Connection(
+                reader, writer, port, self, number=self._numbers, protocol=protocol
+            )
+            connection.obey(self._transformations, self._seed)
             self._connections.add(connection)
             try:
                 await connection.relay()
@@ -184,136 +191,6 @@ class Gate:
                 self._connections.discard(connection)
 
         return connected
-
-
-class _Connection:
-    """One client's connection and the one to the service behind it."""
-
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        port: int,
-        gate: Gate,
-    ) -> None:
-        # An FTP client sends ABOR as urgent data, which would be dropped here (tcp(7)).
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-        self._reader = reader
-        self._client = writer
-        self._service: Optional[asyncio.StreamWriter] = None
-        self._port = port
-        self._gate = gate
-        self._flowing = asyncio.Event()
-        self._free = asyncio.Event()
-        self._free.set()
-        self._faults = Faults()
-        self._left: Optional[int] = None
-        # The last bytes that passed, as many as are sought.
-        self.tail = b""
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it has come to the byte at which it was to stop."""
-        return not self._free.is_set()
-
-    def obey(self, faults: Faults, *, free: bool = True) -> None:
-        """Takes over the gate's faults; ``free``: when it has stopped it goes on."""
-        self._faults = faults
-        self._left = faults.after
-        if faults.silent:
-            self._flowing.clear()
-        else:
-            self._flowing.set()
-        if free:
-            self._free.set()
-
-    async def relay(self) -> None:
-        """Until both directions have ended, or one of them broke."""
-        try:
-            await self._flowing.wait()
-            from_service, self._service = await asyncio.open_connection(sock=await self._connect())
-            requests = asyncio.ensure_future(self._pump(self._reader, self._service, False))
-            answers = asyncio.ensure_future(self._pump(from_service, self._client, True))
-            await asyncio.gather(requests, answers)
-        except OSError:
-            # The service is down, or one side broke: so does the other.
-            self.reset()
-        finally:
-            for writer in (self._client, self._service):
-                if writer is not None:
-                    writer.close()
-
-    async def _connect(self) -> socket.socket:
-        """Connect to the service, with a small buffer.
-
-        Bytes that a slow client has not read then wait in the service, where a fault can still
-        meet them.
-        """
-        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        made.setblocking(False)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CHUNK)
-        try:
-            await asyncio.get_running_loop().sock_connect(made, (INSIDE, self._port))
-        except BaseException:
-            made.close()
-            raise
-        return made
-
-    async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool
-    ) -> None:
-        while True:
-            rate = self._faults.rate
-            # Few bytes at a time when there is a rate, so that it is one and not bursts.
-            size = _CHUNK if rate is None else max(1, min(_CHUNK, int(rate / 20)))
-            data = await reader.read(size)
-            await self._flowing.wait()
-            if not data:
-                break
-            while answers and self._left is not None and len(data) >= self._left:
-                head, data = data[: self._left], data[self._left :]
-                await self._pass_on(writer, head)
-                await self._stop()
-            if answers:
-                if self._left is not None:
-                    self._left -= len(data)
-                await self._pass_on(writer, data)
-            else:
-                writer.write(data)
-                await writer.drain()
-            if rate is not None:
-                await asyncio.sleep(len(data) / rate)
-        with contextlib.suppress(OSError):  # the other side may have gone altogether
-            writer.write_eof()
-
-    async def _pass_on(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        self._gate.passed(self, data)
-        writer.write(data)
-        await writer.drain()
-
-    async def _stop(self) -> None:
-        """At the byte: breaks the connection, or returns once it may go on."""
-        self._left = None
-        # Before it is counted: who has seen the count may free it at once.
-        self._free.clear()
-        self._gate.stopped += 1
-        if self._faults.resets:
-            self.reset()
-            raise ConnectionResetError
-        await self._free.wait()
-
-    def reset(self) -> None:
-        """RST to both sides."""
-        self._flowing.set()
-        self._free.set()
-        for writer in (self._client, self._service):
-            if writer is None or writer.transport.is_closing():
-                continue
-            raw = writer.get_extra_info("socket")
-            if raw is not None:
-                with contextlib.suppress(OSError):
-                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            writer.transport.abort()
 
 
 _starting = threading.Lock()

@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
+from harness.faults.silence import Silence
 from harness.remotes.base import Remote
 from harness.remotes.services import LocalRemote
 from harness.support.process import Process
@@ -225,7 +226,7 @@ class TestPullsFromThisMachine(PullFaults):
         assert isinstance(watched.remote, LocalRemote)
         watched.publish(2)
         watched.wait_for_a_pull_under_way()
-        watched.remote.gate().silence()
+        watched.remote.gate().apply(Silence())
         watched.wait_for_a_failure(TARBALL)
         assert watched.installed() == 1
         watched.remote.gate().open()

@@ -33,4 +33,5 @@ class LocalFtp(LocalRemote, Ftp):
             env={**os.environ, "FTP_SERVER_USER": USER, "FTP_SERVER_PASSWORD": self.password},
             mark=self.mark,
         )
-        return {"ftp": Service(process, Gate([self.port, *passive]))}
+        speaks = {self.port: "ftp", **dict.fromkeys(passive, "ftp-data")}
+        return {"ftp": Service(process, Gate([self.port, *passive], speaks))}

@@ -76,7 +76,7 @@ class LocalHdfs(LocalRemote, Hdfs):
                     env={**hadoop.java_environment(), "HADOOP_USER_NAME": USER},
                     mark=self.mark,
                 ),
-                Gate(ports[daemon]),
+                Gate(ports[daemon], dict.fromkeys((self._web, data_web), "webhdfs")),
             )
             for daemon in self.services
         }

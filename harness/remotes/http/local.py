@@ -26,4 +26,4 @@ class LocalHttp(LocalRemote, Http):
         argv = [sys.executable, "-m", "harness.remotes.http.server", "--folder", str(self.data)]
         argv += ["--address", INSIDE, "--port", str(self.port)]
         process = Process("http server", argv, log=self.folder / "http.log", mark=self.mark)
-        return {"http": Service(process, Gate([self.port]))}
+        return {"http": Service(process, Gate([self.port], {self.port: "http"}))}

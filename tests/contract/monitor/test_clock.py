@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.conformance.monitor import clock
+from harness.faults import clock
 from harness.support.waits import wait_for
 
 _TELL = """

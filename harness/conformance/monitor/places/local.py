@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
+from harness.faults.cut import Cut, Stall
 from harness.faults.gate import Gate
 from harness.remotes.services import LocalRemote
 
@@ -54,16 +55,16 @@ class LocalPlace(Place):
 
     def up(self) -> None:
         for gate in self._gates:
-            gate.reset_stopped()
+            gate.reset_held()
             gate.open()
 
     def cut_after(self, size: int) -> None:
         for gate in self._gates:
-            gate.cut_after(size)
+            gate.apply(Cut(after=size))
 
     def silent_after(self, size: int) -> None:
         for gate in self._gates:
-            gate.stop_after(size)
+            gate.apply(Stall(after=size))
 
     def spare_others(self) -> None:
         for gate in self._gates:

@@ -129,7 +129,7 @@ class Bomb(InNamespace, BadRelease):
     loss = "One small file fills the disk of every server."
     manifest = True
     claims = (*BadRelease.claims, judge.disk_stays_free(0.25))
-    disk = "size=128m"
+    size = "size=128m"
 
     def act(self, stage: Stage) -> None:
         with LeastFree(stage.seen(stage.local)) as free:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
 from .. import judge
 from ..releases import DONEFILE_NAME, Release
 from ..stage import Stage
@@ -13,7 +9,7 @@ from .base import Scenario
 from .in_namespace import InNamespace
 
 _KEPT = (judge.settles_whole, judge.keeps_running)
-# A release of 2 MiB fits a disk of 16 MiB several times, until the filler takes the rest.
+# A release of 2 MiB fits a disk of 16 MiB several times, until all but a part of it is taken.
 _RELEASE_SIZE = 2 << 20
 _LEFT_FREE = 1 << 20
 # Enough for a pull and a beginning of what is in it.
@@ -32,24 +28,16 @@ class DiskFull(InNamespace):
         stage.publish(first)
         stage.start_monitor()
         stage.expect_live(first)
-        filler = stage.seen(stage.local) / "filler"
-        _fill(filler)
+        self.disk.fill(_LEFT_FREE)
         later = stage.remote.second(DONEFILE_NAME) + 120
         stage.publish(second, second=later)
         stage.let_polls_pass(3)
-        filler.unlink()
+        self.disk.clear()
         stage.expect_live(second, stage.settings.recovery)
 
 
 def _sized(stage: Stage, number: int) -> Release:
     return stage.releases[number].padded(_RELEASE_SIZE, stage.settings.seed)
-
-
-def _fill(filler: Path) -> None:
-    """Takes all space of the file system but a part of what a release needs."""
-    disk = os.statvfs(filler.parent)
-    with filler.open("wb") as file:
-        file.write(bytes(disk.f_bavail * disk.f_frsize - _LEFT_FREE))
 
 
 class FullWhileUnpacking(InNamespace):
@@ -62,29 +50,21 @@ class FullWhileUnpacking(InNamespace):
     )
     loss = "What was unpacked until then is served as if it were the whole model."
     claims = (*_KEPT, judge.ends_with("release 2"))
-    disk = "size=16m,nr_inodes=400"
+    size = "size=16m,nr_inodes=400"
 
     def act(self, stage: Stage) -> None:
         stage.publish(stage.releases[1])
         stage.start_monitor()
         stage.expect_live(stage.releases[1])
-        filler = stage.seen(stage.local) / "filler"
-        _fill_with_files(filler)
+        self.disk.fill_with_files(_FILES_LEFT)
         many = {f"words/{number:02}.txt": b"%d\n" % number for number in range(_FILES)}
         second = stage.releases[2].with_files(many)
         stage.watch_pull(second)
         stage.publish(second, second=stage.remote.second(DONEFILE_NAME) + 120)
         stage.expect_pull()
         stage.let_polls_pass(2)
-        shutil.rmtree(filler)
+        self.disk.clear()
         stage.expect_live(second, stage.settings.recovery)
-
-
-def _fill_with_files(filler: Path) -> None:
-    """Takes all files that the file system can have but ``_FILES_LEFT``."""
-    filler.mkdir()
-    for number in range(os.statvfs(filler).f_ffree - _FILES_LEFT):
-        (filler / str(number)).touch()
 
 
 class ReadOnly(InNamespace):
@@ -93,20 +73,20 @@ class ReadOnly(InNamespace):
     loss = "A file system that went read-only for a minute ends hot loading."
     claims = (*_KEPT, judge.ends_with("release 2"))
 
-    def read_only(self, stage: Stage) -> Path:
-        """What becomes read-only."""
-        return stage.local
+    def read_only(self, stage: Stage) -> str:
+        """What becomes read-only: a folder of the local path."""
+        return "."
 
     def act(self, stage: Stage) -> None:
         stage.publish(stage.releases[1])
         stage.start_monitor()
         stage.expect_live(stage.releases[1])
         stage.let_polls_pass(1)
-        self.namespace.make_read_only(self.read_only(stage))
+        self.disk.make_read_only(self.read_only(stage))
         later = stage.remote.second(DONEFILE_NAME) + 120
         stage.publish(stage.releases[2], second=later)
         stage.let_polls_pass(3)
-        self.namespace.make_writable(self.read_only(stage))
+        self.disk.make_writable(self.read_only(stage))
         stage.expect_live(stage.releases[2], stage.settings.recovery)
 
 
@@ -117,8 +97,8 @@ class LiveReadOnly(ReadOnly):
     )
     loss = "A model folder that was mounted read-only by mistake ends hot loading."
 
-    def read_only(self, stage: Stage) -> Path:
-        return stage.live
+    def read_only(self, stage: Stage) -> str:
+        return stage.live.name
 
 
 SCENARIOS: tuple[type[Scenario], ...] = (DiskFull, FullWhileUnpacking, ReadOnly, LiveReadOnly)

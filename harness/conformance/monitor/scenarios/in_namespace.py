@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Optional
 
-from ..namespace import Namespace, why_not
+from harness.faults.disk import Disk
+from harness.faults.namespace import Namespace, why_not
+
 from ..places.base import Place
 from ..settings import Settings
 from ..stage import Stage
@@ -12,20 +14,19 @@ from .base import Scenario
 
 
 class InNamespace(Scenario):
-    """Runs the monitor in a mount namespace of its own, with its local path on a small tmpfs.
+    """Runs the monitor in a mount namespace of its own, with its local path on a small disk.
 
-    ``disk``: that tmpfs' options.
+    ``size``: the disk's options.
     """
 
-    disk: ClassVar[str] = "size=16m"
+    size: ClassVar[str] = "size=16m"
 
     def cannot(self, place: Place, settings: Settings) -> Optional[str]:
         return why_not()
 
     def prepare(self, stage: Stage) -> None:
-        stage.local.mkdir(parents=True)
         self.namespace = Namespace(stage.folder / "namespace.log")
-        self.namespace.mount("-t", "tmpfs", "-o", self.disk, "none", str(stage.local))
+        self.disk = Disk(self.namespace, stage.local, self.size)
         stage.set_namespace(self.namespace.prefix, self.namespace.seen)
         stage.install(stage.releases[0])
 

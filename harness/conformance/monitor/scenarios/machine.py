@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from .. import clock, judge
+from harness.faults import clock
+
+from .. import judge
 from ..places.base import Place
 from ..releases import DONEFILE_NAME
 from ..settings import Settings
@@ -32,7 +34,7 @@ class MountPoint(InNamespace):
 
     def prepare(self, stage: Stage) -> None:
         super().prepare(stage)
-        self.namespace.mount("-t", "tmpfs", "-o", self.disk, "none", str(stage.live))
+        self.namespace.mount("-t", "tmpfs", "-o", self.size, "none", str(stage.live))
         stage.install(stage.releases[0])
 
     def act(self, stage: Stage) -> None:
@@ -67,7 +69,7 @@ class LowerLayer(InNamespace):
         # On a tmpfs: an overlay on an overlay (this program may run in a container) is refused.
         layers = stage.folder / "layers"
         layers.mkdir()
-        self.namespace.mount("-t", "tmpfs", "-o", self.disk, "none", str(layers))
+        self.namespace.mount("-t", "tmpfs", "-o", self.size, "none", str(layers))
         lower, upper, work = (layers / name for name in ("lower", "upper", "work"))
         for folder in (lower, upper, work):
             stage.seen(folder).mkdir()
@@ -98,7 +100,7 @@ class TmpElsewhere(InNamespace):
 
     def act(self, stage: Stage) -> None:
         stage.seen(stage.tmp).mkdir()
-        self.namespace.mount("-t", "tmpfs", "-o", self.disk, "none", str(stage.tmp))
+        self.namespace.mount("-t", "tmpfs", "-o", self.size, "none", str(stage.tmp))
         stage.publish(stage.releases[1])
         stage.start_monitor()
         stage.expect_live(stage.releases[1])

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.faults.bandwidth import Bandwidth
+from harness.faults.cut import Cut
 from harness.faults.gate import INSIDE, OUTSIDE, Gate
+from harness.faults.silence import Silence
 from harness.support.errors import Failed
 from harness.support.ports import free_port
 
@@ -102,7 +105,7 @@ def test_a_closed_gate_resets_connections_and_refuses_new_ones_until_it_opens(ga
 def test_a_silent_gate_accepts_and_passes_nothing_and_then_everything(gate: Gate) -> None:
     with connect(gate) as old:
         assert exchange(old, b"before") == b"before"
-        gate.silence()
+        gate.apply(Silence())
         with connect(gate, 0.3) as new:
             new.sendall(b"late")
             with pytest.raises(socket.timeout):
@@ -120,7 +123,7 @@ def test_a_silent_gate_accepts_and_passes_nothing_and_then_everything(gate: Gate
 
 def test_an_answer_is_cut_after_as_many_bytes_as_asked(gate: Gate) -> None:
     seen = bytearray()
-    gate.cut_after(1000)
+    gate.apply(Cut(after=1000))
     with connect(gate) as connection:
         connection.sendall(b"x" * 5000)
         with pytest.raises(ConnectionResetError):
@@ -133,7 +136,7 @@ def test_an_answer_is_cut_after_as_many_bytes_as_asked(gate: Gate) -> None:
 
 
 def test_a_limited_gate_passes_no_more_than_its_rate(gate: Gate) -> None:
-    gate.limit(100_000)
+    gate.apply(Bandwidth(rate=100_000))
     with connect(gate) as connection:
         begin = time.monotonic()
         assert len(exchange(connection, b"x" * 50_000)) == 50_000

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.faults.cut import Cut, Stall
 from harness.faults.gate import INSIDE, OUTSIDE, Gate
 from harness.support.ports import free_port
 from harness.support.waits import wait_for
@@ -65,7 +66,7 @@ def test_bytes_that_are_sought_are_found_across_two_writes_and_others_are_not(
     # The first part ends at byte 1,000, in the middle of what is sought. ANSWER repeats itself
     # every 256 bytes, so the first match is at its beginning.
     gate.seek(ANSWER[:1200])
-    gate.stop_after(1000)
+    gate.apply(Stall(after=1000))
     with _connect(gate) as connection:
         assert len(_received(connection, 1000)) == 1000
         wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
@@ -88,7 +89,7 @@ def test_polls_that_bring_more_bytes_than_the_tarball_has_are_no_pull(gate: Gate
 def test_a_silent_connection_stops_at_the_byte_and_goes_on_where_it_stopped(
     gate: Gate,
 ) -> None:
-    gate.stop_after(1000)
+    gate.apply(Stall(after=1000))
     with _connect(gate) as connection:
         assert _received(connection, 1000) == ANSWER[:1000]
         wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
@@ -103,11 +104,11 @@ def test_a_silent_connection_stops_at_the_byte_and_goes_on_where_it_stopped(
 def test_stopped_connections_can_be_broken_while_new_ones_pass(
     gate: Gate,
 ) -> None:
-    gate.stop_after(1000)
+    gate.apply(Stall(after=1000))
     with _connect(gate) as held:
         assert len(_received(held, 1000)) == 1000
         wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
-        gate.reset_stopped()
+        gate.reset_held()
         gate.open()
         with pytest.raises(ConnectionResetError):
             held.recv(1)
@@ -116,7 +117,7 @@ def test_stopped_connections_can_be_broken_while_new_ones_pass(
 
 
 def test_a_spared_connection_passes_while_the_stopped_one_stays_silent(gate: Gate) -> None:
-    gate.stop_after(1000)
+    gate.apply(Stall(after=1000))
     with _connect(gate) as held:
         assert len(_received(held, 1000)) == 1000
         wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
@@ -131,11 +132,11 @@ def test_a_spared_connection_passes_while_the_stopped_one_stays_silent(gate: Gat
 def test_a_connection_that_passed_more_stops_after_as_many_bytes_from_now(
     gate: Gate,
 ) -> None:
-    gate.stop_after(5000)
+    gate.apply(Stall(after=5000))
     with _connect(gate) as connection:
         assert len(_received(connection, 5000)) == 5000
         wait_for(lambda: gate.stopped == 1, "the connection to be held", 10)
-        gate.stop_after(700)
+        gate.apply(Stall(after=700))
         assert len(_received(connection, 700)) == 700
         wait_for(lambda: gate.stopped == 1, "the connection to be held again", 10)
         connection.settimeout(0.3)
@@ -144,7 +145,7 @@ def test_a_connection_that_passed_more_stops_after_as_many_bytes_from_now(
 
 
 def test_a_cut_connection_is_reset_at_the_byte(gate: Gate) -> None:
-    gate.cut_after(1000)
+    gate.apply(Cut(after=1000))
     # The server speaks first: the reset may come before the client knows that it is connected.
     with pytest.raises(ConnectionResetError), _connect(gate) as connection:
         _received(connection, len(ANSWER))

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from harness.faults.bandwidth import Bandwidth
+from harness.faults.silence import Silence
 from harness.remotes.ftp.local import LocalFtp
 from harness.remotes.hdfs.local import LocalHdfs
 from harness.remotes.services import LocalRemote
@@ -121,7 +123,7 @@ def test_an_upload_that_breaks_leaves_the_old_file_and_the_next_one_succeeds(
     tarball, donefile = make_release(tmp_path / "new", 2, 3_000_000)
     gates = [remote.gate(service) for service in remote.services]
     for gate in gates:
-        gate.limit(400_000)
+        gate.apply(Bandwidth(rate=400_000))
     failed: list[RemoteError] = []
 
     def upload() -> None:
@@ -224,7 +226,7 @@ def test_a_remote_that_stays_silent_is_given_up_with_one_sentence(
     monkeypatch.setattr("producer._publish.webhdfs._TIMEOUT_S", (1.0, 1.0))
     impatient = connect(target.address, Access(ftp_password="x"))
     for service in remote.services:
-        remote.gate(service).silence()
+        remote.gate(service).apply(Silence())
     with pytest.raises(RemoteError) as caught:
         impatient.prepare()
     assert str(caught.value).startswith(f"cannot reach {target.address}: ")

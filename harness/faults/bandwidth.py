@@ -1,0 +1,28 @@
+"""Bandwidth: at most so many bytes a second pass."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .base import NetworkFault, direction, parameter
+from .relay import BOTH, Lane
+
+
+@dataclass(frozen=True)
+class Bandwidth(NetworkFault):
+    """At most so many bytes a second pass, each connection and direction."""
+
+    name: ClassVar[str] = "bandwidth"
+    direction: str = direction(BOTH)
+    rate: float = parameter(64_000.0, "bytes a second", least=1)
+
+    async def transform(self, parts: AsyncIterator[bytes], lane: Lane) -> AsyncIterator[bytes]:
+        # Few bytes at a time, so that it is a rate and not bursts.
+        size = max(1, int(self.rate / 20))
+        async for part in parts:
+            for begin in range(0, len(part), size):
+                piece = part[begin : begin + size]
+                yield piece
+                await lane.sleep(len(piece) / self.rate)

@@ -1,0 +1,31 @@
+"""Latency: all bytes come later."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .base import NetworkFault, direction, parameter
+from .relay import ANSWERS, Lane
+
+
+@dataclass(frozen=True)
+class Latency(NetworkFault):
+    """Each part of up to 64 KiB comes later.
+
+    So a large transfer gets slower, too: the connection is like one with a window of 64 KiB.
+    """
+
+    name: ClassVar[str] = "latency"
+    direction: str = direction(ANSWERS)
+    delay_ms: float = parameter(100.0, "how much later, in milliseconds")
+    jitter_ms: float = parameter(
+        20.0, "added to or taken from the delay, at most, in milliseconds; drawn by the run's seed"
+    )
+
+    async def transform(self, parts: AsyncIterator[bytes], lane: Lane) -> AsyncIterator[bytes]:
+        async for part in parts:
+            jitter = lane.random.uniform(-self.jitter_ms, self.jitter_ms)
+            await lane.sleep(max(0.0, self.delay_ms + jitter) / 1000)
+            yield part

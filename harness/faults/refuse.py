@@ -1,0 +1,22 @@
+"""Refuse: nobody listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .base import Fault, Targets, parameter
+
+
+@dataclass(frozen=True)
+class Refuse(Fault):
+    """Connections are reset (RST) and new ones are refused. Its end ends all faults of the gate."""
+
+    name: ClassVar[str] = "refuse"
+    target: str = parameter("remote", "`remote`, or one of its services")
+
+    def _start(self, targets: Targets, at_end: Callable[..., object]) -> None:
+        for gate in targets.gates_of(self.target):
+            at_end(gate.open)
+            gate.close()

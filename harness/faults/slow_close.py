@@ -1,0 +1,24 @@
+"""Slow close: all bytes come, but their end does not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .base import NetworkFault, direction, parameter
+from .relay import ANSWERS, Lane
+
+
+@dataclass(frozen=True)
+class SlowClose(NetworkFault):
+    """A connection's end (FIN) comes later than its last byte."""
+
+    name: ClassVar[str] = "slow-close"
+    direction: str = direction(ANSWERS)
+    delay_s: float = parameter(5.0, "how much later, in seconds")
+
+    async def transform(self, parts: AsyncIterator[bytes], lane: Lane) -> AsyncIterator[bytes]:
+        async for part in parts:
+            yield part
+        await lane.sleep(self.delay_s)
