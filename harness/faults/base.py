@@ -132,7 +132,11 @@ class Fault(ABC):
             BadInput: The run has no such target.
         """
         self.stop()
-        self._start(targets, self._undo.callback)
+        try:
+            self._start(targets, self._undo.callback)
+        except BaseException:
+            self.stop()
+            raise
 
     @abstractmethod
     def _start(self, targets: Targets, at_end: Callable[..., object]) -> None:

@@ -18,7 +18,7 @@ class ClockStep(Fault):
 
     name: ClassVar[str] = "clock-step"
     needs: ClassVar[frozenset[str]] = frozenset({"clock"})
-    target: str = parameter("monitor", "`monitor`, `server` or `producer`")
+    target: str = parameter("monitor", "`monitor` or `producer`", choices=("monitor", "producer"))
     seconds: int = parameter(-3600, "how far ahead of the right time, in seconds", least=-1e9)
 
     def require(self) -> None:

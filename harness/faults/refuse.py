@@ -1,4 +1,4 @@
-"""Refuse: nobody listens."""
+"""Refuse: no service listens."""
 
 from __future__ import annotations
 

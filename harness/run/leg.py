@@ -34,6 +34,7 @@ from harness.support.live_directory import look_once
 from harness.support.process import Process, marked
 from harness.support.waits import tail, wait_for
 
+from .equipment import Equipment
 from .observe import TIME_FILE, Observer, Tail
 
 Say = Callable[[str], None]
@@ -99,6 +100,7 @@ class Leg:
         mark: In the environment of every process of the leg; ``remote`` and ``serving`` have it
             too. ``stop`` looks for processes that are left.
         say: Called with a line for each step.
+        equipment: What faults need of the leg from its start on.
     """
 
     def __init__(
@@ -111,7 +113,9 @@ class Leg:
         settings: LegSettings,
         mark: str,
         say: Say = lambda _: None,
+        equipment: Optional[Equipment] = None,
     ) -> None:
+        self.equipment = equipment or Equipment()
         self.remote = remote
         self.folder = folder
         self.history = history
@@ -136,6 +140,8 @@ class Leg:
         self.clients: dict[str, Process] = {}
         # Without the monitor, which wait_until_served() checks only after the bound.
         self._started: list[Process] = []
+        # The parts that a fault has ended on purpose.
+        self.down: set[str] = set()
         self._serving = False
         self._client_answers = Tail(history.path)
         self._answers: list[Event] = []
@@ -170,7 +176,11 @@ class Leg:
             [sys.executable, "-m", "producer", *self._producer_options()],
             log=self.folder / "producer.log",
             cwd=self.folder,
-            env={**os.environ, **self.remote.producer_environment},
+            env={
+                **os.environ,
+                **self.remote.producer_environment,
+                **self.equipment.environment("producer"),
+            },
             stdin=subprocess.PIPE,
             mark=self.mark,
         )
@@ -183,9 +193,10 @@ class Leg:
     def _monitor(self, log: Path, *more: str) -> Process:
         return Process(
             f"the monitor of {self.remote.name} {' '.join(more)}".strip(),
-            self.monitor_command(*more),
+            self.equipment.command(self.monitor_command(*more)),
             log=log,
             cwd=self.serving_folder,
+            env={**os.environ, **self.equipment.environment("monitor")},
             mark=self.mark,
         )
 
@@ -371,7 +382,7 @@ class Leg:
             f"within {s.bound_s:g} s"
         )
         # Only now: the server may still serve what the monitor swapped in before it ended.
-        self.monitor.check()
+        self._check_monitor()
         return False
 
     def _read_answers(self) -> None:
@@ -425,17 +436,42 @@ class Leg:
         """
         self._let_each_client_ask(2 * self.settings.switch_window_s)
         self._check()
-        self.monitor.check()
+        self._check_monitor()
+
+    def _check_monitor(self) -> None:
+        if "monitor" not in self.down:
+            self.monitor.check()
 
     def _check(self) -> None:
         for process in self._started:
+            if process is self.producer and "producer" in self.down:
+                continue
             # After its last pass the producer ends with exit code 0.
             if process is not self.producer or process.returncode != 0:
                 process.check()
         self.remote.check()
         self.observer.check()
-        if self._serving:
+        if self._serving and "server" not in self.down:
             self.serving.check()
+
+    def restart(self, part: str) -> None:
+        """Start a part that a fault has ended, and wait until it is ready.
+
+        Args:
+            part: ``monitor``, ``producer``, ``server``, ``remote`` or a service of the remote.
+        """
+        if part == "monitor":
+            self.monitor.start()
+        elif part == "producer":
+            self.producer.start()
+        elif part == "server":
+            self.serving.start()
+            self.serving.ready()
+            self.record_server()
+        else:
+            self.remote.start(None if part == "remote" else part)
+            self.remote.ready()
+        self.down.discard(part)
 
     def _server_is_gone(self) -> bool:
         try:

@@ -1,0 +1,90 @@
+"""What a leg offers to faults, and what its history says of them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from harness.faults.base import Fault, Part, Targets
+from harness.remotes.base import Remote
+from harness.remotes.services import LocalRemote
+
+from .leg import Leg
+
+
+class _Service:
+    """One service of a remote as a part."""
+
+    def __init__(self, remote: Remote, name: str) -> None:
+        self._remote = remote
+        self._name = name
+
+    def stop(self) -> None:
+        self._remote.stop(self._name)
+
+    def kill(self) -> None:
+        self._remote.kill(self._name)
+
+    def pause(self) -> None:
+        self._remote.pause(self._name)
+
+    def resume(self) -> None:
+        self._remote.resume(self._name)
+
+
+def targets(leg: Leg) -> Targets:
+    """Return what faults can meet in a leg that was started."""
+    remote = leg.remote
+    parts: dict[str, Part] = {name: _Service(remote, name) for name in remote.services}
+    parts.update(monitor=leg.monitor, producer=leg.producer, server=leg.serving, remote=remote)
+    gates = {}
+    if isinstance(remote, LocalRemote):
+        gates = {name: [remote.gate(name)] for name in remote.services}
+        gates["remote"] = [gate for found in gates.values() for gate in found]
+    return Targets(
+        parts=parts,
+        restart=leg.restart,
+        goes_down=leg.down.add,
+        gates=gates,
+        disk=leg.equipment.disk,
+        clocks=leg.equipment.clocks,
+        seed=leg.settings.seed,
+    )
+
+
+@contextlib.contextmanager
+def caused(fault: Fault, leg: Leg) -> Iterator[None]:
+    """Cause a fault of a leg until the context ends, and record it.
+
+    The history gets a ``fault``. It gets an ``outage`` too, unless only the producer was hit.
+
+    Raises:
+        BadInput: The leg has no such target.
+    """
+    leg.say(f"{leg.remote.name}: fault {fault.name} of {fault.target} begins")
+    since = time.monotonic()
+    fault.start(targets(leg))
+    try:
+        yield
+    finally:
+        try:
+            fault.stop()
+        finally:
+            _record(fault, leg, since, time.monotonic())
+        leg.say(f"{leg.remote.name}: fault {fault.name} of {fault.target} is over")
+
+
+def _record(fault: Fault, leg: Leg, since: float, until: float) -> None:
+    leg.history.record(
+        "fault",
+        remote=leg.remote.name,
+        fault=fault.name,
+        target=fault.target,
+        parameters=fault.parameters,
+        since=since,
+        until=until,
+    )
+    if fault.target != "producer":
+        why = f"the fault {fault.name} of {fault.target}"
+        leg.history.record("outage", remote=leg.remote.name, since=since, until=until, why=why)
