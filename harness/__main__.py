@@ -20,11 +20,14 @@ import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from .support import places
 from .support.errors import HarnessError, interrupted
 from .support.parser import Parser
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     setup.add_argument(
         "--remotes", default=",".join(NAMES), help="which; hdfs needs Hadoop's jars (%(default)s)"
+    )
+    check = commands.add_parser("check", help="judge the history of a run that has ended")
+    check.add_argument(
+        "histories",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="history.jsonl, history.jsonl.zst or a run folder; several are one history",
     )
     commands.add_parser("doctor", help="what this machine has, and what is missing for what")
     commands.add_parser(
@@ -152,6 +163,13 @@ def main(argv: Optional[list[str]] = None) -> int:
         return interrupted()
 
 
+def _console() -> Console:
+    from rich.console import Console
+
+    # Not a terminal: a log. Its lines are not folded at 80 columns.
+    return Console() if sys.stdout.isatty() else Console(width=140)
+
+
 def _run(words: list[str]) -> int:
     if words[:1] == ["conformance"]:
         from .conformance.monitor.cli import main as conformance
@@ -159,8 +177,6 @@ def _run(words: list[str]) -> int:
         return conformance(words[1:])
     args = _parser().parse_args(words)
     if args.command == "e2e":
-        from rich.console import Console
-
         from .remotes import registry
         from .run.e2e import RunSettings, run
         from .run.leg import LegSettings
@@ -186,9 +202,7 @@ def _run(words: list[str]) -> int:
             runs=args.runs.absolute(),
             leg=leg,
         )
-        # Not a terminal: a log. Its lines are not folded at 80 columns.
-        console = Console() if sys.stdout.isatty() else Console(width=140)
-        return run(settings, console)
+        return run(settings, _console())
     if args.command == "serving-trial":
         from .serving.choice import choose
 
@@ -199,6 +213,10 @@ def _run(words: list[str]) -> int:
         from .cli.environment import setup
 
         return setup(args.remotes)
+    if args.command == "check":
+        from .cli.check import check
+
+        return check(args.histories, _console())
     if args.command == "doctor":
         from .cli import doctor
 

@@ -95,7 +95,7 @@ def read(path: Path) -> Iterator[Event]:
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
     except (zstd.ZstdError, EOFError) as error:
-        if not number:
+        if not number and isinstance(error, zstd.ZstdError):
             raise BadInput(f"cannot read {path}: {error}; name a file that zstd made") from error
         yield {"event": "damaged", "why": str(error), "file": str(path), "line": number + 1}
 

@@ -175,6 +175,11 @@ def print_report(console: Console, table: Sequence[Row], verdict: Verdict, servi
         _print_list(console, table, serving)
     else:
         _print_table(console, table, serving)
+    print_verdict(console, verdict)
+
+
+def print_verdict(console: Console, verdict: Verdict) -> None:
+    """Print the verdict to a terminal."""
     style = {Outcome.VALID: "bold green", Outcome.INVALID: "bold red"}.get(verdict.outcome, "bold")
     wide = console.width >= _TABLE_COLUMNS
     console.print(verdict_line(verdict), style=style, markup=False, soft_wrap=wide)

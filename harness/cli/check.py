@@ -1,0 +1,45 @@
+"""``python -m harness check``: judges the history of a run that has ended, here or elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.checker.history import read
+from harness.checker.verdict import judge
+from harness.report.summary import print_verdict
+from harness.support.errors import BadInput
+
+_NAMES = ("history.jsonl", "history.jsonl.zst")
+
+
+def check(paths: Sequence[Path], console: Console) -> int:
+    """Judge files and run folders as one history; print each claim and the verdict.
+
+    Returns:
+        The exit code: 0 if all claims hold, 1 if one is broken, 3 if one cannot be judged.
+
+    Raises:
+        BadInput: A file is missing, empty or not readable.
+    """
+    files = [_history_in(path) for path in paths]
+    for file in files:
+        if next(read(file), None) is None:
+            raise BadInput(f"{file} is empty; name the history of a run")
+    verdict = judge(chain.from_iterable(map(read, files)))
+    for claim in verdict.claims:
+        console.print(str(claim), markup=False, highlight=False, soft_wrap=True)
+    print_verdict(console, verdict)
+    return verdict.exit_code
+
+
+def _history_in(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    for name in _NAMES:
+        if (path / name).exists():
+            return path / name
+    raise BadInput(f"{path} has no {' or '.join(_NAMES)}; name a run folder or a history")
