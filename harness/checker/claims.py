@@ -15,6 +15,8 @@ same server              the server's processes are the same from first to last
 reload in the log        the server's log tells a reload for every release but the one it
                          started with, and no reload that failed
 all clients agree        (releases published one by one) each client saw each release
+latency at a swap        requests take no longer at a swap than outside, within the bound
+                         (``latency.py``)
 =======================  ==============================================================
 
 A claim is *invalid* if a record breaks it, even in a leg that was cut short. It is *valid* if no
@@ -35,6 +37,7 @@ import numpy
 
 from harness.support.errors import BadInput
 
+from . import latency
 from .completeness import (
     EXPECTED_PREDICTIONS,
     LIVE_DIRECTORY,
@@ -277,4 +280,5 @@ CLAIMS: dict[str, Rule] = {
     "same server": Rule(_same_server, (SERVER_PROCESSES,)),
     "reload in the log": Rule(_reload_in_the_log, (*_ANSWERS_AND_SWAPS, SERVER_LOG)),
     "all clients agree": Rule(all_clients_agree, (EXPECTED_PREDICTIONS,)),
+    latency.NAME: Rule(latency.judge_latency, (SERVER_LOG,), schema=2, statistical=True),
 }

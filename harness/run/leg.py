@@ -67,6 +67,12 @@ class LegSettings:
     switch_window_s: float = 0.5
     # float32 rounding, relative.
     rtol: float = 1e-5
+    # The width of the window after a reload in which latency is compared with that outside.
+    latency_window_s: float = 0.5
+    # By how much latency may rise in such a window.
+    latency_rise_bound_s: float = 0.005
+    # How long a release serves before the next one is published, so that latency is known.
+    calm_s: float = 1.5
     # Requests a second, planned in all; the clients share it.
     rate: float = 200.0
     # What the producer may take for one release.
@@ -263,6 +269,8 @@ class Leg:
             releases=s.releases,
             paced=True,
             latency_bound_s=s.latency_bound_s,
+            latency_window_s=s.latency_window_s,
+            latency_rise_bound_s=s.latency_rise_bound_s,
             poll_s=s.poll_s,
             tick_s=s.tick_s,
             bound_s=s.bound_s,
@@ -373,6 +381,7 @@ class Leg:
         lacking = self._lacking(release)
         if not lacking:
             self.say(f"{name}: release {release['release']} served to all clients")
+            self._let_each_client_ask(s.calm_s)
             return True
         self.history.record(
             "unserved", remote=name, release=release["release"], clients=lacking, bound_s=s.bound_s

@@ -76,7 +76,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
     mark = new_mark()
     remote = named(name).local(folder / "remote", mark=mark)
-    settings = LegSettings(releases=RELEASES, monitor_kind=kind)
+    settings = LegSettings(releases=RELEASES, monitor_kind=kind, calm_s=0)
     running = RunningLeg(
         remote,
         LocalServing(folder / "serving", binary=choose("embedded"), port=free_port(), mark=mark),

@@ -78,7 +78,7 @@ def test_a_leg_runs_over_a_remote_that_only_this_file_knows(tmp_path: Path) -> N
         remotes=(FOLDER,),
         serving="embedded",
         runs=tmp_path / "runs",
-        leg=LegSettings(releases=2, poll_s=0.5, rate=30),
+        leg=LegSettings(releases=2, poll_s=0.5, rate=30, calm_s=0),
     )
     code = run(settings, Console(file=printed, width=140))
     assert code == 0, printed.getvalue()

@@ -38,7 +38,7 @@ def test_a_run_prints_what_the_readme_shows(tmp_path: Path) -> None:
         remotes=chosen(["ftp"]),
         serving="embedded",
         runs=tmp_path / "runs",
-        leg=LegSettings(releases=2, poll_s=0.5, rate=30),
+        leg=LegSettings(releases=2, poll_s=0.5, rate=30, calm_s=0),
     )
     code = run(settings, Console(file=printed, width=80))
     assert code == 0, printed.getvalue()

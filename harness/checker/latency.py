@@ -1,0 +1,228 @@
+"""Latency around swaps: which requests are compared, and the claim about them.
+
+A *swap window* begins when the server's log tells a reload, and is ``latency_window_s`` wide. Each
+request belongs to the reload nearest to its planned time, and is in the swap window of that reload
+or outside. A *control window* has the same width and lies at a later tick without a reload.
+
+Latency counts from the planned time of a request. *Lag* is the time from the planned time until
+the request is sent, for requests whose client was free by then: it is the load generator's own.
+Failed requests, those planned during an outage, and those planned while the producer makes a
+release are left out: the producer shares the machine with the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy
+from numpy.typing import NDArray
+
+from .leg_history import SEEN_LATE_S, LegHistory
+from .outcome import MAX_QUOTED, Claim, Outcome
+from .predictions import Floats
+
+NAME = "latency at a swap"
+# Fewer samples beyond a quantile do not tell it.
+MIN_BEYOND = 10
+# The fewest requests of a client in a swap window, and outside, that make a pair.
+MIN_REQUESTS = 10
+# Fewer pairs give no upper 95 % limit of a median: 0.5 ** 5 is below 5 %.
+MIN_PAIRS = 6
+# The share of the bound that the generator's lag may have at p99.
+MAX_LAG = 0.1
+_RESAMPLES = 2000
+_SEED = 17
+
+Flags = NDArray[numpy.bool_]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The compared requests of one client, in the order of their planned times. Times: seconds."""
+
+    latency: Floats
+    # NaN where the client was not free.
+    lag: Floats
+    # The index of the nearest reload; -1 if there is no reload.
+    reload: NDArray[numpy.int64]
+    in_swap: Flags
+    in_control: Flags
+
+
+@dataclass(frozen=True)
+class Rise:
+    """By how much the mean latency is higher in windows than outside, in seconds.
+
+    ``pairs`` has a client, a reload's index and the difference each. ``low`` and ``high`` are the
+    one-sided 95 % limits of their median.
+    """
+
+    pairs: tuple[tuple[str, int, float], ...]
+    median: float
+    low: float
+    high: float
+
+
+def samples(leg: LegHistory) -> dict[str, Samples]:
+    """Return the compared requests of each client that has planned times.
+
+    Empty if the settings do not say how wide a window is.
+    """
+    if "latency_window_s" not in leg.settings:
+        return {}
+    reloads = numpy.array(sorted(event["t"] for event in leg.reloads), dtype=float)
+    width = float(leg.settings["latency_window_s"])
+    swaps = [(t - SEEN_LATE_S, t + width) for t in reloads]
+    controls = _control_windows(reloads, width, float(leg.settings["tick_s"]))
+    left_out = [(outage["since"], outage["until"]) for outage in leg.outages]
+    left_out += _publishing(leg)
+    found = {}
+    asked = leg.predictions
+    for client, number in asked.number_of.items():
+        mine = asked.by_client[number]
+        mine = mine[~numpy.isnan(asked.planned[mine])]
+        if not len(mine):
+            continue
+        mine = mine[numpy.argsort(asked.planned[mine], kind="stable")]
+        planned, sent, answered = asked.planned[mine], asked.sent[mine], asked.answered[mine]
+        free = numpy.concatenate(([True], answered[:-1] <= planned[1:]))
+        kept = (asked.value[mine] >= 0) & ~_within(planned, left_out)
+        nearest = numpy.full(len(mine), -1)
+        if len(reloads):
+            nearest = numpy.searchsorted((reloads[1:] + reloads[:-1]) / 2, planned)
+        found[client] = Samples(
+            latency=(answered - planned)[kept],
+            lag=numpy.where(free, sent - planned, numpy.nan)[kept],
+            reload=nearest[kept],
+            in_swap=_within(planned, swaps)[kept],
+            in_control=_within(planned, controls)[kept],
+        )
+    return found
+
+
+def _control_windows(reloads: Floats, width: float, tick: float) -> list[tuple[float, float]]:
+    """Return a window at a tick after each reload, where one fits in before the next reload."""
+    shift = tick * numpy.ceil((width + SEEN_LATE_S) / tick)
+    following = numpy.append(reloads[1:], numpy.inf)
+    return [
+        (t + shift - SEEN_LATE_S, t + shift + width)
+        for t, end in zip(reloads, following)
+        if t + shift + width <= end - SEEN_LATE_S
+    ]
+
+
+def _publishing(leg: LegHistory) -> list[tuple[float, float]]:
+    """Return when the producer made a release."""
+    asked = numpy.array([event["t"] for event in leg.publishing], dtype=float)
+    made = []
+    for release in leg.published:
+        before = asked[asked <= release["t_begin"]]
+        made.append((float(before[-1]) if len(before) else release["t_begin"], release["t_end"]))
+    return made
+
+
+def _within(times: Floats, windows: Iterable[tuple[float, float]]) -> Flags:
+    """Tell for each of the sorted times whether it is in one of the windows."""
+    found = numpy.zeros(len(times), dtype=bool)
+    for begin, end in windows:
+        found[numpy.searchsorted(times, begin) : numpy.searchsorted(times, end)] = True
+    return found
+
+
+def quantile(values: Floats, share: float) -> float:
+    """Return a quantile; NaN if fewer than ``MIN_BEYOND`` values lie beyond it."""
+    if len(values) * (1 - share) < MIN_BEYOND - 1e-9:
+        return float("nan")
+    return float(numpy.quantile(values, share))
+
+
+def lags(found: dict[str, Samples]) -> Floats:
+    """Return the generator's lags of all clients, in seconds."""
+    everything: Floats = numpy.concatenate([numpy.empty(0), *(one.lag for one in found.values())])
+    free: Floats = everything[~numpy.isnan(everything)]
+    return free
+
+
+def rise(found: dict[str, Samples], *, control: bool = False) -> Rise:
+    """Compare the swap windows, or the control windows, with the requests outside."""
+    pairs = []
+    for client, one in found.items():
+        inside = _means(one, one.in_control if control else one.in_swap)
+        outside = _means(one, ~one.in_swap & ~one.in_control)
+        pairs += [
+            (client, index, inside[index] - outside[index]) for index in inside if index in outside
+        ]
+    differences = numpy.array([difference for _, _, difference in pairs])
+    if not pairs:
+        return Rise((), float("nan"), float("nan"), float("nan"))
+    draw = numpy.random.default_rng(_SEED)
+    medians = [numpy.median(draw.choice(differences, len(differences))) for _ in range(_RESAMPLES)]
+    low, high = numpy.quantile(medians, (0.05, 0.95))
+    return Rise(tuple(pairs), float(numpy.median(differences)), float(low), float(high))
+
+
+def _means(one: Samples, chosen: Flags) -> dict[int, float]:
+    """Return the mean latency of the chosen requests at each reload that has enough of them."""
+    at = one.reload[chosen & (one.reload >= 0)]
+    sums = numpy.bincount(at, one.latency[chosen & (one.reload >= 0)])
+    counts = numpy.bincount(at)
+    enough = numpy.flatnonzero(counts >= MIN_REQUESTS)
+    return {int(index): float(sums[index] / counts[index]) for index in enough}
+
+
+def judge_latency(leg: LegHistory) -> Claim:
+    """Judge whether requests take no longer at a swap than outside, within the bound.
+
+    Valid if the upper 95 % limit of the median rise is below the bound. Invalid if the lower limit
+    is not, and the control windows do not show such a rise too. Otherwise unknown.
+    """
+
+    def unknown(why: str) -> Claim:
+        return Claim(leg.remote, NAME, Outcome.UNKNOWN, why)
+
+    if "latency_rise_bound_s" not in leg.settings:
+        return unknown("the settings have no latency_rise_bound_s")
+    bound = float(leg.settings["latency_rise_bound_s"])
+    found = samples(leg)
+    if not found:
+        return unknown("no client has planned times: the load was not open-loop")
+    at_swaps, at_ticks = rise(found), rise(found, control=True)
+    if len(at_swaps.pairs) < MIN_PAIRS:
+        return unknown(
+            f"{len(at_swaps.pairs)} pairs of a client and a swap have {MIN_REQUESTS} requests in "
+            f"the window and {MIN_REQUESTS} outside; {MIN_PAIRS} are needed"
+        )
+    own = lags(found)
+    lag = quantile(own, 0.99)
+    total = sum(len(one.lag) for one in found.values())
+    if not lag >= 0:
+        return unknown(
+            f"{len(own)} of {total} requests found their client free, too few for a p99 of the "
+            "load generator's lag"
+        )
+    if lag > MAX_LAG * bound:
+        return unknown(
+            f"the load generator itself lags by {_ms(lag)} at p99 of {len(own)} requests; "
+            f"at most {_ms(MAX_LAG * bound)} lets latency be judged"
+        )
+    why = (
+        f"median {_ms(at_swaps.median)}, 95 % limits {_ms(at_swaps.low)} and {_ms(at_swaps.high)}, "
+        f"of {len(at_swaps.pairs)} pairs; control {_ms(at_ticks.median)} of "
+        f"{len(at_ticks.pairs)}; lag {_ms(lag)} at p99 of {len(own)}"
+    )
+    if at_swaps.high < bound:
+        return Claim(leg.remote, NAME, Outcome.VALID, why)
+    if at_swaps.low < bound:
+        return unknown(f"the limits lie on both sides of {_ms(bound)}: {why}")
+    if at_ticks.high >= bound:
+        return unknown(f"the ticks without a swap may show a rise of {_ms(bound)} too: {why}")
+    records = tuple(
+        {"client": client, "swap": index + 1, "rise_ms": round(difference * 1000, 3)}
+        for client, index, difference in at_swaps.pairs[:MAX_QUOTED]
+    )
+    return Claim(leg.remote, NAME, Outcome.INVALID, f"over {_ms(bound)}: {why}", records)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.2f} ms"
