@@ -26,7 +26,7 @@ from harness.checker.outcome import Claim, Outcome
 from harness.checker.run_history import sort
 from harness.checker.verdict import Verdict
 
-from . import junit
+from . import junit, latency
 
 
 @dataclass(frozen=True)
@@ -217,9 +217,13 @@ def _print_table(console: Console, table: Sequence[Row], serving: str) -> None:
 
 
 def write_report(
-    folder: Path, table: Sequence[Row], verdict: Verdict, facts: dict[str, str]
+    folder: Path,
+    table: Sequence[Row],
+    verdict: Verdict,
+    facts: dict[str, str],
+    latencies: Sequence[latency.Measured] = (),
 ) -> None:
-    """``report.md``, ``report.json`` and ``junit.xml`` in the run's folder.
+    """``report.md``, ``report.json``, ``junit.xml`` and histograms in the run's folder.
 
     ``facts`` are lines for the head of the report: the serving binary, the seed, durations.
     """
@@ -239,17 +243,20 @@ def write_report(
     ]
     lines += ["| --- | --- | --- |"]
     lines += [f"| {c.remote} | {c.name} | {c.outcome.value} {c.why} |" for c in verdict.claims]
+    lines += latency.markdown(latencies)
     (folder / "report.md").write_text("\n".join(lines) + "\n")
 
     report = {
         "facts": facts,
         "verdict": verdict.outcome.value,
         "rows": [asdict(row) for row in table],
+        "latency": [row.as_json() for row in latencies],
         "claims": [
             {
                 "remote": claim.remote,
                 "name": claim.name,
                 "outcome": claim.outcome.value,
+                "required": claim.required,
                 "why": claim.why,
                 "records": list(claim.records),
             }
@@ -269,3 +276,4 @@ def write_report(
     ]
     xml = junit.text(junit.suite("hot loading", cases))
     (folder / "junit.xml").write_text(xml, encoding="utf-8")
+    latency.write_histograms(folder, latencies)

@@ -21,6 +21,7 @@ from harness.checker.history import History
 from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict, judge
 from harness.remotes.registry import REMOTES, RemoteType
+from harness.report.latency import measured
 from harness.report.summary import print_report, rows, write_report
 from harness.serving.binary import ServingBinary
 from harness.support.errors import BadInput, Failed, HarnessError
@@ -312,7 +313,7 @@ def _finish(
     facts["run"] = f"{run_s:.1f} s"
     print_report(console, table, verdict, str(binary))
     try:
-        write_report(folder, table, verdict, facts)
+        write_report(folder, table, verdict, facts, measured(histories.read(path)))
     except OSError as error:
         why = f"{error.strerror or error}: {error.filename or folder}"
         return verdict, Failed(f"the report cannot be written: {why}")

@@ -37,11 +37,11 @@ class Judged:
     printed: str
 
     def claims(self, outcome: str) -> dict[str, str]:
-        """Name and reason of the remote's claims with this outcome."""
+        """Name and reason of the remote's claims with this outcome that must be known."""
         return {
             claim["name"]: claim["why"]
             for claim in self.report["claims"]
-            if claim["outcome"] == outcome and claim["remote"] == "ftp"
+            if claim["outcome"] == outcome and claim["remote"] == "ftp" and claim["required"]
         }
 
 
@@ -63,7 +63,7 @@ def judged(
         fail_fast=fail_fast,
         runs=folder / "runs",
         # Clients that ask less leave the processor to the rest.
-        leg=LegSettings(releases=releases, poll_s=0.5, margin_s=margin_s, rate=30, **leg),
+        leg=LegSettings(releases=releases, poll_s=0.5, margin_s=margin_s, rate=30, calm_s=0, **leg),
     )
     printed = io.StringIO()
     try:
