@@ -5,9 +5,10 @@ request belongs to the reload nearest to its planned time, and is in the swap wi
 or outside. A *control window* has the same width and lies at a later tick without a reload.
 
 Latency counts from the planned time of a request. *Lag* is the time from the planned time until
-the request is sent, for requests whose client was free by then: it is the load generator's own.
-Failed requests, those planned during an outage, and those planned while the producer makes a
-release are left out: the producer shares the machine with the server.
+the request is sent. It counts only if the client was free by then, so it is the load generator's.
+
+Three kinds of request are left out: failed ones, those planned during an outage, and those planned
+while the producer makes a release. The producer shares the machine with the server.
 """
 
 from __future__ import annotations
