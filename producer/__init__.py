@@ -2,14 +2,14 @@
 
 It is a command, ``python -m producer --help``, and a few plain functions behind it:
 
-    _cli      options and the sentence a person reads when one is wrong
-    _loop     train, export, pack, publish, again
-    _data     the training data, checked by digest
-    _train    the model and its passes                      (imports paddle)
-    _export   the folder that Serving loads                 (imports paddle)
-    _pack     the deterministic tarball
-    _manifest the donefile's content
-    _publish  one small class for each kind of remote
+    cli       options, and the sentence for people if one is wrong
+    loop      train, export, pack, publish, again
+    dataset   the training data, checked by digest
+    train     the model and its passes                      (imports paddle)
+    export    the folder that Serving loads                 (imports paddle)
+    pack      the deterministic tarball
+    manifest  the donefile's content
+    publish   one small class for each kind of remote
 
 Nothing here imports paddle before a remote has answered and the options are known to be right.
 """

@@ -7,7 +7,7 @@ import sys
 
 def _main() -> int:
     try:
-        from ._cli import main
+        from .cli import main
     except ImportError as error:
         # A package was removed from the environment, or another Python runs this.
         print(

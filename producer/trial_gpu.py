@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ._errors import BadInput
-from ._paddle import reason, require_paddle
+from .errors import BadInput
+from .paddle_import import reason, require_paddle
 
 _CPU = "the CPU (--device cpu, DEVICE=cpu)"
 _CURE = f"use {_CPU}, or a machine that has what docs/serving.md says under GPU"

@@ -21,10 +21,10 @@ from typing import Any, Optional
 
 import numpy as np
 
-from . import _manifest
-from ._errors import BadInput, ProducerError
-from ._paddle import reason, require_paddle
-from ._parser import Parser
+from .errors import BadInput, ProducerError
+from .manifest import FORMAT, RTOL, decode
+from .paddle_import import reason, require_paddle
+from .parser import Parser
 
 VARIABLE = "MONITOR_MANIFEST"
 _CONFIGURATION = "serving_server_conf.prototxt"
@@ -50,7 +50,7 @@ def check(folder: Path, manifest: Optional[dict[str, Any]]) -> str:
     if not (folder / _CONFIGURATION).is_file():
         raise ProducerError(f"{folder} has no {_CONFIGURATION}, without which nothing serves it")
     require_paddle()
-    from ._predict import Predictor
+    from .predict import Predictor
 
     try:
         predictor = Predictor(folder)
@@ -79,7 +79,7 @@ def check(folder: Path, manifest: Optional[dict[str, Any]]) -> str:
         if name not in answers:
             raise ProducerError(f"{folder} gives {sorted(answers)}, and no {name}")
         answer = answers[name]
-        if answer.shape != wanted.shape or not np.allclose(answer, wanted, _manifest.RTOL, 0.0):
+        if answer.shape != wanted.shape or not np.allclose(answer, wanted, RTOL, 0.0):
             raise ProducerError(
                 f"{folder} predicts {answer.tolist()} for the probe, the manifest promises "
                 f"{wanted.tolist()}"
@@ -109,9 +109,9 @@ def _arguments(argv: Optional[Sequence[str]]) -> tuple[Path, Optional[dict[str, 
         source = f"the environment's {VARIABLE}"
         if not raw.strip():
             return options.model_dir, None
-    manifest = _manifest.decode(raw)
+    manifest = decode(raw)
     if manifest is None:
-        raise BadInput(f"{source} is no manifest of format {_manifest.FORMAT}")
+        raise BadInput(f"{source} is no manifest of format {FORMAT}")
     return options.model_dir, manifest
 
 

@@ -11,7 +11,7 @@ import pytest
 from harness.containers import engine
 from harness.remotes.container import ContainerRemote
 from harness.remotes.registry import named
-from producer._publish import Access, Publisher, connect, parse
+from producer.publish import Access, Publisher, connect, parse
 
 _STARTED = pytest.StashKey[dict[str, ContainerRemote]]()
 

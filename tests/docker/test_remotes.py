@@ -19,7 +19,7 @@ from harness.remotes.registry import NAMES
 from harness.support.errors import BadInput
 from harness.support.ports import is_listening
 from harness.support.waits import wait_for
-from producer._publish import Publisher, publish
+from producer.publish import Publisher, publish
 from tests.conftest import Releases
 from tests.docker.fleet import healthy, left_of, publisher, volumes_of
 from tests.local_remotes import WAYS

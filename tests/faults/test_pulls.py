@@ -23,10 +23,10 @@ from harness.remotes.base import Remote
 from harness.remotes.services import LocalRemote
 from harness.support.process import Process
 from harness.support.waits import wait_for
-from producer import _manifest
-from producer._errors import RemoteError
-from producer._pack import pack
-from producer._publish import Access, connect, parse, publish
+from producer.errors import RemoteError
+from producer.manifest import encode
+from producer.pack import pack
+from producer.publish import Access, connect, parse, publish
 from tests.conftest import Releases
 from tests.local_remotes import ONE_WORKER, healthy
 
@@ -76,7 +76,7 @@ class Watched:
         (staged / MODEL / "extra.bin").write_bytes(random.Random(number).randbytes(extra))
         packed = pack(staged / MODEL, MODEL, staged / TARBALL)
         manifest = {**event["manifest"], "size": packed.size, "sha256": packed.sha256}
-        (staged / DONEFILE).write_bytes(_manifest.encode(manifest))
+        (staged / DONEFILE).write_bytes(encode(manifest))
 
         def published() -> bool:
             publish(self._publisher, staged / TARBALL, staged / DONEFILE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from producer._errors import BadInput
-from producer._publish import Access, Address, connect, parse
+from producer.errors import BadInput
+from producer.publish import Access, Address, connect, parse
 
 
 @pytest.mark.parametrize(

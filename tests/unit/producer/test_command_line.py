@@ -10,9 +10,9 @@ from typing import Optional
 import pytest
 
 from harness.support.ports import free_port
-from producer._cli import _settings
-from producer._errors import BadInput
-from producer._publish import connect
+from producer.cli import _settings
+from producer.errors import BadInput
+from producer.publish import connect
 
 OPTIONS = """
 --remote --name --unpacked_filename --interval --passes --device --seed --work --donefile
@@ -41,7 +41,7 @@ def test_help_names_every_option_and_does_not_import_paddle() -> None:
     for option in OPTIONS.split():
         assert option in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "producer._loop" in imported
+    assert "producer.loop" in imported
     assert not {name for name in imported if name.partition(".")[0] == "paddle"}
 
 
@@ -134,13 +134,13 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("module", ["producer._cli", "producer.trial_load"])
+@pytest.mark.parametrize("module", ["producer.cli", "producer.trial_load"])
 def test_an_environment_without_paddle_gives_one_sentence(module: str, tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
     (model / "serving_server_conf.prototxt").write_text("")
     words = [str(model)]
-    if module == "producer._cli":
+    if module == "producer.cli":
         words = ["--remote", f"file://{tmp_path}/www", "--work", str(tmp_path / "work")]
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT_PADDLE.format(module=module), *words],

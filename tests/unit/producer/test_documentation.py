@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from producer._cli import _parser
+from producer.cli import _parser
 
 PAGE = Path(__file__).parents[3] / "docs" / "producer.md"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from producer._errors import RemoteError
-from producer._publish import Access, Publisher, connect, parse
+from producer.errors import RemoteError
+from producer.publish import Access, Publisher, connect, parse
 
 
 def folder_remote(folder: Path) -> Publisher:

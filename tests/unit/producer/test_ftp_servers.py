@@ -13,8 +13,8 @@ from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.handlers import FTPHandler
 
 from harness.remotes.ftp import habits as ftp_habits
-from producer._errors import RemoteError
-from producer._publish import Access, Publisher, connect, parse
+from producer.errors import RemoteError
+from producer.publish import Access, Publisher, connect, parse
 from tests.ftp_server import FtpServer
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from producer._errors import RemoteError
-from producer._publish import Access, Publisher, connect, parse
+from producer.errors import RemoteError
+from producer.publish import Access, Publisher, connect, parse
 
 SCRIPT = """#!/bin/sh
 top={top}

@@ -7,12 +7,12 @@ from typing import Any, Optional
 
 import pytest
 
-from producer import _manifest
-from producer._manifest import Variable
+from producer import manifest
+from producer.manifest import Variable
 
 
 def a_manifest(release: int = 7, price: float = 21.5) -> dict[str, Any]:
-    return _manifest.manifest(
+    return manifest.manifest(
         release=release,
         tarball="uci_housing.tar.gz",
         size=1472,
@@ -26,7 +26,7 @@ def a_manifest(release: int = 7, price: float = 21.5) -> dict[str, Any]:
 
 
 def test_a_manifest_has_the_keys_and_forms_of_the_contract() -> None:
-    content = json.loads(_manifest.encode(a_manifest()))
+    content = json.loads(manifest.encode(a_manifest()))
     assert content["format"] == 1
     assert content["release"] == 7
     assert content["created"] == "2023-11-14T22:13:20.250Z"
@@ -37,13 +37,13 @@ def test_a_manifest_has_the_keys_and_forms_of_the_contract() -> None:
 
 
 def test_a_manifest_survives_the_way_through_a_donefile() -> None:
-    assert _manifest.decode(_manifest.encode(a_manifest())) == a_manifest()
+    assert manifest.decode(manifest.encode(a_manifest())) == a_manifest()
 
 
 def test_a_manifest_above_64_kib_is_refused() -> None:
-    content = {**a_manifest(), "note": "x" * _manifest.MAX_BYTES}
+    content = {**a_manifest(), "note": "x" * manifest.MAX_BYTES}
     with pytest.raises(ValueError, match="limit is 65536"):
-        _manifest.encode(content)
+        manifest.encode(content)
 
 
 @pytest.mark.parametrize(
@@ -60,15 +60,15 @@ def test_a_manifest_above_64_kib_is_refused() -> None:
         pytest.param(b'{"format": 1, "release": -4}', 1, id="a negative release"),
         pytest.param(b"[" * 60_000, 1, id="JSON that nests too deep"),
         pytest.param(b'{"format": 1, "release": 4, "more": 1}', 5, id="a manifest, unknown keys"),
-        pytest.param(_manifest.encode(a_manifest(41)), 42, id="our manifest"),
-        pytest.param(_manifest.encode(a_manifest(41)).decode().encode("utf-16"), 42, id="UTF-16"),
-        pytest.param(b"\xef\xbb\xbf" + _manifest.encode(a_manifest(41)), 42, id="BOM"),
+        pytest.param(manifest.encode(a_manifest(41)), 42, id="our manifest"),
+        pytest.param(manifest.encode(a_manifest(41)).decode().encode("utf-16"), 42, id="UTF-16"),
+        pytest.param(b"\xef\xbb\xbf" + manifest.encode(a_manifest(41)), 42, id="BOM"),
     ],
 )
 def test_the_next_release_is_one_more_than_the_donefile_says(
     donefile: Optional[bytes], number: int
 ) -> None:
-    assert _manifest.next_release(donefile) == number
+    assert manifest.next_release(donefile) == number
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_the_next_release_is_one_more_than_the_donefile_says(
 def test_two_releases_are_distinct_from_100_tolerances_on(
     one: Optional[dict[str, Any]], other: Optional[dict[str, Any]], apart: bool
 ) -> None:
-    assert _manifest.distinct(one, other) is apart
+    assert manifest.distinct(one, other) is apart

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from producer._pack import pack
+from producer.pack import pack
 
 
 def a_model(folder: Path, names: tuple[str, ...] = ("model.pdmodel", "params.pdiparams")) -> Path:

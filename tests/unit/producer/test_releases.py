@@ -16,7 +16,7 @@ import pytest
 from harness.remotes.ftp.local import LocalFtp
 from harness.support.process import Process
 from harness.support.waits import wait_for
-from producer import _manifest
+from producer.manifest import RTOL, decode, distinct, encode
 from tests.conftest import Releases
 
 # The tests' own process imports neither of these. Paddle takes seconds and changes signal handlers,
@@ -84,14 +84,14 @@ def test_paddle_inference_predicts_what_every_manifest_promises(releases: Releas
     for answer, event in zip(json.loads(done.stdout), releases.published):
         (fetch,) = event["manifest"]["fetches"]
         expected = event["manifest"]["probe"]["expected"][fetch["alias"]]
-        assert answer[fetch["name"]] == [[pytest.approx(expected[0][0], rel=_manifest.RTOL)]]
+        assert answer[fetch["name"]] == [[pytest.approx(expected[0][0], rel=RTOL)]]
 
 
 def test_every_release_predicts_something_else_for_the_same_probe(releases: Releases) -> None:
     probes = [event["manifest"]["probe"] for event in releases.published]
     assert len({json.dumps(probe["feed"]) for probe in probes}) == 1
     for one, other in zip(probes, probes[1:]):
-        assert _manifest.distinct(one["expected"], other["expected"])
+        assert distinct(one["expected"], other["expected"])
 
 
 def test_names_and_shapes_stay_the_same_from_release_to_release(releases: Releases) -> None:
@@ -179,7 +179,7 @@ def test_a_probe_too_close_is_trained_on_and_same_weights_give_same_bytes(
     www = tmp_path / "www"
     www.mkdir()
     content = {**releases.published[0]["manifest"], "release": 0}
-    (www / "donefile").write_bytes(_manifest.encode(content))
+    (www / "donefile").write_bytes(encode(content))
     umask = os.umask(0o077)
     try:
         done = produce(
@@ -190,7 +190,7 @@ def test_a_probe_too_close_is_trained_on_and_same_weights_give_same_bytes(
     assert done.returncode == 0, done.stderr
     assert "pass 1 predicts what the release before does: training on" in done.stdout
     assert "release 1: pass 2, loss" in done.stdout
-    manifest = _manifest.decode((www / "donefile").read_bytes())
+    manifest = decode((www / "donefile").read_bytes())
     assert manifest is not None
     second_pass = releases.published[1]["manifest"]
     assert manifest["release"] == 1
@@ -205,7 +205,7 @@ def test_a_restarted_producer_counts_on_and_ends_with_its_input(
     www = tmp_path / "www"
     www.mkdir()
     content = {**releases.published[0]["manifest"], "release": 41}
-    (www / "donefile").write_bytes(_manifest.encode(content))
+    (www / "donefile").write_bytes(encode(content))
     events = tmp_path / "events"
     done = produce(
         f"file://{www}", tmp_path / "work", "--step", "--events", str(events), stdin="go\ngo\n"
@@ -213,7 +213,7 @@ def test_a_restarted_producer_counts_on_and_ends_with_its_input(
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "end of input before release 44: done"
     assert [json.loads(line)["release"] for line in events.read_text().splitlines()] == [42, 43]
-    last = _manifest.decode((www / "donefile").read_bytes())
+    last = decode((www / "donefile").read_bytes())
     assert last is not None
     assert last["release"] == 43
     assert last["probe"]["expected"] != releases.published[1]["manifest"]["probe"]["expected"]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from harness.remotes.http.local import LocalHttp
-from producer import _manifest
-from producer._pack import pack
-from producer._publish import Access, connect, parse, publish
+from producer.manifest import encode
+from producer.pack import pack
+from producer.publish import Access, connect, parse, publish
 from tests.conftest import Releases
 
 
@@ -44,7 +44,7 @@ def test_a_monitor_lets_in_what_predicts_its_manifests_promise_and_nothing_else(
             manifest = releases.published[promise - 1]["manifest"]
             manifest = {**manifest, "tarball": "model.tar.gz"}
             manifest.update(size=packed.size, sha256=packed.sha256)
-            (made / "donefile").write_bytes(_manifest.encode(manifest))
+            (made / "donefile").write_bytes(encode(manifest))
             publish(target, packed.path, made / "donefile")
             argv = [sys.executable, "-m", "monitor", *http.monitor_options(), "--once"]
             argv += ["--remote_model_name", "model.tar.gz", "--remote_donefile_name", "donefile"]

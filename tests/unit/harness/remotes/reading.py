@@ -15,7 +15,7 @@ from harness.remotes.ftp.remote import USER
 from harness.remotes.hdfs.local import LocalHdfs
 from harness.remotes.http.local import LocalHttp
 from harness.remotes.services import LocalRemote
-from producer._publish import Access, Publisher, connect, parse
+from producer.publish import Access, Publisher, connect, parse
 
 # What a broken remote makes a client raise (requests' errors are OSErrors).
 BROKEN = (OSError, EOFError, ftplib.Error)

@@ -11,7 +11,7 @@ from harness.remotes.hdfs.local import LocalHdfs
 from monitor.errors import RemoteError as MonitorsError
 from monitor.remotes import create
 from monitor.stop import Stop
-from producer._errors import RemoteError as ProducersError
+from producer.errors import RemoteError as ProducersError
 from tests.local_remotes import ONE_WORKER
 from tests.unit.monitor.fixtures import options_for
 

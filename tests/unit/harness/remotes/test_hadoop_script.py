@@ -14,8 +14,8 @@ from monitor.errors import RemoteError as MonitorsError
 from monitor.remotes import create
 from monitor.stop import Stop
 from monitor.watch.pull import Puller
-from producer._errors import RemoteError
-from producer._publish import Access, connect, parse
+from producer.errors import RemoteError
+from producer.publish import Access, connect, parse
 from tests.local_remotes import ONE_WORKER
 from tests.unit.monitor.fixtures import TARBALL, manifest_of, options_for
 

@@ -17,9 +17,9 @@ from harness.remotes.ftp.local import LocalFtp
 from harness.remotes.hdfs.local import LocalHdfs
 from harness.remotes.services import LocalRemote
 from harness.support.waits import wait_for
-from producer import _manifest
-from producer._errors import RemoteError
-from producer._publish import Access, connect, parse, publish
+from producer import manifest
+from producer.errors import RemoteError
+from producer.publish import Access, connect, parse, publish
 from tests.local_remotes import ONE_WORKER
 
 from .reading import Client, publisher, put
@@ -36,7 +36,7 @@ def make_release(folder: Path, number: int, size: int) -> tuple[Path, Path]:
     folder.mkdir(exist_ok=True)
     tarball, donefile = folder / TARBALL, folder / DONEFILE
     tarball.write_bytes(random.Random(number).randbytes(size))
-    content = _manifest.manifest(
+    content = manifest.manifest(
         release=number,
         tarball=TARBALL,
         size=size,
@@ -47,7 +47,7 @@ def make_release(folder: Path, number: int, size: int) -> tuple[Path, Path]:
         probe={},
         expected={},
     )
-    donefile.write_bytes(_manifest.encode(content))
+    donefile.write_bytes(manifest.encode(content))
     return tarball, donefile
 
 
@@ -69,7 +69,7 @@ def test_a_watcher_sees_a_whole_tarball_and_never_a_donefile_before_its_tarball(
         client = Client(remote)
         while not over.is_set():
             try:
-                announced = _manifest.decode(client.read(DONEFILE))
+                announced = manifest.decode(client.read(DONEFILE))
                 tarball = client.read(TARBALL)
             except requests.exceptions.ChunkedEncodingError:
                 # HDFS deletes the blocks of a file that is replaced, also under a reader.
@@ -180,7 +180,7 @@ def test_hadoops_own_command_publishes_and_reads_as_well(hdfs: LocalHdfs, tmp_pa
     publish(target, tarball, donefile)
     client = Client(hdfs)
     assert client.read(TARBALL) == tarball.read_bytes()
-    assert _manifest.next_release(target.read(DONEFILE)) == 3
+    assert manifest.next_release(target.read(DONEFILE)) == 3
     assert sorted(hdfs.client.list(hdfs.path)) == [DONEFILE, TARBALL]
     assert hdfs.client.status(f"{hdfs.path}/{TARBALL}")["owner"] == "demo"
     client.close()
@@ -222,8 +222,8 @@ def test_a_remote_that_stays_silent_is_given_up_with_one_sentence(
     remote: LocalRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = publisher(remote)
-    monkeypatch.setattr("producer._publish.ftp._TIMEOUT_S", 1.0)
-    monkeypatch.setattr("producer._publish.webhdfs._TIMEOUT_S", (1.0, 1.0))
+    monkeypatch.setattr("producer.publish.ftp._TIMEOUT_S", 1.0)
+    monkeypatch.setattr("producer.publish.webhdfs._TIMEOUT_S", (1.0, 1.0))
     impatient = connect(target.address, Access(ftp_password="x"))
     for service in remote.services:
         remote.gate(service).apply(Silence())

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[4]
         ("harness.__main__", "_run"),
         ("harness.cli.containers", "_parser"),
         ("monitor.__main__", "_monitor"),
-        ("producer._cli", "_settings"),
+        ("producer.cli", "_settings"),
     ],
 )
 def test_an_interrupt_while_text_is_executed_ends_a_program_with_130(

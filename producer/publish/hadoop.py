@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Optional
 from xml.sax.saxutils import escape
 
-from .._errors import RemoteError
+from ..errors import RemoteError
 from .address import Address
 from .base import Publisher
 

@@ -13,7 +13,7 @@ import hdfs
 import requests
 import urllib3
 
-from .._errors import RemoteError
+from ..errors import RemoteError
 from .address import Address
 from .base import Publisher, uploading
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
-from .._errors import BadInput, RemoteError
+from ..errors import BadInput, RemoteError
 from .address import Address
 from .base import Publisher, uploading
 

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass, field
 from typing import Optional
 
-from .._errors import BadInput
+from ..errors import BadInput
 from .address import Address
 from .base import Publisher
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 from urllib.parse import unquote, urlsplit
 
-from .._errors import BadInput
+from ..errors import BadInput
 
 _FORMS = {
     "webhdfs": "webhdfs://host:port/path",

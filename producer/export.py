@@ -22,10 +22,10 @@ from google.protobuf import text_format
 from paddle.base.proto import framework_pb2
 from paddle_serving_server.proto import general_model_config_pb2
 
-from ._files import replace
-from ._manifest import Variable
-from ._predict import Predictor
-from ._train import Trainer
+from .files import replace
+from .manifest import Variable
+from .predict import Predictor
+from .train import Trainer
 
 FEED_ALIAS = "x"
 FETCH_ALIAS = "price"

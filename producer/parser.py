@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from ._errors import BadInput
+from .errors import BadInput
 
 
 class Parser(argparse.ArgumentParser):

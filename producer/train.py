@@ -13,7 +13,7 @@ import numpy as np
 import paddle
 
 from . import trial_gpu
-from ._data import FEATURES, Rows
+from .dataset import FEATURES, Rows
 
 _BATCH = 16
 _LEARNING_RATE = 0.01

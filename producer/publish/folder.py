@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Optional
 
-from .._errors import RemoteError
+from ..errors import RemoteError
 from .address import Address
 from .base import Publisher, uploading
 

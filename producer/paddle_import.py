@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ._errors import BadInput
+from .errors import BadInput
 
 
 def require_paddle() -> None:

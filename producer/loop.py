@@ -11,16 +11,16 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional
 
 import numpy as np
 
-from . import _data, _manifest
-from ._errors import BadInput, ProducerError, RemoteError
-from ._files import replace
-from ._pack import Packed, pack
-from ._paddle import require_paddle
-from ._publish import Access, Address, Publisher, connect, publish
+from . import dataset, manifest
+from .errors import BadInput, ProducerError, RemoteError
+from .files import replace
+from .pack import Packed, pack
+from .paddle_import import require_paddle
+from .publish import Access, Address, Publisher, connect, publish
 
 if TYPE_CHECKING:
-    from ._export import Exported
-    from ._train import Trainer
+    from .export import Exported
+    from .train import Trainer
 
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 30.0
@@ -57,26 +57,26 @@ class Release(NamedTuple):
 
 def run(settings: Settings) -> None:
     """Publishes ``settings.passes`` releases. Raises ``ProducerError``."""
-    housing = _data.load()
+    housing = dataset.load()
     events = _open_events(settings.events)
     try:
         remote = connect(settings.address, settings.access)
         remote.prepare()
         announced = remote.read(settings.donefile)
-        first = _manifest.next_release(announced)
+        first = manifest.next_release(announced)
         _prepare_work(settings.work)
 
         say(f"publishing to {remote.address}, from release {first} on; loading Paddle …")
         # Late: importing paddle takes seconds, and everything above should fail at once.
         require_paddle()
-        from ._train import Trainer, give_back_sigterm
+        from .train import Trainer, give_back_sigterm
 
         give_back_sigterm()
         # A restarted producer starts with other weights, so that release 31 does not predict
         # the same as release 1. The same remote and seed give the same releases.
         trainer = Trainer(housing.train, seed=settings.seed + first - 1, device=settings.device)
         say(f"training on the {settings.device}, work folder {settings.work}")
-        maker = _Maker(trainer, settings, housing.test.x[:1], _manifest.expected_of(announced))
+        maker = _Maker(trainer, settings, housing.test.x[:1], manifest.expected_of(announced))
         for number in _turns(settings, first):
             release = maker.make(number)
             t_begin = time.monotonic()
@@ -105,8 +105,8 @@ class _Maker:
         self,
         trainer: Trainer,
         settings: Settings,
-        probe: _data.Array,
-        before: Optional[dict[str, _manifest.Numbers]],
+        probe: dataset.Array,
+        before: Optional[dict[str, manifest.Numbers]],
     ) -> None:
         self._trainer = trainer
         self._settings = settings
@@ -122,7 +122,7 @@ class _Maker:
             self.loss = self._trainer.train_pass()
             self.passes += 1
             exported, expected = self._export(folder / self._settings.unpacked)
-            if _manifest.distinct(expected, self._before):
+            if manifest.distinct(expected, self._before):
                 break
             say(f"pass {self.passes} predicts what the release before does: training on")
         else:
@@ -133,7 +133,7 @@ class _Maker:
         self._before = expected
         tarball = folder / f"{self._settings.name}.tar.gz"
         packed = pack(exported.folder, self._settings.unpacked, tarball)
-        content = _manifest.manifest(
+        content = manifest.manifest(
             release=number,
             tarball=tarball.name,
             size=packed.size,
@@ -145,12 +145,12 @@ class _Maker:
             expected=expected,
         )
         donefile = folder / self._settings.donefile
-        replace(donefile, _manifest.encode(content) if self._settings.manifest else b"")
+        replace(donefile, manifest.encode(content) if self._settings.manifest else b"")
         return Release(number, packed, donefile, content)
 
-    def _export(self, folder: Path) -> tuple[Exported, dict[str, _manifest.Numbers]]:
-        from ._export import FETCH_ALIAS, export
-        from ._predict import Predictor
+    def _export(self, folder: Path) -> tuple[Exported, dict[str, manifest.Numbers]]:
+        from .export import FETCH_ALIAS, export
+        from .predict import Predictor
 
         exported = export(self._trainer, folder, self._settings.work / "client")
         # What the exported files predict, not what the training program does: the promise is

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from paddle import inference
 
-from ._errors import ProducerError
+from .errors import ProducerError
 
 # Serving finds the files by suffix, in this order (facts of paddle_serving_server 0.9.0).
 _GRAPHS = (".pdmodel", "__model__", "model")

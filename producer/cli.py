@@ -14,10 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Optional
 
-from ._errors import ProducerError
-from ._loop import Settings, run
-from ._parser import Parser
-from ._publish import Access, parse
+from .errors import ProducerError
+from .loop import Settings, run
+from .parser import Parser
+from .publish import Access, parse
 
 PASSWORD_VARIABLE = "PRODUCER_FTP_PASSWORD"
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 import numpy.typing as npt
 
-from ._errors import BadInput
+from .errors import BadInput
 
 FEATURES = 13
 MD5 = "d4accdce7a25600298819f8e28e8d593"

@@ -13,7 +13,7 @@ import tarfile
 from pathlib import Path
 from typing import NamedTuple
 
-from ._files import replace
+from .files import replace
 
 # 1980-01-01 00:00:00 UTC: GNU tar warns about times at the epoch, zip tools about earlier ones.
 _MTIME = 315532800
