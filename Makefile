@@ -1,5 +1,5 @@
 # `make e2e` and `make test` set up what they need. Variables:
-#   REMOTES=hdfs,ftp,http   which remotes              ON=local|docker     where they run
+#   REMOTES=ftp,http   which remotes (all)             ON=local|docker     where they run
 #   SERVING=auto|embedded|official|docker|official-docker                 DEVICE=cpu|gpu
 #   SERVING_TRIAL=run|skip  whether a serving binary is tried before the first leg (docs/serving.md)
 #   RELEASES=4              releases of each remote    SEED=1              of the training
@@ -9,7 +9,6 @@
 #   PYTEST='-k ftp -x'      more options for pytest
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-REMOTES ?= hdfs,ftp,http
 ON ?= local
 SERVING ?= auto
 SERVING_TRIAL ?= run
@@ -25,6 +24,8 @@ VENV := $(if $(filter gpu,$(DEVICE)),.venv-gpu,.venv)
 ENVIRONMENT := $(if $(filter gpu,$(DEVICE)),gpu,whole)
 # Relative, so that the shell reads nothing of this folder's own path.
 PY := $(VENV)/bin/python
+# Without REMOTES, all that harness/remotes/registry.py lists.
+ONLY_REMOTES := $(if $(filter undefined,$(origin REMOTES)),,--remotes="$$REMOTES")
 # Through the environment, so that no value is read by the shell.
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES RATE SEED RUNS
 
@@ -42,14 +43,14 @@ client: environment
 
 ## make setup    the environment, the patched client and, with hdfs in REMOTES, the Hadoop jars
 setup: environment
-	@exec $(PY) -m harness setup --remotes="$$REMOTES"
+	@exec $(PY) -m harness setup $(ONLY_REMOTES)
 
 ## make e2e      the main job on HDFS, FTP and HTTP, one table and a verdict at the end
 # make hands SIGTERM on to its child alone: `exec`, so that this is the harness and no shell.
 e2e: export HARNESS_STARTED := $(shell date +%s.%N)
 e2e: setup
 	@exec $(PY) -m harness e2e \
-	  --remotes="$$REMOTES" --on="$$ON" --serving="$$SERVING" --serving-trial="$$SERVING_TRIAL" \
+	  $(ONLY_REMOTES) --on="$$ON" --serving="$$SERVING" --serving-trial="$$SERVING_TRIAL" \
 	  --device="$$DEVICE" --releases="$$RELEASES" --rate="$$RATE" --seed="$$SEED" --runs="$$RUNS" $(E2E)
 
 ## make test     every test that CI runs

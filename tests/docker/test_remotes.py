@@ -15,7 +15,7 @@ from harness.containers import engine
 from harness.remotes.container import ContainerRemote
 from harness.remotes.hdfs.container import ContainerHdfs
 from harness.remotes.http.container import ContainerHttp
-from harness.remotes.registry import NAMES
+from harness.remotes.registry import NAMES, REMOTES
 from harness.support.errors import BadInput
 from harness.support.ports import is_listening
 from harness.support.waits import wait_for
@@ -27,7 +27,8 @@ from tests.local_remotes import WAYS
 pytestmark = pytest.mark.docker
 
 MODEL, TARBALL, DONEFILE = "uci_housing_model", "uci_housing.tar.gz", "donefile"
-PARTS = [("hdfs", "namenode"), ("hdfs", "datanode"), ("ftp", "ftp"), ("http", "http")]
+IN_CONTAINERS = [remote.container for remote in REMOTES if remote.container]
+PARTS = [(remote.name, service) for remote in IN_CONTAINERS for service in remote.services]
 
 
 def put(remote: ContainerRemote, folder: Path, text: str) -> Publisher:
@@ -57,7 +58,7 @@ def test_a_release_published_to_a_container_is_installed_by_the_monitor(
 
 
 # The two daemons of HDFS are killed in test_faults.py: each takes seconds to come back.
-@pytest.mark.parametrize(("name", "service"), PARTS[2:])
+@pytest.mark.parametrize(("name", "service"), [part for part in PARTS if part[0] != "hdfs"])
 def test_a_killed_service_refuses_and_what_was_published_survives(
     name: str, service: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -70,7 +71,7 @@ def test_a_killed_service_refuses_and_what_was_published_survives(
     assert published.read("a-file") == b"before the kill"
 
 
-@pytest.mark.parametrize(("name", "service"), [PARTS[0], PARTS[3]])
+@pytest.mark.parametrize(("name", "service"), [("hdfs", "namenode"), ("http", "http")])
 def test_a_restarted_service_is_another_process_and_keeps_what_was_published(
     name: str, service: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""The hot-loading page's own promises, on real parts, for each way to reach a remote."""
+"""The promises of upstream's hot-loading page, on real parts, for each way to reach a remote."""
 
 from __future__ import annotations
 

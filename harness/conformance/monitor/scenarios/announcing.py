@@ -44,7 +44,7 @@ class HappyPath(Scenario):
 class EmptyDonefile(Scenario):
     name = "empty-donefile"
     title = "Releases announced by an empty donefile, as upstream's producer writes it, arrive."
-    loss = "A producer written after the hot-loading page cannot be used."
+    loss = "A producer written after upstream's hot-loading page cannot be used."
     claims = (
         _WHOLE,
         judge.each_was_live("release 1", "release 2"),
@@ -460,7 +460,7 @@ class FolderRelease(Scenario):
 class TypeAfs(Scenario):
     name = "type-afs"
     title = "With --type afs, its file system named by --fs_name, releases arrive as with hdfs."
-    loss = "Who watches AFS, as the hot-loading page describes it, gets no models."
+    loss = "A monitor that watches AFS, as upstream's hot-loading page describes, gets no models."
     places = frozenset({"hdfs"})
     claims = (
         _WHOLE,

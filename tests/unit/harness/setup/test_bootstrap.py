@@ -249,12 +249,11 @@ def test_the_doctor_looks_before_the_setup_and_leaves_nothing(tmp_path: Path) ->
     done = run(root, "cli/doctor.py", {**environment, "PYTHON39": sys.executable})
     assert sorted(tmp_path.rglob("*")) == before
     rows = {line[:16].strip(): line[17:] for line in done.stdout.splitlines()}
-    for row in ("libgomp", "Hadoop jars", "Java for HDFS", "host name", "certificates", "mirrors"):
+    for row in ("libgomp", "host name", "certificates", "mirrors"):
         assert rows[row], done.stdout
     assert rows["uv"].endswith("/programs/uv")
     assert rows["CPython 3.9"] == sys.executable
     assert rows["environment"].startswith("not made yet")
-    assert rows["Hadoop jars"].startswith(f"not in {tmp_path}/home/.m2/repository")
     wanting = run(root, "cli/doctor.py", {**environment, "PYTHON39": "/bin/false"})
     assert wanting.returncode == 2
     assert "MISSING: PYTHON39=/bin/false" in wanting.stdout
