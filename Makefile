@@ -7,6 +7,7 @@
 #   RUNS=runs               where run folders go       KEEP_RUNS=20        how many of them stay
 #   E2E='--fail-fast'       more options for e2e: python -m harness e2e --help
 #   PYTEST='-k ftp -x'      more options for pytest
+#   BROKEN='--only server'  more options for the broken parts: python -m tests.broken --help
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 ON ?= local
@@ -19,6 +20,7 @@ SEED ?= 1
 RUNS ?= runs
 E2E ?=
 PYTEST ?=
+BROKEN ?=
 BOOT ?= python3
 VENV := $(if $(filter gpu,$(DEVICE)),.venv-gpu,.venv)
 ENVIRONMENT := $(if $(filter gpu,$(DEVICE)),gpu,whole)
@@ -29,7 +31,7 @@ ONLY_REMOTES := $(if $(filter undefined,$(origin REMOTES)),,--remotes="$$REMOTES
 # Through the environment, so that no value is read by the shell.
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES RATE SEED RUNS
 
-.PHONY: help environment client setup e2e test proof test-monitor lint docker-ready test-docker test-bare
+.PHONY: help environment client setup e2e test proof proof-short test-monitor lint docker-ready test-docker test-bare
 .PHONY: coverage test-bare-docker docker-clean conformance conformance-serving bench fuzz doctor clean serving-trial
 
 help:
@@ -57,9 +59,14 @@ e2e: setup
 test: setup
 	@$(PY) -m pytest -n 3 --dist loadgroup --durations=15 --durations-min=5 $(PYTEST)
 
-## make proof    the long scenarios and the long forms of tests, without containers (hours)
+## make proof    broken monitors and servers that must be caught, then the long forms of tests (hours)
 proof: setup
+	@$(PY) -m tests.broken $(BROKEN)
 	@$(PY) -m pytest -n 3 --dist loadgroup -m 'proof and not docker' $(PYTEST)
+
+## make proof-short   each broken monitor by one case, one broken server a claim (5 minutes)
+proof-short: setup
+	@$(PY) -m tests.broken --short $(BROKEN)
 
 COVERAGE := $(PY) -m coverage
 GOALS ?= monitor producer harness/checker

@@ -1,1 +1,4 @@
-"""Servers and monitors with one fault each: programs that a verdict has to find invalid."""
+"""Monitors and servers with one fault each, which a verdict has to find invalid.
+
+``python -m tests.broken`` judges them all.
+"""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from rich.console import Console
@@ -19,13 +17,10 @@ from harness.load.probe import KINDS
 from harness.remotes.registry import chosen
 from harness.run.e2e import RunSettings, run
 from harness.run.leg import LegSettings
-from harness.serving.choice import choose
 from harness.support.errors import HarnessError
 from harness.support.paths import cache_dir
+from tests.broken import parts
 from tests.unit.harness.serving import vendor
-
-BROKEN = Path(__file__).resolve().parents[1] / "broken"
-NEVER_RELOADS = [str(choose("embedded").path), "-reload_interval_s=100000"]
 
 
 @dataclass(frozen=True)
@@ -75,23 +70,18 @@ def judged(
 
 
 @pytest.fixture
-def serve_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes a serving binary of a command; the launcher's options follow it."""
+def serve_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes the broken server of this name the serving binary."""
 
-    def named(*command: str) -> None:
-        program = tmp_path / "serving"
-        program.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
-        if command == tuple(NEVER_RELOADS):
-            # The last one of two equal flags counts.
-            program.write_text(f'#!/bin/sh\nexec {command[0]} "$@" {command[1]}\n')
-        program.chmod(0o755)
+    def named(name: str) -> None:
+        program = parts.named("server", name).build(tmp_path)
         monkeypatch.setenv("SERVING_BIN", str(program))
 
     return named
 
 
-def test_a_server_that_never_reloads(tmp_path: Path, serve_with: Any) -> None:
-    serve_with(*NEVER_RELOADS)
+def test_a_server_that_never_reloads(tmp_path: Path, serve_with: Callable[[str], None]) -> None:
+    serve_with("never-reloads")
     found = judged(tmp_path, releases=3, margin_s=2.0)
     assert found.exit_code == 1, found.printed
     broken = found.claims("invalid")
@@ -104,20 +94,10 @@ def test_a_server_that_never_reloads(tmp_path: Path, serve_with: Any) -> None:
     assert "INVALID: 2 of 11 claims do not hold:" in found.printed
 
 
-def test_a_server_that_gives_every_third_connection_to_an_old_process(
-    tmp_path: Path, serve_with: Any
+def test_a_server_that_is_killed_in_mid_run(
+    tmp_path: Path, serve_with: Callable[[str], None]
 ) -> None:
-    serve_with(sys.executable, str(BROKEN / "server_keeps_an_old_process.py"))
-    found = judged(tmp_path)
-    assert found.exit_code == 1, found.printed
-    broken = found.claims("invalid")
-    assert "no step back" in broken
-    assert "no request failed" not in broken
-    assert not found.claims("unknown")
-
-
-def test_a_server_that_is_killed_in_mid_run(tmp_path: Path, serve_with: Any) -> None:
-    serve_with(sys.executable, str(BROKEN / "server_dies_in_a_reload.py"))
+    serve_with("dies-in-a-reload")
     found = judged(tmp_path)
     assert found.exit_code == 1, found.printed
     broken = found.claims("invalid")
@@ -144,7 +124,7 @@ def an_official_binary_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("an_official_binary_that_ends")
 def test_a_monitor_that_never_installs(tmp_path: Path) -> None:
-    monitor = (str(BROKEN / "monitor_never_installs.py"),)
+    program = parts.named("monitor", "never-installs-after-its-start").build(tmp_path)
     found = judged(
         tmp_path,
         releases=3,
@@ -152,7 +132,7 @@ def test_a_monitor_that_never_installs(tmp_path: Path) -> None:
         serving="auto",
         serving_trial="run",
         margin_s=2.0,
-        monitor=monitor,
+        monitor=(str(program),),
     )
     # The official binary failed its trial, so the embedded engine serves. First line, table and
     # report say so.

@@ -1,0 +1,157 @@
+"""What finds a broken part: a suite of the harness, run by its command line.
+
+``conformance``
+    The suite of monitors, over HTTP unless a case names another remote.
+``serving``
+    The suite of servers.
+a scenario
+    ``python -m harness e2e`` on FTP; ``page`` is the main job.
+
+A judge says of each claim or case whether it is broken, and why.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from harness.support.process import Process
+
+from .parts import ROOT, Part
+
+# How long a judge may take, in seconds.
+_MAX_S = 1800.0
+_MONITORS = ROOT / "harness" / "conformance" / "monitor" / "monitors"
+CONFORMANCE, SERVING = "conformance", "serving"
+# The suite's case over all cases of a run, which no option names.
+_OVER_ALL = "/whole-throughout"
+# A scenario's name, and the options of the main job for it.
+SCENARIOS = {"page": ("--releases", "3", "--poll", "0.5", "--margin", "8", "--rate", "100")}
+_BROKEN = frozenset({"failed", "DIFFERS", "invalid"})
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a judge found: the broken claims with their reasons, and those without an answer."""
+
+    broken: Mapping[str, tuple[str, ...]]
+    unknown: Mapping[str, tuple[str, ...]]
+    seconds: float
+
+    def against(self, part: Part, *, whole: bool) -> str:
+        """Return what differs from what the part's patch says; "" when nothing does.
+
+        Args:
+            part: The part that was judged.
+            whole: Whether all claims that the part breaks were judged.
+        """
+        wrong = []
+        listed = {one.name: one for one in (*part.breaks, *part.maybe)}
+        due = part.breaks if whole else part.breaks[:1]
+        wrong += [f"{one.name} was not broken" for one in due if one.name not in self.broken]
+        for name, reasons in self.broken.items():
+            if name not in listed:
+                wrong.append(f"{name} was broken as well: {'; '.join(reasons)}")
+            elif not listed[name].explains(reasons):
+                wrong.append(f"{name} was broken otherwise: {'; '.join(reasons)}")
+        # A run that a broken part ends leaves claims without an answer.
+        if not self.broken or part.patch is None:
+            wrong += [f"{name} is unknown: {'; '.join(why)}" for name, why in self.unknown.items()]
+        return "\n".join(wrong)
+
+
+def _run(command: Sequence[str], folder: Path, env: Optional[Mapping[str, str]] = None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    name = " ".join(command[2:4])
+    environment = {**os.environ, **(env or {})}
+    with Process(name, command, log=folder / "judge.log", cwd=ROOT, env=environment) as process:
+        process.wait(_MAX_S)
+
+
+def _found(rows: Sequence[Mapping[str, Any]], seconds: float) -> Found:
+    """Return what rows with ``id``, ``outcome`` and ``reasons`` say."""
+    by_word: dict[bool, dict[str, tuple[str, ...]]] = {True: {}, False: {}}
+    for row in rows:
+        if row["outcome"] in _BROKEN or row["outcome"] == _UNKNOWN:
+            by_word[row["outcome"] in _BROKEN][row["id"]] = tuple(row["reasons"])
+    return Found(by_word[True], by_word[False], seconds)
+
+
+def monitors(parts: Sequence[Part], folder: Path, *, jobs: int, whole: bool) -> list[Found]:
+    """Judge monitors in one run of the suite of monitors; the good one is among ``parts``.
+
+    Args:
+        parts: The monitors.
+        folder: Takes the copies and the run.
+        jobs: How many cases run at a time.
+        whole: Judge each monitor by all cases that any monitor breaks, not only by its first.
+    """
+    ours = json.loads((_MONITORS / "ours.json").read_text())
+    listed = dict.fromkeys(one.name for part in parts for one in part.breaks)
+    cases = [name for name in listed if not name.endswith(_OVER_ALL)]
+    command = [sys.executable, "-m", "harness", "conformance", "--jobs", str(jobs)]
+    for part in parts:
+        mine = cases if whole or part.patch is None else [part.breaks[0].name]
+        program = part.build(folder / part.name)
+        content = {
+            **ours,
+            "name": part.name,
+            "command": f"{{python}} {program}",
+            "remotes": sorted({case.partition("/")[0] for case in mine}),
+            "scenarios": ",".join({case.partition("/")[2] for case in mine}),
+            "failures": [],
+            # A broken one often keeps a case waiting for what never comes.
+            "patience": 10,
+            "recovery": 20,
+            "count": 24,
+        }
+        path = folder / part.name / "monitor.json"
+        path.write_text(json.dumps(content))
+        command += ["--monitor", str(path)]
+    results = folder / "conformance.json"
+    command += ["--only", ",".join(cases), "--run", str(folder / "run"), "--json", str(results)]
+    _run(command, folder)
+    columns = {column["name"]: column for column in json.loads(results.read_text())["monitors"]}
+    return [
+        _found(rows, sum(row["seconds"] for row in rows if not row["id"].endswith(_OVER_ALL)))
+        for part in parts
+        for rows in [columns[part.name]["results"]]
+    ]
+
+
+def server(part: Part, judge: str, only: Sequence[str], folder: Path) -> Found:
+    """Judge a server.
+
+    Args:
+        part: The server.
+        judge: ``serving``, or the name of a scenario.
+        only: The cases of the suite of servers.
+        folder: Takes the copy and the run.
+    """
+    program = part.build(folder)
+    began = time.monotonic()
+    command = [sys.executable, "-m"]
+    if judge == SERVING:
+        results = folder / "conformance.json"
+        command += ["harness.conformance.serving", "--serving-bin", str(program)]
+        command += ["--only", ",".join(only), "--run", str(folder / "run"), "--json", str(results)]
+        _run(command, folder)
+        (column,) = json.loads(results.read_text())["binaries"]
+        return _found(column["results"], time.monotonic() - began)
+    command += ["harness", "e2e", "--remotes", "ftp", "--serving-trial", "skip"]
+    command += [*SCENARIOS[judge], "--runs", str(folder / "runs")]
+    _run(command, folder, {"SERVING_BIN": str(program)})
+    report = json.loads((folder / "runs" / "latest" / "report.json").read_text())
+    rows = [
+        {"id": claim["name"], "outcome": claim["outcome"], "reasons": [claim["why"]]}
+        for claim in report["claims"]
+        if claim["outcome"] != _UNKNOWN or claim["required"]
+    ]
+    return _found(rows, time.monotonic() - began)

@@ -1,0 +1,98 @@
+"""Each broken part is what its patch says: the good one, with one change that still applies."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import py_compile
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.checker.claims import CLAIMS
+from harness.conformance.monitor.places import PLACES
+from harness.conformance.monitor.scenarios import all_scenarios
+from harness.conformance.serving.facts import FACTS
+
+from .judges import CONFORMANCE, SCENARIOS, SERVING, Found
+from .parts import PACKAGES, ROOT, Break, Part, parts
+
+PARTS = [part for kind in PACKAGES for part in parts(kind)]
+CASES = {f"{place}/{scenario.name}" for place in PLACES for scenario in all_scenarios()}
+FACT_IDS = {fact.id for fact in FACTS}
+
+
+def changed_lines(lines: list[str]) -> list[str]:
+    return [line for line in lines if line[:1] in "+-" and not line.startswith(("+++", "---"))]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_a_patch_applies_and_changes_what_it_says(part: Part, tmp_path: Path) -> None:
+    part.build(tmp_path)
+
+    assert part.patch is not None
+    wanted = changed_lines(part.patch.read_text().partition("\n\n")[2].splitlines())
+    seen = []
+    for path in sorted((tmp_path / part.package).rglob("*.py")):
+        good = (ROOT / path.relative_to(tmp_path)).read_text().splitlines()
+        broken = path.read_text().splitlines()
+        if good != broken:
+            py_compile.compile(str(path), doraise=True)
+            seen += changed_lines(list(difflib.unified_diff(good, broken, lineterm="")))
+    assert sorted(seen) == sorted(wanted)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_a_patch_names_a_judge_and_what_it_judges(part: Part) -> None:
+    assert part.judge in (CONFORMANCE if part.kind == "monitor" else {SERVING, *SCENARIOS})
+    assert part.wrong
+    assert not part.wrong.endswith(".")
+    known = {CONFORMANCE: CASES, SERVING: FACT_IDS}.get(part.judge, set(CLAIMS))
+    assert {one.name for one in (*part.breaks, *part.maybe)} <= known
+
+
+@pytest.mark.parametrize("kind", PACKAGES)
+def test_the_program_of_a_part_runs_the_copy(kind: str, tmp_path: Path) -> None:
+    program = Part(kind, "good", "", "").build(tmp_path)
+    flag = {"monitor": "--help", "server": "-V"}[kind]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program, flag], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    # Without the copy the program finds the good package, and refuses to run it.
+    shutil.rmtree(tmp_path / PACKAGES[kind])
+    assert f"another {PACKAGES[kind]} runs" in run().stderr
+
+
+def part_that_breaks(*names: str) -> Part:
+    breaks = tuple(Break(name, ("^lost",)) for name in names)
+    return Part("server", "one", "", "page", breaks, patch=Path("one.patch"))
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({}, "a was not broken"),
+        ({"a": ("lost one",)}, ""),
+        ({"a": ("lost one", "torn")}, "a was broken otherwise: lost one; torn"),
+        ({"a": ("lost",), "b": ("torn",)}, "b was broken as well: torn"),
+    ],
+)
+def test_what_was_found_is_held_against_the_patch(
+    broken: dict[str, tuple[str, ...]], said: str
+) -> None:
+    assert Found(broken, {}, 1.0).against(part_that_breaks("a"), whole=True) == said
+
+
+def test_a_good_part_may_have_no_claim_without_an_answer() -> None:
+    good = Part("server", "good", "", "page")
+    unknown = {"no step back": ("cut short",)}
+    said = Found({}, unknown, 1.0).against(good, whole=True)
+    assert said == "no step back is unknown: cut short"
