@@ -33,7 +33,11 @@ _PARAMETERS: dict[str, dict[str, object]] = {
     "wrong-answer": {"answer": "login"},
 }
 _WAYS = (("http", "general"), ("ftp", "ftp"), ("hdfs", "webhdfs"), ("hdfs", "hdfs"))
-_SHORT = {("http", "bit-flip"), ("http", "wrong-answer")}
+# What the monitor says of the faults of the short form.
+_SHORT = {
+    ("http", "bit-flip"): "its sha256 is not the manifest's",
+    ("http", "wrong-answer"): "it is a web page",
+}
 
 
 @pytest.fixture
@@ -94,3 +98,4 @@ def test_a_release_comes_whole_through_a_bad_network_or_after_it(
     fault.stop()
     watched.wait_for_release(2)
     watched.monitor.check()
+    assert _SHORT.get((remote.name, name), "") in watched.monitor.log.read_text()
