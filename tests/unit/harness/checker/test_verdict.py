@@ -484,6 +484,15 @@ def test_a_reload_that_the_log_does_not_tell_is_seen() -> None:
     assert broken(story) == ["reload in the log"]
 
 
+def test_reloads_that_no_swap_asked_for_are_seen() -> None:
+    story = Story()
+    idle = [
+        story._at(9.0 + n, "server_log", line="W… begin reload model[m].")
+        for n in range(len(story.swapped))
+    ]
+    assert [c.name for c in judge([*story.events(), *idle]).broken] == ["reload in the log"]
+
+
 def test_a_reload_that_failed_is_seen() -> None:
     story = Story()
     line = "E0101 10:00:00.1 7 infer.cpp:283] Failed reload version engine: 1"
