@@ -25,8 +25,6 @@ from markdown_it.token import Token
 ROOT = Path(__file__).parents[1]
 MAX_WORDS = 25
 KINDS = ("long", "word")
-#: It quotes what monitors print.
-GENERATED = {"docs/conformance.md"}
 #: A pattern that no text may contain, and what to write in its place.
 BANNED = {
     r"\bcured?\b|\bcuring\b": "patched, patch or remedy",
@@ -160,7 +158,7 @@ def findings(text: Text) -> Iterator[tuple[str, str]]:
 
 def _tracked(suffixes: tuple[str, ...]) -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
-    names = set(listed.stdout.decode().split("\0")) - GENERATED
+    names = set(listed.stdout.decode().split("\0"))
     return [
         ROOT / name for name in sorted(names) if name.endswith(suffixes) and (ROOT / name).is_file()
     ]

@@ -1,0 +1,168 @@
+"""Answers around a reload: none fails, none is old after new, none is a mixture."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import json
+import threading
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from harness.conformance.serving.check_clients import ask
+from harness.conformance.serving.check_http import JSON
+from harness.conformance.serving.check_reload_load import SWITCHING_S, turns
+from harness.conformance.serving.checks import (
+    JSON_BODY,
+    PRICE,
+    PRICE_2,
+    Differs,
+    Subject,
+    holds,
+    same,
+)
+from harness.conformance.serving.server import Launched
+from harness.conformance.serving.steady_clients import Asked, Period, SteadyClients, steps_back
+from harness.conformance.serving.wire import TIMEOUT_S
+from harness.conformance.serving.wire import http as ask_http
+
+from .asking import wait_served
+
+_RELOADS = 10
+_CLIENTS = 4
+_LARGE_ROWS = 2000
+
+
+class _UnderLoad(NamedTuple):
+    """What clients saw over ``_RELOADS`` reloads."""
+
+    asked: Sequence[Asked]
+    failures: Sequence[str]
+    periods: Sequence[Period]
+
+
+@functools.lru_cache(maxsize=1)
+def _under_load(subject: Subject) -> _UnderLoad:
+    """Return what clients see over the reloads: one run, for several promises."""
+    with subject.launch() as server:
+        return _reloaded(subject, server)
+
+
+def _reloaded(subject: Subject, server: Launched) -> _UnderLoad:
+    starts: list[float] = []
+    with SteadyClients(server, _CLIENTS) as steady:
+        for number in range(_RELOADS):
+            starts.append(time.monotonic())
+            server.install(turns(subject)[number % 2])
+            wait_served(server, (PRICE_2, PRICE)[number % 2], f"release {number + 2} under clients")
+    ends = [*starts[1:], float("inf")]
+    periods = [
+        Period(start, end, (PRICE_2, PRICE)[number % 2])
+        for number, (start, end) in enumerate(zip(starts, ends))
+    ]
+    return _UnderLoad(steady.asked, steady.failures, periods)
+
+
+def none_fails(subject: Subject) -> None:
+    """No request fails over 10 reloads under 4 clients."""
+    seen = _under_load(subject)
+    holds(not seen.failures, f"{len(seen.failures)} clients failed: {seen.failures[:1]}")
+
+
+def no_mixture(subject: Subject) -> None:
+    """Every answer over 10 reloads is that of one whole release."""
+    others = {one.price for one in _under_load(subject).asked} - {PRICE, PRICE_2}
+    holds(not others, f"answers of no release: {sorted(others)[:3]}")
+
+
+def no_step_back(subject: Subject) -> None:
+    """No client gets an older release's answer 1 s after anybody has got the newer one's."""
+    seen = _under_load(subject)
+    back = steps_back(seen.asked, seen.periods)
+    holds(
+        not back or max(back) < SWITCHING_S,
+        f"an old answer {max(back, default=0):.3f} s after the first new one",
+    )
+
+
+def large_ones_in_flight(subject: Subject) -> None:
+    """Requests of 2,000 rows that are under way at a reload are answered, each by one release."""
+    body = json.loads(JSON_BODY)
+    tensor = body["tensor"][0]
+    tensor["float_data"] = tensor["float_data"] * _LARGE_ROWS
+    tensor["shape"] = [_LARGE_ROWS, 13]
+    large = json.dumps(body).encode()
+    wrong: list[str] = []
+    done = threading.Event()
+
+    def asking(server: Launched) -> None:
+        while not done.is_set() and not wrong:
+            try:
+                answer = json.loads(ask_http(server.port, large, headers=JSON).body)
+                prices = answer["outputs"][0]["tensor"][0]["float_data"]
+            except Exception as error:
+                wrong.append(f"{type(error).__name__}: {error}")
+                return
+            if len(prices) != _LARGE_ROWS or set(prices) not in ({PRICE}, {PRICE_2}):
+                wrong.append(f"{len(prices)} rows with the prices {sorted(set(prices))[:3]}")
+
+    with subject.launch() as server:
+        threads = [threading.Thread(target=asking, args=(server,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(4):
+                server.install(turns(subject)[number % 2])
+                wait_served(server, (PRICE_2, PRICE)[number % 2], f"release {number + 2}")
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+    holds(not wrong, f"a request of {_LARGE_ROWS} rows: {wrong[:1]}")
+
+
+def request_cache(subject: Subject) -> None:
+    """With a request cache, too, a repeated request gets the new release's answer."""
+    with subject.launch(options=["--request_cache_size", str(1 << 20)]) as server:
+        seen = _reloaded(subject, server)
+    holds(not seen.failures, f"{len(seen.failures)} clients failed: {seen.failures[:1]}")
+    back = steps_back(seen.asked, seen.periods)
+    holds(
+        not back or max(back) < SWITCHING_S,
+        f"an old answer {max(back, default=0):.3f} s after the first new one",
+    )
+
+
+def every_protocol(subject: Subject) -> None:
+    """The compiled client, JSON, protobuf and gRPC all get the new release."""
+    with subject.launch() as server:
+        server.install(subject.models / "uci_2")
+        wait_served(server, PRICE_2, "the release over JSON")
+        row = ask(subject, "compiled", port=server.port)[0]["row"]
+        same(row, [[PRICE_2]], "the compiled client")
+        for mode in ("JSON", "protobuf", "gRPC"):
+            same(ask(subject, "http", mode, port=server.port)[0], [PRICE_2], mode)
+
+
+def open_connections(subject: Subject) -> None:
+    """A connection that was opened before a reload stays, and gets the new release."""
+    with subject.launch() as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_S)
+        with contextlib.closing(connection):
+            same(_over(connection), PRICE, "before the reload")
+            # A new connection would hide that the server has closed this one.
+            connection.auto_open = 0
+            server.install(subject.models / "uci_2")
+            wait_served(server, PRICE_2, "the release on another connection")
+            same(_over(connection), PRICE_2, "on the connection that stays open")
+
+
+def _over(connection: http.client.HTTPConnection) -> float:
+    try:
+        connection.request("POST", "/GeneralModelService/inference", JSON_BODY, JSON)
+        answer = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException) as error:
+        raise Differs(f"the connection broke: {type(error).__name__}: {error}") from None
+    return float(answer["outputs"][0]["tensor"][0]["float_data"][0])
