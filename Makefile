@@ -116,9 +116,11 @@ JOBS ?= 8
 conformance: setup
 	@$(PY) -m harness conformance $(KNOWN) --jobs $(JOBS) --page docs/conformance.md
 
-## make conformance-serving  compares the embedded engine with the measured facts; makes its page
+## make conformance-serving  the promises and facts of servers, with the embedded engine; makes two pages
 conformance-serving: setup
-	@$(PY) -m harness.conformance.serving --page docs/conformance-serving.md
+	@$(PY) -m harness conformance serving --serving-bin '$(VENV)/bin/embedded-serving' \
+	  --serving-bin '$(VENV)/bin/embedded-serving --strict-compat' --page docs/conformance-serving.md || [ $$? = 1 ]
+	@$(PY) -m harness conformance serving --facts --page docs/serving-facts.md
 
 BENCHES ?= engine monitor_publish
 # A line each, so that SIGTERM reaches the bench (see e2e).

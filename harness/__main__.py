@@ -96,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("doctor", help="what this machine has, and what is missing for what")
     commands.add_parser(
-        "conformance", help="judge any monitor command; see its own --help", add_help=False
+        "conformance",
+        help="judge any monitor command, or with the word serving any server; see --help of each",
+        add_help=False,
     )
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -172,9 +174,13 @@ def _console() -> Console:
 
 def _run(words: list[str]) -> int:
     if words[:1] == ["conformance"]:
+        if words[1:2] == ["serving"]:
+            from .conformance.serving.__main__ import main as judge_serving
+
+            return judge_serving(words[2:])
         from .conformance.monitor.cli import main as conformance
 
-        return conformance(words[1:])
+        return conformance(words[2:] if words[1:2] == ["monitor"] else words[1:])
     args = _parser().parse_args(words)
     if args.command == "e2e":
         from .remotes import registry

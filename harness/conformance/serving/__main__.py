@@ -1,80 +1,70 @@
-"""Holds serving binaries against what was measured on the real Paddle Serving 0.9.0.
+"""Judges serving binaries: the promises that every server should keep, or the measured facts.
 
-    python -m harness.conformance.serving                       the embedded engine (or SERVING_BIN)
-    python -m harness.conformance.serving --serving-bin PATH    any other; repeat it for several
-    python -m harness.conformance.serving --only reload         some of the facts
+    python -m harness conformance serving                       the embedded engine (or SERVING_BIN)
+    python -m harness conformance serving --serving-bin PATH    any other; repeat it for several
+    python -m harness conformance serving --only answers        some of the promises
+    python -m harness conformance serving --facts               compare with Paddle Serving 0.9.0
 
-Prints a line for each fact:
+Prints a line for each promise: ``kept``, ``BROKEN`` with what was seen, or ``unknown`` with what is
+missing to tell. For a fact:
 
 - ``same``
 - ``better``: the engine's README names the difference
 - ``unknown``: it says what is missing to tell
 - ``DIFFERS``: it says what was seen
 
-Exit code 1 when a fact differs, else 3 when one is unknown, else 0; 2 for bad input.
+Exit code 1 when a promise is broken or a fact differs, else 3 when one is unknown, else 0; 2 for
+bad input.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Callable, NamedTuple, Optional
 
 from harness.conformance.options import add_options, keep, read, run_folder, write
-from harness.conformance.results import CaseResult, Column, Run, counts, junit_xml, verdict
+from harness.conformance.results import CaseResult, Column, Run, Suite, counts, junit_xml, verdict
 from harness.conformance.selection import selected
 from harness.support.errors import HarnessError
 from harness.support.parser import Parser
 
-from . import server
-from .checks import Missing, Subject
-from .facts import FACTS, Fact
-from .report import SUITE, WORDS
+from . import judging, report, server
+from .checks import Subject
+from .facts import FACTS
+from .promises import PROMISES, page
+
+_Judge = Callable[[Any, Subject], CaseResult]
 
 
-def judge(fact: Fact, subject: Subject) -> CaseResult:
-    """Look at one fact."""
-    began = time.monotonic()
-    word, reason = _look(fact, subject)
-    return CaseResult(
-        fact.id,
-        word,
-        WORDS[word].outcome,
-        (reason,) if reason else (),
-        fact.better if word == "better" else "",
-        time.monotonic() - began,
-    )
+class _Catalogue(NamedTuple):
+    """The cases of one kind, how one is judged, and how a run is written down."""
+
+    what: str
+    cases: Sequence[Any]
+    judge: _Judge
+    suite: Suite
 
 
-def _look(fact: Fact, subject: Subject) -> tuple[str, str]:
-    """Return one of ``WORDS``, and what was seen."""
-    if subject.ended:
-        # Why the server ended was an earlier check's question.
-        subject.close()
-    try:
-        better = fact.check(subject)
-    except Missing as error:
-        return "unknown", str(error)
-    except Exception as error:
-        # Every error of a check comes from the server, such as bytes that no client could read.
-        return "DIFFERS", f"{type(error).__name__}: {error}"
-    # The real server may die where a stand-in may do better.
-    if (better or not fact.better) and subject.ended:
-        return "DIFFERS", "the server has ended"
-    return ("better" if better else "same"), ""
+_FACTS = _Catalogue("facts", FACTS, judging.fact, report.SUITE)
+_PROMISES = _Catalogue("promises", PROMISES, judging.promise, page.SUITE)
 
 
-def _judged(binary: Path, facts: Sequence[Fact]) -> Iterator[CaseResult]:
-    """Look at each fact and print a line for it."""
+def _judged(
+    binary: Path, judge: Callable[[Any, Subject], CaseResult], cases: Sequence[Any]
+) -> Iterator[CaseResult]:
+    """Look at each case and print a line for it."""
     print(f"binary: {binary}\n")
     subject = Subject(binary)
     try:
-        for fact in facts:
-            result = judge(fact, subject)
-            print(f"{result.word:8} {fact.id:30} {fact.sentence}", flush=True)
+        for case in cases:
+            result = judge(case, subject)
+            print(f"{result.word:8} {case.id:30} {case.sentence}", flush=True)
             if result.reasons or result.known:
                 print(f"{'':8} {'':30} -> {result.evidence or result.known}", flush=True)
             yield result
@@ -82,9 +72,29 @@ def _judged(binary: Path, facts: Sequence[Fact]) -> Iterator[CaseResult]:
         subject.close()
 
 
+def _binaries(given: Sequence[str], folder: Path) -> Iterator[tuple[str, Path]]:
+    """Return the name and the program of each ``--serving-bin``.
+
+    The launcher starts a program without options. So a path with options behind it becomes a
+    script in ``folder``.
+    """
+    for command in given or [""]:
+        path, *options = shlex.split(command) or [""]
+        program = server.binary(path)
+        if options:
+            script = folder / f"serving-{len(list(folder.glob('serving-*'))) + 1}"
+            script.write_text(
+                f'#!/bin/sh\nexec {shlex.quote(str(program))} "$@" {shlex.join(options)}\n'
+            )
+            script.chmod(0o755)
+            yield " ".join((program.name, *options)), script
+        else:
+            yield program.name, program
+
+
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m harness.conformance.serving",
+        prog="python -m harness conformance serving",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -93,25 +103,30 @@ def _parser() -> Parser:
         "--binary",
         metavar="PATH",
         action="append",
-        help="serving binary, may be repeated (default: SERVING_BIN or the embedded engine)",
+        help="serving binary, with options of its own behind it if need be; may be repeated "
+        "(default: SERVING_BIN or the embedded engine)",
     )
-    parser.add_argument("--list", action="store_true", help="print every fact with its id")
+    parser.add_argument(
+        "--facts", action="store_true", help="compare with the facts of Paddle Serving 0.9.0"
+    )
+    parser.add_argument("--list", action="store_true", help="print every case with its id")
     add_options(parser)
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    wanted = selected([fact.id for fact in FACTS], options.only)
-    facts = [fact for fact in FACTS if fact.id in wanted]
+    catalogue = _FACTS if options.facts else _PROMISES
+    wanted = selected([case.id for case in catalogue.cases], options.only)
+    cases = [case for case in catalogue.cases if case.id in wanted]
     if options.list:
-        print("\n".join(f"{fact.id}\n    {fact.sentence}" for fact in facts))
+        print("\n".join(f"{case.id}\n    {case.sentence}" for case in cases))
         return 0
     if options.results:
-        found = read(options, SUITE)
-        write(options, found, SUITE)
+        found = read(options, catalogue.suite)
+        write(options, found, catalogue.suite)
         return verdict(found.results).exit_code
-    binaries = [server.binary(given) for given in options.serving_bin or [None]]
     folder = run_folder(options, "serving")
+    binaries = list(_binaries(options.serving_bin, folder))
     began = time.monotonic()
     columns: list[Column] = []
     about: dict[str, object] = {
@@ -120,26 +135,27 @@ def _run(options: argparse.Namespace) -> int:
     }
     found = Run(about, columns)
     try:
-        for binary in binaries:
+        for name, binary in binaries:
             results: list[CaseResult] = []
-            columns.append(Column({"name": binary.name, "binary": str(binary)}, results))
-            results += _judged(binary, facts)
+            columns.append(Column({"name": name, "binary": str(binary)}, results))
+            results += _judged(binary, catalogue.judge, cases)
     finally:
         about["seconds"] = round(time.monotonic() - began)
-        keep(folder, found, SUITE)
+        keep(folder, found, catalogue.suite)
     (folder / "junit.xml").write_text(junit_xml(found), encoding="utf-8")
-    write(options, found, SUITE)
-    print(f"\n{len(found.results)} facts: {counts(found.results, WORDS)}; {about['seconds']} s")
+    write(options, found, catalogue.suite)
+    said = counts(found.results, catalogue.suite.words)
+    print(f"\n{len(found.results)} {catalogue.what}: {said}; {about['seconds']} s")
     return verdict(found.results).exit_code
 
 
-def main() -> int:
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the suite; return the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return _run(_parser().parse_args())
+        return _run(_parser().parse_args(argv))
     except HarnessError as error:
-        print(f"harness.conformance.serving: {error}", file=sys.stderr)
+        print(f"conformance: {error}", file=sys.stderr)
         return error.exit_code
 
 

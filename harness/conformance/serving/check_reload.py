@@ -169,20 +169,24 @@ def time_file_elsewhere(subject: Subject) -> None:
             same(predicted(server), PRICE, "afterwards")
 
 
-def _corrupt(live: Path) -> None:
+def corrupt(live: Path) -> None:
+    """Overwrite the parameters with bytes that are none."""
     params = live / "params.pdiparams"
     params.write_bytes(b"\xff" * params.stat().st_size)
 
 
-def _garbage(live: Path) -> None:
+def garbage(live: Path) -> None:
+    """Overwrite the program with bytes that are none."""
     (live / "model.pdmodel").write_bytes(bytes(range(256)) * 8)
 
 
-def _no_params(live: Path) -> None:
+def no_params(live: Path) -> None:
+    """Remove the parameters."""
     (live / "params.pdiparams").unlink()
 
 
-def _no_program(live: Path) -> None:
+def no_program(live: Path) -> None:
+    """Remove the program."""
     (live / "model.pdmodel").unlink()
 
 
@@ -206,10 +210,10 @@ class Damage(NamedTuple):
 
 
 DAMAGES = (
-    Damage(_corrupt, signal.SIGABRT, "no tensor"),
-    Damage(_garbage, signal.SIGSEGV, "the program "),
-    Damage(_no_params, signal.SIGABRT, "has no parameters"),
-    Damage(_no_program, signal.SIGABRT, "has no program"),
+    Damage(corrupt, signal.SIGABRT, "no tensor"),
+    Damage(garbage, signal.SIGSEGV, "the program "),
+    Damage(no_params, signal.SIGABRT, "has no parameters"),
+    Damage(no_program, signal.SIGABRT, "has no program"),
 )
 TERMINATED = "terminate called after throwing an instance of 'phi::enforce::EnforceNotMet'"
 

@@ -1,4 +1,4 @@
-"""The suite's words, and its page ``docs/conformance-serving.md``."""
+"""The suite's words, and its page ``docs/serving-facts.md``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _GROUPS = {
 def page(run: Run) -> str:
     """Return the documentation page of one run: each fact on each binary, side by side."""
     lines = [
-        "# Conformance of servers",
+        "# Facts about Paddle Serving 0.9.0",
         "",
         "For readers who change a serving binary, or want to know what the embedded engine does",
         "as the real server does. One run of the suite makes this page; do not edit it",
@@ -48,9 +48,9 @@ def page(run: Run) -> str:
         "To judge any serving binary:",
         "",
         "```sh",
-        ".venv/bin/python -m harness.conformance.serving --serving-bin path/to/serving",
-        ".venv/bin/python -m harness.conformance.serving --only reload,http/no-body",
-        ".venv/bin/python -m harness.conformance.serving --list   # each fact with its id",
+        ".venv/bin/python -m harness conformance serving --facts --serving-bin path/to/serving",
+        ".venv/bin/python -m harness conformance serving --facts --only reload,http/no-body",
+        ".venv/bin/python -m harness conformance serving --facts --list   # each fact with its id",
         "```",
         "",
         "## The binaries",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.conformance.serving.__main__ import judge
+from harness.conformance.serving import judging
 from harness.conformance.serving.checks import Subject
 from harness.conformance.serving.facts import FACTS, Fact
 
@@ -22,7 +22,7 @@ def _parameters() -> list[Any]:
 
 @pytest.mark.parametrize("fact", _parameters())
 def test_the_engine_is_as_measured(fact: Fact, subject: Subject) -> None:
-    result = judge(fact, subject)
+    result = judging.fact(fact, subject)
     if result.word == "unknown":
         pytest.skip(result.evidence)
     assert result.word == ("better" if fact.better else "same"), result.evidence

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.conformance.serving.__main__ import judge
+from harness.conformance.serving import judging
 from harness.conformance.serving.checks import Subject
 from harness.conformance.serving.facts import FACTS, Fact
 from tests.contract.engine.conftest import ENGINE
@@ -39,7 +39,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
 
 @pytest.mark.parametrize("fact", _parameters())
 def test_in_strict_mode_the_engine_is_the_same(fact: Fact, strict: Subject) -> None:
-    result = judge(fact, strict)
+    result = judging.fact(fact, strict)
     if fact.id == CHANCE:
         assert result.word in ("same", "better"), result.evidence
     else:

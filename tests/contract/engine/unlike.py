@@ -151,7 +151,10 @@ def conformance(
         [
             sys.executable,
             "-m",
-            "harness.conformance.serving",
+            "harness",
+            "conformance",
+            "serving",
+            "--facts",
             "--serving-bin",
             str(binary),
             "--only",

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 import pytest
 
-from harness.conformance.serving.__main__ import judge
+from harness.conformance.serving import judging
 from harness.conformance.serving.check_log import lines_exactly
 from harness.conformance.serving.checks import Differs, Missing
 from harness.conformance.serving.facts import Fact
@@ -59,7 +59,7 @@ def test_whatever_a_check_falls_over_is_a_verdict(error: Optional[Exception], ve
             raise error
 
     subject: Any = Standing()
-    assert judge(Fact("group/fact", look), subject).word == verdict
+    assert judging.fact(Fact("group/fact", look), subject).word == verdict
 
 
 class Standing:
@@ -88,13 +88,13 @@ def test_a_check_that_ends_the_server_holds_only_where_the_real_one_dies(
         return better
 
     subject: Any = Standing()
-    result = judge(Fact("group/fact", look, better=wanted), subject)
+    result = judging.fact(Fact("group/fact", look, better=wanted), subject)
     assert (result.word, result.evidence) == verdict
 
 
 def test_a_server_that_an_earlier_check_ended_is_not_held_against_a_later() -> None:
     subject: Any = Standing(ended=True)
-    assert judge(Fact("group/fact", lambda _: None), subject).word == "same"
+    assert judging.fact(Fact("group/fact", lambda _: None), subject).word == "same"
 
 
 def test_a_line_of_a_log_says_when_it_was_written() -> None:

@@ -12,6 +12,7 @@ from harness.conformance.serving.server import TIME_FILE
 
 from .asking import asked_for, wait_served
 
+
 def _loads_at(subject: Subject, second: float) -> None:
     with subject.launch() as server:
         same(predicted(server), PRICE, "the first model's answer")
