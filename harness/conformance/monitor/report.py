@@ -49,10 +49,10 @@ To judge any monitor:
 .venv/bin/python -m harness conformance --list   # each scenario, and what a user loses
 ```
 
-The monitor runs in a folder of its own. The suite looks for relative paths to files in its command,
-and for a Python module after `-m`, in the folder where the suite is started. It starts the command
-once first. A command that ends before it asks the remote anything is bad input (exit code 2), and
-nothing is judged.
+The monitor runs in a folder of its own. So the suite makes relative paths in its command absolute.
+It looks for files, and for a Python module after `-m`, in the folder where the suite is started. It
+starts the command once first. A command that ends before it asks the remote anything is bad input
+(exit code 2), and nothing is judged.
 
 The suite cannot show everything. `clock-set-back` changes the clocks of the C library, not of the
 kernel, so the kernel's own times of files stay. Kills are made with ptrace at every system call

@@ -286,8 +286,8 @@ class FoundPackages(Scenario):
 
     name = "tarballs-that-people-make"
     title = (
-        "Members beside the model and those that macOS adds are skipped; hard links, sparse files, "
-        "odd owners and an end that never came are no obstacle where a digest proves the bytes."
+        "Members beside the model and those that macOS adds are skipped. Hard links, sparse files "
+        "and odd owners are installed. So is a tar without its end, if a digest proves the bytes."
     )
     loss = "What users have packed is refused, or a server aborts on what their tar put beside it."
     claims = (
@@ -363,8 +363,8 @@ class LyingServer(Scenario):
 
     name = "server-that-lies-about-changes"
     title = (
-        "With an HTTP server whose ETag alternates and whose Last-Modified is different in every "
-        "answer, ten releases by an empty donefile are installed once each."
+        "An HTTP server alternates its ETag and changes Last-Modified in every answer. Ten releases "
+        "by an empty donefile are installed once each."
     )
     loss = "All servers reload at every poll, or no new model is ever installed."
     places = frozenset({"http"})
