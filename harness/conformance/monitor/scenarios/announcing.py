@@ -363,8 +363,8 @@ class LyingServer(Scenario):
 
     name = "server-that-lies-about-changes"
     title = (
-        "An HTTP server alternates its ETag and changes Last-Modified in every answer. Ten releases "
-        "by an empty donefile are installed once each."
+        "An HTTP server alternates its ETag and changes Last-Modified in every answer. Ten "
+        "releases by an empty donefile are installed once each."
     )
     loss = "All servers reload at every poll, or no new model is ever installed."
     places = frozenset({"http"})
