@@ -114,7 +114,7 @@ PROMISES = (
     Promise(
         "log/tells-each-load",
         log.tells_each_load,
-        "Nobody can tell from the log which release serves, and alerts do not fire.",
+        "The log does not tell which release serves, and alerts do not fire.",
     ),
     Promise(
         "log/tells-the-truth",

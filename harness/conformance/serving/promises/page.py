@@ -46,7 +46,7 @@ def page(run: Run) -> str:
         "",
         "- *kept*: the server kept the promise.",
         "- *broken*: it did not. The end of the page says what was seen.",
-        "- *unknown*: nobody has looked, or a tool is missing.",
+        "- *unknown*: the promise was not tried, or a tool is missing.",
         "- *–*: the suite did not look.",
         "",
         "To judge any serving binary:",
