@@ -94,6 +94,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="history.jsonl, history.jsonl.zst or a run folder; several are one history",
     )
+    merge = commands.add_parser(
+        "merge", help="put the histories of a run and of workers elsewhere on one clock"
+    )
+    merge.add_argument(
+        "histories",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="that of the run, which has the master's clock, and each worker's",
+    )
+    merge.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new file")
     commands.add_parser("doctor", help="what this machine has, and what is missing for what")
     commands.add_parser(
         "conformance",
@@ -223,6 +234,10 @@ def _run(words: list[str]) -> int:
         from .cli.check import check
 
         return check(args.histories, _console())
+    if args.command == "merge":
+        from .cli.merge import merge
+
+        return merge(args.histories, args.output, _console())
     if args.command == "doctor":
         from .cli import doctor
 

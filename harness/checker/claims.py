@@ -48,9 +48,9 @@ from .completeness import (
 )
 from .deliveries import all_clients_agree, last_one_serves, nothing_lost
 from .history import Event
-from .leg_history import SEEN_LATE_S, LegHistory
+from .leg_history import LegHistory
 from .outcome import MAX_QUOTED, Claim, Outcome, claim_about
-from .predictions import Positions
+from .predictions import Floats, Positions
 
 
 class Rule(NamedTuple):
@@ -159,7 +159,8 @@ def _no_torn_prediction(leg: LegHistory) -> Claim:
         for releases in leg.matches
     ]
     since = numpy.array([*public, -math.inf])[asked.value]
-    torn = (since > asked.answered) & (asked.answered < leg.unrecorded_since)
+    answered = asked.answered + leg.clock_error_s
+    torn = (since > answered) & (answered < leg.unrecorded_since)
     wrong = numpy.flatnonzero(torn).tolist() if leg.published else []
     what = "answers are no published release's"
     return claim_about(leg.remote, "no torn prediction", _quoted(leg, wrong), what, len(wrong))
@@ -189,7 +190,7 @@ def _served_is_swapped(leg: LegHistory) -> Claim:
             continue
         # The client may have got another release with the same prediction.
         twins = leg.releases_of(release["expected"])
-        if not any(t <= served + SEEN_LATE_S for twin in twins for t in leg.swaps(twin)[:1]):
+        if not any(t <= served + leg.seen_late_s for twin in twins for t in leg.swaps(twin)[:1]):
             swaps = [t for twin in twins for t in leg.swaps(twin)]
             wrong.append({**release, "first_served": served, "swaps": swaps})
     what = "releases were served without a swap before"
@@ -206,14 +207,15 @@ def _no_step_back(leg: LegHistory) -> Claim:
         for index in leg.with_digest.get(swap["digest"], ())
     ]
     placed = _positions(leg, order)
-    # For each position that was answered: the end of the window in which older answers may come.
-    positions, firsts = numpy.unique(placed, return_index=True)
-    settled = asked.answered[firsts] + window
-    settled[positions < 0] = math.inf
-    by_time = numpy.argsort(settled, kind="stable")
-    # The newest position whose window is over before a request: -1 where there is none.
-    newest = numpy.maximum.accumulate(numpy.concatenate(([-1], positions[by_time])))
-    seen = newest[numpy.searchsorted(settled[by_time], asked.sent)]
+    seen = _newest_seen(placed, asked.sent, asked.answered + window + 2 * leg.clock_error_s)
+    if leg.clock_error_s:
+        # The order of one client's own requests is known without an error.
+        for number in asked.number_of.values():
+            own = asked.by_client[number]
+            settled = asked.answered[own] + window
+            seen[own] = numpy.maximum(
+                seen[own], _newest_seen(placed[own], asked.sent[own], settled)
+            )
     wrong = numpy.flatnonzero((placed >= 0) & (seen > placed)).tolist()
     quoted = [
         {**p, "after_release": leg.published[order[seen[position]][1]]["release"]}
@@ -221,6 +223,22 @@ def _no_step_back(leg: LegHistory) -> Claim:
     ]
     what = "answers are older than what was seen before"
     return claim_about(leg.remote, "no step back", quoted, what, len(wrong))
+
+
+def _newest_seen(placed: Positions, sent: Floats, settled: Floats) -> Positions:
+    """Return for each request the newest position whose window is over before; -1 for none.
+
+    Args:
+        placed: The position of each request, in the order of answers.
+        sent: When each request was sent.
+        settled: The end of the window in which answers may be older than the request's.
+    """
+    positions, firsts = numpy.unique(placed, return_index=True)
+    ends = numpy.where(positions < 0, math.inf, settled[firsts])
+    by_time = numpy.argsort(ends, kind="stable")
+    newest = numpy.maximum.accumulate(numpy.concatenate(([-1], positions[by_time])))
+    seen: Positions = newest[numpy.searchsorted(ends[by_time], sent)]
+    return seen
 
 
 def _positions(leg: LegHistory, order: list[tuple[float, int]]) -> Positions:
@@ -238,7 +256,7 @@ def _positions(leg: LegHistory, order: list[tuple[float, int]]) -> Positions:
         if swaps:
             group = asked.by_value[value]
             times = [order[position][0] for position in swaps]
-            made = numpy.searchsorted(times, asked.answered[group] + SEEN_LATE_S, "right")
+            made = numpy.searchsorted(times, asked.answered[group] + leg.seen_late_s, "right")
             placed[group] = numpy.array([-1, *swaps])[made]
     return placed
 
@@ -251,7 +269,7 @@ def _same_server(leg: LegHistory) -> Claim:
 
 def _reload_in_the_log(leg: LegHistory) -> Claim:
     # The server writes the line before its answers change; the observer sees it a little late.
-    margin = float(leg.settings["switch_window_s"])
+    margin = float(leg.settings["switch_window_s"]) + leg.clock_error_s
     started_with = leg.live_at(leg.servers[0]["t"]) if leg.servers else None
     wrong = list(leg.reload_errors)
     reloads = [line["t"] for line in leg.reloads]

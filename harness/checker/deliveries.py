@@ -23,7 +23,7 @@ def deadline_of(leg: LegHistory, release: Event, client: str) -> Optional[float]
     if first is None:
         return None
     begin = max(float(release["t_end"]), first)
-    return leg.extended(begin, begin + float(leg.settings["bound_s"]))
+    return leg.extended(begin, begin + float(leg.settings["bound_s"]) + leg.clock_error_s)
 
 
 def _asked_after(leg: LegHistory, client: str, t: float) -> bool:

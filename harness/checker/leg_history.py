@@ -59,6 +59,9 @@ class LegHistory:
     cut_short: str = ""
     # From this time on the observer did not watch the live directory and the logs.
     blind_since: float = math.inf
+    # How far a client's clock may be from the run's clock, in seconds. Two clients' clocks may
+    # differ by twice that. 0 for a history of one machine (harness.checker.clock).
+    clock_error_s: float = 0.0
 
     @property
     def good(self) -> list[int]:
@@ -75,18 +78,24 @@ class LegHistory:
             return math.inf
         return float(self.publishing[-1]["t"])
 
+    @property
+    def seen_late_s(self) -> float:
+        """How much later than an answer the observer may have seen what led to the answer."""
+        return SEEN_LATE_S + self.clock_error_s
+
     def before(self, t: float) -> LegHistory:
         """Return the leg with only the records before the time ``t``."""
-        seen = replace(self, predictions=self.predictions.before(t))
+        seen = replace(self, predictions=self.predictions.before(t - self.clock_error_s))
         for name in ("swapped", "reloads", "reload_errors", "pulls"):
             setattr(seen, name, [event for event in getattr(self, name) if event["t"] < t])
         return seen
 
     def excused(self, begin: float, end: float) -> bool:
-        """Whether a declared outage overlaps the time from ``begin`` to ``end``."""
+        """Whether a declared outage overlaps the time of a client from ``begin`` to ``end``."""
         untils, earliest = self._outages_by_end
         # All outages from here on end after ``begin``.
-        return earliest[bisect_right(untils, begin)] < end
+        after = earliest[bisect_right(untils, begin - self.clock_error_s)]
+        return after < end + self.clock_error_s
 
     @cached_property
     def _outages_by_end(self) -> tuple[list[float], list[float]]:
@@ -211,7 +220,7 @@ class LegHistory:
 
     def _find_first_served(self, index: int, client: Optional[str]) -> Optional[float]:
         asked = self.predictions
-        begin = self.published[index]["t_begin"]
+        begin = self.published[index]["t_begin"] - self.clock_error_s
         number = None if client is None else asked.number_of.get(client)
         if client is not None and number is None:
             return None

@@ -37,6 +37,8 @@ class RunHistory:
     ended: bool = False
     # The time of the first event.
     begin: float = math.inf
+    # The largest error of a worker's clock after ``merge``.
+    clock_error_s: float = 0.0
     # What has a time or limit that is no finite number: every comparison with it is false.
     not_finite: str = ""
 
@@ -59,6 +61,8 @@ def sort(events: Iterable[Event]) -> RunHistory:
         run.begin = min(run.begin, float(event.get("t", math.inf)))
         if "remote" in event:
             _put(_leg(run, event["remote"]), kind, event)
+        elif kind == "merged":
+            run.clock_error_s = max(run.clock_error_s, float(event["error_s"]))
         elif kind == "run":
             _require_readable(event["schema"])
             run.runs.append(event)
@@ -74,6 +78,7 @@ def sort(events: Iterable[Event]) -> RunHistory:
         if not predictions.is_finite:
             run.not_finite = run.not_finite or "a number of an event prediction is not finite"
     for leg in run.legs.values():
+        leg.clock_error_s = run.clock_error_s
         if run.runs:
             leg.schema = run.runs[0]["schema"]
         if run.damaged:

@@ -25,7 +25,7 @@ def check(paths: Sequence[Path], console: Console) -> int:
     Raises:
         BadInput: A file is missing, empty or not readable.
     """
-    files = [_history_in(path) for path in paths]
+    files = [history_in(path) for path in paths]
     for file in files:
         if next(read(file), None) is None:
             raise BadInput(f"{file} is empty; name the history of a run")
@@ -36,7 +36,8 @@ def check(paths: Sequence[Path], console: Console) -> int:
     return verdict.exit_code
 
 
-def _history_in(path: Path) -> Path:
+def history_in(path: Path) -> Path:
+    """Return the history in a run folder, or the file itself."""
     if not path.is_dir():
         return path
     for name in _NAMES:

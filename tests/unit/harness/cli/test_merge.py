@@ -1,0 +1,97 @@
+"""``python -m harness merge``: the histories of two machines become one that can be judged."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.checker.history import Event, read
+from harness.checker.verdict import judge
+from tests.unit.harness.checker.test_clock import Worker, step_back
+from tests.unit.harness.checker.test_verdict import Story
+from tests.unit.harness.cli.test_check import write
+
+# The round trip takes 20 ms; the clock is 12 days ahead and gains 200 ppm.
+WORKER, THERE_S, BACK_S = Worker(1e6, 1.0002), 0.004, 0.016
+
+
+def of_run(story: Story) -> list[Event]:
+    return [event for event in story.events() if event.get("client") != "http"]
+
+
+def of_worker(story: Story, *, clock: bool = True) -> list[Event]:
+    """Return what the http client records on another machine."""
+    mine = [dict(event) for event in story.events() if event.get("client") == "http"]
+    for event in mine:
+        event.update({k: WORKER.local(event[k]) for k in ("t", "sent", "answered") if k in event})
+    asked = [WORKER.asks(t, THERE_S, BACK_S) for t in (2, 5, 9)]
+    return mine + [
+        {"event": "clock", "t": one.received, "worker": "w", **vars(one)} for one in asked if clock
+    ]
+
+
+def merge(folder: Path, *histories: list[Event]) -> tuple[int, str, Path]:
+    """Return the exit code, standard error, and the merged history."""
+    names = "abc"
+    files = [write(folder / f"{name}.jsonl", one) for name, one in zip(names, histories)]
+    output = folder / "merged.jsonl"
+    words = [sys.executable, "-m", "harness", "merge", *map(str, files), "--output", str(output)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stderr, output
+
+
+def test_a_worker_far_away_is_judged_with_the_run(tmp_path: Path) -> None:
+    story = Story()
+    code, errors, output = merge(tmp_path, of_worker(story), of_run(story))
+    assert code == 0, errors
+    events = list(read(output))
+    assert judge(events).exit_code == 0
+    (clock,) = [event for event in events if event["event"] == "merged"]
+    error = clock["error_s"]
+    assert 0.01 <= error < 0.011
+    assert clock["drift"] == pytest.approx(-0.0002, abs=1e-6)
+    true = {event["n"]: event["answered"] for event in story.answers("http")}
+    found = [e for e in events if e["event"] == "prediction" and e["client"] == "http"]
+    assert len(found) == len(true)
+    for event in found:
+        assert abs(event["answered"] - true[event["n"]]) <= error
+
+
+@pytest.mark.parametrize(("late_s", "code"), [(0.04, 1), (0.004, 0)])
+def test_a_step_back_after_the_merge(tmp_path: Path, late_s: float, code: int) -> None:
+    story = step_back(late_s, own=False)
+    _, _, output = merge(tmp_path, of_run(story), of_worker(story))
+    verdict = judge(read(output))
+    assert [claim.name for claim in verdict.broken] == ["no step back"] * code
+
+
+def test_a_history_without_clock_records_is_bad_input(tmp_path: Path) -> None:
+    story = Story()
+    code, errors, output = merge(tmp_path, of_run(story), of_worker(story, clock=False))
+    assert code == 2
+    assert errors.startswith(f"harness: {tmp_path / 'b.jsonl'} has no clock records, so ")
+    assert errors.count("\n") == 1
+    assert not output.exists()
+
+
+def test_histories_that_do_not_go_together_are_bad_input(tmp_path: Path) -> None:
+    story = Story()
+    worker = of_worker(story)
+    code, errors, _ = merge(tmp_path, of_run(story), worker, worker)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "both have a client http" in errors
+    code, errors, _ = merge(tmp_path, of_run(story), of_run(story))
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "are histories of two runs" in errors
+
+
+def test_an_output_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    story = Story()
+    there = write(tmp_path / "merged.jsonl", [])
+    code, errors, _ = merge(tmp_path, of_run(story), of_worker(story))
+    assert code == 2
+    assert "is already there" in errors
+    assert there.read_text() == ""
