@@ -15,8 +15,16 @@ same server              the server's processes are the same from first to last
 reload in the log        the server's log tells a reload for every release but the one it
                          started with, no reload that failed, and no more reloads than swaps
 all clients agree        (releases published one by one) each client saw each release
+live is served           a good release that stays live for two ticks and the time of a load is
+                         served to every client
 latency at a swap        requests take no longer at a swap than outside, within the bound
                          (``latency.py``)
+memory stays flat        the server's memory does not grow from reload to reload
+descriptors stay flat    nor do the open files of server and monitor
+threads stay flat        nor do their threads
+monitor stays idle       the monitor takes little of a core
+polls stay few           the monitor polls once an interval
+bytes stay few           the remote sends what polls and pulls need
 =======================  ==============================================================
 
 A claim is *invalid* if a record breaks it, even in a leg that was cut short. It is *valid* if no
@@ -37,16 +45,17 @@ import numpy
 
 from harness.support.errors import BadInput
 
-from . import latency
+from . import growth, latency
 from .completeness import (
     EXPECTED_PREDICTIONS,
     LIVE_DIRECTORY,
+    MONITOR_LOG,
     SERVER_LOG,
     SERVER_PROCESSES,
     SIGHTS,
     missing_from,
 )
-from .deliveries import all_clients_agree, last_one_serves, nothing_lost
+from .deliveries import all_clients_agree, last_one_serves, live_is_served, nothing_lost
 from .history import Event
 from .leg_history import LegHistory
 from .outcome import MAX_QUOTED, Claim, Outcome, claim_about
@@ -287,6 +296,10 @@ def _reload_in_the_log(leg: LegHistory) -> Claim:
     return claim_about(leg.remote, "reload in the log", wrong, what)
 
 
+def _growth(judge: Callable[[LegHistory], Claim], needs: str) -> Rule:
+    return Rule(judge, (needs,), schema=2, statistical=True)
+
+
 _ANSWERS_AND_SWAPS = (EXPECTED_PREDICTIONS, LIVE_DIRECTORY)
 # In the order in which a verdict lists them.
 CLAIMS: dict[str, Rule] = {
@@ -300,5 +313,12 @@ CLAIMS: dict[str, Rule] = {
     "same server": Rule(_same_server, (SERVER_PROCESSES,)),
     "reload in the log": Rule(_reload_in_the_log, (*_ANSWERS_AND_SWAPS, SERVER_LOG)),
     "all clients agree": Rule(all_clients_agree, (EXPECTED_PREDICTIONS,)),
+    "live is served": Rule(live_is_served, _ANSWERS_AND_SWAPS, schema=2),
     latency.NAME: Rule(latency.judge_latency, (SERVER_LOG,), schema=2, statistical=True),
+    "memory stays flat": _growth(growth.memory_stays_flat, SERVER_LOG),
+    "descriptors stay flat": _growth(growth.descriptors_stay_flat, SERVER_LOG),
+    "threads stay flat": _growth(growth.threads_stay_flat, SERVER_LOG),
+    "monitor stays idle": _growth(growth.monitor_stays_idle, MONITOR_LOG),
+    "polls stay few": _growth(growth.polls_stay_few, MONITOR_LOG),
+    "bytes stay few": _growth(growth.bytes_stay_few, MONITOR_LOG),
 }

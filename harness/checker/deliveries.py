@@ -70,6 +70,31 @@ def nothing_lost(leg: LegHistory) -> Claim:
     return Claim(leg.remote, name, Outcome.VALID)
 
 
+def live_is_served(leg: LegHistory) -> Claim:
+    """Judge the releases that ``nothing_lost`` passes because a newer one came within the bound.
+
+    A server sees a release that stays live for two ticks, and loads it within ``load_bound_s``.
+    """
+    settings = leg.settings
+    enough = 2.0 * settings.get("tick_s", 0) + settings.get("load_bound_s", settings["bound_s"])
+    good = set(leg.good)
+    wrong: list[Event] = []
+    for swap, following in zip(leg.swapped, leg.swapped[1:]):
+        begin, end = float(swap["t"]), float(following["t"])
+        if end - begin <= enough or leg.excused(begin, end):
+            continue
+        for index in good.intersection(leg.with_digest.get(swap["digest"], ())):
+            wrong += [
+                {"release": leg.published[index]["release"], "client": c, "live_s": end - begin}
+                for c in leg.settings["clients"]
+                if leg.asked_since.get(c, math.inf) <= begin
+                and _asked_after(leg, c, end)
+                and leg.first_served(index, c) is None
+            ]
+    what = f"times a release stayed live for more than {enough:g} s and was not served"
+    return claim_about(leg.remote, "live is served", wrong, what)
+
+
 def _what_was_lost(leg: LegHistory, lost: list[Event]) -> str:
     """Name the lost releases, each with the clients that lacked it."""
     bound = f"{float(leg.settings['bound_s']):g} s"

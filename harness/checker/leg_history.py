@@ -26,6 +26,8 @@ SEEN_LATE_S = 0.05
 RELOAD_ERROR = re.compile(
     r"^E.*(Failed (reload|stat config|create model|load)|create paddle predictor failed)"
 )
+# Ours and the stock monitor say it before each poll.
+POLL = re.compile(r"\bsleep \d")
 
 
 def same(value: Sequence[float], expected: Sequence[float], rtol: float) -> bool:
@@ -46,6 +48,8 @@ class LegHistory:
     reloads: list[Event] = field(default_factory=list)
     reload_errors: list[Event] = field(default_factory=list)
     pulls: list[Event] = field(default_factory=list)
+    polls: list[Event] = field(default_factory=list)
+    resources: list[Event] = field(default_factory=list)
     servers: list[Event] = field(default_factory=list)
     ended_clients: list[Event] = field(default_factory=list)
     outages: list[Event] = field(default_factory=list)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from harness.support.errors import BadInput
 
 from .history import READABLE_SCHEMAS, Event
-from .leg_history import RELOAD_ERROR, LegHistory
+from .leg_history import POLL, RELOAD_ERROR, LegHistory
 from .predictions import Columns
 
 # Event, and the list of ``LegHistory`` that has the events of this kind.
@@ -21,8 +21,9 @@ _LISTS = {
     "outage": "outages",
     "publishing": "publishing",
     "install_failed": "install_failed",
+    "resources": "resources",
 }
-_LOG_LISTS = ("reloads", "reload_errors", "pulls")
+_LOG_LISTS = ("reloads", "reload_errors", "pulls", "polls")
 
 
 @dataclass
@@ -117,3 +118,5 @@ def _put(leg: LegHistory, kind: str, event: Event) -> None:
         leg.reload_errors.append(event)
     elif kind == "monitor_log" and "pull remote model(" in event["line"]:
         leg.pulls.append(event)
+    elif kind == "monitor_log" and POLL.search(event["line"]):
+        leg.polls.append(event)

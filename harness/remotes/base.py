@@ -109,6 +109,11 @@ class Remote(Startable):
         """
 
     @property
+    def bytes_sent(self) -> Optional[int]:
+        """Return the bytes that have left it so far; None if nothing counts them."""
+        return None
+
+    @property
     @abstractmethod
     def url(self) -> str:
         """For the producer's ``--remote``: scheme, address and path. Carries no password."""
@@ -135,6 +140,10 @@ class Remote(Startable):
                 f"{', '.join(self.monitor_kinds)}"
             )
         return ["--type", chosen, "--remote_path", self.path, *self.address_options(chosen)]
+
+    def monitor_cpu_bound(self, kind: Optional[str] = None) -> float:
+        """Return the share of a core that a monitor of this ``--type`` may take. Default: 0.1."""
+        return 0.1
 
     @abstractmethod
     def address_options(self, kind: str) -> list[str]:

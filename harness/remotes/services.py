@@ -142,6 +142,10 @@ class LocalRemote(Remote):
         return [part.process.log for part in self._parts.values()]
 
     @property
+    def bytes_sent(self) -> Optional[int]:
+        return sum(part.gate.traffic for part in self._parts.values())
+
+    @property
     def pids(self) -> list[int]:
         """Process ids of everything that runs for this remote."""
         return [pid for part in self._parts.values() for pid in part.process.pids]

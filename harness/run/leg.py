@@ -36,6 +36,7 @@ from harness.support.waits import tail, wait_for
 
 from .equipment import Equipment
 from .observe import TIME_FILE, Observer, Tail
+from .resources import Sampler
 
 Say = Callable[[str], None]
 
@@ -79,6 +80,14 @@ class LegSettings:
     train_deadline_s: float = 120.0
     # What a client may take from its start to its first request.
     client_start_s: float = 60.0
+    # What loading a release may take, when a newer release comes after it.
+    load_bound_s: float = 10.0
+    # By how much the server's memory may grow at each reload.
+    memory_bound_bytes: int = 100_000
+    # The share of a core that the monitor may take; None: the usual one of the remote.
+    monitor_cpu_bound: Optional[float] = None
+    # What the remote may send for each look at the donefile.
+    poll_bound_bytes: int = 4096
 
     @property
     def model(self) -> str:
@@ -142,6 +151,12 @@ class Leg:
             live_dir=self.live_dir,
             monitor_log=self.monitor_log,
             server_log=self.serving.log_file,
+        )
+        self.sampler = Sampler(
+            history,
+            remote.name,
+            {"server": lambda: serving.pids, "monitor": lambda: self.monitor.pids},
+            lambda: remote.bytes_sent,
         )
         self.clients: dict[str, Process] = {}
         # Without the monitor, which wait_until_served() checks only after the bound.
@@ -232,6 +247,8 @@ class Leg:
         self.say(f"{self.remote.name}: server ready on port {self.serving.port}")
         self.record_server()
         self._start(self.monitor)
+        self.sampler.start()
+        self._stack.callback(self.sampler.stop)
         self._start_clients()
         self.wait_until_served(self.published[-1])
 
@@ -276,8 +293,17 @@ class Leg:
             bound_s=s.bound_s,
             switch_window_s=s.switch_window_s,
             rtol=s.rtol,
+            load_bound_s=s.load_bound_s,
+            memory_bound_bytes=s.memory_bound_bytes,
+            monitor_cpu_bound=(
+                self.remote.monitor_cpu_bound(s.monitor_kind)
+                if s.monitor_cpu_bound is None
+                else s.monitor_cpu_bound
+            ),
+            poll_bound_bytes=s.poll_bound_bytes,
             serving=str(self.serving.binary),
             monitor_command=self._masked(self.monitor_command()),
+            producer_command=self._masked(self.producer.argv),
         )
 
     def _masked(self, argv: list[str]) -> list[str]:
@@ -339,6 +365,7 @@ class Leg:
             "release": raw["release"],
             "digest": self._digest(raw["release"]),
             "sha256": raw["sha256"],
+            "size": manifest["size"],
             "expected": list(_flat(manifest["probe"]["expected"][alias])),
             "t_begin": raw["t_begin"],
             "t_end": raw["t_end"],

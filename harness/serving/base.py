@@ -75,6 +75,11 @@ class Serving(Startable):
         """What changes when the server was restarted (process and its start); None when down."""
 
     @property
+    def pids(self) -> list[int]:
+        """Return the process ids of all that serves; none where this machine cannot see them."""
+        return []
+
+    @property
     @abstractmethod
     def logs(self) -> list[Path]:
         """The launcher's output and the server's own log."""

@@ -171,5 +171,9 @@ class LocalServing(Serving):
         return None
 
     @property
+    def pids(self) -> list[int]:
+        return self._process.pids
+
+    @property
     def logs(self) -> list[Path]:
         return [self._process.log, self.log_file]

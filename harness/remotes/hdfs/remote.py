@@ -117,6 +117,10 @@ class Hdfs(Remote):
     def producer_options(self) -> list[str]:
         return ["--hdfs_user", USER]
 
+    def monitor_cpu_bound(self, kind: Optional[str] = None) -> float:
+        # All but WebHDFS start a JVM for each command.
+        return super().monitor_cpu_bound(kind) if kind == "webhdfs" else 2.0
+
     def address_options(self, kind: str) -> list[str]:
         if kind == "webhdfs":
             return ["--webhdfs_url", self.web_url, "--hdfs_user", USER]

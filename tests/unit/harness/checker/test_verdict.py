@@ -706,3 +706,43 @@ def test_a_record_the_checker_cannot_read_is_unknown() -> None:
     story = Story()
     del story.swapped[1]["digest"]
     assert judge(story.events()).outcome is Outcome.UNKNOWN
+
+
+def skipping_story() -> Story:
+    """Return a story whose server never serves release 2, which is live for two seconds."""
+    story = Story()
+    story.settings.update(
+        claims=[*STORY_CLAIMS, "live is served"], paced=False, tick_s=0.5, load_bound_s=0.9
+    )
+    for prediction in story.predictions:
+        if prediction["value"] == [PRICES[2]]:
+            prediction["value"] = [PRICES[1]]
+    return story
+
+
+def test_a_release_that_was_live_over_ticks_and_never_served_is_seen() -> None:
+    story = skipping_story()
+    (claim,) = judge(story.events()).broken
+    assert (claim.name, len(claim.records)) == ("live is served", 3)
+    assert claim.records[0]["release"] == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"load_bound_s": 1.1},
+        {"tick_s": 0.6},
+    ],
+)
+def test_a_release_that_was_superseded_before_its_load_need_not_be_served(
+    change: dict[str, float],
+) -> None:
+    story = skipping_story()
+    story.settings.update(change)
+    assert broken(story) == []
+
+
+def test_a_release_need_not_be_served_during_an_outage() -> None:
+    story = skipping_story()
+    outage = {"event": "outage", "t": 5.0, "remote": "ftp", "since": 5.0, "until": 5.1, "why": "x"}
+    assert judge([*story.events(), outage]).outcome is Outcome.VALID
