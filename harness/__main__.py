@@ -80,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     trial.add_argument(
         "--device", default="cpu", choices=("cpu", "gpu"), help="where it computes (%(default)s)"
     )
+    bundle = commands.add_parser("bundle", help="pack the evidence of a run into one file")
+    bundle.add_argument("run", type=Path, help="the run's folder, such as runs/latest")
+    bundle.add_argument("--output", type=Path, help="the file (NAME.tar.zst in this folder)")
     setup = commands.add_parser(
         "setup", help="make the patched client and fetch what the remotes need, once"
     )
@@ -92,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="history.jsonl, history.jsonl.zst or a run folder; several are one history",
+        help="history.jsonl, history.jsonl.zst, a run folder or a bundle; several are one history",
     )
     merge = commands.add_parser(
         "merge", help="put the histories of a run and of workers elsewhere on one clock"
@@ -226,6 +229,10 @@ def _run(words: list[str]) -> int:
         serving = "official" if args.serving == "auto" else args.serving
         print(choose(serving, args.device, lambda text: print(text, flush=True), "again"))
         return 0
+    if args.command == "bundle":
+        from .cli import bundle
+
+        return bundle.main(args.run, args.output)
     if args.command == "setup":
         from .cli.environment import setup
 

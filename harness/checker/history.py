@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Union
@@ -86,11 +86,7 @@ def read(path: Path) -> Iterator[Event]:
     number = 0
     try:
         with _open(path) as file:
-            for number, line in enumerate(file, 1):
-                whole = line.endswith(b"\n")
-                event = parse(line) if whole else {"event": "damaged", "why": "it has no end"}
-                if event["event"] == "damaged":
-                    event.update(file=str(path), line=number)
+            for number, event in enumerate(events_of(file, str(path)), 1):  # noqa: B007
                 yield event
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
@@ -98,6 +94,16 @@ def read(path: Path) -> Iterator[Event]:
         if not number and isinstance(error, zstd.ZstdError):
             raise BadInput(f"cannot read {path}: {error}; name a file that zstd made") from error
         yield {"event": "damaged", "why": str(error), "file": str(path), "line": number + 1}
+
+
+def events_of(lines: Iterable[bytes], name: str) -> Iterator[Event]:
+    """The events of a file's lines; a damaged one names the file and its number."""
+    for number, line in enumerate(lines, 1):
+        whole = line.endswith(b"\n")
+        event = parse(line) if whole else {"event": "damaged", "why": "it has no end"}
+        if event["event"] == "damaged":
+            event.update(file=name, line=number)
+        yield event
 
 
 def _open(path: Path) -> Union[zstd.ZstdFile, BufferedReader]:

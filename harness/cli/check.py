@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
 
-from harness.checker.history import read
+from harness.checker.history import Event, read
 from harness.checker.verdict import judge
+from harness.report.bundle import SUFFIX, history_of
 from harness.report.summary import print_verdict
 from harness.support.errors import BadInput
 
@@ -17,7 +18,7 @@ _NAMES = ("history.jsonl", "history.jsonl.zst")
 
 
 def check(paths: Sequence[Path], console: Console) -> int:
-    """Judge files and run folders as one history; print each claim and the verdict.
+    """Judge files, run folders and bundles as one history; print each claim and the verdict.
 
     Returns:
         The exit code: 0 if all claims hold, 1 if one is broken, 3 if one cannot be judged.
@@ -27,13 +28,17 @@ def check(paths: Sequence[Path], console: Console) -> int:
     """
     files = [history_in(path) for path in paths]
     for file in files:
-        if next(read(file), None) is None:
+        if next(_events(file), None) is None:
             raise BadInput(f"{file} is empty; name the history of a run")
-    verdict = judge(chain.from_iterable(map(read, files)))
+    verdict = judge(chain.from_iterable(map(_events, files)))
     for claim in verdict.claims:
         console.print(str(claim), markup=False, highlight=False, soft_wrap=True)
     print_verdict(console, verdict)
     return verdict.exit_code
+
+
+def _events(file: Path) -> Iterator[Event]:
+    return history_of(file) if file.name.endswith(SUFFIX) else read(file)
 
 
 def history_in(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def keep(folder: Path, run: Run, suite: Suite) -> None:
     """Write ``conformance.json``, also of a run that was interrupted."""
     text = results.as_json(run, suite)
     (folder / "conformance.json").write_text(text, encoding="utf-8")
+
+
+def finish(folder: Path, run: Run) -> None:
+    """Write what only a run has that came to its end: ``junit.xml``, and a badge a column."""
+    (folder / "junit.xml").write_text(results.junit_xml(run), encoding="utf-8")
+    for name, text in results.badges(run).items():
+        # A name may hold what no file's name may.
+        file = re.sub(r"[^\w.-]+", "-", name)
+        (folder / f"badge-{file}.json").write_text(text, encoding="utf-8")
 
 
 def write(options: argparse.Namespace, run: Run, suite: Suite) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Callable
 from harness.checker.outcome import Claim, Outcome
 from harness.checker.verdict import Verdict
 from harness.report import junit
+from harness.report.badge import badge
 
 _FORMAT = 2
 
@@ -173,8 +174,26 @@ def junit_xml(run: Run) -> str:
     )
 
 
+def badges(run: Run) -> dict[str, str]:
+    """Return the badge of each column, by the column's name."""
+    return {
+        column.name: badge(
+            "conformance",
+            verdict(column.results),
+            column.name,
+            skipped=sum(map(_is_known_failure, column.results)),
+            part=run.about["part"],
+        )
+        for column in run.columns
+    }
+
+
+def _is_known_failure(result: CaseResult) -> bool:
+    return result.outcome is Outcome.VALID and bool(result.known and result.reasons)
+
+
 def _case(result: CaseResult) -> junit.Case:
-    known = result.outcome is Outcome.VALID and bool(result.known and result.reasons)
+    known = _is_known_failure(result)
     return junit.Case(
         f"conformance.{result.group}",
         result.name,

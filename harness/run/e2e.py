@@ -20,7 +20,10 @@ from harness.checker import history as histories
 from harness.checker.history import History
 from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict, judge
+from harness.load.patched_client import patched_library
 from harness.remotes.registry import REMOTES, RemoteType
+from harness.report.badge import write_badge
+from harness.report.environment import write_environment
 from harness.report.latency import measured
 from harness.report.summary import print_report, rows, write_report
 from harness.serving.binary import ServingBinary
@@ -87,6 +90,8 @@ def run(settings: RunSettings, console: Console) -> int:
     gone = prune(settings.runs, keep)
     if gone:
         say(f"older runs removed: {len(gone)} ({keep} are kept; KEEP_RUNS names another number)")
+    programs = {"serving": binary.path, "client": patched_library()}
+    write_environment(folder, programs, settings.device)
     history = History(folder / "history.jsonl")
     cut_short: Optional[BaseException] = None
     try:
@@ -314,6 +319,7 @@ def _finish(
     print_report(console, table, verdict, str(binary))
     try:
         write_report(folder, table, verdict, facts, measured(histories.read(path)))
+        write_badge(folder, verdict, str(binary))
     except OSError as error:
         why = f"{error.strerror or error}: {error.filename or folder}"
         return verdict, Failed(f"the report cannot be written: {why}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+from harness.conformance.options import finish
 from harness.conformance.results import CaseResult, Column, Run, as_json, from_json, verdict
 from harness.conformance.serving.facts import FACTS
 from harness.conformance.serving.report import SUITE, WORDS, page
@@ -43,3 +46,13 @@ def test_results_are_read_again_as_they_were_written() -> None:
     assert again.results == RUN.results
     assert page(again) == page(RUN)
     assert verdict(again.results).exit_code == 1
+
+
+def test_a_run_has_a_badge_for_each_binary(tmp_path: Path) -> None:
+    one, other = (Column({"name": name}, c.results) for name, c in zip(("./a b", "c"), RUN.columns))
+    finish(tmp_path, Run({**RUN.about, "part": "--only http"}, [one, other]))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["badge-.-a-b.json", "badge-c.json", "junit.xml"]
+    badge = json.loads((tmp_path / "badge-.-a-b.json").read_text())
+    assert badge["message"] == f"{len(FACTS)} hold; ./a b; a part: --only http"
+    assert json.loads((tmp_path / "badge-c.json").read_text())["color"] == "red"

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.checker.outcome import Outcome
+from harness.checker.verdict import judge
 from harness.load.probe import KINDS
+from harness.report.bundle import history_of, pack
 from harness.report.summary import verdict_line
 
 from .conftest import IDLE_POLLS, RELEASES, Finished, first_served, start_of
@@ -177,3 +179,21 @@ def test_the_live_directory_ends_as_the_last_release_alone(finished: Finished) -
     }
     assert found == ours
     assert (live / "fluid_time_file").exists()
+
+
+def test_a_bundle_of_the_run_is_judged_elsewhere_as_here(
+    finished: Finished, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "run.tar.zst"
+    pack(finished.folder, bundle)
+    assert judge(history_of(bundle)).claims == finished.verdict.claims
+
+
+def test_the_server_and_the_monitor_are_sampled(finished: Finished) -> None:
+    for part in ("server", "monitor"):
+        mine = [one for one in finished.leg.resources if one["part"] == part]
+        assert len(mine) > 3
+        assert len({one["pid"] for one in mine}) == 1
+        assert all(one["rss_bytes"] > 1_000_000 and one["fds"] and one["threads"] for one in mine)
+        assert mine[-1]["cpu_s"] >= mine[0]["cpu_s"] > 0
+    assert mine[-1]["bytes"] > mine[0]["bytes"] > 0

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
-from harness.conformance.options import add_options, keep, read, run_folder, write
-from harness.conformance.results import CaseResult, Column, Run, junit_xml, verdict
+from harness.conformance.options import add_options, finish, keep, read, run_folder, write
+from harness.conformance.results import CaseResult, Column, Run, verdict
 from harness.conformance.selection import selected
 from harness.support.errors import BadInput, Failed, HarnessError, interrupted
 from harness.support.parser import Parser
@@ -234,7 +234,7 @@ def _run(options: argparse.Namespace) -> int:
     finally:
         found = judged()
         keep(folder, found, SUITE)
-    (folder / "junit.xml").write_text(junit_xml(found), encoding="utf-8")
+    finish(folder, found)
     write(options, found, SUITE)
     return _summarized(found)
 

@@ -28,8 +28,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
-from harness.conformance.options import add_options, keep, read, run_folder, write
-from harness.conformance.results import CaseResult, Column, Run, Suite, counts, junit_xml, verdict
+from harness.conformance.options import add_options, finish, keep, read, run_folder, write
+from harness.conformance.results import CaseResult, Column, Run, Suite, counts, verdict
 from harness.conformance.selection import selected
 from harness.support.errors import HarnessError
 from harness.support.parser import Parser
@@ -142,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
     finally:
         about["seconds"] = round(time.monotonic() - began)
         keep(folder, found, catalogue.suite)
-    (folder / "junit.xml").write_text(junit_xml(found), encoding="utf-8")
+    finish(folder, found)
     write(options, found, catalogue.suite)
     said = counts(found.results, catalogue.suite.words)
     print(f"\n{len(found.results)} {catalogue.what}: {said}; {about['seconds']} s")

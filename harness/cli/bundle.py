@@ -1,0 +1,25 @@
+"""``python -m harness bundle RUN``: the evidence of a run in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+from harness.report import bundle
+from harness.support import places
+
+
+def main(run: Path, output: Optional[Path]) -> int:
+    """Pack a run's folder and say what is in the bundle; return the exit code.
+
+    Raises:
+        BadInput: The folder is no run's, or the file cannot be written.
+    """
+    target = output or Path(run.resolve().name + bundle.SUFFIX)
+    packed = bundle.pack(run, target)
+    print(
+        f"{target}: {packed.files} files, {places.size(target.stat().st_size)}; "
+        f"{packed.masked_lines} lines had a secret, now ***; read it before you send it: "
+        f"tar --zstd -xf {target}"
+    )
+    return 0

@@ -1,0 +1,78 @@
+"""Takes secrets out of the text of a run before the text leaves this machine.
+
+``monitor.mask`` replaces what stands before the ``@`` of an address. The rules here add the value
+of an option, a field or a variable that is called a secret. If such a variable is in this process's
+environment, its value is replaced wherever it stands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any
+
+from monitor.mask import STARS, mask, remember
+
+_NAME = (
+    r"[\w-]*(?:pass(?:word|wd|phrase)|secret|token|api_?key|access_?key|private_?key|credential"
+    r"|authorization)[\w-]*"
+)
+_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s'"&]+)"""
+_SCHEME = r"(?:(?:Basic|Bearer|Digest)\s+)?"
+_IS_NAME = re.compile(_NAME, re.IGNORECASE)
+_IS_OPTION = re.compile(f"--{_NAME}", re.IGNORECASE)
+# ``name: value``, ``name=value``, ``"name": "value"``.
+_ASSIGNED = re.compile(rf"""({_NAME}['"]?\s*[:=]\s*{_SCHEME})({_VALUE})""", re.IGNORECASE)
+# ``--name value``, ``'--name', 'value'``. The next option is no value.
+_OPTION = re.compile(rf"""(--{_NAME}['"]?[,\s]+)(?!['"]?--)({_VALUE})""", re.IGNORECASE)
+
+
+def remember_environment() -> None:
+    """Make the value of each variable that is called a secret a secret of this process."""
+    for name, value in os.environ.items():
+        if _IS_NAME.fullmatch(name):
+            remember(value)
+
+
+def masked_text(text: str) -> str:
+    """Return the text with ``***`` in place of each secret. A quoted secret stays quoted."""
+
+    def stars(found: re.Match[str]) -> str:
+        quote = found[2][0] if found[2][0] in "'\"" else ""
+        return f"{found[1]}{quote}{STARS}{quote}"
+
+    return _OPTION.sub(stars, _ASSIGNED.sub(stars, mask(text)))
+
+
+def masked_line(line: str) -> str:
+    """Return a line, or a whole JSON file, with its secrets masked; JSON stays JSON."""
+    text = masked_text(line)
+    if text == line:
+        return line
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return text
+    end = "\n" if line.endswith("\n") else ""
+    return json.dumps(masked(value), separators=(",", ":"), ensure_ascii=False) + end
+
+
+def masked(value: Any) -> Any:
+    """Return a value of JSON with its secrets masked. Only strings change."""
+    if isinstance(value, str):
+        return masked_text(value)
+    if isinstance(value, dict):
+        return {
+            key: STARS if isinstance(one, str) and _IS_NAME.fullmatch(key) else masked(one)
+            for key, one in value.items()
+        }
+    if isinstance(value, list):
+        before = [None, *value]
+        return [
+            STARS
+            if isinstance(one, str) and isinstance(last, str) and _IS_OPTION.fullmatch(last)
+            else masked(one)
+            for last, one in zip(before, value)
+        ]
+    return value
