@@ -31,45 +31,18 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from .cli import runs
     from .remotes.registry import NAMES
 
     parser = Parser(prog="python -m harness", description="Hot loading, end to end.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    e2e = commands.add_parser("e2e", help="the main job on each remote, a table and a verdict")
-    option = e2e.add_argument
-    option("--remotes", default=",".join(NAMES), help="which, in this order (%(default)s)")
-    option("--on", default="local", help="local or docker (%(default)s)")
-    option(
-        "--serving",
-        default="auto",
-        help="auto, embedded or official, which SERVING_BIN overrides; docker or official-docker "
-        "(%(default)s)",
+    runs.add_options(commands.add_parser("e2e", help="the main job: the scenario page of run"))
+    runs.add_options(
+        commands.add_parser("run", help="a scenario on each remote, a table and a verdict"),
+        any_scenario=True,
     )
-    option(
-        "--serving-trial",
-        default="run",
-        help="run: try the serving binary before the first leg; skip: use it untried (%(default)s)",
-    )
-    option("--device", default="cpu", help="cpu or gpu (%(default)s)")
-    option("--releases", type=int, default=4, help="releases of each remote, 2+ (%(default)s)")
-    option("--seed", type=int, default=1, help="seed of the training (%(default)s)")
-    option(
-        "--rate",
-        type=float,
-        default=200.0,
-        help="requests a second that the clients plan, in all (%(default)s)",
-    )
-    option("--poll", type=float, default=1.0, help="seconds between two polls (%(default)s)")
-    option(
-        "--margin",
-        type=float,
-        default=30.0,
-        help="seconds that pull, swap and load of a release may take beside two polls and two "
-        "ticks (%(default)s)",
-    )
-    option("--fail-fast", action="store_true", help="end the run at the first broken claim")
-    option("--port", type=int, help="the server's port (a free one)")
-    option("--runs", type=Path, default=Path("runs"), help="where run folders go (%(default)s)")
+    listing = commands.add_parser("scenarios", help="the scenarios of run and their promises")
+    listing.add_argument("--page", type=Path, help="write docs/scenarios.md here instead")
     trial = commands.add_parser("serving-trial", help="try the serving binary of a run again")
     trial.add_argument(
         "--serving",
@@ -196,33 +169,14 @@ def _run(words: list[str]) -> int:
 
         return conformance(words[2:] if words[1:2] == ["monitor"] else words[1:])
     args = _parser().parse_args(words)
-    if args.command == "e2e":
-        from .remotes import registry
-        from .run.e2e import RunSettings, run
-        from .run.leg import LegSettings
+    if args.command in ("e2e", "run"):
+        from .cli import runs
 
-        leg = LegSettings(
-            releases=args.releases,
-            seed=args.seed,
-            device=args.device,
-            rate=args.rate,
-            poll_s=args.poll,
-            margin_s=args.margin,
-        )
-        settings = RunSettings(
-            remotes=registry.chosen(
-                [name.strip() for name in args.remotes.split(",") if name.strip()]
-            ),
-            on=args.on,
-            serving=args.serving,
-            serving_trial=args.serving_trial,
-            device=args.device,
-            port=args.port,
-            fail_fast=args.fail_fast,
-            runs=args.runs.absolute(),
-            leg=leg,
-        )
-        return run(settings, _console())
+        return runs.run(args, _console())
+    if args.command == "scenarios":
+        from .cli import runs
+
+        return runs.show(args.page)
     if args.command == "serving-trial":
         from .serving.choice import choose
 

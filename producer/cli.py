@@ -168,7 +168,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--step",
         action="store_true",
-        help="wait for a line on standard input before each release, instead of --interval; its "
+        help="wait for a line on standard input before each release, instead of --interval; a line "
+        "that names a folder publishes the folder's tarball and donefile as they are; the input's "
         "end is the end",
     )
     add(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -66,31 +67,66 @@ def run(settings: Settings) -> None:
         first = manifest.next_release(announced)
         _prepare_work(settings.work)
 
-        say(f"publishing to {remote.address}, from release {first} on; loading Paddle …")
-        # Late: importing paddle takes seconds, and everything above should fail at once.
-        require_paddle()
-        from .train import Trainer, give_back_sigterm
-
-        give_back_sigterm()
-        # A restarted producer starts with other weights, so that release 31 does not predict
-        # the same as release 1. The same remote and seed give the same releases.
-        trainer = Trainer(housing.train, seed=settings.seed + first - 1, device=settings.device)
-        say(f"training on the {settings.device}, work folder {settings.work}")
-        maker = _Maker(trainer, settings, housing.test.x[:1], manifest.expected_of(announced))
-        for number in _turns(settings, first):
-            release = maker.make(number)
+        say(f"publishing to {remote.address}, from release {first} on")
+        expected = manifest.expected_of(announced)
+        maker: Optional[_Maker] = None
+        for number, folder in _turns(settings, first):
+            if folder is not None:
+                release, how = _ready_made(folder, number, settings), f"from {folder}"
+            else:
+                # Late: loading Paddle takes seconds, and everything above should fail at once.
+                maker = maker or _maker(settings, housing, first, expected)
+                release = maker.make(number)
+                how = f"pass {maker.passes}, loss {maker.loss:.3f}"
             t_begin = time.monotonic()
             _publish_until_done(remote, release)
             t_end = time.monotonic()
             _record(events, release, t_begin, t_end)
             say(
-                f"release {number}: pass {maker.passes}, loss {maker.loss:.3f}, "
+                f"release {release.number}: {how}, "
                 f"{release.packed.size:,} bytes to {remote.where(release.packed.path.name)} "
                 f"in {t_end - t_begin:.2f} s"
             )
     finally:
         if events is not None:
             events.close()
+
+
+def _maker(
+    settings: Settings,
+    housing: dataset.Housing,
+    first: int,
+    expected: Optional[dict[str, manifest.Numbers]],
+) -> _Maker:
+    """Load Paddle and return what makes releases from number ``first`` on."""
+    say("loading Paddle …")
+    require_paddle()
+    from .train import Trainer, give_back_sigterm
+
+    give_back_sigterm()
+    # A restarted producer starts with other weights, so that release 31 does not predict the same
+    # as release 1. The same remote and seed give the same releases.
+    trainer = Trainer(housing.train, seed=settings.seed + first - 1, device=settings.device)
+    say(f"training on the {settings.device}, work folder {settings.work}")
+    return _Maker(trainer, settings, housing.test.x[:1], expected)
+
+
+def _ready_made(folder: Path, number: int, settings: Settings) -> Release:
+    """Return the release that lies in ``folder``: a tarball and a donefile, as they are.
+
+    Raises ``BadInput`` if one of them cannot be read.
+    """
+    tarball, donefile = folder / f"{settings.name}.tar.gz", folder / settings.donefile
+    try:
+        digest = hashlib.sha256(tarball.read_bytes()).hexdigest()
+        content = manifest.decode(donefile.read_bytes()) or {}
+    except OSError as error:
+        raise BadInput(
+            f"{error.filename} cannot be read: {error.strerror}; name a folder that holds "
+            f"{tarball.name} and {donefile.name}"
+        ) from None
+    packed = Packed(tarball, tarball.stat().st_size, digest)
+    return Release(content.get("release", number), packed, donefile, content)
 
 
 class _Maker:
@@ -168,18 +204,21 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def _turns(settings: Settings, first: int) -> Iterator[int]:
-    """The numbers of the releases to make, each when it is due."""
+def _turns(settings: Settings, first: int) -> Iterator[tuple[int, Optional[Path]]]:
+    """Give each release when it is due: its number, and the folder that holds it if it is made."""
     due = time.monotonic()
     for number in range(first, first + settings.passes):
+        folder = ""
         if settings.step:
-            if not sys.stdin.readline():
+            line = sys.stdin.readline()
+            if not line:
                 say(f"end of input before release {number}: done")
                 return
+            folder = line.strip()
         else:
             time.sleep(max(0.0, due - time.monotonic()))
             due = time.monotonic() + settings.interval
-        yield number
+        yield number, Path(folder) if folder else None
 
 
 def _publish_until_done(remote: Publisher, release: Release) -> None:

@@ -11,8 +11,9 @@ no step back             once a newer release has been seen and the switch windo
 nothing lost             every good release is served to every client, or a newer good one is
                          swapped in, within the bound after its publishing ended
 last one serves          at the end every client sees the last good release
-same server              the server's processes are the same from first to last
-reload in the log        the server's log tells a reload for every release but the one it
+same server              the server's processes are the same from first to last, but for the
+                         restarts that a scenario makes
+reload in the log        the server's log tells a reload for every release but those it was
                          started with, no reload that failed, and no more reloads than swaps
 all clients agree        (releases published one by one) each client saw each release
 live is served           a good release that stays live for two ticks and the time of a load is
@@ -271,20 +272,27 @@ def _positions(leg: LegHistory, order: list[tuple[float, int]]) -> Positions:
 
 
 def _same_server(leg: LegHistory) -> Claim:
-    first = leg.servers[0]["identity"] if leg.servers else None
-    wrong = [event for event in leg.servers if event["identity"] != first or not first]
-    return claim_about(leg.remote, "same server", wrong, f"other identities than {first}")
+    expected = leg.servers[0]["identity"] if leg.servers else None
+    wrong = []
+    for event in leg.servers:
+        if event.get("restarted"):
+            expected = event["identity"]
+        if event["identity"] != expected or not expected:
+            wrong.append(event)
+    return claim_about(leg.remote, "same server", wrong, f"other identities than {expected}")
 
 
 def _reload_in_the_log(leg: LegHistory) -> Claim:
     # The server writes the line before its answers change; the observer sees it a little late.
     margin = float(leg.settings["switch_window_s"]) + leg.clock_error_s
-    started_with = leg.live_at(leg.servers[0]["t"]) if leg.servers else None
+    starts = [event["t"] for event in leg.servers[:1]]
+    starts += [event["t"] for event in leg.servers[1:] if event.get("restarted")]
+    started_with = {leg.live_at(t) for t in starts}
     wrong = list(leg.reload_errors)
     reloads = [line["t"] for line in leg.reloads]
     for index, release in enumerate(leg.published if leg.servers and leg.swapped else []):
         served = leg.first_served(index)
-        if served is None or index == started_with:
+        if served is None or index in started_with:
             continue
         since = next(iter(leg.swaps(index)), release["t_begin"])
         told = bisect_left(reloads, since - margin)

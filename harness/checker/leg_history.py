@@ -95,7 +95,7 @@ class LegHistory:
         return seen
 
     def excused(self, begin: float, end: float) -> bool:
-        """Whether a declared outage overlaps the time of a client from ``begin`` to ``end``."""
+        """Whether an outage in which requests may fail overlaps this time of a client."""
         untils, earliest = self._outages_by_end
         # All outages from here on end after ``begin``.
         after = earliest[bisect_right(untils, begin - self.clock_error_s)]
@@ -104,7 +104,8 @@ class LegHistory:
     @cached_property
     def _outages_by_end(self) -> tuple[list[float], list[float]]:
         """The outages' ends, and from each one on the earliest begin, at last infinity."""
-        outages = sorted(self.outages, key=lambda outage: float(outage["until"]))
+        felt = [outage for outage in self.outages if outage.get("requests", True)]
+        outages = sorted(felt, key=lambda outage: float(outage["until"]))
         begins = [float(outage["since"]) for outage in outages]
         earliest = list(accumulate([math.inf, *reversed(begins)], min))
         return [float(outage["until"]) for outage in outages], earliest[::-1]

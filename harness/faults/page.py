@@ -24,8 +24,8 @@ fault = make("cut", {"target": "datanode", "after": 5000})
 ```
 
 The history gets an event `fault` with the fault's name, target, parameters, `since` and `until`. It
-also gets an `outage` for the same time, unless only the producer was hit. An outage excuses failed
-requests and gives a release more time ([history.md](history.md)).
+also gets an `outage` for the same time, unless only the producer was hit. An outage gives a
+release more time. Requests may fail in an outage of the server only ([history.md](history.md)).
 
 A fault that draws something (jitter, sizes, a bit) draws it by the run's seed. The same seed
 repeats the plan. It does not repeat the order in which processes do their work.

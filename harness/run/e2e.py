@@ -1,6 +1,6 @@
-"""The main job: every remote of a run, one leg after the other, then the verdict and the report.
+"""A run: a scenario on every remote, one leg after the other, then the verdict and the report.
 
-``python -m harness e2e`` (``make e2e``) is this.
+``python -m harness run SCENARIO`` is this; ``make e2e`` is the scenario ``page``.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from . import backend
 from .backend import ServingSettings
 from .leg import Leg, LegSettings
 from .run_folder import kept, new_run_folder, prune
+from .steps import Publish, Step
 
 # Loading Paddle takes seconds; a driver that hangs takes for ever.
 _TRIAL_S = 120
@@ -49,8 +50,11 @@ class RunSettings:
     """The settings of a run: ``remotes`` in this order, where they run (``on``), what serves.
 
     ``serving_trial`` is ``run``, or ``skip`` for a binary that is known to fail its trial.
+    ``steps`` are what the scenario does with each leg.
     """
 
+    scenario: str = "page"
+    steps: tuple[Step, ...] = (Publish(),)
     remotes: tuple[RemoteType, ...] = REMOTES
     on: str = "local"
     serving: str = "auto"
@@ -98,6 +102,7 @@ def run(settings: RunSettings, console: Console) -> int:
         history.record(
             "run",
             schema=histories.SCHEMA,
+            scenario=settings.scenario,
             utc=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             seed=settings.leg.seed,
             remotes=[remote.name for remote in settings.remotes],
@@ -272,11 +277,12 @@ def _one_leg(
     settings: RunSettings,
 ) -> None:
     with leg:
-        for number in range(settings.leg.releases):
-            if number:  # start() has published release 1
-                leg.publish()
-            if settings.fail_fast:
-                _require_no_finding(leg.history.path)
+        if settings.fail_fast:
+            _require_no_finding(leg.history.path)
+        for step in settings.steps:
+            for _ in step.take(leg):
+                if settings.fail_fast:
+                    _require_no_finding(leg.history.path)
         leg.finish()
         if settings.fail_fast:
             _require_no_finding(leg.history.path)
@@ -305,6 +311,7 @@ def _finish(
     table = rows(histories.read(path))
     verdict = judge(histories.read(path))
     facts = {
+        "scenario": settings.scenario,
         "serving binary": str(binary),
         "remotes": f"{', '.join(remote.name for remote in settings.remotes)} on {settings.on}",
         "seed": str(settings.leg.seed),

@@ -1,8 +1,8 @@
 """One remote's part of the main job: remote, producer, monitor, server and clients, in order.
 
     remote up → producer publishes release 1 → monitor --once → server → monitor → clients
-    → producer publishes the next release when every client got the one before, or when the bound
-      of that release is over
+    → the steps of a scenario (harness.run.steps). The usual one: the producer publishes the next
+      release when every client got the one before, or when the bound of that release is over
     → clients, monitor, server, producer, remote down; no process may be left
 
 If a release is not served in time, the leg records this and goes on. A part that ends by itself
@@ -24,36 +24,64 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from harness.checker.history import Event, History, parse
-from harness.checker.leg_history import same
+from harness.checker.history import Event, History
+from harness.conformance.monitor import damage, releases
 from harness.load import probe
 from harness.remotes.base import Remote
 from harness.serving.base import Serving
-from harness.support.errors import Failed
+from harness.support.errors import BadInput, Failed
 from harness.support.live_directory import look_once
 from harness.support.process import Process, marked
 from harness.support.waits import tail, wait_for
 
+from .answers import Answers
 from .equipment import Equipment
 from .observe import TIME_FILE, Observer, Tail
 from .resources import Sampler
 
 Say = Callable[[str], None]
 
+# Archives that no monitor may install: what a step may publish instead of a good release.
+BAD_RELEASES = {
+    kind.__name__: kind
+    for kind in (
+        damage.corrupt,
+        damage.truncated,
+        damage.without_trailer,
+        damage.empty,
+        damage.html,
+        damage.traversal,
+        damage.symlink_out,
+        damage.hard_link,
+        damage.wrong_top,
+        damage.no_parameters,
+        damage.empty_parameters,
+    )
+}
+OUR_MONITOR = (sys.executable, "-m", "monitor")
+
 
 @dataclass(frozen=True)
 class LegSettings:
     """How one leg is run. Times are seconds."""
 
-    # How many releases are published.
+    # How many releases are published, bad ones included.
     releases: int = 4
+    # Whether all releases are made before the first one is published.
+    prepared: bool = False
+    # Whether each release is published only after all clients got the release before.
+    paced: bool = True
+    # The claims that are judged; None: all.
+    claims: Optional[tuple[str, ...]] = None
     # The seed of the training.
     seed: int = 1
     device: str = "cpu"
     # The model's name; the tarball is NAME.tar.gz.
     name: str = "uci_housing"
-    # The monitor's command, after the Python that runs it.
-    monitor: tuple[str, ...] = ("-m", "monitor")
+    # The monitor's command.
+    monitor: tuple[str, ...] = OUR_MONITOR
+    # The monitor's --keep: how many old releases stay for a rollback; 0: no such option.
+    keep: int = 0
     # The monitor's --type; None: the usual one of the remote.
     monitor_kind: Optional[str] = None
     # The monitor's --interval.
@@ -164,15 +192,18 @@ class Leg:
         # The parts that a fault has ended on purpose.
         self.down: set[str] = set()
         self._serving = False
-        self._client_answers = Tail(history.path)
-        self._answers: list[Event] = []
+        self.answers = Answers(history.path, remote.name, settings.rtol)
+        # The end of the last outage that a step has caused.
+        self._outage_until = 0.0
 
     def _producer_options(self) -> list[str]:
+        options = ["--remote", self.remote.url, *self.remote.producer_options, "--step"]
+        return [*options, *self._training(), "--events", str(self.folder / "producer.jsonl")]
+
+    def _training(self) -> list[str]:
         s = self.settings
-        options = ["--remote", self.remote.url, *self.remote.producer_options, "--name", s.name]
-        options += ["--step", "--passes", str(s.releases), "--seed", str(s.seed)]
-        options += ["--device", s.device, "--work", str(self.folder / "producer")]
-        return [*options, "--events", str(self.folder / "producer.jsonl")]
+        options = ["--name", s.name, "--passes", str(s.releases), "--seed", str(s.seed)]
+        return [*options, "--device", s.device, "--work", str(self.folder / "producer")]
 
     def monitor_command(self, *more: str) -> list[str]:
         """The page's own command line for this remote, and ``more``."""
@@ -182,7 +213,8 @@ class Leg:
         options += ["--local_path", ".", "--local_model_name", self.model]
         options += ["--local_timestamp_file", "fluid_time_file", "--local_tmp_path", "_tmp"]
         options += ["--unpacked_filename", self.model, "--interval", f"{s.poll_s:g}", "--debug"]
-        return [sys.executable, *s.monitor, *options, *more]
+        options += ["--keep", str(s.keep)] if s.keep else []
+        return [*s.monitor, *options, *more]
 
     def _start(self, process: Process) -> Process:
         process.start()
@@ -233,12 +265,14 @@ class Leg:
         self.remote.start()
         self.remote.ready()
         self.say(f"{self.remote.name}: up at {self.remote.url}")
+        if self.settings.prepared:
+            self._prepare_releases()
         self._start(self.producer)
         self._started.append(self.producer)
         self._record_settings()
         self.observer.start()
         self._stack.callback(self.observer.stop)
-        self._publish_one()
+        self.announce()
         self._install_first()
         self._stack.callback(self.serving.stop)
         self.serving.start()
@@ -251,6 +285,21 @@ class Leg:
         self._stack.callback(self.sampler.stop)
         self._start_clients()
         self.wait_until_served(self.published[-1])
+
+    def _prepare_releases(self) -> None:
+        """Make all releases in the producer's work folder; publish none of them."""
+        argv = [sys.executable, "-m", "producer", "--remote", f"file://{self.folder / 'prepared'}"]
+        making = Process(
+            f"the producer that prepares releases for {self.remote.name}",
+            [*argv, *self._training(), "--interval", "0"],
+            log=self.folder / "producer-prepares.log",
+            cwd=self.folder,
+            mark=self.mark,
+        )
+        with making:
+            if making.wait(self.settings.train_deadline_s * self.settings.releases) != 0:
+                making.check()
+        self.say(f"{self.remote.name}: {self.settings.releases} releases prepared")
 
     def _install_first(self) -> None:
         once = self._monitor(self.folder / "monitor-once.log", "--once")
@@ -284,7 +333,7 @@ class Leg:
             remote=self.remote.name,
             clients=list(probe.KINDS),
             releases=s.releases,
-            paced=True,
+            paced=s.paced,
             latency_bound_s=s.latency_bound_s,
             latency_window_s=s.latency_window_s,
             latency_rise_bound_s=s.latency_rise_bound_s,
@@ -304,16 +353,17 @@ class Leg:
             serving=str(self.serving.binary),
             monitor_command=self._masked(self.monitor_command()),
             producer_command=self._masked(self.producer.argv),
+            **({} if s.claims is None else {"claims": list(s.claims)}),
         )
 
     def _masked(self, argv: list[str]) -> list[str]:
         secrets = set(self.remote.producer_environment.values())
         return ["********" if word in secrets else word for word in argv]
 
-    def record_server(self) -> None:
+    def record_server(self, **more: object) -> None:
         """Notes which processes serve, for the claim that they never change."""
         identity = self.serving.identity()
-        self.history.record("server", remote=self.remote.name, identity=identity)
+        self.history.record("server", remote=self.remote.name, identity=identity, **more)
 
     def _start_clients(self) -> None:
         manifest = self.published[-1]["manifest"]
@@ -339,22 +389,34 @@ class Leg:
 
     def publish(self) -> Event:
         """Publish a release, wait until it is served or its bound is over; return its event."""
-        event = self._publish_one()
+        event = self.announce()
         self.wait_until_served(event)
         return event
 
-    def _publish_one(self) -> Event:
+    def announce(self, bad: str = "") -> Event:
+        """Publish a release and return its event, without waiting for the monitor.
+
+        Args:
+            bad: One of ``BAD_RELEASES``; "" for a good release.
+        """
         begin = time.monotonic()
+        number = int(self.published[-1]["release"]) + 1 if self.published else 1
+        line = ""
+        if bad:
+            line = str(self._damaged(bad, number))
+        elif self.settings.prepared:
+            line = str(self.folder / "producer" / "releases" / str(number))
         # From now on the release may be public before it is recorded.
         self.history.record("publishing", remote=self.remote.name)
         # If the producer is gone, alive= below says why.
         with contextlib.suppress(BrokenPipeError):
-            self.producer.stdin.write(b"\n")
+            self.producer.stdin.write(f"{line}\n".encode())
             self.producer.stdin.flush()
         (line,) = wait_for(
             lambda: list(self._producer_events.new_lines()),
-            f"the producer to publish release {len(self.published) + 1}",
+            f"the producer to publish release {number}",
             self.settings.train_deadline_s,
+            every_s=0.01,
             alive=self._check,
             log=self.producer.log,
         )
@@ -363,18 +425,32 @@ class Leg:
         alias = manifest["fetches"][0]["alias"]
         event: Event = {
             "release": raw["release"],
-            "digest": self._digest(raw["release"]),
+            # No live directory and no answer may ever be a bad release's.
+            "digest": "" if bad else self._digest(raw["release"]),
             "sha256": raw["sha256"],
             "size": manifest["size"],
-            "expected": list(_flat(manifest["probe"]["expected"][alias])),
+            "expected": [] if bad else list(_flat(manifest["probe"]["expected"][alias])),
             "t_begin": raw["t_begin"],
             "t_end": raw["t_end"],
+            **({"good": False, "bad": bad} if bad else {}),
         }
         self.history.record("published", remote=self.remote.name, **event)
         self.published.append({**event, "manifest": manifest})
         took = time.monotonic() - begin
-        self.say(f"{self.remote.name}: release {raw['release']} published ({took:.1f} s)")
+        kind = f" ({bad.replace('_', ' ')})" if bad else ""
+        self.say(f"{self.remote.name}: release {raw['release']}{kind} published ({took:.1f} s)")
         return self.published[-1]
+
+    def _damaged(self, kind: str, number: int) -> Path:
+        """Make a bad release of the last good one; return its folder."""
+        good = [event["release"] for event in self.published if event.get("good", True)]
+        made = releases.read(self.folder / "producer" / "releases" / str(good[-1]))
+        bad = BAD_RELEASES[kind](made.numbered(number))
+        folder = self.folder / "bad-releases" / str(number)
+        folder.mkdir(parents=True)
+        (folder / releases.MODEL_NAME).write_bytes(bad.tarball)
+        (folder / releases.DONEFILE_NAME).write_bytes(bad.donefile())
+        return folder
 
     def _digest(self, release: int) -> str:
         model = self.folder / "producer" / "releases" / str(release) / self.model
@@ -382,6 +458,64 @@ class Leg:
         if content is None:
             raise Failed(f"the producer left no {model}")
         return content.digest
+
+    def wait(self, for_s: float) -> None:
+        """Let the leg go on for some seconds. Raises ``Failed`` if a part ends by itself."""
+        until = time.monotonic() + for_s
+        wait_for(
+            lambda: time.monotonic() >= until,
+            f"{for_s:g} s",
+            for_s + 1,
+            every_s=min(0.05, for_s),
+            alive=self._check,
+        )
+
+    def _wait_until_answered(self) -> None:
+        """Wait until a request of each client that is sent from now on is answered.
+
+        A gRPC client that finds no server waits longer before each new try to connect.
+        """
+        since = time.monotonic()
+
+        def answered() -> bool:
+            self.answers.read()
+            good = self.answers.last_good_sent
+            return all(good.get(client, 0.0) >= since for client in self.clients)
+
+        # Later than that, the failures of a client are its own.
+        with contextlib.suppress(Failed):
+            wait_for(answered, "an answer to each client", self.settings.client_start_s)
+
+    def rollback(self) -> None:
+        """Go back to the release before, with the command of our monitor; wait until it serves.
+
+        Raises:
+            BadInput: The monitor is not ours.
+            Failed: The command failed.
+        """
+        if self.settings.monitor != OUR_MONITOR:
+            raise BadInput("a rollback needs the command of our monitor; leave out --monitor-cmd")
+        name = self.remote.name
+        begin = time.monotonic()
+        command = [*OUR_MONITOR, "rollback", "--local_path", ".", "--local_model_name", self.model]
+        rolling = Process(
+            f"the rollback of {name}",
+            command,
+            log=self.folder / "rollback.log",
+            cwd=self.serving_folder,
+            mark=self.mark,
+        )
+        with rolling:
+            if rolling.wait(self.settings.bound_s) != 0:
+                rolling.check()
+        content = look_once(self.live_dir, TIME_FILE)
+        digest = content.digest if content else ""
+        release = next((e for e in self.published if e["digest"] == digest), None)
+        if release is None:
+            raise Failed(f"after the rollback {self.live_dir} holds no published release")
+        self.history.record("rollback", remote=name, release=release["release"])
+        self.say(f"{name}: rolled back to release {release['release']}")
+        self.wait_until_served({**release, "t_begin": begin, "t_end": time.monotonic()})
 
     def wait_until_served(self, release: Event) -> bool:
         """Wait until this release is served to every client, or its bound is over.
@@ -396,6 +530,7 @@ class Leg:
         s = self.settings
         # A client's bound begins with its first request. The last request may itself end late.
         limit_s = s.client_start_s + s.bound_s + 2 * s.latency_bound_s
+        self.answers.expect(release["expected"], release["t_begin"])
         wait_for(
             lambda: not self._waiting_for(release),
             f"every client of {name} to ask until the bound of release {release['release']} "
@@ -405,10 +540,10 @@ class Leg:
             last_seen=lambda: f"not by {self._waiting_for(release)}",
             log=self.monitor_log,
         )
-        lacking = self._lacking(release)
+        lacking = self._lacking()
         if not lacking:
             self.say(f"{name}: release {release['release']} served to all clients")
-            self._let_each_client_ask(s.calm_s)
+            self.let_each_client_ask(s.calm_s)
             return True
         self.history.record(
             "unserved", remote=name, release=release["release"], clients=lacking, bound_s=s.bound_s
@@ -421,36 +556,24 @@ class Leg:
         self._check_monitor()
         return False
 
-    def _read_answers(self) -> None:
-        for line in self._client_answers.new_lines():
-            event = parse(line)
-            if event["event"] == "prediction" and event["remote"] == self.remote.name:
-                self._answers.append(event)
-
-    def _lacking(self, release: Event) -> list[str]:
-        """Return the clients that have not got the release yet."""
-        self._read_answers()
-        served = {
-            event["client"]
-            for event in self._answers
-            if event["answered"] >= release["t_begin"]
-            and same(event.get("value", []), release["expected"], self.settings.rtol)
-        }
-        return sorted(set(self.clients) - served)
+    def _lacking(self) -> list[str]:
+        """Return the clients that have not got the expected release yet."""
+        self.answers.read()
+        return sorted(set(self.clients) - self.answers.served)
 
     def _waiting_for(self, release: Event) -> list[str]:
         """Return the clients of ``_lacking`` whose bound is not over, judged by their answers."""
         waiting = []
-        for client in self._lacking(release):
-            asked = [event for event in self._answers if event["client"] == client]
-            if asked:
-                begin = max(release["t_end"], asked[0]["sent"])
-                if asked[-1]["answered"] >= begin + self.settings.bound_s:
+        for client in self._lacking():
+            first = self.answers.first_sent.get(client)
+            if first is not None:
+                begin = max(release["t_end"], first, self._outage_until)
+                if self.answers.last_answered[client] >= begin + self.settings.bound_s:
                     continue
             waiting.append(client)
         return waiting
 
-    def _let_each_client_ask(self, for_s: float = 0.0) -> None:
+    def let_each_client_ask(self, for_s: float = 0.0) -> None:
         """Wait until every client has ended a request that it began ``for_s`` seconds from now.
 
         Gives up on a client that hangs.
@@ -458,8 +581,8 @@ class Leg:
         since = time.monotonic() + for_s
 
         def asked() -> bool:
-            self._read_answers()
-            return set(self.clients) <= {e["client"] for e in self._answers if e["sent"] >= since}
+            self.answers.read()
+            return all(self.answers.last_sent.get(client, 0.0) >= since for client in self.clients)
 
         with contextlib.suppress(Failed):
             wait_for(asked, "a request of each client", for_s + self.settings.latency_bound_s + 2)
@@ -470,7 +593,7 @@ class Leg:
         Raises:
             Failed: A part ended by itself. The text has the end of its log.
         """
-        self._let_each_client_ask(2 * self.settings.switch_window_s)
+        self.let_each_client_ask(2 * self.settings.switch_window_s)
         self._check()
         self._check_monitor()
 
@@ -503,7 +626,10 @@ class Leg:
         elif part == "server":
             self.serving.start()
             self.serving.ready()
-            self.record_server()
+            self.record_server(restarted=True)
+            # An outage of the server lasts until its clients have noticed that it is back.
+            self._wait_until_answered()
+            self._outage_until = time.monotonic()
         else:
             self.remote.start(None if part == "remote" else part)
             self.remote.ready()
@@ -521,7 +647,7 @@ class Leg:
         try:
             if self.clients and self._server_is_gone():
                 # The history must show the effect on the clients.
-                self._let_each_client_ask()
+                self.let_each_client_ask()
             for client in self.clients.values():
                 client.stop()
             if self.clients:

@@ -57,7 +57,8 @@ def targets(leg: Leg) -> Targets:
 def caused(fault: Fault, leg: Leg) -> Iterator[None]:
     """Cause a fault of a leg until the context ends, and record it.
 
-    The history gets a ``fault``. It gets an ``outage`` too, unless only the producer was hit.
+    The history gets a ``fault``. It gets an ``outage`` too, unless only the producer was hit. Only
+    an outage of the server excuses requests.
 
     Raises:
         BadInput: The leg has no such target.
@@ -87,4 +88,11 @@ def _record(fault: Fault, leg: Leg, since: float, until: float) -> None:
     )
     if fault.target != "producer":
         why = f"the fault {fault.name} of {fault.target}"
-        leg.history.record("outage", remote=leg.remote.name, since=since, until=until, why=why)
+        leg.history.record(
+            "outage",
+            remote=leg.remote.name,
+            since=since,
+            until=until,
+            why=why,
+            requests=fault.target == "server",
+        )

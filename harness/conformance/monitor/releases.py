@@ -133,7 +133,8 @@ def trained_releases(cache: Path, count: int = TRAINED) -> list[Release]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not all((cache / str(number + 1) / DONEFILE_NAME).exists() for number in range(count)):
             _train(cache, count)
-    return [_read(cache, number) for number in range(count)]
+    # The producer counts from 1; the suite's release 0 is the model a server starts with.
+    return [read(cache / str(number + 1)).numbered(number) for number in range(count)]
 
 
 def _train(cache: Path, count: int) -> None:
@@ -167,10 +168,9 @@ def _python_with_paddle() -> str:
     return sys.executable
 
 
-def _read(cache: Path, number: int) -> Release:
-    # The producer counts from 1; the suite's release 0 is the model a server starts with.
-    made = cache / str(number + 1)
-    packed = (made / MODEL_NAME).read_bytes()
+def read(folder: Path) -> Release:
+    """Return the release in a folder as the producer leaves it: a tarball and its donefile."""
+    packed = (folder / MODEL_NAME).read_bytes()
     members: dict[str, bytes] = {}
     tops: set[str] = set()
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
@@ -182,5 +182,6 @@ def _read(cache: Path, number: int) -> Release:
                 assert stream is not None
                 members[path] = stream.read()
     (top,) = tops
-    manifest = json.loads((made / DONEFILE_NAME).read_bytes())
+    manifest = json.loads((folder / DONEFILE_NAME).read_bytes())
+    number = manifest["release"]
     return Release(f"release {number}", number, top, members, packed, manifest)

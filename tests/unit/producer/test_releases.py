@@ -208,7 +208,7 @@ def test_a_restarted_producer_counts_on_and_ends_with_its_input(
     (www / "donefile").write_bytes(encode(content))
     events = tmp_path / "events"
     done = produce(
-        f"file://{www}", tmp_path / "work", "--step", "--events", str(events), stdin="go\ngo\n"
+        f"file://{www}", tmp_path / "work", "--step", "--events", str(events), stdin="\n\n"
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "end of input before release 44: done"
@@ -217,6 +217,28 @@ def test_a_restarted_producer_counts_on_and_ends_with_its_input(
     assert last is not None
     assert last["release"] == 43
     assert last["probe"]["expected"] != releases.published[1]["manifest"]["probe"]["expected"]
+
+
+def test_a_line_that_names_a_folder_publishes_what_it_holds(
+    releases: Releases, tmp_path: Path
+) -> None:
+    www = tmp_path / "www"
+    www.mkdir()
+    made = releases.model(2).parent
+    ready = tmp_path / "ready"
+    ready.mkdir()
+    (ready / "uci_housing.tar.gz").write_bytes(b"no archive")
+    (ready / "donefile").write_bytes(b"")
+    done = produce(f"file://{www}", tmp_path / "work", "--step", stdin=f"{made}\n{ready}\n")
+    assert done.returncode == 0, done.stderr
+    assert "Paddle" not in done.stdout, "nothing is trained"
+    assert done.stdout.splitlines()[1].startswith(f"release 2: from {made}, ")
+    assert done.stdout.splitlines()[2].startswith(f"release 2: from {ready}, 10 bytes to ")
+    assert (www / "uci_housing.tar.gz").read_bytes() == b"no archive"
+
+    done = produce(f"file://{www}", tmp_path / "work", "--step", stdin="/nowhere\n")
+    assert done.returncode == 2
+    assert "/nowhere/uci_housing.tar.gz cannot be read: No such file" in done.stderr
 
 
 def test_a_lost_remote_is_asked_again_until_it_takes_the_release(tmp_path: Path) -> None:

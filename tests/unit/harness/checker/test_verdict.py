@@ -280,6 +280,8 @@ def test_a_failed_request_in_a_declared_outage_is_excused() -> None:
     assert judge([*story.events(), {**outage, **window}]).outcome is Outcome.VALID
     elsewhere = {"since": 8.0, "until": 8.1}
     assert judge([*story.events(), {**outage, **elsewhere}]).outcome is Outcome.INVALID
+    window["requests"] = False
+    assert judge([*story.events(), {**outage, **window}]).outcome is Outcome.INVALID
 
 
 @pytest.mark.parametrize("value", [[14.7], [14.0 * (1 + 3e-5)], [], [14.0, 14.0], [float("nan")]])
@@ -456,6 +458,18 @@ def test_one_client_that_ends_on_an_older_release_is_seen() -> None:
 def test_a_server_that_was_restarted_is_seen() -> None:
     story = Story()
     story.servers[1]["identity"] = "8@2"
+    assert broken(story) == ["same server"]
+
+
+def test_a_restart_that_a_scenario_makes_is_allowed_and_another_one_is_seen() -> None:
+    story = Story()
+    restarted = {"event": "server", "t": 5.0, "remote": "ftp", "identity": "8@2"}
+    story.servers[1:1] = [{**restarted, "restarted": True}]
+    story.servers[-1]["identity"] = "8@2"
+    # The server was started with release 2, and says nothing of a reload.
+    story.reloads = story.reloads[1:]
+    assert broken(story) == []
+    story.servers[-1]["identity"] = "7@1"
     assert broken(story) == ["same server"]
 
 

@@ -1,0 +1,144 @@
+"""What a scenario does with a running leg, one step after the other.
+
+A step of a scenario file is a table: ``do`` names a class of ``STEPS``, and the other keys are the
+class's fields.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.faults import registry
+
+from .leg import BAD_RELEASES, Leg
+from .targets import caused
+
+
+class Step(ABC):
+    """One step. ``check`` raises ``ValueError`` with what is wrong with its fields."""
+
+    do: ClassVar[str]
+
+    def check(self) -> None:  # noqa: B027  # most steps have nothing to check
+        """Raise ``ValueError`` for a value that means nothing. Default: all are right."""
+
+    @abstractmethod
+    def take(self, leg: Leg) -> Iterator[None]:
+        """Do it; yield wherever the history so far can be judged.
+
+        Raises:
+            Failed: A part of the leg ended by itself.
+        """
+
+
+@dataclass(frozen=True)
+class Publish(Step):
+    """Publish releases.
+
+    Attributes:
+        count: How many; 0: all that the leg still lacks.
+        wait: ``served``: until each one is served or its bound is over; ``announced``: not longer
+            than the producer takes.
+        bad: How the releases are damaged, so that no monitor may install them; "": not at all. One
+            of ``corrupt``, ``truncated``, ``without_trailer``, ``empty``, ``html``,
+            ``traversal``, ``symlink_out``, ``hard_link``, ``wrong_top``, ``no_parameters`` and
+            ``empty_parameters``.
+        every_s: Seconds from one release to the next, at least.
+    """
+
+    do = "publish"
+    count: int = 0
+    wait: str = "served"
+    bad: str = ""
+    every_s: float = 0.0
+
+    def check(self) -> None:
+        if self.wait not in ("served", "announced"):
+            raise ValueError(f"wait = {self.wait!r} is not known; use served or announced")
+        if self.bad and self.bad not in BAD_RELEASES:
+            raise ValueError(f"bad = {self.bad!r} is not known; use {', '.join(BAD_RELEASES)}")
+        if self.count < 0 or self.every_s < 0:
+            raise ValueError("count and every_s are at least 0")
+
+    def take(self, leg: Leg) -> Iterator[None]:
+        count = self.count or leg.settings.releases - len(leg.published)
+        due = time.monotonic()
+        for number in range(count):
+            if number and due > time.monotonic():
+                leg.wait(due - time.monotonic())
+            due += self.every_s
+            release = leg.announce(self.bad)
+            if self.bad:
+                # Time enough for a monitor that would install it.
+                settings = leg.settings
+                leg.let_each_client_ask(2 * settings.poll_s + 2 * settings.tick_s + 1)
+            elif self.wait == "served":
+                leg.wait_until_served(release)
+            yield
+
+
+@dataclass(frozen=True)
+class Wait(Step):
+    """Wait until the last good release is served, or for some seconds.
+
+    Attributes:
+        for_s: Seconds; 0: until the release is served or its bound is over.
+    """
+
+    do = "wait"
+    for_s: float = 0.0
+
+    def check(self) -> None:
+        if self.for_s < 0:
+            raise ValueError("for_s is at least 0")
+
+    def take(self, leg: Leg) -> Iterator[None]:
+        if self.for_s:
+            leg.wait(self.for_s)
+        else:
+            good = [release for release in leg.published if release.get("good", True)]
+            leg.wait_until_served(good[-1])
+        yield
+
+
+@dataclass(frozen=True)
+class Restart(Step):
+    """End parts and start them again, one after the other.
+
+    Attributes:
+        parts: ``monitor``, ``server``, ``producer``, ``remote`` or a service of the remote: which,
+            in this order.
+        kill: Whether they end by SIGKILL, not in order.
+    """
+
+    do = "restart"
+    parts: tuple[str, ...]
+    kill: bool = False
+
+    def check(self) -> None:
+        if not self.parts:
+            raise ValueError("parts is empty; name monitor, server, producer or remote")
+
+    def take(self, leg: Leg) -> Iterator[None]:
+        for part in self.parts:
+            with caused(registry.make("kill" if self.kill else "restart", {"target": part}), leg):
+                pass
+        yield
+
+
+@dataclass(frozen=True)
+class Rollback(Step):
+    """Go back to the release before, with our monitor's command, until it serves."""
+
+    do = "rollback"
+
+    def take(self, leg: Leg) -> Iterator[None]:
+        leg.rollback()
+        yield
+
+
+STEPS: Mapping[str, type[Step]] = {step.do: step for step in (Publish, Wait, Restart, Rollback)}

@@ -1,0 +1,117 @@
+"""Makes ``docs/scenarios.md`` from the scenario files and the steps."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import MISSING, fields
+
+from harness.run.steps import STEPS, Step
+
+from .scenario import listed
+
+_HEAD = """\
+# Scenarios
+
+<!-- made by `python -m harness scenarios --page docs/scenarios.md` -->
+
+For engineers who want to know how a set-up behaves when more happens than one quiet release after
+the other. After this page you can run a scenario, and write one of your own.
+
+A scenario says what is published when, which parts break when, and what holds all the same. The
+harness runs it on each remote, writes the [history](history.md), and judges its claims as for
+`make e2e`:
+
+```console
+.venv/bin/python -m harness scenarios                        # the list below
+.venv/bin/python -m harness run burst --remotes ftp          # one of them
+.venv/bin/python -m harness run my-scenario.toml             # a file of yours
+```
+
+The exit codes are those of `make e2e`: 0 all claims hold, 1 a claim is broken, 2 bad input, 3 a
+claim cannot be judged. `make e2e` is the scenario `page`.
+
+## The scenarios
+
+| scenario | promise | releases | steps after the first release |
+| --- | --- | --- | --- |
+"""
+
+_FORM = """
+## The form of a file
+
+```toml
+promise = "A monitor that is killed loses no release."   # one sentence
+claims = ["nothing lost", "no request failed"]           # which claims are judged; default: all
+
+[leg]
+poll_s = 0.5        # the monitor's interval; the other fields of LegSettings in harness/run/leg.py
+
+[[step]]            # the steps, in order; release 1 is served before the first one
+do = "publish"
+count = 2
+
+[[step]]
+do = "restart"
+parts = ["monitor"]
+kill = true
+
+[[step]]
+do = "publish"
+count = 1
+```
+
+Each publish step but the last needs a `count`. If the last one has none, `releases` in `[leg]` or
+the option `--releases` says how many releases there are in all.
+
+A restart of the server is a declared outage: requests may fail from the stop until each client
+has been answered again. A gRPC client that finds no server waits longer before each new try to
+connect, so this takes up to a minute. A restart of another part is no outage for the clients: no
+request may fail.
+
+"""
+
+
+def text() -> str:
+    """Return the page."""
+    rows = [
+        f"| `{scenario.name}` | {scenario.promise} | {scenario.leg.releases} | "
+        f"{', '.join(map(_short, scenario.steps))} |"
+        for scenario in listed()
+    ]
+    steps = "\n".join(_reference(name, kind) for name, kind in STEPS.items())
+    return _HEAD + "\n".join(rows) + "\n" + _FORM + steps
+
+
+def _short(step: Step) -> str:
+    """Name a step and the fields that are not the default."""
+    given = [
+        f"{field.name} {_value(getattr(step, field.name))}"
+        for field in fields(step)  # type: ignore[arg-type]  # every step is a dataclass
+        if getattr(step, field.name) != field.default
+    ]
+    words = " ".join([step.do, f"({', '.join(given)})" if given else ""]).strip()
+    return f"`{words}`"
+
+
+def _value(value: object) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value).lower()
+
+
+def _reference(name: str, kind: type[Step]) -> str:
+    doc = inspect.getdoc(kind) or ""
+    said, _, attributes = doc.partition("\n\nAttributes:\n")
+    lines = [f"### `{name}`", "", " ".join(said.split()), ""]
+    if attributes:
+        lines += ["| key | default | meaning |", "| --- | --- | --- |"]
+        defaults = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+        for key, meaning in re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", attributes, re.M | re.S):
+            default = "required" if defaults[key] is MISSING else f"`{_toml(defaults[key])}`"
+            words = " ".join(meaning.split()).replace("``", "`")
+            lines.append(f"| `{key}` | {default} | {words} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')

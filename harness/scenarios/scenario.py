@@ -1,0 +1,164 @@
+"""Reads scenario files: TOML with the keys ``promise``, ``claims``, ``leg`` and ``step``.
+
+``[leg]`` has fields of ``harness.run.leg.LegSettings``, and each ``[[step]]`` is one of
+``harness.run.steps``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import tomli
+
+from harness.checker.claims import claims_named
+from harness.run.leg import LegSettings
+from harness.run.steps import STEPS, Publish, Step
+from harness.support.errors import BadInput
+
+FOLDER = Path(__file__).parent
+# What a field of a type may be in a file, and how an error names it.
+_FORMS: Mapping[Any, tuple[tuple[type, ...], str]] = {
+    float: ((int, float), "a number"),
+    int: ((int,), "a whole number"),
+    str: ((str,), "a text"),
+    bool: ((bool,), "true or false"),
+}
+_KEYS = ("promise", "claims", "leg", "step")
+# Fields of LegSettings that the run or the steps set.
+_NOT_IN_A_FILE = ("seed", "device", "monitor", "monitor_kind", "paced", "claims")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One scenario.
+
+    Attributes:
+        name: The file's name without its suffix.
+        promise: What it shows, in one sentence.
+        leg: How its legs are run.
+        steps: What is done after release 1 is served, in this order.
+        open_count: Whether ``releases`` may be changed: a step publishes all that are left.
+    """
+
+    name: str
+    promise: str
+    leg: LegSettings
+    steps: tuple[Step, ...]
+    open_count: bool
+
+
+def listed() -> list[Scenario]:
+    """Return the scenarios that the harness has, by name."""
+    return [_parse(path) for path in sorted(FOLDER.glob("*.toml"))]
+
+
+def read(name: str) -> Scenario:
+    """Return the scenario of this name, or in this file.
+
+    Raises:
+        BadInput: There is none, or its file is wrong.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = FOLDER / f"{name}.toml"
+        if not path.is_file():
+            known = ", ".join(file.stem for file in sorted(FOLDER.glob("*.toml")))
+            raise BadInput(f"there is no scenario {name!r}; use a file, or one of {known}")
+    return _parse(path)
+
+
+def _parse(path: Path) -> Scenario:
+    try:
+        content = tomli.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"the scenario {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise BadInput(f"the scenario {path} is no TOML file: {error}") from None
+    _only(path, "the file", content, _KEYS)
+    promise = content.get("promise")
+    if not isinstance(promise, str) or not promise.strip():
+        raise BadInput(f"{path}: promise is missing; say in one sentence what the scenario shows")
+    steps = _steps(path, content.get("step", []))
+    return Scenario(
+        path.stem,
+        promise,
+        _leg(path, content, steps),
+        steps,
+        any(isinstance(step, Publish) and not step.count for step in steps),
+    )
+
+
+def _steps(path: Path, tables: Any) -> tuple[Step, ...]:
+    if not isinstance(tables, list) or not tables:
+        raise BadInput(f"{path} has no step; write [[step]] tables")
+    found = []
+    for number, table in enumerate(tables, 1):
+        what = f"step {number}"
+        do = table.get("do")
+        if do not in STEPS:
+            raise BadInput(f"{path}: {what}: do = {do!r} is not known; use {', '.join(STEPS)}")
+        given = {key: value for key, value in table.items() if key != "do"}
+        step: Step = _filled(path, what, STEPS[do], given)
+        try:
+            step.check()
+        except ValueError as error:
+            raise BadInput(f"{path}: {what}: {error}") from None
+        found.append(step)
+    return tuple(found)
+
+
+def _leg(path: Path, content: Mapping[str, Any], steps: tuple[Step, ...]) -> LegSettings:
+    given = dict(content.get("leg", {}))
+    _only(path, "[leg]", given, [key for key in _types(LegSettings) if key not in _NOT_IN_A_FILE])
+    publishing = [step for step in steps if isinstance(step, Publish)]
+    counted = sum(step.count for step in publishing)
+    if all(step.count for step in publishing):
+        if "releases" in given:
+            raise BadInput(f"{path}: [leg] releases: every publish step has a count; leave it out")
+        given["releases"] = 1 + counted
+    elif not all(step.count for step in publishing[:-1]):
+        raise BadInput(f"{path}: only the last publish step may be without a count")
+    claims = content.get("claims")
+    if claims is not None:
+        try:
+            given["claims"] = claims_named(claims)
+        except BadInput as error:
+            raise BadInput(f"{path}: claims: {error}") from None
+    given["paced"] = all(step.wait == "served" or step.bad for step in publishing)
+    if given.get("prepared") and any(step.bad for step in publishing):
+        raise BadInput(f"{path}: [leg] prepared: a step publishes a bad release; leave it out")
+    leg: LegSettings = _filled(path, "[leg]", LegSettings, given)
+    return leg
+
+
+def _types(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _filled(path: Path, where: str, kind: Any, given: Mapping[str, Any]) -> Any:
+    """Make a ``kind`` of a table, whose keys are the fields of the dataclass."""
+    types = _types(kind)
+    _only(path, where, given, list(types))
+    values = {}
+    for key, value in given.items():
+        plain, name = _FORMS.get(types[key], ((list,), "a list"))
+        if not isinstance(value, plain) or (isinstance(value, bool) and bool not in plain):
+            raise BadInput(f"{path}: {where}: {key} = {value!r} is wrong; use {name}")
+        values[key] = tuple(value) if isinstance(value, list) else value
+    try:
+        return kind(**values)
+    except TypeError:
+        lacking = [field.name for field in fields(kind) if field.name not in given]
+        raise BadInput(f"{path}: {where} lacks {', '.join(lacking)}") from None
+
+
+def _only(path: Path, where: str, table: Any, known: Any) -> None:
+    if not isinstance(table, Mapping):
+        raise BadInput(f"{path}: {where} is no table")
+    for key in table:
+        if key not in known:
+            raise BadInput(f"{path}: {where}: {key!r} is not known; use {', '.join(known)}")

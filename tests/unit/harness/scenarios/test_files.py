@@ -1,0 +1,79 @@
+"""Scenario files: what is read from them, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import scenarios
+from harness.run.steps import Publish, Restart
+from harness.scenarios import page
+from harness.support.errors import BadInput
+
+DOCS = Path(__file__).parents[4] / "docs" / "scenarios.md"
+PUBLISH = '[[step]]\ndo = "publish"\n'
+
+
+def read(folder: Path, text: str) -> scenarios.Scenario:
+    file = folder / "mine.toml"
+    file.write_text(text)
+    return scenarios.read(str(file))
+
+
+def test_the_page_is_made_from_the_files() -> None:
+    again = "make it again: python -m harness scenarios --page docs/scenarios.md"
+    assert DOCS.read_text() == page.text(), again
+
+
+def test_a_file_says_how_legs_run_and_what_is_done(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        'promise = "It holds."\nclaims = ["nothing lost"]\n[leg]\npoll_s = 2\n'
+        '[[step]]\ndo = "publish"\ncount = 3\nwait = "announced"\n'
+        '[[step]]\ndo = "restart"\nparts = ["server"]\nkill = true\n',
+    )
+    assert (found.name, found.promise) == ("mine", "It holds.")
+    assert found.steps == (Publish(3, "announced"), Restart(("server",), kill=True))
+    assert (found.leg.poll_s, found.leg.releases, found.leg.paced) == (2, 4, False)
+    assert found.leg.claims == ("nothing lost",)
+    assert not found.open_count
+
+
+def test_the_last_publish_step_may_leave_its_count_to_the_releases(tmp_path: Path) -> None:
+    found = read(tmp_path, 'promise = "It holds."\n[leg]\nreleases = 7\n' + PUBLISH)
+    assert (found.leg.releases, found.leg.paced, found.open_count) == (7, True, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("promise = [", "mine.toml is no TOML file"),
+        (PUBLISH, "promise is missing"),
+        ('promise = "P."\n', "has no step"),
+        ('promise = "P."\nsteps = 1\n', "the file: 'steps' is not known; use promise, claims,"),
+        ('promise = "P."\n[[step]]\ndo = "fly"\n', "step 1: do = 'fly' is not known; use publish"),
+        (f'promise = "P."\n{PUBLISH}many = 1\n', "step 1: 'many' is not known; use count, wait"),
+        (f'promise = "P."\n{PUBLISH}count = "3"\n', "count = '3' is wrong; use a whole number"),
+        (f'promise = "P."\n{PUBLISH}count = true\n', "count = True is wrong; use a whole number"),
+        (f'promise = "P."\n{PUBLISH}wait = "no"\n', "wait = 'no' is not known; use served or"),
+        (f'promise = "P."\n{PUBLISH}bad = "rotten"\n', "bad = 'rotten' is not known; use corrupt"),
+        ('promise = "P."\n[[step]]\ndo = "restart"\n', "step 1 lacks parts"),
+        ('promise = "P."\n[[step]]\ndo = "restart"\nparts = []\n', "parts is empty; name"),
+        (f'promise = "P."\n[leg]\nspeed = 1\n{PUBLISH}', "[leg]: 'speed' is not known; use "),
+        (f'promise = "P."\nclaims = ["luck"]\n{PUBLISH}', "claims: 'luck' is no claim; use "),
+        (f'promise = "P."\n{PUBLISH}{PUBLISH}', "only the last publish step may be without"),
+        (f'promise = "P."\n[leg]\nreleases = 3\n{PUBLISH}count = 1\n', "has a count; leave it"),
+    ],
+)
+def test_a_wrong_file_gets_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        read(tmp_path, text)
+    assert said in str(caught.value)
+    assert "mine.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_name_is_answered_with_those_that_there_are() -> None:
+    with pytest.raises(BadInput, match=r"there is no scenario 'nix'; use a file, or one of .*page"):
+        scenarios.read("nix")
