@@ -2,7 +2,7 @@
 
     python -m bench.monitor_publish --releases 100 --interval 0.5 --every 0.3 --size 1048576
 
-Serves a folder over HTTP on the loopback address, publishes releases into it by rename, runs
+Serves a folder with the HTTP remote's own server, publishes releases into it by rename, runs
 ``python -m monitor`` on it, and prints one table. A release that is superseded before it is
 swapped in counts as superseded, not as slow: the newest wins.
 """
@@ -10,6 +10,7 @@ swapped in counts as superseded, not as slow: the newest wins.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import io
 import json
@@ -21,11 +22,10 @@ import tarfile
 import tempfile
 import threading
 import time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
+from harness.remotes.http import server as http_server
+from harness.support.ports import free_port, is_listening
 from harness.support.process import Process
 from harness.support.waits import wait_for
 from monitor.live.state import read_installed
@@ -35,21 +35,6 @@ _CONF = (
     'fetch_var {\n  name: "y"\n  alias_name: "price"\n}\n'
 )
 _MODEL, _TARBALL = "bench_model", "bench_model.tar.gz"
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: Any) -> None:
-        return
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # The monitor ends its connection when it ends; that is no news.
-        return
 
 
 def publish(folder: Path, number: int, size: int, seed: int) -> float:
@@ -95,8 +80,8 @@ def measure(given: argparse.Namespace, base: Path) -> dict[str, str]:
     remote, local = base / "remote", base / "local"
     remote.mkdir()
     local.mkdir()
-    server = _Server(("127.0.0.1", 0), partial(_Quiet, directory=str(remote)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = free_port()
+    serve = [sys.executable, "-m", http_server.__name__, f"--folder={remote}", f"--port={port}"]
     live = local / _MODEL
     swapped: dict[int, float] = {}
     ending = threading.Event()
@@ -110,12 +95,17 @@ def measure(given: argparse.Namespace, base: Path) -> dict[str, str]:
     looker = threading.Thread(target=look, daemon=True)
     looker.start()
     argv = [
-        sys.executable, "-m", "monitor", f"--general_host=http://127.0.0.1:{server.server_port}",
+        sys.executable, "-m", "monitor", f"--general_host=http://127.0.0.1:{port}",
         "--remote_path=/", f"--remote_model_name={_TARBALL}", "--remote_donefile_name=donefile",
         f"--local_path={local}", f"--local_model_name={_MODEL}", f"--interval={given.interval}",
     ]  # fmt: skip
     published = {0: publish(remote, 0, given.size, given.seed)}
-    with Process("monitor", argv, log=base / "monitor.log") as monitor:
+    with (
+        Process("remote", serve, log=base / "remote.log") as served,
+        contextlib.ExitStack() as stack,
+    ):
+        wait_for(lambda: is_listening(port), "the HTTP server", 30, alive=served.check)
+        monitor = stack.enter_context(Process("monitor", argv, log=base / "monitor.log"))
         wait_for(lambda: 0 in swapped, "the first release", 60, alive=monitor.check)
         before = status_of(monitor.pids[0])
         begun = time.monotonic()
@@ -128,8 +118,6 @@ def measure(given: argparse.Namespace, base: Path) -> dict[str, str]:
         took = time.monotonic() - begun
     ending.set()
     looker.join()
-    server.shutdown()
-    server.server_close()
     times = sorted(when - published[n] for n, when in swapped.items() if n)
     return {
         "releases published": str(given.releases),
