@@ -9,7 +9,6 @@ import json
 import os
 import ssl
 import tarfile
-import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
@@ -19,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from monitor.options import fields
 from tests.ftp_server import FtpServer
-from tests.http_server import HttpServer
+from tests.http_server import HttpServer, Sending, byte_range
 
 TARBALL = "uci_housing.tar.gz"
 MODEL = "uci_housing_model"
@@ -92,13 +91,11 @@ class Place:
         return packed
 
 
-class Site(Place):
+class Site(Place, Sending):
     """A folder behind a real HTTP server: Last-Modified, ETag, ranges, index pages, faults."""
 
     def __init__(self, root: Path, host: str = "127.0.0.1") -> None:
         super().__init__(root)
-        self.cut_after: Optional[int] = None
-        self.stall_after: Optional[int] = None
         # A length to claim in place of the true one.
         self.claimed: Optional[int] = None
         self.validators = True
@@ -111,7 +108,6 @@ class Site(Place):
         self.queries: dict[str, str] = {}
         self.status: Optional[int] = None
         self.seen: list[tuple[str, dict[str, str]]] = []
-        self.during_get: Any = None
         self._server = HttpServer(self._note_and_answer, host=host)
         self.port = self._server.port
 
@@ -158,10 +154,9 @@ class Site(Place):
             if "modified" in self.lies:
                 headers["Last-Modified"] = formatdate(1_700_000_000 + answers, usegmt=True)
         code, start, end = 200, 0, len(content)
-        wanted = handler.headers.get("Range", "")
-        if wanted and handler.headers.get("If-Range") in (None, *headers.values()):
-            first, _, last = wanted[len("bytes=") :].partition("-")
-            start, end = int(first), int(last or len(content) - 1) + 1
+        wanted = byte_range(handler, len(content), headers.values())
+        if wanted is not None:
+            start, end = wanted
             if start >= len(content):
                 # As nginx does; RFC 9110, 15.5.17.
                 span = {"Content-Range": f"bytes */{len(content)}"}
@@ -188,25 +183,10 @@ class Site(Place):
         for key, value in headers.items():
             handler.send_header(key, value)
         handler.end_headers()
-        if faulty and self.during_get is not None:
-            half = len(body) // 2
-            handler.wfile.write(body[:half])
-            handler.wfile.flush()
-            self.during_get()
-            body = body[half:]
-        if faulty and self.cut_after is not None:
-            handler.wfile.write(body[: self.cut_after])
-            handler.close_connection = True
-            return
-        if faulty and self.stall_after is not None:
-            handler.wfile.write(body[: self.stall_after])
-            handler.wfile.flush()
-            deadline = time.monotonic() + 30
-            while self.stall_after is not None and time.monotonic() < deadline:
-                time.sleep(0.02)
-            handler.close_connection = True
-            return
-        handler.wfile.write(body)
+        if faulty:
+            self.send(handler, body)
+        else:
+            handler.wfile.write(body)
 
 
 class FtpSite(Place):

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import io
-import re
 import shutil
 import struct
 import subprocess
 import tarfile
 import tempfile
-import threading
-import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Optional
 
 from harness.serving import official
-from tests.http_server import HttpServer
+from tests.http_server import HttpServer, Sending, byte_range
 
 NAME = f"serving-{official.build_name('cpu')}-{official.VERSION}"
 
@@ -130,12 +127,13 @@ class Mirror:
         self.silent_at: Optional[int] = None
         self.bytes_per_s: Optional[int] = None
         self.asked: list[Optional[str]] = []
-        self._closed = threading.Event()
+        self._silent: list[Sending] = []
         self._server = HttpServer(self._answer)
         self.url = self._server.url
 
     def close(self) -> None:
-        self._closed.set()
+        for one in self._silent:
+            one.stall_after = None
         self._server.close()
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -148,10 +146,9 @@ class Mirror:
         request.close_connection = True
         asked = request.headers.get("Range")
         self.asked.append(asked)
-        begin = 0
-        same = request.headers.get("If-Range") in (None, self.etag)
-        if asked and self.ranges and same:
-            (begin,) = (int(number) for number in re.findall(r"bytes=(\d+)-", asked))
+        known = [self.etag] if self.etag else []
+        wanted = byte_range(request, len(self.content), known) if self.ranges else None
+        begin = wanted[0] if wanted else 0
         request.send_response(206 if begin else self.status)
         request.send_header("Content-Type", self.content_type)
         if self.sized:
@@ -165,26 +162,16 @@ class Mirror:
         self._send(request, begin)
 
     def _send(self, request: BaseHTTPRequestHandler, begin: int) -> None:
-        step = 1 << 16 if self.bytes_per_s is None else max(1, self.bytes_per_s // 20)
-        at = begin
+        sending = Sending()
+        sending.bytes_per_s = self.bytes_per_s
         # The first request only asks what there is: the breaks are for the download.
-        downloads = len(self.asked) > 1
-        while at < len(self.content):
-            stops = [
-                stop for stop in (*self.break_at, self.break_always_at, self.silent_at) if stop
-            ]
-            stops = [stop for stop in stops if stop > at] if downloads else []
-            end = min([at + step, len(self.content), *stops])
-            request.wfile.write(self.content[at:end])
-            request.wfile.flush()
-            at = end
-            if downloads and at in self.break_at:
-                self.break_at.remove(at)
-                return
-            if downloads and at == self.break_always_at:
-                return
-            if downloads and at == self.silent_at:
-                self._closed.wait()
-                return
-            if self.bytes_per_s is not None:
-                time.sleep(step / self.bytes_per_s)
+        if len(self.asked) > 1:
+            stops = [*self.break_at, self.break_always_at or 0, self.silent_at or 0]
+            first = min((stop for stop in stops if stop > begin), default=None)
+            if first is not None and first == self.silent_at:
+                sending.stall_after = first - begin
+                self._silent.append(sending)
+            elif first is not None:
+                sending.cut_after = first - begin
+                self.break_at = [stop for stop in self.break_at if stop != first]
+        sending.send(request, self.content[begin:])
