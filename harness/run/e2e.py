@@ -94,8 +94,6 @@ def run(settings: RunSettings, console: Console) -> int:
     gone = prune(settings.runs, keep)
     if gone:
         say(f"older runs removed: {len(gone)} ({keep} are kept; KEEP_RUNS names another number)")
-    programs = {"serving": binary.path, "client": patched_library()}
-    write_environment(folder, programs, settings.device)
     history = History(folder / "history.jsonl")
     cut_short: Optional[BaseException] = None
     try:
@@ -327,6 +325,8 @@ def _finish(
     try:
         write_report(folder, table, verdict, facts, measured(histories.read(path)))
         write_badge(folder, verdict, str(binary))
+        programs = {"serving": binary.path, "client": patched_library()}
+        write_environment(folder, programs, settings.device)
     except OSError as error:
         why = f"{error.strerror or error}: {error.filename or folder}"
         return verdict, Failed(f"the report cannot be written: {why}")
