@@ -7,8 +7,8 @@ or outside. A *control window* has the same width and lies at a later tick witho
 Latency counts from the planned time of a request. *Lag* is the time from the planned time until
 the request is sent. It counts only if the client was free by then, so it is the load generator's.
 
-Three kinds of request are left out: failed ones, those planned during an outage, and those planned
-while the producer makes a release. The producer shares the machine with the server.
+These requests are left out: failed ones, those planned during an outage, before all clients ask, or
+while the producer makes a release. Starting clients and the producer take the server's processors.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def samples(leg: LegHistory) -> dict[str, Samples]:
     controls = _control_windows(reloads, width, float(leg.settings["tick_s"]))
     left_out = [(outage["since"], outage["until"]) for outage in leg.outages]
     left_out += _publishing(leg)
+    left_out.append((-numpy.inf, max(leg.asked_since.values(), default=0.0)))
     found = {}
     asked = leg.predictions
     for client, number in asked.number_of.items():
@@ -172,11 +173,22 @@ def _means(one: Samples, chosen: Flags) -> dict[int, float]:
     return {int(index): float(sums[index] / counts[index]) for index in enough}
 
 
+def _spread_outside(found: dict[str, Samples]) -> float:
+    """Return by how much p90 is above the median outside: the largest of the clients."""
+    outside = [one.latency[~one.in_swap & ~one.in_control] for one in found.values()]
+    return max(
+        float(numpy.quantile(latency, 0.9) - numpy.median(latency))
+        for latency in outside
+        if len(latency)
+    )
+
+
 def judge_latency(leg: LegHistory) -> Claim:
     """Judge whether requests take no longer at a swap than outside, within the bound.
 
     Valid if the upper 95 % limit of the median rise is below the bound. Invalid if the lower limit
-    is not, and the control windows do not show such a rise too. Otherwise unknown.
+    is above it by more than latency varies outside, and the control windows do not show such a
+    rise too. Otherwise unknown.
     """
 
     def unknown(why: str) -> Claim:
@@ -214,8 +226,13 @@ def judge_latency(leg: LegHistory) -> Claim:
     )
     if at_swaps.high < bound:
         return Claim(leg.remote, NAME, Outcome.VALID, why)
-    if at_swaps.low < bound:
-        return unknown(f"the limits lie on both sides of {_ms(bound)}: {why}")
+    # On a busy machine loading a model takes the processors that serving needs.
+    noise = _spread_outside(found)
+    if at_swaps.low < bound + noise:
+        return unknown(
+            f"the rise is neither below {_ms(bound)} nor clearly above it, because latency outside "
+            f"varies by {_ms(noise)}: {why}"
+        )
     if at_ticks.high >= bound:
         return unknown(f"the ticks without a swap may show a rise of {_ms(bound)} too: {why}")
     records = tuple(

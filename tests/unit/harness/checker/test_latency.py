@@ -103,10 +103,17 @@ def test_a_shift_at_one_of_four_swaps_is_not_enough_to_judge_all() -> None:
     assert claim.outcome is not Outcome.INVALID, claim
 
 
-def test_a_shift_at_every_tick_is_not_that_of_the_swap() -> None:
-    claim = judged(more=lambda t: 0.011 if t % 1 < WINDOW else 0.0)
+def test_a_shift_at_a_tick_without_a_swap_too_is_not_that_of_the_swap() -> None:
+    claim = judged(more=lambda t: 0.011 if since_reload(t) % 1 < WINDOW and t % 4 < 2 else 0.0)
     assert claim.outcome is Outcome.UNKNOWN, claim
     assert "ticks without a swap" in claim.why
+
+
+def test_a_shift_that_is_no_larger_than_the_noise_outside_is_unknown() -> None:
+    slow = {n for n in range(2000) if random.Random(n).random() < 0.3}
+    claim = judged(more=lambda t: 0.011 if in_window(t) or round(t / PERIOD) in slow else 0.0)
+    assert claim.outcome is Outcome.UNKNOWN, claim
+    assert "latency outside varies by 1" in claim.why
 
 
 def test_too_few_swaps_are_unknown_and_counted() -> None:
