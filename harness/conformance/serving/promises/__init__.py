@@ -12,7 +12,7 @@ from typing import Callable, NamedTuple
 
 from harness.conformance.serving.checks import Subject
 
-from . import answers, bad_releases, log, processes, rule
+from . import answers, bad_releases, growth, log, processes, rule
 
 
 class Promise(NamedTuple):
@@ -135,5 +135,20 @@ PROMISES = (
         "processes/restart",
         processes.restart,
         "After a restart an old release serves.",
+    ),
+    Promise(
+        "growth/memory",
+        growth.memory,
+        "The server runs out of memory after enough releases.",
+    ),
+    Promise(
+        "growth/descriptors",
+        partial(growth.flat, what="descriptors"),
+        "The server runs out of descriptors after enough releases.",
+    ),
+    Promise(
+        "growth/threads",
+        partial(growth.flat, what="threads"),
+        "The server runs out of threads after enough releases.",
     ),
 )

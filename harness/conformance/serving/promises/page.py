@@ -24,6 +24,7 @@ _GROUPS = {
     "answers": "Answers",
     "log": "The log",
     "processes": "Processes",
+    "growth": "Growth",
 }
 
 

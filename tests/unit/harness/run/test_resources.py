@@ -10,8 +10,9 @@ from typing import Any
 
 from harness.checker import history as histories
 from harness.checker.history import History
-from harness.run.resources import Sampler, usage
+from harness.run.resources import Sampler
 from harness.support.process import Process
+from harness.support.usage import usage
 from harness.support.waits import wait_for
 
 SIZE = 50_000_000
