@@ -3,10 +3,9 @@
     python -m harness.load.probe brpc --port 9292 --client_config client --feed feed.json \\
         --fetch price --history history.jsonl --remote ftp --rate 70
 
-Serving's own package has three clients. ``brpc`` is the compiled one
-(``paddle_serving_client.Client``), ``http`` is ``HttpClient`` with a JSON body, and ``grpc`` is
-``HttpClient`` over gRPC. SIGTERM ends the program after the answer to the current request; standard
-output says how many requests it sent. A request that fails is an event; the checker judges it.
+``harness.load.asking`` has the kinds of clients. SIGTERM ends the program after the answer to the
+current request; standard output says how many requests it sent. A request that fails is an event;
+the checker judges it.
 
 The load is open-loop: request n has a planned time, n / rate after the first. A client has one
 connection. If an answer is late, the requests planned meanwhile follow at once, and each keeps its
@@ -19,27 +18,21 @@ import argparse
 import contextlib
 import ctypes
 import gc
-import json
 import os
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Optional
 
 from harness.checker.history import History
 
-KINDS = ("brpc", "http", "grpc")
-# Gives one fetched value, flattened, or raises.
-Ask = Callable[[], list[float]]
+from .asking import KINDS, asker
+
 # prctl(2): how late the kernel may wake this process, in nanoseconds. The default is 50,000.
 _PR_SET_TIMERSLACK = 29
 # The longest sleep, so that SIGTERM ends a slow client soon.
 _MAX_SLEEP_S = 0.1
-
-
-class _NoAnswer(Exception):
-    """The client library gave nothing; what it said itself is in the client's log."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,59 +48,6 @@ def _parser() -> argparse.ArgumentParser:
     options.add_argument("--name", help="the client's name in the history (its kind)")
     options.add_argument("--timeout", type=float, default=20.0, help="seconds until one failed")
     return options
-
-
-def _asker(args: argparse.Namespace) -> Ask:
-    import numpy
-
-    rows: dict[str, Any] = json.loads(args.feed.read_text())
-    feed = {name: numpy.array(values, dtype="float32") for name, values in rows.items()}
-    timeout_ms = int(args.timeout * 1000)
-    endpoint = f"127.0.0.1:{args.port}"
-
-    if args.kind == "brpc":
-        from .patched_client import client_class
-
-        client = client_class()()
-        client.load_client_config(str(args.client_config))
-        client.set_rpc_timeout_ms(timeout_ms)
-        client.connect([endpoint])
-    else:
-        from paddle_serving_client import HttpClient
-
-        client = HttpClient()
-        client.load_client_config(str(args.client_config))
-        client.set_timeout_ms(timeout_ms)
-        client.set_http_proto(False)
-        client.set_use_grpc_client(args.kind == "grpc")
-        client.connect([endpoint])
-
-    def ask() -> list[float]:
-        # A new dictionary each time: the client changes the one it is given.
-        answer = client.predict(feed=dict(feed), fetch=[args.fetch], batch=True)
-        if not answer:
-            raise _NoAnswer(f"the client gave {answer!r}; what it printed is in its log")
-        return _fetched(answer, args.fetch)
-
-    return ask
-
-
-def _fetched(answer: Any, fetch: str) -> list[float]:
-    if isinstance(answer, dict) and fetch in answer:
-        return [float(value) for value in answer[fetch].ravel()]
-    if isinstance(answer, dict):
-        if answer.get("err_no"):
-            raise _NoAnswer(f"err_no {answer['err_no']}: {answer.get('err_msg')}")
-        for tensor in answer["outputs"][0]["tensor"]:
-            if tensor["alias_name"] == fetch:
-                return [float(value) for value in tensor["float_data"]]
-    else:
-        if answer.err_no:
-            raise _NoAnswer(f"err_no {answer.err_no}: {answer.err_msg}")
-        for tensor in answer.outputs[0].tensor:
-            if tensor.alias_name == fetch:
-                return [float(value) for value in tensor.float_data]
-    raise _NoAnswer(f"no {fetch} in the answer {answer!r}")
 
 
 def _punctual() -> None:
@@ -136,7 +76,14 @@ def main(argv: Optional[list[str]] = None) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     history = History(args.history)
-    ask = _asker(args)
+    ask = asker(
+        args.kind,
+        f"127.0.0.1:{args.port}",
+        client_config=args.client_config,
+        feed=args.feed,
+        fetch=args.fetch,
+        timeout_s=args.timeout,
+    )
     _punctual()
     asked = 0
     begin = time.monotonic()

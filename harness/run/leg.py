@@ -26,7 +26,7 @@ from typing import Any, Callable, Optional
 
 from harness.checker.history import Event, History
 from harness.conformance.monitor import damage, releases
-from harness.load import probe
+from harness.load.asking import KINDS
 from harness.remotes.base import Remote
 from harness.serving.base import Serving
 from harness.support.errors import BadInput, Failed
@@ -331,7 +331,7 @@ class Leg:
         self.history.record(
             "settings",
             remote=self.remote.name,
-            clients=list(probe.KINDS),
+            clients=list(KINDS),
             releases=s.releases,
             paced=s.paced,
             latency_bound_s=s.latency_bound_s,
@@ -369,13 +369,13 @@ class Leg:
         manifest = self.published[-1]["manifest"]
         feed = self.folder / "feed.json"
         feed.write_text(json.dumps(manifest["probe"]["feed"]))
-        for kind in probe.KINDS:
+        for kind in KINDS:
             argv = [sys.executable, "-m", "harness.load.probe", kind]
             argv += ["--port", str(self.serving.port), "--feed", str(feed)]
             argv += ["--client_config", str(self.folder / "producer" / "client")]
             argv += ["--fetch", manifest["fetches"][0]["alias"]]
             argv += ["--history", str(self.history.path), "--remote", self.remote.name]
-            argv += ["--rate", str(self.settings.rate / len(probe.KINDS))]
+            argv += ["--rate", str(self.settings.rate / len(KINDS))]
             argv += ["--timeout", str(self.settings.latency_bound_s)]
             client = Process(
                 f"the {kind} client",

@@ -24,7 +24,7 @@ from typing import Any, Callable, Optional
 
 from harness.checker import history as histories
 from harness.checker.leg_history import same
-from harness.load.probe import KINDS
+from harness.load.asking import KINDS
 from harness.support.errors import BadInput, Failed
 from harness.support.paths import cache_dir
 from harness.support.ports import free_port, is_listening

@@ -12,8 +12,8 @@ from typing import Any, Callable
 import pytest
 from rich.console import Console
 
+from harness.load.asking import KINDS
 from harness.load.patched_client import patched_library
-from harness.load.probe import KINDS
 from harness.remotes.registry import chosen
 from harness.run.e2e import RunSettings, run
 from harness.run.leg import LegSettings

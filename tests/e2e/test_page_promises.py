@@ -9,7 +9,7 @@ import pytest
 
 from harness.checker.outcome import Outcome
 from harness.checker.verdict import judge
-from harness.load.probe import KINDS
+from harness.load.asking import KINDS
 from harness.report.bundle import history_of, pack
 from harness.report.summary import verdict_line
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.checker.history import Event, read
-from harness.load.probe import KINDS
+from harness.load.asking import KINDS
 from harness.serving.choice import choose
 from harness.serving.local import LocalServing
 from harness.support.ports import free_port
