@@ -10,7 +10,8 @@ no step back             once a newer release has been seen and the switch windo
                          client sees an older one; order is the order of swaps
 nothing lost             every good release is served to every client, or a newer good one is
                          swapped in, within the bound after its publishing ended
-last one serves          at the end every client sees the last good release
+last one serves          at the end every client sees the last good release, or the one that a
+                         later rollback went back to
 same server              the server's processes are the same from first to last, but for the
                          restarts that a scenario makes
 reload in the log        the server's log tells a reload for every release but those it was

@@ -10,11 +10,11 @@ from .leg_history import LegHistory
 from .outcome import MAX_QUOTED, Claim, Outcome, claim_about
 
 
-def deadline_of(leg: LegHistory, release: Event, client: str) -> Optional[float]:
+def deadline_of(leg: LegHistory, since: float, client: str) -> Optional[float]:
     """Return the time by which a release must be served to a client, or superseded.
 
-    The bound counts from the end of the publishing or from the client's first request, whichever
-    is later. Each outage extends it.
+    The bound counts from ``since`` (the end of its publishing, or its rollback) or from the
+    client's first request, whichever is later. Each outage extends it.
 
     Returns:
         The deadline; None when the client never asked.
@@ -22,7 +22,7 @@ def deadline_of(leg: LegHistory, release: Event, client: str) -> Optional[float]
     first = leg.asked_since.get(client)
     if first is None:
         return None
-    begin = max(float(release["t_end"]), first)
+    begin = max(since, first)
     return leg.extended(begin, begin + float(leg.settings["bound_s"]) + leg.clock_error_s)
 
 
@@ -42,7 +42,7 @@ def nothing_lost(leg: LegHistory) -> Claim:
         release = leg.published[index]
         superseded = leg.superseded[index]
         for client in leg.settings["clients"]:
-            deadline = deadline_of(leg, release, client)
+            deadline = deadline_of(leg, float(release["t_end"]), client)
             served = leg.first_served(index, client)
             late = {
                 "release": release["release"],
@@ -111,17 +111,34 @@ def _what_was_lost(leg: LegHistory, lost: list[Event]) -> str:
     return "; ".join(said)
 
 
+def _last_one(leg: LegHistory) -> tuple[Optional[int], float]:
+    """Return the release that has to serve at the end, and the time since which it has to.
+
+    That is the last good one, or the release that a later rollback went back to.
+    """
+    if not leg.good:
+        return None, math.inf
+    last = leg.good[-1]
+    published = float(leg.published[last]["t_end"])
+    for event in leg.rollbacks[-1:]:
+        if event["t"] > published:
+            numbers = [release["release"] for release in leg.published]
+            return numbers.index(event["release"]), float(event["t"])
+    return last, published
+
+
 def last_one_serves(leg: LegHistory) -> Claim:
     wrong: list[Event] = []
     open_yet: list[Event] = []
-    for index in leg.good[-1:]:
+    index, since = _last_one(leg)
+    if index is not None:
         for client in leg.settings["clients"]:
             last = leg.last_answer(client) or {"client": client, "answers": 0}
             if "value" in last and index in leg.releases_of(last["value"]):
                 continue
-            deadline = deadline_of(leg, leg.published[index], client)
+            deadline = deadline_of(leg, since, client)
             # Neither served nor late: the history ends too early for a judgement.
-            undecided = leg.first_served(index, client) is None and (
+            undecided = leg.first_served(index, client, since) is None and (
                 deadline is None or not _asked_after(leg, client, deadline)
             )
             # A newer release may have been served.
@@ -131,7 +148,7 @@ def last_one_serves(leg: LegHistory) -> Claim:
     if open_yet and not wrong:
         why = f"the last release was still within its bound when {open_yet[0]['client']} ended"
         return Claim(leg.remote, name, Outcome.UNKNOWN, why, tuple(open_yet))
-    number = leg.published[leg.good[-1]]["release"] if wrong else 0
+    number = 0 if index is None else leg.published[index]["release"]
     return claim_about(leg.remote, name, wrong, f"clients do not end on release {number}")
 
 
@@ -154,5 +171,5 @@ def _has_missed(leg: LegHistory, index: int, client: str) -> bool:
     """
     if leg.latest_served.get(client, -1) > index:
         return True
-    deadline = deadline_of(leg, leg.published[index], client)
+    deadline = deadline_of(leg, float(leg.published[index]["t_end"]), client)
     return deadline is not None and _asked_after(leg, client, deadline)

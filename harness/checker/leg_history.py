@@ -55,6 +55,7 @@ class LegHistory:
     outages: list[Event] = field(default_factory=list)
     publishing: list[Event] = field(default_factory=list)
     install_failed: list[Event] = field(default_factory=list)
+    rollbacks: list[Event] = field(default_factory=list)
     settings: Event = field(default_factory=dict)
     # Of the whole run; the newest where no run is recorded.
     schema: int = SCHEMA
@@ -213,19 +214,26 @@ class LegHistory:
         return found
 
     @cached_property
-    def _first_served(self) -> dict[tuple[int, Optional[str]], Optional[float]]:
+    def _first_served(self) -> dict[tuple[int, Optional[str], float], Optional[float]]:
         return {}
 
-    def first_served(self, index: int, client: Optional[str] = None) -> Optional[float]:
-        """When anybody (or one client) was first answered with the release's prediction."""
-        key = index, client
+    def first_served(
+        self, index: int, client: Optional[str] = None, since: float = -math.inf
+    ) -> Optional[float]:
+        """When anybody (or one client) was first answered with the release's prediction.
+
+        Counts no answer before the release's publishing, and none before ``since``.
+        """
+        key = index, client, since
         if key not in self._first_served:
-            self._first_served[key] = self._find_first_served(index, client)
+            self._first_served[key] = self._find_first_served(*key)
         return self._first_served[key]
 
-    def _find_first_served(self, index: int, client: Optional[str]) -> Optional[float]:
+    def _find_first_served(
+        self, index: int, client: Optional[str], since: float
+    ) -> Optional[float]:
         asked = self.predictions
-        begin = self.published[index]["t_begin"] - self.clock_error_s
+        begin = max(since, float(self.published[index]["t_begin"])) - self.clock_error_s
         number = None if client is None else asked.number_of.get(client)
         if client is not None and number is None:
             return None

@@ -22,6 +22,7 @@ _LISTS = {
     "publishing": "publishing",
     "install_failed": "install_failed",
     "resources": "resources",
+    "rollback": "rollbacks",
 }
 _LOG_LISTS = ("reloads", "reload_errors", "pulls", "polls")
 

@@ -1,4 +1,7 @@
-"""The checker against histories that are right, and wrong in each way it claims to see."""
+"""The checker against small histories whose every record is in plain sight.
+
+``test_generated`` breaks each claim in each way.
+"""
 
 from __future__ import annotations
 
@@ -201,12 +204,6 @@ def test_a_single_failed_request_is_seen_and_quoted() -> None:
     assert verdict.exit_code == 1
 
 
-def test_a_request_without_an_answer_and_without_an_error_failed() -> None:
-    story = Story()
-    del story.predictions[50]["value"]
-    assert broken(story) == ["no request failed"]
-
-
 @pytest.mark.parametrize("field", ["t", "sent", "answered", "t_end", "bound_s"])
 def test_a_time_that_is_no_number_is_unknown(field: str) -> None:
     events = Story().events()
@@ -225,15 +222,6 @@ def test_the_order_of_the_lines_means_nothing() -> None:
             events = story.events()
             random.Random(seed).shuffle(events)
             assert judge(events) == expected, f"seed {seed}"
-
-
-def test_a_history_that_ends_at_any_line_is_unknown() -> None:
-    events = Story().events()
-    # As its processes write them.
-    events.sort(key=written_at)
-    for lines in range(len(events)):
-        verdict = judge(events[:lines])
-        assert verdict.outcome is Outcome.UNKNOWN, (lines, events[lines]["event"], verdict.broken)
 
 
 def test_a_line_that_a_full_disk_cut_breaks_no_claim(tmp_path: Path) -> None:
@@ -284,46 +272,6 @@ def test_a_failed_request_in_a_declared_outage_is_excused() -> None:
     assert judge([*story.events(), {**outage, **window}]).outcome is Outcome.INVALID
 
 
-@pytest.mark.parametrize("value", [[14.7], [14.0 * (1 + 3e-5)], [], [14.0, 14.0], [float("nan")]])
-def test_an_answer_that_is_no_releases_is_torn(value: list[float]) -> None:
-    story = Story()
-    story.answers("http")[3]["value"] = value
-    assert broken(story) == ["no torn prediction"]
-
-
-def test_float32_rounding_is_not_torn() -> None:
-    story = Story()
-    story.answers("http")[3]["value"] = [14.0 * (1 + 1e-6)]
-    assert broken(story) == []
-
-
-def test_an_answer_from_a_release_that_was_not_published_yet_is_torn() -> None:
-    story = Story()
-    first = story.answers("grpc")[0]
-    assert first["answered"] < story.published[2]["t_begin"]
-    first["value"] = [PRICES[3]]
-    assert "no torn prediction" in broken(story)
-
-
-def test_an_older_version_after_a_newer_one_is_a_step_back() -> None:
-    story = Story()
-    story.answers("brpc")[30]["value"] = [PRICES[1]]  # release 2 has served since answer 20
-    assert broken(story) == ["no step back"]
-
-
-def test_a_step_back_is_seen_across_clients() -> None:
-    story = Story()
-    for answer in story.answers("grpc")[20:35]:
-        answer["value"] = [PRICES[1]]  # grpc alone is late by 1.5 s
-    assert broken(story) == ["no step back"]
-
-
-def test_threads_that_swap_one_after_another_are_no_step_back() -> None:
-    story = Story()
-    story.answers("brpc")[21]["value"] = [PRICES[1]]  # 0.1 s after the first answer of release 2
-    assert broken(story) == []
-
-
 def test_a_rollback_is_no_step_back() -> None:
     story = Story()
     story.swapped.append(story._at(7.5, "swapped", digest="model-2"))
@@ -356,12 +304,6 @@ def test_a_release_still_within_its_bound_at_the_end_is_neither_lost_nor_served(
     lost, last = verdict.unknown
     assert (lost.name, last.name) == ("nothing lost", "last one serves")
     assert "release 3 was still within its bound" in lost.why
-
-
-def test_a_release_that_comes_too_late_is_lost() -> None:
-    story = Story()
-    story.settings["bound_s"] = 0.5
-    assert "nothing lost" in broken(story)
 
 
 def test_a_release_that_a_newer_one_supersedes_in_time_is_not_lost() -> None:
@@ -417,12 +359,6 @@ def test_a_live_directory_that_is_no_release_is_seen() -> None:
     assert broken(story) == []
 
 
-def test_a_release_that_is_served_without_a_swap_is_seen() -> None:
-    story = Story()
-    del story.swapped[2]
-    assert broken(story) == ["served is swapped"]
-
-
 def test_swaps_that_are_all_unknown_hide_nothing() -> None:
     story = Story()
     for swap in story.swapped:
@@ -430,13 +366,6 @@ def test_swaps_that_are_all_unknown_hide_nothing() -> None:
     story.reloads.clear()
     found = broken(story)
     assert {"live directory is whole", "served is swapped", "reload in the log"} <= set(found)
-
-
-def test_a_request_that_took_too_long_counts_as_failed() -> None:
-    story = Story()
-    request = story.answers("http")[30]
-    request["sent"] = request["answered"] - 1.1
-    assert broken(story) == ["no request failed"]
 
 
 def test_a_bad_release_need_not_be_served() -> None:
@@ -447,18 +376,6 @@ def test_a_bad_release_need_not_be_served() -> None:
     del story.swapped[2]
     story.published[2]["good"] = False
     assert broken(story) == []
-
-
-def test_one_client_that_ends_on_an_older_release_is_seen() -> None:
-    story = Story()
-    story.answers("http")[-1]["value"] = [PRICES[2]]
-    assert set(broken(story)) == {"last one serves", "no step back"}
-
-
-def test_a_server_that_was_restarted_is_seen() -> None:
-    story = Story()
-    story.servers[1]["identity"] = "8@2"
-    assert broken(story) == ["same server"]
 
 
 def test_a_restart_that_a_scenario_makes_is_allowed_and_another_one_is_seen() -> None:
@@ -473,29 +390,11 @@ def test_a_restart_that_a_scenario_makes_is_allowed_and_another_one_is_seen() ->
     assert broken(story) == ["same server"]
 
 
-def test_a_server_that_was_another_one_in_between_is_seen() -> None:
-    story = Story()
-    story.servers.insert(1, story._at(5, "server", identity="8@2"))
-    assert broken(story) == ["same server"]
-
-
 @pytest.mark.parametrize(("which", "t"), [(0, 3.0), (1, 6.0)])
 def test_a_server_recorded_too_late_or_too_early_is_unknown(which: int, t: float) -> None:
     story = Story()
     story.servers[which]["t"] = t
     assert judge(story.events()).outcome is Outcome.UNKNOWN
-
-
-def test_a_server_that_is_gone_at_the_end_is_seen() -> None:
-    story = Story()
-    story.servers[1]["identity"] = None
-    assert broken(story) == ["same server"]
-
-
-def test_a_reload_that_the_log_does_not_tell_is_seen() -> None:
-    story = Story()
-    del story.reloads[1]
-    assert broken(story) == ["reload in the log"]
 
 
 def test_reloads_that_no_swap_asked_for_are_seen() -> None:
@@ -505,21 +404,6 @@ def test_reloads_that_no_swap_asked_for_are_seen() -> None:
         for n in range(len(story.swapped))
     ]
     assert [c.name for c in judge([*story.events(), *idle]).broken] == ["reload in the log"]
-
-
-def test_a_reload_that_failed_is_seen() -> None:
-    story = Story()
-    line = "E0101 10:00:00.1 7 infer.cpp:283] Failed reload version engine: 1"
-    error = story._at(4.5, "server_log", line=line)
-    assert [c.name for c in judge([*story.events(), error]).broken] == ["reload in the log"]
-
-
-def test_a_release_that_one_client_never_saw_is_seen() -> None:
-    story = Story()
-    for answer in story.answers("http"):
-        if answer["value"] == [PRICES[2]]:
-            answer["value"] = [PRICES[3] if answer["answered"] > 6.7 else PRICES[1]]
-    assert "all clients agree" in broken(story)
 
 
 @pytest.mark.parametrize(
