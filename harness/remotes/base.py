@@ -141,9 +141,12 @@ class Remote(Startable):
             )
         return ["--type", chosen, "--remote_path", self.path, *self.address_options(chosen)]
 
-    def monitor_cpu_bound(self, kind: Optional[str] = None) -> float:
-        """Return the share of a core that a monitor of this ``--type`` may take. Default: 0.1."""
-        return 0.1
+    def programs_cpu(self, kind: Optional[str] = None) -> float:
+        """Return the share of a core that programs may take which a monitor of this type starts.
+
+        Default: it starts none.
+        """
+        return 0.0
 
     @abstractmethod
     def address_options(self, kind: str) -> list[str]:

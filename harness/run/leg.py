@@ -112,8 +112,8 @@ class LegSettings:
     load_bound_s: float = 10.0
     # By how much the server's memory may grow at each reload.
     memory_bound_bytes: int = 100_000
-    # The share of a core that the monitor may take; None: the usual one of the remote.
-    monitor_cpu_bound: Optional[float] = None
+    # The share of a core that the monitor may take, beside the programs that it starts.
+    monitor_cpu_bound: float = 0.1
     # What the remote may send for each look at the donefile.
     poll_bound_bytes: int = 4096
 
@@ -344,11 +344,7 @@ class Leg:
             rtol=s.rtol,
             load_bound_s=s.load_bound_s,
             memory_bound_bytes=s.memory_bound_bytes,
-            monitor_cpu_bound=(
-                self.remote.monitor_cpu_bound(s.monitor_kind)
-                if s.monitor_cpu_bound is None
-                else s.monitor_cpu_bound
-            ),
+            monitor_cpu_bound=s.monitor_cpu_bound + self.remote.programs_cpu(s.monitor_kind),
             poll_bound_bytes=s.poll_bound_bytes,
             serving=str(self.serving.binary),
             monitor_command=self._masked(self.monitor_command()),

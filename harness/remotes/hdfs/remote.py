@@ -117,9 +117,9 @@ class Hdfs(Remote):
     def producer_options(self) -> list[str]:
         return ["--hdfs_user", USER]
 
-    def monitor_cpu_bound(self, kind: Optional[str] = None) -> float:
-        # All but WebHDFS start a JVM for each command.
-        return super().monitor_cpu_bound(kind) if kind == "webhdfs" else 2.0
+    def programs_cpu(self, kind: Optional[str] = None) -> float:
+        # `hadoop fs` is a JVM for each command, which uses more than one core.
+        return 0.0 if kind == "webhdfs" else 2.0
 
     def address_options(self, kind: str) -> list[str]:
         if kind == "webhdfs":
