@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Optional
 
 from harness.report import bundle
-from harness.support import places
 
 
 def main(run: Path, output: Optional[Path]) -> int:
@@ -18,7 +17,7 @@ def main(run: Path, output: Optional[Path]) -> int:
     target = output or Path(run.resolve().name + bundle.SUFFIX)
     packed = bundle.pack(run, target)
     print(
-        f"{target}: {packed.files} files, {places.size(target.stat().st_size)}; "
+        f"{target}: {packed.files} files, {target.stat().st_size / 1e3:,.0f} KB; "
         f"{packed.masked_lines} lines had a secret, now ***; read it before you send it: "
         f"tar --zstd -xf {target}"
     )

@@ -34,8 +34,9 @@ def badge(label: str, verdict: Verdict, what: str, *, skipped: int = 0, part: st
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def write_badge(folder: Path, verdict: Verdict, serving: str) -> None:
+def write_badge(folder: Path, verdict: Verdict, scenario: str, serving: str) -> None:
     """Write ``badge.json`` of a run; ``serving`` is the binary in words."""
     # The path and the reason of the choice say nothing to a stranger.
     what = serving.partition(" at ")[0]
-    (folder / "badge.json").write_text(badge("hot loading", verdict, what), encoding="utf-8")
+    text = badge(f"hot loading, {scenario}", verdict, what)
+    (folder / "badge.json").write_text(text, encoding="utf-8")

@@ -324,7 +324,7 @@ def _finish(
     print_report(console, table, verdict, str(binary))
     try:
         write_report(folder, table, verdict, facts, measured(histories.read(path)))
-        write_badge(folder, verdict, str(binary))
+        write_badge(folder, verdict, settings.scenario, str(binary))
         programs = {"serving": binary.path, "client": patched_library()}
         write_environment(folder, programs, settings.device)
     except OSError as error:

@@ -51,6 +51,8 @@ def test_known_differences_and_a_part_of_the_suite_are_named() -> None:
 
 
 def test_the_badge_of_a_run_names_the_server_without_its_path(tmp_path: Path) -> None:
-    write_badge(tmp_path, verdict(valid=1), "embedded (0.9.0) at /home/me/serving: asked for")
+    write_badge(
+        tmp_path, verdict(valid=1), "steady", "embedded (0.9.0) at /home/me/serving: asked for"
+    )
     found = json.loads((tmp_path / "badge.json").read_text())
-    assert found["message"] == "1 hold; embedded (0.9.0)"
+    assert (found["label"], found["message"]) == ("hot loading, steady", "1 hold; embedded (0.9.0)")

@@ -66,7 +66,7 @@ def harness(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_histories_and_logs_go_in_but_no_models(run: Path, tmp_path: Path) -> None:
     done = harness("bundle", str(run), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("20260101T000000Z-1.tar.zst: 3 files, 0 MB; 2 lines had a secret")
+    assert done.stdout.startswith("20260101T000000Z-1.tar.zst: 3 files, 2 KB; 2 lines had a secret")
     assert list(members(tmp_path / "20260101T000000Z-1.tar.zst")) == [
         "bundle.json",
         "20260101T000000Z-1/ftp/monitor.log",
