@@ -111,7 +111,8 @@ class Fault(ABC):
 
     Attributes:
         name: What a scenario calls it.
-        needs: What a run has to prepare for the target before it starts: ``disk`` or ``clock``.
+        needs: What a run has to prepare for the target before it starts: ``gate``, ``disk`` or
+            ``clock``.
         target: The part that it meets.
     """
 
@@ -168,6 +169,7 @@ def parameters(fault: type[Fault]) -> list[dataclasses.Field[Any]]:
 class NetworkFault(Fault):
     """A fault of the gate before a remote; the class is what the gate does to a connection."""
 
+    needs: ClassVar[frozenset[str]] = frozenset({"gate"})
     target: str = parameter("remote", "`remote`, or one of its services")
     # Classes that meet one direction alone, or ask for it, override it.
     direction: str = dataclasses.field(default=BOTH, init=False)

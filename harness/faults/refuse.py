@@ -14,6 +14,7 @@ class Refuse(Fault):
     """Connections are reset (RST) and new ones are refused. Its end ends all faults of the gate."""
 
     name: ClassVar[str] = "refuse"
+    needs: ClassVar[frozenset[str]] = frozenset({"gate"})
     target: str = parameter("remote", "`remote`, or one of its services")
 
     def _start(self, targets: Targets, at_end: Callable[..., object]) -> None:

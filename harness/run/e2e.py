@@ -20,6 +20,7 @@ from harness.checker import history as histories
 from harness.checker.history import History
 from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict, judge
+from harness.faults.base import Fault
 from harness.load.patched_client import patched_library
 from harness.remotes.registry import REMOTES, RemoteType
 from harness.report.badge import write_badge
@@ -33,9 +34,10 @@ from harness.support.process import new_mark
 
 from . import backend
 from .backend import ServingSettings
+from .equipment import Equipment, equipped
 from .leg import Leg, LegSettings
 from .run_folder import kept, new_run_folder, prune
-from .steps import Publish, Step
+from .steps import Cause, Publish, Step
 
 # Loading Paddle takes seconds; a driver that hangs takes for ever.
 _TRIAL_S = 120
@@ -64,6 +66,11 @@ class RunSettings:
     fail_fast: bool = False
     runs: Path = Path("runs")
     leg: LegSettings = field(default_factory=LegSettings)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Return all faults that the steps cause."""
+        return [step.made for step in self.steps if isinstance(step, Cause)]
 
 
 def run(settings: RunSettings, console: Console) -> int:
@@ -174,6 +181,14 @@ def _prepare(settings: RunSettings, say: Callable[[str], None]) -> None:
             settings.device,
             say,
         )
+    for fault in settings.faults:
+        fault.require()
+        for need, one in (("gate", on), ("disk", serving)):
+            if need in fault.needs and one.name != "local":
+                raise BadInput(
+                    f"the fault {fault.name} needs a {need}, and {one.name} has none; run the "
+                    "remotes (ON=local) and the server on this machine"
+                )
     if settings.device == "gpu":
         _try_gpu()
 
@@ -212,32 +227,22 @@ def _all_legs(
     Returns:
         Why the first such leg was cut short; None if all legs ended well.
     """
-    on = backend.of_remotes(settings.on)
     first: Optional[Failed] = None
     for listed in settings.remotes:
         name = listed.name
         began = time.monotonic()
-        server = ServingSettings(
-            binary=binary,
-            port=settings.port or free_port(),
-            model=settings.leg.model,
-            tick_s=settings.leg.tick_s,
-            device=settings.device,
-        )
-        mark = new_mark()
-        leg = Leg(
-            on.remote(listed, folder / name / "remote", mark=mark),
-            backend.of_serving(settings.serving).serving(
-                folder / name / "serving", server, mark=mark
-            ),
-            folder=folder / name,
-            history=history,
-            settings=settings.leg,
-            mark=mark,
-            say=say,
-        )
         try:
-            _one_leg(leg, settings)
+            with equipped(settings.faults, folder / name) as equipment:
+                leg = _leg(
+                    settings,
+                    listed,
+                    folder / name,
+                    binary=binary,
+                    history=history,
+                    say=say,
+                    equipment=equipment,
+                )
+                _one_leg(leg, settings)
         except (Failed, OSError) as error:
             failed = _first_failure(error)
             why = _first_line(failed)
@@ -249,6 +254,38 @@ def _all_legs(
         else:
             history.record("leg_ended", remote=name, seconds=time.monotonic() - began)
     return first
+
+
+def _leg(
+    settings: RunSettings,
+    remote: RemoteType,
+    folder: Path,
+    *,
+    binary: ServingBinary,
+    history: History,
+    say: Callable[[str], None],
+    equipment: Equipment,
+) -> Leg:
+    model = settings.leg.model
+    server = ServingSettings(
+        binary=binary,
+        port=settings.port or free_port(),
+        # An absolute path leads out of the server's folder, to the monitor's own disk.
+        model=model if equipment.disk is None else str(equipment.disk.seen / model),
+        tick_s=settings.leg.tick_s,
+        device=settings.device,
+    )
+    mark = new_mark()
+    return Leg(
+        backend.of_remotes(settings.on).remote(remote, folder / "remote", mark=mark),
+        backend.of_serving(settings.serving).serving(folder / "serving", server, mark=mark),
+        folder=folder,
+        history=history,
+        settings=settings.leg,
+        mark=mark,
+        say=say,
+        equipment=equipment,
+    )
 
 
 def _first_failure(error: BaseException) -> Failed:

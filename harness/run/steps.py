@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from harness.faults import registry
+from harness.faults.base import Fault
+from harness.support.errors import BadInput
 
 from .leg import BAD_RELEASES, Leg
 from .targets import caused
@@ -131,6 +133,50 @@ class Restart(Step):
 
 
 @dataclass(frozen=True)
+class Cause(Step):
+    """Announce releases and cause a fault at once; end it and wait until they are served.
+
+    Attributes:
+        fault: One of the faults in [faults.md](faults.md).
+        target: The part that it meets; "": the fault's default.
+        parameters: Its parameters, a table.
+        for_s: Seconds from its start to its end.
+        count: How many releases are announced just before it starts.
+    """
+
+    do = "fault"
+    fault: str
+    target: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    for_s: float = 3.0
+    count: int = 1
+
+    @property
+    def made(self) -> Fault:
+        """The fault. Raises ``BadInput`` if its name, target or parameters are wrong."""
+        target = {"target": self.target} if self.target else {}
+        return registry.make(self.fault, {**self.parameters, **target})
+
+    def check(self) -> None:
+        try:
+            # Raises what is wrong.
+            self.made  # noqa: B018
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        if self.for_s < 0 or self.count < 0:
+            raise ValueError("for_s and count are at least 0")
+
+    def take(self, leg: Leg) -> Iterator[None]:
+        announced = [leg.announce() for _ in range(self.count)]
+        with caused(self.made, leg):
+            if self.for_s:
+                leg.wait(self.for_s)
+        for release in announced[-1:]:
+            leg.wait_until_served(release)
+        yield
+
+
+@dataclass(frozen=True)
 class Rollback(Step):
     """Go back to the release before, with our monitor's command, until it serves."""
 
@@ -141,4 +187,6 @@ class Rollback(Step):
         yield
 
 
-STEPS: Mapping[str, type[Step]] = {step.do: step for step in (Publish, Wait, Restart, Rollback)}
+STEPS: Mapping[str, type[Step]] = {
+    step.do: step for step in (Publish, Wait, Restart, Cause, Rollback)
+}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 
-from harness.run.steps import STEPS, Step
+from harness.run.steps import STEPS, Cause, Step
 
 from .scenario import listed
 
@@ -76,11 +78,23 @@ def text() -> str:
     """Return the page."""
     rows = [
         f"| `{scenario.name}` | {scenario.promise} | {scenario.leg.releases} | "
-        f"{', '.join(map(_short, scenario.steps))} |"
+        f"{_in_short(scenario.steps)} |"
         for scenario in listed()
     ]
     steps = "\n".join(_reference(name, kind) for name, kind in STEPS.items())
     return _HEAD + "\n".join(rows) + "\n" + _FORM + steps
+
+
+def _in_short(steps: Sequence[Step]) -> str:
+    """Name the steps; those that cause faults together, by the faults' names."""
+    words = []
+    for kind, group in itertools.groupby(steps, type):
+        if kind is Cause:
+            found = dict.fromkeys(step.fault for step in group if isinstance(step, Cause))
+            words.append(f"faults ({', '.join(found)})")
+        else:
+            words += map(_short, group)
+    return ", ".join(words)
 
 
 def _short(step: Step) -> str:
@@ -104,7 +118,10 @@ def _reference(name: str, kind: type[Step]) -> str:
     lines = [f"### `{name}`", "", " ".join(said.split()), ""]
     if attributes:
         lines += ["| key | default | meaning |", "| --- | --- | --- |"]
-        defaults = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+        defaults = {
+            field.name: {} if field.default_factory is dict else field.default
+            for field in fields(kind)  # type: ignore[arg-type]
+        }
         for key, meaning in re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", attributes, re.M | re.S):
             default = "required" if defaults[key] is MISSING else f"`{_toml(defaults[key])}`"
             words = " ".join(meaning.split()).replace("``", "`")

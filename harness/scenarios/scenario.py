@@ -15,7 +15,7 @@ import tomli
 
 from harness.checker.claims import claims_named
 from harness.run.leg import LegSettings
-from harness.run.steps import STEPS, Publish, Step
+from harness.run.steps import STEPS, Cause, Publish, Step
 from harness.support.errors import BadInput
 
 FOLDER = Path(__file__).parent
@@ -25,6 +25,7 @@ _FORMS: Mapping[Any, tuple[tuple[type, ...], str]] = {
     int: ((int,), "a whole number"),
     str: ((str,), "a text"),
     bool: ((bool,), "true or false"),
+    Mapping[str, Any]: ((dict,), "a table"),
 }
 _KEYS = ("promise", "claims", "leg", "step")
 # Fields of LegSettings that the run or the steps set.
@@ -114,7 +115,7 @@ def _leg(path: Path, content: Mapping[str, Any], steps: tuple[Step, ...]) -> Leg
     given = dict(content.get("leg", {}))
     _only(path, "[leg]", given, [key for key in _types(LegSettings) if key not in _NOT_IN_A_FILE])
     publishing = [step for step in steps if isinstance(step, Publish)]
-    counted = sum(step.count for step in publishing)
+    counted = sum(step.count for step in steps if isinstance(step, (Publish, Cause)))
     if all(step.count for step in publishing):
         if "releases" in given:
             raise BadInput(f"{path}: [leg] releases: every publish step has a count; leave it out")
