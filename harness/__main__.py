@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from .cli import runs
+    from .cli import compose, runs
     from .remotes.registry import NAMES
 
     parser = Parser(prog="python -m harness", description="Hot loading, end to end.")
@@ -40,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_options(
         commands.add_parser("run", help="a scenario on each remote, a table and a verdict"),
         any_scenario=True,
+    )
+    compose.add_options(
+        commands.add_parser("compose", help="draw scenarios until one breaks a claim; shrink it")
     )
     listing = commands.add_parser("scenarios", help="the scenarios of run and their promises")
     listing.add_argument("--page", type=Path, help="write docs/scenarios.md here instead")
@@ -173,6 +176,10 @@ def _run(words: list[str]) -> int:
         from .cli import runs
 
         return runs.run(args, _console())
+    if args.command == "compose":
+        from .cli import compose
+
+        return compose.run(args, _console())
     if args.command == "scenarios":
         from .cli import runs
 

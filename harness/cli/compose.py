@@ -1,0 +1,71 @@
+"""``harness compose``: draws scenarios at random and looks for one that breaks a claim."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.support.errors import BadInput, Failed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_BROKEN, _UNKNOWN = 1, 3
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    option = parser.add_argument
+    option("--seed", type=int, default=1, help="of the drawing and the training (%(default)s)")
+    option("--remotes", default="http", help="on which each scenario runs (%(default)s)")
+    option("--serving", default="embedded", help="which serves, as for run (%(default)s)")
+    option("--tries", type=int, default=40, help="runs at most (%(default)s)")
+    option("--minutes", type=float, default=30.0, help="minutes at most (%(default)s)")
+    option("--runs", type=Path, default=Path("runs"), help="where run folders go (%(default)s)")
+    option(
+        "--into",
+        type=Path,
+        default=Path("runs/composed.toml"),
+        help="where the smallest scenario that fails is written (%(default)s)",
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Draw and run scenarios. Return 1 if one breaks a claim, else 0.
+
+    Raises:
+        BadInput: A run cannot begin here.
+        Failed: A scenario breaks a claim; the text names the file.
+    """
+    from harness.scenarios.compose import Budget, compose
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
+    if args.tries < 1 or args.minutes <= 0:
+        raise BadInput(f"--tries {args.tries} --minutes {args.minutes:g} lets nothing run")
+    args.into.parent.mkdir(parents=True, exist_ok=True)
+    candidate = args.into.with_suffix(".candidate.toml")
+    log = args.into.with_suffix(".log")
+    words = [sys.executable, "-m", "harness", "run", str(candidate), "--remotes", args.remotes]
+    words += ["--serving", args.serving, "--seed", str(args.seed), "--runs", str(args.runs)]
+
+    def breaks(text: str) -> bool:
+        candidate.write_text(text, encoding="utf-8")
+        with log.open("ab") as file:
+            code = subprocess.run(words, stdout=file, stderr=file, check=False).returncode
+        if code not in (0, _BROKEN, _UNKNOWN):
+            raise BadInput(f"`{' '.join(words)}` ended with exit code {code}; {log} says why")
+        return code == _BROKEN
+
+    budget = Budget(args.tries, 60 * args.minutes)
+    found = compose(breaks, args.seed, budget, say)
+    candidate.unlink(missing_ok=True)
+    if found is None:
+        say(f"seed {args.seed}: no claim was broken in {budget.used} runs")
+        return 0
+    args.into.write_text(found, encoding="utf-8")
+    raise Failed(f"seed {args.seed}: a claim is broken; {args.into} is the smallest scenario found")
