@@ -71,6 +71,21 @@ has been answered again. A gRPC client that finds no server waits longer before 
 connect, so this takes up to a minute. A restart of another part is no outage for the clients: no
 request may fail.
 
+## Scenarios drawn at random
+
+`compose` draws scenarios of a few steps, among them each [fault](faults.md) that this machine can
+cause, and runs them. A scenario counts as failing if a claim is broken in two of three runs. Then
+`compose` makes it as small as it can, writes the smallest one as a scenario file, and ends with
+exit code 1. It ends after 40 runs or 30 minutes; `--tries` and `--minutes` change that. `--seed` repeats
+the drawing.
+
+```console
+.venv/bin/python -m harness compose --seed 7 --remotes http --into runs/composed.toml
+.venv/bin/python -m harness run runs/composed.toml --remotes http
+```
+
+## The steps
+
 """
 
 
@@ -91,7 +106,7 @@ def _in_short(steps: Sequence[Step]) -> str:
     for kind, group in itertools.groupby(steps, type):
         if kind is Cause:
             found = dict.fromkeys(step.fault for step in group if isinstance(step, Cause))
-            words.append(f"faults ({', '.join(found)})")
+            words.append(f"`faults ({', '.join(found)})`")
         else:
             words += map(_short, group)
     return ", ".join(words)

@@ -16,7 +16,15 @@ from harness.remotes.registry import chosen
 from harness.run.e2e import RunSettings, run
 
 # Those that take more than half a minute on two cores.
-LONG = ("monitor-restarts", "producer-restarts", "server-restarts", "all-restart", "rollback")
+LONG = (
+    "monitor-restarts",
+    "producer-restarts",
+    "server-restarts",
+    "all-restart",
+    "rollback",
+    "network-faults",
+    "monitor-faults",
+)
 
 
 def report_of(folder: Path, name: str, **leg: Any) -> dict[str, Any]:

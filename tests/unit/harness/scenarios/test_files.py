@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from harness import scenarios
-from harness.run.steps import Publish, Restart
+from harness.faults.registry import make
+from harness.run.steps import Cause, Publish, Restart
 from harness.scenarios import page
 from harness.support.errors import BadInput
 
 DOCS = Path(__file__).parents[4] / "docs" / "scenarios.md"
+FAULT = 'promise = "P."\n[[step]]\ndo = "fault"\n'
 PUBLISH = '[[step]]\ndo = "publish"\n'
 
 
@@ -40,6 +42,16 @@ def test_a_file_says_how_legs_run_and_what_is_done(tmp_path: Path) -> None:
     assert not found.open_count
 
 
+def test_a_fault_has_a_target_parameters_and_releases_of_its_own(tmp_path: Path) -> None:
+    step = 'fault = "cut"\ntarget = "datanode"\nparameters = { after = 50 }\ncount = 2\n'
+    found = read(tmp_path, FAULT + step)
+    (cause,) = found.steps
+    assert cause == Cause("cut", "datanode", {"after": 50}, count=2)
+    assert isinstance(cause, Cause)
+    assert cause.made == make("cut", {"target": "datanode", "after": 50})
+    assert (found.leg.releases, found.leg.paced) == (3, True)
+
+
 def test_the_last_publish_step_may_leave_its_count_to_the_releases(tmp_path: Path) -> None:
     found = read(tmp_path, 'promise = "It holds."\n[leg]\nreleases = 7\n' + PUBLISH)
     assert (found.leg.releases, found.leg.paced, found.open_count) == (7, True, True)
@@ -60,6 +72,11 @@ def test_the_last_publish_step_may_leave_its_count_to_the_releases(tmp_path: Pat
         (f'promise = "P."\n{PUBLISH}bad = "rotten"\n', "bad = 'rotten' is not known; use corrupt"),
         ('promise = "P."\n[[step]]\ndo = "restart"\n', "step 1 lacks parts"),
         ('promise = "P."\n[[step]]\ndo = "restart"\nparts = []\n', "parts is empty; name"),
+        ('promise = "P."\n[[step]]\ndo = "fault"\n', "step 1 lacks fault"),
+        (FAULT + 'fault = "gremlin"\n', "step 1: there is no fault 'gremlin'; use one of latency"),
+        (FAULT + 'fault = "cut"\nparameters = 5\n', "parameters = 5 is wrong; use a table"),
+        (FAULT + 'fault = "cut"\nparameters = { at = 5 }\n', "cut has no parameter 'at'"),
+        (FAULT + 'fault = "cut"\nfor_s = -1.0\n', "for_s and count are at least 0"),
         (f'promise = "P."\n[leg]\nspeed = 1\n{PUBLISH}', "[leg]: 'speed' is not known; use "),
         (f'promise = "P."\nclaims = ["luck"]\n{PUBLISH}', "claims: 'luck' is no claim; use "),
         (f'promise = "P."\n{PUBLISH}{PUBLISH}', "only the last publish step may be without"),
