@@ -75,9 +75,9 @@ request may fail.
 
 `compose` draws scenarios of a few steps, among them each [fault](faults.md) that this machine can
 cause, and runs them. A scenario counts as failing if a claim is broken in two of three runs. Then
-`compose` makes it as small as it can, writes the smallest one as a scenario file, and ends with
-exit code 1. It ends after 40 runs or 30 minutes; `--tries` and `--minutes` change that. `--seed` repeats
-the drawing.
+`compose` makes it as small as it can and writes the smallest one as a scenario file. The exit code
+is then 1. It ends after 40 runs or 30 minutes; `--tries` and `--minutes` change that. `--seed`
+repeats the drawing.
 
 ```console
 .venv/bin/python -m harness compose --seed 7 --remotes http --into runs/composed.toml
