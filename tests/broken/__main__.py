@@ -23,7 +23,18 @@ from harness.support.errors import Failed
 
 from . import judges
 from .judges import CONFORMANCE, SERVING, Found
-from .parts import Part, parts
+from .parts import PACKAGES, Part, parts
+
+_PAGE = """
+# Broken parts that are caught
+
+For readers who ask what a verdict is worth. Each row is the good monitor or the good server with
+one small patch, from `tests/broken/`. The row names the judge that found it, and what the judge
+found broken.
+[testing.md](testing.md#broken-parts-that-must-be-caught) explains the judges, and how to add a row.
+
+`python -m tests.broken --page docs/broken-parts.md` makes this page; do not edit it.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,10 +76,10 @@ def _servers(wanted: Sequence[Part], folder: Path, *, whole: bool, jobs: int) ->
     judged += wanted
 
     def row(part: Part) -> Row:
-        cases = [one.name for other in judged for one in other.breaks if other.judge == SERVING]
-        if not whole and part.patch is not None:
-            cases = [part.breaks[0].name]
-        found = judges.server(part, part.judge, list(dict.fromkeys(cases)), folder / part.name)
+        mine = [part] if part.patch and not whole else [p for p in judged if p.judge == SERVING]
+        cases = [one.name for p in mine for one in (p.breaks if whole else p.breaks[:1])]
+        only = list(dict.fromkeys(cases))
+        found = judges.server(part, part.judge, only, folder / part.name)
         return Row(part, found, found.against(part, whole=whole or part.judge != SERVING))
 
     with ThreadPoolExecutor(max_workers=jobs) as pool:
@@ -87,28 +98,28 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _page(rows: Sequence[Row], seconds: float) -> str:
-    lines = [
-        "# Broken parts that are caught",
-        "",
-        "For a reader who asks what the verdict is worth. Each row is the good monitor or the good",
-        "server with one small patch (`tests/broken/`), and names what found it.",
-        "",
-        f"Made by `python -m tests.broken --page` on {time.strftime('%Y-%m-%d', time.gmtime())} in",
-        f"{seconds / 60:.0f} minutes; do not edit. [testing.md](testing.md) says how to add a row.",
-    ]
-    for kind in ("monitor", "server"):
-        lines += ["", f"## {kind.capitalize()}s", ""]
-        lines += ["| part | what is wrong with it | judge | what it breaks | seconds | verdict |"]
+def _page(rows: Sequence[Row], seconds: float, before: str) -> str:
+    """Return the page of the docs. A kind of parts without rows keeps its section of ``before``."""
+    sections = [_PAGE.strip()]
+    for kind in PACKAGES:
+        mine = [row for row in rows if row.part.kind == kind]
+        title = f"## {kind.capitalize()}s\n"
+        if not mine:
+            kept = before.partition(title)[2].partition("\n## ")[0].strip()
+            sections += [f"{title}\n{kept}"] if kept else []
+            continue
+        made = time.strftime("%Y-%m-%d", time.gmtime())
+        lines = [title, f"Judged on {made} in {seconds / 60:.0f} minutes.", ""]
+        lines += ["| part | what is wrong with it | judge | what it broke | seconds | verdict |"]
         lines += ["| --- | --- | --- | --- | --- | --- |"]
-        for row in rows:
-            if row.part.kind == kind:
-                broken = ", ".join(row.found.broken) or "nothing"
-                lines.append(
-                    f"| `{row.part.name}` | {row.part.wrong} | {row.part.judge} | {broken} | "
-                    f"{row.found.seconds:.0f} | {row.verdict} |"
-                )
-    return "\n".join(lines) + "\n"
+        for row in mine:
+            broken = ", ".join(row.found.broken) or "nothing"
+            lines.append(
+                f"| `{row.part.name}` | {row.part.wrong} | {row.part.judge} | {broken} | "
+                f"{row.found.seconds:.0f} | {row.verdict} |"
+            )
+        sections.append("\n".join(lines))
+    return "\n\n".join(sections) + "\n"
 
 
 def main() -> int:
@@ -159,7 +170,8 @@ def main() -> int:
     wrong = sum(1 for row in rows if row.wrong)
     console.print(f"{len(rows)} parts, {wrong} wrong, in {seconds:.0f} s")
     if options.page:
-        options.page.write_text(_page(rows, seconds))
+        before = options.page.read_text() if options.page.exists() else ""
+        options.page.write_text(_page(rows, seconds, before))
     return 1 if wrong else 0
 
 

@@ -3,15 +3,16 @@
 ``conformance``
     The suite of monitors, over HTTP unless a case names another remote.
 ``serving``
-    The suite of servers.
+    The promises in the suite of servers.
 a scenario
-    ``python -m harness e2e`` on FTP; ``page`` is the main job.
+    ``python -m harness run`` on FTP: ``page`` is the main job, ``reloads`` a file beside this one.
 
 A judge says of each claim or case whether it is broken, and why.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import sys
@@ -23,7 +24,7 @@ from typing import Any, Optional
 
 from harness.support.process import Process
 
-from .parts import ROOT, Part
+from .parts import HERE, ROOT, Part
 
 # How long a judge may take, in seconds.
 _MAX_S = 1800.0
@@ -31,9 +32,12 @@ _MONITORS = ROOT / "harness" / "conformance" / "monitor" / "monitors"
 CONFORMANCE, SERVING = "conformance", "serving"
 # The suite's case over all cases of a run, which no option names.
 _OVER_ALL = "/whole-throughout"
-# A scenario's name, and the options of the main job for it.
-SCENARIOS = {"page": ("--releases", "3", "--poll", "0.5", "--margin", "8", "--rate", "100")}
-_BROKEN = frozenset({"failed", "DIFFERS", "invalid"})
+# A scenario's name, and what `harness run` is given for it.
+SCENARIOS = {
+    "page": ("page", "--releases", "3", "--poll", "0.5", "--margin", "8", "--rate", "100"),
+    "reloads": (str(HERE / "scenarios" / "reloads.toml"),),
+}
+_BROKEN = frozenset({"failed", "BROKEN", "invalid"})
 _UNKNOWN = "unknown"
 
 
@@ -53,13 +57,14 @@ class Found:
             whole: Whether all claims that the part breaks were judged.
         """
         wrong = []
-        listed = {one.name: one for one in (*part.breaks, *part.maybe)}
+        listed = (*part.breaks, *part.maybe)
         due = part.breaks if whole else part.breaks[:1]
         wrong += [f"{one.name} was not broken" for one in due if one.name not in self.broken]
         for name, reasons in self.broken.items():
-            if name not in listed:
+            mine = [one for one in listed if fnmatch.fnmatchcase(name, one.name)]
+            if not mine:
                 wrong.append(f"{name} was broken as well: {'; '.join(reasons)}")
-            elif not listed[name].explains(reasons):
+            elif not any(one.explains(reasons) for one in mine):
                 wrong.append(f"{name} was broken otherwise: {'; '.join(reasons)}")
         # A run that a broken part ends leaves claims without an answer.
         if not self.broken or part.patch is None:
@@ -140,13 +145,13 @@ def server(part: Part, judge: str, only: Sequence[str], folder: Path) -> Found:
     command = [sys.executable, "-m"]
     if judge == SERVING:
         results = folder / "conformance.json"
-        command += ["harness.conformance.serving", "--serving-bin", str(program)]
+        command += ["harness", "conformance", "serving", "--serving-bin", str(program)]
         command += ["--only", ",".join(only), "--run", str(folder / "run"), "--json", str(results)]
         _run(command, folder)
         (column,) = json.loads(results.read_text())["binaries"]
         return _found(column["results"], time.monotonic() - began)
-    command += ["harness", "e2e", "--remotes", "ftp", "--serving-trial", "skip"]
-    command += [*SCENARIOS[judge], "--runs", str(folder / "runs")]
+    command += ["harness", "run", *SCENARIOS[judge], "--remotes", "ftp"]
+    command += ["--serving-trial", "skip", "--runs", str(folder / "runs")]
     _run(command, folder, {"SERVING_BIN": str(program)})
     report = json.loads((folder / "runs" / "latest" / "report.json").read_text())
     rows = [
