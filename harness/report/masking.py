@@ -14,12 +14,15 @@ from typing import Any
 
 from monitor.mask import STARS, mask, remember
 
-_NAME = (
-    r"[\w-]*(?:pass(?:word|wd|phrase)|secret|token|api_?key|access_?key|private_?key|credential"
-    r"|authorization)[\w-]*"
+_WORD = (
+    r"(?:pass(?:word|wd|phrase)|secret|token|api_?key|access_?key|private_?key|credential"
+    r"|authorization)"
 )
+_NAME = rf"[\w-]*{_WORD}[\w-]*"
 _VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s'"&]+)"""
 _SCHEME = r"(?:(?:Basic|Bearer|Digest)\s+)?"
+# Most lines have no such word, and the other patterns are slow.
+_HAS_WORD = re.compile(_WORD, re.IGNORECASE)
 _IS_NAME = re.compile(_NAME, re.IGNORECASE)
 _IS_OPTION = re.compile(f"--{_NAME}", re.IGNORECASE)
 # ``name: value``, ``name=value``, ``"name": "value"``.
@@ -42,7 +45,8 @@ def masked_text(text: str) -> str:
         quote = found[2][0] if found[2][0] in "'\"" else ""
         return f"{found[1]}{quote}{STARS}{quote}"
 
-    return _OPTION.sub(stars, _ASSIGNED.sub(stars, mask(text)))
+    text = mask(text)
+    return _OPTION.sub(stars, _ASSIGNED.sub(stars, text)) if _HAS_WORD.search(text) else text
 
 
 def masked_line(line: str) -> str:
