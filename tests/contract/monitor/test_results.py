@@ -33,6 +33,10 @@ ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "conformance" / "releases"
 # A monitor that asks the remote once, and ends.
 ENDS = f"{sys.executable} -c 'import urllib.request as r; r.urlopen(\"{{general_host}}/none\")'"
+# One that asks once, and then does nothing.
+SLEEPS = f"""{sys.executable} -c 'import contextlib, time, urllib.request as r
+with contextlib.suppress(OSError): r.urlopen("{{general_host}}/none")
+time.sleep(1000)'"""
 ABOUT = {"name": "ours", "command": "m", "interval": 1.0, "short": False}
 RUN = {"date": "d", "seed": 1, "jobs": 1, "seconds": 60, "part": ""}
 PASSED, FAILED, UNKNOWN = Outcome.VALID, Outcome.INVALID, Outcome.UNKNOWN
@@ -300,7 +304,7 @@ def test_a_remote_that_does_not_come_up_makes_its_checks_unknown(
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_killed_leaves_nothing_running(number: int, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = ["--monitor-cmd", "sh -c 'sleep 1000' x", "--remotes", "http", "--cache", str(CACHE)]
+    words = ["--monitor-cmd", SLEEPS, "--remotes", "http", "--cache", str(CACHE)]
     words += ["--scenarios", "happy-path,two-*,same-*,touched-*", "--run", str(run), "--jobs", "2"]
     argv = [sys.executable, "-m", "harness", "conformance", *words]
     argv += ["--page", str(tmp_path / "page.md")]

@@ -119,13 +119,18 @@ def _suite(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_command_that_does_not_start_is_bad_input(
-    tmp_path: Path, releases: list[Release], command: str, why: str
+    tmp_path: Path,
+    releases: list[Release],
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    why: str,
 ) -> None:
-    done = _suite(tmp_path, command)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert f"the monitor `{command}` does not start" in done.stderr
-    assert why in done.stderr
-    assert "passed" not in done.stdout, "nothing was judged"
+    words = ["--monitor-cmd", command, "--remotes", "http", "--scenarios", "happy-path"]
+    assert cli.main([*words, "--cache", str(CACHE), "--run", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr()
+    assert f"the monitor `{command}` does not start" in said.err
+    assert why in said.err
+    assert "passed" not in said.out, "nothing was judged"
 
 
 def test_a_module_of_the_callers_folder_is_the_monitor(
