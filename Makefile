@@ -3,6 +3,7 @@
 #   SERVING=auto|embedded|official|docker|official-docker                 DEVICE=cpu|gpu
 #   SERVING_TRIAL=run|skip  whether a serving binary is tried before the first leg (docs/serving.md)
 #   RELEASES=4              releases of each remote    SEED=1              of the training
+#   HOURS=1                 of make soak
 #   RATE=200                requests a second that the clients plan, in all
 #   RUNS=runs               where run folders go       KEEP_RUNS=20        how many of them stay
 #   E2E='--fail-fast'       more options for e2e: python -m harness e2e --help
@@ -29,9 +30,9 @@ PY := $(VENV)/bin/python
 # Without REMOTES, all that harness/remotes/registry.py lists.
 ONLY_REMOTES := $(if $(filter undefined,$(origin REMOTES)),,--remotes="$$REMOTES")
 # Through the environment, so that no value is read by the shell.
-export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES RATE SEED RUNS
+export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES RATE SEED RUNS HOURS
 
-.PHONY: help environment client setup e2e test proof proof-short test-monitor lint docker-ready test-docker test-bare
+.PHONY: help environment client setup e2e test proof proof-short soak test-monitor lint docker-ready test-docker test-bare
 .PHONY: coverage test-bare-docker docker-clean conformance conformance-serving bench fuzz doctor clean serving-trial
 
 help:
@@ -54,6 +55,12 @@ e2e: setup
 	@exec $(PY) -m harness e2e \
 	  $(ONLY_REMOTES) --on="$$ON" --serving="$$SERVING" --serving-trial="$$SERVING_TRIAL" \
 	  --device="$$DEVICE" --releases="$$RELEASES" --rate="$$RATE" --seed="$$SEED" --runs="$$RUNS" $(E2E)
+
+HOURS ?= 1
+## make soak     a release every half minute for HOURS hours (docs/scenarios.md)
+soak: setup
+	@exec $(PY) -m harness run soak --remotes="$${REMOTES%%,*}" --serving="$$SERVING" \
+	  --serving-trial="$$SERVING_TRIAL" --rate="$$RATE" --releases=$$((HOURS * 120)) --runs="$$RUNS" $(E2E)
 
 ## make test     every test that CI runs
 test: setup

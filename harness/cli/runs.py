@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from harness.serving.running import RunningServing
 
 
 def add_options(parser: argparse.ArgumentParser, *, any_scenario: bool = False) -> None:
@@ -52,7 +54,73 @@ def add_options(parser: argparse.ArgumentParser, *, any_scenario: bool = False) 
     )
     option("--fail-fast", action="store_true", help="end the run at the first broken claim")
     option("--port", type=int, help="the server's port (a free one)")
+    if any_scenario:
+        _add_set_up(parser.add_argument_group("a set-up of your own"))
     option("--runs", type=Path, default=Path("runs"), help="where run folders go (%(default)s)")
+
+
+def _add_set_up(group: argparse._ArgumentGroup) -> None:
+    option = group.add_argument
+    option(
+        "--monitor-cmd",
+        metavar="COMMAND",
+        help="another monitor's command; upstream's options follow it, or take the places such as "
+        "{ftp_host} in it",
+    )
+    option("--serving-bin", type=Path, metavar="PATH", help="another serving binary")
+    option(
+        "--server",
+        metavar="HOST:PORT",
+        help="a server that runs already; needs --live-dir and one remote",
+    )
+    option("--live-dir", type=Path, metavar="DIR", help="what the running server loads from")
+    option("--server-log", type=Path, metavar="FILE", help="its serving.INFO, if it can be seen")
+    option("--tick", type=int, metavar="SECONDS", help="the server's reload interval (1)")
+    option("--claims", metavar="A,B", help="which claims are judged (the scenario's)")
+
+
+def _set_up(args: argparse.Namespace) -> tuple[dict[str, Any], Optional[RunningServing]]:
+    """Return what the options of ``_add_set_up`` say: settings of the leg, and the server.
+
+    Raises:
+        BadInput: An option is wrong, or does not fit another one.
+    """
+    from harness.checker.claims import claims_named
+    from harness.checker.completeness import SERVER_LOG, SERVER_PROCESSES
+    from harness.conformance.monitor import command
+    from harness.serving.running import RunningServing
+    from harness.support.errors import BadInput
+
+    leg: dict[str, Any] = {}
+    if args.claims is not None:
+        names = [name.strip() for name in args.claims.split(",") if name.strip()]
+        leg["claims"] = tuple(claims_named(names))
+    if args.monitor_cmd is not None:
+        leg["monitor_cmd"] = command.resolved(args.monitor_cmd, Path.cwd())
+    if args.tick is not None:
+        if args.tick < 1:
+            raise BadInput(f"--tick {args.tick} is no interval; use whole seconds from 1 on")
+        leg["tick_s"] = args.tick
+    if args.server is None:
+        for name, value in (("--live-dir", args.live_dir), ("--server-log", args.server_log)):
+            if value is not None:
+                raise BadInput(f"{name} is for a server that runs already; add --server HOST:PORT")
+        return leg, None
+    host, _, port = args.server.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise BadInput(f"--server {args.server} is no address; use HOST:PORT")
+    if args.live_dir is None:
+        raise BadInput("--server needs --live-dir: the folder that the server loads from")
+    if args.serving_bin is not None or args.port is not None:
+        raise BadInput("--server names a server that runs; leave out --serving-bin and --port")
+    log = args.server_log or Path("no-server-log")
+    server = RunningServing(
+        host, int(port), live_dir=args.live_dir.absolute(), log_file=log.absolute()
+    )
+    unseen = [] if args.server_log else [SERVER_LOG]
+    if server.identity() is None:
+        unseen.append(SERVER_PROCESSES)
+    return {**leg, "server_runs": True, "unseen": tuple(unseen)}, server
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -70,6 +138,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         )
     given = {"releases": args.releases, "rate": args.rate}
     given.update(poll_s=args.poll, margin_s=args.margin)
+    server: Optional[RunningServing] = None
+    if args.command == "run":
+        set_up, server = _set_up(args)
+        given.update(set_up)
     leg = replace(
         scenario.leg,
         seed=args.seed,
@@ -83,6 +155,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         on=args.on,
         serving=args.serving,
         serving_trial=args.serving_trial,
+        serving_bin=args.serving_bin if args.command == "run" else None,
+        server=server,
         device=args.device,
         port=args.port,
         fail_fast=args.fail_fast,

@@ -38,6 +38,7 @@ _MAX_SLEEP_S = 0.1
 def _parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m harness.load.probe")
     options.add_argument("kind", choices=KINDS)
+    options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--client_config", type=Path, required=True, help="the client's prototxt")
     options.add_argument("--feed", type=Path, required=True, help="JSON: name to values, one row")
@@ -78,7 +79,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     history = History(args.history)
     ask = asker(
         args.kind,
-        f"127.0.0.1:{args.port}",
+        f"{args.host}:{args.port}",
         client_config=args.client_config,
         feed=args.feed,
         fetch=args.fetch,

@@ -66,8 +66,10 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def binary(self, serving: str, device: str, trial: str, say: Say) -> ServingBinary:
-        """Return what serves for ``serving``, one of ``servings``.
+    def binary(
+        self, serving: str, device: str, trial: str, say: Say, given: Optional[Path] = None
+    ) -> ServingBinary:
+        """Return what serves for ``serving``, one of ``servings``; ``given`` overrides it.
 
         Raises:
             BadInput: It cannot be had, or failed its trial.
@@ -95,8 +97,10 @@ class Local(Backend):
             remote.local.require()
             remote.local.fetch(say)
 
-    def binary(self, serving: str, device: str, trial: str, say: Say) -> ServingBinary:
-        return choose(serving, device, say, trial)
+    def binary(
+        self, serving: str, device: str, trial: str, say: Say, given: Optional[Path] = None
+    ) -> ServingBinary:
+        return choose(serving, device, say, trial, given=given)
 
     def remote(self, remote: RemoteType, folder: Path, *, mark: str = "") -> Remote:
         return remote.local(folder, mark=mark)
@@ -130,7 +134,11 @@ class Docker(Backend):
         if serving == "official-docker" and device == "gpu":
             engine.require_gpu()
 
-    def binary(self, serving: str, device: str, trial: str, say: Say) -> ServingBinary:
+    def binary(
+        self, serving: str, device: str, trial: str, say: Say, given: Optional[Path] = None
+    ) -> ServingBinary:
+        if given is not None:
+            raise BadInput(f"--serving-bin {given} needs SERVING=auto, embedded or official")
         if os.environ.get("SERVING_BIN"):
             say(f"SERVING_BIN is not used: SERVING={serving} serves what its image holds")
         return container.serving_binary(serving, device)

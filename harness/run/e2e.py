@@ -27,7 +27,9 @@ from harness.report.badge import write_badge
 from harness.report.environment import write_environment
 from harness.report.latency import measured
 from harness.report.summary import print_report, rows, write_report
+from harness.serving.base import Serving
 from harness.serving.binary import ServingBinary
+from harness.serving.running import RunningServing
 from harness.support.errors import BadInput, Failed, HarnessError
 from harness.support.ports import free_port, is_listening
 from harness.support.process import new_mark
@@ -61,6 +63,10 @@ class RunSettings:
     on: str = "local"
     serving: str = "auto"
     serving_trial: str = "run"
+    # A binary to use instead of what SERVING_BIN names.
+    serving_bin: Optional[Path] = None
+    # A server that runs already.
+    server: Optional[RunningServing] = None
     device: str = "cpu"
     port: Optional[int] = None
     fail_fast: bool = False
@@ -93,8 +99,7 @@ def run(settings: RunSettings, console: Console) -> int:
         console.print(f"[{time.monotonic() - begin:6.1f} s] {text}", markup=False, highlight=False)
 
     _prepare(settings, say)
-    serving = backend.of_serving(settings.serving)
-    binary = serving.binary(settings.serving, settings.device, settings.serving_trial, say)
+    binary = _binary(settings, say)
     console.print(f"serving binary: {binary}", markup=False, highlight=False, soft_wrap=True)
     folder = new_run_folder(settings.runs, settings.leg.seed)
     say(f"artefacts of this run: {folder}")
@@ -135,6 +140,16 @@ def run(settings: RunSettings, console: Console) -> int:
     raise cut_short
 
 
+def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
+    """Return what serves. Raises ``BadInput`` if it cannot be had."""
+    if settings.server is not None:
+        return settings.server.binary
+    serving = backend.of_serving(settings.serving)
+    return serving.binary(
+        settings.serving, settings.device, settings.serving_trial, say, settings.serving_bin
+    )
+
+
 def _first_line(error: BaseException) -> str:
     return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error).splitlines()[0]
 
@@ -163,6 +178,11 @@ def _check(settings: RunSettings) -> None:
     if settings.leg.releases < 2:
         raise BadInput(
             f"RELEASES={settings.leg.releases} shows no hot loading; publish at least 2 releases"
+        )
+    if settings.server is not None and len(settings.remotes) > 1:
+        raise BadInput(
+            "--server names one server, and each remote needs one of its own; name one remote "
+            "with --remotes"
         )
     if settings.device == "gpu" and not Path("/dev/nvidiactl").exists():
         raise BadInput(
@@ -266,19 +286,13 @@ def _leg(
     say: Callable[[str], None],
     equipment: Equipment,
 ) -> Leg:
-    model = settings.leg.model
-    server = ServingSettings(
-        binary=binary,
-        port=settings.port or free_port(),
-        # An absolute path leads out of the server's folder, to the monitor's own disk.
-        model=model if equipment.disk is None else str(equipment.disk.seen / model),
-        tick_s=settings.leg.tick_s,
-        device=settings.device,
-    )
     mark = new_mark()
+    model = settings.leg.model
+    # An absolute path leads out of the server's folder, to the monitor's own disk.
+    model = model if equipment.disk is None else str(equipment.disk.seen / model)
     return Leg(
         backend.of_remotes(settings.on).remote(remote, folder / "remote", mark=mark),
-        backend.of_serving(settings.serving).serving(folder / "serving", server, mark=mark),
+        settings.server or _serving(settings, binary, folder / "serving", model, mark),
         folder=folder,
         history=history,
         settings=settings.leg,
@@ -286,6 +300,20 @@ def _leg(
         say=say,
         equipment=equipment,
     )
+
+
+def _serving(
+    settings: RunSettings, binary: ServingBinary, folder: Path, model: str, mark: str
+) -> Serving:
+    """Return the server of a leg, not started."""
+    server = ServingSettings(
+        binary=binary,
+        port=settings.port or free_port(),
+        model=model,
+        tick_s=settings.leg.tick_s,
+        device=settings.device,
+    )
+    return backend.of_serving(settings.serving).serving(folder, server, mark=mark)
 
 
 def _first_failure(error: BaseException) -> Failed:
@@ -362,7 +390,9 @@ def _finish(
     try:
         write_report(folder, table, verdict, facts, measured(histories.read(path)))
         write_badge(folder, verdict, settings.scenario, str(binary))
-        programs = {"serving": binary.path, "client": patched_library()}
+        programs = {"client": patched_library()}
+        if settings.server is None:
+            programs["serving"] = binary.path
         write_environment(folder, programs, settings.device)
     except OSError as error:
         why = f"{error.strerror or error}: {error.filename or folder}"

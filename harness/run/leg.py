@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from harness.checker.history import Event, History
-from harness.conformance.monitor import damage, releases
+from harness.conformance.monitor import command, damage, releases
 from harness.load.asking import KINDS
 from harness.remotes.base import Remote
 from harness.serving.base import Serving
@@ -80,6 +80,14 @@ class LegSettings:
     name: str = "uci_housing"
     # The monitor's command.
     monitor: tuple[str, ...] = OUR_MONITOR
+    # Another monitor's command line, a template (harness.conformance.monitor.command); "": ours.
+    monitor_cmd: str = ""
+    # Whether the server runs already, with a model of its own.
+    server_runs: bool = False
+    # What cannot be seen from outside (harness.checker.completeness.SIGHTS).
+    unseen: tuple[str, ...] = ()
+    # How many clients of each kind there are.
+    clients: int = 1
     # The monitor's --keep: how many old releases stay for a rollback; 0: no such option.
     keep: int = 0
     # The monitor's --type; None: the usual one of the remote.
@@ -206,13 +214,17 @@ class Leg:
         return [*options, "--device", s.device, "--work", str(self.folder / "producer")]
 
     def monitor_command(self, *more: str) -> list[str]:
-        """The page's own command line for this remote, and ``more``."""
+        """The page's own command line for this remote, and ``more``, which our monitor knows."""
         s = self.settings
         options = self.remote.monitor_options(s.monitor_kind)
         options += ["--remote_model_name", f"{s.name}.tar.gz", "--remote_donefile_name", "donefile"]
         options += ["--local_path", ".", "--local_model_name", self.model]
         options += ["--local_timestamp_file", "fluid_time_file", "--local_tmp_path", "_tmp"]
-        options += ["--unpacked_filename", self.model, "--interval", f"{s.poll_s:g}", "--debug"]
+        options += ["--unpacked_filename", s.model, "--interval", f"{s.poll_s:g}"]
+        if s.monitor_cmd:
+            named = {name[2:]: value for name, value in zip(options[::2], options[1::2])}
+            return command.command_line(s.monitor_cmd, named)
+        options.append("--debug")
         options += ["--keep", str(s.keep)] if s.keep else []
         return [*s.monitor, *options, *more]
 
@@ -249,7 +261,7 @@ class Leg:
             self.equipment.command(self.monitor_command(*more)),
             log=log,
             cwd=self.serving_folder,
-            env={**os.environ, **self.equipment.environment("monitor")},
+            env={**_with_our_python(), **self.equipment.environment("monitor")},
             mark=self.mark,
         )
 
@@ -273,7 +285,12 @@ class Leg:
         self.observer.start()
         self._stack.callback(self.observer.stop)
         self.announce()
-        self._install_first()
+        if self.settings.server_runs:
+            self._note_installed()
+        elif self.settings.monitor_cmd:
+            self._install_by_hand()
+        else:
+            self._install_first()
         self._stack.callback(self.serving.stop)
         self.serving.start()
         self.serving.ready()
@@ -300,6 +317,43 @@ class Leg:
             if making.wait(self.settings.train_deadline_s * self.settings.releases) != 0:
                 making.check()
         self.say(f"{self.remote.name}: {self.settings.releases} releases prepared")
+
+    def _note_installed(self) -> None:
+        """Record the release that a running server has from before, as release 0."""
+        content = look_once(self.live_dir, TIME_FILE)
+        if content is None:
+            raise Failed(f"{self.live_dir} holds no model")
+        feed = self.folder / "feed.json"
+        feed.write_text(json.dumps(self.published[0]["manifest"]["probe"]["feed"]))
+        asked = subprocess.run(
+            [sys.executable, "-m", "producer.probe", str(self.live_dir), "--feed", str(feed)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if asked.returncode:
+            raise Failed(f"the model in {self.live_dir} predicts nothing: {asked.stderr.strip()}")
+        expected = json.loads(asked.stdout.splitlines()[-1])["expected"]
+        alias = self.published[0]["manifest"]["fetches"][0]["alias"]
+        before = self.published[0]["t_begin"]
+        self.history.record(
+            "published",
+            t=before,
+            remote=self.remote.name,
+            release=0,
+            digest=content.digest,
+            expected=list(_flat(expected[alias])),
+            t_begin=before,
+            t_end=before,
+        )
+
+    def _install_by_hand(self) -> None:
+        """Unpack release 1 as a person does, because ``--once`` is our monitor's alone."""
+        release = self.published[0]["release"]
+        made = releases.read(self.folder / "producer" / "releases" / str(release))
+        made.write_to(self.live_dir)
+        (self.live_dir / TIME_FILE).touch()
+        self.say(f"{self.remote.name}: release {release} installed by hand")
 
     def _install_first(self) -> None:
         once = self._monitor(self.folder / "monitor-once.log", "--once")
@@ -331,8 +385,9 @@ class Leg:
         self.history.record(
             "settings",
             remote=self.remote.name,
-            clients=list(KINDS),
-            releases=s.releases,
+            clients=list(self._client_names()),
+            # A running server has a release from before.
+            releases=s.releases + s.server_runs,
             paced=s.paced,
             latency_bound_s=s.latency_bound_s,
             latency_window_s=s.latency_window_s,
@@ -350,6 +405,7 @@ class Leg:
             monitor_command=self._masked(self.monitor_command()),
             producer_command=self._masked(self.producer.argv),
             **({} if s.claims is None else {"claims": list(s.claims)}),
+            **({"unseen": list(s.unseen)} if s.unseen else {}),
         )
 
     def _masked(self, argv: list[str]) -> list[str]:
@@ -361,26 +417,43 @@ class Leg:
         identity = self.serving.identity()
         self.history.record("server", remote=self.remote.name, identity=identity, **more)
 
+    def _client_names(self) -> dict[str, str]:
+        """Return the clients' names, each with its kind."""
+        numbers = range(1, self.settings.clients + 1)
+        return {
+            kind if number == 1 else f"{kind}-{number}": kind
+            for number in numbers
+            for kind in KINDS
+        }
+
     def _start_clients(self) -> None:
         manifest = self.published[-1]["manifest"]
         feed = self.folder / "feed.json"
         feed.write_text(json.dumps(manifest["probe"]["feed"]))
-        for kind in KINDS:
-            argv = [sys.executable, "-m", "harness.load.probe", kind]
-            argv += ["--port", str(self.serving.port), "--feed", str(feed)]
+        names = self._client_names()
+        for name, kind in names.items():
+            argv = [sys.executable, "-m", "harness.load.probe", kind, "--name", name]
+            argv += [
+                "--host",
+                self.serving.host,
+                "--port",
+                str(self.serving.port),
+                "--feed",
+                str(feed),
+            ]
             argv += ["--client_config", str(self.folder / "producer" / "client")]
             argv += ["--fetch", manifest["fetches"][0]["alias"]]
             argv += ["--history", str(self.history.path), "--remote", self.remote.name]
-            argv += ["--rate", str(self.settings.rate / len(KINDS))]
+            argv += ["--rate", str(self.settings.rate / len(names))]
             argv += ["--timeout", str(self.settings.latency_bound_s)]
             client = Process(
-                f"the {kind} client",
+                f"the {name} client",
                 argv,
-                log=self.folder / f"client-{kind}.log",
+                log=self.folder / f"client-{name}.log",
                 grace_s=self.settings.latency_bound_s + 5,  # for the answer under way
                 mark=self.mark,
             )
-            self.clients[kind] = self._start(client)
+            self.clients[name] = self._start(client)
             self._started.append(client)
 
     def publish(self) -> Event:
@@ -449,7 +522,7 @@ class Leg:
         return folder
 
     def _digest(self, release: int) -> str:
-        model = self.folder / "producer" / "releases" / str(release) / self.model
+        model = self.folder / "producer" / "releases" / str(release) / self.settings.model
         content = look_once(model, TIME_FILE)
         if content is None:
             raise Failed(f"the producer left no {model}")
@@ -489,7 +562,7 @@ class Leg:
             BadInput: The monitor is not ours.
             Failed: The command failed.
         """
-        if self.settings.monitor != OUR_MONITOR:
+        if self.settings.monitor_cmd or self.settings.monitor != OUR_MONITOR:
             raise BadInput("a rollback needs the command of our monitor; leave out --monitor-cmd")
         name = self.remote.name
         begin = time.monotonic()
@@ -665,6 +738,13 @@ class Leg:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _with_our_python() -> dict[str, str]:
+    """Return the environment in which ``python`` is ours and finds the modules that are here."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    modules = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PATH": path, "PYTHONPATH": modules}
 
 
 def _flat(value: Any) -> Iterator[float]:

@@ -40,6 +40,33 @@ claim cannot be judged. `make e2e` is the scenario `page`.
 """
 
 _FORM = """
+## A set-up of your own
+
+Each scenario also runs with parts of yours. History, claims, verdict, report and exit codes stay
+the same:
+
+```console
+.venv/bin/python -m harness run page --monitor-cmd 'python -m paddle_serving_server.monitor'
+.venv/bin/python -m harness run page --serving-bin /opt/serving/bin/serving
+.venv/bin/python -m harness run page --remotes ftp --server 127.0.0.1:9292 \\
+  --live-dir /srv/uci_housing_model --server-log /srv/log/serving.INFO --tick 10
+```
+
+- `--monitor-cmd COMMAND`: another monitor. Upstream's options follow the command, or take the
+  places in it, such as `{ftp_host}`. The first release is unpacked by hand, as on upstream's page.
+- `--serving-bin PATH`: another serving binary, instead of `SERVING_BIN`.
+- `--server HOST:PORT`: a server that runs already, with `--live-dir DIR`. Its model becomes
+  release 0 and has to be one of uci_housing. The run never stops the server.
+- `--server-log FILE`: the log of that server.
+- `--tick SECONDS`: the server's reload interval.
+- `--claims A,B`: which claims are judged.
+
+A claim that needs something that the run cannot see is *unknown*, and the report names what is
+missing. Without `--server-log` this is the server's log. If the server runs on another machine, it
+is the server's processes.
+
+`make soak HOURS=8` runs the scenario `soak` on the first of `REMOTES` for eight hours.
+
 ## The form of a file
 
 ```toml

@@ -29,7 +29,17 @@ _FORMS: Mapping[Any, tuple[tuple[type, ...], str]] = {
 }
 _KEYS = ("promise", "claims", "leg", "step")
 # Fields of LegSettings that the run or the steps set.
-_NOT_IN_A_FILE = ("seed", "device", "monitor", "monitor_kind", "paced", "claims")
+_NOT_IN_A_FILE = (
+    "seed",
+    "device",
+    "monitor",
+    "monitor_kind",
+    "monitor_cmd",
+    "server_runs",
+    "unseen",
+    "paced",
+    "claims",
+)
 
 
 @dataclass(frozen=True)

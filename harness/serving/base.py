@@ -15,9 +15,10 @@ class Serving(Startable):
     """One Paddle Serving server over one live directory.
 
     ``live_dir`` is the folder the server loads from and the monitor swaps; ``log_file`` is
-    ``log/serving.INFO``; ``port`` is on 127.0.0.1.
+    ``log/serving.INFO``; ``port`` is on ``host``.
     """
 
+    host = "127.0.0.1"
     live_dir: Path
     log_file: Path
     port: int

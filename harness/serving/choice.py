@@ -38,6 +38,7 @@ def choose(
     tried: str = "run",
     *,
     trial_limits: Optional[trial.Limits] = None,
+    given: Optional[Path] = None,
 ) -> ServingBinary:
     """Return the binary for ``--serving``; download and try the official one if needed.
 
@@ -47,6 +48,7 @@ def choose(
         say: Called with a line before each long step.
         tried: One of ``TRIALS``.
         trial_limits: How long each step of a trial may take; default ``trial.Limits()``.
+        given: A binary to use instead of what ``SERVING_BIN`` names.
 
     Raises:
         BadInput: The requested binary cannot be downloaded, or failed its trial.
@@ -65,14 +67,14 @@ def choose(
             raise BadInput(result.sentence)
         return f"{why}, passed its trial ({result.utc})"
 
-    given = os.environ.get("SERVING_BIN")
-    if given:
-        path = _given(given)
-        name = f"SERVING_BIN={given}"
+    named = str(given) if given else os.environ.get("SERVING_BIN")
+    if named:
+        path = _given(named)
+        name = f"SERVING_BIN={named}"
         try:
             why = prove(path, name, "SERVING_BIN names it")
         except BadInput as error:
-            command = f"make serving-trial SERVING_BIN={shlex.quote(given)}{gpu}"
+            command = f"make serving-trial SERVING_BIN={shlex.quote(named)}{gpu}"
             raise BadInput(
                 f"{error}; try again with `{command}`, or use it all the same with "
                 "SERVING_TRIAL=skip"

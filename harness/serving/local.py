@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -28,6 +29,19 @@ def _listening_inodes(port: int) -> set[str]:
                 if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
                     found.add(f"socket:[{fields[9]}]")
     return found
+
+
+def listener(port: int, pids: Sequence[int]) -> Optional[str]:
+    """Return which of these processes listens on a TCP port, and when it was started."""
+    listening = _listening_inodes(port)
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            open_files = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+            if open_files & listening:
+                # Field 22 is the start in ticks (proc(5)): a reused process id would differ.
+                stat = Path(f"/proc/{pid}/stat").read_text()
+                return f"{pid}@{stat.rpartition(')')[2].split()[19]}"
+    return None
 
 
 class LocalServing(Serving):
@@ -160,15 +174,7 @@ class LocalServing(Serving):
 
     def _listener(self) -> Optional[str]:
         # Only the process that listens: the embedded engine loads each release in a child.
-        listening = _listening_inodes(self.port)
-        for pid in sorted(self._process.pids):
-            with contextlib.suppress(OSError):
-                open_files = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
-                if open_files & listening:
-                    # Field 22 is the start in ticks (proc(5)): a reused process id would differ.
-                    stat = Path(f"/proc/{pid}/stat").read_text()
-                    return f"{pid}@{stat.rpartition(')')[2].split()[19]}"
-        return None
+        return listener(self.port, sorted(self._process.pids))
 
     @property
     def pids(self) -> list[int]:

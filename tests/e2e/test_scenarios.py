@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,12 @@ from rich.console import Console
 from harness import scenarios
 from harness.remotes.registry import chosen
 from harness.run.e2e import RunSettings, run
+from harness.run.leg import LegSettings
+from harness.serving.choice import choose
+from harness.serving.local import LocalServing
+from harness.serving.running import RunningServing
+from harness.support.ports import free_port
+from tests.conftest import Releases
 
 # Those that take more than half a minute on two cores.
 LONG = (
@@ -65,3 +73,53 @@ def test_a_bad_release_between_good_ones_is_not_served(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", LONG)
 def test_the_promise_holds(tmp_path: Path, name: str) -> None:
     report_of(tmp_path, name)
+
+
+@pytest.mark.proof
+def test_the_stock_monitor_breaks_the_live_directory_at_most(tmp_path: Path) -> None:
+    stock = f"{sys.executable} -m paddle_serving_server.monitor"
+    scenario = scenarios.read("page")
+    settings = RunSettings(
+        remotes=chosen(["ftp"]),
+        serving="embedded",
+        runs=tmp_path / "runs",
+        leg=replace(scenario.leg, rate=30, monitor_cmd=stock),
+    )
+    printed = io.StringIO()
+    run(settings, Console(file=printed, width=140))
+    report = json.loads((tmp_path / "runs" / "latest" / "report.json").read_text())
+    outcomes = {claim["name"]: claim["outcome"] for claim in report["claims"]}
+    assert outcomes["nothing lost"] == outcomes["last one serves"] == "valid", printed.getvalue()
+    # It copies file by file; the observer sees this now and then.
+    broken = {name for name, outcome in outcomes.items() if outcome == "invalid"}
+    assert broken <= {"live directory is whole"}, printed.getvalue()
+
+
+@pytest.mark.proof
+def test_a_server_that_runs_already_is_judged_and_left_running(
+    tmp_path: Path, releases: Releases
+) -> None:
+    folder = tmp_path / "server"
+    shutil.copytree(releases.model(1), folder / "uci_housing_model")
+    (folder / "uci_housing_model" / "fluid_time_file").touch()
+    with LocalServing(folder, binary=choose("embedded"), port=free_port()) as serving:
+        serving.ready()
+        server = RunningServing(
+            "127.0.0.1", serving.port, live_dir=serving.live_dir, log_file=tmp_path / "no-log"
+        )
+        settings = RunSettings(
+            remotes=chosen(["ftp"]),
+            server=server,
+            runs=tmp_path / "runs",
+            # Another seed than that of the model it has.
+            leg=LegSettings(releases=2, seed=9, rate=30, server_runs=True, unseen=("server log",)),
+        )
+        printed = io.StringIO()
+        code = run(settings, Console(file=printed, width=140))
+        serving.check()
+    assert code == 3, printed.getvalue()
+    report = json.loads((tmp_path / "runs" / "latest" / "report.json").read_text())
+    unknown = {c["name"]: c["why"] for c in report["claims"] if c["outcome"] == "unknown"}
+    assert unknown["reload in the log"] == "the run could not see: server log"
+    assert not [c["name"] for c in report["claims"] if c["outcome"] == "invalid"]
+    assert [row["release"] for row in report["rows"]] == [0, 1, 2]

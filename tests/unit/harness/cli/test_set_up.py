@@ -1,0 +1,36 @@
+"""The options of `harness run` for a set-up of one's own: what does not fit is one sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.__main__ import main
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--server", "here"], "--server here is no address; use HOST:PORT"),
+        (["--server", "127.0.0.1:0"], "--server 127.0.0.1:0 is no address; use HOST:PORT"),
+        (["--server", "127.0.0.1:9292"], "--server needs --live-dir"),
+        (["--live-dir", "."], "--live-dir is for a server that runs already; add --server"),
+        (["--server-log", "x"], "--server-log is for a server that runs already; add --server"),
+        (
+            ["--server", "127.0.0.1:9292", "--live-dir", ".", "--port", "9292"],
+            "leave out --serving-bin and --port",
+        ),
+        (["--server", "127.0.0.1:1", "--live-dir", "."], "each remote needs one of its own"),
+        (["--claims", "luck"], "'luck' is no claim; use no request failed, "),
+        (["--claims", ""], "no claim is named"),
+        (["--tick", "0"], "--tick 0 is no interval"),
+        (["--monitor-cmd", ""], "--monitor-cmd is empty"),
+        (["--serving", "embedded", "--serving-bin", "/nowhere"], "/nowhere is not an executable"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_starts(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "page", *options]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
