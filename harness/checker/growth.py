@@ -47,7 +47,7 @@ def memory_stays_flat(leg: LegHistory) -> Claim:
         return _unknown(leg, name, "the settings have no memory_bound_bytes")
     points = _minima(leg, "server", "rss_bytes")
     if len(points) < MIN_RELOADS:
-        return _unknown(leg, name, _too_few("server", points))
+        return _unknown(leg, name, _too_few(leg, "server", points))
     low, slope, high = slope_with_limits(points)
     why = (
         f"the server's memory grows by {slope / 1e3:,.0f} KB a reload ({low / 1e3:,.0f} to "
@@ -154,7 +154,7 @@ def _stays_flat(leg: LegHistory, name: str, field: str, what: str) -> Claim:
     for part in ("server", "monitor"):
         points = _minima(leg, part, field)
         if len(points) < MIN_RELOADS:
-            return _unknown(leg, name, _too_few(part, points))
+            return _unknown(leg, name, _too_few(leg, part, points))
         values = [value for _, value in points]
         third = len(values) // 3
         early, late = values[:third], values[-third:]
@@ -212,7 +212,7 @@ def _polling(leg: LegHistory) -> Union[tuple[Event, Event, int], str]:
     """Return the monitor's first and last sample that count and the polls between; or why not."""
     samples = _longest(leg, "monitor", calm=True)
     if not samples:
-        return "the monitor's processes were not sampled"
+        return "the monitor was not sampled: it runs in a container or on another machine"
     # The time before is that of its start.
     polls = [one["t"] for one in leg.polls if samples[0]["t"] <= one["t"] <= samples[-1]["t"]]
     if polls:
@@ -235,9 +235,9 @@ def _first_and_last(leg: LegHistory, part: str) -> tuple[Event, ...]:
     return (samples[0], samples[-1])
 
 
-def _too_few(part: str, points: Points) -> str:
-    if not points:
-        return f"no sample of the {part}'s processes lies behind a reload"
+def _too_few(leg: LegHistory, part: str, points: Points) -> str:
+    if not _longest(leg, part):
+        return f"the {part} was not sampled: it runs in a container or on another machine"
     return f"the {part} was sampled over {len(points)} reloads, {MIN_RELOADS} are needed"
 
 

@@ -229,6 +229,8 @@ def test_a_history_without_samples_is_judged_without_these_claims() -> None:
     verdict = judge(story.events())
     assert verdict.outcome is Outcome.VALID
     assert {claim.name for claim in verdict.left_out} >= {*GROWTH, *COST}
+    (descriptors,) = [one for one in verdict.left_out if one.name == "descriptors stay flat"]
+    assert descriptors.why.startswith("the server was not sampled: it runs in a container")
 
 
 def test_the_slopes_limits_cover_the_slope_as_often_as_they_say() -> None:
