@@ -34,8 +34,8 @@ _EVIDENCE = (
     *("*.json", "*.jsonl", "*.hgrm", "*.log", "*.log.*", "*.txt", "*.out", "*.err"),
     *("*.md", "*.xml", "*.html", "*.toml", "*.prototxt"),
 )
-# Folders with a copy of each release.
-_MODELS = ("releases",)
+# Folders with a copy of each release, and with what a daemon of Hadoop unpacks for itself.
+_NO_EVIDENCE = ("releases", "tmp")
 _OPTIONS: dict[int, int] = {
     zstd.CompressionParameter.compression_level: 10,
     # So that every damage is found.
@@ -158,7 +158,7 @@ def _require_harmless(bundle: Path, member: tarfile.TarInfo) -> None:
 
 def _evidence(run: Path) -> Iterator[str]:
     for folder, folders, files in os.walk(run):
-        folders[:] = [name for name in folders if name not in _MODELS]
+        folders[:] = [name for name in folders if name not in _NO_EVIDENCE]
         for name in files:
             path = Path(folder, name)
             wanted = any(fnmatch.fnmatch(name, pattern) for pattern in _EVIDENCE)

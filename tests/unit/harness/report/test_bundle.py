@@ -41,6 +41,8 @@ def run(tmp_path: Path) -> Path:
     (folder / "ftp/serving/log/serving.host.root.log.INFO.2026.7").write_text("I0101 ready\n")
     (folder / "ftp/serving/log/serving.INFO").symlink_to("serving.host.root.log.INFO.2026.7")
     (folder / "ftp/serving/params.pdiparams").write_bytes(b"weights")
+    (folder / "ftp/producer/releases/1").mkdir(parents=True)
+    (folder / "ftp/producer/releases/1/serving_server_conf.prototxt").write_text("feed_var {}")
     return folder
 
 
