@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.remotes.registry import RemoteType
     from harness.serving.running import RunningServing
 
 
@@ -76,6 +77,13 @@ def _add_set_up(group: argparse._ArgumentGroup) -> None:
     option("--live-dir", type=Path, metavar="DIR", help="what the running server loads from")
     option("--server-log", type=Path, metavar="FILE", help="its serving.INFO, if it can be seen")
     option("--tick", type=int, metavar="SECONDS", help="the server's reload interval (1)")
+    option(
+        "--remote",
+        metavar="URL",
+        help="a remote that runs already: webhdfs://user@host:port/path, "
+        "ftp://user:password@host:port/path, http://… or https://… with --publish-dir",
+    )
+    option("--publish-dir", type=Path, metavar="DIR", help="the folder that the HTTP remote serves")
     option("--claims", metavar="A,B", help="which claims are judged (the scenario's)")
 
 
@@ -126,7 +134,6 @@ def _set_up(args: argparse.Namespace) -> tuple[dict[str, Any], Optional[RunningS
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the scenario. Return the exit code."""
     from harness import scenarios
-    from harness.remotes import registry
     from harness.run import e2e
     from harness.support.errors import BadInput
 
@@ -151,7 +158,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     settings = e2e.RunSettings(
         scenario=scenario.name,
         steps=scenario.steps,
-        remotes=registry.chosen([name.strip() for name in args.remotes.split(",") if name.strip()]),
+        remotes=_remotes(args),
         on=args.on,
         serving=args.serving,
         serving_trial=args.serving_trial,
@@ -164,6 +171,18 @@ def run(args: argparse.Namespace, console: Console) -> int:
         leg=leg,
     )
     return e2e.run(settings, console)
+
+
+def _remotes(args: argparse.Namespace) -> tuple[RemoteType, ...]:
+    """Return the remotes of the run. Raises ``BadInput``."""
+    from harness.remotes import existing, registry
+    from harness.support.errors import BadInput
+
+    if args.command == "run" and args.remote is not None:
+        return (existing.existing(args.remote, args.publish_dir),)
+    if args.command == "run" and args.publish_dir is not None:
+        raise BadInput("--publish-dir is for an HTTP remote that runs already; add --remote URL")
+    return registry.chosen([name.strip() for name in args.remotes.split(",") if name.strip()])
 
 
 def show(page: Optional[Path]) -> int:

@@ -50,6 +50,7 @@ the same:
 .venv/bin/python -m harness run page --serving-bin /opt/serving/bin/serving
 .venv/bin/python -m harness run page --remotes ftp --server 127.0.0.1:9292 \\
   --live-dir /srv/uci_housing_model --server-log /srv/log/serving.INFO --tick 10
+.venv/bin/python -m harness run page --remote ftp://user:password@127.0.0.1:2121/models
 ```
 
 - `--monitor-cmd COMMAND`: another monitor. Upstream's options follow the command, or take the
@@ -58,6 +59,10 @@ the same:
 - `--server HOST:PORT`: a server that runs already, with `--live-dir DIR`. Its model becomes
   release 0 and has to be one of uci_housing. The run never stops the server.
 - `--server-log FILE`: the log of that server.
+- `--remote URL`: a remote that runs already: `webhdfs://user@host:port/path`,
+  `ftp://user:password@host:port/path`, or `http://host:port/path`. The run publishes to it and
+  leaves its releases there. An HTTP remote takes no uploads, so name the folder that it serves
+  with `--publish-dir DIR`.
 - `--tick SECONDS`: the server's reload interval.
 - `--claims A,B`: which claims are judged.
 

@@ -14,6 +14,8 @@ import pytest
 from rich.console import Console
 
 from harness import scenarios
+from harness.remotes.existing import existing
+from harness.remotes.ftp.local import LocalFtp
 from harness.remotes.registry import chosen
 from harness.run.e2e import RunSettings, run
 from harness.run.leg import LegSettings
@@ -123,3 +125,21 @@ def test_a_server_that_runs_already_is_judged_and_left_running(
     assert unknown["reload in the log"] == "the run could not see: server log"
     assert not [c["name"] for c in report["claims"] if c["outcome"] == "invalid"]
     assert [row["release"] for row in report["rows"]] == [0, 1, 2]
+
+
+@pytest.mark.proof
+def test_a_remote_that_runs_already_is_used_and_left_running(tmp_path: Path) -> None:
+    with LocalFtp(tmp_path / "ftp") as ftp:
+        ftp.ready()
+        url = ftp.url.replace("@", f":{ftp.password}@")
+        settings = RunSettings(
+            remotes=(existing(url, None),),
+            serving="embedded",
+            runs=tmp_path / "runs",
+            leg=LegSettings(releases=2, rate=30),
+        )
+        printed = io.StringIO()
+        code = run(settings, Console(file=printed, width=140))
+        ftp.check()
+    assert code == 0, printed.getvalue()
+    assert ftp.password not in (tmp_path / "runs" / "latest" / "history.jsonl").read_text()
