@@ -228,6 +228,8 @@ def _refuse(answer: requests.Response, *_: Any, **__: Any) -> None:
             told = answer.json()["RemoteException"]
             if isinstance(told["exception"], str) and isinstance(told["message"], str):
                 return
+    # Unread, it would keep its connection until the garbage collector finds it.
+    answer.close()
     raise requests.HTTPError(f"the server answered {code} {answer.reason}".strip(), response=answer)
 
 
