@@ -22,7 +22,7 @@ from rich.table import Table
 from harness.support.errors import Failed
 
 from . import judges
-from .judges import CONFORMANCE, SERVING, Found
+from .judges import CONFORMANCE, SERVING, SLOW, Found
 from .parts import PACKAGES, Part, parts
 
 _PAGE = """
@@ -63,10 +63,10 @@ def _monitors(wanted: Sequence[Part], folder: Path, *, whole: bool, jobs: int) -
 
 
 def _one_for_each_break(wanted: Sequence[Part]) -> list[Part]:
-    """Return the first part that breaks each claim or case."""
+    """Return the first part that breaks each claim or case; none for the judge that is slow."""
     chosen: dict[str, Part] = {}
     for part in wanted:
-        for one in part.breaks:
+        for one in part.breaks if part.judge != SLOW else ():
             chosen.setdefault(one.name, part)
     return [part for part in wanted if part in chosen.values()]
 
@@ -139,7 +139,12 @@ def main() -> int:
     )
     parser.add_argument("--jobs", type=int, default=2, help="servers at a time (%(default)s)")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the page of the docs")
-    parser.add_argument("--run", type=Path, metavar="FOLDER", help="keep copies and runs there")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="FOLDER",
+        help="keep copies and runs there; a run that is there is judged again, and not run again",
+    )
     options = parser.parse_args()
     words = [word.strip() for word in options.only.split(",") if word.strip()]
     every = [*parts("monitor"), *parts("server")]
@@ -155,7 +160,7 @@ def main() -> int:
         try:
             for kind, judge in (("server", _servers), ("monitor", _monitors)):
                 mine = [part for part in wanted if part.kind == kind]
-                if kind == "server" and options.short:
+                if kind == "server" and options.short and not words:
                     mine = _one_for_each_break(mine)
                 if mine:
                     rows += judge(mine, folder / kind, whole=not options.short, jobs=options.jobs)

@@ -16,7 +16,6 @@ import fnmatch
 import json
 import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +36,10 @@ SCENARIOS = {
     "page": ("page", "--releases", "3", "--poll", "0.5", "--margin", "8", "--rate", "100"),
     "reloads": (str(HERE / "scenarios" / "reloads.toml"),),
 }
+SLOW = "reloads"
 _BROKEN = frozenset({"failed", "BROKEN", "invalid"})
 _UNKNOWN = "unknown"
+_LOG = "judge.log"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _run(command: Sequence[str], folder: Path, env: Optional[Mapping[str, str]] 
     folder.mkdir(parents=True, exist_ok=True)
     name = " ".join(command[2:4])
     environment = {**os.environ, **(env or {})}
-    with Process(name, command, log=folder / "judge.log", cwd=ROOT, env=environment) as process:
+    with Process(name, command, log=folder / _LOG, cwd=ROOT, env=environment) as process:
         process.wait(_MAX_S)
 
 
@@ -98,6 +99,20 @@ def monitors(parts: Sequence[Part], folder: Path, *, jobs: int, whole: bool) -> 
         jobs: How many cases run at a time.
         whole: Judge each monitor by all cases that any monitor breaks, not only by its first.
     """
+    results = folder / "conformance.json"
+    if not results.exists():
+        _run_monitors(parts, folder, results, jobs=jobs, whole=whole)
+    columns = {column["name"]: column for column in json.loads(results.read_text())["monitors"]}
+    return [
+        _found(rows, sum(row["seconds"] for row in rows if not row["id"].endswith(_OVER_ALL)))
+        for part in parts
+        for rows in [columns[part.name]["results"]]
+    ]
+
+
+def _run_monitors(
+    parts: Sequence[Part], folder: Path, results: Path, *, jobs: int, whole: bool
+) -> None:
     ours = json.loads((_MONITORS / "ours.json").read_text())
     listed = dict.fromkeys(one.name for part in parts for one in part.breaks)
     cases = [name for name in listed if not name.endswith(_OVER_ALL)]
@@ -120,15 +135,8 @@ def monitors(parts: Sequence[Part], folder: Path, *, jobs: int, whole: bool) -> 
         path = folder / part.name / "monitor.json"
         path.write_text(json.dumps(content))
         command += ["--monitor", str(path)]
-    results = folder / "conformance.json"
     command += ["--only", ",".join(cases), "--run", str(folder / "run"), "--json", str(results)]
     _run(command, folder)
-    columns = {column["name"]: column for column in json.loads(results.read_text())["monitors"]}
-    return [
-        _found(rows, sum(row["seconds"] for row in rows if not row["id"].endswith(_OVER_ALL)))
-        for part in parts
-        for rows in [columns[part.name]["results"]]
-    ]
 
 
 def server(part: Part, judge: str, only: Sequence[str], folder: Path) -> Found:
@@ -140,23 +148,26 @@ def server(part: Part, judge: str, only: Sequence[str], folder: Path) -> Found:
         only: The cases of the suite of servers.
         folder: Takes the copy and the run.
     """
-    program = part.build(folder)
-    began = time.monotonic()
-    command = [sys.executable, "-m"]
+    command = [sys.executable, "-m", "harness"]
+    program = folder / "broken-server"
     if judge == SERVING:
         results = folder / "conformance.json"
-        command += ["harness", "conformance", "serving", "--serving-bin", str(program)]
+        command += ["conformance", "serving", "--serving-bin", str(program)]
         command += ["--only", ",".join(only), "--run", str(folder / "run"), "--json", str(results)]
-        _run(command, folder)
-        (column,) = json.loads(results.read_text())["binaries"]
-        return _found(column["results"], time.monotonic() - began)
-    command += ["harness", "run", *SCENARIOS[judge], "--remotes", "ftp"]
-    command += ["--serving-trial", "skip", "--runs", str(folder / "runs")]
-    _run(command, folder, {"SERVING_BIN": str(program)})
-    report = json.loads((folder / "runs" / "latest" / "report.json").read_text())
+    else:
+        results = folder / "runs" / "latest" / "report.json"
+        command += ["run", *SCENARIOS[judge], "--remotes", "ftp"]
+        command += ["--serving-trial", "skip", "--runs", str(folder / "runs")]
+    if not results.exists():
+        _run(command, folder, {"SERVING_BIN": str(part.build(folder))})
+    content = json.loads(results.read_text())
+    seconds = (folder / _LOG).stat().st_mtime - program.stat().st_mtime
+    if judge == SERVING:
+        (column,) = content["binaries"]
+        return _found(column["results"], seconds)
     rows = [
         {"id": claim["name"], "outcome": claim["outcome"], "reasons": [claim["why"]]}
-        for claim in report["claims"]
+        for claim in content["claims"]
         if claim["outcome"] != _UNKNOWN or claim["required"]
     ]
-    return _found(rows, time.monotonic() - began)
+    return _found(rows, seconds)
