@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import NoReturn, Optional
 
+from harness.support import guard
 from harness.support.errors import BadInput, Failed
 
 from .base import Serving
@@ -23,6 +24,7 @@ class RunningServing(Serving):
     def __init__(self, host: str, port: int, *, live_dir: Path, log_file: Path) -> None:
         self.host = host
         self.port = port
+        self._pid: Optional[int] = None
         self.live_dir = live_dir
         self.log_file = log_file
         self.binary = ServingBinary(
@@ -75,8 +77,11 @@ class RunningServing(Serving):
 
     @property
     def pids(self) -> list[int]:
-        found = self.identity()
-        return [int(found.partition("@")[0])] if found else []
+        # To find the process takes a look at the files of all processes.
+        if self._pid is None or not Path(f"/proc/{self._pid}").exists():
+            found = self.identity()
+            self._pid = int(found.partition("@")[0]) if found else None
+        return [] if self._pid is None else [self._pid, *guard.descendants(self._pid)]
 
     def _visible(self) -> list[int]:
         """Return the processes of this machine; none if the server runs elsewhere."""
