@@ -98,7 +98,7 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _page(rows: Sequence[Row], seconds: float, before: str) -> str:
+def _page(rows: Sequence[Row], before: str) -> str:
     """Return the page of the docs. A kind of parts without rows keeps its section of ``before``."""
     sections = [_PAGE.strip()]
     for kind in PACKAGES:
@@ -109,7 +109,7 @@ def _page(rows: Sequence[Row], seconds: float, before: str) -> str:
             sections += [f"{title}\n{kept}"] if kept else []
             continue
         made = time.strftime("%Y-%m-%d", time.gmtime())
-        lines = [title, f"Judged on {made} in {seconds / 60:.0f} minutes.", ""]
+        lines = [title, f"Judged on {made}.", ""]
         lines += ["| part | what is wrong with it | judge | what it broke | seconds | verdict |"]
         lines += ["| --- | --- | --- | --- | --- | --- |"]
         for row in mine:
@@ -176,7 +176,7 @@ def main() -> int:
     console.print(f"{len(rows)} parts, {wrong} wrong, in {seconds:.0f} s")
     if options.page:
         before = options.page.read_text() if options.page.exists() else ""
-        options.page.write_text(_page(rows, seconds, before))
+        options.page.write_text(_page(rows, before))
     return 1 if wrong else 0
 
 
