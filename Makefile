@@ -33,7 +33,7 @@ ONLY_REMOTES := $(if $(filter undefined,$(origin REMOTES)),,--remotes="$$REMOTES
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES RATE SEED RUNS HOURS
 
 .PHONY: help environment client setup e2e test proof proof-short soak test-monitor lint docker-ready test-docker test-bare
-.PHONY: coverage test-bare-docker docker-clean conformance conformance-serving bench fuzz doctor clean serving-trial
+.PHONY: coverage test-bare-docker docker-clean locust conformance conformance-serving bench fuzz doctor clean serving-trial
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
@@ -149,6 +149,10 @@ lint: environment
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(VENV)/bin/lint-imports --no-cache
 	@$(PY) -m mypy && $(PY) -m tests.language
 
+## make locust   the environment for load from several machines (docs/load.md)
+locust:
+	@exec $(BOOT) harness/setup/bootstrap.py locust
+
 ## make serving-trial   downloads the official serving binary if need be, and tries it (again)
 serving-trial: client
 	@$(PY) -m harness serving-trial --serving="$$SERVING" --device="$$DEVICE"
@@ -159,7 +163,7 @@ doctor:
 
 ## make clean    removes environments, caches and runs
 clean:
-	rm -rf .venv .venv-gpu .venv-monitor .cache .tox runs build monitor/build
+	rm -rf .venv .venv-gpu .venv-monitor .venv-locust .cache .tox runs build monitor/build
 	rm -rf *.egg-info monitor/*.egg-info .coverage .coverage.* monitor/.coverage htmlcov .hypothesis
 	rm -rf monitor/.hypothesis .pytest_cache .mypy_cache .ruff_cache
 	@# The registries of ports and projects that all checkouts share, where no run uses them.

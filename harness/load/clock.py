@@ -1,7 +1,7 @@
 """The master's clock, which workers on other machines ask.
 
 ``ClockServer`` answers each line of a TCP connection with this machine's ``time.monotonic()``.
-``ClockClient`` asks some times in a row and records each exchange as an event ``clock``.
+``record_clock`` asks some times in a row and records each exchange as an event ``clock``.
 ``harness.checker.clock`` says what follows from the exchanges.
 """
 
@@ -50,43 +50,27 @@ class ClockServer(socketserver.ThreadingTCPServer):
         self.server_close()
 
 
-class ClockClient:
-    """Asks the master's clock over one connection, and records what a worker needs for ``merge``.
+def record_clock(
+    host: str, port: int, *, worker: str, history: History, timeout_s: float = 5.0
+) -> None:
+    """Ask the master's clock some times in a row; record an event ``clock`` for each.
 
     Raises:
         Failed: The clock does not answer.
     """
-
-    def __init__(self, host: str, port: int, *, worker: str, timeout_s: float = 5.0) -> None:
-        self._worker = worker
-        self._address = f"{host}:{port}"
-        try:
-            self._socket = socket.create_connection((host, port), timeout_s)
-        except OSError as error:
-            raise self._failed(error) from error
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._answers = self._socket.makefile("rb")
-
-    def record(self, history: History) -> None:
-        """Ask some times in a row; record an event ``clock`` for each."""
-        for _ in range(_IN_A_ROW):
-            sent = time.monotonic()
-            try:
-                self._socket.sendall(b"\n")
-                answer = self._answers.readline()
-                received = time.monotonic()
-                master = float(answer)
-            except (OSError, ValueError) as error:
-                raise self._failed(error) from error
-            times = {"sent": sent, "master": master, "received": received}
-            history.record("clock", worker=self._worker, **times)
-
-    def close(self) -> None:
-        self._answers.close()
-        self._socket.close()
-
-    def _failed(self, error: Exception) -> Failed:
-        return Failed(
-            f"the master's clock at {self._address} does not answer ({error}); check that the "
+    try:
+        with socket.create_connection((host, port), timeout_s) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with connection.makefile("rb") as answers:
+                for _ in range(_IN_A_ROW):
+                    sent = time.monotonic()
+                    connection.sendall(b"\n")
+                    answer = answers.readline()
+                    received = time.monotonic()
+                    times = {"sent": sent, "master": float(answer), "received": received}
+                    history.record("clock", worker=worker, **times)
+    except (OSError, ValueError) as error:
+        raise Failed(
+            f"the master's clock at {host}:{port} does not answer ({error}); check that the "
             "master runs and that no firewall is in between"
-        )
+        ) from error

@@ -1,9 +1,9 @@
 """Sets up an environment from a hashed lock: what ``make setup`` runs.
 
-    python3 harness/setup/bootstrap.py whole|gpu|monitor
+    python3 harness/setup/bootstrap.py whole|gpu|monitor|locust
 
 Runs on any Python 3.6 or newer, with the standard library only. It finds uv or installs it into
-``.cache/uv``. It finds CPython 3.9, makes ``.venv`` (``.venv-gpu``, ``.venv-monitor``), installs
+``.cache/uv``. It finds CPython 3.9, makes ``.venv`` (``.venv-gpu``, …), installs
 the lock with hashes, and then the project itself. A second call with nothing changed takes no time.
 
 Exit codes: 2 when something is missing or wrong, with one sentence; 130 after Ctrl-C.
@@ -29,7 +29,12 @@ from harness.setup import causes, sources
 from harness.support import places
 from harness.support.places import CACHE, ROOT
 
-ENVIRONMENTS = {"whole": ".venv", "gpu": ".venv-gpu", "monitor": ".venv-monitor"}
+ENVIRONMENTS = {
+    "whole": ".venv",
+    "gpu": ".venv-gpu",
+    "monitor": ".venv-monitor",
+    "locust": ".venv-locust",
+}
 # Characters that no quoting protects in PATH, class paths, URIs and lists.
 BAD_LETTERS = "\"'\\$`\n\r:%;,#?"
 # Runs without LD_LIBRARY_PATH, because not every process that loads Paddle has it.

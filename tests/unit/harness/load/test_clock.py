@@ -8,7 +8,7 @@ import pytest
 
 from harness.checker.clock import estimate, exchange_in
 from harness.checker.history import History, read
-from harness.load.clock import ClockClient, ClockServer
+from harness.load.clock import ClockServer, record_clock
 from harness.support.errors import Failed
 from harness.support.ports import free_port
 from harness.support.waits import wait_for
@@ -18,15 +18,13 @@ def test_workers_ask_the_clock_and_record_it(tmp_path: Path) -> None:
     history = History(tmp_path / "history.jsonl")
     server = ClockServer("127.0.0.1", 0)
     server.start()
-    client = ClockClient("127.0.0.1", server.port, worker="w1")
 
     def asked_for_a_while() -> bool:
-        client.record(history)
+        record_clock("127.0.0.1", server.port, worker="w1", history=history)
         events = list(read(history.path))
         return bool(events[-1]["t"] - events[0]["t"] > 0.3)
 
     wait_for(asked_for_a_while, "exchanges over 0.3 s", 10)
-    client.close()
     server.close()
     history.close()
     events = list(read(history.path))
@@ -37,6 +35,8 @@ def test_workers_ask_the_clock_and_record_it(tmp_path: Path) -> None:
     assert abs(clock.on_master(end) - end) <= clock.error_s
 
 
-def test_a_master_without_a_clock_is_one_sentence() -> None:
+def test_a_master_without_a_clock_is_one_sentence(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.jsonl")
     with pytest.raises(Failed, match=r"the master's clock at .* does not answer"):
-        ClockClient("127.0.0.1", free_port(), worker="w1")
+        record_clock("127.0.0.1", free_port(), worker="w1", history=history)
+    history.close()
