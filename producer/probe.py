@@ -1,8 +1,8 @@
-"""Says what a model predicts for a probe: ``python -m producer.probe MODEL_DIR [--feed FILE]``.
+"""Says what models predict for a probe: ``python -m producer.probe MODEL_DIR... [--feed FILE]``.
 
-The last line of standard output is JSON: ``feed`` and ``expected``, by alias, as in a manifest's
-``probe``. ``--feed`` has the feed; without it, the feed is drawn with a fixed seed by the shapes of
-the model's configuration.
+The last lines of standard output are JSON, one a model: ``feed`` and ``expected``, by alias, as in
+a manifest's ``probe``. ``--feed`` has the feed; without it, the feed is drawn with a fixed seed by
+the shapes of the model's configuration.
 
 Exit codes: 0 done, 1 the model does not answer, 2 a wrong option; one sentence each.
 """
@@ -30,10 +30,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the command; gives its exit code."""
     try:
         parser = Parser(prog="python -m producer.probe", allow_abbrev=False)
-        parser.add_argument("model_dir", type=Path, help="the folder with model and configuration")
+        parser.add_argument(
+            "model_dir", type=Path, nargs="+", help="a folder with a model and its configuration"
+        )
         parser.add_argument("--feed", type=Path, metavar="FILE", help="JSON: alias to rows")
         options = parser.parse_args(argv)
-        print(json.dumps(predicted(options.model_dir, options.feed)))
+        for folder in options.model_dir:
+            print(json.dumps(predicted(folder, options.feed)))
     except ProducerError as error:
         print(f"probe: {error}", file=sys.stderr)
         return error.exit_code

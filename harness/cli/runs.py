@@ -84,6 +84,12 @@ def _add_set_up(group: argparse._ArgumentGroup) -> None:
         "ftp://user:password@host:port/path, http://… or https://… with --publish-dir",
     )
     option("--publish-dir", type=Path, metavar="DIR", help="the folder that the HTTP remote serves")
+    option(
+        "--releases-from",
+        type=Path,
+        metavar="DIR",
+        help="publish the releases in the subfolders of DIR, each a .tar.gz and maybe a donefile",
+    )
     option("--claims", metavar="A,B", help="which claims are judged (the scenario's)")
 
 
@@ -109,6 +115,8 @@ def _set_up(args: argparse.Namespace) -> tuple[dict[str, Any], Optional[RunningS
         if args.tick < 1:
             raise BadInput(f"--tick {args.tick} is no interval; use whole seconds from 1 on")
         leg["tick_s"] = args.tick
+    if args.releases_from is not None and args.releases is not None:
+        raise BadInput("--releases-from says which releases there are; leave out --releases")
     if args.server is None:
         for name, value in (("--live-dir", args.live_dir), ("--server-log", args.server_log)):
             if value is not None:
@@ -162,6 +170,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         on=args.on,
         serving=args.serving,
         serving_trial=args.serving_trial,
+        releases_from=args.releases_from if args.command == "run" else None,
         serving_bin=args.serving_bin if args.command == "run" else None,
         server=server,
         device=args.device,

@@ -10,14 +10,16 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, Optional
 
 from rich.console import Console
 
 from harness.checker import history as histories
+from harness.checker.completeness import EXPECTED_PREDICTIONS
 from harness.checker.history import History
+from harness.checker.leg_history import same
 from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict, judge
 from harness.faults.base import Fault
@@ -37,7 +39,8 @@ from harness.support.process import new_mark
 from . import backend
 from .backend import ServingSettings
 from .equipment import Equipment, equipped
-from .leg import Leg, LegSettings
+from .leg import Leg, LegSettings, flat
+from .ready_releases import ready_releases
 from .run_folder import kept, new_run_folder, prune
 from .steps import Cause, Publish, Step
 
@@ -63,6 +66,8 @@ class RunSettings:
     on: str = "local"
     serving: str = "auto"
     serving_trial: str = "run"
+    # A folder of releases to publish instead of the producer's.
+    releases_from: Optional[Path] = None
     # A binary to use instead of what SERVING_BIN names.
     serving_bin: Optional[Path] = None
     # A server that runs already.
@@ -106,6 +111,8 @@ def run(settings: RunSettings, console: Console) -> int:
     gone = prune(settings.runs, keep)
     if gone:
         say(f"older runs removed: {len(gone)} ({keep} are kept; KEEP_RUNS names another number)")
+    if settings.releases_from is not None:
+        settings = _with_releases(settings, settings.releases_from, folder / "releases", say)
     history = History(folder / "history.jsonl")
     cut_short: Optional[BaseException] = None
     try:
@@ -148,6 +155,42 @@ def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
     return serving.binary(
         settings.serving, settings.device, settings.serving_trial, say, settings.serving_bin
     )
+
+
+def _with_releases(
+    settings: RunSettings, folder: Path, work: Path, say: Callable[[str], None]
+) -> RunSettings:
+    """Return the settings with the releases of ``folder``.
+
+    Raises:
+        BadInput: They cannot be published, or the scenario needs more of them.
+    """
+    publishing = [step for step in settings.steps if isinstance(step, Publish)]
+    if any(step.bad for step in publishing):
+        raise BadInput(
+            f"the scenario {settings.scenario} damages releases of the producer; leave out "
+            "--releases-from"
+        )
+    ready = ready_releases(folder, work)
+    count = settings.leg.releases if all(step.count for step in publishing) else len(ready)
+    if count > len(ready):
+        raise BadInput(
+            f"the scenario {settings.scenario} publishes {count} releases, and "
+            f"--releases-from {folder} holds {len(ready)}"
+        )
+    unseen = settings.leg.unseen
+    alias = ready[0].content["fetches"][0]["alias"]
+    expected = [flat(release.content["probe"]["expected"][alias]) for release in ready]
+    for number, one in enumerate(expected):
+        if any(same(one, other, settings.leg.rtol) for other in expected[:number]):
+            say(f"{ready[number].folder} predicts what an earlier release does")
+            unseen = (*unseen, EXPECTED_PREDICTIONS)
+            break
+    name = next(ready[0].folder.glob("*.tar.gz")).name[: -len(".tar.gz")]
+    leg = replace(
+        settings.leg, ready=ready, name=name, releases=count, prepared=False, unseen=unseen
+    )
+    return replace(settings, leg=leg)
 
 
 def _first_line(error: BaseException) -> str:

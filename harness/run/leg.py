@@ -15,10 +15,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ from harness.support.waits import tail, wait_for
 from .answers import Answers
 from .equipment import Equipment
 from .observe import TIME_FILE, Observer, Tail
+from .ready_releases import ReadyRelease
 from .resources import Sampler
 
 Say = Callable[[str], None]
@@ -67,6 +68,8 @@ class LegSettings:
 
     # How many releases are published, bad ones included.
     releases: int = 4
+    # The releases to publish, if the producer makes none.
+    ready: tuple[ReadyRelease, ...] = ()
     # Whether all releases are made before the first one is published.
     prepared: bool = False
     # Whether each release is published only after all clients got the release before.
@@ -128,7 +131,7 @@ class LegSettings:
     @property
     def model(self) -> str:
         """Return the live directory's name."""
-        return f"{self.name}_model"
+        return self.ready[0].model.name if self.ready else f"{self.name}_model"
 
     @property
     def bound_s(self) -> float:
@@ -342,7 +345,7 @@ class Leg:
             remote=self.remote.name,
             release=0,
             digest=content.digest,
-            expected=list(_flat(expected[alias])),
+            expected=flat(expected[alias]),
             t_begin=before,
             t_end=before,
         )
@@ -350,8 +353,7 @@ class Leg:
     def _install_by_hand(self) -> None:
         """Unpack release 1 as a person does, because ``--once`` is our monitor's alone."""
         release = self.published[0]["release"]
-        made = releases.read(self.folder / "producer" / "releases" / str(release))
-        made.write_to(self.live_dir)
+        shutil.copytree(self._model(0, release), self.live_dir)
         (self.live_dir / TIME_FILE).touch()
         self.say(f"{self.remote.name}: release {release} installed by hand")
 
@@ -430,6 +432,8 @@ class Leg:
         manifest = self.published[-1]["manifest"]
         feed = self.folder / "feed.json"
         feed.write_text(json.dumps(manifest["probe"]["feed"]))
+        ready = self.settings.ready
+        client_config = ready[0].client if ready else self.folder / "producer" / "client"
         names = self._client_names()
         for name, kind in names.items():
             argv = [sys.executable, "-m", "harness.load.probe", kind, "--name", name]
@@ -441,7 +445,7 @@ class Leg:
                 "--feed",
                 str(feed),
             ]
-            argv += ["--client_config", str(self.folder / "producer" / "client")]
+            argv += ["--client_config", str(client_config)]
             argv += ["--fetch", manifest["fetches"][0]["alias"]]
             argv += ["--history", str(self.history.path), "--remote", self.remote.name]
             argv += ["--rate", str(self.settings.rate / len(names))]
@@ -473,6 +477,8 @@ class Leg:
         line = ""
         if bad:
             line = str(self._damaged(bad, number))
+        elif self.settings.ready:
+            line = str(self.settings.ready[len(self.published)].folder)
         elif self.settings.prepared:
             line = str(self.folder / "producer" / "releases" / str(number))
         # From now on the release may be public before it is recorded.
@@ -491,6 +497,8 @@ class Leg:
         )
         raw: dict[str, Any] = json.loads(line)
         manifest = raw["manifest"]
+        if self.settings.ready:
+            manifest = self.settings.ready[len(self.published)].content
         alias = manifest["fetches"][0]["alias"]
         event: Event = {
             "release": raw["release"],
@@ -498,7 +506,7 @@ class Leg:
             "digest": "" if bad else self._digest(raw["release"]),
             "sha256": raw["sha256"],
             "size": manifest["size"],
-            "expected": [] if bad else list(_flat(manifest["probe"]["expected"][alias])),
+            "expected": [] if bad else flat(manifest["probe"]["expected"][alias]),
             "t_begin": raw["t_begin"],
             "t_end": raw["t_end"],
             **({"good": False, "bad": bad} if bad else {}),
@@ -521,8 +529,14 @@ class Leg:
         (folder / releases.DONEFILE_NAME).write_bytes(bad.donefile())
         return folder
 
+    def _model(self, position: int, release: int) -> Path:
+        """Return the unpacked model of a release by its position among all, or its number."""
+        if self.settings.ready:
+            return self.settings.ready[position].model
+        return self.folder / "producer" / "releases" / str(release) / self.settings.model
+
     def _digest(self, release: int) -> str:
-        model = self.folder / "producer" / "releases" / str(release) / self.settings.model
+        model = self._model(len(self.published), release)
         content = look_once(model, TIME_FILE)
         if content is None:
             raise Failed(f"the producer left no {model}")
@@ -747,9 +761,8 @@ def _with_our_python() -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": modules}
 
 
-def _flat(value: Any) -> Iterator[float]:
+def flat(value: Any) -> list[float]:
+    """Return the numbers of nested lists in their order."""
     if isinstance(value, list):
-        for item in value:
-            yield from _flat(item)
-    else:
-        yield float(value)
+        return [number for item in value for number in flat(item)]
+    return [float(value)]

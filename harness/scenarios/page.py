@@ -63,6 +63,10 @@ the same:
   `ftp://user:password@host:port/path`, or `http://host:port/path`. The run publishes to it and
   leaves its releases there. An HTTP remote takes no uploads, so name the folder that it serves
   with `--publish-dir DIR`.
+- `--releases-from DIR`: your releases. Each subfolder of DIR is one, in the order of the numbers in
+  their names: a tarball NAME.tar.gz, and a donefile or none. If the donefile has no manifest, the
+  harness computes the prediction with Paddle Inference. If two releases predict the same, the
+  claims that tell releases apart are unknown.
 - `--tick SECONDS`: the server's reload interval.
 - `--claims A,B`: which claims are judged.
 

@@ -37,6 +37,7 @@ _NOT_IN_A_FILE = (
     "monitor_cmd",
     "server_runs",
     "unseen",
+    "ready",
     "paced",
     "claims",
 )

@@ -143,3 +143,27 @@ def test_a_remote_that_runs_already_is_used_and_left_running(tmp_path: Path) -> 
         ftp.check()
     assert code == 0, printed.getvalue()
     assert ftp.password not in (tmp_path / "runs" / "latest" / "history.jsonl").read_text()
+
+
+@pytest.mark.proof
+def test_releases_of_others_are_published_and_told_apart(
+    tmp_path: Path, releases: Releases
+) -> None:
+    for event in releases.published[:2]:
+        # Without a manifest: Paddle Inference says what it predicts.
+        folder = tmp_path / "mine" / f"day-{event['release']}"
+        folder.mkdir(parents=True)
+        shutil.copy(event["tarball"], folder)
+    settings = RunSettings(
+        remotes=chosen(["ftp"]),
+        serving="embedded",
+        releases_from=tmp_path / "mine",
+        runs=tmp_path / "runs",
+        leg=LegSettings(rate=30),
+    )
+    printed = io.StringIO()
+    code = run(settings, Console(file=printed, width=140))
+    assert code == 0, printed.getvalue()
+    report = json.loads((tmp_path / "runs" / "latest" / "report.json").read_text())
+    assert all(all(row["first_served"].values()) for row in report["rows"])
+    assert len(report["rows"]) == 2

@@ -171,6 +171,17 @@ def _python_with_paddle() -> str:
 def read(folder: Path) -> Release:
     """Return the release in a folder as the producer leaves it: a tarball and its donefile."""
     packed = (folder / MODEL_NAME).read_bytes()
+    top, members = unpacked(packed)
+    manifest = json.loads((folder / DONEFILE_NAME).read_bytes())
+    number = manifest["release"]
+    return Release(f"release {number}", number, top, members, packed, manifest)
+
+
+def unpacked(packed: bytes) -> tuple[str, dict[str, bytes]]:
+    """Return the one top folder of a tarball, and what the files below it hold.
+
+    Raises ``ValueError`` if there is another number of top folders, or a name leads out of them.
+    """
     members: dict[str, bytes] = {}
     tops: set[str] = set()
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
@@ -181,7 +192,6 @@ def read(folder: Path) -> Release:
                 stream = archive.extractfile(entry)
                 assert stream is not None
                 members[path] = stream.read()
-    (top,) = tops
-    manifest = json.loads((folder / DONEFILE_NAME).read_bytes())
-    number = manifest["release"]
-    return Release(f"release {number}", number, top, members, packed, manifest)
+    if len(tops) != 1 or any(".." in path.split("/") for path in members):
+        raise ValueError(f"it has the top folders {sorted(tops)}, and needs one")
+    return tops.pop(), members

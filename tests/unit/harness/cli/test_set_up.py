@@ -26,6 +26,7 @@ from harness.__main__ import main
         (["--remote", "http://x/", "--publish-dir", "/no"], "--publish-dir /no is no folder"),
         (["--remote", "ftp://x/", "--publish-dir", "."], "--publish-dir is for HTTP"),
         (["--publish-dir", "."], "add --remote URL"),
+        (["--releases-from", "x", "--releases", "3"], "leave out --releases"),
         (["--claims", "luck"], "'luck' is no claim; use no request failed, "),
         (["--claims", ""], "no claim is named"),
         (["--tick", "0"], "--tick 0 is no interval"),
