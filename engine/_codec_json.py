@@ -1,6 +1,6 @@
 """Queries and answers as JSON, with the rules and error texts of brpc's json2pb.
 
-Measured: a field of the wrong type gives one of three texts, and answers leave default fields out.
+Measured: a field of the wrong type gives one of two texts, and answers leave default fields out.
 From brpc's source (src/json2pb): unknown fields are skipped, and ``null`` counts as absent. Bytes
 are base64. "NaN", "Infinity" and "-Infinity" are floats, and elements of 64 bits may be text.
 """
@@ -124,9 +124,7 @@ def _repeated(document: dict[str, Any], key: str) -> list[Any]:
         elif type(one) is str and limits is _INT64 and _DIGITS.fullmatch(one):
             number = int(one)
         if type(number) not in types or (limits and not limits[0] <= number <= limits[1]):
-            # For text in a float, json2pb gives the type's name as the compiler mangles it.
-            mangled = type(one) is str and types is _FLOATS
-            raise _wrong(one, f"{_TENSOR}.{key}", should_be[0] if mangled else should_be)
+            raise _wrong(one, f"{_TENSOR}.{key}", should_be)
         numbers.append(number)
     return numbers
 
@@ -141,24 +139,11 @@ def _base64(value: Any) -> bytes:
 
 
 def _wrong(value: Any, field: str, should_be: str) -> Unparsable:
+    # json2pb writes a double as 1.000000.
+    shown = f"{value:f}" if type(value) is float else str(value)
     return Unparsable(
-        f"Invalid value `{_shown(value)}' for field `{field}' which SHOULD be {should_be}"
+        f"Invalid value `{shown[:64]}' for field `{field}' which SHOULD be {should_be}"
     )
-
-
-def _shown(value: Any) -> str:
-    """Return a value as json2pb writes it into its errors (``1.000000`` for a double)."""
-    if type(value) is float:
-        return f"{value:f}"
-    if type(value) is bool:
-        return "true" if value else "false"
-    if type(value) is dict:
-        return "object"
-    if type(value) is list:
-        return "array"
-    if value is None:
-        return "null"
-    return str(value)[:64]
 
 
 def encode(answer: Answer) -> bytes:

@@ -53,7 +53,7 @@ _RANGES = {
     "int64": (-(2**63), 2**63 - 1),
     "uint64": (0, 2**64 - 1),
 }
-_NUMBER = re.compile(r"[+-]?[0-9]+|0[xX][0-9a-fA-F]+")
+_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
 class CommandLineEnd(Exception):
@@ -105,14 +105,8 @@ def parse(words: Sequence[str]) -> Flags:
         key, equals, given = word[2 if word.startswith("--") else 1 :].partition("=")
         text: Optional[str] = given if equals else None
         name = key.replace("-", "_")
-        if name not in FLAGS and name[2:] in FLAGS and name.startswith("no"):
+        if name.startswith("no") and FLAGS.get(name[2:], ("",))[0] == "bool":
             name, text = name[2:], "false"
-            if FLAGS[name][0] != "bool":
-                errors[key] = (
-                    f"ERROR: boolean value ({key}) specified for {FLAGS[name][0]} "
-                    "command line flag\n"
-                )
-                continue
         if name not in FLAGS:
             errors[key] = f"ERROR: unknown command line flag '{key}'\n"
             continue
@@ -144,6 +138,6 @@ def _value(kind: str, text: str) -> Optional[Value]:
         return _BOOLEANS.get(text.lower())
     if not _NUMBER.fullmatch(text):
         return None
-    number = int(text, 16 if text[:2].lower() == "0x" else 10)
+    number = int(text)
     lowest, highest = _RANGES[kind]
     return number if lowest <= number <= highest else None

@@ -8,7 +8,6 @@ import httptools
 
 from ._http import BrokenRequest, Headers, HttpRequest, TooBig
 
-_HEAD_LIMIT = 64 * 1024
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -34,8 +33,6 @@ class RequestReader:
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._body = bytearray()
-        self._in_head = False
-        self._head_size = 0
         self.idle = True
         self.requests: list[HttpRequest] = []
 
@@ -56,17 +53,11 @@ class RequestReader:
             raise error.__context__ or error from None
         except httptools.HttpParserError as error:
             raise BrokenRequest(str(error)) from None
-        if self._in_head:
-            self._head_size += len(data)
-            if self._head_size > _HEAD_LIMIT:
-                raise BrokenRequest(f"the head is larger than {_HEAD_LIMIT} bytes")
 
     # httptools calls these.
 
     def on_message_begin(self) -> None:
         self.idle = False
-        self._in_head = True
-        self._head_size = 0
         self._url = b""
         self._headers = {}
         self._body = bytearray()
@@ -78,7 +69,6 @@ class RequestReader:
         self._headers[name.lower()] = value.strip()
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         if int(self._headers.get(b"content-length", b"0")) > self._limit:
             raise TooBig("the announced body is too big")
 

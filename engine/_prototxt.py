@@ -17,7 +17,6 @@ from ._flags import Flags
 
 SERVICE = "GeneralModelService"
 _STEPS = ("GeneralReaderOp", "GeneralInferOp", "GeneralResponseOp")
-_RELOAD_KIND = "timestamp_ne"
 _PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 # Fields of an engine for what this engine does not have, and the launcher's options for them.
 _ELSEWHERE = {
@@ -156,12 +155,6 @@ def _refuse_what_runs_elsewhere(engine: Any, flags: Flags) -> None:
         raise Refused(
             f"--precision {flags.text('precision')} is none that Paddle Serving has; "
             f"give {', '.join(_PRECISIONS[:-1])} or {_PRECISIONS[-1]}"
-        )
-    if engine.reloadable_type != _RELOAD_KIND:
-        raise Refused(
-            f"the reloadable_type of {engine.name} is {engine.reloadable_type or 'not given'}, "
-            f"but the embedded engine reloads by {_RELOAD_KIND} alone, which the launcher "
-            "writes; let it write the files again"
         )
 
 

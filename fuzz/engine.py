@@ -7,7 +7,7 @@ The inputs are noise, and valid messages with damage: bytes flipped, cut out or 
 changed. They come in pieces of any size. What has to hold of every input:
 
 - nothing is raised but the parser's own error;
-- none takes longer than a second, and one that would take for ever is named;
+- none takes longer than a second;
 - however the bytes are cut, the same messages come out.
 
 The tests run the same properties on a smaller, seeded number.
@@ -22,7 +22,6 @@ import signal
 import sys
 import time
 import zlib
-from collections.abc import Iterator
 from random import Random
 from typing import Any, Callable
 
@@ -242,26 +241,6 @@ def damage(messages: list[bytes], random: Random) -> tuple[bytes, list[int]]:
     return bytes(data), [random.randrange(1, 60) for _ in range(random.randrange(8))]
 
 
-class TooSlow(Exception):
-    """An input that might never come to an end."""
-
-
-@contextlib.contextmanager
-def bounded(seconds: float) -> Iterator[None]:
-    """Within it, ``TooSlow`` is raised after so many seconds of this process's own work."""
-
-    def late(_number: int, _frame: Any) -> None:
-        raise TooSlow(f"more than {seconds} s")
-
-    before = signal.signal(signal.SIGVTALRM, late)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
-
-
 def fuzz(target: str, inputs: int, number: int) -> float:
     """Runs one target; gives the seconds of the slowest input.
 
@@ -275,8 +254,7 @@ def fuzz(target: str, inputs: int, number: int) -> float:
         data, cuts = damage(known, random)
         start = time.thread_time()
         try:
-            with bounded(2 * SLOWEST_S):
-                check(data, cuts)
+            check(data, cuts)
         except Exception as error:
             raise AssertionError(f"{target}: {error!r} on {data!r} cut at {cuts}") from error
         took = time.thread_time() - start

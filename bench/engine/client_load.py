@@ -24,11 +24,9 @@ FEATURES = np.ones(13, "float32")
 
 def compiled(configuration: str, endpoint: str) -> Callable[[], Any]:
     """Return a call of the compiled client."""
-    from harness.load.patched_client import client_class
+    from harness.conformance.serving.asking import connected
 
-    client = client_class()()
-    client.load_client_config(configuration)
-    client.connect([endpoint])
+    client = connected(configuration, endpoint)
 
     def call() -> Any:
         answer = client.predict(feed={"x": FEATURES}, fetch=["price"], batch=False)
@@ -41,20 +39,14 @@ def grpc_stub(_configuration: str, endpoint: str) -> Callable[[], Any]:
     """Return a call of grpcio with the service's own messages."""
     import grpc
 
-    from harness.conformance.serving import messages
+    from harness.conformance.serving import wire
 
-    request = messages.new_request()
-    tensor = request.tensor.add()
-    tensor.float_data.extend(FEATURES.tolist())
-    tensor.elem_type = 1
-    tensor.shape.extend([1, 13])
-    tensor.name = tensor.alias_name = "x"
-    request.fetch_var_names.append("price")
+    request = wire.request_message()
     channel = grpc.insecure_channel(endpoint)
     method = channel.unary_unary(
         "/baidu.paddle_serving.predictor.general_model.GeneralModelService/inference",
         request_serializer=type(request).SerializeToString,
-        response_deserializer=messages.read_response,
+        response_deserializer=wire.response_message,
     )
 
     def call() -> Any:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.conformance.serving import server
-from harness.conformance.serving.checks import JSON_BODY, PRICE, PRICE_2
-from harness.conformance.serving.wire import http
+from harness.conformance.serving.checks import PRICE, PRICE_2
+from harness.conformance.serving.steady_clients import SteadyClients
 from harness.support import guard, waits
 from harness.support.ports import is_listening
 from harness.support.process import Process
@@ -85,26 +83,6 @@ def kept(first: Resources, last: Resources) -> list[str]:
     return found
 
 
-class Asking(threading.Thread):
-    """Asks for a prediction again and again, and counts every answer of neither model."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self._port = port
-        self.stopping = False
-        self.asked = self.failed = 0
-
-    def run(self) -> None:
-        while not self.stopping:
-            self.asked += 1
-            try:
-                answer = json.loads(http(self._port, JSON_BODY).body)
-                price = answer["outputs"][0]["tensor"][0]["float_data"][0]
-                self.failed += price not in (PRICE, PRICE_2)
-            except (OSError, EOFError, ValueError, KeyError):
-                self.failed += 1
-
-
 @contextlib.contextmanager
 def without_ticks(binary: Path, model: Path) -> Iterator[tuple[server.Launched, int]]:
     """Run a server that looks at its time file all the time; give its process id as well.
@@ -132,27 +110,22 @@ def over_reloads(binary: Path, reloads: int) -> list[str]:
     print(f"\n{'reloads':>8} {'own KiB':>9} {columns}")
     seen: list[Resources] = []
     began = time.monotonic()
-    with without_ticks(binary, models[1]) as (launched, pid):
-        asking = Asking(launched.port)
-        asking.start()
-        try:
-            for number in range(1, reloads + 1):
-                launched.reload(models[number % 2], deadline_s=30)
-                if number % max(1, reloads // 10) == 0:
-                    seen.append(now := settled(pid))
-                    print(
-                        f"{number:8d} {now.memory_kib:9d} {now.descriptors:11d} {now.threads:8d} "
-                        f"{now.processes:10d} {asking.failed:7d}",
-                        flush=True,
-                    )
-        finally:
-            asking.stopping = True
+    with (
+        without_ticks(binary, models[1]) as (launched, pid),
+        SteadyClients(launched, 1) as asking,
+    ):
+        for number in range(1, reloads + 1):
+            launched.reload(models[number % 2], deadline_s=30)
+            if number % max(1, reloads // 10) == 0:
+                seen.append(now := settled(pid))
+                print(
+                    f"{number:8d} {now.memory_kib:9d} {now.descriptors:11d} {now.threads:8d} "
+                    f"{now.processes:10d} {len(asking.failures):7d}",
+                    flush=True,
+                )
     growth = seen[-1].memory_kib - seen[0].memory_kib
-    print(
-        f"grew by {growth} KiB; {asking.asked} requests, {asking.failed} failed; "
-        f"{time.monotonic() - began:.0f} s"
-    )
+    print(f"grew by {growth} KiB; {len(asking.asked)} requests; {time.monotonic() - began:.0f} s")
     wrong = kept(seen[0], seen[-1])
-    if asking.failed:
-        wrong.append(f"{asking.failed} requests failed")
+    if asking.failures or not asking.prices <= {PRICE, PRICE_2}:
+        wrong.append(f"a request failed: {asking.failures} or got a wrong price: {asking.prices}")
     return wrong

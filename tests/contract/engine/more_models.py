@@ -5,12 +5,10 @@
 writes in the same format:
 
     FOLDER/words          a sequence: lod tensor of int64 in, the sum of each sequence out
-    FOLDER/mean           the mean over the batch: rows that do see each other
     FOLDER/numbers        the types that HttpClient can send: float32, int64, int32 and a string
     FOLDER/packed         those that the compiled client sends besides: float16, uint8, int8
-    FOLDER/others         those that Paddle takes and no client sends: float64 and bool
 
-The last three add one to everything that they are fed and give it back in its type.
+The last two add one to everything that they are fed and give it back in its type.
 """
 
 from __future__ import annotations
@@ -27,12 +25,6 @@ from harness.conformance.serving.models import Variable, export, parameter
 
 # The bytes of a string feed: five characters and the 0 behind them.
 STRING_BYTES = 6
-
-
-def _mean(paddle: Any) -> tuple[list[Any], list[Any]]:
-    x = paddle.static.data("x", [None, 13], "float32")
-    shifted = x + paddle.mean(x, axis=0, keepdim=True)
-    return [x], [shifted * parameter(paddle, np.ones((1, 13), "float32"))]
 
 
 def _words(paddle: Any) -> tuple[list[Any], list[Any]]:
@@ -62,7 +54,7 @@ def _plus_one(feeds: Sequence[Variable]) -> Any:
         for feed in feeds:
             dtype = "uint8" if feed.dtype == "string" else feed.dtype
             # float32 does not hold every int64.
-            wide = dtype if dtype in ("int64", "float64") else "float32"
+            wide = dtype if dtype == "int64" else "float32"
             inputs.append(paddle.static.data(feed.name, list(feed.shape), dtype))
             more = _cast(paddle, inputs[-1], wide) + _cast(paddle, one, wide)
             outputs.append(_cast(paddle, more, dtype))
@@ -92,8 +84,6 @@ def make_all(folder: Path) -> None:
     import paddle
 
     paddle.enable_static()
-    x = [Variable("x", "x", "float32", (13,))]
-    export(folder / "mean", _mean, x, [Variable("", "shifted", "float32", (13,))])
     export(
         folder / "words",
         _words,
@@ -102,7 +92,6 @@ def make_all(folder: Path) -> None:
     )
     _export_types(folder / "numbers", ("float32", "int64", "int32", "string"))
     _export_types(folder / "packed", ("float16", "uint8", "int8"))
-    _export_types(folder / "others", ("float64", "bool"))
 
 
 if __name__ == "__main__":

@@ -2,188 +2,179 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from harness.conformance.serving import judging
 from harness.conformance.serving.checks import Subject
-from tests.contract.engine.unlike import (
-    AFTER,
-    ANSWERS,
-    BEFORE,
-    FLAGS,
-    LOG,
-    WATCH,
-    conformance,
-    script,
-)
+from harness.conformance.serving.facts import FACTS
+from tests.contract.engine.unlike import ANSWERS, AROUND, LOG, script
 
 pytestmark = pytest.mark.xdist_group("unlike servers")
-TICK = "Finish reload 1 workflow(s)"
-STRICT = {"ENGINE_STRICT_COMPAT": "1"}
+# What a check has to say of a difference. A fact that the script does not touch holds all the same.
+SAME = "(same)"
 
 
-@pytest.mark.parametrize(
-    ("code", "spoilt", "only"),
-    ids=itertools.count(1),
-    argvalues=[
-        (LOG, ("cost=", "cst="), "log/request"),
-        (LOG, ("Succ load model:", "Loaded model:"), "log/start"),
-        (LOG, ("Finish reload 1 workflow(s)", "Finish reload"), "log/idle-tick"),
-        (ANSWERS, (b'"elem_type":1,', b""), "http/json-answer"),
-        (ANSWERS, (b"[E1002]Fail", b"[E1002]fail"), "http/unknown-method"),
-        (ANSWERS, (b"Content-Length", b"content-length"), "http/answer-headers"),
-        (LOG, (TICK, TICK + "\nI1126 01:02:03.456789  7 a.cpp:1] b"), "log/idle-tick"),
-        (LOG, (" (logid=77) workflow", " (logid=77) b\nI"), "log/request"),
-        (LOG, ("infer.h:239]", "infer.h:240]"), "reload/new-second"),
-        (LOG, ("create cube cache[0] done.", "create cube cache."), "log/workers"),
-        (LOG, ("Entrence reload worker", "Entrance"), "log/start"),
-        (ANSWERS, (b"outputs", b"0utputs"), "http/type-text"),
-        (ANSWERS, (b"x-bd-error-code", b"X-Bd-Error-Code"), "http/unknown-method"),
-        (ANSWERS, (b"InferService", b"inferService"), "baidu-std/empty-request"),
-        (ANSWERS, (b"Content-Encoding", b"Content-encoded!"), "clients/json-gzip"),
-        (ANSWERS, (b"[184.0]", b"[185.0]"), "reload/under-clients"),
-        (ANSWERS, (b"[184.0]", b"[185.0]"), "reload/one-step"),
-        # The first model's price: of what is copied over all the time, chance decides what loads.
-        (ANSWERS, (b"[92.0]", b"[93.0]"), "reload/copied-releases"),
-    ],
-)
-def test_a_server_that_differs_in_one_thing_is_caught(
-    subject: Subject, tmp_path: Path, code: str, spoilt: tuple[object, object], only: str
-) -> None:
-    old, new = spoilt
-    exit_code, said = conformance(script(subject.binary, tmp_path, code, old=old, new=new), only)
-    assert exit_code == 1, said
-    assert "DIFFERS" in said, said
-    assert "1 facts: 1 DIFFERS" in said, said
+def assert_judged(binary: Path, expected: Mapping[str, str]) -> None:
+    """Judges some facts on one binary, in the order of the list."""
+    wrong = []
+    with contextlib.closing(Subject(binary)) as subject:
+        for fact in FACTS:
+            if fact.id in expected:
+                result = judging.fact(fact, subject)
+                seen = f"({result.word})" if result.word != "DIFFERS" else result.evidence
+                if expected[fact.id] not in seen:
+                    wrong.append(f"{fact.id}: {seen}, without {expected[fact.id]!r}")
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("code", [LOG, ANSWERS])
-def test_the_same_scripts_pass_when_they_spoil_nothing(
-    subject: Subject, tmp_path: Path, code: str
-) -> None:
-    nothing: object = "is not there" if code == LOG else b"is not there"
-    binary = script(subject.binary, tmp_path, code, old=nothing, new=nothing)
-    only = "log/request" if code == LOG else "http/json-answer"
-    assert conformance(binary, only)[0] == 0
+def test_a_log_that_differs_in_one_thing_is_caught(subject: Subject, tmp_path: Path) -> None:
+    replaced = [
+        ("Succ load model:", "Loaded model:"),
+        ("create cube cache[0] done.", "create cube cache."),
+        ("Succ reload version engine", "Succ reload version"),
+        (" (logid=77) workflow", " (logid=77) one more\nI"),
+        ("Clear 0 key!", "Clear!"),
+        ("Failed reload resource!", "Succ load engine"),
+    ]
+    assert_judged(
+        script(subject.binary, tmp_path, LOG, replaced=replaced),
+        {
+            "log/headers": SAME,
+            "log/start": r"no line 'W infer\\.cpp:43\\] Succ load model:",
+            "log/workers": r"create cube cache\[0\] done\.: 0 instead of 1",
+            "log/idle-tick": r"instead of 'W infer\\.cpp:286\\] Succ reload version engine:",
+            "log/request": r"(logid=77) one more' instead of 'I service\\.cpp:263\\]",
+            "reload/new-second": r"Clear!' instead of",
+            "reload/truncated-parameters": "the model before serves on, though the log says",
+        },
+    )
 
 
-@pytest.mark.parametrize(
-    ("code", "spoilt", "only"),
-    ids=itertools.count(1),
-    argvalues=[
-        (
-            BEFORE,
-            {"what": "if pathlib.Path('uci_housing_model/params').exists(): sys.exit(255)"},
-            "start/short-file-names",
-        ),
-        (
-            BEFORE,
-            {"what": "WORDS += ['-max_body_size', str(1 << 30)]"},
-            "baidu-std/largest-body",
-        ),
-        (
-            BEFORE,
-            {"what": "WORDS += ['-max_body_size', str(1 << 28)]"},
-            "baidu-std/largest-body",
-        ),
-        (
-            BEFORE,
-            {"what": "os.mkdir('log'); open('log/serving.of.old.log.ERROR', 'w').close()"},
-            "log/error-file",
-        ),
-        (AFTER, {"interrupted": "one.kill()", "ended": "0"}, "end/sigint"),
-        (AFTER, {"interrupted": "None", "ended": "0"}, "end/sigterm"),
-        (
-            ANSWERS,
-            {"answered": "data if b'failed! feed' not in data else hang_up()"},
-            "clients/wrong-shape",
-        ),
-        (
-            ANSWERS,
-            {"answered": "data if b'failed! there' not in data else hang_up()"},
-            "requests/wrong-feed",
-        ),
-        (
-            ANSWERS,
-            {"asked": "data.replace(b'\"nonsense\"', b'\"total\"   ')"},
-            "http/unknown-fetch",
-        ),
-        (
-            ANSWERS,
-            {"asked": "data if bytes(range(4)) * 2 not in data else die()"},
-            "baidu-std/no-protocol",
-        ),
-        (WATCH, {"word": "begin reload model"}, "reload/truncated-parameters"),
-        (
-            LOG,
-            {"old": "Failed reload resource!", "new": "Succ load engine"},
-            "reload/truncated-parameters",
-        ),
-    ],
-)
-def test_a_server_that_does_one_thing_otherwise_is_caught(
-    subject: Subject, tmp_path: Path, code: str, spoilt: dict[str, str], only: str
-) -> None:
-    exit_code, said = conformance(script(subject.binary, tmp_path, code, **spoilt), only)
-    assert exit_code == 1, said
-    assert "1 facts: 1 DIFFERS" in said, said
+def test_an_answer_that_differs_in_one_thing_is_caught(subject: Subject, tmp_path: Path) -> None:
+    replaced = [
+        (b'"elem_type":1', b'"elem_tipe":1'),
+        (b"Content-Type: application/json", b"Content-type: application/json"),
+        (b"form-urlencoded\r\n\r\n", b"form-urlencodeD\r\n\r\n"),
+        (b"x-bd-error-code: 1002", b"X-Bd-Error-Code: 1002"),
+        (b"Invalid json", b"invalid json"),
+        (b"find service=X", b"find_service=X"),
+        (b"Content-Encoding", b"Content-encoded!"),
+    ]
+    asked = (
+        "die(134) if bytes(range(4)) * 2 in data "
+        """else data.replace(b'"nonsense"', b'"total"   ')"""
+    )
+    assert_judged(
+        script(subject.binary, tmp_path, ANSWERS, replaced=replaced, asked=asked),
+        {
+            "http/json-answer": '"elem_tipe":1',
+            "http/answer-headers": "'Content-type'] instead of",
+            "http/type-form": "form-urlencodeD' instead of",
+            "http/keep-alive": SAME,
+            "http/unknown-method": "'X-Bd-Error-Code'] instead of",
+            "http/malformed-json": "invalid json format' instead of",
+            "http/unknown-fetch": "[[3]] instead of [[4.0, 5.0]]",
+            "baidu-std/answer": SAME,
+            "baidu-std/unknown-service": "Fail to find_service=X",
+            "baidu-std/no-protocol": "the server has ended",
+            "clients/json-gzip": "('http', 'JSON with gzip')",
+        },
+    )
 
 
-def test_a_server_to_which_clients_come_back_late_is_caught(
-    subject: Subject, tmp_path: Path
-) -> None:
-    nothing = b"is not there"
-    binary = script(subject.binary, tmp_path, ANSWERS, old=nothing, new=nothing, late_s=12)
-    exit_code, said = conformance(binary, "clients/outage")
-    assert exit_code == 1, said
-    assert "s to recover" in said, said
-
-
-BAD_MODEL = "reload/bad-model"
-
-
-def test_a_server_that_dies_of_a_bad_model_as_measured_is_the_same(subject: Subject) -> None:
-    exit_code, said = conformance(subject.binary, BAD_MODEL, STRICT)
-    assert exit_code == 0, said
-    assert "1 facts: 1 same" in said, said
-
-
-def test_a_server_that_dies_of_a_bad_model_in_another_way_is_caught(
-    subject: Subject, tmp_path: Path
-) -> None:
-    # -11 is SIGSEGV: what the real server dies of with a garbage program alone.
-    spoilt = {"interrupted": "None", "ended": "code if code >= 0 else 128 + 11"}
-    binary = script(subject.binary, tmp_path, AFTER, **spoilt)
-    exit_code, said = conformance(binary, BAD_MODEL, STRICT)
-    assert exit_code == 1, said
-    assert "exit code with _corrupt: 139 instead of 134" in said, said
+def test_an_answer_of_no_release_is_caught(subject: Subject, tmp_path: Path) -> None:
+    binary = script(subject.binary, tmp_path, ANSWERS, replaced=[(b"[92.0]", b"[93.0]")])
+    assert_judged(binary, {"reload/one-step": "answers: {"})
 
 
 def test_a_server_that_dies_of_some_wrong_feeds_only_is_caught(
     subject: Subject, tmp_path: Path
 ) -> None:
-    kept_from_it = "data if b'[13,1]' not in data else hang_up()"
-    binary = script(subject.binary, tmp_path, ANSWERS, asked=kept_from_it)
-    exit_code, said = conformance(binary, "requests/wrong-feed", STRICT)
-    assert exit_code == 1, said
-    assert "was still running" in said, said
+    answered = "die(134) if b'failed! there' in data else data"
+    binary = script(subject.binary, tmp_path, ANSWERS, answered=answered)
+    assert_judged(binary, {"requests/wrong-feed": "feed x has no shape"})
 
 
-def test_a_wrong_version_is_caught(subject: Subject, tmp_path: Path) -> None:
-    exit_code, said = conformance(script(subject.binary, tmp_path, FLAGS), "cli/version-flag")
-    assert exit_code == 1, said
+def test_a_server_that_dies_of_a_bad_model_in_another_way_is_caught(
+    subject: Subject, tmp_path: Path
+) -> None:
+    binary = script(subject.binary, tmp_path, LOG, ends="139 if 'failed, ' in info else 0")
+    assert_judged(binary, {"reload/bad-model": "corrupt: 139 instead of 134"})
 
 
-def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
-    exit_code, said = conformance(tmp_path / "nothing", "cli/version-flag")
-    assert exit_code == 2
-    assert f"{tmp_path / 'nothing'} is no executable; give --serving-bin" in said
+def test_a_server_that_dies_of_truncated_parameters_is_caught(
+    subject: Subject, tmp_path: Path
+) -> None:
+    binary = script(
+        subject.binary, tmp_path, LOG, ends="134 if 'begin reload model' in info else 0"
+    )
+    assert_judged(binary, {"reload/truncated-parameters": "the server has ended"})
+
+
+def test_another_start_and_another_end_are_caught(subject: Subject, tmp_path: Path) -> None:
+    what = (
+        "if pathlib.Path('uci_housing_model/params').exists(): sys.exit(255)\n"
+        "WORDS += ['-max_body_size', str(1 << 28)]\n"
+        "os.makedirs('log', exist_ok=True); open('log/serving.of.old.log.ERROR', 'w').close()"
+    )
+    assert_judged(
+        script(subject.binary, tmp_path, AROUND, what=what),
+        {
+            "start/short-file-names": "255",
+            "end/sigint": "s of a sleep of 5 s",
+            "end/sigterm": "exit code (of the signal): 0 instead",
+            "http/keep-alive": SAME,
+            "baidu-std/largest-body": "512 MiB: it was closed or answered",
+            "log/error-file": "error files before the first error: ['serving.of.old.log.ERROR']",
+        },
+    )
+
+
+@pytest.mark.proof
+def test_a_server_to_which_clients_come_back_late_is_caught(
+    subject: Subject, tmp_path: Path
+) -> None:
+    binary = script(subject.binary, tmp_path, ANSWERS, late_s=12)
+    assert_judged(binary, {"clients/outage": "s to recover"})
+
+
+def conformance(*words: object) -> tuple[int, str]:
+    """Runs the program; gives the exit code and what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "conformance", "serving", "--facts", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=Path(__file__).resolve().parents[3],
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_difference_is_printed_with_exit_code_1(subject: Subject, tmp_path: Path) -> None:
+    what = "if WORDS == ['-V']: sys.exit(print(1.0))"
+    binary = script(subject.binary, tmp_path, AROUND, what=what)
+    only = ("--only", "cli/version-flag", "--run", tmp_path / "run")
+    code, said = conformance("--serving-bin", binary, *only)
+    assert code == 1, said
+    assert "1 facts: 1 DIFFERS" in said, said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--serving-bin", "/nowhere"], "/nowhere is no executable; give --serving-bin"),
+        (["--only", "no/such-fact"], "--only has 'no/such-fact', which is no case: see --list"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(words: list[str], sentence: str) -> None:
+    code, said = conformance(*words)
+    assert code == 2
+    assert sentence in said
     assert "Traceback" not in said
-
-
-def test_no_such_fact_is_exit_code_2(subject: Subject) -> None:
-    exit_code, said = conformance(subject.binary, "no/such-fact")
-    assert exit_code == 2
-    assert "--only has 'no/such-fact', which is no case: see --list" in said

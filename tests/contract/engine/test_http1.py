@@ -1,4 +1,4 @@
-"""HTTP/1: any method is a call, and who of the two ends the connection."""
+"""HTTP/1: who of the two ends the connection."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from harness.conformance.serving.wire import Wire
 pytestmark = pytest.mark.xdist_group("shared server")
 
 
-def request(
-    method: str = "POST", version: str = "1.1", connection: str = "", body: bytes = JSON_BODY
-) -> bytes:
+def request(version: str = "1.1", connection: str = "", body: bytes = JSON_BODY) -> bytes:
     lines = [
-        f"{method} /GeneralModelService/inference HTTP/{version}",
+        f"POST /GeneralModelService/inference HTTP/{version}",
         "Host: a",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
@@ -25,26 +23,6 @@ def request(
     if connection:
         lines.append(f"Connection: {connection}")
     return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-@pytest.mark.parametrize("method", ["DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
-def test_any_method_is_a_call(subject: Subject, method: str) -> None:
-    with Wire(subject.port) as one:
-        one.send(request(method))
-        assert price(one.http_answer()) == PRICE
-
-
-def test_head_is_a_call_whose_answer_has_no_body(subject: Subject) -> None:
-    with Wire(subject.port) as one:
-        one.send(request("HEAD") + request())
-        head = one.http_answer(head_only=True)
-        # A body would stand before the next answer's status line.
-        whole = one.http_answer()
-        assert price(whole) == PRICE
-        assert head.status_line == "HTTP/1.1 200 OK"
-        assert [name for name, _ in head.headers] == ["Content-Length", "Content-Type"]
-        # The times in the two bodies are of the same length for some centuries.
-        assert head.headers == whole.headers
 
 
 @pytest.mark.parametrize(("body", "status"), [(JSON_BODY, 200), (b"{nonsense", 400), (b"{}", 500)])
@@ -60,23 +38,6 @@ def test_a_connection_ends_where_the_client_asked_for_it_or_speaks_http_1_0(
         assert answer.status == status
         assert (answer.header("connection") or "").lower() == connection.lower()
         assert one.closed()
-
-
-@pytest.mark.parametrize(("body", "status"), [(JSON_BODY, 200), (b"{nonsense", 400), (b"{}", 500)])
-@pytest.mark.parametrize(
-    ("version", "connection"), [("1.1", ""), ("1.1", "keep-alive"), ("1.0", "keep-alive")]
-)
-def test_any_other_connection_takes_the_next_request(
-    subject: Subject, version: str, connection: str, body: bytes, status: int
-) -> None:
-    with Wire(subject.port) as one:
-        one.send(request(version=version, connection=connection, body=body))
-        answer = one.http_answer()
-        assert answer.status == status
-        assert (answer.header("connection") or "").lower() != "close"
-        for _ in range(2):
-            one.send(request(version=version, connection=connection))
-            assert price(one.http_answer()) == PRICE
 
 
 def test_what_was_sent_behind_the_last_request_is_not_answered(subject: Subject) -> None:

@@ -50,35 +50,3 @@ def test_it_answers_on_the_loopback_address(tmp_path: Path) -> None:
         assert price(http(port, JSON_BODY, headers=JSON)) == PRICE
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", port), 5)
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        (["--use_xpu"], "--use_xpu asks for what the embedded engine does not have"),
-        (["--enable_prometheus"], "--enable_prometheus asks for metrics, which the embedded"),
-        (["--use_lite"], "--use_lite asks for what the embedded engine does not have"),
-        (["--use_ascend_cl"], "--use_ascend_cl asks for what the embedded engine does not have"),
-        (["--gpu_ids", "0", "--use_trt"], "--use_trt asks for what the embedded engine does not"),
-        (["--gpu_ids", "0,1"], "--gpu_ids 0,1 asks for 2 GPUs"),
-        (["--precision", "nonsense"], "--precision nonsense is none that Paddle Serving has"),
-    ],
-    ids=lambda value: "" if isinstance(value, str) else " ".join(value),
-)
-def test_an_option_it_cannot_follow_is_refused_with_a_sentence(
-    tmp_path: Path, options: list[str], reason: str
-) -> None:
-    with served(tmp_path, free_port(), *options) as process:
-        process.wait(60)
-        assert f"embedded-serving: {reason}" in (tmp_path / "launcher.log").read_text()
-
-
-def test_another_operator_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    port = free_port()
-    with served(tmp_path, port, "--op", "GeneralDetectionOp") as process:
-        process.wait(60)
-        said = (tmp_path / "launcher.log").read_text()
-    assert (
-        f"embedded-serving: workdir_{port}/workflow.prototxt asks for the steps GeneralReaderOp, "
-        "GeneralDetectionOp, GeneralResponseOp, but the embedded engine knows" in said
-    )

@@ -1,25 +1,26 @@
-"""Servers that are deliberately unlike: the engine behind a script that spoils one thing.
+"""Servers that are deliberately unlike: the engine behind a script that spoils some things.
 
 Nothing in the engine itself can be switched to lie.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import textwrap
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Optional
 
 START = """\
 #!{python}
 import os, pathlib, re, signal, socket, subprocess, sys, threading, time
 ENGINE = {engine!r}
 WORDS = sys.argv[1:]
+
+def spoilt(data):
+    for old, new in {replaced!r}:
+        data = data.replace(old, new)
+    return data
 """
-# Copies the engine's log while it is written, changed, to where the log is looked for.
+# Copies the engine's log while it is written, changed, to where the log is looked for. Ends when
+# ``ends`` gives an exit code for what the log says.
 LOG = """
 real = pathlib.Path("really")
 real.mkdir(exist_ok=True)
@@ -29,17 +30,23 @@ signal.signal(signal.SIGTERM, lambda *_: one.terminate())
 signal.signal(signal.SIGINT, lambda *_: one.send_signal(signal.SIGINT))
 until = time.monotonic() + 300
 while one.poll() is None and time.monotonic() < until:
-    for file in real.glob("serving.[A-Z]*"):
-        if file.is_symlink():
-            text = file.read_text().replace({old!r}, {new!r})
-            beside = pathlib.Path("log", file.name + ".new")
-            beside.write_text(text)
-            beside.rename(pathlib.Path("log", file.name))
+    # ERROR first: the engine writes a line to it last, so INFO has every line of ERROR.
+    files = [real / f"serving.{{severity}}" for severity in ("ERROR", "WARNING", "INFO")]
+    texts = {{file: file.read_text() for file in files if file.exists()}}
+    info = texts.get(files[-1], "")
+    code = {ends}
+    if code:
+        one.kill()
+        sys.exit(code)
+    for file, text in texts.items():
+        beside = pathlib.Path("log", file.name + ".new")
+        beside.write_text(spoilt(text))
+        beside.rename(pathlib.Path("log", file.name))
     time.sleep(0.02)
 one.kill()
 """
-# A proxy before the engine. It changes requests and answers, or hangs up, or dies. Started again in
-# the same folder, it answers no request for some seconds.
+# A proxy before the engine. It changes requests and answers, or ends. Started again in the same
+# folder, it answers no request for some seconds.
 ANSWERS = """
 file = pathlib.Path("really.prototxt")
 workdir = WORDS[WORDS.index("-inferservice_path") + 1]
@@ -56,12 +63,9 @@ signal.signal(signal.SIGTERM, lambda *_: one.terminate())
 signal.signal(signal.SIGINT, lambda *_: one.send_signal(signal.SIGINT))
 listening = socket.create_server(("127.0.0.1", port))
 
-def hang_up():
-    raise OSError
-
-def die():
+def die(code):
     one.kill()
-    os._exit(134)
+    os._exit(code)
 
 def carry(source, target, spoil):
     try:
@@ -88,7 +92,7 @@ def accept():
                 assert time.monotonic() < until
                 time.sleep(0.05)
         hear = lambda data: {asked}
-        spoil = lambda data: {answered}
+        spoil = lambda data: spoilt({answered})
         threading.Thread(target=carry, args=(client, server, hear), daemon=True).start()
         threading.Thread(target=carry, args=(server, client, spoil), daemon=True).start()
 
@@ -96,77 +100,29 @@ threading.Thread(target=accept, daemon=True).start()
 code = one.wait(300)
 sys.exit(code if code >= 0 else 128 - code)
 """
-FLAGS = """
-if WORDS == ["-V"]:
-    print("1.0")
-    sys.exit(0)
-os.execv(ENGINE, [ENGINE, *WORDS])
-"""
-
-
-# Does something beside the engine, in its folder, when it starts.
-BEFORE = """
+# Does something in the engine's folder before it starts; does not wait after SIGINT, and ends with
+# 0.
+AROUND = """
 {what}
-os.execv(ENGINE, [ENGINE, *WORDS])
-"""
-# Dies of a word in its log.
-WATCH = """
 one = subprocess.Popen([ENGINE, *WORDS])
 signal.signal(signal.SIGTERM, lambda *_: one.terminate())
-log = pathlib.Path("log", "serving.INFO")
-while one.poll() is None:
-    if log.exists() and {word!r} in log.read_text():
-        one.kill()
-        sys.exit(134)
-    time.sleep(0.02)
-"""
-# Ends with another exit code than the engine.
-AFTER = """
-one = subprocess.Popen([ENGINE, *WORDS])
-signal.signal(signal.SIGTERM, lambda *_: one.terminate())
-signal.signal(signal.SIGINT, lambda *_: {interrupted})
-code = one.wait()
-sys.exit({ended})
+signal.signal(signal.SIGINT, lambda *_: one.kill())
+one.wait()
+sys.exit(0)
 """
 
 
 def script(binary: Path, folder: Path, code: str, **spoilt: object) -> Path:
     """Writes one of the scripts; gives its path, for a serving binary's."""
     path = folder / "serving"
-    answered = "data.replace({old!r}, {new!r})".format(**spoilt) if "old" in spoilt else "data"
-    given = {"late_s": 0, "asked": "data", "answered": answered, **spoilt}
-    text = (START + textwrap.dedent(code)).format(
-        python=sys.executable, engine=str(binary), **given
-    )
-    path.write_text(text)
+    given = {
+        "late_s": 0,
+        "asked": "data",
+        "answered": "data",
+        "ends": "0",
+        "replaced": (),
+        **spoilt,
+    }
+    path.write_text((START + code).format(python=sys.executable, engine=str(binary), **given))
     path.chmod(0o755)
     return path
-
-
-def conformance(
-    binary: Path, only: str, env: Optional[Mapping[str, str]] = None
-) -> tuple[int, str]:
-    """Runs the program; gives the exit code and what it printed."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "harness",
-            "conformance",
-            "serving",
-            "--facts",
-            "--serving-bin",
-            str(binary),
-            "--only",
-            only,
-            "--run",
-            str(binary.parent / "run"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-        cwd=Path(__file__).resolve().parents[3],
-        env={**os.environ, **(env or {})},
-    )
-    return done.returncode, done.stdout + done.stderr

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from engine._batcher import Batcher, Call
 from engine._glog import Log
-from engine._model import Model, Output
-from engine._model_files import Graph, Input
-from engine._prototxt import Variable
 from engine._query import Answer, Array, Query, ServiceError, Tensor, inference_failed
 
 
@@ -26,25 +22,6 @@ class Nothing:
 
     def feed_each(self, _queries: object) -> list[object]:
         return []
-
-
-class Echo(Model):
-    """A model whose output ``price`` is its feed ``x``, one float32 in each row."""
-
-    def __init__(self) -> None:
-        x = Variable("x", "x", 1, (1,), False)
-        price = Variable("x", "price", 1, (1,), False)
-        graph = Graph((Input("x", "float32", (-1, 1)),), ("x",), ())
-        super().__init__(graph, [x], [price])
-
-    def feed(self, tensors: Sequence[Tensor]) -> list[Output]:
-        return [(tensors[0].array, ())]
-
-    def watch(self, *_: object) -> None: ...
-
-    def unwatch(self, *_: object) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class Kept:
@@ -66,14 +43,10 @@ class Kept:
         self.errors.append(error)
 
 
-def batcher(
-    loop: asyncio.AbstractEventLoop,
-    tmp_path: Path,
-    model: Optional[Model] = None,
-) -> Batcher:
+def batcher(loop: asyncio.AbstractEventLoop, tmp_path: Path) -> Batcher:
     return Batcher(
         loop,
-        model=lambda: model or cast(Any, Nothing()),
+        model=lambda: cast(Any, Nothing()),
         log=Log(tmp_path / "log"),
         engine_name="e",
         nodes=("a", "b", "c"),
@@ -111,14 +84,3 @@ def test_a_reply_that_raises_does_not_lose_the_others(
         "RuntimeError: the reply cannot be written"
         in (tmp_path / "log" / "serving.ERROR").read_text()
     )
-
-
-def test_an_output_may_be_asked_for_more_than_once(
-    loop: asyncio.AbstractEventLoop, tmp_path: Path
-) -> None:
-    one = batcher(loop, tmp_path, Echo())
-    reply = Kept()
-    array = np.ones((4, 1), np.float32)
-    one.submit(call(reply, array, ("price",) * 50))
-    run(loop)
-    assert [fetched.array.tolist() for fetched in reply.answers[0].fetched] == [array.tolist()] * 50

@@ -26,15 +26,15 @@ CASES = [
 ]
 
 
-def from_json(*tensors: dict[str, Any], fill: bool = False, **fields: Any) -> Query:
-    return _codec_json.decode(json.dumps({"tensor": tensors, **fields}).encode(), fill=fill)
+def from_json(*tensors: dict[str, Any], **fields: Any) -> Query:
+    return _codec_json.decode(json.dumps({"tensor": tensors, **fields}).encode())
 
 
-def from_protobuf(*tensors: dict[str, Any], fill: bool = False, **fields: Any) -> Query:
+def from_protobuf(*tensors: dict[str, Any], **fields: Any) -> Query:
     message = _messages.request_class()(**fields)
     for tensor in tensors:
         message.tensor.add(**tensor)
-    return ProtobufCodec(fill=fill).decode(message.SerializeToString())
+    return ProtobufCodec().decode(message.SerializeToString())
 
 
 BOTH = [from_json, from_protobuf]
@@ -78,37 +78,6 @@ def test_a_string_gives_as_many_of_its_bytes_as_the_shape_takes(
     tensor = {"name": "x", "elem_type": 20, "data": strings, "shape": shape}
     ((_, array, _),) = read(tensor).tensors
     assert (array.dtype.name, array.tolist()) == ("uint8", elements)
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"float_data": 1}, f"Invalid value for repeated field: {TENSOR}.float_data"),
-        (
-            {"shape": [1.0, 2]},
-            f"Invalid value `1.000000' for field `{TENSOR}.shape' which SHOULD be INT32",
-        ),
-        (
-            {"float_data": ["a", 2]},
-            f"Invalid value `a' for field `{TENSOR}.float_data' which SHOULD be f",
-        ),
-        (
-            {"int64_data": [2**63]},
-            f"Invalid value `{2**63}' for field `{TENSOR}.int64_data' which SHOULD be INT64",
-        ),
-        (
-            {"float_data": [True, 1]},
-            f"Invalid value `true' for field `{TENSOR}.float_data' which SHOULD be float",
-        ),
-    ],
-)
-def test_a_field_of_the_wrong_type_is_named_as_json2pb_names_it(
-    change: dict[str, Any], text: str
-) -> None:
-    tensor = {"name": "x", "elem_type": 1, "float_data": [1, 2], "shape": [1, 2], **change}
-    with pytest.raises(Unparsable) as error:
-        from_json(tensor)
-    assert str(error.value) == text
 
 
 def test_null_and_unknown_fields_are_passed_over() -> None:
@@ -157,14 +126,6 @@ def test_a_reason_is_cut_whatever_the_client_sent(read: Read, fields: dict[str, 
         read(fields)
     assert len(error.value.text) <= 1003
     assert error.value.text.endswith("...")
-
-
-@pytest.mark.parametrize("value", ["x" * 1_000_000, 1e308, [[1] * 100_000], {"a": "b" * 100_000}])
-def test_a_value_of_the_wrong_type_is_echoed_cut(value: Any) -> None:
-    tensor = {"name": "x", "elem_type": 1, "shape": [value]}
-    with pytest.raises(Unparsable) as error:
-        from_json(tensor)
-    assert len(str(error.value)) < 1000
 
 
 def test_an_answer_is_written_alike_in_json_and_protobuf() -> None:
@@ -246,23 +207,6 @@ def test_any_shape_lod_and_type_gives_a_query_or_the_services_own_error(
             got.append((error.code == -5100, error.text))
     assert got[0] == got[1]
     assert got[0][0] is not False
-
-
-@pytest.mark.parametrize(
-    ("values", "shape", "elements"),
-    [([1.0], [1, 3], [[1, 0, 0]]), ([1.0, 2.0, 3.0], [2], [1, 2]), ([1.0], [2**20 + 1], None)],
-)
-@pytest.mark.parametrize("read", BOTH)
-def test_strict_compat_answers_a_wrong_count_of_values_as_the_real_server(
-    read: Read, values: list[float], shape: list[int], elements: Any
-) -> None:
-    tensor = {"name": "x", "elem_type": 1, "float_data": values, "shape": shape}
-    if elements is None:
-        with pytest.raises(ServiceError) as error:
-            read(tensor, fill=True)
-        assert error.value.real_dies
-    else:
-        assert read(tensor, fill=True).tensors[0].array.tolist() == elements
 
 
 def test_numbers_that_json_has_no_word_for_may_be_text() -> None:

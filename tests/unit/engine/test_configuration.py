@@ -6,13 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine import _flags, _prototxt
-from engine.__main__ import main
 from harness.conformance.serving import server
 from harness.support.ports import free_port
 
@@ -122,7 +120,6 @@ def with_line(folder: Path, copy: Path, line: str, *more: str) -> _prototxt.Serv
         ("gpu_multi_stream: true", "--gpu_multi_stream asks for"),
         ("enable_dist_model: true", "--use_dist_model asks for"),
         ("gpu_ids: 0 gpu_ids: 1", "--gpu_ids 0,1 asks for 2 GPUs, but .* give one number"),
-        ('reloadable_type: "md5sum"', "is md5sum, but the embedded engine reloads by timestamp_ne"),
     ],
 )
 def test_an_option_that_would_change_where_or_how_the_model_runs_is_refused(
@@ -143,28 +140,13 @@ def test_an_option_that_would_change_where_or_how_the_model_runs_is_refused(
             "order; use the official binary",
         ),
         (
-            "workflow.prototxt",
-            ('type: "GeneralInferOp"', 'type: "GeneralResponseOp"'),
-            "asks for the steps GeneralReaderOp, GeneralResponseOp, GeneralResponseOp, but",
-        ),
-        (
-            "workflow.prototxt",
-            ("workflows {", 'workflows { name: "another" }\nworkflows {'),
-            "workflow.prototxt holds 2 workflows, but the embedded engine runs one",
-        ),
-        (
             "*/model_toolkit.prototxt",
             ("engines {", "engines {\n  encrypted_model: true"),
             "the model in two is encrypted, which the embedded engine cannot read; use the "
             "official binary",
         ),
-        (
-            "resource.prototxt",
-            ("general_model_file:", "# general_model_file:"),
-            "resource.prototxt names no model; let the launcher write it with --model",
-        ),
     ],
-    ids=["another operator", "no infer", "two workflows", "encrypted", "no model"],
+    ids=["another operator", "encrypted"],
 )
 def test_what_the_launcher_may_write_and_the_engine_cannot_run_is_refused(
     folder: Path, tmp_path: Path, pattern: str, change: tuple[str, str], reason: str
@@ -176,33 +158,3 @@ def test_what_the_launcher_may_write_and_the_engine_cannot_run_is_refused(
     with pytest.raises(_prototxt.Refused) as refused:
         _prototxt.read(flags(tmp_path, "workdir"))
     assert reason in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    "line", ["runtime_thread_num: 4", "batch_infer_size: 64", "enable_overrun: true"]
-)
-def test_an_option_for_what_the_engine_does_in_its_own_way_changes_nothing(
-    folder: Path, tmp_path: Path, line: str
-) -> None:
-    as_it_is = _prototxt.read(flags(folder, "workdir"))
-    other = with_line(folder, tmp_path, line, "-use_calib=True")
-    assert replace(other, workflow_file="") == replace(as_it_is, workflow_file="")
-
-
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
-def test_a_precision_is_one_that_serving_knows(folder: Path, precision: str) -> None:
-    _prototxt.read(flags(folder, "workdir", f"-precision={precision}"))
-    with pytest.raises(_prototxt.Refused, match="--precision fp8 is none that Paddle Serving has"):
-        _prototxt.read(flags(folder, "workdir", "-precision=fp8"))
-
-
-@pytest.mark.parametrize("said", ["soon", "0", "-1", "1.5", "86401", "9" * 5000])
-def test_a_longest_run_that_is_no_number_of_seconds_is_one_sentence(
-    said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("ENGINE_LONGEST_RUN_S", said)
-    assert main(["-port=1"]) == 2
-    assert capsys.readouterr().err == (
-        f"embedded-serving: ENGINE_LONGEST_RUN_S is {said}; "
-        "it has to be a number of whole seconds, 1 to 86400\n"
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 from engine import _model_files
 from engine._model_files import BadModel
 from harness.conformance.serving import server
-from harness.conformance.serving.check_reload import first_listed
 
 
 @pytest.fixture
@@ -33,13 +31,6 @@ def test_a_good_model_is_read(model: Path) -> None:
         ("right", "int64", (-1, 2)),
     }
     assert len(graph.outputs) == 2
-
-
-@pytest.mark.parametrize("suffix", ["__params__", "params"])
-def test_files_are_found_by_suffix(model: Path, suffix: str) -> None:
-    (model / "params.pdiparams").rename(model / suffix)
-    (model / "model.pdmodel").rename(model / "__model__")
-    assert check(model).parameters
 
 
 def test_parameters_cut_off_at_any_byte_are_refused(model: Path) -> None:
@@ -132,48 +123,3 @@ def test_what_is_no_file_is_refused_at_once(
             one.bind(str(program))
     with pytest.raises(BadModel, match=r"is no regular file|cannot open .*No such device"):
         check(model)
-
-
-def chosen(folder: Path, *, first_listed: bool) -> tuple[bytes, bytes]:
-    """What is loaded as program and as parameters."""
-    with _model_files.opened(str(folder), first_listed=first_listed) as files:
-        return Path(files.program_path).read_bytes(), Path(files.params_path).read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("good", "end"),
-    [
-        ("params.pdiparams", ".pdiparams"),
-        ("params.pdiparams", "some params"),
-        ("model.pdmodel", "_int8.pdmodel"),
-        ("model.pdmodel", "sentencepiece.bpe.model"),
-    ],
-)
-def test_the_real_server_s_rule_takes_the_first_file_that_is_listed(
-    model: Path, good: str, end: str
-) -> None:
-    whole = chosen(model, first_listed=True)
-    assert whole == chosen(model, first_listed=False)
-    index = 0 if good == "model.pdmodel" else 1
-    first_listed(model, good, end, b"another file")
-    assert chosen(model, first_listed=True)[index] == b"another file"
-    assert chosen(model, first_listed=True)[1 - index] == whole[1 - index]
-
-
-def test_without_it_the_order_of_the_folder_means_nothing(model: Path) -> None:
-    whole = chosen(model, first_listed=False)
-    first_listed(model, "model.pdmodel", "sentencepiece.bpe.model", b"another file")
-    assert chosen(model, first_listed=False) == whole
-
-
-@pytest.mark.parametrize("name", ["model.pdmodel", "params.pdiparams"])
-def test_the_real_server_s_rule_does_not_see_links_and_folders(model: Path, name: str) -> None:
-    whole = chosen(model, first_listed=True)
-    (model / f"sub.{name}").mkdir()
-    assert chosen(model, first_listed=True) == whole
-    (model / name).rename(model / "elsewhere")
-    (model / name).symlink_to("elsewhere")
-    assert chosen(model, first_listed=False) == whole
-    with pytest.raises(BadModel, match="no regular file ends in") as refused:
-        chosen(model, first_listed=True)
-    assert refused.value.real_signal is signal.SIGABRT

@@ -84,22 +84,6 @@ def test_paddles_math_library_is_open_before_the_first_load() -> None:
     assert said == ["True"]
 
 
-def test_a_library_that_finds_no_descriptor_is_loaded_later() -> None:
-    said = said_by(
-        """
-        _inference.library.cache_clear()
-        no_more_descriptors(os.getpid())
-        try:
-            _inference.library()
-        except OSError as error:
-            all_descriptors(os.getpid())
-            print(error.strerror)
-        print(hasattr(_inference.library(), "create_predictor"))
-        """
-    )
-    assert said == ["Too many open files", "True"]
-
-
 def test_a_fork_server_without_descriptors_loads_the_next_model() -> None:
     said = said_by(
         """
@@ -207,64 +191,3 @@ def test_a_load_that_hangs_is_ended_and_the_next_one_loads() -> None:
         """
     )
     assert said == ["False loading it takes longer than 3 s", "True"]
-
-
-def test_a_load_that_hangs_ends_with_the_process_that_would_end_it() -> None:
-    said = said_by(
-        """
-        import ctypes
-        hanging, hangs = os.pipe()
-        def hang(files):
-            os.write(hangs, b"x")
-            # With the interpreter's lock, as Paddle holds it.
-            ctypes.PyDLL(None).sleep(600)
-        _fork_server.check = hang
-        subprocess.Popen = Forked
-        # Who lost his parent is this process's from then on.
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-        fork_server = ForkServer(FEEDS, FETCHES)
-        def load():
-            try:
-                with opened(UCI) as files:
-                    fork_server.load(files, Device())
-            except BadModel as error:
-                print(error)
-        loading = threading.Thread(target=load)
-        loading.start()
-        os.read(hanging, 1)
-        (model,) = [one for one in guard.descendants(os.getpid()) if one != fork_server.pid]
-        os.kill(fork_server.pid, signal.SIGKILL)
-        loading.join(20)
-        end = time.monotonic() + 20
-        while not os.waitpid(-1, os.WNOHANG)[0] == model and time.monotonic() < end:
-            time.sleep(0.01)
-        left = model in guard.descendants(os.getpid())
-        if left:
-            os.kill(model, signal.SIGKILL)
-        print(left)
-        """
-    )
-    assert said == [
-        "the model could not be loaded: the process for it is gone",
-        "False",
-    ]
-
-
-def test_a_process_that_closes_its_channel_and_lives_on_is_ended() -> None:
-    said = said_by(
-        """
-        def linger(files):
-            os.closerange(3, 1000)
-            threading.Event().wait()
-        _fork_server.check = linger
-        _fork_server.MAX_END_S = 1
-        subprocess.Popen = Forked
-        fork_server = ForkServer(FEEDS, FETCHES)
-        with opened(UCI) as files:
-            try_to_load(files)
-        while guard.descendants(fork_server.pid):
-            time.sleep(0.01)
-        print("ended")
-        """
-    )
-    assert said == ["True the model could not be loaded: the process for it was killed", "ended"]
