@@ -95,6 +95,7 @@ def _settings(words: Sequence[str]) -> Settings:
         step=options.step,
         seed=options.seed,
         device=options.device,
+        table_mb=options.table_mb,
         events=options.events,
     )
 
@@ -134,6 +135,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--passes", type=_count, default=30, help="releases to publish, a pass each (%(default)s)")
     add("--device", choices=("cpu", "gpu"), default="cpu", help="where to train (%(default)s)")
+    add(
+        "--table_mb",
+        type=int,
+        choices=range(1001),
+        default=0,
+        metavar="MB",
+        help="add so many MB of weights, up to 1000, so that loading takes long (%(default)s)",
+    )
     add("--seed", type=_seed, default=1, help="of weights and shuffles (%(default)s)")
     add(
         "--work",

@@ -44,6 +44,7 @@ class Settings(NamedTuple):
     step: bool
     seed: int
     device: str
+    table_mb: int
     events: Optional[Path]
 
 
@@ -106,7 +107,8 @@ def _maker(
     give_back_sigterm()
     # A restarted producer starts with other weights, so that release 31 does not predict the same
     # as release 1. The same remote and seed give the same releases.
-    trainer = Trainer(housing.train, seed=settings.seed + first - 1, device=settings.device)
+    seed = settings.seed + first - 1
+    trainer = Trainer(housing.train, seed=seed, device=settings.device, table_mb=settings.table_mb)
     say(f"training on the {settings.device}, work folder {settings.work}")
     return _Maker(trainer, settings, housing.test.x[:1], expected)
 

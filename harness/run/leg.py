@@ -76,6 +76,8 @@ class LegSettings:
     paced: bool = True
     # The claims that are judged; None: all.
     claims: Optional[tuple[str, ...]] = None
+    # How many MB the producer adds to the weights, so that loading takes long.
+    table_mb: int = 0
     # The seed of the training.
     seed: int = 1
     device: str = "cpu"
@@ -214,6 +216,7 @@ class Leg:
     def _training(self) -> list[str]:
         s = self.settings
         options = ["--name", s.name, "--passes", str(s.releases), "--seed", str(s.seed)]
+        options += ["--table_mb", str(s.table_mb)] if s.table_mb else []
         return [*options, "--device", s.device, "--work", str(self.folder / "producer")]
 
     def monitor_command(self, *more: str) -> list[str]:
