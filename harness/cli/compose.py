@@ -22,6 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option("--seed", type=int, default=1, help="of the drawing and the training (%(default)s)")
     option("--remotes", default="http", help="on which each scenario runs (%(default)s)")
     option("--serving", default="embedded", help="which serves, as for run (%(default)s)")
+    option("--monitor-cmd", help="the monitor, as for run (ours)")
     option("--tries", type=int, default=40, help="runs at most (%(default)s)")
     option("--minutes", type=float, default=30.0, help="minutes at most (%(default)s)")
     option("--runs", type=Path, default=Path("runs"), help="where run folders go (%(default)s)")
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     log = args.into.with_suffix(".log")
     words = [sys.executable, "-m", "harness", "run", str(candidate), "--remotes", args.remotes]
     words += ["--serving", args.serving, "--seed", str(args.seed), "--runs", str(args.runs)]
+    words += ["--monitor-cmd", args.monitor_cmd] if args.monitor_cmd else []
 
     def breaks(text: str) -> bool:
         candidate.write_text(text, encoding="utf-8")
