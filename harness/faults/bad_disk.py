@@ -19,7 +19,7 @@ class DiskFault(Fault):
     """A fault of the disk that holds the monitor's folders."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"disk"})
-    target: str = parameter("monitor", "`monitor`: the disk of its folders", choices=("monitor",))
+    target: str = parameter("monitor", "`monitor`: the disk with its folders", choices=("monitor",))
 
     def require(self) -> None:
         why = namespace.why_not()
@@ -52,10 +52,10 @@ class FullDisk(DiskFault):
 
 @dataclass(frozen=True)
 class NoInodes(DiskFault):
-    """The disk takes no further file (ENOSPC), though it has bytes left."""
+    """The disk has no inodes left: a new file fails (ENOSPC), although the disk has free bytes."""
 
     name: ClassVar[str] = "no-inodes"
-    left: int = parameter(0, "how many further files the disk takes")
+    left: int = parameter(0, "how many more files fit on the disk")
 
     def _spoil(self, disk: Disk, at_end: Callable[..., object]) -> None:
         at_end(disk.clear)
@@ -64,10 +64,10 @@ class NoInodes(DiskFault):
 
 @dataclass(frozen=True)
 class ReadOnly(DiskFault):
-    """The disk, or one folder of it, cannot be written (EROFS)."""
+    """The disk, or one folder on the disk, is read-only (EROFS)."""
 
     name: ClassVar[str] = "read-only"
-    folder: str = parameter(".", "a folder of the monitor's local path; `.` is all of it")
+    folder: str = parameter(".", "a folder in the monitor's local path; `.` is the whole path")
 
     def _spoil(self, disk: Disk, at_end: Callable[..., object]) -> None:
         disk.make_read_only(self.folder)

@@ -1,4 +1,4 @@
-"""Bandwidth: at most so many bytes a second pass."""
+"""Bandwidth: limits how many bytes a second pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .relay import BOTH, Lane
 
 @dataclass(frozen=True)
 class Bandwidth(NetworkFault):
-    """At most so many bytes a second pass, each connection and direction."""
+    """Each direction of each connection passes at most `rate` bytes a second."""
 
     name: ClassVar[str] = "bandwidth"
     direction: str = direction(BOTH)

@@ -1,9 +1,9 @@
-"""What every fault is: a frozen value with documented parameters, which is started and stopped.
+"""The base of all faults: a frozen value with documented parameters, which starts and stops.
 
     fault = make("cut", {"target": "datanode", "after": 5000})
     fault.require()                # BadInput if this machine cannot cause it
-    fault.start(targets)           # what a run offers to be broken
-    fault.stop()                   # all is well again
+    fault.start(targets)           # the parts of a run that faults can break
+    fault.stop()                   # the part works again
 
 ``harness.faults.registry`` has the list of all faults.
 """
@@ -43,18 +43,19 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Targets:
-    """What a run offers to be broken.
+    """The parts of a run that faults can break.
 
     Attributes:
         parts: The live parts by name: ``monitor``, ``server``, ``producer``, ``remote``, and each
             service of the remote.
-        gates: The gates by name: ``remote`` has those of all its services; each service its own.
-        goes_down: Called with a part's name before a fault ends it, so that the run does not take
-            that for a failure.
-        restart: Starts the part of this name, and returns when it is ready.
-        disk: The disk of the monitor's folders, if the run gave it one of its own.
-        clocks: By a part's name the clock that the run gave it.
-        seed: What a fault draws follows from it.
+        gates: The gates by name: ``remote`` has the gates of all services; the name of a
+            service has the gates of this service.
+        goes_down: Called with a part's name before a fault ends the part, so that the run does
+            not report a failure.
+        restart: Starts the part with this name, and returns when the part is ready.
+        disk: The disk with the monitor's folders, if the run gave the monitor such a disk.
+        clocks: The clocks that the run gave to parts, by the name of the part.
+        seed: Determines the random values of a fault.
     """
 
     parts: Mapping[str, Part]
@@ -110,10 +111,10 @@ class Fault(ABC):
     """One fault of one part. ``start`` causes it and ``stop`` ends it; ``stop`` repeats safely.
 
     Attributes:
-        name: What a scenario calls it.
+        name: The fault's name in a scenario.
         needs: What a run has to prepare for the target before it starts: ``gate``, ``disk`` or
             ``clock``.
-        target: The part that it meets.
+        target: The part that the fault breaks.
     """
 
     name: ClassVar[str]
@@ -149,14 +150,14 @@ class Fault(ABC):
 
     @property
     def parameters(self) -> dict[str, object]:
-        """All parameters but the target, for the history."""
+        """All parameters except the target, for the history."""
         names = [one.name for one in parameters(type(self))]
         return {name: getattr(self, name) for name in names if name != "target"}
 
 
 def direction(default: str) -> Any:
     """Return the parameter ``direction`` of a network fault."""
-    doc = f"which bytes it meets: {', '.join(f'`{one}`' for one in DIRECTIONS)}"
+    doc = f"which bytes the fault affects: {', '.join(f'`{one}`' for one in DIRECTIONS)}"
     return parameter(default, doc, choices=DIRECTIONS)
 
 
@@ -167,11 +168,11 @@ def parameters(fault: type[Fault]) -> list[dataclasses.Field[Any]]:
 
 @dataclass(frozen=True)
 class NetworkFault(Fault):
-    """A fault of the gate before a remote; the class is what the gate does to a connection."""
+    """A fault of the gate before a remote; the class says what the gate does to a connection."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"gate"})
-    target: str = parameter("remote", "`remote`, or one of its services")
-    # Classes that meet one direction alone, or ask for it, override it.
+    target: str = parameter("remote", "`remote`, or the name of one of its services")
+    # Classes that affect one direction only, or have it as a parameter, override it.
     direction: str = dataclasses.field(default=BOTH, init=False)
 
     @abstractmethod

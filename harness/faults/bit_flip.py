@@ -1,4 +1,4 @@
-"""Bit flip: one bit of a connection is the other one."""
+"""Bit flip: one bit of each connection is wrong."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from .relay import ANSWERS, Lane
 
 @dataclass(frozen=True)
 class BitFlip(NetworkFault):
-    """One bit of each connection is flipped; which bit of the byte, the run's seed draws."""
+    """One random bit of one byte of each connection is flipped."""
 
     name: ClassVar[str] = "bit-flip"
     direction: str = direction(ANSWERS)
     after: int = parameter(
-        1000, "how many bytes of each connection pass before that byte, from the start of the fault"
+        1000,
+        "how many bytes of each connection pass before this byte, counted from the fault's start",
     )
 
     async def transform(self, parts: AsyncIterator[bytes], lane: Lane) -> AsyncIterator[bytes]:

@@ -1,9 +1,9 @@
-"""A clock of its own for a monitor, which can be set back while it runs.
+"""A clock for one process, which can be set forward or back while the process runs.
 
-No namespace holds CLOCK_REALTIME, so one program's clock can only be set in its C library. A run
-compiles ``clock.c`` once and loads it before the library with LD_PRELOAD. It shifts the times that
-the library tells, gives files and waits for. That reaches Python, shells, coreutils and JVMs. It
-does not reach a program that asks the kernel itself (Go) or is linked statically.
+No namespace holds CLOCK_REALTIME, so only the C library can change one program's clock. A run
+compiles ``clock.c`` once and loads it before the C library with LD_PRELOAD. It shifts the times
+that the library returns, sets on files and waits for. This works for Python, shells, coreutils and
+JVMs. It does not work for a program that asks the kernel itself (Go) or is linked statically.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def why_not() -> Optional[str]:
 
 
 class Clock:
-    """The clock of one scenario; ``folder`` takes the library and the shift."""
+    """The clock of one scenario; ``folder`` holds the library and the shift."""
 
     def __init__(self, folder: Path) -> None:
         self._library = folder / "clock.so"

@@ -1,4 +1,4 @@
-"""Clock step: the clock of one process is set forward or back. The machine's clock stays."""
+"""Clock step: the clock of one process is set forward or back; the machine's clock stays."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from .base import Fault, Targets, parameter
 
 @dataclass(frozen=True)
 class ClockStep(Fault):
-    """The clock of one process is set forward or back, and right again when the fault ends."""
+    """The clock of one process is set forward or back. When the fault ends, it is right again."""
 
     name: ClassVar[str] = "clock-step"
     needs: ClassVar[frozenset[str]] = frozenset({"clock"})
     target: str = parameter("monitor", "`monitor` or `producer`", choices=("monitor", "producer"))
-    seconds: int = parameter(-3600, "how far ahead of the right time, in seconds", least=-1e9)
+    seconds: int = parameter(
+        -3600, "how far the clock is ahead, in seconds; a negative number sets it back", least=-1e9
+    )
 
     def require(self) -> None:
         why = clock.why_not()

@@ -1,4 +1,4 @@
-"""Faults at an exact byte of a connection: it is reset there, or goes silent there."""
+"""Faults at an exact byte of a connection: the connection is reset, or stops."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import ClassVar
 from .base import NetworkFault, direction, parameter
 from .relay import ANSWERS, Lane
 
-_AFTER = "how many bytes of each connection pass first, from the start of the fault on"
+_AFTER = "how many bytes of each connection pass first, counted from the start of the fault"
 
 
 @dataclass(frozen=True)
 class Cut(NetworkFault):
-    """Each connection is reset (RST) once so many bytes have passed."""
+    """Each connection is reset (RST) when `after` bytes have passed."""
 
     name: ClassVar[str] = "cut"
     direction: str = direction(ANSWERS)
@@ -32,7 +32,7 @@ class Cut(NetworkFault):
 
 @dataclass(frozen=True)
 class Stall(NetworkFault):
-    """Each connection goes silent once so many bytes have passed. Later it goes on from there."""
+    """Each connection stops when `after` bytes have passed. When the fault ends, it continues."""
 
     name: ClassVar[str] = "stall"
     direction: str = direction(ANSWERS)

@@ -1,7 +1,7 @@
-"""A small disk that only some processes see, and what can be wrong with it.
+"""A small disk that only some processes see, with the ways to break the disk.
 
-The disk is a tmpfs in a mount namespace. A process that is started with ``prefix`` has it at
-``folder``; this process reaches it as ``seen``.
+The disk is a tmpfs in a mount namespace. A process that starts with ``prefix`` sees the
+disk at ``folder``. The harness sees the disk at ``seen``.
 """
 
 from __future__ import annotations

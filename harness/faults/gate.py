@@ -1,17 +1,17 @@
-"""A gate before a service: it passes TCP connections on, or breaks them on purpose.
+"""A gate: a relay before a service that forwards TCP connections, or breaks them on purpose.
 
 The service binds 127.0.0.2 and the gate 127.0.0.1, with the same port numbers. So addresses inside
 a protocol (WebHDFS's redirect, FTP's reply to PASV) also lead through the gate.
 
     with Gate([port]) as gate:            # open: relays 127.0.0.1:port to 127.0.0.2:port
         gate.close()                      # cuts every connection (RST), refuses new ones
-        gate.open()                       # heals, and takes back every other fault
+        gate.open()                       # ends every fault
         gate.apply(Cut(after=1000))       # each connection: RST after 1,000 bytes of answers
 
-What ``apply`` takes are the network faults of this package. A fault at an exact byte is the same on
+``apply`` takes the network faults of this package. A fault at an exact byte is the same on
 a slow machine and on a fast one; a fault after some time is not. A connection with fewer bytes is
-not affected. The gate counts what it did (``stopped``) and what passed (``traffic``), so that a
-test can wait for it.
+not affected. The gate counts what it did (``stopped``) and the bytes that passed (``traffic``).
+A test can wait for these counts.
 
 The gate is an asyncio loop in a thread of the harness. Any thread may call the methods. They return
 when the change is in effect.
@@ -39,8 +39,8 @@ OUTSIDE = "127.0.0.1"
 class Gate:
     """One gate for all ``ports`` of a service; closed until ``open``.
 
-    ``protocols`` says what a port speaks (``http``, ``webhdfs``, ``ftp`` or ``ftp-data``), for
-    faults that answer in the service's stead.
+    ``protocols`` has the protocol of each port (``http``, ``webhdfs``, ``ftp`` or ``ftp-data``),
+    for faults that answer instead of the service.
     """
 
     def __init__(self, ports: Sequence[int], protocols: Optional[Mapping[int, str]] = None) -> None:

@@ -1,4 +1,4 @@
-"""Latency: all bytes come later."""
+"""Latency: all bytes arrive later."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .relay import ANSWERS, Lane
 
 @dataclass(frozen=True)
 class Latency(NetworkFault):
-    """Each part of up to 64 KiB comes later.
+    """Each part of up to 64 KiB arrives later.
 
-    So a large transfer gets slower, too: the connection is like one with a window of 64 KiB.
+    A large transfer also gets slower, as on a connection with a TCP window of 64 KiB.
     """
 
     name: ClassVar[str] = "latency"
     direction: str = direction(ANSWERS)
-    delay_ms: float = parameter(100.0, "how much later, in milliseconds")
+    delay_ms: float = parameter(100.0, "the delay, in milliseconds")
     jitter_ms: float = parameter(
-        20.0, "added to or taken from the delay, at most, in milliseconds; drawn by the run's seed"
+        20.0, "largest random change of the delay, up or down, in milliseconds"
     )
 
     async def transform(self, parts: AsyncIterator[bytes], lane: Lane) -> AsyncIterator[bytes]:

@@ -1,9 +1,9 @@
-"""A mount namespace of its own for a monitor: a small disk, a read-only one, a mount point.
+"""A private mount namespace for a monitor: a small disk, a read-only disk, a mount point.
 
-A process that does nothing holds the namespace; the monitor is started in it with nsenter(1), and
-the suite sees its files through ``/proc/PID/root``. When the holder ends, all is gone: nothing is
-ever mounted where another program could see it. An ordinary user gets a user namespace as well,
-in which the monitor runs as its root. Needs util-linux and, without root, a kernel that allows
+An idle process holds the namespace. nsenter(1) starts the monitor in the namespace, and the harness
+sees its files through ``/proc/PID/root``. When the idle process ends, the mounts are gone. No other
+program can see the mounts. An ordinary user also gets a user namespace, in which the monitor runs
+as root. Needs util-linux and, without root, a kernel that allows
 user namespaces.
 """
 

@@ -8,14 +8,16 @@ from .registry import CLOCK, DISK, NETWORK, PROCESS
 _HEAD = """\
 # Faults
 
-For people who write scenarios or break a set-up by hand. After this page you know which faults
-there are, what each does, and what a history says of it.
+For engineers who write scenarios or break a set-up by hand. After this page you know all faults,
+what each fault does, and what the history of a run says about a fault.
 
-A fault has a name, a target and parameters. It starts and ends at known times. While it lasts, the
-target is wrong in this way. Afterwards everything is as before. An unknown fault or parameter is an
-error that names those there are.
+A *fault* breaks one part of a run on purpose, for a known time. The *target* is the part that the
+fault breaks. When the fault ends, the target works again. The
+[glossary](architecture.md#glossary) explains the other terms.
 
-In Python, `harness.faults.registry.make` makes a fault:
+A scenario causes a fault with the step [`fault`](scenarios.md#fault). In Python,
+`harness.faults.registry.make` makes a fault. If the name or a parameter is unknown, the error
+message lists the known ones:
 
 ```python
 from harness.faults.registry import make
@@ -23,31 +25,35 @@ from harness.faults.registry import make
 fault = make("cut", {"target": "datanode", "after": 5000})
 ```
 
-The history gets an event `fault` with the fault's name, target, parameters, `since` and `until`. It
-also gets an `outage` for the same time, unless only the producer was hit. An outage gives a
-release more time. Requests may fail in an outage of the server only ([history.md](history.md)).
+The [history](history.md) of the run gets an event `fault` with the name, the target, the parameters
+and the times `since` and `until`. Unless the target is the producer, the history also gets an event
+`outage` for the same time. The checker gives a release more time if an outage delays the release.
+Requests may fail only in an outage of the server.
 
-A fault that draws something (jitter, sizes, a bit) draws it by the run's seed. The same seed
-repeats the plan. It does not repeat the order in which processes do their work.
+Some faults use random values (a jitter, a size, a bit). The run's seed determines these values. The
+seed does not determine the order in which processes work, so two runs can still differ.
 
-`python -m harness.faults.page > docs/faults.md` makes this page from the faults themselves.
+`python -m harness.faults.page > docs/faults.md` makes this page from the code of the faults.
 """
 _NETWORK = """\
-A gate stands before each remote on this machine. It meets all connections of the remote, also those
-of the producer. With FTP this includes the passive data ports, with HDFS the ports of NameNode
-(`namenode`) and DataNode (`datanode`). Remotes in containers have no gate.
+A [gate](remotes.md#gates) is a small relay before each service of a remote on this machine. All
+connections to the remote pass through a gate, also the connections of the producer. With FTP these
+include the passive data ports. HDFS has two services, `namenode` and `datanode`. Remotes in
+containers have no gate.
 
-*Answers* are the bytes that come from the remote, *requests* those that go to it."""
+*Answers* are the bytes that come from the remote. *Requests* are the bytes that go to the
+remote."""
 _PROCESSES = """\
-They work for local processes and, for remotes and servers, also in containers. The fault's end
-starts an ended process again and waits until it is ready."""
+These faults work for local processes, and for remotes and servers in containers. When `kill` or
+`restart` ends, the run starts the process again and waits until the process is ready."""
 _DISK = """\
-The run gives the monitor a small disk of its own: a tmpfs in a mount namespace. That needs
-util-linux, and root or user namespaces. Without them the fault is refused before the run."""
+The run gives the monitor a small disk of its own: a tmpfs in a mount namespace. The disk needs
+util-linux, and root or user namespaces. Without them the command reports an error before the run
+starts."""
 _CLOCK = """\
-A library that is loaded before the C library shifts the clock of one process and of those it
-starts. The machine's clock stays. That needs a C compiler. Without one the fault is refused before
-the run."""
+A small library (`LD_PRELOAD`) shifts the clock of one process and of all processes that this
+process starts. The machine's clock does not change. The library needs a C compiler. Without
+a compiler the command reports an error before the run starts."""
 _GROUPS: tuple[tuple[str, tuple[type[Fault], ...], str], ...] = (
     ("Network", NETWORK, _NETWORK),
     ("Processes", PROCESS, _PROCESSES),

@@ -1,4 +1,4 @@
-"""Faults of a process, or of the container that a part of a run is."""
+"""Faults of a process, or of the container in which a part of a run runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Kill(Fault):
 
 @dataclass(frozen=True)
 class Restart(Fault):
-    """The process is ended in order (SIGTERM). When the fault ends, it is started again."""
+    """The process gets SIGTERM and ends. When the fault ends, the process is started again."""
 
     name: ClassVar[str] = "restart"
     target: str = parameter("monitor", _TARGET)
@@ -41,7 +41,7 @@ class Restart(Fault):
 
 @dataclass(frozen=True)
 class Pause(Fault):
-    """The process stands still (SIGSTOP): its ports stay open. When the fault ends, it goes on."""
+    """The process is stopped (SIGSTOP); its ports stay open. When the fault ends, it continues."""
 
     name: ClassVar[str] = "pause"
     target: str = parameter("monitor", _TARGET)

@@ -1,6 +1,6 @@
-"""The one list of faults: a new fault is a class beside this file and a line here.
+"""The list of all faults. A new fault is a class beside this file and a line here.
 
-python -m harness.faults.registry      # prints docs/faults.md
+``python -m harness.faults.page`` prints ``docs/faults.md``.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""One connection through a gate: two lanes, and what faults do to the bytes of each.
+"""One connection through a gate: two lanes, and what faults do to the bytes of each lane.
 
 A *lane* is one direction of a connection. Its bytes go through the gate's transformations, one
 after the other. A transformation is an async generator over the bytes, so its local variables hold
-what it has to remember about the lane:
+its state for the lane:
 
     async def transform(self, parts, lane):
         async for part in parts:
             await lane.sleep(0.1)
             yield part
 
-When the gate's transformations change, each lane gets new ones, which begin to count anew. The old
-ones end: ``sleep`` and ``hold`` return at once, and ``parts`` has no more bytes.
+When the gate's transformations change, each lane gets new transformations, which count from zero.
+The old transformations end: ``sleep`` and ``hold`` return at once, and ``parts`` has no more bytes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Transformation(Protocol):
 
 
 class Observer(Protocol):
-    """What a connection tells its gate."""
+    """The methods of a gate that a connection calls."""
 
     def passed(self, connection: Connection, data: bytes) -> None:
         """Called with every part of an answer before it is passed on."""
@@ -61,8 +61,8 @@ class Lane:
 
     Attributes:
         direction: ``ANSWERS`` or ``REQUESTS``.
-        protocol: What the service's port speaks, as the gate was told; else empty.
-        random: Seeded; it repeats for the same seed and the same number of the connection.
+        protocol: The protocol of the service's port, if the gate knows it; else empty.
+        random: Random numbers; the run's seed and the connection's number determine them.
         held: Whether ``hold`` is waiting.
     """
 
@@ -108,7 +108,7 @@ class Lane:
 
 
 class Connection:
-    """One client's connection and the one to the service behind it."""
+    """A client's connection to the gate, and the gate's connection to the service."""
 
     def __init__(
         self,

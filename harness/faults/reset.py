@@ -1,4 +1,4 @@
-"""Reset: connections break, and new ones break as soon as the client says something."""
+"""Reset: connections break, and new ones break when the client sends bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .relay import REQUESTS, Lane
 
 @dataclass(frozen=True)
 class Reset(NetworkFault):
-    """Connections are reset (RST); new ones are accepted, and reset at their first bytes."""
+    """Connections are reset (RST). New connections are accepted, and reset at their first bytes."""
 
     name: ClassVar[str] = "reset"
     direction: str = dataclasses.field(default=REQUESTS, init=False)

@@ -1,4 +1,4 @@
-"""Silence: connections are accepted and kept, but nothing passes."""
+"""Silence: connections are accepted and kept, but no byte passes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .relay import BOTH, Lane
 
 @dataclass(frozen=True)
 class Silence(NetworkFault):
-    """Connections are accepted and kept, but nothing passes. Later everything passes."""
+    """Connections are accepted and kept, but no byte passes until the fault ends."""
 
     name: ClassVar[str] = "silence"
     direction: str = direction(BOTH)

@@ -1,4 +1,4 @@
-"""Slices: bytes come in tiny segments."""
+"""Slices: bytes arrive in tiny segments."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .relay import ANSWERS, Lane
 
 @dataclass(frozen=True)
 class Slices(NetworkFault):
-    """Bytes come in tiny TCP segments with a pause between them."""
+    """Bytes arrive in tiny TCP segments with a pause between them."""
 
     name: ClassVar[str] = "slices"
     direction: str = direction(ANSWERS)
-    size: int = parameter(7, "bytes of a segment, on average; drawn by the run's seed", least=1)
-    pause_ms: float = parameter(1.0, "the pause after a segment, in milliseconds")
+    size: int = parameter(7, "average size of a segment, in bytes; each size is random", least=1)
+    pause_ms: float = parameter(1.0, "the pause after each segment, in milliseconds")
 
     async def transform(self, parts: AsyncIterator[bytes], lane: Lane) -> AsyncIterator[bytes]:
         async for part in parts:

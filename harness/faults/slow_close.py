@@ -1,4 +1,4 @@
-"""Slow close: all bytes come, but their end does not."""
+"""Slow close: all bytes arrive in time, but the end of the connection arrives late."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .relay import ANSWERS, Lane
 
 @dataclass(frozen=True)
 class SlowClose(NetworkFault):
-    """A connection's end (FIN) comes later than its last byte."""
+    """The end of a connection (FIN) arrives later than the last byte."""
 
     name: ClassVar[str] = "slow-close"
     direction: str = direction(ANSWERS)
-    delay_s: float = parameter(5.0, "how much later, in seconds")
+    delay_s: float = parameter(5.0, "the delay, in seconds")
 
     async def transform(self, parts: AsyncIterator[bytes], lane: Lane) -> AsyncIterator[bytes]:
         async for part in parts:

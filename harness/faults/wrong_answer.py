@@ -1,13 +1,13 @@
-"""Wrong answer: the remote answers, but not with what was asked for.
+"""Wrong answer: the remote answers each request with an error or a login page.
 
-A load balancer without a backend, a firewall's page or a right that was taken away do this. What
-comes depends on what the port speaks:
+Causes in practice: a load balancer without a backend, a firewall's page, a revoked permission. The
+answer depends on the protocol of the port:
 
 - ``http``: the status with a page; a login page has the status 200.
 - ``webhdfs``: the same, but 500 and 403 with the JSON of a RemoteException, as Hadoop sends it.
-- ``ftp``: 421 instead of the greeting for 500 and 503, 530 to the password for 403.
+- ``ftp``: for 500 and 503, 421 instead of the greeting; for 403, 530 after the password.
 - ``ftp-data``: the login page instead of each file's bytes.
-- everything else (Hadoop's own protocols) gets the HTTP answer, as from a wrong address.
+- everything else (Hadoop's own protocols) gets the HTTP answer, as if the address were wrong.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class WrongAnswer(NetworkFault):
-    """The remote answers each request with an error, or with a login page in place of the file."""
+    """The remote answers each request with an error, or with a login page instead of the file."""
 
     name: ClassVar[str] = "wrong-answer"
     answer: str = parameter(
-        "500", "`500`, `503`, `403` or `login` (a page)", choices=("500", "503", "403", LOGIN)
+        "500", "`500`, `503`, `403` or `login` (a login page)", choices=("500", "503", "403", LOGIN)
     )
 
     def _start(self, targets: Targets, at_end: Callable[..., object]) -> None:
