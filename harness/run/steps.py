@@ -1,4 +1,4 @@
-"""What a scenario does with a running leg, one step after the other.
+"""The steps of a scenario, which a leg takes one after the other.
 
 A step of a scenario file is a table: ``do`` names a class of ``STEPS``, and the other keys are the
 class's fields.
@@ -26,11 +26,11 @@ class Step(ABC):
     do: ClassVar[str]
 
     def check(self) -> None:  # noqa: B027  # most steps have nothing to check
-        """Raise ``ValueError`` for a value that means nothing. Default: all are right."""
+        """Raise ``ValueError`` for a wrong value. Default: all values are right."""
 
     @abstractmethod
     def take(self, leg: Leg) -> Iterator[None]:
-        """Do it; yield wherever the history so far can be judged.
+        """Take the step; yield wherever the history so far can be judged.
 
         Raises:
             Failed: A part of the leg ended by itself.
@@ -42,14 +42,14 @@ class Publish(Step):
     """Publish releases.
 
     Attributes:
-        count: How many; 0: all that the leg still lacks.
-        wait: ``served``: until each one is served or its bound is over; ``announced``: not longer
-            than the producer takes.
-        bad: How the releases are damaged, so that no monitor may install them; "": not at all. One
+        count: How many releases; 0: all that are left.
+        wait: ``served``: wait until each release is served, or until its bound is over.
+            ``announced``: wait only until the producer has published the release.
+        bad: How to damage the releases, so that no monitor may install them; "": no damage. One
             of ``corrupt``, ``truncated``, ``without_trailer``, ``empty``, ``html``,
             ``traversal``, ``symlink_out``, ``hard_link``, ``wrong_top``, ``no_parameters`` and
             ``empty_parameters``.
-        every_s: Seconds from one release to the next, at least.
+        every_s: The shortest time from one release to the next, in seconds.
     """
 
     do = "publish"
@@ -88,7 +88,7 @@ class Wait(Step):
     """Wait until the last good release is served, or for some seconds.
 
     Attributes:
-        for_s: Seconds; 0: until the release is served or its bound is over.
+        for_s: How many seconds; 0: until the release is served, or its bound is over.
     """
 
     do = "wait"
@@ -112,9 +112,9 @@ class Restart(Step):
     """End parts and start them again, one after the other.
 
     Attributes:
-        parts: ``monitor``, ``server``, ``producer``, ``remote`` or a service of the remote: which,
-            in this order.
-        kill: Whether they end by SIGKILL, not in order.
+        parts: ``monitor``, ``server``, ``producer``, ``remote`` or a service of the remote, in
+            the order of the restarts.
+        kill: Whether the parts get SIGKILL, not SIGTERM.
     """
 
     do = "restart"
@@ -134,14 +134,14 @@ class Restart(Step):
 
 @dataclass(frozen=True)
 class Cause(Step):
-    """Announce releases and cause a fault at once; end it and wait until they are served.
+    """Publish releases and cause a fault; end the fault and wait until the last one is served.
 
     Attributes:
-        fault: One of the faults in [faults.md](faults.md).
-        target: The part that it meets; "": the fault's default.
-        parameters: Its parameters, a table.
-        for_s: Seconds from its start to its end.
-        count: How many releases are announced just before it starts.
+        fault: The name of a [fault](faults.md).
+        target: The part that the fault breaks; "": the fault's default.
+        parameters: A table of the fault's parameters.
+        for_s: How long the fault lasts, in seconds.
+        count: How many releases are published just before the fault starts.
     """
 
     do = "fault"
@@ -178,7 +178,7 @@ class Cause(Step):
 
 @dataclass(frozen=True)
 class Rollback(Step):
-    """Go back to the release before, with our monitor's command, until it serves."""
+    """Go back to the previous release with our monitor's command, and wait until it is served."""
 
     do = "rollback"
 

@@ -1,7 +1,7 @@
-"""Scenarios: small TOML files that say what is done with a set-up, and what it promises.
+"""Scenarios: small TOML files with the steps of a run, and what the set-up promises.
 
 - ``scenario``: reads a file
-- ``*.toml``: the scenarios that the harness has; ``docs/scenarios.md`` lists them
+- ``*.toml``: the scenarios of the harness; ``docs/scenarios.md`` lists them
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Draws scenarios at random, and makes one that fails as small as it can.
+"""Makes random scenarios, and makes a failing scenario smaller.
 
-Hypothesis draws the steps and shrinks them. A candidate counts as failing if a claim is broken in
-two of three runs; one whose first run is valid is not run again. The seed repeats the drawing.
+Hypothesis makes the steps and shrinks them. A candidate fails if a claim is broken in two of three
+runs. If no claim is broken in the first run, there is no second run. The same seed gives the same
+scenarios.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
 Table = Mapping[str, Any]
 
 PROMISE = "Drawn at random: this run once broke a claim."
-# A further step costs seconds, a further run more than a minute: so many steps are drawn at first.
+# Steps of a random scenario. One more step takes seconds, one more run more than a minute.
 _STEPS = 6
 _PARTS = ("monitor", "server", "producer", "remote")
 _FOR_S = (3.0, 1.0, 0.2)
-# A parameter is its default, or that many times its default.
+# A parameter is its default times one of these factors.
 _FACTORS = (1, 0.1, 10)
 
 
 @dataclasses.dataclass
 class Budget:
-    """How much may be tried: ``runs``, and ``seconds`` from now on."""
+    """The limits: how many ``runs``, and how many ``seconds`` from now on."""
 
     runs: int = 40
     seconds: float = 1800.0
@@ -56,9 +57,9 @@ def compose(
     """Return the smallest scenario found that breaks a claim; None if none was found.
 
     Args:
-        breaks: Runs a scenario file's text once; whether a claim was broken.
-        seed: Of the drawing.
-        budget: What may be tried.
+        breaks: Runs the text of a scenario file once, and returns whether a claim was broken.
+        seed: Determines the random scenarios.
+        budget: The limits.
         say: Called with a line for each candidate.
     """
     import hypothesis
@@ -71,12 +72,12 @@ def compose(
         if text not in known and not budget.over:
             known[text] = _fails_twice(lambda: breaks(text), budget)
             say(f"{'BROKEN' if known[text] else 'fine'}: {_in_short(text)}")
-        # What there was no time for is taken for fine.
+        # A candidate without time for a run counts as fine.
         return known.get(text, False)
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
-        # Repeats cost nothing: only new candidates use the budget.
+        # A repeated candidate is not run again, so only new candidates use the budget.
         max_examples=10 * budget.runs,
         database=InMemoryExampleDatabase(),
         deadline=None,
@@ -94,7 +95,7 @@ def compose(
         nonlocal smallest
         text = file_text(steps)
         if counts(text):
-            # The last one is the smallest: Hypothesis ends with it.
+            # Hypothesis ends with the smallest candidate.
             smallest = text
             raise _Broken
 
@@ -103,7 +104,7 @@ def compose(
         try:
             attempt()
         except _Broken:
-            # Hypothesis shrinks for five minutes at most; what it has is where it goes on.
+            # Hypothesis shrinks for five minutes at most. The next call continues with its result.
             if smallest == before:
                 break
         else:

@@ -17,21 +17,28 @@ _HEAD = """\
 
 <!-- made by `python -m harness scenarios --page docs/scenarios.md` -->
 
-For engineers who want to know how a set-up behaves when more happens than one quiet release after
-the other. After this page you can run a scenario, and write one of your own.
+For engineers who want to test a set-up with bursts, bad releases, rollbacks, restarts and faults.
+After this page you can run a scenario, and write a scenario of your own.
 
-A scenario says what is published when, which parts break when, and what holds all the same. The
-harness runs it on each remote, writes the [history](history.md), and judges its claims as for
-`make e2e`:
+A *scenario* is a small TOML file. The file says which releases are published, which parts break,
+and what the set-up promises. The harness runs the scenario on each remote and writes the
+[history](history.md) of the run. Then the harness judges the *claims*: statements about the run,
+such as "no request failed". The [glossary](architecture.md#glossary) explains the other terms.
 
 ```console
-.venv/bin/python -m harness scenarios                        # the list below
-.venv/bin/python -m harness run burst --remotes ftp          # one of them
-.venv/bin/python -m harness run my-scenario.toml             # a file of yours
+.venv/bin/python -m harness scenarios                        # list the scenarios
+.venv/bin/python -m harness run burst --remotes ftp          # run the scenario burst on FTP
+.venv/bin/python -m harness run my-scenario.toml             # run your own file
 ```
 
-The exit codes are those of `make e2e`: 0 all claims hold, 1 a claim is broken, 2 bad input, 3 a
-claim cannot be judged. `make e2e` is the scenario `page`.
+Exit codes:
+
+- 0: all claims hold.
+- 1: a claim is broken.
+- 2: bad input.
+- 3: a claim cannot be judged, and none is broken.
+
+`make e2e` runs the scenario `page`: one release after the other, without faults.
 
 ## The scenarios
 
@@ -42,7 +49,7 @@ claim cannot be judged. `make e2e` is the scenario `page`.
 _FORM = """
 ## A set-up of your own
 
-Each scenario also runs with parts of yours. History, claims, verdict, report and exit codes stay
+Each scenario also runs with your own parts. History, claims, verdict, report and exit codes are
 the same:
 
 ```console
@@ -53,26 +60,28 @@ the same:
 .venv/bin/python -m harness run page --remote ftp://user:password@127.0.0.1:2121/models
 ```
 
-- `--monitor-cmd COMMAND`: another monitor. Upstream's options follow the command, or take the
-  places in it, such as `{ftp_host}`. The first release is unpacked by hand, as on upstream's page.
+- `--monitor-cmd COMMAND`: another monitor. The harness appends the options of Paddle Serving's own
+  monitor to the command. If the command has placeholders, such as `{ftp_host}`, the harness fills
+  in the placeholders and appends nothing. The harness itself installs the first release.
 - `--serving-bin PATH`: another serving binary, instead of `SERVING_BIN`.
-- `--server HOST:PORT`: a server that runs already, with `--live-dir DIR`. Its model becomes
-  release 0 and has to be one of uci_housing. The run never stops the server.
-- `--server-log FILE`: the log of that server.
+- `--server HOST:PORT`: a server that runs already. Name its live directory with `--live-dir DIR`.
+  The server's model becomes release 0 and must be a `uci_housing` model. The run never stops the
+  server.
+- `--server-log FILE`: the log of the server that runs already.
 - `--remote URL`: a remote that runs already: `webhdfs://user@host:port/path`,
   `ftp://user:password@host:port/path`, or `http://host:port/path`. The run publishes to it and
   leaves its releases there. An HTTP remote takes no uploads, so name the folder that it serves
   with `--publish-dir DIR`.
-- `--releases-from DIR`: your releases. Each subfolder of DIR is one, in the order of the numbers in
-  their names: a tarball NAME.tar.gz, and a donefile or none. If the donefile has no manifest, the
-  harness computes the prediction with Paddle Inference. If two releases predict the same, the
-  claims that tell releases apart are unknown.
+- `--releases-from DIR`: your releases. Each subfolder of DIR is one release: a tarball NAME.tar.gz,
+  with or without a donefile. The numbers in the subfolders' names give the order. If the donefile
+  is no manifest, the harness computes the prediction with Paddle Inference. If two releases predict
+  the same values, the claims that must distinguish releases are unknown.
 - `--tick SECONDS`: the server's reload interval.
-- `--claims A,B`: which claims are judged.
+- `--claims A,B`: the claims to judge.
 
-A claim that needs something that the run cannot see is *unknown*, and the report names what is
-missing. Without `--server-log` this is the server's log. If the server runs on another machine, it
-is the server's processes.
+Some claims need a log or a process that the run cannot see. Such a claim is *unknown*, and the
+report names what is missing. For example, the server's log is missing without `--server-log`. The
+server's processes are missing if the server runs on another machine.
 
 `make soak HOURS=8` runs the scenario `soak` on the first of `REMOTES` for eight hours.
 
@@ -80,12 +89,12 @@ is the server's processes.
 
 ```toml
 promise = "A monitor that is killed loses no release."   # one sentence
-claims = ["nothing lost", "no request failed"]           # which claims are judged; default: all
+claims = ["nothing lost", "no request failed"]           # the claims to judge; default: all
 
-[leg]
-poll_s = 0.5        # the monitor's interval; the other fields of LegSettings in harness/run/leg.py
+[leg]               # settings; LegSettings in harness/run/leg.py has all of them
+poll_s = 0.5        # the monitor's interval
 
-[[step]]            # the steps, in order; release 1 is served before the first one
+[[step]]            # the steps, in order; release 1 is served before the first step
 do = "publish"
 count = 2
 
@@ -99,21 +108,22 @@ do = "publish"
 count = 1
 ```
 
-Each publish step but the last needs a `count`. If the last one has none, `releases` in `[leg]` or
-the option `--releases` says how many releases there are in all.
+Each publish step needs a `count`, except the last publish step. If the last publish step has no
+`count`, `releases` in `[leg]` or the option `--releases` gives the number of all releases.
 
-A restart of the server is a declared outage: requests may fail from the stop until each client
-has been answered again. A gRPC client that finds no server waits longer before each new try to
-connect, so this takes up to a minute. A restart of another part is no outage for the clients: no
-request may fail.
+During a restart of the server, requests may fail from the stop until each client gets an answer
+again. This takes up to a minute, because a gRPC client waits longer after each failed connection.
+During a restart of another part no request may fail.
 
 ## Scenarios drawn at random
 
-`compose` draws scenarios of a few steps, among them each [fault](faults.md) that this machine can
-cause, and runs them. A scenario counts as failing if a claim is broken in two of three runs. Then
-`compose` makes it as small as it can and writes the smallest one as a scenario file. The exit code
-is then 1. It ends after 40 runs or 30 minutes; `--tries` and `--minutes` change that. `--seed`
-repeats the drawing.
+`compose` makes random scenarios of a few steps and runs them. The steps can cause each
+[fault](faults.md) that this machine supports. A scenario fails if a claim is broken in two of three
+runs. `compose` then removes and simplifies steps as long as the scenario still fails, and writes
+the smallest failing scenario into a file. The exit code is 1 if a scenario fails, and 0 if not.
+
+`compose` ends after 40 runs or 30 minutes; `--tries` and `--minutes` change these limits. The same
+`--seed` gives the same scenarios.
 
 ```console
 .venv/bin/python -m harness compose --seed 7 --remotes http --into runs/composed.toml
@@ -137,7 +147,7 @@ def text() -> str:
 
 
 def _in_short(steps: Sequence[Step]) -> str:
-    """Name the steps; those that cause faults together, by the faults' names."""
+    """Name the steps. Neighbouring faults share one entry with their names."""
     words = []
     for kind, group in itertools.groupby(steps, type):
         if kind is Cause:
@@ -149,7 +159,7 @@ def _in_short(steps: Sequence[Step]) -> str:
 
 
 def _short(step: Step) -> str:
-    """Name a step and the fields that are not the default."""
+    """Name a step and its fields with other values than the default."""
     given = [
         f"{field.name} {_value(getattr(step, field.name))}"
         for field in fields(step)  # type: ignore[arg-type]  # every step is a dataclass

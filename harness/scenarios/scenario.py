@@ -19,7 +19,7 @@ from harness.run.steps import STEPS, Cause, Publish, Step
 from harness.support.errors import BadInput
 
 FOLDER = Path(__file__).parent
-# What a field of a type may be in a file, and how an error names it.
+# The types that a file may have for a field's type, and their name in an error.
 _FORMS: Mapping[Any, tuple[tuple[type, ...], str]] = {
     float: ((int, float), "a number"),
     int: ((int,), "a whole number"),
@@ -49,9 +49,9 @@ class Scenario:
 
     Attributes:
         name: The file's name without its suffix.
-        promise: What it shows, in one sentence.
-        leg: How its legs are run.
-        steps: What is done after release 1 is served, in this order.
+        promise: What the scenario shows, in one sentence.
+        leg: The settings of each leg.
+        steps: The steps after release 1 is served, in order.
         open_count: Whether ``releases`` may be changed: a step publishes all that are left.
     """
 
@@ -63,15 +63,15 @@ class Scenario:
 
 
 def listed() -> list[Scenario]:
-    """Return the scenarios that the harness has, by name."""
+    """Return the scenarios of the harness, sorted by name."""
     return [_parse(path) for path in sorted(FOLDER.glob("*.toml"))]
 
 
 def read(name: str) -> Scenario:
-    """Return the scenario of this name, or in this file.
+    """Return the scenario with this name, or in this file.
 
     Raises:
-        BadInput: There is none, or its file is wrong.
+        BadInput: There is no such scenario, or its file is wrong.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -152,7 +152,7 @@ def _types(kind: type) -> dict[str, Any]:
 
 
 def _filled(path: Path, where: str, kind: Any, given: Mapping[str, Any]) -> Any:
-    """Make a ``kind`` of a table, whose keys are the fields of the dataclass."""
+    """Make a ``kind`` from a table, whose keys are the fields of the dataclass."""
     types = _types(kind)
     _only(path, where, given, list(types))
     values = {}
