@@ -8,7 +8,7 @@ Exit codes:
 - 3: a claim cannot be judged, and none is broken
 - 130: Ctrl-C or SIGTERM
 
-What went wrong is one sentence on standard error. With ``--debug`` the traceback comes first.
+An error is one sentence on standard error. With ``--debug`` the traceback comes first.
 """
 
 from __future__ import annotations
@@ -36,34 +36,49 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = Parser(prog="python -m harness", description="Hot loading, end to end.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    runs.add_options(commands.add_parser("e2e", help="the main job: the scenario page of run"))
+    runs.add_options(commands.add_parser("e2e", help="run the scenario page, as `make e2e` does"))
     runs.add_options(
-        commands.add_parser("run", help="a scenario on each remote, a table and a verdict"),
+        commands.add_parser(
+            "run", help="run a scenario on each remote; print a table and a verdict"
+        ),
         any_scenario=True,
     )
     compose.add_options(
-        commands.add_parser("compose", help="draw scenarios until one breaks a claim; shrink it")
+        commands.add_parser(
+            "compose", help="run random scenarios until one breaks a claim, and make it smaller"
+        )
     )
-    listing = commands.add_parser("scenarios", help="the scenarios of run and their promises")
-    listing.add_argument("--page", type=Path, help="write docs/scenarios.md here instead")
-    trial = commands.add_parser("serving-trial", help="try the serving binary of a run again")
+    listing = commands.add_parser("scenarios", help="list the scenarios and their promises")
+    listing.add_argument(
+        "--page", type=Path, help="write the page docs/scenarios.md to this file instead"
+    )
+    trial = commands.add_parser(
+        "serving-trial", help="repeat the trial of the serving binary, which a run does once"
+    )
     trial.add_argument(
         "--serving",
         default="auto",
         choices=("auto", "official", "embedded"),
-        help="official (which auto means here) or embedded; SERVING_BIN overrides it (%(default)s)",
+        help="official (auto is the same here) or embedded; SERVING_BIN has priority (%(default)s)",
     )
     trial.add_argument(
-        "--device", default="cpu", choices=("cpu", "gpu"), help="where it computes (%(default)s)"
+        "--device",
+        default="cpu",
+        choices=("cpu", "gpu"),
+        help="where the server computes (%(default)s)",
     )
     bundle = commands.add_parser("bundle", help="pack the evidence of a run into one file")
     bundle.add_argument("run", type=Path, help="the run's folder, such as runs/latest")
-    bundle.add_argument("--output", type=Path, help="the file (NAME.tar.zst in this folder)")
+    bundle.add_argument(
+        "--output", type=Path, help="the new file (NAME.tar.zst in the current folder)"
+    )
     setup = commands.add_parser(
         "setup", help="make the patched client and fetch what the remotes need, once"
     )
     setup.add_argument(
-        "--remotes", default=",".join(NAMES), help="which; hdfs needs Hadoop's jars (%(default)s)"
+        "--remotes",
+        default=",".join(NAMES),
+        help="the remotes to set up; hdfs needs Hadoop's jars (%(default)s)",
     )
     check = commands.add_parser("check", help="judge the history of a run that has ended")
     check.add_argument(
@@ -74,20 +89,20 @@ def _parser() -> argparse.ArgumentParser:
         help="history.jsonl, history.jsonl.zst, a run folder or a bundle; several are one history",
     )
     merge = commands.add_parser(
-        "merge", help="put the histories of a run and of workers elsewhere on one clock"
+        "merge", help="put the histories of a run and of other machines on one clock"
     )
     merge.add_argument(
         "histories",
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="that of the run, which has the master's clock, and each worker's",
+        help="the history of the run, and the history of each worker on another machine",
     )
-    merge.add_argument("--output", type=Path, required=True, metavar="FILE", help="a new file")
-    commands.add_parser("doctor", help="what this machine has, and what is missing for what")
+    merge.add_argument("--output", type=Path, required=True, metavar="FILE", help="the new file")
+    commands.add_parser("doctor", help="print what this machine has and what is missing")
     commands.add_parser(
         "conformance",
-        help="judge any monitor command, or with the word serving any server; see --help of each",
+        help="judge a monitor command; `conformance serving` judges a server (--help of each)",
         add_help=False,
     )
     for command in commands.choices.values():
@@ -96,10 +111,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Interrupt:
-    """Handles SIGINT and SIGTERM alike: the first one interrupts, and everything is stopped.
+    """Handles SIGINT and SIGTERM in the same way: the first signal stops everything.
 
-    A later SIGTERM does not disturb the stopping; a later Ctrl-C still does. ``make`` hands on a
-    SIGTERM that its process group got as well, and CI runners send SIGTERM after SIGINT.
+    A later SIGTERM does not interrupt the stopping. A later Ctrl-C does. Two SIGTERMs are usual:
+    ``make`` forwards a SIGTERM that its process group also got. CI runners send SIGTERM after
+    SIGINT.
     """
 
     def __init__(self) -> None:
@@ -113,7 +129,7 @@ class _Interrupt:
 
 
 def main(argv: Optional[list[str]] = None) -> int:
-    """Runs one command and gives its exit code."""
+    """Run one command. Return the exit code."""
     words = sys.argv[1:] if argv is None else argv
     interrupt = _Interrupt()
     signal.signal(signal.SIGTERM, interrupt)
@@ -138,7 +154,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         )
         return 2
     except OSError as error:
-        # A full disk, a folder that cannot be read: what failed, without a traceback.
+        # Such as a full disk or an unreadable folder: say what failed, without a traceback.
         if "--debug" in words:
             traceback.print_exc()
         said = str(error.strerror or error)
@@ -158,7 +174,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 def _console() -> Console:
     from rich.console import Console
 
-    # Not a terminal: a log. Its lines are not folded at 80 columns.
+    # Not a terminal but a log: do not fold lines at 80 columns.
     return Console() if sys.stdout.isatty() else Console(width=140)
 
 

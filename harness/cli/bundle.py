@@ -1,4 +1,4 @@
-"""``python -m harness bundle RUN``: the evidence of a run in one file."""
+"""``python -m harness bundle RUN``: packs the evidence of a run into one file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def main(run: Path, output: Optional[Path]) -> int:
     """Pack a run's folder and say what is in the bundle; return the exit code.
 
     Raises:
-        BadInput: The folder is no run's, or the file cannot be written.
+        BadInput: The folder is not the folder of a run, or the file cannot be written.
     """
     target = output or Path(run.resolve().name + bundle.SUFFIX)
     packed = bundle.pack(run, target)

@@ -1,4 +1,4 @@
-"""``python -m harness check``: judges the history of a run that has ended, here or elsewhere."""
+"""``python -m harness check``: judges the history of a run that has ended on any machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``harness compose``: draws scenarios at random and looks for one that breaks a claim."""
+"""``python -m harness compose``: runs random scenarios until one breaks a claim."""
 
 from __future__ import annotations
 
@@ -19,26 +19,33 @@ _BROKEN, _UNKNOWN = 1, 3
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     option = parser.add_argument
-    option("--seed", type=int, default=1, help="of the drawing and the training (%(default)s)")
-    option("--remotes", default="http", help="on which each scenario runs (%(default)s)")
-    option("--serving", default="embedded", help="which serves, as for run (%(default)s)")
-    option("--monitor-cmd", help="the monitor, as for run (ours)")
-    option("--tries", type=int, default=40, help="runs at most (%(default)s)")
-    option("--minutes", type=float, default=30.0, help="minutes at most (%(default)s)")
-    option("--runs", type=Path, default=Path("runs"), help="where run folders go (%(default)s)")
+    option(
+        "--seed", type=int, default=1, help="seed of the scenarios and the training (%(default)s)"
+    )
+    option("--remotes", default="http", help="the remotes of each run (%(default)s)")
+    option("--serving", default="embedded", help="the serving binary, as for run (%(default)s)")
+    option("--monitor-cmd", help="the monitor's command, as for run (this project's monitor)")
+    option("--tries", type=int, default=40, help="largest number of runs (%(default)s)")
+    option("--minutes", type=float, default=30.0, help="largest number of minutes (%(default)s)")
+    option(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        help="the folder of the run folders (%(default)s)",
+    )
     option(
         "--into",
         type=Path,
         default=Path("runs/composed.toml"),
-        help="where the smallest scenario that fails is written (%(default)s)",
+        help="the file for the smallest scenario that fails (%(default)s)",
     )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Draw and run scenarios. Return 1 if one breaks a claim, else 0.
+    """Run random scenarios. Return 0 if no scenario breaks a claim.
 
     Raises:
-        BadInput: A run cannot begin here.
+        BadInput: A run cannot start here.
         Failed: A scenario breaks a claim; the text names the file.
     """
     from harness.scenarios.compose import Budget, compose
@@ -47,7 +54,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.print(text, markup=False, highlight=False)
 
     if args.tries < 1 or args.minutes <= 0:
-        raise BadInput(f"--tries {args.tries} --minutes {args.minutes:g} lets nothing run")
+        raise BadInput(
+            f"--tries {args.tries} --minutes {args.minutes:g} allows no run; use larger numbers"
+        )
     args.into.parent.mkdir(parents=True, exist_ok=True)
     candidate = args.into.with_suffix(".candidate.toml")
     log = args.into.with_suffix(".log")

@@ -1,12 +1,12 @@
-"""The command line of the container side.
+"""The command line for the containers: images, remotes and cleaning up.
 
 Commands:
 
-    python -m harness.containers build [IMAGE …]    builds what is not up to date
+    python -m harness.containers build [IMAGE …]    builds the images that are not up to date
     python -m harness.containers up [REMOTE …]      remotes up until Ctrl-C, and how to reach them
-    python -m harness.containers down [PROJECT …]   removes what runs left (or these projects)
-    python -m harness.containers prune              removes images that a newer one has superseded
-    python -m harness.containers clean              down, and all images built here (between runs)
+    python -m harness.containers down [PROJECT …]   removes what ended runs left (or these projects)
+    python -m harness.containers prune              removes images that a newer image replaces
+    python -m harness.containers clean              does down, and removes all images built here
     python -m harness.containers config             the compose file as Compose understands it
 """
 
@@ -48,16 +48,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = commands.add_parser("build", help="build the images that are not up to date")
     build.add_argument("images", nargs="*", metavar="IMAGE", help=", ".join(IMAGES))
-    up = commands.add_parser("up", help="remotes up until Ctrl-C")
+    up = commands.add_parser("up", help="start remotes and keep them until Ctrl-C")
     up.add_argument("remotes", nargs="*", metavar="REMOTE", help=", ".join(registry.NAMES))
-    up.add_argument("--folder", type=Path, help="where data and logs go (a temporary one)")
+    up.add_argument("--folder", type=Path, help="the folder for data and logs (a temporary folder)")
     down = commands.add_parser("down", help="remove what a run left behind")
     down.add_argument(
-        "projects", nargs="*", metavar="PROJECT", help="default: all that no run uses"
+        "projects", nargs="*", metavar="PROJECT", help="default: all projects that no run uses"
     )
-    commands.add_parser("prune", help="remove images that a newer one has superseded")
-    commands.add_parser("clean", help="down, and remove every image built here")
-    commands.add_parser("config", help="the compose file as Compose understands it")
+    commands.add_parser("prune", help="remove images that a newer image replaces")
+    commands.add_parser("clean", help="do down, and remove every image built here")
+    commands.add_parser("config", help="print the compose file as Compose reads it")
     return parser
 
 

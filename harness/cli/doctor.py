@@ -3,7 +3,7 @@
     python3 harness/cli/doctor.py whole|gpu
 
 Runs before the set-up, on any Python 3.6 or newer, with the standard library only. It installs
-nothing. If there is an environment, its rows (``harness.cli.environment``) follow. The exit code
+nothing. If the environment exists, the rows of ``harness.cli.environment`` follow. The exit code
 is 2 if ``make e2e`` needs something that is missing.
 """
 

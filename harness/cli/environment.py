@@ -1,6 +1,6 @@
 """The part of ``make doctor`` and of the set-up that runs inside the environment.
 
-python -m harness.cli.environment       the rows of ``make doctor`` that need the environment
+``python -m harness.cli.environment`` prints the rows of ``make doctor`` that need the environment.
 """
 
 from __future__ import annotations

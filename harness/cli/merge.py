@@ -20,7 +20,7 @@ from .check import history_in
 
 @dataclass
 class _Found:
-    """What the first walk through a worker's history finds."""
+    """What the first pass through a history finds."""
 
     file: Path
     is_of_a_run: bool = False
@@ -32,16 +32,16 @@ class _Found:
 
 
 def merge(paths: Sequence[Path], output: Path, console: Console) -> int:
-    """Write one history with the events of all; print each worker's offset, drift and error.
+    """Write the events of all histories into one; print each worker's offset, drift and error.
 
-    The history with an event ``run`` is on the master's clock. Each other one is a worker's and
-    has clock records.
+    The history with an event ``run`` is on the master's clock. Each other history is a worker's
+    and has clock records.
 
     Returns:
         The exit code 0.
 
     Raises:
-        BadInput: A history has no clock records, or does not go with the others.
+        BadInput: A history has no clock records, or does not belong to the run.
     """
     found = [_look(history_in(path)) for path in paths]
     _require_one_run(found)
@@ -53,7 +53,7 @@ def merge(paths: Sequence[Path], output: Path, console: Console) -> int:
     except FileExistsError as error:
         raise BadInput(f"{output} is already there; name another --output") from error
     except OSError as error:
-        raise BadInput(f"cannot write {output}: {error.strerror}; name another one") from error
+        raise BadInput(f"cannot write {output}: {error.strerror}; name another --output") from error
     return 0
 
 

@@ -1,4 +1,4 @@
-"""``harness run``, and ``harness e2e``, which is the scenario ``page`` of it."""
+"""``python -m harness run``, and ``e2e``, which runs the scenario ``page``."""
 
 from __future__ import annotations
 
@@ -23,41 +23,50 @@ def add_options(parser: argparse.ArgumentParser, *, any_scenario: bool = False) 
         option("scenario", help="a name that `harness scenarios` lists, or a TOML file")
     else:
         parser.set_defaults(scenario="page")
-    # The scenario's value holds for an option that is not given.
+    # An option that is not given keeps the scenario's value.
     own = "the scenario's" if any_scenario else None
-    option("--remotes", default=",".join(NAMES), help="which, in this order (%(default)s)")
-    option("--on", default="local", help="local or docker (%(default)s)")
+    option("--remotes", default=",".join(NAMES), help="the remotes, in this order (%(default)s)")
+    option("--on", default="local", help="where the remotes run: local or docker (%(default)s)")
     option(
         "--serving",
         default="auto",
-        help="auto, embedded or official, which SERVING_BIN overrides; docker or official-docker "
-        "(%(default)s)",
+        help="the serving binary: auto, embedded or official (SERVING_BIN has priority); in a "
+        "container: docker or official-docker (%(default)s)",
     )
     option(
         "--serving-trial",
         default="run",
         help="run: try the serving binary before the first leg; skip: use it untried (%(default)s)",
     )
-    option("--device", default="cpu", help="cpu or gpu (%(default)s)")
-    option("--releases", type=int, help=f"releases of each remote, 2+ ({own or 4})")
+    option(
+        "--device",
+        default="cpu",
+        help="where producer and server compute: cpu or gpu (%(default)s)",
+    )
+    option("--releases", type=int, help=f"releases of each remote, at least 2 ({own or 4})")
     option("--seed", type=int, default=1, help="seed of the training (%(default)s)")
     option(
         "--rate",
         type=float,
-        help=f"requests a second that the clients plan, in all ({own or '200.0'})",
+        help=f"requests a second that all clients together plan ({own or '200.0'})",
     )
     option("--poll", type=float, help=f"seconds between two polls ({own or '1.0'})")
     option(
         "--margin",
         type=float,
-        help="seconds that pull, swap and load of a release may take beside two polls and two "
+        help="seconds for pull, swap and load of a release, in addition to two polls and two "
         f"ticks ({own or '30.0'})",
     )
     option("--fail-fast", action="store_true", help="end the run at the first broken claim")
     option("--port", type=int, help="the server's port (a free one)")
     if any_scenario:
         _add_set_up(parser.add_argument_group("a set-up of your own"))
-    option("--runs", type=Path, default=Path("runs"), help="where run folders go (%(default)s)")
+    option(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        help="the folder of the run folders (%(default)s)",
+    )
 
 
 def _add_set_up(group: argparse._ArgumentGroup) -> None:
@@ -65,8 +74,8 @@ def _add_set_up(group: argparse._ArgumentGroup) -> None:
     option(
         "--monitor-cmd",
         metavar="COMMAND",
-        help="another monitor's command; upstream's options follow it, or take the places such as "
-        "{ftp_host} in it",
+        help="another monitor's command; the harness appends the options of Paddle Serving's own "
+        "monitor, or fills in placeholders such as {ftp_host}",
     )
     option("--serving-bin", type=Path, metavar="PATH", help="another serving binary")
     option(
@@ -74,8 +83,8 @@ def _add_set_up(group: argparse._ArgumentGroup) -> None:
         metavar="HOST:PORT",
         help="a server that runs already; needs --live-dir and one remote",
     )
-    option("--live-dir", type=Path, metavar="DIR", help="what the running server loads from")
-    option("--server-log", type=Path, metavar="FILE", help="its serving.INFO, if it can be seen")
+    option("--live-dir", type=Path, metavar="DIR", help="the live directory of the running server")
+    option("--server-log", type=Path, metavar="FILE", help="the running server's serving.INFO")
     option("--tick", type=int, metavar="SECONDS", help="the server's reload interval (1)")
     option(
         "--remote",
@@ -88,13 +97,13 @@ def _add_set_up(group: argparse._ArgumentGroup) -> None:
         "--releases-from",
         type=Path,
         metavar="DIR",
-        help="publish the releases in the subfolders of DIR, each a .tar.gz and maybe a donefile",
+        help="publish the releases in DIR: a subfolder each, with a .tar.gz and perhaps a donefile",
     )
-    option("--claims", metavar="A,B", help="which claims are judged (the scenario's)")
+    option("--claims", metavar="A,B", help="the claims to judge (the scenario's)")
 
 
 def _set_up(args: argparse.Namespace) -> tuple[dict[str, Any], Optional[RunningServing]]:
-    """Return what the options of ``_add_set_up`` say: settings of the leg, and the server.
+    """Return the settings of the leg and the server from the options of ``_add_set_up``.
 
     Raises:
         BadInput: An option is wrong, or does not fit another one.
