@@ -2,36 +2,36 @@
 
 =======================  ==============================================================
 no request failed        every request was answered, within the latency bound
-no torn prediction       every answer is, within float32 rounding, that of a release whose
-                         publishing began before the answer was given
-live directory is whole  whatever was seen in the live directory is a published release
-served is swapped        a release is served only after it was swapped in
-no step back             once a newer release has been seen and the switch window is over, no
-                         client sees an older one; order is the order of swaps
-nothing lost             every good release is served to every client, or a newer good one is
-                         swapped in, within the bound after its publishing ended
-last one serves          at the end every client sees the last good release, or the one that a
-                         later rollback went back to
-same server              the server's processes are the same from first to last, but for the
-                         restarts that a scenario makes
-reload in the log        the server's log tells a reload for every release but those it was
-                         started with, no reload that failed, and no more reloads than swaps
+no torn prediction       every answer is, within float32 rounding, the prediction of a release
+                         whose publishing began before the answer
+live directory is whole  at every poll the live directory held a published release
+served is swapped        a release is served only after its swap
+no step back             after a client saw a newer release and the switch window is over, no
+                         client sees an older release; the order is that of the swaps
+nothing lost             within the bound after its publishing, every good release is served to
+                         every client, or a newer good release is swapped in
+last one serves          at the end every client sees the last good release, or the release to
+                         which a later rollback went back
+same server              the server's processes are the same at the start and at the end, except
+                         after restarts that a scenario makes
+reload in the log        the server's log has a reload for every release that came after the
+                         server's start, no failed reload, and no more reloads than swaps
 all clients agree        (releases published one by one) each client saw each release
 live is served           a good release that stays live for two ticks and the time of a load is
                          served to every client
-latency at a swap        requests take no longer at a swap than outside, within the bound
-                         (``latency.py``)
+latency at a swap        requests near a swap take no longer than other requests, within the
+                         bound (``latency.py``)
 memory stays flat        the server's memory does not grow from reload to reload
-descriptors stay flat    nor do the open files of server and monitor
-threads stay flat        nor do their threads
-monitor stays idle       the monitor takes little of a core
+descriptors stay flat    the open files of server and monitor do not grow
+threads stay flat        the threads of server and monitor do not grow
+monitor stays idle       the monitor uses a small share of a core
 polls stay few           the monitor polls once an interval
-bytes stay few           the remote sends what polls and pulls need
+bytes stay few           the remote sends no more bytes than polls and pulls need
 =======================  ==============================================================
 
 A claim is *invalid* if a record breaks it, even in a leg that was cut short. It is *valid* if no
 record breaks it and the leg's history is complete. Otherwise it is *unknown*. ``CLAIMS`` says what
-each claim needs to see; without that it is unknown, too.
+the run must see for each claim. If the run cannot see it, the claim is unknown, too.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ from .predictions import Floats, Positions
 
 
 class Rule(NamedTuple):
-    """How a claim is judged, which ``SIGHTS`` that needs, and since which schema it can be.
+    """How a claim is judged, which ``SIGHTS`` it needs, and its first schema.
 
-    A history of an older schema is judged without the claim. A ``statistical`` claim needs more
-    samples than a short run has, so it need not be known unless the settings name it.
+    Histories of an older schema are judged without the claim. A ``statistical`` claim needs more
+    samples than a short run has. It may stay unknown unless the settings name it.
     """
 
     judge: Callable[[LegHistory], Claim]

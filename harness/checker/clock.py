@@ -1,13 +1,13 @@
 """One clock for the histories of several machines: pure functions of their clock records.
 
 A worker asks the master's clock several times. Each exchange is an event ``clock``. It has the
-worker's time when it asked (``sent``), the master's time (``master``), and the worker's time when
-the answer came (``received``). So the round trip bounds the error of the offset.
+worker's time of the question (``sent``), the master's time (``master``), and the worker's time of
+the answer (``received``). So the round trip bounds the error of the offset.
 
-A worker's clock is taken to run at a constant rate. ``estimate`` draws a line through two
-exchanges: that with the shortest round trip in the first third of the time, and in the last. The
-line's error is bounded at both, and so everywhere. If another exchange disagrees by more, the rate
-was not constant, and that disagreement is the error.
+``estimate`` assumes that a worker's clock runs at a constant rate, and draws a line through two
+exchanges. These are the exchanges with the shortest round trip in the first and in the last third
+of the time. The round trips bound the line's error at both points, and so everywhere. If another
+exchange disagrees by more, the rate was not constant. Then this disagreement is the error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ROUNDING_S = 1e-6
 
 @dataclass(frozen=True)
 class Exchange:
-    """One look at the master's clock; times are seconds, two of them the worker's."""
+    """One question to the master's clock. Times are seconds; ``master`` is the master's time."""
 
     sent: float
     master: float
@@ -49,8 +49,8 @@ class Exchange:
 class Clock:
     """How a worker's clock differs from the master's.
 
-    The master's time is ``t + offset_s + drift * (t - since)`` for the worker's time ``t``, at
-    most ``error_s`` wrong.
+    The master's time is ``t + offset_s + drift * (t - since)`` for the worker's time ``t``,
+    with an error of at most ``error_s``.
     """
 
     since: float

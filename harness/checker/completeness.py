@@ -1,4 +1,4 @@
-"""What a history lacks that the claims need."""
+"""Finds what the claims need and a history lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The claims that each release reaches each client: in time, at the end, and none alone."""
+"""The claims that each release reaches each client: in time, at the end, and equally."""
 
 from __future__ import annotations
 

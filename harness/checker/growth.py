@@ -1,21 +1,21 @@
-"""The claims about what server and monitor take: they do not grow, and the monitor costs little.
+"""The claims on growth and cost: server and monitor do not grow, and the monitor costs little.
 
-They are judged from the events ``resources``: samples of a part and all that it started.
+The events ``resources`` are samples of a part and of all processes that the part started.
 
 Growth is judged from reload to reload. During a reload a server may have its old and its new
-worker, so only the smallest sample between two reloads counts. A part that was restarted is judged
-over its longest life.
+worker, so only the smallest sample between two reloads counts. If a part was restarted, the
+longest time without a restart counts.
 
-- Memory: Theil and Sen's slope over the reloads, with its limits. One-sided 95 %, from Kendall's
-  normal approximation. Outliers hardly move this slope. The claim holds if the upper limit is below
-  the bound, and is broken if the lower limit is not. Between the two there are too few reloads for
-  so much noise: unknown.
-- Descriptors and threads: the reloads are split into three thirds. The numbers grow if each value
-  of a third is above each value of the third before. A number that rises at the start, or goes up
+- Memory: the Theil–Sen slope over the reloads, with one-sided 95 % limits from Kendall's normal
+  approximation. Outliers hardly change this slope. The claim holds if the upper limit is below the
+  bound. The claim is broken if the lower limit is not below the bound. Otherwise the noise is too
+  large for so few reloads, and the claim is unknown.
+- Descriptors and threads: the reloads are split into thirds. The numbers grow if each value of a
+  third is above each value of the third before. A number that rises at the start, or goes up
   and down, does not grow.
 
-The monitor's cost is judged from its first poll on, over the longest time without an outage: its
-retries would count otherwise.
+The monitor's cost is judged after its first poll, over the longest time without an outage, because
+retries in an outage would count.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MIN_RELOADS = 20
 MIN_POLLS = 10
 # One-sided 95 %.
 _Z = 1.645
-# More have 2,000,000 pairs, which takes seconds.
+# 2,000 points would have 2,000,000 pairs, which take seconds.
 _MAX_POINTS = 400
 
 Points = list[tuple[int, float]]
@@ -192,7 +192,7 @@ def _minima(leg: LegHistory, part: str, field: str) -> Points:
 
 
 def _longest(leg: LegHistory, part: str, *, calm: bool = False) -> list[Event]:
-    """Return the samples of the part's longest life; if ``calm``, of the longest without outage."""
+    """Return the samples of the longest time without a restart; if ``calm``, without outage."""
     lives: list[list[Event]] = []
     life: list[Event] = []
     for sample in leg.resources:
@@ -213,7 +213,7 @@ def _polling(leg: LegHistory) -> Union[tuple[Event, Event, int], str]:
     samples = _longest(leg, "monitor", calm=True)
     if not samples:
         return "the monitor was not sampled: it runs in a container or on another machine"
-    # The time before is that of its start.
+    # Before its first poll the monitor starts.
     polls = [one["t"] for one in leg.polls if samples[0]["t"] <= one["t"] <= samples[-1]["t"]]
     if polls:
         samples = [one for one in samples if one["t"] >= polls[0]]

@@ -1,4 +1,4 @@
-"""The history of a run: every publish, swap, reload and prediction, one JSON line each.
+"""The history of a run: one JSON line for every publish, swap, reload and prediction.
 
 Several processes append to one file (``history.jsonl``). Times are ``time.monotonic()`` in
 seconds: Linux' CLOCK_MONOTONIC is one clock for all processes of a machine. ``docs/history.md``

@@ -1,14 +1,16 @@
-"""Latency around swaps: which requests are compared, and the claim about them.
+"""Latency around swaps: the requests that are compared, and the claim about them.
 
-A *swap window* begins when the server's log tells a reload, and is ``latency_window_s`` wide. Each
+A *swap window* begins at a reload in the server's log, and is ``latency_window_s`` wide. Each
 request belongs to the reload nearest to its planned time, and is in the swap window of that reload
 or outside. A *control window* has the same width and lies at a later tick without a reload.
 
 Latency counts from the planned time of a request. *Lag* is the time from the planned time until
-the request is sent. It counts only if the client was free by then, so it is the load generator's.
+the request is sent. It counts only if the client was free at the planned time. So the load
+generator, not the server, causes the lag.
 
-These requests are left out: failed ones, those planned during an outage, before all clients ask, or
-while the producer makes a release. Starting clients and the producer take the server's processors.
+These requests are left out: failed requests, and requests planned during an outage, before all
+clients ask, or while the producer makes a release. Clients that start, and the producer, use the
+processors that the server needs.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from .outcome import MAX_QUOTED, Claim, Outcome
 from .predictions import Floats
 
 NAME = "latency at a swap"
-# Fewer samples beyond a quantile do not tell it.
+# The fewest samples beyond a quantile with which the quantile is known.
 MIN_BEYOND = 10
 # The fewest requests of a client in a swap window, and outside, that make a pair.
 MIN_REQUESTS = 10
@@ -53,10 +55,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class Rise:
-    """By how much the mean latency is higher in windows than outside, in seconds.
+    """How much higher the mean latency is in windows than outside, in seconds.
 
-    ``pairs`` has a client, a reload's index and the difference each. ``low`` and ``high`` are the
-    one-sided 95 % limits of their median.
+    Each of ``pairs`` has a client, a reload's index and the difference. ``low`` and ``high`` are
+    the one-sided 95 % limits of their median.
     """
 
     pairs: tuple[tuple[str, int, float], ...]

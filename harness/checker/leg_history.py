@@ -1,7 +1,7 @@
 """The part of a history that belongs to one remote, sorted by kind.
 
-It answers the questions of the claims and the report. It judges no claim. Whatever the claims ask
-often is sorted once, so that a question takes no walk through all answers.
+The class answers questions of the claims and the report. It judges no claim. It sorts the events
+once, so that frequent questions need no pass through all answers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def same(value: Sequence[float], expected: Sequence[float], rtol: float) -> bool
 
 @dataclass
 class LegHistory:
-    """Events of one remote. Lists are in the order of time, predictions in that of answers."""
+    """Events of one remote. Lists are in the order of time; predictions in the order of answers."""
 
     remote: str
     published: list[Event] = field(default_factory=list)

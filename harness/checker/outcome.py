@@ -19,9 +19,9 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim about one remote: what it says, what came of it, and why.
+    """One claim about one remote: its name, its outcome and the reason.
 
-    The verdict depends on a claim that is not ``required`` only if the claim is known.
+    If a claim is not ``required`` and is unknown, it does not change the verdict.
     """
 
     remote: str

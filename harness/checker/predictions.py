@@ -1,7 +1,7 @@
 """The requests of a leg in columns, so that millions of them fit into memory and sort quickly.
 
-A run has many requests, and few different clients, predictions and errors. A column holds numbers
-of these, and -1 for "none". ``Predictions[i]`` gives the whole record again.
+A run has many requests, but few different clients, predictions and errors. A column holds the index
+of each, and -1 for "none". ``Predictions[i]`` gives the whole record again.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ There are three outcomes:
 - *Invalid*: a record breaks a claim about a remote (``harness.checker.claims``). The verdict
   quotes the records. This also holds for a run that was cut short.
 - *Valid*: the run is complete and every claim holds.
-- *Unknown*: no claim is broken, but the history is incomplete (the run was cut short, nothing was
-  asked, a record is missing). A crash of the checker is unknown, too.
+- *Unknown*: no claim is broken, but the history is incomplete (the run was cut short, no request
+  was sent, a record is missing). If the checker crashes, the verdict is unknown, too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .run_history import RunHistory, sort
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the checker says of a whole run, or of one case of a conformance suite."""
+    """The result of the checker for a whole run, or for one case of a conformance suite."""
 
     claims: tuple[Claim, ...] = ()
 

@@ -1,8 +1,8 @@
 """The master's clock, which workers on other machines ask.
 
 ``ClockServer`` answers each line of a TCP connection with this machine's ``time.monotonic()``.
-``record_clock`` asks some times in a row and records each exchange as an event ``clock``.
-``harness.checker.clock`` says what follows from the exchanges.
+``record_clock`` asks several times in a row and records each exchange as an event ``clock``.
+``harness.checker.clock`` computes the offset of the clocks from the exchanges.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Answers(socketserver.StreamRequestHandler):
 
 
 class ClockServer(socketserver.ThreadingTCPServer):
-    """Answers from its start until ``close``, in threads of its own."""
+    """Answers from its start until ``close``, in its own threads."""
 
     allow_reuse_address = True
     daemon_threads = True

@@ -4,8 +4,8 @@
     locust -f harness/load/locustfile.py --worker …     on each other machine
 
 The workers take the options below from the master. Each worker writes a history: an event
-``prediction`` for each request, and clock records. The master's clock is that of the run, and
-``python -m harness merge`` puts the histories on it. docs/load.md has the commands.
+``prediction`` for each request, and clock records. The run and the master use the same
+clock. ``python -m harness merge`` puts all histories on this clock. docs/load.md has the commands.
 
 The load is open-loop, as in ``harness.load.probe``: each user is a client with one connection.
 Request n has a planned time, n / rate after the first. Locust's own tables count from the planned
@@ -47,13 +47,20 @@ def _add_options(parser: Any) -> None:
     option = parser.add_argument_group("Paddle Serving", "given to the master").add_argument
     option("--serving", metavar="HOST:PORT", help="the server")
     option("--client-config", metavar="DIR", help="the client's prototxt, on each worker")
-    option("--feed", metavar="FILE", help="JSON: name to values, one row; on each worker")
+    option("--feed", metavar="FILE", help="one row as JSON: values by name; on each worker")
     option("--fetch", metavar="ALIAS", help="alias of the fetched variable")
-    option("--remote", metavar="NAME", help="which remote of the run the events belong to")
+    option("--remote", metavar="NAME", help="the remote of the run, for the history")
     option("--rate", type=float, default=10.0, help="requests a second that each user plans")
-    option("--timeout", type=float, default=10.0, help="seconds until a request failed")
-    option("--histories", metavar="DIR", default=".", help="where each worker writes its history")
-    option("--clock-port", type=int, default=5559, help="where workers ask the master's clock")
+    option(
+        "--timeout", type=float, default=10.0, help="seconds after which a request counts as failed"
+    )
+    option("--histories", metavar="DIR", default=".", help="the folder for each worker's history")
+    option(
+        "--clock-port",
+        type=int,
+        default=5559,
+        help="the port at which workers ask the master's clock",
+    )
 
 
 class _Worker:

@@ -1,18 +1,18 @@
-"""Makes the compiled client load on a current glibc: on a copy, once, visibly.
+"""Makes a patched copy of the compiled client, which loads on a current glibc.
 
 ``paddle_serving_client/serving_client.so`` 0.9.0 (the real brpc client) was built on CentOS 7.
-Three things it asks for are missing on a system with glibc 2.34 or newer:
+Three things that it needs are missing on a system with glibc 2.34 or newer:
 
-1. ``_dl_sym@GLIBC_PRIVATE`` is gone. brpc passes it what ``dlsym`` takes as well (its first two
-   arguments), so the symbol is renamed to ``dlsym`` without a version.
-2. ``libpython3.9.so.1.0`` is in its NEEDED list; an interpreter that is linked statically has
-   none, and its own symbols serve.
+1. ``_dl_sym@GLIBC_PRIVATE`` is gone. brpc passes two arguments that ``dlsym`` takes as
+   well, so the symbol is renamed to ``dlsym`` without a version.
+2. ``libpython3.9.so.1.0`` is in its NEEDED list. A statically linked interpreter has no such
+   library, and its own symbols are enough.
 3. OpenSSL 1.0.2 under CentOS's names and symbol versions: the wheel ``pymssql`` 2.3.9 bundles
-   exactly these libraries. They are copied into ``lib/`` beside the patched file, where its RPATH
-   (``$ORIGIN/lib``) looks, with all their siblings, because theirs is ``$ORIGIN``.
+   exactly these libraries. All libraries of the wheel are copied into ``lib/`` beside the patched
+   file. The RPATH of the file is ``$ORIGIN/lib``, and the RPATH of the libraries is ``$ORIGIN``.
 
-The patched copy lies in ``.cache/client/<hash>/serving_client.so``; the installed file is left as
-it is (uv hard-links it to its cache). ``client_class()`` is the one way to it.
+The patched copy lies in ``.cache/client/<hash>/serving_client.so``; the installed file is
+not changed, because uv hard-links it to its cache. ``client_class()`` returns the patched client.
 """
 
 from __future__ import annotations

@@ -4,12 +4,12 @@
         --fetch price --history history.jsonl --remote ftp --rate 70
 
 ``harness.load.asking`` has the kinds of clients. SIGTERM ends the program after the answer to the
-current request; standard output says how many requests it sent. A request that fails is an event;
-the checker judges it.
+current request; standard output says how many requests it sent. A failed request is an event,
+which the checker judges.
 
 The load is open-loop: request n has a planned time, n / rate after the first. A client has one
-connection. If an answer is late, the requests planned meanwhile follow at once, and each keeps its
-planned time. So a stall of the server shows in the latency of every request planned in it.
+connection. If an answer is late, all overdue requests follow at once. Each keeps its planned time.
+So a stall of the server shows in the latency of every request that was planned during the stall.
 """
 
 from __future__ import annotations

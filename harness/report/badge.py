@@ -1,4 +1,4 @@
-"""A badge that says what passed, in the format of shields' endpoint (https://shields.io)."""
+"""A badge that counts the claims that hold, in the format of shields' endpoint (https://shields.io)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 ``pack`` takes histories, logs and reports of a run's folder and leaves models and data out. It
 masks secrets. The same folder always gives the same bytes. ``history_of`` reads a bundle without
-unpacking anything onto this machine.
+unpacking it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _OPTIONS: dict[int, int] = {
 
 @dataclass(frozen=True)
 class Packed:
-    """What went into a bundle: how many files, and how many lines with a secret."""
+    """The contents of a bundle: how many files, and how many lines with a secret."""
 
     files: int
     masked_lines: int

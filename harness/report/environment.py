@@ -1,4 +1,4 @@
-"""What a run ran with, as ``environment.json`` in its folder: for a reader on another machine."""
+"""Writes ``environment.json``: the versions and the machine of a run, for readers elsewhere."""
 
 from __future__ import annotations
 

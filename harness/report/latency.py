@@ -1,7 +1,7 @@
 """The latency part of a report: a table of quantiles, and HDR histograms as ``.hgrm`` files.
 
-A quantile with fewer than ten samples beyond it is not told: its cell has a dash, and the
-histogram file ends before it.
+If a quantile has fewer than ten samples beyond it, its cell has a dash, and the histogram file ends
+before it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DIGITS = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """One kind of sample of one client: ``name`` is also that of its histogram's file."""
+    """One kind of sample of one client. ``name`` is also the name of the histogram's file."""
 
     remote: str
     client: str

@@ -1,8 +1,8 @@
 """Takes secrets out of the text of a run before the text leaves this machine.
 
-``monitor.mask`` replaces what stands before the ``@`` of an address. The rules here add the value
-of an option, a field or a variable that is called a secret. If such a variable is in this process's
-environment, its value is replaced wherever it stands.
+``monitor.mask`` replaces user and password before the ``@`` of an address. The rules here also
+replace the value of an option, a field or a variable whose name means a secret. If this process's
+environment has such a variable, its value is replaced everywhere in the text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Turns a history and its verdict into what people and machines read.
+"""Makes reports for people and machines from a history and its verdict.
 
 One table has a row for each release of each remote. It says when the release was published, pulled,
 swapped in, reloaded, and first served to each client. It also says how many requests were sent, and
@@ -31,9 +31,9 @@ from . import junit, latency
 
 @dataclass(frozen=True)
 class Row:
-    """One release of one remote; every time is in seconds, None when it was not seen.
+    """One release of one remote; every time is in seconds, or None if the event was not seen.
 
-    ``at_start``: installed before the server was started (``--once``), so never hot-loaded.
+    ``at_start``: installed before the server started (``--once``), so never hot-loaded.
     """
 
     remote: str

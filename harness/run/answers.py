@@ -1,4 +1,4 @@
-"""What the clients of one remote were answered so far, read once from the history's end."""
+"""The answers to the clients of one remote so far, read from the growing history."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .observe import Tail
 
 
 class Answers:
-    """Follows the predictions in a history file; keeps times and no answers.
+    """Follows the predictions in a history file. Keeps times, but no answers.
 
     Attributes:
         first_sent: When each client sent its first request.
         last_sent: When each client sent the last request that has ended.
         last_answered: When that request ended.
         last_good_sent: When each client sent the last request that has not failed.
-        served: The clients that were answered as ``expect`` said.
+        served: The clients with an answer that ``expect`` named.
     """
 
     def __init__(self, history: Path, remote: str, rtol: float) -> None:

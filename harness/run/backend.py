@@ -1,4 +1,4 @@
-"""Where the parts of a run run: as processes of this machine, or in containers.
+"""The place where remotes and server run: as processes of this machine, or in containers.
 
 The remotes and the server of a run have a backend each, because ``ON=docker`` and
 ``SERVING=docker`` are independent. Producer, monitor and clients are always local processes.
@@ -118,7 +118,7 @@ class Local(Backend):
 
 
 class Docker(Backend):
-    """Containers. They have no environment of a leg: their Compose project finds what is left."""
+    """Containers. A leg cannot mark them; their Compose project finds leftover containers."""
 
     name = "docker"
     servings = container.CHOICES

@@ -1,6 +1,6 @@
 """A run: a scenario on every remote, one leg after the other, then the verdict and the report.
 
-``python -m harness run SCENARIO`` is this; ``make e2e`` is the scenario ``page``.
+``python -m harness run SCENARIO`` starts a run. ``make e2e`` runs the scenario ``page``.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ DEVICES = ("cpu", "gpu")
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The settings of a run: ``remotes`` in this order, where they run (``on``), what serves.
+    """The settings of a run: ``remotes`` in order, where they run (``on``), the serving binary.
 
     ``serving_trial`` is ``run``, or ``skip`` for a binary that is known to fail its trial.
-    ``steps`` are what the scenario does with each leg.
+    ``steps`` are the steps of the scenario, which each leg takes.
     """
 
     scenario: str = "page"

@@ -1,6 +1,6 @@
-"""What a leg's parts must have from their start on, so that faults can meet them later.
+"""Disks and clocks that parts of a leg need from their start, so that faults can break them later.
 
-A disk fault needs a disk that the monitor has for itself; a clock step needs a clock of its own.
+A disk fault needs a private disk for the monitor. A clock step needs a private clock.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _DISK = "size=64m,nr_inodes=2000"
 
 @dataclass(frozen=True)
 class Equipment:
-    """What some parts of a leg have for themselves.
+    """The private disk and clocks of the parts of a leg.
 
     Attributes:
         disk: Holds the monitor's local path, and so the live directory. The server has to load
             the live directory from ``disk.seen``.
-        clocks: A clock by the name of the part that goes by it.
+        clocks: The private clocks, by the name of the part.
     """
 
     disk: Optional[Disk] = None

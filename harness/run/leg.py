@@ -1,8 +1,8 @@
-"""One remote's part of the main job: remote, producer, monitor, server and clients, in order.
+"""One remote's part of a run: remote, producer, monitor, server and clients, in order.
 
     remote up → producer publishes release 1 → monitor --once → server → monitor → clients
-    → the steps of a scenario (harness.run.steps). The usual one: the producer publishes the next
-      release when every client got the one before, or when the bound of that release is over
+    → the steps of a scenario (harness.run.steps). Usually the producer publishes the next release
+      when every client got the last release, or when the bound of the last release is over
     → clients, monitor, server, producer, remote down; no process may be left
 
 If a release is not served in time, the leg records this and goes on. A part that ends by itself
@@ -64,7 +64,7 @@ OUR_MONITOR = (sys.executable, "-m", "monitor")
 
 @dataclass(frozen=True)
 class LegSettings:
-    """How one leg is run. Times are seconds."""
+    """The settings of one leg. Times are seconds."""
 
     # How many releases are published, bad ones included.
     releases: int = 4
@@ -145,18 +145,18 @@ class LegSettings:
 
 
 class Leg:
-    """A running leg. ``start`` brings all of it up, ``publish`` makes a release and waits.
+    """A running leg. ``start`` starts all parts, ``publish`` makes a release and waits.
 
     Args:
-        remote: Not started.
-        serving: Not started; its live directory is ``settings.model`` in a folder of its own.
-        folder: Takes everything else of the leg.
-        history: Receives everything that happens.
+        remote: Is not started yet.
+        serving: Is not started yet. Its live directory is ``settings.model`` in its own folder.
+        folder: The folder for all other files of the leg.
+        history: Receives all events.
         settings: How the leg is run.
-        mark: In the environment of every process of the leg; ``remote`` and ``serving`` have it
-            too. ``stop`` looks for processes that are left.
+        mark: A text in the environment of every process of the leg, also of ``remote`` and
+            ``serving``. With it ``stop`` finds processes that are left.
         say: Called with a line for each step.
-        equipment: What faults need of the leg from its start on.
+        equipment: Disks and clocks that faults need from the start of the leg.
     """
 
     def __init__(

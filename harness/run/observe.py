@@ -2,7 +2,7 @@
 
 Works with any monitor and any server. A swap shows in the live directory (which model files it
 holds), a pull in the monitor's INFO messages, and a reload in ``serving.INFO``. One thread looks
-every ``LOOK_S`` seconds; an event's time is when it was seen.
+every ``LOOK_S`` seconds. An event's time is the time of the look.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Releases that lie in a folder: what the harness has to know of each before it is published.
+"""Releases in a folder: what the harness must know about each release before it is published.
 
-A release with a manifest says what it predicts. Of another one, Paddle Inference predicts it.
+A manifest has the expected prediction. Without a manifest, Paddle Inference computes it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Samples what the server's and the monitor's processes take, and writes it into the history.
+"""Samples memory, files, threads and CPU time of server and monitor, and writes the samples.
 
-A sample is the sum over a process and all that it started. A server may replace a worker process at
-each reload, and a monitor may start a program for each poll. One thread reads ``/proc`` every
-``EVERY_S`` seconds, so at least one sample lies between two reloads.
+A sample is the sum over a process and all processes that it started. A server may replace a worker
+process at each reload, and a monitor may start a program for each poll. One thread reads ``/proc``
+every ``EVERY_S`` seconds, so at least one sample lies between two reloads.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ EVERY_S = 0.5
 
 
 class Sampler:
-    """Samples the parts of one remote's leg until ``stop``: an event ``resources`` each.
+    """Samples the parts of one remote's leg until ``stop``. Each sample is an event ``resources``.
 
     Args:
         history: Receives the events.
         remote: The name of the leg's remote.
-        parts: For each part the process ids of its tree, its first process first. A part
-            without process ids is left out.
-        bytes_sent: Gives the bytes that have left the remote so far, None if nothing counts them.
+        parts: For each part a function that returns the process ids of its tree, the first process
+            first. A part without process ids is left out.
+        bytes_sent: Returns the bytes that the remote has sent so far; None if nothing counts.
     """
 
     def __init__(

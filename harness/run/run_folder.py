@@ -1,6 +1,6 @@
-"""One folder of artefacts a run: ``runs/<utc>-<seed>/``, with ``runs/latest`` at the newest.
+"""One folder for each run: ``runs/<utc>-<seed>/``. ``runs/latest`` links to the newest.
 
-A run holds a lock on its folder until its process ends, so that ``prune`` leaves it alone.
+A run holds a lock on its folder until its process ends, so that ``prune`` keeps the folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a leg offers to faults, and what its history says of them."""
+"""The parts of a leg that faults can break, and the events of faults in the history."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Service:
 
 
 def targets(leg: Leg) -> Targets:
-    """Return what faults can meet in a leg that was started."""
+    """Return the parts of a started leg that faults can break."""
     remote = leg.remote
     parts: dict[str, Part] = {name: _Service(remote, name) for name in remote.services}
     parts.update(monitor=leg.monitor, producer=leg.producer, server=leg.serving, remote=remote)

@@ -1,4 +1,4 @@
-"""Answers around a reload: none fails, none is old after new, none is a mixture."""
+"""Answers around a reload: no failure, no old model after the new model, no mixture."""
 
 from __future__ import annotations
 

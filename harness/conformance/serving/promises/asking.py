@@ -1,4 +1,4 @@
-"""Asks a server of the uci model until it gives a price, or for some seconds."""
+"""Asks a server with the uci model until it answers with a price, or for some seconds."""
 
 from __future__ import annotations
 

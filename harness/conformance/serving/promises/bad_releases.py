@@ -1,4 +1,4 @@
-"""Releases that cannot be served, and a live directory that is gone for a while."""
+"""Releases that cannot be served, and a live directory that is missing for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server takes more of from reload to reload; judged as the claims about a run judge it."""
+"""Memory, files and threads do not grow from reload to reload, judged as in a run."""
 
 from __future__ import annotations
 

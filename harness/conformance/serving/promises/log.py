@@ -1,4 +1,4 @@
-"""What the log says of reloads, held against what the server does."""
+"""The log's lines about reloads, compared with the server's behaviour."""
 
 from __future__ import annotations
 

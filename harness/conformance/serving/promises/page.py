@@ -1,4 +1,4 @@
-"""The words of the promises, and their page ``docs/conformance-serving.md``."""
+"""The words for the outcomes of promises, and the page ``docs/conformance-serving.md``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a server loads: whole seconds of the time file's mtime, compared for inequality."""
+"""A server loads when the time file's mtime, in whole seconds, is not the last one it saw."""
 
 from __future__ import annotations
 
