@@ -66,7 +66,7 @@ OUR_MONITOR = (sys.executable, "-m", "monitor")
 class LegSettings:
     """The settings of one leg. Times are seconds."""
 
-    # How many releases are published, bad ones included.
+    # How many releases are published, including bad releases.
     releases: int = 4
     # The releases to publish, if the producer makes none.
     ready: tuple[ReadyRelease, ...] = ()
@@ -74,7 +74,7 @@ class LegSettings:
     prepared: bool = False
     # Whether each release is published only after all clients got the release before.
     paced: bool = True
-    # The claims that are judged; None: all.
+    # The claims to judge; None: all.
     claims: Optional[tuple[str, ...]] = None
     # How many MB the producer adds to the weights, so that loading takes long.
     table_mb: int = 0
@@ -85,11 +85,11 @@ class LegSettings:
     name: str = "uci_housing"
     # The monitor's command.
     monitor: tuple[str, ...] = OUR_MONITOR
-    # Another monitor's command line, a template (harness.conformance.monitor.command); "": ours.
+    # Another monitor's command line (harness.conformance.monitor.command); "": this project's.
     monitor_cmd: str = ""
-    # Whether the server runs already, with a model of its own.
+    # Whether the server runs already, with its own model.
     server_runs: bool = False
-    # What cannot be seen from outside (harness.checker.completeness.SIGHTS).
+    # What the run cannot see (harness.checker.completeness.SIGHTS).
     unseen: tuple[str, ...] = ()
     # How many clients of each kind there are.
     clients: int = 1
@@ -101,33 +101,33 @@ class LegSettings:
     poll_s: float = 1.0
     # The server's reload interval.
     tick_s: int = 1
-    # What pull, settling and loading may take on a busy machine, beside polls and ticks.
+    # How long pull, swap and load may take on a busy machine, in addition to polls and ticks.
     margin_s: float = 30.0
-    # What one request may take.
+    # How long one request may take.
     latency_bound_s: float = 10.0
-    # The time in which the server's threads may swap one after another.
+    # The switch window: how long the server's threads may take to switch to a release.
     switch_window_s: float = 0.5
-    # float32 rounding, relative.
+    # The relative tolerance when predictions are compared, because of float32 rounding.
     rtol: float = 1e-5
-    # The width of the window after a reload in which latency is compared with that outside.
+    # The width of a swap window (docs/history.md): latency in it is compared with the rest.
     latency_window_s: float = 0.5
-    # By how much latency may rise in such a window.
+    # How much the latency may rise in a swap window.
     latency_rise_bound_s: float = 0.005
-    # How long a release serves before the next one is published, so that latency is known.
+    # How long a release serves before the next release, so that there are requests to compare.
     calm_s: float = 1.5
-    # Requests a second, planned in all; the clients share it.
+    # Requests a second that all clients together plan.
     rate: float = 200.0
-    # What the producer may take for one release.
+    # How long the producer may take for one release.
     train_deadline_s: float = 120.0
-    # What a client may take from its start to its first request.
+    # How long a client may take from its start to its first request.
     client_start_s: float = 60.0
-    # What loading a release may take, when a newer release comes after it.
+    # How long the load of a release may take when a newer release follows.
     load_bound_s: float = 10.0
-    # By how much the server's memory may grow at each reload.
+    # How much the server's memory may grow at each reload.
     memory_bound_bytes: int = 100_000
-    # The share of a core that the monitor may take, beside the programs that it starts.
+    # The share of a core that the monitor may use, without programs such as `hadoop fs`.
     monitor_cpu_bound: float = 0.1
-    # What the remote may send for each look at the donefile.
+    # How many bytes the remote may send for each poll of the donefile.
     poll_bound_bytes: int = 4096
 
     @property
