@@ -72,13 +72,13 @@ def none_fails(subject: Subject) -> None:
 
 
 def no_mixture(subject: Subject) -> None:
-    """Every answer over 10 reloads is that of one whole release."""
+    """Every answer over 10 reloads is the prediction of one complete release."""
     others = {one.price for one in _under_load(subject).asked} - {PRICE, PRICE_2}
     holds(not others, f"answers of no release: {sorted(others)[:3]}")
 
 
 def no_step_back(subject: Subject) -> None:
-    """No client gets an older release's answer 1 s after anybody has got the newer one's."""
+    """No client gets an old answer more than 1 s after any client got a new answer."""
     seen = _under_load(subject)
     back = steps_back(seen.asked, seen.periods)
     holds(
@@ -88,7 +88,7 @@ def no_step_back(subject: Subject) -> None:
 
 
 def large_ones_in_flight(subject: Subject) -> None:
-    """Requests of 2,000 rows that are under way at a reload are answered, each by one release."""
+    """Each request of 2,000 rows that is open at a reload gets an answer from one release."""
     body = json.loads(JSON_BODY)
     tensor = body["tensor"][0]
     tensor["float_data"] = tensor["float_data"] * _LARGE_ROWS

@@ -44,7 +44,7 @@ def serves_on(subject: Subject, damage: str) -> None:
 
 
 def folder_gone(subject: Subject) -> None:
-    """While the live directory is gone the old model serves on; a release put there loads."""
+    """Without a live directory the old model serves; a release put there later loads."""
     with subject.launch() as server:
         away = server.live.with_name("away")
         server.live.rename(away)
@@ -55,7 +55,7 @@ def folder_gone(subject: Subject) -> None:
 
 
 def time_file_gone(subject: Subject) -> None:
-    """While the time file is gone the old model serves on; with a new one the release loads."""
+    """Without a time file the old model serves; with a new time file the release loads."""
     with subject.launch() as server:
         tag = server.live / TIME_FILE
         away = server.live.with_name("away")

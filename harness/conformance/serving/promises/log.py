@@ -15,7 +15,7 @@ _DONE = "Succ load engine, path:"
 
 
 def tells_each_load(subject: Subject) -> None:
-    """The log has one `begin reload model[…]` for each load, and none besides."""
+    """The log has exactly one line `begin reload model[…]` for each load."""
     with subject.launch() as server:
         for number in range(3):
             start = len(server.log())
@@ -36,7 +36,7 @@ def tells_the_truth(subject: Subject) -> None:
 
 
 def failed_load(subject: Subject) -> None:
-    """A release that cannot be loaded gives an error line, and none about a success."""
+    """For a release that cannot be loaded, the log has an error line and no line about success."""
     with subject.launch() as server:
         start = len(server.log())
         SPOILS["corrupt parameters"](server.live)

@@ -38,7 +38,7 @@ def future_second(subject: Subject) -> None:
 
 
 def last_of_a_burst(subject: Subject) -> None:
-    """Of releases that follow every 40 ms, also during loads, the last one serves."""
+    """After releases every 40 ms, also during loads, the last release serves."""
     exchanged_directories(subject)
 
 
