@@ -118,8 +118,8 @@ During a restart of another part no request may fail.
 ## Scenarios drawn at random
 
 `compose` makes random scenarios of a few steps and runs them. The steps can cause each
-[fault](faults.md) that this machine supports. A scenario fails if a claim is broken in two of three
-runs. `compose` then removes and simplifies steps as long as the scenario still fails, and writes
+[fault](faults.md) that this machine supports. A scenario fails if two of three runs are not valid.
+`compose` then removes and simplifies steps as long as the scenario still fails, and writes
 the smallest failing scenario into a file. The exit code is 1 if a scenario fails, and 0 if not.
 
 `compose` ends after 40 runs or 30 minutes; `--tries` and `--minutes` change these limits. The same
