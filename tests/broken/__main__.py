@@ -58,7 +58,7 @@ def _good(kind: str, judge: str) -> Part:
 def _monitors(wanted: Sequence[Part], folder: Path, *, whole: bool, jobs: int) -> list[Row]:
     judged = [_good("monitor", CONFORMANCE), *wanted]
     # Their cases mostly wait.
-    found = judges.monitors(judged, folder, jobs=2 * jobs, whole=whole)
+    found = judges.monitors(judged, folder, jobs=4 * jobs, whole=whole)
     return [Row(part, one, one.against(part, whole=whole)) for part, one in zip(judged, found)]
 
 
