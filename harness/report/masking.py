@@ -15,18 +15,21 @@ from typing import Any
 from monitor.mask import STARS, mask, remember
 
 _WORD = (
-    r"(?:pass(?:word|wd|phrase)|secret|token|api_?key|access_?key|private_?key|credential"
-    r"|authorization)"
+    r"(?:pass(?:word|wd|phrase)|(?<![a-z])pass(?![a-z])|secret|token(?!iz)|api_?key|access_?key"
+    r"|private_?key|credential|signature|delegation)"
 )
 _NAME = rf"[\w-]*{_WORD}[\w-]*"
-_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s'"&]+)"""
-_SCHEME = r"(?:(?:Basic|Bearer|Digest)\s+)?"
+_VALUE = r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s'"&]+)"""
 # Most lines have no such word, and the other patterns are slow.
-_HAS_WORD = re.compile(_WORD, re.IGNORECASE)
-_IS_NAME = re.compile(_NAME, re.IGNORECASE)
+_HAS_WORD = re.compile(f"{_WORD}|authorization", re.IGNORECASE)
+_IS_NAME = re.compile(rf"{_NAME}|[\w-]*authorization", re.IGNORECASE)
 _IS_OPTION = re.compile(f"--{_NAME}", re.IGNORECASE)
 # ``name: value``, ``name=value``, ``"name": "value"``.
-_ASSIGNED = re.compile(rf"""({_NAME}['"]?\s*[:=]\s*{_SCHEME})({_VALUE})""", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"""({_NAME}['"]?\s*[:=]\s*)({_VALUE})""", re.IGNORECASE)
+# ``Authorization: SCHEME secret``; the secret may have several words.
+_AUTHORIZATION = re.compile(
+    r"""(authorization['"]?\s*[:=]\s*['"]?(?:[a-z]+\s+)?)([^'"\r\n]+)""", re.IGNORECASE
+)
 # ``--name value``, ``'--name', 'value'``. The next option is no value.
 _OPTION = re.compile(rf"""(--{_NAME}['"]?[,\s]+)(?!['"]?--)({_VALUE})""", re.IGNORECASE)
 
@@ -46,7 +49,10 @@ def masked_text(text: str) -> str:
         return f"{found[1]}{quote}{STARS}{quote}"
 
     text = mask(text)
-    return _OPTION.sub(stars, _ASSIGNED.sub(stars, text)) if _HAS_WORD.search(text) else text
+    if not _HAS_WORD.search(text):
+        return text
+    text = _AUTHORIZATION.sub(rf"\g<1>{STARS}", text)
+    return _OPTION.sub(stars, _ASSIGNED.sub(stars, text))
 
 
 def masked_line(line: str) -> str:
@@ -63,12 +69,14 @@ def masked_line(line: str) -> str:
 
 
 def masked(value: Any) -> Any:
-    """Return a value of JSON with its secrets masked. Only strings change."""
+    """Return a value of JSON with its secrets masked: strings, and all below a secret's name."""
     if isinstance(value, str):
         return masked_text(value)
     if isinstance(value, dict):
         return {
-            key: STARS if isinstance(one, str) and _IS_NAME.fullmatch(key) else masked(one)
+            key: STARS
+            if isinstance(one, (str, list, dict)) and _IS_NAME.fullmatch(key)
+            else masked(one)
             for key, one in value.items()
         }
     if isinstance(value, list):
