@@ -31,11 +31,15 @@ _SERVER_LINES = ("begin reload model[", "switching to current_idx[", "Finish rel
 class Tail:
     """The lines that were added to a text file since the last look; the file may not be there."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, from_end: bool = False) -> None:
         self.path = path
         self._offset = 0
         self._rest = b""
         self._file: Optional[tuple[int, int]] = None
+        if from_end:
+            for _ in self.new_lines():
+                # What was there before is not this run's.
+                continue
 
     def new_lines(self) -> Iterator[str]:
         try:
@@ -62,16 +66,25 @@ class Observer:
     - ``monitor_log``: every line
     - ``server_log``: the lines of a reload, and every error
     - ``swapped``: ``digest`` of the model files, ``second`` of the time file
+
+    With ``server_runs`` the server's log may have lines of an earlier time, which do not count.
     """
 
     def __init__(
-        self, history: History, remote: str, *, live_dir: Path, monitor_log: Path, server_log: Path
+        self,
+        history: History,
+        remote: str,
+        *,
+        live_dir: Path,
+        monitor_log: Path,
+        server_log: Path,
+        server_runs: bool = False,
     ) -> None:
         self._history = history
         self._remote = remote
         self._live_dir = live_dir
         self._monitor = Tail(monitor_log)
-        self._server = Tail(server_log)
+        self._server = Tail(server_log, from_end=server_runs)
         self._seen: Optional[tuple[str, int]] = None
         self._digests = Digests()
         self._reloading = False

@@ -142,3 +142,12 @@ def test_a_history_cut_in_the_middle_of_a_line_says_so(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_text('{"event":"a","t":1}\n{"event":"b"')
     assert [event["event"] for event in histories.read(path)] == ["a", "damaged"]
+
+
+def test_what_a_running_server_has_logged_before_does_not_count(tmp_path: Path) -> None:
+    log = tmp_path / "serving.INFO"
+    log.write_text("old\n")
+    tail = Tail(log, from_end=True)
+    with log.open("a") as file:
+        file.write("new\n")
+    assert list(tail.new_lines()) == ["new"]
