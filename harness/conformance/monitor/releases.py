@@ -180,7 +180,8 @@ def read(folder: Path) -> Release:
 def unpacked(packed: bytes) -> tuple[str, dict[str, bytes]]:
     """Return the one top folder of a tarball, and what the files below it hold.
 
-    Raises ``ValueError`` if there is another number of top folders, or a name leads out of them.
+    Raises ``ValueError`` if there is another number of top folders, a name leads out of them, or
+    a file has the name of a folder.
     """
     members: dict[str, bytes] = {}
     tops: set[str] = set()
@@ -192,6 +193,9 @@ def unpacked(packed: bytes) -> tuple[str, dict[str, bytes]]:
                 stream = archive.extractfile(entry)
                 assert stream is not None
                 members[path] = stream.read()
-    if len(tops) != 1 or any(".." in path.split("/") for path in members):
+    if len(tops) != 1 or tops & {"", ".", ".."}:
         raise ValueError(f"it has the top folders {sorted(tops)}, and needs one")
+    for path in members:
+        if {"", "..", "."} & set(path.split("/")):
+            raise ValueError(f"a file in it has the name {path!r}, which is none below a folder")
     return tops.pop(), members

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+
 import pytest
 
 from harness.__main__ import main
+from harness.conformance.monitor.releases import unpacked
 
 
 @pytest.mark.parametrize(
@@ -41,3 +45,12 @@ def test_what_does_not_fit_is_told_before_anything_starts(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["model//tmp/elsewhere", "model/../elsewhere", "../elsewhere"])
+def test_a_tarball_whose_names_lead_out_of_it_is_refused(name: str) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(ValueError, match=r"it has the top folders|has the name"):
+        unpacked(packed.getvalue())
