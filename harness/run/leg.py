@@ -33,6 +33,7 @@ from harness.support.errors import BadInput, Failed
 from harness.support.live_directory import look_once
 from harness.support.process import Process, marked
 from harness.support.waits import tail, wait_for
+from monitor.mask import STARS
 
 from .answers import Answers
 from .equipment import Equipment
@@ -192,6 +193,7 @@ class Leg:
             live_dir=self.live_dir,
             monitor_log=self.monitor_log,
             server_log=self.serving.log_file,
+            server_runs=settings.server_runs,
         )
         self.sampler = Sampler(
             history,
@@ -414,8 +416,10 @@ class Leg:
         )
 
     def _masked(self, argv: list[str]) -> list[str]:
-        secrets = set(self.remote.producer_environment.values())
-        return ["********" if word in secrets else word for word in argv]
+        shown = list(argv)
+        for secret in filter(None, self.remote.producer_environment.values()):
+            shown = [word.replace(secret, STARS) for word in shown]
+        return shown
 
     def record_server(self, **more: object) -> None:
         """Notes which processes serve, for the claim that they never change."""
