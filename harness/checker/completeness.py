@@ -50,6 +50,8 @@ def missing_from(leg: LegHistory) -> str:
             return "the server's processes were first recorded after the first request"
         if leg.servers[-1]["t"] < max(leg.asked_until.values()):
             return "the server's processes were last recorded before the last answer"
+    # A merged history has clients of other machines as well.
+    clients |= set(leg.predictions.number_of)
     ended = {event["client"] for event in leg.ended_clients}
     if clients - ended:
         return f"the client(s) {', '.join(sorted(clients - ended))} did not come to an end"

@@ -41,12 +41,18 @@ class RunHistory:
     begin: float = math.inf
     # The largest error of a worker's clock after ``merge``.
     clock_error_s: float = 0.0
+    # Workers whose clock was recorded, and those whose times ``merge`` has put on the run's clock.
+    clocks: set[str] = field(default_factory=set)
+    merged: set[str] = field(default_factory=set)
     # What has a time or limit that is no finite number: every comparison with it is false.
     not_finite: str = ""
 
 
 def sort(events: Iterable[Event]) -> RunHistory:
-    """Sort a history by remote and kind. Raises ``BadInput`` for another schema."""
+    """Sort a history by remote and kind.
+
+    Raises ``BadInput`` for another schema, and for times of another machine's clock.
+    """
     run = RunHistory()
     asked: dict[str, Columns] = {}
     for event in events:
@@ -63,7 +69,10 @@ def sort(events: Iterable[Event]) -> RunHistory:
         run.begin = min(run.begin, float(event.get("t", math.inf)))
         if "remote" in event:
             _put(_leg(run, event["remote"]), kind, event)
+        elif kind == "clock":
+            run.clocks.add(event["worker"])
         elif kind == "merged":
+            run.merged.add(event["worker"])
             run.clock_error_s = max(run.clock_error_s, float(event["error_s"]))
         elif kind == "run":
             _require_readable(event["schema"])
@@ -79,6 +88,11 @@ def sort(events: Iterable[Event]) -> RunHistory:
         run.begin = min(run.begin, float(predictions.t.min()))
         if not predictions.is_finite:
             run.not_finite = run.not_finite or "a number of an event prediction is not finite"
+    if run.clocks - run.merged:
+        raise BadInput(
+            f"the times of {', '.join(sorted(run.clocks - run.merged))} are of another machine's "
+            "clock; put the histories on one clock with `python -m harness merge` first"
+        )
     for leg in run.legs.values():
         leg.clock_error_s = run.clock_error_s
         if run.runs:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.checker.clock import Clock, Exchange, estimate
 from harness.checker.history import Event
+from harness.checker.outcome import Outcome
 from harness.checker.verdict import judge
 from harness.support.errors import BadInput
 from tests.unit.harness.checker.test_verdict import PRICES, Story
@@ -148,3 +149,19 @@ def moved(events: list[Event], by: float) -> Iterator[Event]:
 def test_an_error_of_the_clock_is_no_false_alarm(by: float) -> None:
     assert judge(moved(Story().events(), by)).broken
     assert not judge(moved(merged(Story(), 0.9), by)).broken
+
+
+def test_the_times_of_a_worker_that_was_not_merged_are_not_judged() -> None:
+    clock = {"event": "clock", "worker": "w", "t": 0.0, "asked": 0.0, "master": 5.0}
+    verdict = judge([*Story().events(), clock])
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "harness merge" in verdict.evidence
+
+
+def test_a_client_of_another_machine_without_an_end_is_unknown() -> None:
+    story = Story()
+    first = next(one for one in story.predictions if one["client"] == "http")
+    story.predictions.append({**first, "client": "locust-1"})
+    verdict = judge(merged(story, 0.001))
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "locust-1 did not come to an end" in verdict.evidence
