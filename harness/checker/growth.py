@@ -199,7 +199,14 @@ def _longest(leg: LegHistory, part: str, *, calm: bool = False) -> list[Event]:
         if sample["part"] != part:
             continue
         ended = bool(life) and (
-            sample["pid"] != life[-1]["pid"] or (calm and leg.excused(life[-1]["t"], sample["t"]))
+            sample["pid"] != life[-1]["pid"]
+            or (
+                calm
+                and any(
+                    outage["since"] < sample["t"] and outage["until"] > life[-1]["t"]
+                    for outage in leg.outages
+                )
+            )
         )
         if not life or ended:
             life = []
