@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -30,11 +29,25 @@ def check(paths: Sequence[Path], console: Console) -> int:
     for file in files:
         if next(_events(file), None) is None:
             raise BadInput(f"{file} is empty; name the history of a run")
-    verdict = judge(chain.from_iterable(map(_events, files)))
+    unreadable: list[BadInput] = []
+    verdict = judge(_all_events(files, unreadable))
+    if unreadable:
+        # For example a bundle that is damaged behind its first event.
+        raise unreadable[0]
     for claim in verdict.claims:
         console.print(str(claim), markup=False, highlight=False, soft_wrap=True)
     print_verdict(console, verdict)
     return verdict.exit_code
+
+
+def _all_events(files: Sequence[Path], unreadable: list[BadInput]) -> Iterator[Event]:
+    """Return the events of all files. The checker hides an error of this; it stays in the list."""
+    try:
+        for file in files:
+            yield from _events(file)
+    except BadInput as error:
+        unreadable.append(error)
+        raise
 
 
 def _events(file: Path) -> Iterator[Event]:
