@@ -115,6 +115,8 @@ def compose(
 def _fails_twice(once: Callable[[], bool], budget: Budget) -> bool:
     failed = 0
     for _ in range(3):
+        if budget.over:
+            return False
         budget.used += 1
         failed += once()
         if failed in (0, 2):

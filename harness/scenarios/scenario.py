@@ -139,7 +139,12 @@ def _leg(path: Path, content: Mapping[str, Any], steps: tuple[Step, ...]) -> Leg
             given["claims"] = claims_named(claims)
         except BadInput as error:
             raise BadInput(f"{path}: claims: {error}") from None
-    given["paced"] = all(step.wait == "served" or step.bad for step in publishing)
+    given["paced"] = all(step.wait == "served" or step.bad for step in publishing) and all(
+        # A fault announces its releases without a wait between them.
+        step.count <= 1
+        for step in steps
+        if isinstance(step, Cause)
+    )
     if given.get("prepared") and any(step.bad for step in publishing):
         raise BadInput(f"{path}: [leg] prepared: a step publishes a bad release; leave it out")
     leg: LegSettings = _filled(path, "[leg]", LegSettings, given)

@@ -69,7 +69,7 @@ def test_a_candidate_counts_if_it_fails_in_two_of_three_runs(
     outcomes: list[bool], counts: bool
 ) -> None:
     left = list(outcomes)
-    budget = Budget(runs=1)
+    budget = Budget(runs=len(outcomes))
     found = compose(lambda _: left.pop(0), 1, budget, no_word)
     assert (found is not None) == counts
     assert not left
