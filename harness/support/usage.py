@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,8 +46,15 @@ def _of_process(pid: int) -> Optional[Usage]:
         stat = (folder / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    fds = None
-    with contextlib.suppress(OSError):
-        fds = len(os.listdir(folder / "fd"))
+    # A zombie has no files, and only root may look.
+    fds: Optional[int] = 0
+    if stat[0] != "Z":
+        try:
+            fds = len(os.listdir(folder / "fd"))
+        except PermissionError:
+            fds = None
+        except OSError:
+            # It has ended meanwhile.
+            return None
     cpu_s = sum(map(int, stat[11:15])) / _TICKS
     return Usage(int(stat[21]) * _PAGE, fds, int(stat[17]), cpu_s)
