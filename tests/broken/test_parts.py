@@ -48,7 +48,7 @@ def test_a_patch_applies_and_changes_what_it_says(part: Part, tmp_path: Path) ->
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_a_patch_names_a_judge_and_what_it_judges(part: Part) -> None:
-    assert part.judge in (CONFORMANCE if part.kind == "monitor" else {SERVING, *SCENARIOS})
+    assert part.judge in ({CONFORMANCE} if part.kind == "monitor" else {SERVING, *SCENARIOS})
     assert part.wrong
     assert not part.wrong.endswith(".")
     known = {CONFORMANCE: CASES, SERVING: PROMISE_IDS}.get(part.judge, set(CLAIMS))

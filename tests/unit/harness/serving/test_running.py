@@ -19,7 +19,7 @@ with subprocess.Popen(["sleep", "60"]):
 """
 
 
-def test_the_processes_of_a_running_server_are_the_listening_one_and_its_children(
+def test_a_running_server_is_the_listening_process_and_its_children(
     tmp_path: Path,
 ) -> None:
     port, log = free_port(), tmp_path / "server.log"
