@@ -57,7 +57,7 @@ class LegHistory:
     install_failed: list[Event] = field(default_factory=list)
     rollbacks: list[Event] = field(default_factory=list)
     settings: Event = field(default_factory=dict)
-    # Of the whole run; the newest where no run is recorded.
+    # The schema of the run; the newest schema if no run is recorded.
     schema: int = SCHEMA
     ended: bool = False
     # Why the leg was cut short, "" when it was not.

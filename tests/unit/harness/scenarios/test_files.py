@@ -1,4 +1,4 @@
-"""Scenario files: what is read from them, and what is said about a wrong one."""
+"""Scenario files: reading good ones, and the sentence about a wrong one."""
 
 from __future__ import annotations
 
