@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     found = compose(breaks, args.seed, budget, say)
     candidate.unlink(missing_ok=True)
     if found is None:
-        say(f"seed {args.seed}: no claim was broken in {budget.used} runs")
+        say(f"seed {args.seed}: no scenario failed in {budget.used} runs")
         return 0
     args.into.write_text(found, encoding="utf-8")
-    raise Failed(f"seed {args.seed}: a claim is broken; {args.into} is the smallest scenario found")
+    raise Failed(f"seed {args.seed}: a scenario fails; {args.into} is the smallest one found")
