@@ -41,7 +41,8 @@ class FtpServer:
         from pyftpdlib.ioloop import IOLoop
         from pyftpdlib.servers import FTPServer
 
-        authorizer = DummyAuthorizer()
+        self._user = user
+        self._authorizer = authorizer = DummyAuthorizer()
         authorizer.add_user(user, password, str(folder), perm=rights)
         base = handler or FTPHandler
         self.commands: list[str] = []
@@ -83,6 +84,11 @@ class FtpServer:
 
         self._loop.call_later(0, close)
         assert done.wait(5)
+
+    def change_password(self, password: str) -> None:
+        """Refuse the old password from now on, and end the sessions that used it."""
+        self._authorizer.user_table[self._user]["pwd"] = password
+        self.drop_connections()
 
     def close(self) -> None:
         self._ending = True

@@ -160,23 +160,17 @@ class Options:
         Secret(), "general: query of every address, such as a SAS (prefer --http_query_file)",
         parse=query,
     )  # fmt: skip
-    http_query_file: str = _opt(
-        "", "file whose first line is --http_query; read again before each poll"
-    )
+    http_query_file: str = _opt("", "file whose first line is --http_query")
     donefile_query: Secret = _opt(
         Secret(), "general: query of the donefile's address alone, in place of --http_query",
         parse=query,
     )  # fmt: skip
-    donefile_query_file: str = _opt(
-        "", "file whose first line is --donefile_query; read again before each poll"
-    )
+    donefile_query_file: str = _opt("", "file whose first line is --donefile_query")
     model_query: Secret = _opt(
         Secret(), "general: query of the tarball's address alone, in place of --http_query",
         parse=query,
     )  # fmt: skip
-    model_query_file: str = _opt(
-        "", "file whose first line is --model_query; read again before each poll"
-    )
+    model_query_file: str = _opt("", "file whose first line is --model_query")
     proxy: Secret = _opt(
         Secret(),
         "general, webhdfs: address of a proxy for all requests; overrides http_proxy and the like",
@@ -331,7 +325,6 @@ SECRETS = (
     "general_host", "fs_ugi", "ftp_password", "webhdfs_url", "remote_url", "http_header",
     "http_token", "http_query", "donefile_query", "model_query", "proxy",
 )  # fmt: skip
-# The files of these are read again before each poll, because signatures expire.
 QUERIES = ("http_query", "donefile_query", "model_query")
 
 
@@ -381,7 +374,7 @@ def from_mapping(given: Mapping[str, Any], where: str = "") -> Options:
         names = ", ".join(f"--{name}" for name in missing)
         raise BadOption(f"{lead}--type {kind} needs {names}; see --help")
     options = Options(**parsed)
-    _check(options, lead)
+    check(options, lead)
     return options
 
 
@@ -403,9 +396,8 @@ def _with_secrets(given: Mapping[str, Any]) -> dict[str, Any]:
             if more:
                 whole[name] = [*_as_list(whole.get(name) or []), *more]
         elif whole.get(name):
-            if name in QUERIES:
-                # The option wins: the file must not be read again.
-                whole[f"{name}_file"] = ""
+            # The option wins: the file must not be read again.
+            whole[f"{name}_file"] = ""
         elif isinstance(path, str) and path:
             whole[name] = from_file(path, f"--{name}_file")
         elif held:
@@ -413,7 +405,8 @@ def _with_secrets(given: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def _check(options: Options, lead: str) -> None:
+def check(options: Options, lead: str) -> None:
+    """Raise ``BadOption`` if options do not fit together; ``lead`` is put in front of the text."""
     for name in ("local_timestamp_file", "unpacked_filename"):
         value = getattr(options, name)
         whole = name == "unpacked_filename" and value == "."

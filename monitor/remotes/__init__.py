@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..options.rotation import SecretFiles
 from ..stop import Stop
 from .base import Remote
+from .rotated import RotatedRemote
 
 if TYPE_CHECKING:
     from ..options.fields import Options
@@ -16,9 +18,18 @@ TYPES = ("general", "hdfs", "afs", "ftp", "webhdfs", "fsspec")
 def create(options: Options, stop: Stop) -> Remote:
     """Return the remote that the options describe. Nothing is connected yet.
 
+    A remote whose secrets come from files reads these files again before each poll.
+
     Raises:
         BadOption: An option that the type needs is missing.
     """
+    files = SecretFiles(options)
+    if files:
+        return RotatedRemote(files, lambda changed: _create(changed, stop), options)
+    return _create(options, stop)
+
+
+def _create(options: Options, stop: Stop) -> Remote:
     kind = options.type
     if kind == "general" and options.speaks_ftp:
         from .ftp import FtpRemote

@@ -20,9 +20,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 import requests
 
 from .. import manifest
-from ..errors import BadOption, RemoteError
-from ..options.fields import QUERIES
-from ..options.secrets import Secret, from_file, query
+from ..errors import RemoteError
+from ..options.secrets import Secret
 from ..stop import Stop
 from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, join, too_many
 from .causes import as_remote_error, unexpected_status
@@ -46,13 +45,11 @@ class HttpRemote(Remote):
         # wget, which upstream runs, takes a host without a scheme.
         self._host = (host if "://" in host else f"http://{host}").rstrip("/")
         self._session: Optional[Session] = None
-        self._queries: dict[str, Secret] = {name: getattr(options, name) for name in QUERIES}
 
     def describe(self) -> list[tuple[str, str]]:
         return [("_general_host", str(self._options.general_host))]
 
     def look(self, name: str) -> Optional[Sighting]:
-        self._read_queries()
         url = self._url(name)
         with self._get(url, "read", {}) as answer:
             if answer.status_code in (404, 410):
@@ -147,28 +144,15 @@ class HttpRemote(Remote):
     def _url(self, name: str) -> str:
         return f"{self._host}/{join(self._options.remote_path, name).lstrip('/')}"
 
-    def _read_queries(self) -> None:
-        """Read the files of queries again. Raises ``BadOption``."""
-        for name, before in self._queries.items():
-            path = getattr(self._options, f"{name}_file")
-            if not path:
-                continue
-            option = f"--{name}_file"
-            text = from_file(path, option)
-            if text != before.reveal():
-                try:
-                    self._queries[name] = query(text)
-                except ValueError as error:
-                    raise BadOption(f"{option} is wrong: {error}; correct {path}") from None
-
     def _query(self, url: str) -> Secret:
         """Return the query of one address: the object's own query, else ``--http_query``."""
+        options = self._options
         own = Secret()
-        if url == self._url(self._options.remote_donefile_name):
-            own = self._queries["donefile_query"]
-        elif url == self._url(self._options.remote_model_name):
-            own = self._queries["model_query"]
-        return own or self._queries["http_query"]
+        if url == self._url(options.remote_donefile_name):
+            own = options.donefile_query
+        elif url == self._url(options.remote_model_name):
+            own = options.model_query
+        return own or options.http_query
 
     def _connected(self) -> Session:
         if self._session is None:

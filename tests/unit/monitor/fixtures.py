@@ -205,6 +205,9 @@ class FtpSite(Place):
         """Closes every control connection, as an idle time-out does."""
         self._server.drop_connections()
 
+    def change_password(self, password: str) -> None:
+        self._server.change_password(password)
+
     def close(self) -> None:
         self._server.close()
 
