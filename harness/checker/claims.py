@@ -63,15 +63,27 @@ from .leg_history import LegHistory
 from .outcome import MAX_QUOTED, Claim, Outcome, claim_about
 from .predictions import Floats, Positions
 
+# What a claim looks at, in the words of a report, which counts them.
+REQUESTS = "requests"
+RELEASES = "releases"
+STATES = "states of the live directory"
+RELOADS = "reloads"
+IDENTITIES = "looks at the server's process"
+SAMPLES = "samples of memory, files, threads and CPU time"
+POLLS = "polls"
+
 
 class Rule(NamedTuple):
-    """How a claim is judged, which ``SIGHTS`` it needs, and its first schema.
+    """How a claim is judged, its sentence for readers, which ``SIGHTS`` it needs, and its schema.
 
+    ``looks_at`` names what the claim judges, for a report that counts what was looked at.
     Histories of an older schema are judged without the claim. A ``statistical`` claim needs more
     samples than a short run has. It may stay unknown unless the settings name it.
     """
 
     judge: Callable[[LegHistory], Claim]
+    says: str
+    looks_at: tuple[str, ...]
     needs: tuple[str, ...] = ()
     schema: int = 1
     statistical: bool = False
@@ -305,29 +317,121 @@ def _reload_in_the_log(leg: LegHistory) -> Claim:
     return claim_about(leg.remote, "reload in the log", wrong, what)
 
 
-def _growth(judge: Callable[[LegHistory], Claim], needs: str) -> Rule:
-    return Rule(judge, (needs,), schema=2, statistical=True)
+def _growth(
+    judge: Callable[[LegHistory], Claim], says: str, needs: str, looks_at: tuple[str, ...]
+) -> Rule:
+    return Rule(judge, says, looks_at, (needs,), schema=2, statistical=True)
 
 
 _ANSWERS_AND_SWAPS = (EXPECTED_PREDICTIONS, LIVE_DIRECTORY)
 # In the order in which a verdict lists them.
 CLAIMS: dict[str, Rule] = {
-    "no request failed": Rule(_no_request_failed),
-    "no torn prediction": Rule(_no_torn_prediction, (EXPECTED_PREDICTIONS,)),
-    "live directory is whole": Rule(_live_directory_is_whole, (LIVE_DIRECTORY,)),
-    "served is swapped": Rule(_served_is_swapped, _ANSWERS_AND_SWAPS),
-    "no step back": Rule(_no_step_back, _ANSWERS_AND_SWAPS),
-    "nothing lost": Rule(nothing_lost, _ANSWERS_AND_SWAPS),
-    "last one serves": Rule(last_one_serves, (EXPECTED_PREDICTIONS,)),
-    "same server": Rule(_same_server, (SERVER_PROCESSES,)),
-    "reload in the log": Rule(_reload_in_the_log, (*_ANSWERS_AND_SWAPS, SERVER_LOG)),
-    "all clients agree": Rule(all_clients_agree, (EXPECTED_PREDICTIONS,)),
-    "live is served": Rule(live_is_served, _ANSWERS_AND_SWAPS, schema=2),
-    latency.NAME: Rule(latency.judge_latency, (SERVER_LOG,), schema=2, statistical=True),
-    "memory stays flat": _growth(growth.memory_stays_flat, SERVER_LOG),
-    "descriptors stay flat": _growth(growth.descriptors_stay_flat, SERVER_LOG),
-    "threads stay flat": _growth(growth.threads_stay_flat, SERVER_LOG),
-    "monitor stays idle": _growth(growth.monitor_stays_idle, MONITOR_LOG),
-    "polls stay few": _growth(growth.polls_stay_few, MONITOR_LOG),
-    "bytes stay few": _growth(growth.bytes_stay_few, MONITOR_LOG),
+    "no request failed": Rule(
+        _no_request_failed, "Every request got an answer, and got it in time.", (REQUESTS,)
+    ),
+    "no torn prediction": Rule(
+        _no_torn_prediction,
+        "Every answer is the prediction of one whole, published release.",
+        (REQUESTS, RELEASES),
+        (EXPECTED_PREDICTIONS,),
+    ),
+    "live directory is whole": Rule(
+        _live_directory_is_whole,
+        "The live directory always held one whole release, never a mixture.",
+        (STATES,),
+        (LIVE_DIRECTORY,),
+    ),
+    "served is swapped": Rule(
+        _served_is_swapped,
+        "The server served a release only after the monitor had put it in place.",
+        (REQUESTS, STATES),
+        _ANSWERS_AND_SWAPS,
+    ),
+    "no step back": Rule(
+        _no_step_back,
+        "A client that has seen a newer release never got an older one again.",
+        (REQUESTS, STATES),
+        _ANSWERS_AND_SWAPS,
+    ),
+    "nothing lost": Rule(
+        nothing_lost,
+        "Every good release, or a newer one, reached every client in time.",
+        (RELEASES, REQUESTS),
+        _ANSWERS_AND_SWAPS,
+    ),
+    "last one serves": Rule(
+        last_one_serves,
+        "At the end every client got the last good release.",
+        (RELEASES, REQUESTS),
+        (EXPECTED_PREDICTIONS,),
+    ),
+    "same server": Rule(
+        _same_server,
+        "The server's process stayed the same: no restart hid behind a reload.",
+        (IDENTITIES,),
+        (SERVER_PROCESSES,),
+    ),
+    "reload in the log": Rule(
+        _reload_in_the_log,
+        "The server's log has a reload for each release, and no failed one.",
+        (RELOADS, RELEASES),
+        (*_ANSWERS_AND_SWAPS, SERVER_LOG),
+    ),
+    "all clients agree": Rule(
+        all_clients_agree,
+        "All clients saw the same releases.",
+        (RELEASES, REQUESTS),
+        (EXPECTED_PREDICTIONS,),
+    ),
+    "live is served": Rule(
+        live_is_served,
+        "A good release that stayed live long enough was served to every client.",
+        (STATES, REQUESTS),
+        _ANSWERS_AND_SWAPS,
+        schema=2,
+    ),
+    latency.NAME: Rule(
+        latency.judge_latency,
+        "Requests near a swap took no longer than other requests.",
+        (REQUESTS, RELOADS),
+        (SERVER_LOG,),
+        schema=2,
+        statistical=True,
+    ),
+    "memory stays flat": _growth(
+        growth.memory_stays_flat,
+        "The server's memory did not grow from reload to reload.",
+        SERVER_LOG,
+        (SAMPLES, RELOADS),
+    ),
+    "descriptors stay flat": _growth(
+        growth.descriptors_stay_flat,
+        "Server and monitor did not collect open files.",
+        SERVER_LOG,
+        (SAMPLES, RELOADS),
+    ),
+    "threads stay flat": _growth(
+        growth.threads_stay_flat,
+        "Server and monitor did not collect threads.",
+        SERVER_LOG,
+        (SAMPLES, RELOADS),
+    ),
+    "monitor stays idle": _growth(
+        growth.monitor_stays_idle,
+        "The monitor used only a small share of a processor core.",
+        MONITOR_LOG,
+        (SAMPLES, POLLS),
+    ),
+    "polls stay few": _growth(
+        growth.polls_stay_few,
+        "The monitor polled once an interval, not more often.",
+        MONITOR_LOG,
+        (POLLS,),
+    ),
+    "bytes stay few": _growth(
+        growth.bytes_stay_few,
+        "The remote sent no more bytes than the polls and pulls needed.",
+        MONITOR_LOG,
+        (SAMPLES, POLLS),
+    ),
 }
