@@ -45,7 +45,7 @@ class Event(Enum):
     HELD = "a rollback holds the announced release back"
     QUARANTINED = "the announced release is in quarantine"
     BACKING_OFF = "the announced release failed, and its pause is not over"
-    SETTLING = "the last swap is less than --settle seconds ago"
+    SETTLING = "the last swap is less than --settle seconds ago, or --splay delays this server"
     ANNOUNCED = "the announced release is not installed"
     PULLED = "all bytes are here, and the donefile is still the same"
     SAME = "the tarball equals the installed one byte for byte"
@@ -67,7 +67,7 @@ class Wait(Enum):
     NONE = "none"
     INTERVAL = "one interval"
     INTERVAL_RESET = "one interval; the next failure's pause is the shortest again"
-    UNTIL_SETTLED = "until `--settle` seconds have passed, at most one interval"
+    UNTIL_SETTLED = "until `--settle` and `--splay` are over, at most one interval"
     UNTIL_RETRY = "until the release's pause is over, at most one interval"
     BACKOFF = "a growing, jittered pause"
     RETRY = "one interval at most; the release gets a growing, jittered pause"
@@ -160,7 +160,7 @@ def judge(
         held: The release that a rollback holds back.
         quarantined: The announced release is in quarantine.
         backing_off: The pause after a failure of the announced release is not over.
-        settling: The last swap is less than ``--settle`` seconds ago.
+        settling: ``--settle`` or ``--splay`` does not allow an installation yet.
     """
     if announced is None:
         return Event.NO_DONEFILE

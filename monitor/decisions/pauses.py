@@ -53,7 +53,7 @@ class Pauses:
             row: The row that was taken.
             announced: The release that the donefile announces.
             now: The present time, in seconds.
-            settling: Seconds that are left of ``--settle``.
+            settling: Seconds that are left of ``--settle`` and ``--splay``.
         """
         if row.event in _AT_REST:
             self.moved = False

@@ -5,6 +5,7 @@ Values in, values out; the clock is read by the caller.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from typing import Optional
 
@@ -40,6 +41,35 @@ class Backoff:
 def default_cap(interval: float) -> float:
     """Return the longest pause if none is given: ten intervals, at most a minute."""
     return max(interval, min(CAP_INTERVALS * interval, CAP_SECONDS))
+
+
+class Splay:
+    """Delays before an installation, so that many servers do not swap at the same moment.
+
+    The delay is the same for the same server and release. A release that is announced during the
+    delay does not start another delay.
+    """
+
+    def __init__(self, longest: float, server: str) -> None:
+        """``longest`` is the longest delay in seconds. ``server`` names the server."""
+        self._longest = longest
+        self._server = server
+        self._until: Optional[float] = None
+
+    def begin(self, release: str, now: float) -> None:
+        """Start the delay of ``release``, unless a delay has begun. ``now`` is in seconds."""
+        if self._until is None:
+            digest = hashlib.sha256(f"{self._server}\0{release}".encode("utf-8", "surrogateescape"))
+            share = int.from_bytes(digest.digest()[:8], "big") / 2**64
+            self._until = now + self._longest * share
+
+    def left(self, now: float) -> float:
+        """Return the seconds that are left of the delay; 0 if none has begun."""
+        return 0.0 if self._until is None else max(0.0, self._until - now)
+
+    def end(self) -> None:
+        """Let the next release have a delay of its own."""
+        self._until = None
 
 
 def settle_left(settle: float, swapped: Optional[float], now: float) -> float:

@@ -201,6 +201,12 @@ class Options:
         parse=values.seconds,
         shown="0",
     )
+    splay: float = _opt(
+        0.0,
+        "longest delay, in seconds, before an installation; differs by host and release",
+        parse=values.seconds,
+        shown="0",
+    )
     keep: int = _opt(0, "how many old releases to keep for a rollback", parse=values.count)
     check_command: str = _opt(
         "",

@@ -97,7 +97,7 @@ class Announcer:
         Args:
             found: What the donefile announces; None if there is no donefile.
             backing_off: The pause after a failure of this release is not over.
-            settling: The last swap is less than ``--settle`` seconds ago.
+            settling: ``--settle`` or ``--splay`` does not allow an installation yet.
 
         Raises:
             OSError: A file beside the live directory cannot be changed.

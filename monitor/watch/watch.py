@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from typing import Callable, Optional
 
 from ..decisions.machine import Event, Machine, Row, State
 from ..decisions.pauses import Pauses, shown
-from ..decisions.schedule import settle_left
+from ..decisions.schedule import Splay, settle_left
 from ..disk import machine_error
 from ..errors import BadOption, MachineError, MonitorError, ReleaseError, RemoteError
 from ..live.layout import Layout
@@ -63,6 +65,9 @@ class Watch:
         )  # fmt: skip
         self._install = Install(options, self.layout, self._ownership, stop, self._alive)
         self._pauses = Pauses(options.interval, options.longest_pause)
+        self._splay = Splay(
+            options.splay, f"{socket.gethostname()}\0{os.path.realpath(options.live)}"
+        )
         self._announced: Optional[Announced] = None
         self._cleared = False
 
@@ -157,11 +162,17 @@ class Watch:
         self._announced = found
         if found is not None:
             self._pauses.announced(found.identity)
-        return self._announcer.judge(
+            # A server without a model, and a person who waits for --once, get the release at once.
+            if os.path.isdir(self.options.live) and not self.options.once:
+                self._splay.begin(found.identity.key, time.monotonic())
+        event = self._announcer.judge(
             found,
             backing_off=self._pauses.backing_off(time.monotonic()),
             settling=self._settle_left() > 0,
         )
+        if event not in (Event.ANNOUNCED, Event.SETTLING, Event.BACKING_OFF):
+            self._splay.end()
+        return event
 
     def _pull(self) -> Event:
         announced = self._now_announced()
@@ -217,6 +228,7 @@ class Watch:
         logger.info("update model timestamp(%s).", options.local_timestamp_file)
         logger.debug("%s is %s, time file at %d", self.layout.live, identity.label, second)
         self.reporter.unwatched_time_file()
+        self._splay.end()
         figures.swaps += 1
         figures.last_swap = now
         if identity.release is not None:
@@ -279,4 +291,5 @@ class Watch:
 
     def _settle_left(self) -> float:
         swapped = read_installed(self.layout.live).swapped
-        return settle_left(self.options.settle, swapped, self._clock())
+        left = settle_left(self.options.settle, swapped, self._clock())
+        return max(left, self._splay.left(time.monotonic()))

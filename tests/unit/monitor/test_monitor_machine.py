@@ -316,6 +316,30 @@ def test_settle_counts_from_the_last_swap(
     assert schedule.settle_left(30.0, swapped, now) == left
 
 
+def splay_of(server: str, release: str) -> float:
+    splay = schedule.Splay(300.0, server)
+    splay.begin(release, 1000.0)
+    return splay.left(1000.0)
+
+
+def test_servers_are_spread_evenly_and_each_keeps_its_delay() -> None:
+    delays = sorted(splay_of(f"server {n}", "1-abc") for n in range(300))
+    assert all(abs(delay - n) < 30 for n, delay in enumerate(delays)), delays
+    assert splay_of("server 1", "1-abc") == splay_of("server 1", "1-abc")
+    assert splay_of("server 1", "1-abc") != splay_of("server 1", "2-abc")
+
+
+def test_a_release_during_the_delay_starts_no_other_delay() -> None:
+    splay = schedule.Splay(300.0, "server")
+    splay.begin("1-abc", 1000.0)
+    left = splay.left(1000.0)
+    splay.begin("2-abc", 1000.0 + left / 2)
+    assert splay.left(1000.0 + left / 2) == pytest.approx(left / 2)
+    assert splay.left(1000.0 + left) == 0.0
+    splay.end()
+    assert splay.left(1000.0) == 0.0
+
+
 @pytest.mark.parametrize(
     ("now", "last", "current", "second"),
     [

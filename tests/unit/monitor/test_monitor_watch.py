@@ -231,6 +231,31 @@ def test_a_swap_waits_until_settle_is_over_and_then_the_newest_wins(
     assert release_in(live(tmp_path)) == 3
 
 
+def test_splay_delays_an_update_but_neither_the_first_model_nor_once(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    # One of a million servers would be delayed by less than a second.
+    one = watch(splay="1000000")
+    site.publish(1)
+    assert poll(one) is Event.SWAPPED
+    assert poll(one) is Event.INSTALLED
+    for number in (2, 3):
+        site.publish(number)
+        assert poll(one) is Event.SETTLING
+    assert once(watch(splay="1000000")) == 0
+    assert release_in(live(tmp_path)) == 3
+
+
+def test_after_the_delay_of_splay_the_newest_release_is_installed(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    one = watch(splay="0.3")
+    for number in (1, 2, 3):
+        site.publish(number)
+        assert until(one, Event.SWAPPED)
+        assert release_in(live(tmp_path)) == number
+
+
 def test_a_second_monitor_that_is_refused_leaves_the_first_one_s_files(
     watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
