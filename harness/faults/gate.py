@@ -20,6 +20,8 @@ when the change is in effect.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
@@ -46,7 +48,10 @@ class Gate:
     def __init__(self, ports: Sequence[int], protocols: Optional[Mapping[int, str]] = None) -> None:
         self.ports = tuple(ports)
         self.protocols = dict(protocols or {})
-        self._servers: list[asyncio.AbstractServer] = []
+        # The listening sockets and their ports; none while the gate is closed.
+        self._listening: dict[socket.socket, int] = {}
+        # Connections that are accepted and not yet among the ones below.
+        self._opening: set[asyncio.Task[None]] = set()
         self._connections: set[Connection] = set()
         self._numbers = 0
         self._transformations: tuple[Transformation, ...] = ()
@@ -110,7 +115,7 @@ class Gate:
 
     @property
     def is_open(self) -> bool:
-        return bool(self._servers)
+        return bool(self._listening)
 
     def __enter__(self) -> Gate:
         self.open()
@@ -130,19 +135,24 @@ class Gate:
 
     async def _open(self) -> None:
         await self._change((), 0)
-        if self._servers:
+        if self._listening:
             return
         try:
             for port in self.ports:
-                self._servers.append(await asyncio.start_server(self._accept(port), OUTSIDE, port))
+                listening = socket.create_server((OUTSIDE, port))
+                listening.setblocking(False)
+                self._listening[listening] = port
+                asyncio.get_running_loop().add_reader(listening, self._accept, listening)
         except OSError as error:
             await self._close()
             raise Failed(f"the gate cannot listen on {OUTSIDE}:{port}: {error.strerror}") from None
 
     async def _close(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers = []
+        for listening in self._listening:
+            asyncio.get_running_loop().remove_reader(listening)
+            # The kernel resets the connections that are not yet accepted.
+            listening.close()
+        self._listening = {}
         await self._reset()
 
     async def _change(
@@ -156,6 +166,11 @@ class Gate:
             connection.obey(transformations, seed, free=free)
 
     async def _reset(self) -> None:
+        # These are old connections, too: their clients have seen connect() return.
+        for listening in self._listening:
+            self._accept(listening)
+        if self._opening:
+            await asyncio.wait(self._opening)
         for connection in list(self._connections):
             connection.reset()
 
@@ -176,21 +191,26 @@ class Gate:
         """Called when a transformation has cut a lane or holds it."""
         self.stopped += 1
 
-    def _accept(self, port: int) -> Any:
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._numbers += 1
-            protocol = self.protocols.get(port, "")
-            connection = Connection(
-                reader, writer, port, self, number=self._numbers, protocol=protocol
-            )
-            connection.obey(self._transformations, self._seed)
-            self._connections.add(connection)
-            try:
-                await connection.relay()
-            finally:
-                self._connections.discard(connection)
+    def _accept(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # none is left
+            while True:
+                client, _ = listening.accept()
+                client.setblocking(False)
+                # Not asyncio.start_server: that loses a connection which it has accepted and not
+                # yet handed over when the server closes.
+                opening = asyncio.ensure_future(self._pass_on(client, self._listening[listening]))
+                self._opening.add(opening)
+                opening.add_done_callback(self._opening.discard)
 
-        return connected
+    async def _pass_on(self, client: socket.socket, port: int) -> None:
+        reader, writer = await asyncio.open_connection(sock=client)
+        self._numbers += 1
+        protocol = self.protocols.get(port, "")
+        connection = Connection(reader, writer, port, self, number=self._numbers, protocol=protocol)
+        connection.obey(self._transformations, self._seed)
+        self._connections.add(connection)
+        relaying = asyncio.ensure_future(connection.relay())
+        relaying.add_done_callback(lambda _: self._connections.discard(connection))
 
 
 _starting = threading.Lock()

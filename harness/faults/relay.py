@@ -166,9 +166,13 @@ class Connection:
         finally:
             for reading in self._reading.values():
                 reading.cancel()
-            for writer in (self._client, self._service):
-                if writer is not None:
-                    writer.close()
+            writers = [one for one in (self._client, self._service) if one is not None]
+            for writer in writers:
+                writer.close()
+            # Until a slow client has the last bytes, the connection can still be reset.
+            for writer in writers:
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
 
     async def _connect(self) -> socket.socket:
         """Connect to the service, with a small buffer.
@@ -241,7 +245,7 @@ class Connection:
         for lane in self._lanes.values():
             lane.end()
         for writer in (self._client, self._service):
-            if writer is None or writer.transport.is_closing():
+            if writer is None:
                 continue
             raw = writer.get_extra_info("socket")
             if raw is not None:

@@ -6,7 +6,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -102,6 +102,18 @@ def test_a_closed_gate_resets_connections_and_refuses_new_ones_until_it_opens(ga
         assert exchange(connection, b"healed") == b"healed"
 
 
+@pytest.mark.parametrize("reset", [Gate.close, Gate.reset])
+def test_a_connection_is_reset_also_directly_after_it_is_made(
+    gate: Gate, reset: Callable[[Gate], None]
+) -> None:
+    for _ in range(100):
+        with connect(gate, 10) as connection:
+            reset(gate)
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+        gate.open()
+
+
 def test_a_silent_gate_accepts_and_passes_nothing_and_then_everything(gate: Gate) -> None:
     with connect(gate) as old:
         assert exchange(old, b"before") == b"before"
@@ -119,6 +131,21 @@ def test_a_silent_gate_accepts_and_passes_nothing_and_then_everything(gate: Gate
             new.settimeout(5)
             assert receive(old, 4) == b"kept"
             assert receive(new, 4) == b"late"
+
+
+def test_a_connection_is_reset_while_a_slow_client_reads_the_end(gate: Gate) -> None:
+    size = 8_000_000
+    with connect(gate, 10) as connection:
+        sender = threading.Thread(target=connection.sendall, args=(b"x" * size,), daemon=True)
+        sender.start()
+        while gate.traffic < size:
+            connection.recv(4096)
+        sender.join()
+        connection.shutdown(socket.SHUT_WR)
+        # The service closes its side now; the gate still has bytes for the client.
+        gate.close()
+        with pytest.raises(ConnectionResetError):
+            receive_all(connection, bytearray())
 
 
 def test_an_answer_is_cut_after_as_many_bytes_as_asked(gate: Gate) -> None:
