@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Optional
 
+from .decisions.moments import Moment
 from .disk import machine_error, remove
 from .errors import BadOption
 from .live.kept import Kept, listed
@@ -32,6 +33,7 @@ from .live.state import (
 )
 from .options.parser import Parser
 from .release.model import linked
+from .watch.events import EventFile
 
 
 def main(words: Sequence[str]) -> int:
@@ -54,6 +56,7 @@ def main(words: Sequence[str]) -> int:
         parser.add_argument(
             "--break_lock", action="store_true", help="take over the lock of a host that is gone"
         )
+        parser.add_argument("--event_file", default="", help="append the rollback to this file")
     else:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
     # What the monitor itself takes besides, so that its command line can be used again.
@@ -97,6 +100,8 @@ def _status(layout: Layout, given: argparse.Namespace) -> int:
 
 def _rollback(layout: Layout, given: argparse.Namespace) -> int:
     """Swap in a kept release, and hold the announced one back until the donefile changes."""
+    events = EventFile(given.event_file, given.local_model_name)
+    events.check()
     ownership = Ownership(layout, break_lock=given.break_lock)
     ownership.prepare()
     with ownership.swapping():
@@ -120,6 +125,12 @@ def _rollback(layout: Layout, given: argparse.Namespace) -> int:
         earlier = read_hold(layout.hold)
         hold = _to_hold(layout, earlier, before)
         staging = ""
+
+        def swapped(installed: Installed) -> None:
+            replaced = before.identity.release if before.identity else None
+            more = {"second": installed.second, "replaced": replaced}
+            events.write(Moment.ROLLED_BACK, installed.identity, installed.tarball, **more)
+
         try:
             if hold is not None:
                 # First the hold: cut off here, nothing has changed but that no pull happens.
@@ -134,6 +145,7 @@ def _rollback(layout: Layout, given: argparse.Namespace) -> int:
                 given.local_timestamp_file,
                 keep=max(1, len(kept)),
                 rolled_back=True,
+                swapped=swapped,
             )
         except OSError as error:
             _undo(layout, chosen, staging, earlier)

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from .decisions import machine
+from .decisions import machine, moments
 from .live import recovery
 from .options.fields import OURS, UPSTREAM, option_fields
 from .options.parser import shown_default
@@ -31,6 +31,7 @@ def options(origin: str) -> str:
 PARTS = {
     "upstream": lambda: options(UPSTREAM),
     "ours": lambda: options(OURS),
+    "events": moments.as_markdown,
     "states": machine.as_markdown,
     "recovery": recovery.as_markdown,
 }

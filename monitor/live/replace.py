@@ -28,6 +28,7 @@ def replace_live(
     last_second: Optional[int] = None,
     rolled_back: bool = False,
     alive: Callable[[], None] = lambda: None,
+    swapped: Callable[[Installed], None] = lambda _: None,
 ) -> Installed:
     """Make a complete staging folder the live directory. Needs the lock for a swap.
 
@@ -43,6 +44,7 @@ def replace_live(
         last_second: The last second that this process used for a time file.
         rolled_back: Whether the replaced release goes out of service by a rollback.
         alive: Called for each piece of long work. It may raise.
+        swapped: Called once the release is live, before the old one is put away. May not raise.
 
     Returns:
         ``installed`` with the time file's second.
@@ -59,6 +61,7 @@ def replace_live(
     dress(added, layout.live)
     flush(added)
     old = swap(staging, layout.live, timestamp_file, alive=alive)
+    swapped(installed)
     try:
         put_away(layout, old, keep, rolled_back=rolled_back)
     except OSError as error:

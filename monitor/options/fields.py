@@ -262,6 +262,9 @@ class Options:
         parse=values.switch,
     )
     log_format: str = _opt("text", "the log's format", choices=("text", "json"))
+    event_file: str = _opt(
+        "", "file to which the moments of each release are appended, one JSON object a line"
+    )
     metrics_port: int = _opt(
         0,
         "port for /metrics and /healthz (needs prometheus_client); 0 for none",

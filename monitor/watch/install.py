@@ -104,13 +104,20 @@ class Install:
             )
         complete(self._staging, self._layout.live, self._alive)
 
-    def swap(self, identity: Identity, tarball: Optional[str], now: float) -> Optional[int]:
+    def swap(
+        self,
+        identity: Identity,
+        tarball: Optional[str],
+        now: float,
+        swapped: Callable[[Installed], None] = lambda _: None,
+    ) -> Optional[int]:
         """Make the staging folder the live directory.
 
         Args:
             identity: The announced release.
             tarball: The SHA-256 of the unpacked tarball; None for a folder.
             now: The present time, in seconds since the epoch.
+            swapped: Called once the release is live. May not raise.
 
         Returns:
             The time file's second; None when a rollback in the meantime holds the release back.
@@ -130,6 +137,7 @@ class Install:
                 keep=options.keep,
                 last_second=self._last_second,
                 alive=self._alive,
+                swapped=swapped,
             )
             self._staging = ""
             self._last_second = installed.second

@@ -9,22 +9,25 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
+from ..decisions.identity import Identity
 from ..decisions.machine import Event, Machine, Row, State
+from ..decisions.moments import TO_INSTALL, Moment, moment_after
 from ..decisions.pauses import Pauses, shown
 from ..decisions.schedule import Splay, settle_left
 from ..disk import machine_error
 from ..errors import BadOption, MachineError, MonitorError, ReleaseError, RemoteError
 from ..live.layout import Layout
 from ..live.ownership import Ownership
-from ..live.state import read_installed
+from ..live.state import Installed, read_installed
 from ..log import logger
 from ..options.fields import Options
 from ..remotes.base import Remote
 from ..stop import Stop, Stopped
 from . import hook
 from .announcer import Announced, Announcer
+from .events import EventFile
 from .install import Install
 from .pull import Puller
 from .reporter import Reporter
@@ -68,6 +71,10 @@ class Watch:
         self._splay = Splay(
             options.splay, f"{socket.gethostname()}\0{os.path.realpath(options.live)}"
         )
+        self._events = EventFile(options.event_file, options.local_model_name)
+        # The release whose change of the donefile was told last.
+        self._seen: Optional[Identity] = None
+        self._bytes_before = 0
         self._announced: Optional[Announced] = None
         self._cleared = False
 
@@ -75,9 +82,11 @@ class Watch:
         """Log the options, take the lock, and mend what a killed run left.
 
         Raises:
-            BadOption: Another monitor watches the live directory, or it cannot be locked.
+            BadOption: Another monitor watches the live directory, it cannot be locked, or
+                ``--event_file`` cannot be written.
         """
         self.reporter.options(self._remote.describe())
+        self._events.check()
         self._ownership.lock()
         self._announcer.validators.load()
         self._mend()
@@ -104,7 +113,9 @@ class Watch:
         self._install.drop()
         self._puller.forget()
         self._remote.close()
-        self._pause_after(self.machine.take(Event.UNFORESEEN))
+        row = self.machine.take(Event.UNFORESEEN)
+        self._tell(row)
+        self._pause_after(row)
 
     def step(self) -> Row:
         """Carry out the state that the machine is in."""
@@ -137,6 +148,7 @@ class Watch:
             )
             event = self._failed(Event.MACHINE_FAILED, wrong)
         row = self.machine.take(event)
+        self._tell(row)
         if row.then in (State.IDLE, State.ENDED):
             self._install.drop()
         self._pause_after(row)
@@ -153,6 +165,7 @@ class Watch:
         self._stop.check()
         reporter = self.reporter
         reporter.error = None
+        self._announced = None
         reporter.figures.polls += 1
         if not self._cleared or self._install.is_left():
             self._mend()
@@ -177,6 +190,7 @@ class Watch:
     def _pull(self) -> Event:
         announced = self._now_announced()
         name = self.options.remote_model_name
+        self._bytes_before = self.reporter.figures.bytes_pulled
         found = announced.manifest
         if found is None and self.options.require_manifest:
             raise ReleaseError(
@@ -219,7 +233,13 @@ class Watch:
         identity = announced.identity
         options, figures = self.options, self.reporter.figures
         now = self._clock()
-        second = self._install.swap(identity, self._puller.digest, now)
+        before = read_installed(self.layout.live).identity
+
+        def swapped(installed: Installed) -> None:
+            replaced = before.release if before else None
+            self._write(Moment.SWAPPED, second=installed.second, replaced=replaced)
+
+        second = self._install.swap(identity, self._puller.digest, now, swapped)
         self._puller.forget()
         logger.debug("remove packed file(%s).", options.remote_model_name)
         if second is None:
@@ -284,6 +304,29 @@ class Watch:
         except MachineError as trouble:
             return self._failed(Event.MACHINE_FAILED, trouble)
         return Event.BAD_RELEASE
+
+    def _tell(self, row: Row) -> None:
+        """Write to ``--event_file`` how a state ended, if that is a moment of a release."""
+        moment, announced = moment_after(row), self._announced
+        if row.event in TO_INSTALL and announced and announced.identity != self._seen:
+            self._seen = announced.identity
+            self._write(Moment.SEEN)
+        elif moment is Moment.PULLED:
+            self._write(moment, bytes=self.reporter.figures.bytes_pulled - self._bytes_before)
+        elif moment in (Moment.FAILED, Moment.QUARANTINED):
+            why = str(self.reporter.error or row.event.value)
+            self._write(moment, state=row.state.name, why=why)
+        elif moment is not None:
+            self._write(moment)
+
+    def _write(self, moment: Moment, **more: Any) -> None:
+        announced = self._announced
+        if announced is None:
+            self._events.write(moment, **more)
+            return
+        found = announced.manifest
+        sha256 = found.sha256 if found else self._puller.digest
+        self._events.write(moment, announced.identity, sha256, **more)
 
     def _pause_after(self, row: Row) -> None:
         announced = self._announced.identity if self._announced else None
