@@ -5,7 +5,7 @@ not installed, the monitor pulls, verifies and completes the release, and swaps 
 
 Packages, top to bottom; each imports only from those below it:
 
-    process, commands   the command line's work: watch models; ``status`` and ``rollback``
+    process, commands   the command line's work: watch models; ``status``, ``rollback``, ``hold`` …
     metrics             ``/metrics`` and ``/healthz``
     watch               one watched model, from the donefile to the swap
     remotes             where releases are published, one module a kind

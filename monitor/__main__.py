@@ -17,17 +17,16 @@ from .mask import mask
 from .options import fields, parser, secrets
 from .options.argv import hide
 
-_COMMANDS = ("status", "rollback")
-
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the monitor with ``argv`` (default: this process's arguments). Return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if words and words[0] in _COMMANDS:
+        if words and not words[0].startswith("-"):
             from . import commands
 
-            return commands.main(words)
+            if words[0] in commands.NAMES:
+                return commands.main(words)
         return _monitor(words, own=argv is None)
     except MonitorError as error:
         if "--debug" in words:

@@ -34,6 +34,8 @@ _GAUGES = (
     ("last_poll_seconds", "When the donefile was last looked at.", "last_poll"),
     ("last_swap_seconds", "When a release was last swapped in.", "last_swap"),
     ("release", "Number of the live release, -1 when it has none.", "release"),
+    ("on_hold", "1 while an operator holds all releases back, else 0.", "on_hold"),
+    ("pinned_release", "Number of the pinned release, -1 when there is none.", "pinned"),
 )
 
 

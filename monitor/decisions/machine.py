@@ -43,6 +43,8 @@ class Event(Enum):
     NO_DONEFILE = "the remote has no donefile"
     INSTALLED = "the live directory holds the announced release"
     HELD = "a rollback holds the announced release back"
+    ON_HOLD = "`hold` lets no release in"
+    NOT_PINNED = "another release is pinned"
     QUARANTINED = "the announced release is in quarantine"
     BACKING_OFF = "the announced release failed, and its pause is not over"
     SETTLING = "the last swap is less than --settle seconds ago, or --splay delays this server"
@@ -93,6 +95,8 @@ TABLE: tuple[Row, ...] = (
     Row(_S.CHECK, _E.NO_DONEFILE, _S.IDLE, _W.INTERVAL),
     Row(_S.CHECK, _E.INSTALLED, _S.IDLE, _W.INTERVAL_RESET),
     Row(_S.CHECK, _E.HELD, _S.IDLE, _W.INTERVAL),
+    Row(_S.CHECK, _E.ON_HOLD, _S.IDLE, _W.INTERVAL),
+    Row(_S.CHECK, _E.NOT_PINNED, _S.IDLE, _W.INTERVAL),
     Row(_S.CHECK, _E.QUARANTINED, _S.IDLE, _W.INTERVAL),
     Row(_S.CHECK, _E.BACKING_OFF, _S.IDLE, _W.UNTIL_RETRY),
     Row(_S.CHECK, _E.SETTLING, _S.IDLE, _W.UNTIL_SETTLED),
@@ -116,6 +120,8 @@ TABLE: tuple[Row, ...] = (
     Row(_S.STAGE, _E.MACHINE_FAILED, _S.IDLE, _W.RETRY),
     Row(_S.SWAP, _E.SWAPPED, _S.IDLE, _W.INTERVAL_RESET),
     Row(_S.SWAP, _E.HELD, _S.IDLE, _W.INTERVAL),
+    Row(_S.SWAP, _E.ON_HOLD, _S.IDLE, _W.INTERVAL),
+    Row(_S.SWAP, _E.NOT_PINNED, _S.IDLE, _W.INTERVAL),
     Row(_S.SWAP, _E.MACHINE_FAILED, _S.IDLE, _W.RETRY),
     *(Row(state, _E.UNFORESEEN, _S.IDLE, _W.BACKOFF) for state in (_S.IDLE, _S.CHECK)),
     *(Row(state, _E.UNFORESEEN, _S.IDLE, _W.RETRY) for state in _WITH_RELEASE),
@@ -150,6 +156,7 @@ def judge(
     quarantined: bool,
     backing_off: bool,
     settling: bool,
+    forbidden: Optional[Event] = None,
 ) -> Event:
     """Decide what a poll of the donefile means.
 
@@ -161,6 +168,7 @@ def judge(
         quarantined: The announced release is in quarantine.
         backing_off: The pause after a failure of the announced release is not over.
         settling: ``--settle`` or ``--splay`` does not allow an installation yet.
+        forbidden: What keeps the announced release out by an operator's order; None for no order.
     """
     if announced is None:
         return Event.NO_DONEFILE
@@ -170,6 +178,8 @@ def judge(
         return Event.INSTALLED
     if quarantined:
         return Event.QUARANTINED
+    if forbidden is not None:
+        return forbidden
     if backing_off:
         return Event.BACKING_OFF
     if settling:

@@ -16,8 +16,8 @@ _SHORTEST_S = 0.01
 # Events after which the donefile is at rest, or its moves do not hinder a pull.
 _AT_REST = frozenset(
     (
-        Event.NO_DONEFILE, Event.INSTALLED, Event.HELD, Event.QUARANTINED, Event.BACKING_OFF,
-        Event.SETTLING, Event.PULLED, Event.SAME,
+        Event.NO_DONEFILE, Event.INSTALLED, Event.HELD, Event.ON_HOLD, Event.NOT_PINNED,
+        Event.QUARANTINED, Event.BACKING_OFF, Event.SETTLING, Event.PULLED, Event.SAME,
     )
 )  # fmt: skip
 

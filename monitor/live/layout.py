@@ -68,6 +68,7 @@ class Layout:
         swap_lock: Held for a swap, by a monitor or by a rollback.
         quarantine: The release that was found bad.
         hold: The release that a rollback holds back.
+        orders: What an operator ordered: a hold, a pin.
         announced: The release that the donefile announced at the last poll.
         validators: What is known of an HTTP server's validators.
         kept: The folder of the kept releases.
@@ -82,6 +83,7 @@ class Layout:
         self.swap_lock = os.path.join(self.control, "swap.lock")
         self.quarantine = os.path.join(self.control, "quarantine.json")
         self.hold = os.path.join(self.control, "hold.json")
+        self.orders = os.path.join(self.control, "orders.json")
         self.announced = os.path.join(self.control, "announced.json")
         self.validators = os.path.join(self.control, "validators.json")
         self.kept = os.path.join(self.control, "kept")

@@ -1,9 +1,9 @@
 """What the monitor remembers, as small JSON files, each written whole or not at all.
 
 ``.monitor-state.json`` lies in the live directory, so that it changes in the same exchange as the
-release it speaks of. ``announced.json``, ``hold.json``, ``quarantine.json`` and ``validators.json``
-lie beside it in the monitor's own folder. A file that is missing or damaged reads as None: the
-worst that follows is one pull.
+release it speaks of. ``announced.json``, ``hold.json``, ``orders.json``, ``quarantine.json`` and
+``validators.json`` lie beside it in the monitor's own folder. A file that is missing or damaged
+reads as None: the worst that follows is one pull.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..decisions.identity import Identity
+from ..decisions.orders import Orders
 from ..decisions.trust import Trust
 from .layout import NEW, STATE
 
@@ -34,6 +35,11 @@ class Installed:
     second: Optional[int] = None
     swapped: Optional[float] = None
     tarball: Optional[str] = None
+
+    @property
+    def label(self) -> str:
+        """The release as a person reads it."""
+        return self.identity.label if self.identity else "a release that no monitor installed"
 
 
 def read_installed(live: str) -> Installed:
@@ -159,6 +165,16 @@ def write_hold(path: str, hold: Hold) -> None:
     replaced = None if hold.replaced is None else hold.replaced.to_json()
     content = {"identity": hold.identity.to_json(), "replaced": replaced, "tarball": hold.tarball}
     write_json(path, content)
+
+
+def read_orders(path: str) -> Orders:
+    """Return what an operator ordered. A monitor never writes this file."""
+    return Orders.from_json(read_json(path) or {})
+
+
+def write_orders(path: str, orders: Orders) -> None:
+    """Write what an operator ordered."""
+    write_json(path, orders.to_json())
 
 
 def read_announced(path: str) -> Optional[Identity]:

@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m monitor",
         description="Watches a remote for new releases of a model and swaps them into the "
         "directory that Paddle Serving serves from.",
-        epilog="Commands: 'python -m monitor status …' and 'python -m monitor rollback …' take "
+        epilog="Commands: 'python -m monitor status …', rollback, hold, resume, pin and unpin take "
         "--local_path and --local_model_name. 'python -m monitor --config monitors.toml' watches "
         "many models. docs/monitor.md has it all.",
     )

@@ -6,6 +6,8 @@ Each raises ``ValueError`` with the reason; a float or int that is too large, ``
 from __future__ import annotations
 
 import math
+import re
+from datetime import datetime
 
 
 def _number(text: object) -> float:
@@ -36,6 +38,26 @@ def interval(text: object) -> float:
     if not 0 < value <= 31_536_000:
         raise ValueError(f"{text} is not more than 0 s and at most a year")
     return value
+
+
+def duration(text: object) -> float:
+    """Return seconds from ``90``, ``90s``, ``30m``, ``2h`` or ``1d``."""
+    word = str(text).strip().lower()
+    scale = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(word[-1:])
+    try:
+        return interval(float(word[:-1]) * scale if scale else word)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time (such as 90, 30m, 2h, 1d)") from None
+
+
+def instant(text: object) -> float:
+    """Return seconds since the epoch from an ISO 8601 time; local time if there is no zone."""
+    word = str(text).strip()
+    try:
+        # Python 3.9 and 3.10 do not read the Z.
+        return datetime.fromisoformat(re.sub(r"[zZ]\Z", "+00:00", word)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"{text!r} is not a time (such as 2026-12-24T18:00)") from None
 
 
 def port(text: object) -> int:

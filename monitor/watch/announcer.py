@@ -16,6 +16,7 @@ from ..live.state import (
     read_announced,
     read_hold,
     read_installed,
+    read_orders,
     write_announced,
 )
 from ..log import logger
@@ -66,6 +67,7 @@ class Announcer:
         self._layout = layout
         self._remote = remote
         self._reporter = reporter
+        self._clock = clock
         # The release for which the log says last that the donefile changed.
         self._said: Optional[Identity] = None
         # The digest of the previous pull, if the donefile changed during it.
@@ -122,6 +124,8 @@ class Announcer:
             # Pull it: its bytes say whether it is still the release that stays out.
             hold = None if hold is not None and hold.tarball else hold
             bad = None if bad is not None and bad.tarball else bad
+        orders = read_orders(self._layout.orders)
+        reporter.orders(orders.in_force(self._clock()))
         event = judge(
             identity,
             installed=(
@@ -129,6 +133,7 @@ class Announcer:
             ),
             recheck=recheck,
             held=hold.identity if hold else None,
+            forbidden=orders.forbids(identity, self._clock()),
             quarantined=bad is not None and self.refusals.covers(bad, identity),
             backing_off=backing_off,
             settling=settling,
@@ -139,6 +144,8 @@ class Announcer:
             reporter.stays_out(bad.reason)
         elif event is Event.HELD:
             reporter.once("held", "the announced release is held back by a rollback")
+        elif event in (Event.ON_HOLD, Event.NOT_PINNED):
+            reporter.forbidden(event, orders)
         elif event is Event.ANNOUNCED and identity != self._said:
             self._said = identity
             reporter.new_release()

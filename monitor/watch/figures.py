@@ -28,4 +28,6 @@ class Figures:
     last_swap: float = 0.0
     last_life: Optional[float] = None
     release: int = -1
+    on_hold: int = 0
+    pinned: int = -1
     last_error: str = ""

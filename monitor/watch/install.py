@@ -11,9 +11,10 @@ import contextlib
 import os
 import threading
 from collections.abc import Sequence
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 from ..decisions.identity import Identity
+from ..decisions.machine import Event
 from ..disk import check_space, copy_file, remove
 from ..errors import ReleaseError
 from ..live.layout import NEW, STATE, Layout
@@ -21,7 +22,7 @@ from ..live.ownership import Ownership
 from ..live.recovery import Done, Mended, When, is_cut_off, recover
 from ..live.replace import replace_live
 from ..live.staging import complete
-from ..live.state import Installed, read_hold
+from ..live.state import Installed, read_hold, read_orders
 from ..log import logger
 from ..manifest import Manifest
 from ..options.fields import Options
@@ -110,7 +111,7 @@ class Install:
         tarball: Optional[str],
         now: float,
         swapped: Callable[[Installed], None] = lambda _: None,
-    ) -> Optional[int]:
+    ) -> Union[int, Event]:
         """Make the staging folder the live directory.
 
         Args:
@@ -120,14 +121,18 @@ class Install:
             swapped: Called once the release is live. May not raise.
 
         Returns:
-            The time file's second; None when a rollback in the meantime holds the release back.
+            The time file's second; or what keeps the release out, if a person held it back in the
+            meantime.
         """
         options = self._options
         with self._ownership.swapping(), self._hands:
             self._stop.check()
             hold = read_hold(self._layout.hold)
             if hold is not None and hold.identity == identity:
-                return None
+                return Event.HELD
+            forbidden = read_orders(self._layout.orders).forbids(identity, now)
+            if forbidden is not None:
+                return forbidden
             self._recover(When.SWAP)
             installed = replace_live(
                 self._layout,
@@ -141,6 +146,7 @@ class Install:
             )
             self._staging = ""
             self._last_second = installed.second
+        assert installed.second is not None
         return installed.second
 
     def drop(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Optional
 
 from ..decisions.identity import Identity
+from ..decisions.machine import Event
+from ..decisions.orders import Orders
 from ..decisions.pauses import shown
 from ..errors import MonitorError, ReleaseError, RemoteError
 from ..live.watched import watched_time_files
@@ -87,6 +89,16 @@ class Reporter:
         self.error = ReleaseError(
             "install", "the announced release", reason, "publish another release"
         )
+
+    def orders(self, orders: Orders) -> None:
+        """Show the orders that are in force in the metrics."""
+        self.figures.on_hold = int(orders.hold is not None)
+        self.figures.pinned = -1 if orders.pin is None else orders.pin.release
+
+    def forbidden(self, event: Event, orders: Orders) -> None:
+        """Log once which order keeps the announced release out."""
+        order = f"on hold {orders.hold}" if event is Event.ON_HOLD else f"pinned to {orders.pin}"
+        self.once(order, f"the announced release is not installed: {self._options.live} is {order}")
 
     def no_manifest(self, identity: Identity, size: int, installed: Optional[Identity]) -> None:
         """Warn once that releases are not checked.

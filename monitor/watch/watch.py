@@ -242,8 +242,8 @@ class Watch:
         second = self._install.swap(identity, self._puller.digest, now, swapped)
         self._puller.forget()
         logger.debug("remove packed file(%s).", options.remote_model_name)
-        if second is None:
-            return Event.HELD
+        if isinstance(second, Event):
+            return second
         logger.info("update local model(%s).", options.local_model_name)
         logger.info("update model timestamp(%s).", options.local_timestamp_file)
         logger.debug("%s is %s, time file at %d", self.layout.live, identity.label, second)

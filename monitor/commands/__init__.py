@@ -1,0 +1,53 @@
+"""The commands: what a person asks of a live directory, monitor running or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ..errors import BadOption
+from ..live.layout import Layout
+from ..options.parser import Parser
+from . import orders, rollback, status
+
+_COMMANDS = {
+    "status": status.STATUS,
+    "rollback": rollback.ROLLBACK,
+    "hold": orders.HOLD,
+    "resume": orders.RESUME,
+    "pin": orders.PIN,
+    "unpin": orders.UNPIN,
+}
+NAMES = tuple(_COMMANDS)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a command. Return the exit code.
+
+    Args:
+        words: The command line; the first word is the command's name.
+
+    Raises:
+        MonitorError: The command failed.
+    """
+    name, rest = words[0], list(words[1:])
+    command = _COMMANDS[name]
+    usage = f"python -m monitor {name} {command.operand}".rstrip()
+    parser = Parser(prog=usage, description=command.meaning)
+    parser.add_argument("--local_path", required=True, help="the folder that holds the model")
+    parser.add_argument("--local_model_name", required=True, help="the live directory's name")
+    parser.add_argument("--local_timestamp_file", default="fluid_time_file", help="its time file")
+    command.add_options(parser)
+    operand = ""
+    if command.operand and not {"-h", "--help"} & set(rest):
+        # Anywhere else, the value of an option that is not the command's could be taken for it.
+        if not rest or rest[0].startswith("-"):
+            raise BadOption(f"{command.operand} is missing; type `{usage} …`, and the options last")
+        operand = rest.pop(0)
+    # What the monitor itself takes besides, so that its command line can be used again.
+    given, _ = parser.parse_known_args(rest)
+    given.operand = operand
+    layout = Layout(os.path.normpath(os.path.join(given.local_path, given.local_model_name)))
+    if not os.path.isdir(layout.parent):
+        raise BadOption(f"{layout.parent} is no folder; check --local_path")
+    return command.run(layout, given)
