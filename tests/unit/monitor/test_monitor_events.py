@@ -233,7 +233,7 @@ def test_models_of_one_process_share_a_file(start: Start, site: Site, tmp_path: 
     )
     site.publish(1)
     one = start(f"--config={config}")
-    assert one.end() == 0, one.text
+    assert one.end(120) == 0, one.text
     found = [json.loads(line) for line in events.read_text().splitlines()]
     for model in ("one", "two"):
         moments = [line["event"] for line in found if line["model"] == model]
