@@ -38,8 +38,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Callable, NamedTuple, Optional
 
@@ -60,8 +59,8 @@ from .completeness import (
 from .deliveries import all_clients_agree, last_one_serves, live_is_served, nothing_lost
 from .history import Event
 from .leg_history import LegHistory
-from .outcome import MAX_QUOTED, Claim, Outcome, claim_about
-from .predictions import Floats, Positions
+from .order import no_step_back
+from .outcome import Claim, Outcome, claim_about, quoted
 
 # What a claim looks at, in the words of a report, which counts them.
 REQUESTS = "requests"
@@ -157,10 +156,6 @@ def _required(settings: Event) -> list[str]:
     return [name for name, rule in CLAIMS.items() if not rule.statistical]
 
 
-def _quoted(leg: LegHistory, wrong: Sequence[int]) -> list[Event]:
-    return [leg.predictions[position] for position in wrong[:MAX_QUOTED]]
-
-
 def _no_request_failed(leg: LegHistory) -> Claim:
     bound = float(leg.settings["latency_bound_s"])
     asked = leg.predictions
@@ -171,7 +166,8 @@ def _no_request_failed(leg: LegHistory) -> Claim:
         if not leg.excused(asked.sent[position], asked.answered[position])
     ]
     what = f"of {len(asked)} requests failed or took more than {bound:g} s"
-    return claim_about(leg.remote, "no request failed", _quoted(leg, wrong), what, len(wrong))
+    records = quoted(leg.predictions, wrong)
+    return claim_about(leg.remote, "no request failed", records, what, len(wrong))
 
 
 def _no_torn_prediction(leg: LegHistory) -> Claim:
@@ -186,7 +182,8 @@ def _no_torn_prediction(leg: LegHistory) -> Claim:
     torn = (since > answered) & (answered < leg.unrecorded_since)
     wrong = numpy.flatnonzero(torn).tolist() if leg.published else []
     what = "answers are no published release's"
-    return claim_about(leg.remote, "no torn prediction", _quoted(leg, wrong), what, len(wrong))
+    records = quoted(leg.predictions, wrong)
+    return claim_about(leg.remote, "no torn prediction", records, what, len(wrong))
 
 
 def _live_directory_is_whole(leg: LegHistory) -> Claim:
@@ -220,70 +217,6 @@ def _served_is_swapped(leg: LegHistory) -> Claim:
     return claim_about(leg.remote, "served is swapped", wrong, what)
 
 
-def _no_step_back(leg: LegHistory) -> Claim:
-    """Judged on the order of swaps: position in it, for the swaps made before the answer."""
-    window = float(leg.settings["switch_window_s"])
-    asked = leg.predictions
-    order = [
-        (swap["t"], index)
-        for swap in leg.swapped
-        for index in leg.with_digest.get(swap["digest"], ())
-    ]
-    placed = _positions(leg, order)
-    seen = _newest_seen(placed, asked.sent, asked.answered + window + 2 * leg.clock_error_s)
-    if leg.clock_error_s:
-        # The order of one client's own requests is known without an error.
-        for number in asked.number_of.values():
-            own = asked.by_client[number]
-            settled = asked.answered[own] + window
-            seen[own] = numpy.maximum(
-                seen[own], _newest_seen(placed[own], asked.sent[own], settled)
-            )
-    wrong = numpy.flatnonzero((placed >= 0) & (seen > placed)).tolist()
-    quoted = [
-        {**p, "after_release": leg.published[order[seen[position]][1]]["release"]}
-        for position, p in zip(wrong, _quoted(leg, wrong))
-    ]
-    what = "answers are older than what was seen before"
-    return claim_about(leg.remote, "no step back", quoted, what, len(wrong))
-
-
-def _newest_seen(placed: Positions, sent: Floats, settled: Floats) -> Positions:
-    """Return for each request the newest position whose window is over before; -1 for none.
-
-    Args:
-        placed: The position of each request, in the order of answers.
-        sent: When each request was sent.
-        settled: The end of the window in which answers may be older than the request's.
-    """
-    positions, firsts = numpy.unique(placed, return_index=True)
-    ends = numpy.where(positions < 0, math.inf, settled[firsts])
-    by_time = numpy.argsort(ends, kind="stable")
-    newest = numpy.maximum.accumulate(numpy.concatenate(([-1], positions[by_time])))
-    seen: Positions = newest[numpy.searchsorted(ends[by_time], sent)]
-    return seen
-
-
-def _positions(leg: LegHistory, order: list[tuple[float, int]]) -> Positions:
-    """Return for each request the last swap before its answer that brought the answer's release.
-
-    A position in ``order``; -1 for a failed request, or if there was no such swap.
-    """
-    asked = leg.predictions
-    of_release: dict[int, list[int]] = defaultdict(list)
-    for position, (_, index) in enumerate(order):
-        of_release[index].append(position)
-    placed = numpy.full(len(asked), -1)
-    for value, releases in enumerate(leg.matches):
-        swaps = sorted(position for index in releases for position in of_release[index])
-        if swaps:
-            group = asked.by_value[value]
-            times = [order[position][0] for position in swaps]
-            made = numpy.searchsorted(times, asked.answered[group] + leg.seen_late_s, "right")
-            placed[group] = numpy.array([-1, *swaps])[made]
-    return placed
-
-
 def _same_server(leg: LegHistory) -> Claim:
     expected = leg.servers[0]["identity"] if leg.servers else None
     wrong = []
@@ -298,9 +231,7 @@ def _same_server(leg: LegHistory) -> Claim:
 def _reload_in_the_log(leg: LegHistory) -> Claim:
     # The server writes the line before its answers change; the observer sees it a little late.
     margin = float(leg.settings["switch_window_s"]) + leg.clock_error_s
-    starts = [event["t"] for event in leg.servers[:1]]
-    starts += [event["t"] for event in leg.servers[1:] if event.get("restarted")]
-    started_with = {leg.live_at(t) for t in starts}
+    started_with = _started_with(leg)
     wrong = list(leg.reload_errors)
     reloads = [line["t"] for line in leg.reloads]
     for index, release in enumerate(leg.published if leg.servers and leg.swapped else []):
@@ -315,6 +246,22 @@ def _reload_in_the_log(leg: LegHistory) -> Claim:
     wrong += leg.reloads[len(leg.swapped) :] if leg.swapped else []
     what = "releases served without a line about it, reloads that failed, or without a swap"
     return claim_about(leg.remote, "reload in the log", wrong, what)
+
+
+def _started_with(leg: LegHistory) -> set[int]:
+    """Return the releases that a start of the server may have loaded, without a line in its log.
+
+    The server reads the live directory between the begin of its start and the time at which it is
+    ready. Only the latter is recorded. A restart begins no earlier than its outage.
+    """
+    found = set()
+    for number, event in enumerate(leg.servers):
+        if number and not event.get("restarted"):
+            continue
+        ready = float(event["t"])
+        began = [float(o["since"]) for o in leg.outages if o["since"] <= ready <= o["until"]]
+        found |= leg.live_between(min(began) if number and began else -math.inf, ready)
+    return found
 
 
 def _growth(
@@ -348,7 +295,7 @@ CLAIMS: dict[str, Rule] = {
         _ANSWERS_AND_SWAPS,
     ),
     "no step back": Rule(
-        _no_step_back,
+        no_step_back,
         "A client that has seen a newer release never got an older one again.",
         (REQUESTS, STATES),
         _ANSWERS_AND_SWAPS,

@@ -30,6 +30,8 @@ from .leg_history import LegHistory
 from .outcome import Claim, Outcome
 
 MIN_RELOADS = 20
+# How much the server's memory may grow at each reload, unless a scenario says otherwise.
+MEMORY_BOUND_BYTES = 100_000
 MIN_POLLS = 10
 # One-sided 95 %.
 _Z = 1.645

@@ -23,6 +23,8 @@ from .predictions import Columns, Predictions
 
 # The observer sees a change of a file or a log line up to this much late (harness.run.observe).
 SEEN_LATE_S = 0.05
+# What the server's log says when a reload begins.
+RELOAD_BEGIN = "begin reload model["
 RELOAD_ERROR = re.compile(
     r"^E.*(Failed (reload|stat config|create model|load)|create paddle predictor failed)"
 )
@@ -283,9 +285,12 @@ class LegHistory:
         answered = mine[asked.value[mine] >= 0]
         return asked[answered[-1]] if len(answered) else None
 
-    def live_at(self, t: float) -> Optional[int]:
-        """The release in the live directory at a time, None when it is no published one."""
-        before = bisect_right([swap["t"] for swap in self.swapped], t)
-        if not before:
-            return None
-        return next(iter(self.with_digest.get(self.swapped[before - 1]["digest"], ())), None)
+    def live_between(self, begin: float, end: float) -> set[int]:
+        """Return the releases that were in the live directory at any time in between."""
+        after = [swap["t"] for swap in self.swapped[1:]] + [math.inf]
+        return {
+            index
+            for swap, until in zip(self.swapped, after)
+            if swap["t"] <= end + SEEN_LATE_S and until >= begin
+            for index in self.with_digest.get(swap["digest"], ())
+        }

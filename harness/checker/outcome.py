@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -34,6 +35,11 @@ class Claim:
     def __str__(self) -> str:
         text = f"{self.remote}: {self.name}: {self.outcome.value}"
         return f"{text} ({self.why})" if self.why else text
+
+
+def quoted(records: Sequence[Event], wrong: Sequence[int]) -> list[Event]:
+    """Return the first of the records at these positions, as many as a claim quotes."""
+    return [records[position] for position in wrong[:MAX_QUOTED]]
 
 
 def claim_about(remote: str, name: str, wrong: list[Event], what: str, count: int = 0) -> Claim:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from harness.support.errors import BadInput
 
 from .history import READABLE_SCHEMAS, Event
-from .leg_history import POLL, RELOAD_ERROR, LegHistory
+from .leg_history import POLL, RELOAD_BEGIN, RELOAD_ERROR, LegHistory
 from .predictions import Columns
 
 # Event, and the list of ``LegHistory`` that has the events of this kind.
@@ -127,7 +127,7 @@ def _put(leg: LegHistory, kind: str, event: Event) -> None:
         leg.cut_short = event["why"]
     elif kind == "observer_ended":
         leg.blind_since = min(leg.blind_since, float(event["t"]))
-    elif kind == "server_log" and "begin reload model[" in event["line"]:
+    elif kind == "server_log" and RELOAD_BEGIN in event["line"]:
         leg.reloads.append(event)
     elif kind == "server_log" and RELOAD_ERROR.match(event["line"]):
         leg.reload_errors.append(event)

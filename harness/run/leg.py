@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from harness.checker.growth import MEMORY_BOUND_BYTES
 from harness.checker.history import Event, History
 from harness.conformance.monitor import command, damage, releases
 from harness.load.asking import KINDS
@@ -125,7 +126,7 @@ class LegSettings:
     # How long the load of a release may take when a newer release follows.
     load_bound_s: float = 10.0
     # How much the server's memory may grow at each reload.
-    memory_bound_bytes: int = 100_000
+    memory_bound_bytes: int = MEMORY_BOUND_BYTES
     # The share of a core that the monitor may use, without programs such as `hadoop fs`.
     monitor_cpu_bound: float = 0.1
     # How many bytes the remote may send for each poll of the donefile.

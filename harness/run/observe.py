@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Optional
 
 from harness.checker.history import History
+from harness.checker.leg_history import RELOAD_BEGIN
 from harness.support.errors import Failed
 from harness.support.live_directory import Digests, look_once
 
@@ -25,7 +26,7 @@ TIME_FILE = "fluid_time_file"
 _NO_MODEL = (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENAMETOOLONG)
 # What stands in serving.INFO when a release goes in (see docs/serving.md): idle ticks say
 # "Succ reload version engine" as well, so that line proves nothing.
-_SERVER_LINES = ("begin reload model[", "switching to current_idx[", "Finish reload")
+_SERVER_LINES = (RELOAD_BEGIN, "switching to current_idx[", "Finish reload")
 
 
 class Tail:
@@ -129,7 +130,7 @@ class Observer:
             self._server_line(line)
 
     def _server_line(self, line: str) -> None:
-        if "begin reload model[" in line:
+        if RELOAD_BEGIN in line:
             self._reloading = True
         wanted = line.startswith("E") or (self._reloading and any(x in line for x in _SERVER_LINES))
         if "Finish reload" in line:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
+from harness.checker.leg_history import RELOAD_BEGIN
 from harness.support import guard, waits
 from harness.support.errors import BadInput, Failed
 from harness.support.paths import cache_dir
@@ -29,7 +30,7 @@ MODEL_NAME = "uci_housing_model"
 TIME_FILE = "fluid_time_file"
 MODELS = Path(__file__).with_name("models.py")
 SERVING = "C++ Serving service started successfully!"
-_BEGIN, _DONE = b"begin reload model[", b"Succ load engine, path:"
+_BEGIN, _DONE = RELOAD_BEGIN.encode(), b"Succ load engine, path:"
 
 
 class Span(NamedTuple):

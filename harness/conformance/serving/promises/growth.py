@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from harness.checker.growth import MIN_RELOADS, grows, slope_with_limits
+from harness.checker.growth import MEMORY_BOUND_BYTES, MIN_RELOADS, grows, slope_with_limits
 from harness.conformance.serving.check_reload_load import turns
 from harness.conformance.serving.checks import PRICE, PRICE_2, Differs, Missing, Subject, holds
 from harness.support.guard import descendants
@@ -16,7 +16,6 @@ from .asking import wait_served
 # The first reloads fill caches and pools.
 _WARM_UP = 5
 _RELOADS = MIN_RELOADS + 5
-_MEMORY_BOUND = 100_000
 _FIELDS = {"descriptors": "fds", "threads": "threads"}
 
 
@@ -40,8 +39,8 @@ def memory(subject: Subject) -> None:
     values = [float(sample.rss_bytes) for sample in _samples(subject)]
     low, slope, high = slope_with_limits(list(enumerate(values)))
     said = f"{slope / 1e3:,.0f} KB a reload ({low / 1e3:,.0f} to {high / 1e3:,.0f} KB)"
-    holds(low < _MEMORY_BOUND, said)
-    if high >= _MEMORY_BOUND:
+    holds(low < MEMORY_BOUND_BYTES, said)
+    if high >= MEMORY_BOUND_BYTES:
         raise Missing(f"{said}; more reloads would tell")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.checker.leg_history import RELOAD_BEGIN
 from harness.conformance.serving.check_http import predicted
 from harness.conformance.serving.check_reload_load import turns
 from harness.conformance.serving.checks import PRICE, PRICE_2, Subject, holds, same
@@ -9,8 +10,7 @@ from harness.conformance.serving.checks import PRICE, PRICE_2, Subject, holds, s
 from .asking import asked_for, wait_served
 from .bad_releases import SPOILS
 
-# harness.checker.leg_history and docs/serving.md name the lines that prove a reload.
-_BEGIN = "begin reload model["
+# docs/serving.md names the lines that prove a reload.
 _DONE = "Succ load engine, path:"
 
 
@@ -22,7 +22,7 @@ def tells_each_load(subject: Subject) -> None:
             server.install(turns(subject)[number % 2])
             wait_served(server, (PRICE_2, PRICE)[number % 2], f"release {number + 2}")
             server.wait_for_log("Finish reload", start)
-            same(server.log()[start:].count(_BEGIN), 1, f"lines about release {number + 2}")
+            same(server.log()[start:].count(RELOAD_BEGIN), 1, f"lines about release {number + 2}")
 
 
 def tells_the_truth(subject: Subject) -> None:
@@ -43,7 +43,7 @@ def failed_load(subject: Subject) -> None:
         server.touch()
         asked_for(server, 2.5, {PRICE})
         text = server.log()[start:]
-        holds(_BEGIN in text, "the log has no line about the load")
+        holds(RELOAD_BEGIN in text, "the log has no line about the load")
         holds(_DONE not in text, "the log says that the bad release is loaded")
         errors = [line for line in text.splitlines() if line.startswith("E")]
         holds(errors, "the log has no error line about the load")

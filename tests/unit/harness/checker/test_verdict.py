@@ -283,6 +283,31 @@ def test_a_rollback_is_no_step_back() -> None:
     assert broken(story) == ["last one serves"]
 
 
+def swapped_back_before_the_tick() -> Story:
+    """Release 1 goes in again 0.2 s after release 2, before the server has seen release 2."""
+    story = Story()
+    story.swapped.insert(2, story._at(4.4, "swapped", digest="model-1"))
+    story.reloads.insert(1, story._at(5.6, "server_log", line="W… begin reload model[m]."))
+    for answer in story.predictions:
+        if 5.7 <= answer["answered"] < 6.7:
+            answer["value"] = [PRICES[1]]
+    return story
+
+
+def test_a_release_that_goes_in_again_before_the_tick_is_no_step_back() -> None:
+    # The answers from 4.4 s to 4.7 s are those of release 1 before, those from 5.7 s on after.
+    assert broken(swapped_back_before_the_tick()) == []
+
+
+def test_a_step_back_behind_a_release_that_went_in_again_is_seen() -> None:
+    story = swapped_back_before_the_tick()
+    late = [answer for answer in story.predictions if 6.4 < answer["answered"] < 6.6]
+    late[0]["value"] = [PRICES[2]]
+    verdict = judge(story.events())
+    assert [claim.name for claim in verdict.broken] == ["no step back"]
+    assert verdict.broken[0].records == ({**late[0], "after_release": 1},)
+
+
 def test_a_release_that_is_never_served_is_lost() -> None:
     story = Story()
     for answer in story.predictions:
@@ -388,6 +413,31 @@ def test_a_restart_that_a_scenario_makes_is_allowed_and_another_one_is_seen() ->
     assert broken(story) == []
     story.servers[-1]["identity"] = "7@1"
     assert broken(story) == ["same server"]
+
+
+def test_a_swap_while_the_server_starts_needs_no_line_about_what_the_server_loaded() -> None:
+    story = Story()
+    # The server reads release 1; release 2 goes in before the server is ready.
+    story.published[1].update(t_begin=1.9, t_end=2.3)
+    story.swapped[1]["t"] = 2.4
+    assert broken(story) == []
+
+
+def test_a_swap_while_the_server_starts_again_needs_no_line_either() -> None:
+    story = Story()
+    restart = {"event": "server", "t": 4.65, "remote": "ftp", "identity": "8@2", "restarted": True}
+    story.servers[1:1] = [restart]
+    story.servers[-1]["identity"] = "8@2"
+    # The server reads release 2, which went in while there was no server.
+    story.published[2].update(t_begin=4.2, t_end=4.5)
+    story.swapped[2]["t"] = 4.6
+    story.reloads = story.reloads[1:]
+    outage = {"event": "outage", "t": 4.7, "remote": "ftp", "since": 4.1, "until": 4.7}
+    assert judge([*story.events(), outage]).outcome is Outcome.VALID
+    # A restart that begins after release 3 went in cannot have loaded release 2.
+    outage["since"] = 4.63
+    found = [claim.name for claim in judge([*story.events(), outage]).broken]
+    assert found == ["reload in the log"]
 
 
 @pytest.mark.parametrize(("which", "t"), [(0, 3.0), (1, 6.0)])
