@@ -19,6 +19,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 ROW = np.ones(13, "float32")
+# The exit code if the client cannot be loaded here, whatever the server does.
+NO_CLIENT = 3
 
 
 def connected(configuration: str, endpoint: str) -> Any:
@@ -107,8 +109,14 @@ def http_client(configuration: str, endpoint: str, mode: str) -> Any:
 
 def main(questions: dict[str, Any]) -> None:
     """Answer the question of the command line, one of ``questions``."""
+    from harness.support.errors import HarnessError
+
     configuration, endpoint, kind, *rest = sys.argv[1:]
-    answer = questions[kind.replace(" ", "_")](configuration, endpoint, *rest)
+    try:
+        answer = questions[kind.replace(" ", "_")](configuration, endpoint, *rest)
+    except (ImportError, HarnessError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(NO_CLIENT)
     print()
     print(json.dumps(answer), flush=True)
 

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .asking import NO_CLIENT
 from .by_hand import ByHand
 from .checks import JSON_BODY, PRICE, Differs, Missing, Subject, holds, same
 
@@ -41,6 +42,8 @@ def ask(
         check=False,
         timeout=90,
     )
+    if done.returncode == NO_CLIENT:
+        raise Missing(f"no client {words} here: {done.stderr[-600:]}")
     lines = done.stdout.splitlines()
     holds(done.returncode == 0 and bool(lines), f"{words}: {done.stderr[-600:]}")
     return json.loads(lines[-1]), done.stderr

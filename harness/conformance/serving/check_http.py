@@ -6,10 +6,13 @@ import contextlib
 import gzip
 import json
 import re
+import socket
+from collections.abc import Iterator
+from http import client
 from typing import Any
 
 from . import wire
-from .checks import JSON_BODY, PRICE, Subject, holds, same
+from .checks import JSON_BODY, PRICE, Differs, Subject, holds, same
 from .server import Server
 from .wire import HttpAnswer, Wire, http
 
@@ -24,9 +27,22 @@ def price(answer: HttpAnswer) -> Any:
     return json.loads(answer.body)["outputs"][0]["tensor"][0]["float_data"][0]
 
 
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Turn what a server's missing or unreadable answer raises into ``Differs``."""
+    try:
+        yield
+    except (
+        *(ConnectionError, socket.timeout, EOFError, client.HTTPException),
+        *(ValueError, LookupError, TypeError),
+    ) as error:
+        raise Differs(f"{type(error).__name__}: {error}") from None
+
+
 def predicted(server: Server) -> Any:
-    """What a server of the uci model answers now."""
-    return price(http(server.port, JSON_BODY, headers=JSON))
+    """What a server of the uci model answers now. Raises ``Differs`` if it gives no prediction."""
+    with answered():
+        return price(http(server.port, JSON_BODY, headers=JSON))
 
 
 def _request(*headers: bytes) -> tuple[bytes, bytes]:

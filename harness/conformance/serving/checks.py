@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from harness.support.errors import Failed
 from harness.support.paths import cache_dir
 
 from . import server as _server
@@ -92,7 +93,10 @@ class Subject:
 
     @property
     def models(self) -> Path:
-        return _server.models()
+        try:
+            return _server.models()
+        except Failed as error:
+            raise Missing(str(error)) from None
 
     def client_configuration(self, model: str = "uci") -> Path:
         return self.models / f"{model}_client" / "serving_client_conf.prototxt"

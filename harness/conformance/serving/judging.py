@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from harness.conformance.results import CaseResult
+from harness.support.errors import Failed
 
 from . import report
-from .checks import Missing, Subject
+from .checks import Differs, Missing, Subject
 from .facts import Fact
 from .promises import Promise, page
 
@@ -52,9 +53,11 @@ def promise(one: Promise, subject: Subject) -> CaseResult:
         one.check(subject)
     except Missing as error:
         word, reason = "unknown", str(error)
+    except (Differs, Failed) as error:
+        word, reason = "BROKEN", str(error)
     except Exception as error:
-        # Every error of a check comes from the server, such as bytes that no client could read.
-        word, reason = "BROKEN", str(error) or type(error).__name__
+        # An unreadable answer is ``Differs``. So the server caused no other error.
+        word, reason = "unknown", f"the suite itself failed: {type(error).__name__}: {error}"
     return CaseResult(
         one.id,
         word,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from .check_http import predicted
+from .checks import Differs
 from .server import Launched
 
 
@@ -37,6 +38,8 @@ class SteadyClients:
         self.asked: list[Asked] = []
         self.failures: list[str] = []
         self._server = server
+        # What went wrong in this process, and not in the server.
+        self._error: Optional[Exception] = None
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
 
@@ -45,9 +48,12 @@ class SteadyClients:
             sent = time.monotonic()
             try:
                 price = predicted(self._server)
-            except Exception as error:
-                self.failures.append(repr(error))
+            except Differs as error:
+                self.failures.append(str(error))
                 # One is enough, and a server that is gone would give thousands.
+                return
+            except Exception as error:
+                self._error = error
                 return
             self.asked.append(Asked(sent, time.monotonic(), price))
 
@@ -64,6 +70,8 @@ class SteadyClients:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        if self._error is not None:
+            raise self._error
 
 
 def steps_back(asked: Iterable[Asked], periods: Iterable[Period]) -> list[float]:

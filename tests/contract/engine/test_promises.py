@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from harness.checker.outcome import Outcome
 from harness.conformance.results import CaseResult
 from harness.conformance.serving import judging
 from harness.conformance.serving.checks import Subject
-from harness.conformance.serving.promises import PROMISES
+from harness.conformance.serving.promises import PROMISES, Promise
 from harness.conformance.serving.promises.page import recorded
-from harness.conformance.serving.server import binary
+from harness.conformance.serving.server import Launched, binary, models
+from harness.conformance.serving.steady_clients import SteadyClients
+from tests.contract.engine.unlike import ANSWERS, script
 
 
 def judged(folder: Path, options: str, wanted: str) -> CaseResult:
@@ -40,6 +46,34 @@ def judged(folder: Path, options: str, wanted: str) -> CaseResult:
 def test_a_promise(tmp_path: Path, options: str, promise: str, word: str, seen: str) -> None:
     result = judged(tmp_path, options, promise)
     assert (result.word, seen in result.evidence) == (word, True), result
+
+
+def judged_by(check: Callable[[Subject], None], program: Path) -> CaseResult:
+    """Judge a promise that this check judges."""
+    with contextlib.closing(Subject(program)) as subject:
+        return judging.promise(Promise("rule/one", check, ""), subject)
+
+
+def test_an_error_of_the_suite_breaks_no_promise(tmp_path: Path) -> None:
+    def moves_what_is_not_there(_: Subject) -> None:
+        (tmp_path / "no model").rename(tmp_path / "model")
+
+    result = judged_by(moves_what_is_not_there, binary())
+    assert (result.word, result.outcome) == ("unknown", Outcome.UNKNOWN)
+    assert result.evidence.startswith("the suite itself failed: FileNotFoundError: ")
+
+
+def test_a_client_of_the_suite_that_fails_by_itself_is_no_failed_request(tmp_path: Path) -> None:
+    no_server = Launched(binary(), models() / "uci", folder=tmp_path, port=-1)
+    with pytest.raises(socket.gaierror), SteadyClients(no_server, 1):
+        pass
+
+
+def test_an_answer_that_cannot_be_read_breaks_a_promise(subject: Subject, tmp_path: Path) -> None:
+    program = script(subject.binary, tmp_path, ANSWERS, replaced=[(b'"outputs"', b'"outputz"')])
+    (promise,) = [one for one in PROMISES if one.id == "rule/newer-second"]
+    result = judged_by(promise.check, program)
+    assert (result.word, result.evidence) == ("BROKEN", "KeyError: 'outputs'")
 
 
 def test_what_was_recorded_names_each_promise() -> None:

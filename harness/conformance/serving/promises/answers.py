@@ -9,10 +9,11 @@ import json
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from harness.conformance.serving.check_clients import ask
-from harness.conformance.serving.check_http import JSON
+from harness.conformance.serving.check_http import JSON, answered
 from harness.conformance.serving.check_reload_load import SWITCHING_S, turns
 from harness.conformance.serving.checks import (
     JSON_BODY,
@@ -109,26 +110,25 @@ def large_ones_in_flight(subject: Subject) -> None:
     def asking(server: Launched) -> None:
         while not done.is_set() and not wrong:
             try:
-                answer = json.loads(ask_http(server.port, large, headers=JSON).body)
-                prices = answer["outputs"][0]["tensor"][0]["float_data"]
-            except Exception as error:
-                wrong.append(f"{type(error).__name__}: {error}")
+                with answered():
+                    answer = json.loads(ask_http(server.port, large, headers=JSON).body)
+                    prices = answer["outputs"][0]["tensor"][0]["float_data"]
+            except Differs as error:
+                wrong.append(str(error))
                 return
             if len(prices) != _LARGE_ROWS or set(prices) not in ({PRICE}, {PRICE_2}):
                 wrong.append(f"{len(prices)} rows with the prices {sorted(set(prices))[:3]}")
 
-    with subject.launch() as server:
-        threads = [threading.Thread(target=asking, args=(server,)) for _ in range(3)]
-        for thread in threads:
-            thread.start()
+    with subject.launch() as server, ThreadPoolExecutor(3) as pool:
+        clients = [pool.submit(asking, server) for _ in range(3)]
         try:
             for number in range(4):
                 server.install(turns(subject)[number % 2])
                 wait_served(server, (PRICE_2, PRICE)[number % 2], f"release {number + 2}")
         finally:
             done.set()
-            for thread in threads:
-                thread.join()
+        for client in clients:
+            client.result()
     holds(not wrong, f"a request of {_LARGE_ROWS} rows: {wrong[:1]}")
 
 
@@ -170,8 +170,9 @@ def open_connections(subject: Subject) -> None:
 
 def _over(connection: http.client.HTTPConnection) -> float:
     try:
-        connection.request("POST", "/GeneralModelService/inference", JSON_BODY, JSON)
-        answer = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException) as error:
-        raise Differs(f"the connection broke: {type(error).__name__}: {error}") from None
-    return float(answer["outputs"][0]["tensor"][0]["float_data"][0])
+        with answered():
+            connection.request("POST", "/GeneralModelService/inference", JSON_BODY, JSON)
+            answer = json.loads(connection.getresponse().read())
+            return float(answer["outputs"][0]["tensor"][0]["float_data"][0])
+    except Differs as error:
+        raise Differs(f"the connection broke: {error}") from None

@@ -13,14 +13,13 @@ from harness.support.waits import wait_for
 
 # A tick, the load, and a machine with other work.
 SERVED_S = 15.0
-_NO_ANSWER = (OSError, EOFError, ValueError, KeyError)
 
 
 def wait_served(server: Launched, price: float, what: str) -> None:
     """Wait until a server answers with a price. Raises ``Differs`` if it does not within 15 s."""
     try:
         wait_for(lambda: predicted(server) == price, what, SERVED_S, alive=server.process.check)
-    except (Failed, *_NO_ANSWER) as error:
+    except (Failed, Differs) as error:
         raise Differs(f"waiting for {what}: {_first_line(error)}{_ended(server)}") from None
 
 
@@ -34,7 +33,7 @@ def asked_for(server: Launched, seconds: float, allowed: AbstractSet[float]) -> 
     while time.monotonic() < until:
         try:
             price = predicted(server)
-        except _NO_ANSWER as error:
+        except Differs as error:
             raise Differs(f"a request failed: {_first_line(error)}{_ended(server)}") from None
         holds(price in allowed, f"the answer {price}, which is none of {sorted(allowed)}")
 

@@ -47,7 +47,7 @@ def page(run: Run) -> str:
         "",
         "- *kept*: the server kept the promise.",
         "- *broken*: it did not. The end of the page says what was seen.",
-        "- *unknown*: the promise was not tried, or a tool is missing.",
+        "- *unknown*: the promise was not tried, a tool is missing, or the suite itself failed.",
         "- *–*: the suite did not look.",
         "",
         "To judge any serving binary:",
