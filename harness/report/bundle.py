@@ -14,6 +14,7 @@ import json
 import os
 import stat
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,7 +25,7 @@ from backports import zstd
 from harness.checker.history import Event, events_of
 from harness.support.errors import BadInput
 
-from .masking import masked_line, remember_environment
+from .masking import masked_line, remember_environment, remember_secrets
 
 SUFFIX = ".tar.zst"
 _FORMAT = 1
@@ -64,17 +65,19 @@ def pack(run: Path, target: Path) -> Packed:
         )
     remember_environment()
     run = run.resolve()
+    remember_secrets(run)
     names = sorted(_evidence(run))
     masked_lines = 0
     part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with zstd.open(part, "wb", options=_OPTIONS) as file, _writing(file) as tar:
             head = {"format": _FORMAT, "run": run.name, "files": len(names)}
-            _add(tar, _HEAD, json.dumps(head, indent=1).encode() + b"\n", 0)
+            _add(tar, _HEAD, io.BytesIO(json.dumps(head, indent=1).encode() + b"\n"), 0)
             for name in names:
-                content, count = _masked_file(run / name)
-                masked_lines += count
-                _add(tar, f"{run.name}/{name}", content, int((run / name).stat().st_mtime))
+                with tempfile.TemporaryFile(dir=target.parent) as content:
+                    masked_lines += _mask_file(run / name, content)
+                    mtime = int((run / name).stat().st_mtime)
+                    _add(tar, f"{run.name}/{name}", content, mtime)
         part.replace(target)
     except OSError as error:
         raise BadInput(
@@ -167,13 +170,18 @@ def _evidence(run: Path) -> Iterator[str]:
                 yield path.relative_to(run).as_posix()
 
 
-def _masked_file(path: Path) -> tuple[bytes, int]:
-    """Return the file without its secrets, and how many of its lines had one."""
+def _mask_file(path: Path, target: IO[bytes]) -> int:
+    """Write the file without its secrets, and return how many of its lines had one.
+
+    Logs and histories of a long run have gigabytes, so only JSON files are read as a whole.
+    """
+    count = 0
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        before = [file.read()] if path.suffix == ".json" else list(file)
-    after = [masked_line(line) for line in before]
-    count = sum(1 for old, new in zip(before, after) if old != new)
-    return "".join(after).encode("utf-8", "surrogateescape"), count
+        for line in [file.read()] if path.suffix == ".json" else file:
+            after = masked_line(line)
+            count += after != line
+            target.write(after.encode("utf-8", "surrogateescape"))
+    return count
 
 
 @contextlib.contextmanager
@@ -182,7 +190,8 @@ def _writing(file: zstd.ZstdFile) -> Iterator[tarfile.TarFile]:
         yield tar
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes, mtime: int) -> None:
+def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], mtime: int) -> None:
     member = tarfile.TarInfo(name)
-    member.size, member.mtime = len(content), mtime
-    tar.addfile(member, io.BytesIO(content))
+    member.size, member.mtime = content.seek(0, os.SEEK_END), mtime
+    content.seek(0)
+    tar.addfile(member, content)

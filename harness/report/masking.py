@@ -1,8 +1,11 @@
 """Takes secrets out of the text of a run before the text leaves this machine.
 
 ``monitor.mask`` replaces user and password before the ``@`` of an address. The rules here also
-replace the value of an option, a field or a variable whose name means a secret. If this process's
-environment has such a variable, its value is replaced everywhere in the text.
+replace the value of an option, a field or a variable whose name means a secret.
+
+A known secret is replaced everywhere, however it is written, also if it has several words or is a
+number. Known are the secrets in this process's environment, and those that the run was given. The
+run keeps the latter in its folder, in a file that only its owner may read. No bundle has this file.
 """
 
 from __future__ import annotations
@@ -10,7 +13,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from monitor.mask import STARS, mask, remember
 
@@ -34,11 +41,63 @@ _AUTHORIZATION = re.compile(
 _OPTION = re.compile(rf"""(--{_NAME}['"]?[,\s]+)(?!['"]?--)({_VALUE})""", re.IGNORECASE)
 
 
+_SECRETS = ".secrets"
+# Known secrets, to compare with numbers of JSON. A part of a number is no secret.
+_known: set[str] = set()
+
+
 def remember_environment() -> None:
     """Make the value of each variable that is called a secret a secret of this process."""
-    for name, value in os.environ.items():
-        if _IS_NAME.fullmatch(name):
-            remember(value)
+    _remember(_of_environment())
+
+
+def keep_secrets(run: Path, given: Iterable[str], command: str = "") -> None:
+    """Add secrets to the run's file.
+
+    Args:
+        run: The run's folder.
+        given: Secrets.
+        command: A command line. Passwords in its addresses and options are secrets, too.
+    """
+    found = {*_kept(run), *given, *_of_environment(), *_of_command(command)} - {""}
+    descriptor = os.open(run / _SECRETS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        json.dump(sorted(found), file)
+
+
+def remember_secrets(run: Path) -> None:
+    """Make the secrets that a run was given secrets of this process."""
+    _remember(_kept(run))
+
+
+def _remember(values: Iterable[str]) -> None:
+    for value in values:
+        remember(value)
+        _known.add(value)
+
+
+def _kept(run: Path) -> list[str]:
+    try:
+        return [str(one) for one in json.loads((run / _SECRETS).read_text(encoding="utf-8"))]
+    except (OSError, ValueError):
+        return []
+
+
+def _of_environment() -> Iterator[str]:
+    return (value for name, value in os.environ.items() if _IS_NAME.fullmatch(name))
+
+
+def _of_command(command: str) -> Iterator[str]:
+    before = ""
+    for word in shlex.split(command):
+        name, given, value = word.partition("=")
+        if given and _IS_NAME.fullmatch(name):
+            yield value
+        if _IS_OPTION.fullmatch(before) and not word.startswith("--"):
+            yield word
+        if "://" in word:
+            yield unquote(urlsplit(word).password or "")
+        before = word
 
 
 def masked_text(text: str) -> str:
@@ -69,9 +128,14 @@ def masked_line(line: str) -> str:
 
 
 def masked(value: Any) -> Any:
-    """Return a value of JSON with its secrets masked: strings, and all below a secret's name."""
+    """Return a value of JSON with its secrets masked: strings, and all below a secret's name.
+
+    A number is masked only if it is a known secret.
+    """
     if isinstance(value, str):
         return masked_text(value)
+    if isinstance(value, (int, float)):
+        return STARS if json.dumps(value) in _known else value
     if isinstance(value, dict):
         return {
             key: STARS

@@ -28,6 +28,7 @@ from harness.remotes.registry import REMOTES, RemoteType
 from harness.report.badge import write_badge
 from harness.report.environment import write_environment
 from harness.report.latency import measured
+from harness.report.masking import keep_secrets
 from harness.report.summary import print_report, rows, write_report
 from harness.serving.base import Serving
 from harness.serving.binary import ServingBinary
@@ -333,8 +334,12 @@ def _leg(
     model = settings.leg.model
     # An absolute path leads out of the server's folder, to the monitor's own disk.
     model = model if equipment.disk is None else str(equipment.disk.seen / model)
+    made = backend.of_remotes(settings.on).remote(remote, folder / "remote", mark=mark)
+    # So that a bundle, which is made later, has none of these.
+    secrets = made.producer_environment.values()
+    keep_secrets(folder.parent, secrets, settings.leg.monitor_cmd)
     return Leg(
-        backend.of_remotes(settings.on).remote(remote, folder / "remote", mark=mark),
+        made,
         settings.server or _serving(settings, binary, folder / "serving", model, mark),
         folder=folder,
         history=history,

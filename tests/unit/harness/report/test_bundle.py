@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from harness.checker import history as histories
 from harness.checker.verdict import judge
 from harness.report.bundle import history_of, pack
 from harness.report.environment import write_environment
+from harness.report.masking import keep_secrets
 from harness.support.errors import BadInput
 from tests.unit.harness.checker.test_verdict import Story
 
@@ -89,6 +91,28 @@ def test_a_bundle_has_no_secret_and_the_same_verdict(run: Path, tmp_path: Path) 
     assert SECRET.encode() not in b"".join(content.values())
     assert b"get ftp://***@127.0.0.1/x" in content["20260101T000000Z-1/history.jsonl"]
     assert content["20260101T000000Z-1/ftp/monitor.log"] == b"_ftp_password: ***\nsleep 1s.\n"
+
+
+def test_a_bundle_has_no_secret_that_the_run_was_given(run: Path, tmp_path: Path) -> None:
+    keep_secrets(run, ["four words of one"])
+    (run / "ftp/monitor.log").write_text("login four words of one, then sleep 1s.\n")
+    pack(run, tmp_path / "x.tar.zst")
+    found = members(tmp_path / "x.tar.zst")
+    assert found["20260101T000000Z-1/ftp/monitor.log"] == b"login ***, then sleep 1s.\n"
+    assert b"four words" not in b"".join(found.values())
+
+
+def test_a_large_log_is_never_whole_in_memory(run: Path, tmp_path: Path) -> None:
+    line = f"I0101 {'many words ' * 100} token=abcdef\n"
+    (run / "ftp/monitor.log").write_text(line * 500)
+    tracemalloc.start()
+    try:
+        pack(run, tmp_path / "x.tar.zst")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    size = (run / "ftp/monitor.log").stat().st_size
+    assert most < size / 2, most
 
 
 def test_check_says_of_a_bundle_what_it_says_of_the_run(run: Path, tmp_path: Path) -> None:

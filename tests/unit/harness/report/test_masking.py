@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import stat
+from pathlib import Path
 
 import pytest
 
-from harness.report.masking import masked_line, remember_environment
+from harness.report.masking import (
+    keep_secrets,
+    masked_line,
+    remember_environment,
+    remember_secrets,
+)
 
 SECRET = "s3cr3t/+pw"
 
@@ -83,3 +90,31 @@ def test_a_secret_of_the_environment_is_masked_wherever_it_stands(
     monkeypatch.setenv("MY_FTP_PASSWORD", "only-in-the-environment")
     remember_environment()
     assert masked_line("sent only-in-the-environment to the server") == "sent *** to the server"
+
+
+def test_the_secrets_of_a_run_are_masked_in_every_form(tmp_path: Path) -> None:
+    words = "--ftp_password 'from the command' --token=t0ken-value ftp://me:in%20an%20address@h/x"
+    keep_secrets(tmp_path, ["of several words"])
+    keep_secrets(tmp_path, ["90210437"], f"python -m mine {words} --password_file --interval 1")
+    remember_secrets(tmp_path)
+    assert (
+        masked_line("login with of several words, then 90210437\n") == "login with ***, then ***\n"
+    )
+    for value in ("from the command", "t0ken-value", "in an address", "in%20an%20address"):
+        assert masked_line(f"sent {value} to the server") == "sent *** to the server"
+    assert masked_line("--interval is 1") == "--interval is 1"
+    line = json.dumps(
+        {"pin": 90210437, "t": 90210437.5, "n": [90210437], "deep": {"a": "90210437"}}
+    )
+    assert json.loads(masked_line(line)) == {
+        "pin": "***",
+        "t": 90210437.5,
+        "n": ["***"],
+        "deep": {"a": "***"},
+    }
+
+
+def test_only_the_owner_may_read_the_secrets_of_a_run(tmp_path: Path) -> None:
+    keep_secrets(tmp_path, ["of several words"])
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
