@@ -6,7 +6,7 @@
     python -m harness conformance serving --facts               compare with Paddle Serving 0.9.0
 
 Prints a line for each promise: ``kept``, ``BROKEN`` with what was seen, or ``unknown`` with what is
-missing to tell, or how the suite itself failed. For a fact:
+missing to tell. A promise is unknown, too, if the suite itself failed. For a fact:
 
 - ``same``
 - ``better``: the engine's README names the difference
