@@ -40,8 +40,9 @@ from harness.support.process import new_mark
 from . import backend
 from .backend import ServingSettings
 from .equipment import Equipment, equipped
-from .leg import Leg, LegSettings, flat
-from .ready_releases import ready_releases
+from .leg import Leg
+from .leg_settings import LegSettings
+from .ready_releases import flat, ready_releases
 from .run_folder import kept, new_run_folder, prune
 from .steps import Cause, Publish, Step
 

@@ -120,3 +120,10 @@ def _asked(models: Sequence[Path], feed: Optional[Path]) -> list[dict[str, Any]]
         {"probe": probe, "fetches": [{"alias": alias} for alias in probe["expected"]]}
         for probe in probes
     ]
+
+
+def flat(value: Any) -> list[float]:
+    """Return the numbers of nested lists in their order."""
+    if isinstance(value, list):
+        return [number for item in value for number in flat(item)]
+    return [float(value)]

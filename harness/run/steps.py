@@ -16,7 +16,8 @@ from harness.faults import registry
 from harness.faults.base import Fault
 from harness.support.errors import BadInput
 
-from .leg import BAD_RELEASES, Leg
+from .leg import Leg
+from .publisher import BAD_RELEASES
 from .targets import caused
 
 

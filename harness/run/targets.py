@@ -37,7 +37,8 @@ def targets(leg: Leg) -> Targets:
     """Return the parts of a started leg that faults can break."""
     remote = leg.remote
     parts: dict[str, Part] = {name: _Service(remote, name) for name in remote.services}
-    parts.update(monitor=leg.monitor, producer=leg.producer, server=leg.serving, remote=remote)
+    parts.update(monitor=leg.side.monitor, server=leg.side.serving)
+    parts.update(producer=leg.producer, remote=remote)
     gates = {}
     if isinstance(remote, LocalRemote):
         gates = {name: [remote.gate(name)] for name in remote.services}
@@ -45,7 +46,7 @@ def targets(leg: Leg) -> Targets:
     return Targets(
         parts=parts,
         restart=leg.restart,
-        goes_down=leg.down.add,
+        goes_down=leg.goes_down,
         gates=gates,
         disk=leg.equipment.disk,
         clocks=leg.equipment.clocks,

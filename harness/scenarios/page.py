@@ -91,7 +91,7 @@ server's processes are missing if the server runs on another machine.
 promise = "A monitor that is killed loses no release."   # one sentence
 claims = ["nothing lost", "no request failed"]           # the claims to judge; default: all
 
-[leg]               # settings; LegSettings in harness/run/leg.py has all of them
+[leg]               # settings; LegSettings in harness/run/leg_settings.py has all of them
 poll_s = 0.5        # the monitor's interval
 
 [[step]]            # the steps, in order; release 1 is served before the first step

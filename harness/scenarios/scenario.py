@@ -1,6 +1,6 @@
 """Reads scenario files: TOML with the keys ``promise``, ``claims``, ``leg`` and ``step``.
 
-``[leg]`` has fields of ``harness.run.leg.LegSettings``, and each ``[[step]]`` is one of
+``[leg]`` has fields of ``harness.run.leg_settings.LegSettings``, and each ``[[step]]`` is one of
 ``harness.run.steps``.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 import tomli
 
 from harness.checker.claims import claims_named
-from harness.run.leg import LegSettings
+from harness.run.leg_settings import LegSettings
 from harness.run.steps import STEPS, Cause, Publish, Step
 from harness.support.errors import BadInput
 

@@ -12,7 +12,8 @@ from harness.checker.history import SCHEMA, History
 from harness.checker.history import read as read_history
 from harness.checker.verdict import judge
 from harness.containers import engine
-from harness.run.leg import Leg, LegSettings
+from harness.run.leg import Leg
+from harness.run.leg_settings import LegSettings
 from harness.serving.container import ContainerServing, serving_binary
 from harness.support.errors import BadInput
 from harness.support.ports import free_port

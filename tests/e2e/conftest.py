@@ -15,7 +15,7 @@ from harness.checker.run_history import sort
 from harness.checker.verdict import Verdict, judge
 from harness.remotes.registry import named
 from harness.run.leg import Leg as RunningLeg
-from harness.run.leg import LegSettings
+from harness.run.leg_settings import LegSettings
 from harness.serving.choice import choose
 from harness.serving.local import LocalServing
 from harness.support.ports import free_port
@@ -88,18 +88,18 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with running:
         for _ in range(RELEASES - 1):
             running.publish()
-        before = running.monitor_log.read_text()
+        before = running.side.monitor_log.read_text()
         pulls = before.count("pull remote model(")
         sleeps = before.count("sleep 1s.") + IDLE_POLLS
         wait_for(
-            lambda: running.monitor_log.read_text().count("sleep 1s.") >= sleeps,
+            lambda: running.side.monitor_log.read_text().count("sleep 1s.") >= sleeps,
             f"{IDLE_POLLS} polls of a donefile that does not change",
             60,
-            alive=running.monitor.check,
-            log=running.monitor_log,
+            alive=running.side.monitor.check,
+            log=running.side.monitor_log,
         )
         # The producer has done its last pass and is gone.
-        own = (running.monitor, *running.clients.values())
+        own = (running.side.monitor, *running.side.clients.values())
         pids = {pid for process in own for pid in process.pids}
         pids |= set(marked(running.mark))
         started = {pid: begun for pid in pids if (begun := start_of(pid))}
@@ -115,8 +115,8 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         events=events,
         leg=sort(events).legs[name],
         verdict=judge(events),
-        monitor_log=running.monitor_log.read_text(),
-        server_log=running.serving.log_file.read_text(),
+        monitor_log=running.side.monitor_log.read_text(),
+        server_log=running.side.serving.log_file.read_text(),
         pulls_before_idle=pulls,
         started=started,
         options=remote.monitor_options(kind),

@@ -16,7 +16,7 @@ from harness.load.asking import KINDS
 from harness.load.patched_client import patched_library
 from harness.remotes.registry import chosen
 from harness.run.e2e import RunSettings, run
-from harness.run.leg import LegSettings
+from harness.run.leg_settings import LegSettings
 from harness.support.errors import HarnessError
 from harness.support.paths import cache_dir
 from tests.broken import parts

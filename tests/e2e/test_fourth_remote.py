@@ -13,7 +13,7 @@ from rich.console import Console
 from harness.remotes.base import NotReady, Remote
 from harness.remotes.registry import RemoteType
 from harness.run.e2e import RunSettings, run
-from harness.run.leg import LegSettings
+from harness.run.leg_settings import LegSettings
 from harness.support.errors import BadInput
 
 pytest.importorskip("fsspec")

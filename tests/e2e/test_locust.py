@@ -14,7 +14,8 @@ from harness.checker.history import SCHEMA, History, read
 from harness.checker.verdict import judge
 from harness.cli.merge import merge
 from harness.remotes.registry import named
-from harness.run.leg import Leg, LegSettings
+from harness.run.leg import Leg
+from harness.run.leg_settings import LegSettings
 from harness.serving.choice import choose
 from harness.serving.local import LocalServing
 from harness.support.ports import free_port
@@ -65,7 +66,7 @@ def test_the_load_of_two_workers_is_judged_with_the_run(tmp_path: Path) -> None:
             *("--master-bind-host", "127.0.0.1", "--master-bind-port", str(port)),
             *("--clock-port", str(clock_port)),
             *("--expect-workers", str(WORKERS), "--users", "4", "--spawn-rate", "4"),
-            *("--stop-timeout", "10", "--serving", f"127.0.0.1:{leg.serving.port}"),
+            *("--stop-timeout", "10", "--serving", f"127.0.0.1:{leg.side.serving.port}"),
             *("--client-config", str(tmp_path / "producer" / "client")),
             *("--feed", str(tmp_path / "feed.json"), "--fetch", "price", "--remote", "http"),
             *("--histories", str(histories)),

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from harness.remotes.registry import chosen
 from harness.run.e2e import RunSettings, run
-from harness.run.leg import LegSettings
+from harness.run.leg_settings import LegSettings
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 

@@ -18,7 +18,7 @@ from harness.remotes.existing import existing
 from harness.remotes.ftp.local import LocalFtp
 from harness.remotes.registry import chosen
 from harness.run.e2e import RunSettings, run
-from harness.run.leg import LegSettings
+from harness.run.leg_settings import LegSettings
 from harness.serving.choice import choose
 from harness.serving.local import LocalServing
 from harness.serving.running import RunningServing
