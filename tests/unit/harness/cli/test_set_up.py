@@ -27,7 +27,7 @@ from harness.conformance.monitor.releases import unpacked
         (["--remote", "gopher://x/"], "--remote is no URL of a remote; use webhdfs://"),
         (["--remote", "webhdfs://x/"], "needs the port of WebHDFS"),
         (["--remote", "https://x/"], "takes no uploads; name the folder that it serves"),
-        (["--remote", "http://x/", "--publish-dir", "/no"], "--publish-dir /no is no folder"),
+        (["--remote", "http://x/", "--publish-dir", "/proc/no"], "/proc/no is no folder"),
         (["--remote", "ftp://x/", "--publish-dir", "."], "--publish-dir is for HTTP"),
         (["--publish-dir", "."], "add --remote URL"),
         (["--releases-from", "x", "--releases", "3"], "leave out --releases"),
