@@ -1,7 +1,7 @@
 """One server of a leg, with the monitor that installs its releases and the clients that ask it.
 
-The server side also watches these parts: the observer looks at the live directory and the logs,
-the sampler at processes, and ``answers`` at what the clients got.
+The server side also watches these parts. The observer looks at the live directory and the logs.
+The sampler looks at processes, and ``answers`` at what the clients got.
 """
 
 from __future__ import annotations
