@@ -83,7 +83,7 @@ class FtpServer:
             done.set()
 
         self._loop.call_later(0, close)
-        assert done.wait(5)
+        assert done.wait(30)
 
     def change_password(self, password: str) -> None:
         """Refuse the old password from now on, and end the sessions that used it."""

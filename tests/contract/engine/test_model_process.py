@@ -112,14 +112,14 @@ def test_a_query_that_meets_a_dying_model_is_refused_with_the_reason(subject: Su
 
 
 def test_a_model_that_stands_still_is_ended_and_loaded_anew(subject: Subject) -> None:
-    with subject.launch(tick_s=600, env={"ENGINE_LONGEST_RUN_S": "1"}) as server:
+    with subject.launch(tick_s=600, env={"ENGINE_LONGEST_RUN_S": "3"}) as server:
         assert ask(server) == PRICE
         start = len(server.log())
         stop(model_process(server))
         answer = http(server.port, JSON_BODY, headers=JSON)
         assert answer.status == 500
         assert b"[E-5100]" in answer.body
-        assert b"the model did not answer within 1 s and was ended" in answer.body
+        assert b"the model did not answer within 3 s and was ended" in answer.body
         server.wait_for_log("Succ load engine, path:", start=start)
         assert ask(server) == PRICE
 

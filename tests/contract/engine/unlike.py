@@ -11,6 +11,7 @@ from pathlib import Path
 START = """\
 #!{python}
 import os, pathlib, re, signal, socket, subprocess, sys, threading, time
+from harness.support.ports import free_port
 ENGINE = {engine!r}
 WORDS = sys.argv[1:]
 
@@ -53,9 +54,7 @@ workdir = WORDS[WORDS.index("-inferservice_path") + 1]
 silent_until = time.monotonic() + ({late_s} if file.exists() else 0)
 given = pathlib.Path(workdir, "infer_service.prototxt").read_text()
 port = int(re.search(r"port: (\\d+)", given)[1])
-with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    behind = free.getsockname()[1]
+behind = free_port()
 file.write_text(given.replace(str(port), str(behind)))
 words = [*WORDS, "-inferservice_path", ".", "-inferservice_file", file.name]
 one = subprocess.Popen([ENGINE, *words])

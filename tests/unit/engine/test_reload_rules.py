@@ -118,7 +118,7 @@ def test_a_tick_that_raises_does_not_end_the_thread(tmp_path: Path) -> None:
     reloads.second(11)
     reloads.thread.start()
     try:
-        wait_for(lambda: reloads.loads >= 2, "a second load", 5)
+        wait_for(lambda: reloads.loads >= 2, "a second load", 30)
     finally:
         reloads.thread.stop()
         reloads.thread.join()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -72,14 +70,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for one in started:
         one.process.kill()
         one.process.communicate()
-
-
-@pytest.fixture(scope="session")
-def a_second() -> float:
-    """One second, plus what this machine takes just now for a process that does nothing."""
-    begun = time.monotonic()
-    subprocess.run([sys.executable, "-c", ""], check=True)
-    return 1.0 + time.monotonic() - begun
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def nothing_left(tmp_path: Path) -> None:
 
 def until(watch: Watch, event: Event) -> bool:
     """Polls until ``event``; pauses are those of the monitor, at most ten intervals of 0.05 s."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if poll(watch) is event:
             return True

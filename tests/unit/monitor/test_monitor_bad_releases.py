@@ -196,20 +196,20 @@ def test_a_check_command_sees_the_staged_release_and_may_refuse_it(
 
 
 @pytest.mark.parametrize(
-    ("command", "event"),
+    ("command", "timeout_s", "event"),
     [
-        ("/no/such/program", Event.MACHINE_FAILED),
-        ("sh -c 'exit 2'", Event.MACHINE_FAILED),
-        ("sh -c 'kill -SEGV $$'", Event.BAD_RELEASE),
-        ("sh -c 'kill -KILL $$'", Event.MACHINE_FAILED),
-        ("sh -c 'sleep 60'", Event.MACHINE_FAILED),
+        ("/no/such/program", 100, Event.MACHINE_FAILED),
+        ("sh -c 'exit 2'", 100, Event.MACHINE_FAILED),
+        ("sh -c 'kill -SEGV $$'", 100, Event.BAD_RELEASE),
+        ("sh -c 'kill -KILL $$'", 100, Event.MACHINE_FAILED),
+        ("sh -c 'sleep 60'", 0.3, Event.MACHINE_FAILED),
     ],
 )
 def test_how_a_check_command_ends_says_whose_fault_it_is(
-    watch: MakeWatch, site: Site, command: str, event: Event
+    watch: MakeWatch, site: Site, command: str, timeout_s: float, event: Event
 ) -> None:
     site.publish(1)
-    assert poll(watch(check_command=command, check_timeout="0.3")) is event
+    assert poll(watch(check_command=command, check_timeout=str(timeout_s))) is event
 
 
 def test_a_manifest_reaches_the_check_as_it_was_published_however_it_is_written(

@@ -14,7 +14,7 @@ from monitor.__main__ import main
 from monitor.options.config import read
 
 from .fixtures import MODEL, TARBALL, FtpSite, Site, closing_all
-from .processes import Start
+from .processes import SOON_S, Start
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def tmp_path(in_memory: Path) -> Path:
 
 
 def test_many_models_run_in_one_process_and_a_broken_remote_delays_no_other(
-    start: Start, site: Site, ftp_site: FtpSite, tmp_path: Path, a_second: float
+    start: Start, site: Site, ftp_site: FtpSite, tmp_path: Path
 ) -> None:
     """Of five models one's remote is silent, one's dead, one's never ends its transfer."""
     local = tmp_path / "local"
@@ -64,14 +64,12 @@ def test_many_models_run_in_one_process_and_a_broken_remote_delays_no_other(
                 monitor.saw(f"{name}: update model timestamp", number)
                 assert (local / name / "params.pdiparams").read_bytes()[:9] == b"%09d" % number
             # An hour is how long the silent remote and the slow one may take.
-            assert time.monotonic() - published < 30
+            assert time.monotonic() - published < 60
         assert {path.name for path in local.iterdir() if path.name[0] not in "._"} == {"one", "two"}
-        silent.settimeout(5)
+        silent.settimeout(20)
         silent.accept()[0].close()
-        begun = time.monotonic()
         monitor.process.terminate()
-        assert monitor.end() == 0
-        assert time.monotonic() - begun < a_second
+        assert monitor.end(SOON_S) == 0
         assert not list((local / "_serving_monitor_tmp").iterdir())
 
 

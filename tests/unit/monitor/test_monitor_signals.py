@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -24,7 +23,7 @@ import pytest
 from harness.support.waits import wait_for
 
 from .fixtures import MODEL, TARBALL, FtpSite, Place, Site, model_files, tarball
-from .processes import Running, Start, common, ftp, general, hadoop_or_skip
+from .processes import SOON_S, Running, Start, common, ftp, general, hadoop_or_skip
 from .test_monitor_kill import install, whole_release
 
 
@@ -81,7 +80,7 @@ def scene(start: Start, site: Site, ftp_site: FtpSite, tmp_path: Path) -> Iterat
 
 def asleep(scene: Scene) -> None:
     scene.site.publish(1)
-    scene.start(*general(scene.site, scene.folder)).saw("sleep 10s.")
+    scene.start(*general(scene.site, scene.folder), "--interval=100").saw("sleep 100s.")
 
 
 def in_a_pause_after_a_failure(scene: Scene) -> None:
@@ -242,11 +241,12 @@ def waiting_for_a_rollback_before_the_swap(scene: Scene) -> None:
     lock = scene.local / f".{MODEL}.monitor" / "swap.lock"
     ran = scene.folder / "ran"
     scene.site.publish(1)
-    command = f"sh -c 'touch {ran}; sleep 0.3'"
+    command = f"sh -c 'touch {ran}; while [ -e {ran} ]; do sleep 0.05; done'"
     scene.start(*general(scene.site, scene.folder), "--check_command", command)
     scene.wait(ran.exists, "the check")
     held = scene.ending.enter_context(lock.open("a"))
     fcntl.flock(held, fcntl.LOCK_EX)
+    ran.unlink()
     _waits_for_lock(scene)
 
 
@@ -336,27 +336,23 @@ def nothing_left(local: Path) -> None:
     ],
     ids=lambda one: getattr(one, "__name__", "").replace("_", " ") or one.name,
 )
-def test_a_signal_ends_it_within_a_second_and_leaves_nothing(
-    scene: Scene, a_second: float, situation: Callable[[Scene], None], signum: signal.Signals
+def test_a_signal_ends_it_soon_and_leaves_nothing(
+    scene: Scene, situation: Callable[[Scene], None], signum: signal.Signals
 ) -> None:
     situation(scene)
     assert scene.one is not None
     children = _below(scene.one.process.pid)
-    begun = time.monotonic()
     scene.one.process.send_signal(signum)
     scene.one.process.send_signal(signal.SIGCONT)
-    assert scene.one.end() == 0, scene.one.text[-2000:]
-    assert time.monotonic() - begun < a_second, scene.one.text[-2000:]
+    assert scene.one.end(SOON_S) == 0, scene.one.text[-2000:]
     nothing_left(scene.local)
     if (scene.local / MODEL).exists():
         assert whole_release(scene.local / MODEL) == 1
-    wait_for(lambda: not [pid for pid in children if _runs(pid)], "its programs to be gone", 5)
+    wait_for(lambda: not [pid for pid in children if _runs(pid)], "its programs to be gone", 20)
     assert "Traceback" not in scene.one.text, scene.one.text[-1500:]
 
 
-def test_a_signal_ends_it_when_nobody_reads_its_log(
-    site: Site, tmp_path: Path, a_second: float
-) -> None:
+def test_a_signal_ends_it_when_nobody_reads_its_log(site: Site, tmp_path: Path) -> None:
     site.publish(1)
     reader, writer = os.pipe()
     try:
@@ -367,10 +363,8 @@ def test_a_signal_ends_it_when_nobody_reads_its_log(
         process = subprocess.Popen(words, stderr=writer, cwd=Path(__file__).parents[3])
         try:
             wait_for(lambda: _waits_to_write(process.pid), "the monitor to wait", 20)
-            begun = time.monotonic()
             process.terminate()
-            assert process.wait(20) == 0
-            assert time.monotonic() - begun < a_second
+            assert process.wait(SOON_S) == 0
         finally:
             process.kill()
             process.wait()

@@ -317,7 +317,7 @@ def test_once_waits_until_settle_is_over(watch: MakeWatch, site: Site, tmp_path:
     site.publish(2)
     begun = time.monotonic()
     assert once(watch(settle="1.2")) == 0
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert release_in(live(tmp_path)) == 2
 
 

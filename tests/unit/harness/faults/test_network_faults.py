@@ -68,7 +68,7 @@ def ftp(ftp_server: LocalFtp) -> Iterator[LocalFtp]:
     ftp_server.gate().open()
 
 
-def connect(http: LocalHttp, timeout_s: float = 10) -> socket.socket:
+def connect(http: LocalHttp, timeout_s: float = 20) -> socket.socket:
     return socket.create_connection((OUTSIDE, http.port), timeout_s)
 
 

@@ -101,7 +101,7 @@ def test_disconnected_it_cuts_and_refuses_while_its_processes_live(
     remote.disconnect()
     with pytest.raises(BROKEN):
         client.read("model")  # on the connection that it has had
-    fails_within(5, remote, "model")
+    fails_within(30, remote, "model")
     assert remote.pids == before
     remote.resume()
     again = Client(remote)

@@ -64,7 +64,7 @@ def test_a_silent_host_does_not_hold_up_auto(monkeypatch: pytest.MonkeyPatch) ->
         binary = choose("auto")
     assert binary.kind == "embedded"
     assert "does not answer within 4 s" in binary.why
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 60
 
 
 def test_an_unknown_choice_names_the_known_ones() -> None:

@@ -12,8 +12,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from harness.support.errors import BadInput
 from harness.support.waits import wait_for
 from tests.unit.harness.serving import vendor
 
-QUICK = Limits(answer_s=0.5, stall_s=0.5, pause_s=0.01)
+PATIENT = Limits(answer_s=60, stall_s=60, pause_s=0.01)
 # gzip's first two bytes, then what does not repeat.
 CONTENT = b"\x1f\x8b" + random.Random(1).randbytes(200_000)
 
@@ -46,7 +46,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
-def get(mirror: vendor.Mirror, target: Path, limits: Limits = QUICK) -> list[str]:
+def get(mirror: vendor.Mirror, target: Path, limits: Limits = PATIENT) -> list[str]:
     """Downloads to ``target``, checks the digest and gives what was said."""
     told: list[str] = []
     digest = fetch(ask(f"{mirror.url}/a.tar.gz", limits), target, told.append, limits)
@@ -72,7 +72,7 @@ def test_ten_kilobytes_a_second_with_a_break_arrive(
     told = get(mirror, tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == CONTENT[:12_000]
     # No terminal: a line now and then.
-    assert any(re.fullmatch(r"downloading: 0.0 of 0.0 MB, 0.01 MB/s", line) for line in told), told
+    assert any(re.fullmatch(r"downloading: 0.0 of 0.0 MB, 0.0\d MB/s", line) for line in told), told
 
 
 @pytest.mark.parametrize("how", ["another file", "no validator", "no ranges"])
@@ -98,26 +98,28 @@ def test_a_break_never_glues_two_files_together(
 
 
 @pytest.mark.parametrize(
-    ("fault", "sentence"),
+    ("fault", "stall_s", "sentence"),
     [
-        ({"break_always_at": 100_000, "ranges": False}, r"broke off \d times at 100,000 bytes"),
-        ({"silent_at": 100_000}, r"stalled at 100,000 bytes: nothing came for 0.5 s"),
-        ({"bytes_per_s": 20}, r"stalled at \d+ bytes"),
-        ({"status": 404}, r"answers 404 for http"),
-        ({"content_type": "text/html; charset=utf-8"}, r"a web page instead of an archive"),
-        ({"content": b"<html>log in first</html>"}, r"is no gzip archive"),
+        ({"break_always_at": 100_000, "ranges": False}, 60, r"broke off \d times at 100,000 bytes"),
+        ({"silent_at": 100_000}, 2, r"stalled at 100,000 bytes: nothing came for 2 s"),
+        ({"bytes_per_s": 20}, 0.5, r"stalled at \d+ bytes"),
+        ({"status": 404}, 60, r"answers 404 for http"),
+        ({"content_type": "text/html; charset=utf-8"}, 60, r"a web page instead of an archive"),
+        ({"content": b"<html>log in first</html>"}, 60, r"is no gzip archive"),
     ],
     ids=["breaks", "stalls", "drips", "404", "web-page", "html-as-archive"],
 )
 def test_a_host_that_does_not_deliver_is_one_sentence(
-    mirror: vendor.Mirror, tmp_path: Path, fault: dict[str, object], sentence: str
+    mirror: vendor.Mirror,
+    tmp_path: Path,
+    fault: dict[str, object],
+    stall_s: float,
+    sentence: str,
 ) -> None:
     for name, value in fault.items():
         setattr(mirror, name, value)
-    begin = time.monotonic()
     with pytest.raises(BadInput, match=sentence):
-        get(mirror, tmp_path / "got")
-    assert time.monotonic() - begin < 10
+        get(mirror, tmp_path / "got", replace(PATIENT, stall_s=stall_s))
 
 
 @pytest.mark.parametrize(
@@ -142,11 +144,11 @@ def test_an_archive_that_is_refused_is_not_downloaded_twice(
     mirror.content = packed[:-100] if content == "cut" else packed
     for again, requests in ((False, 2), (False, 3), (True, 5)):
         with pytest.raises(BadInput, match=sentence):
-            official.obtain("cpu", print, QUICK, again=again)
+            official.obtain("cpu", print, PATIENT, again=again)
         assert len(mirror.asked) == requests
     mirror.etag = '"2"'
     with pytest.raises(BadInput, match=sentence):
-        official.obtain("cpu", print, QUICK)
+        official.obtain("cpu", print, PATIENT)
     assert len(mirror.asked) == 7
     assert sorted(p.name for p in (cache / "serving").iterdir()) == [proof.ARCHIVES, "lock"]
 
@@ -160,7 +162,7 @@ def test_the_digest_is_shown_and_another_one_later_is_said_loudly(
         vendor.patched(tmp_path / "serving", Path(target))
         mirror.content = vendor.archive({"serving": tmp_path / "serving"})
         digests.append(hashlib.sha256(mirror.content).hexdigest())
-        _, how = official.obtain("cpu", said.append, QUICK)
+        _, how = official.obtain("cpu", said.append, PATIENT)
         assert digests[-1] in how
         assert digests[-1] in "\n".join(said)
         shutil.rmtree(cache / "serving" / vendor.NAME)
@@ -182,7 +184,7 @@ def test_a_password_in_the_mirrors_address_is_not_shown(
     for status in (404, 200):
         mirror.status = status
         with pytest.raises(BadInput) as caught:
-            official.obtain("cpu", said.append, QUICK)
+            official.obtain("cpu", said.append, PATIENT)
         said.append(str(caught.value))
     said.append((cache / "serving" / proof.ARCHIVES).read_text())
     assert "secret" not in "\n".join(said)
@@ -195,7 +197,7 @@ def test_certificates_that_cannot_be_read_are_named(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", bundle)
     with pytest.raises(BadInput, match=f"the certificates in {bundle} .SSL_CERT_FILE. cannot be"):
-        official.obtain("cpu", print, QUICK)
+        official.obtain("cpu", print, PATIENT)
 
 
 def test_what_a_killed_run_left_is_removed(mirror: vendor.Mirror, cache: Path) -> None:
@@ -203,7 +205,7 @@ def test_what_a_killed_run_left_is_removed(mirror: vendor.Mirror, cache: Path) -
     left.mkdir(parents=True)
     mirror.status = 404
     with pytest.raises(BadInput, match="404"):
-        official.obtain("cpu", print, QUICK)
+        official.obtain("cpu", print, PATIENT)
     assert not left.exists()
 
 
