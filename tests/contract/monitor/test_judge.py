@@ -201,6 +201,9 @@ def test_too_few_measurements_show_no_growth_and_no_level(count: int) -> None:
         (0.9, 0.0, Outcome.VALID),
         (1.4, 0.1, Outcome.INVALID),
         (1.4, 0.5, Outcome.VALID),
+        # Seen with a good monitor on a machine with 20 programs for each core.
+        (1.82, 0.81, Outcome.VALID),
+        (10.3, 0.85, Outcome.INVALID),
         (None, 0.1, Outcome.UNKNOWN),
     ],
 )
