@@ -3,15 +3,19 @@
 Each judge also gets the good part, built in the same way without a patch. Prints a table. The exit
 code is 1 if a broken part was not caught, or broke something that its patch does not list. It is 1
 as well if a judge found something wrong with a good part.
+
+``--good N`` runs good parts only, N times each, and counts the false alarms. The exit code is 1 if
+there is one, and 3 if a claim had no answer.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +25,10 @@ from rich.table import Table
 
 from harness.support.errors import Failed
 
-from . import judges
+from . import good, judges
+from .good import Runs
 from .judges import CONFORMANCE, SERVING, SLOW, Found
-from .parts import PACKAGES, Part, parts
+from .parts import PACKAGES, ROOT, Part, parts
 
 _PAGE = """
 # Broken parts that are caught
@@ -33,8 +38,13 @@ one small patch, from `tests/broken/`. The row names the judge that found it, an
 found broken.
 [testing.md](testing.md#broken-parts-that-must-be-caught) explains the judges, and how to add a row.
 
-`python -m tests.broken --page docs/broken-parts.md` makes this page; do not edit it.
+`python -m tests.broken --page docs/broken-parts.md` makes this page; do not edit it. With
+`--good 100` the command makes the section about good parts: each pair runs again and again, and
+each claim found broken is a false alarm.
 """
+_GOOD_TITLE = "Good parts"
+_TITLES = {kind: f"{kind.capitalize()}s" for kind in PACKAGES}
+_SECTIONS = (*_TITLES.values(), _GOOD_TITLE)
 
 
 @dataclass(frozen=True)
@@ -47,16 +57,12 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        good = self.part.patch is None
-        return ("passed" if good else "caught") if not self.wrong else "WRONG"
-
-
-def _good(kind: str, judge: str) -> Part:
-    return Part(kind, f"good-{kind}-{judge}", f"nothing: the good {kind}", judge)
+        unbroken = self.part.patch is None
+        return ("passed" if unbroken else "caught") if not self.wrong else "WRONG"
 
 
 def _monitors(wanted: Sequence[Part], folder: Path, *, whole: bool, jobs: int) -> list[Row]:
-    judged = [_good("monitor", CONFORMANCE), *wanted]
+    judged = [good.good("monitor", CONFORMANCE), *wanted]
     # Their cases mostly wait.
     found = judges.monitors(judged, folder, jobs=4 * jobs, whole=whole)
     return [Row(part, one, one.against(part, whole=whole)) for part, one in zip(judged, found)]
@@ -72,7 +78,7 @@ def _one_for_each_break(wanted: Sequence[Part]) -> list[Part]:
 
 
 def _servers(wanted: Sequence[Part], folder: Path, *, whole: bool, jobs: int) -> list[Row]:
-    judged = [_good("server", judge) for judge in sorted({part.judge for part in wanted})]
+    judged = [good.good("server", judge) for judge in sorted({part.judge for part in wanted})]
     judged += wanted
 
     def row(part: Part) -> Row:
@@ -98,28 +104,87 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _page(rows: Sequence[Row], before: str) -> str:
-    """Return the page of the docs. A kind of parts without rows keeps its section of ``before``."""
+def _stamp(folder: Path) -> str:
+    """Return the day and the commit of the first judgement in a folder of runs."""
+    kept = folder / "judged.txt"
+    if not kept.exists():
+        asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        day = time.strftime("%Y-%m-%d", time.gmtime())
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.write_text(f"Judged on {day}, commit {done.stdout.strip() or 'unknown'}.\n")
+    return kept.read_text().strip()
+
+
+def _rows(rows: Sequence[Row]) -> list[str]:
+    """Return the table of the broken parts of a kind, as lines of the page."""
+    lines = ["| part | what is wrong with it | judge | what it broke | seconds | verdict |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    for row in rows:
+        broken = ", ".join(row.found.broken) or "nothing"
+        lines.append(
+            f"| `{row.part.name}` | {row.part.wrong} | {row.part.judge} | {broken} | "
+            f"{row.found.seconds:.0f} | {row.verdict} |"
+        )
+    return lines
+
+
+_GOOD = ("pair", "judge", "runs", "false alarms", "unknown", "median s")
+
+
+def _good_rows(runs: Sequence[Runs]) -> list[list[str]]:
+    """Return the cells of the table of the good pairs."""
+    return [
+        [
+            one.pair.name,
+            one.pair.judge,
+            str(len(one.found)),
+            str(len(one.false_alarms)),
+            str(len(one.unknown)),
+            f"{one.median_s:.0f}",
+        ]
+        for one in runs
+    ]
+
+
+def _page(tables: Mapping[str, Sequence[str]], before: str) -> str:
+    """Return the page of the docs.
+
+    Args:
+        tables: The lines of each section, by its title.
+        before: The page as it is. Its section stays if ``tables`` has none of this title.
+    """
     sections = [_PAGE.strip()]
-    for kind in PACKAGES:
-        mine = [row for row in rows if row.part.kind == kind]
-        title = f"## {kind.capitalize()}s\n"
-        if not mine:
-            kept = before.partition(title)[2].partition("\n## ")[0].strip()
-            sections += [f"{title}\n{kept}"] if kept else []
-            continue
-        made = time.strftime("%Y-%m-%d", time.gmtime())
-        lines = [title, f"Judged on {made}.", ""]
-        lines += ["| part | what is wrong with it | judge | what it broke | seconds | verdict |"]
-        lines += ["| --- | --- | --- | --- | --- | --- |"]
-        for row in mine:
-            broken = ", ".join(row.found.broken) or "nothing"
-            lines.append(
-                f"| `{row.part.name}` | {row.part.wrong} | {row.part.judge} | {broken} | "
-                f"{row.found.seconds:.0f} | {row.verdict} |"
-            )
-        sections.append("\n".join(lines))
+    for title in _SECTIONS:
+        kept = before.partition(f"## {title}\n")[2].partition("\n## ")[0].strip()
+        text = "\n".join(tables[title]) if title in tables else kept
+        sections += [f"## {title}\n\n{text}"] if text else []
     return "\n\n".join(sections) + "\n"
+
+
+def _write(page: Path, tables: Mapping[str, Sequence[str]]) -> None:
+    page.write_text(_page(tables, page.read_text() if page.exists() else ""))
+
+
+def _judge_good(options: argparse.Namespace, folder: Path, console: Console) -> int:
+    """Judge the good parts again and again, and return the exit code."""
+    stamp = _stamp(folder / "good")
+    runs = good.run_all(options.good, folder / "good", jobs=options.jobs, say=console.print)
+    table = Table(title="Good parts")
+    for column in _GOOD:
+        table.add_column(column)
+    rows = _good_rows(runs)
+    for cells in rows:
+        table.add_row(*cells)
+    console.print(table)
+    alarms = [line for one in runs for line in one.false_alarms]
+    unknown = [line for one in runs for line in one.unknown]
+    for line in [*alarms, *unknown]:
+        console.print(line, markup=False, soft_wrap=True)
+    if options.page:
+        lines = [f"| {' | '.join(cells)} |" for cells in (_GOOD, ["---"] * len(_GOOD), *rows)]
+        _write(options.page, {_GOOD_TITLE: [stamp, "", *lines]})
+    return 1 if alarms else 3 if unknown else 0
 
 
 def main() -> int:
@@ -145,6 +210,9 @@ def main() -> int:
         metavar="FOLDER",
         help="keep copies and runs there; a run that is there is judged again, and not run again",
     )
+    parser.add_argument(
+        "--good", type=int, metavar="N", help="judge good parts only, N times each (with --run: on)"
+    )
     options = parser.parse_args()
     words = [word.strip() for word in options.only.split(",") if word.strip()]
     every = [*parts("monitor"), *parts("server")]
@@ -154,15 +222,19 @@ def main() -> int:
     wanted = [part for part in every if not words or {part.name, part.kind} & set(words)]
     began = time.monotonic()
     rows: list[Row] = []
+    stamps: dict[str, str] = {}
     console = Console(width=None if sys.stdout.isatty() else 160)
     with tempfile.TemporaryDirectory(prefix="broken-") as temporary:
         folder = options.run.resolve() if options.run else Path(temporary)
         try:
+            if options.good:
+                return _judge_good(options, folder, console)
             for kind, judge in (("server", _servers), ("monitor", _monitors)):
                 mine = [part for part in wanted if part.kind == kind]
                 if kind == "server" and options.short and not words:
                     mine = _one_for_each_break(mine)
                 if mine:
+                    stamps[kind] = _stamp(folder / kind)
                     rows += judge(mine, folder / kind, whole=not options.short, jobs=options.jobs)
         except (Failed, OSError, ValueError) as error:
             print(f"tests.broken: {error}", file=sys.stderr)
@@ -175,8 +247,13 @@ def main() -> int:
     wrong = sum(1 for row in rows if row.wrong)
     console.print(f"{len(rows)} parts, {wrong} wrong, in {seconds:.0f} s")
     if options.page:
-        before = options.page.read_text() if options.page.exists() else ""
-        options.page.write_text(_page(rows, before))
+        _write(
+            options.page,
+            {
+                _TITLES[kind]: [stamp, "", *_rows([row for row in rows if row.part.kind == kind])]
+                for kind, stamp in stamps.items()
+            },
+        )
     return 1 if wrong else 0
 
 

@@ -16,6 +16,7 @@ import fnmatch
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,40 @@ def _run_monitors(
     _run(command, folder)
 
 
-def server(part: Part, judge: str, only: Sequence[str], folder: Path) -> Found:
+def should_pass(file: str, case: str) -> bool:
+    """Whether a case is none of the failures that a monitor's file expects."""
+    place, _, name = case.partition("/")
+    content = json.loads((_MONITORS / f"{file}.json").read_text())
+    return place in content["remotes"] and not any(
+        fnmatch.fnmatchcase(name, one["scenario"]) and place in one.get("remotes", [place])
+        for one in content["failures"]
+    )
+
+
+def known_monitor(file: str, only: Sequence[str], folder: Path, *, seed: int) -> Found:
+    """Judge a monitor that the suite knows.
+
+    Args:
+        file: The monitor's file, without suffix.
+        only: The cases.
+        folder: Takes the run.
+        seed: Decides samples and noise.
+    """
+    results = folder / "conformance.json"
+    remotes = ",".join(dict.fromkeys(case.partition("/")[0] for case in only))
+    command = [sys.executable, "-m", "harness", "conformance", "--seed", str(seed), "--jobs", "8"]
+    command += ["--monitor", str(_MONITORS / f"{file}.json"), "--remotes", remotes]
+    command += ["--count", "24", "--only", ",".join(only)]
+    command += ["--run", str(folder / "run"), "--json", str(results)]
+    began = time.monotonic()
+    _run(command, folder)
+    (column,) = json.loads(results.read_text())["monitors"]
+    return _found(column["results"], time.monotonic() - began)
+
+
+def server(
+    part: Part, judge: str, only: Sequence[str], folder: Path, options: Sequence[str] = ()
+) -> Found:
     """Judge a server.
 
     Args:
@@ -147,6 +181,7 @@ def server(part: Part, judge: str, only: Sequence[str], folder: Path) -> Found:
         judge: ``serving``, or the name of a scenario.
         only: The cases of the suite of servers.
         folder: Takes the copy and the run.
+        options: More options for the scenario.
     """
     command = [sys.executable, "-m", "harness"]
     program = folder / "broken-server"
@@ -156,7 +191,7 @@ def server(part: Part, judge: str, only: Sequence[str], folder: Path) -> Found:
         command += ["--only", ",".join(only), "--run", str(folder / "run"), "--json", str(results)]
     else:
         results = folder / "runs" / "latest" / "report.json"
-        command += ["run", *SCENARIOS[judge], "--remotes", "ftp"]
+        command += ["run", *SCENARIOS[judge], *options, "--remotes", "ftp"]
         command += ["--serving-trial", "skip", "--runs", str(folder / "runs")]
     if not results.exists():
         _run(command, folder, {"SERVING_BIN": str(part.build(folder))})

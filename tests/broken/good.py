@@ -1,0 +1,147 @@
+"""Runs of the good parts: each claim that a judge finds broken is a false alarm.
+
+A pair is a good part and its judge. A run is one pair by the short form's cases, or by the scenario
+``page``. Each run has a seed of its own, so that samples and noise differ. The stock monitor gets
+the cases that it passes by its own file, and all claims but the one that it breaks.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Callable
+
+from harness.checker.claims import CLAIMS
+
+from . import judges
+from .judges import CONFORMANCE, SERVING, Found
+from .parts import Part, parts
+
+_STOCK = "paddle_serving_server.monitor"
+# The stock monitor copies file by file. Whether an observer sees this is chance.
+_STOCK_BREAKS = {"live directory is whole"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A good part and its judge. ``run`` judges the pair once: folder and seed to findings."""
+
+    name: str
+    judge: str
+    run: Callable[[Path, int], Found]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What all runs of a pair found."""
+
+    pair: Pair
+    found: Sequence[Found]
+
+    @property
+    def false_alarms(self) -> list[str]:
+        """Return a line for each claim or case that a run found broken."""
+        return _lines(self.found, "broken")
+
+    @property
+    def unknown(self) -> list[str]:
+        """Return a line for each claim or case without an answer."""
+        return _lines(self.found, "unknown")
+
+    @property
+    def median_s(self) -> float:
+        return statistics.median(one.seconds for one in self.found)
+
+
+def _lines(found: Iterable[Found], field: str) -> list[str]:
+    return [
+        f"run {number}: {name}: {'; '.join(reasons)}"
+        for number, one in enumerate(found, 1)
+        for name, reasons in getattr(one, field).items()
+    ]
+
+
+def good(kind: str, judge: str) -> Part:
+    """Return the good part of a kind."""
+    return Part(kind, f"good-{kind}-{judge}", f"nothing: the good {kind}", judge)
+
+
+def _first_cases(kind: str, judge: str) -> list[str]:
+    return list(dict.fromkeys(one.breaks[0].name for one in parts(kind) if one.judge == judge))
+
+
+def pairs() -> list[Pair]:
+    """Return all pairs."""
+    cases = _first_cases("monitor", CONFORMANCE)
+    promises = _first_cases("server", SERVING)
+    stock_cases = [case for case in cases if judges.should_pass("stock", case)]
+    stock = ["--monitor-cmd", f"{sys.executable} -m {_STOCK}"]
+    stock += ["--claims", ",".join(name for name in CLAIMS if name not in _STOCK_BREAKS)]
+
+    def server(judge: str, only: Sequence[str] = (), options: Sequence[str] = ()) -> Pair:
+        name = "stock monitor, good server" if options else "good monitor and server"
+        part = good("server", judge)
+        return Pair(
+            "good server" if only else name,
+            judge,
+            lambda folder, seed: judges.server(part, judge, only, folder, options),
+        )
+
+    def monitor(name: str, file: str, only: Sequence[str]) -> Pair:
+        return Pair(
+            name,
+            CONFORMANCE,
+            lambda folder, seed: judges.known_monitor(file, only, folder, seed=seed),
+        )
+
+    return [
+        monitor("good monitor", "ours", cases),
+        monitor("stock monitor", "stock", stock_cases),
+        server(SERVING, promises),
+        server("page"),
+        server("page", options=stock),
+    ]
+
+
+def run_all(count: int, folder: Path, *, jobs: int, say: Callable[[str], None]) -> list[Runs]:
+    """Judge each pair ``count`` times, except for runs that the folder has already.
+
+    Args:
+        count: The runs of each pair.
+        folder: Keeps a file for each run, and all files of a run that did not pass.
+        jobs: How many runs at a time.
+        say: Called with a line for each run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def once(pair: Pair, number: int) -> Found:
+        name = f"{pair.name.replace(' ', '-').replace(',', '')}-{pair.judge}-{number:03}"
+        kept, place = folder / f"{name}.json", folder / name
+        if kept.exists():
+            return Found(**json.loads(kept.read_text()))
+        # A run that was interrupted begins again.
+        shutil.rmtree(place, ignore_errors=True)
+        found = pair.run(place, number)
+        if not found.broken and not found.unknown:
+            shutil.rmtree(place)
+        kept.write_text(json.dumps(asdict(found), indent=1))
+        said = "; ".join(found.broken) or f"{len(found.unknown)} unknown"
+        said = said if found.broken or found.unknown else "passed"
+        say(f"{pair.name} by {pair.judge}, run {number}: {said}, {found.seconds:.0f} s")
+        return found
+
+    every = pairs()
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        futures = [
+            [pool.submit(once, pair, number) for pair in every] for number in range(1, count + 1)
+        ]
+    return [
+        Runs(pair, [row[position].result() for row in futures])
+        for position, pair in enumerate(every)
+    ]
