@@ -2,7 +2,7 @@
 
 A pair is a good part and its judge. A run is one pair by the short form's cases, or by the scenario
 ``page``. Each run has a seed of its own, so that samples and noise differ. The stock monitor gets
-the cases that it passes by its own file, and all claims but the one that it breaks.
+the cases that it passes by its own file, and all claims but the claim that it breaks.
 """
 
 from __future__ import annotations
