@@ -33,7 +33,7 @@ ONLY_REMOTES := $(if $(filter undefined,$(origin REMOTES)),,--remotes="$$REMOTES
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES RATE SEED RUNS HOURS
 
 .PHONY: help environment client setup e2e test proof proof-short soak test-monitor lint docker-ready test-docker test-bare
-.PHONY: coverage test-bare-docker docker-clean locust conformance conformance-serving bench fuzz doctor clean serving-trial
+.PHONY: docs docs-links coverage test-bare-docker docker-clean locust conformance conformance-serving bench fuzz doctor clean serving-trial
 
 help:
 	@sed -n 's/^#\{2\} //p' $(MAKEFILE_LIST)
@@ -153,6 +153,15 @@ lint: environment
 locust:
 	@exec $(BOOT) harness/setup/bootstrap.py locust
 
+## make docs     the pages as a site in build/site (docs/index.md is the start)
+docs:
+	@exec $(BOOT) harness/setup/bootstrap.py docs
+	@.venv-docs/bin/mkdocs build --quiet --strict && echo "docs: build/site/index.html"
+
+## make docs-links   asks every external address that a page names
+docs-links: environment
+	@exec $(PY) -m tests.links
+
 ## make serving-trial   downloads the official serving binary if need be, and tries it (again)
 serving-trial: client
 	@$(PY) -m harness serving-trial --serving="$$SERVING" --device="$$DEVICE"
@@ -163,7 +172,7 @@ doctor:
 
 ## make clean    removes environments, caches and runs
 clean:
-	rm -rf .venv .venv-gpu .venv-monitor .venv-locust .cache .tox runs build monitor/build
+	rm -rf .venv .venv-gpu .venv-monitor .venv-locust .venv-docs .cache .tox runs build monitor/build
 	rm -rf *.egg-info monitor/*.egg-info .coverage .coverage.* monitor/.coverage htmlcov .hypothesis
 	rm -rf monitor/.hypothesis .pytest_cache .mypy_cache .ruff_cache
 	@# The registries of ports and projects that all checkouts share, where no run uses them.

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The harness's command line: ``python -m harness COMMAND``.
 
 Exit codes:
@@ -22,24 +23,57 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Optional
 
+from . import __version__
 from .support import places
 from .support.errors import HarnessError, interrupted
-from .support.parser import Parser
+from .support.parser import Parser, complete, words_to_complete
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_EXAMPLE = """\
+example: python -m harness e2e --remotes ftp --releases 3
+         python -m harness e2e --help
+"""
+_EPILOG = """\
+exit codes: 0 all claims hold, 1 a claim is broken, 2 bad input or a missing
+part, 3 a claim cannot be judged, 130 Ctrl-C
+"""
 
 
 def _parser() -> argparse.ArgumentParser:
     from .cli import compose, runs
     from .remotes.registry import NAMES
 
-    parser = Parser(prog="python -m harness", description="Hot loading, end to end.")
+    parser = Parser(
+        prog="python -m harness",
+        description="Runs and judges hot loading of Paddle Serving, end to end.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        common=(*("e2e", "run", "check", "report", "demo", "up", "conformance", "doctor"),),
+        example=_EXAMPLE,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    runs.add_options(commands.add_parser("e2e", help="run the scenario page, as `make e2e` does"))
+    common = ("--remotes", "--on", "--serving", "--releases", "--rate", "--fail-fast", "--runs")
     runs.add_options(
         commands.add_parser(
-            "run", help="run a scenario on each remote; print a table and a verdict"
+            "e2e",
+            help="run the scenario page, as `make e2e` does",
+            description="Runs the scenario page on each remote; prints a table and a verdict.",
+            common=common,
+            example="example: python -m harness e2e --remotes ftp,http --releases 10",
+        )
+    )
+    runs.add_options(
+        commands.add_parser(
+            "run",
+            help="run a scenario on each remote; print a table and a verdict",
+            description="Runs a scenario on each remote; prints a table and a verdict.",
+            common=("--monitor-cmd", "--serving-bin", "--remotes", "--releases", "--rate"),
+            example="example: python -m harness run burst --remotes ftp \\\n"
+            "           --monitor-cmd 'python3 -m my_monitor'",
         ),
         any_scenario=True,
     )
@@ -102,11 +136,11 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("doctor", help="print what this machine has and what is missing")
     commands.add_parser(
         "conformance",
-        help="judge a monitor command; `conformance serving` judges a server (--help of each)",
+        help="judge a monitor; `conformance serving` judges a server",
         add_help=False,
     )
     for command in commands.choices.values():
-        command.add_argument("--debug", action="store_true", help="show tracebacks")
+        command.add_argument("--debug", action="store_true", help="print a traceback with an error")
     return parser
 
 
@@ -149,7 +183,7 @@ def main(argv: Optional[list[str]] = None) -> int:
             traceback.print_exc()
         print(
             f"harness: {error}; use .venv/bin/python; if it lacks the package, remove .venv and "
-            "run `make setup`",
+            f"run `make setup`; {places.DOCTOR}",
             file=sys.stderr,
         )
         return 2
@@ -179,15 +213,18 @@ def _console() -> Console:
 
 
 def _run(words: list[str]) -> int:
-    if words[:1] == ["conformance"]:
-        if words[1:2] == ["serving"]:
+    begin = words_to_complete() or words
+    if begin[:1] == ["conformance"]:
+        if begin[1:2] == ["serving"]:
             from .conformance.serving.__main__ import main as judge_serving
 
             return judge_serving(words[2:])
         from .conformance.monitor.cli import main as conformance
 
         return conformance(words[2:] if words[1:2] == ["monitor"] else words[1:])
-    args = _parser().parse_args(words)
+    parser = _parser()
+    complete(parser)
+    args = parser.parse_args(words)
     if args.command in ("e2e", "run"):
         from .cli import runs
 
@@ -226,7 +263,7 @@ def _run(words: list[str]) -> int:
         from .cli import doctor
 
         return doctor.main("gpu" if Path(sys.prefix).name == ".venv-gpu" else "whole")
-    _parser().print_help()
+    parser.print_help()
     return 2
 
 

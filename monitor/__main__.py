@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """``python -m monitor``: the command line.
 
 Exit codes: 0 as asked; 1 what was asked did not happen (``--once``); 2 a wrong option, a missing
@@ -6,6 +7,7 @@ prerequisite, an unreachable remote (``--once``). One sentence each, no tracebac
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -51,7 +53,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _monitor(words: list[str], own: bool) -> int:
     secrets.know_proxies()
-    given = vars(parser.build_parser().parse_args(words))
+    command_line = parser.build_parser()
+    if "_ARGCOMPLETE" in os.environ:
+        # Optional: the extra `completion`.
+        import argcomplete
+
+        argcomplete.autocomplete(command_line)
+    given = vars(command_line.parse_args(words))
     config = given.pop("config")
     if config is not None:
         from .options.config import read

@@ -13,3 +13,5 @@ It is a command, ``python -m producer --help``, and a few plain functions behind
 
 Nothing here imports paddle before a remote has answered and the options are known to be right.
 """
+
+__version__ = "0.1.0"

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Optional
 
+from . import __version__
 from .errors import ProducerError
 from .loop import Settings, run
 from .parser import Parser
@@ -22,14 +23,21 @@ from .publish import Access, parse
 PASSWORD_VARIABLE = "PRODUCER_FTP_PASSWORD"
 
 _DESCRIPTION = """\
-Trains the uci_housing model and publishes one release a pass to a remote, for a monitor to pull:
-first the tarball, then the donefile, each uploaded under a temporary name and renamed into place.
-The release number is one more than the remote's donefile says; one producer a path.
+Trains the uci_housing model and publishes each pass to a remote as a release.
+
+The producer uploads the tarball first, then the donefile. It uploads each file
+under a temporary name and renames it into place. The release number is one more
+than the remote's donefile says. Only one producer may publish to a path.
 """
 _EPILOG = f"""\
-environment: {PASSWORD_VARIABLE} is the FTP password (or it stands in the URL, user:password@).
-The work folder then holds client/ (the client's prototxt) and releases/N/ (model folder, tarball,
-donefile). Exit codes: 0 done, 1 failed, 2 a wrong option or a remote that does not answer.
+environment: {PASSWORD_VARIABLE} is the FTP password, unless the URL has one
+(user:password@). The work folder then holds client/ (the client's prototxt) and
+releases/N/ (model folder, tarball, donefile).
+exit codes: 0 done, 1 failed, 2 a wrong option or a remote that does not answer
+"""
+_EXAMPLE = """\
+example: python -m producer --remote ftp://user@127.0.0.1:2121/ --passes 3 \\
+           --interval 10
 """
 
 
@@ -73,7 +81,12 @@ def _on_sigterm(_signum: int, _frame: Optional[FrameType]) -> None:
 
 
 def _settings(words: Sequence[str]) -> Settings:
-    options = _parser().parse_args(words)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    options = parser.parse_args(words)
     name = options.name
     return Settings(
         address=parse(options.remote, options.ftp_encoding),
@@ -107,8 +120,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        common=("--remote", "--name", "--interval", "--passes", "--seed", "--work"),
+        example=_EXAMPLE,
     )
     add = parser.add_argument
+    add("--version", action="version", version=f"%(prog)s {__version__}")
     add(
         "--remote",
         required=True,
@@ -147,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--work",
         type=Path,
-        metavar="DIR",
+        metavar="FOLDER",
         help="where models and tarballs are made (./NAME_producer)",
     )
     add("--donefile", type=_name, default="donefile", metavar="NAME", help="its name (%(default)s)")

@@ -242,7 +242,9 @@ def _open_events(path: Optional[Path]) -> Optional[IO[str]]:
     try:
         return path.open("a", encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"--events {path} cannot be written: {error.strerror}") from None
+        raise BadInput(
+            f"--events {path} cannot be written: {error.strerror}; name another file"
+        ) from None
 
 
 def _prepare_work(work: Path) -> None:

@@ -82,9 +82,11 @@ def _configuration(folder: Path) -> tuple[Any, Any]:
     try:
         text_format.Parse(file.read_text(), content)
     except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror}") from None
+        raise BadInput(f"{file} cannot be read: {error.strerror}; name a model's folder") from None
     except text_format.ParseError as error:
-        raise BadInput(f"{file} is no configuration of Serving: {error}") from None
+        raise BadInput(
+            f"{file} is no configuration of Serving: {error}; export the model again"
+        ) from None
     return content.feed_var, content.fetch_var
 
 

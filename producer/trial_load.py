@@ -102,7 +102,9 @@ def _arguments(argv: Optional[Sequence[str]]) -> tuple[Path, Optional[dict[str, 
         try:
             raw = options.manifest.read_bytes()
         except OSError as error:
-            raise BadInput(f"--manifest {options.manifest}: {error.strerror}") from None
+            raise BadInput(
+                f"--manifest {options.manifest}: {error.strerror}; name another file"
+            ) from None
         source = f"--manifest {options.manifest}"
     else:
         raw = os.environ.get(VARIABLE, "").encode()
@@ -111,7 +113,7 @@ def _arguments(argv: Optional[Sequence[str]]) -> tuple[Path, Optional[dict[str, 
             return options.model_dir, None
     manifest = decode(raw)
     if manifest is None:
-        raise BadInput(f"{source} is no manifest of format {FORMAT}")
+        raise BadInput(f"{source} is no manifest of format {FORMAT}; name our producer's donefile")
     return options.model_dir, manifest
 
 

@@ -89,7 +89,7 @@ def read(path: Path) -> Iterator[Event]:
             for number, event in enumerate(events_of(file, str(path)), 1):  # noqa: B007
                 yield event
     except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
+        raise BadInput(f"cannot read {path}: {error.strerror or error}; name a history") from error
     except (zstd.ZstdError, EOFError) as error:
         if not number and isinstance(error, zstd.ZstdError):
             raise BadInput(f"cannot read {path}: {error}; name a file that zstd made") from error

@@ -109,7 +109,10 @@ def sort(events: Iterable[Event]) -> RunHistory:
 def _require_readable(schema: object) -> None:
     if schema not in READABLE_SCHEMAS:
         known = " and ".join(map(str, READABLE_SCHEMAS))
-        raise BadInput(f"the history has schema {schema}; this checker reads {known}")
+        raise BadInput(
+            f"the history has schema {schema}; this checker reads {known}; use the harness of "
+            "the run"
+        )
 
 
 def _leg(run: RunHistory, remote: str) -> LegHistory:

@@ -29,6 +29,7 @@ from harness.remotes import registry
 from harness.remotes.container import ContainerRemote
 from harness.support.errors import BadInput, HarnessError, interrupted
 from harness.support.parser import Parser
+from harness.support.progress import Progress
 
 from .images import IMAGES
 
@@ -40,7 +41,7 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m harness.containers",
-        description=__doc__,
+        description="Builds images, keeps remotes up, and cleans up.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -65,14 +66,17 @@ def _build(args: argparse.Namespace) -> None:
     for name in args.images:
         if name not in IMAGES:
             raise BadInput(f"there is no image {name!r}: use some of {', '.join(IMAGES)}")
-    for name in args.images or IMAGES:
-        _say(f"{name}: {images.ensure(IMAGES[name], _say)}")
+    names = args.images or list(IMAGES)
+    with Progress("images", len(names)) as progress:
+        for name in names:
+            _say(f"{name}: {images.ensure(IMAGES[name], _say)}")
+            progress.done()
 
 
 def _remote(name: str, folder: Path) -> ContainerRemote:
     container = registry.named(name).container
     if container is None:
-        raise BadInput(f"the remote {name} does not run in containers")
+        raise BadInput(f"the remote {name} does not run in containers; leave it out")
     return container(folder, say=_say)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Callable
 
 from harness.remotes.registry import REMOTES
+from harness.support import places
 from harness.support.errors import HarnessError
 
 Check = Callable[[], str]
@@ -57,8 +59,10 @@ def _packages() -> str:
 
 
 def _client() -> str:
-    from harness.load.patched_client import patched_library
+    from harness.load.patched_client import is_patched, patched_library
 
+    if not is_patched():
+        return "not patched yet: `make setup` does it"
     return f"patched copy {patched_library()}"
 
 
@@ -72,20 +76,26 @@ def _gpu() -> str:
 def _docker() -> str:
     from harness.containers import compose, engine
 
-    # `make e2e` does not need Docker, so its absence is not MISSING.
+    # Docker is MISSING only for a run that needs it.
+    needed = "docker" in (os.environ.get("ON"), os.environ.get("SERVING"))
     try:
         engine.require()
         version = engine.docker("version", "--format", "{{.Server.Version}}")
         return f"engine {version}, Compose {compose.version()} ({' '.join(compose.command())})"
     except HarnessError as error:
-        return f"ON=local only: {error}"
+        return f"{'MISSING' if needed else 'ON=local only'}: {error}"
 
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("Python", _python),
     ("packages", _packages),
     ("compiled client", _client),
-    *(row for remote in REMOTES for row in remote.local.checks()),
+    *(
+        row
+        for remote in REMOTES
+        for row in remote.local.checks()
+        if remote.name != "hdfs" or places.wants_local_hdfs()
+    ),
     ("GPU", _gpu),
     ("Docker", _docker),
 )

@@ -83,7 +83,9 @@ def _add_set_up(group: argparse._ArgumentGroup) -> None:
         metavar="HOST:PORT",
         help="a server that runs already; needs --live-dir and one remote",
     )
-    option("--live-dir", type=Path, metavar="DIR", help="the live directory of the running server")
+    option(
+        "--live-dir", type=Path, metavar="FOLDER", help="the live directory of the running server"
+    )
     option("--server-log", type=Path, metavar="FILE", help="the running server's serving.INFO")
     option("--tick", type=int, metavar="SECONDS", help="the server's reload interval (1)")
     option(
@@ -92,12 +94,14 @@ def _add_set_up(group: argparse._ArgumentGroup) -> None:
         help="a remote that runs already: webhdfs://user@host:port/path, "
         "ftp://user:password@host:port/path, http://… or https://… with --publish-dir",
     )
-    option("--publish-dir", type=Path, metavar="DIR", help="the folder that the HTTP remote serves")
+    option(
+        "--publish-dir", type=Path, metavar="FOLDER", help="the folder that the HTTP remote serves"
+    )
     option(
         "--releases-from",
         type=Path,
-        metavar="DIR",
-        help="publish the releases in DIR: a subfolder each, with a .tar.gz and perhaps a donefile",
+        metavar="FOLDER",
+        help="publish the releases in FOLDER: subfolders with a .tar.gz and perhaps a donefile",
     )
     option("--claims", metavar="A,B", help="the claims to judge (the scenario's)")
 

@@ -48,7 +48,7 @@ def read(options: argparse.Namespace, suite: Suite) -> Run:
         text = options.results.read_text(encoding="utf-8")
         return results.from_json(text, suite)
     except (OSError, ValueError) as error:
-        raise BadInput(f"--results {options.results}: {error}") from None
+        raise BadInput(f"--results {options.results}: {error}; name a conformance.json") from None
 
 
 def keep(folder: Path, run: Run, suite: Suite) -> None:

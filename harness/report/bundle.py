@@ -112,7 +112,7 @@ def _explained(bundle: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BadInput(f"cannot read {bundle}: {error.strerror or error}") from error
+        raise BadInput(f"cannot read {bundle}: {error.strerror or error}; name a bundle") from error
     except (zstd.ZstdError, EOFError, tarfile.TarError) as error:
         raise BadInput(f"{bundle} is damaged or no bundle ({error}); get it again") from error
 

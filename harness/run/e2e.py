@@ -178,7 +178,7 @@ def _with_releases(
     if count > len(ready):
         raise BadInput(
             f"the scenario {settings.scenario} publishes {count} releases, and "
-            f"--releases-from {folder} holds {len(ready)}"
+            f"--releases-from {folder} holds {len(ready)}; add releases, or choose another scenario"
         )
     unseen = settings.leg.unseen
     alias = ready[0].content["fetches"][0]["alias"]

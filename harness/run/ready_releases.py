@@ -72,11 +72,11 @@ def ready_releases(folder: Path, work: Path) -> tuple[ReadyRelease, ...]:
 def _made(folder: Path, work: Path) -> ReadyRelease:
     (tarball, *more) = folder.glob("*.tar.gz")
     if more:
-        raise BadInput(f"{folder} holds several .tar.gz; a release has one")
+        raise BadInput(f"{folder} holds several .tar.gz; leave one in each release")
     try:
         top, members = releases.unpacked(tarball.read_bytes())
     except (OSError, EOFError, ValueError, tarfile.TarError) as error:
-        raise BadInput(f"{tarball} cannot be unpacked: {error}") from None
+        raise BadInput(f"{tarball} cannot be unpacked: {error}; pack it again") from None
     model, client = work / top, work / "client"
     for path, data in members.items():
         target = model / path

@@ -86,9 +86,13 @@ def _parse(path: Path) -> Scenario:
     try:
         content = tomli.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadInput(f"the scenario {path} cannot be read: {error.strerror}") from None
+        raise BadInput(
+            f"the scenario {path} cannot be read: {error.strerror}; see `harness scenarios`"
+        ) from None
     except ValueError as error:
-        raise BadInput(f"the scenario {path} is no TOML file: {error}") from None
+        raise BadInput(
+            f"the scenario {path} is no TOML file: {error}; correct it (docs/scenarios.md)"
+        ) from None
     _only(path, "the file", content, _KEYS)
     promise = content.get("promise")
     if not isinstance(promise, str) or not promise.strip():

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Callable, Optional
 
-from harness.support.errors import BadInput
+from harness.support.errors import BadInput, MissingPart
 
 from . import download, official, trial
 from .binary import ServingBinary
@@ -111,7 +111,7 @@ def _given(value: str) -> Path:
 def _embedded(why: str) -> ServingBinary:
     path = Path(sys.prefix) / "bin" / "embedded-serving"
     if not path.exists():
-        raise BadInput(f"{path} is missing: the environment is not whole; run `make setup`")
+        raise MissingPart(f"{path} is missing: the environment is not whole; run `make setup`")
     try:
         engine = metadata.version("paddlepaddle")
     except metadata.PackageNotFoundError:

@@ -1,6 +1,6 @@
 """Sets up an environment from a hashed lock: what ``make setup`` runs.
 
-    python3 harness/setup/bootstrap.py whole|gpu|monitor|locust
+    python3 harness/setup/bootstrap.py whole|gpu|monitor|locust|docs
 
 Runs on any Python 3.6 or newer, with the standard library only. It finds uv or installs it into
 ``.cache/uv``. It finds CPython 3.9, makes ``.venv`` (``.venv-gpu``, …), installs
@@ -14,12 +14,15 @@ import glob
 import hashlib
 import os
 import platform
+import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
-from typing import Dict, List, NoReturn, Optional
+from typing import Dict, List, NoReturn, Optional, Tuple
 
 if __name__ == "__main__":
     # Python adds the script's folder to sys.path, but not the folder of its package.
@@ -34,6 +37,7 @@ ENVIRONMENTS = {
     "gpu": ".venv-gpu",
     "monitor": ".venv-monitor",
     "locust": ".venv-locust",
+    "docs": ".venv-docs",
 }
 # Characters that no quoting protects in PATH, class paths, URIs and lists.
 BAD_LETTERS = "\"'\\$`\n\r:%;,#?"
@@ -42,7 +46,7 @@ FIND_LIBGOMP = "import ctypes; ctypes.CDLL('libgomp.so.1')"
 
 
 def fail(sentence: str) -> NoReturn:
-    print("setup: " + sources.masked(sentence), file=sys.stderr)
+    print(f"setup: {sources.masked(sentence)}; {places.DOCTOR}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -60,19 +64,56 @@ def tool_environment() -> Dict[str, str]:
 
 def run(command: List[str], remedy: str) -> None:
     """Run a command; show its output only if it fails. ``remedy`` is for an unknown cause."""
-    done = subprocess.run(
-        command,
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=ROOT,
-        env=tool_environment(),
-    )
-    if done.returncode:
-        printed = done.stdout.decode(errors="replace")
-        sys.stderr.write(sources.masked(printed))
+    if sys.stderr.isatty():
+        code, printed = _shown(command)
+    else:
+        done = subprocess.run(
+            command,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env=tool_environment(),
+        )
+        code, printed = done.returncode, done.stdout.decode(errors="replace")
+        if code:
+            sys.stderr.write(sources.masked(printed))
+    if code:
         what = " ".join(command)
         fail(f"`{what}` failed (its output is above); {causes.remedy(printed, remedy)}")
+
+
+def _shown(command: List[str]) -> Tuple[int, str]:
+    """Run a command on a terminal of its own, where uv and pip draw their progress.
+
+    Returns:
+        The exit code, and all that the command printed. The list of the installed packages is not
+        shown.
+    """
+    reader, writer = pty.openpty()
+    size = shutil.get_terminal_size()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", size.lines, size.columns, 0, 0))
+    environment = tool_environment()
+    environment.pop("UV_NO_PROGRESS")
+    process = subprocess.Popen(command, stdout=writer, stderr=writer, cwd=ROOT, env=environment)
+    os.close(writer)
+    printed = ""
+    try:
+        while True:
+            part = os.read(reader, 65536).decode(errors="replace")
+            if "Installed " not in printed:
+                sys.stderr.write(sources.masked(part))
+                sys.stderr.flush()
+            printed += part
+    except OSError:
+        # The command has ended: its terminal is gone.
+        return process.wait(), printed
+    except KeyboardInterrupt:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        os.close(reader)
 
 
 def wrong_platform() -> Optional[str]:
@@ -300,10 +341,18 @@ def provide(name: str) -> None:
     run([uv, "venv", "--python", base, venv], "check that the folder can be written")
     retry = "run the same again, it goes on where it stopped"
     run([uv, "pip", "sync", "--python", python, "--require-hashes", lock], retry)
+    if name == "docs":
+        # The site is made from files alone.
+        _finish(stamp, wanted, name, begin, base)
+        return
     install = [uv, "pip", "install", "--python", python, "--no-deps", "--no-build-isolation"]
     # Relative, because uv takes `#` and `?` in a path for parts of a URL.
     run([*install, "-e", os.path.join(".", os.path.relpath(project, ROOT))], retry)
     provide_libgomp(python)
+    _finish(stamp, wanted, name, begin, base)
+
+
+def _finish(stamp: str, wanted: str, name: str, begin: float, base: str) -> None:
     with open(stamp, "w") as file:
         file.write(wanted)
     say(f"{ENVIRONMENTS[name]} ready in {time.time() - begin:.1f} s ({base})")

@@ -2,6 +2,7 @@
 
     HarnessError
     ├── BadInput        exit code 2: an option, or something that is missing on this machine
+    │   └── MissingPart     exit code 2: a part of the set-up is missing
     └── Failed          exit code 1: a part of the run did not do what it must
 
 Both carry one sentence: what, why, remedy. ``harness.__main__`` prints it without a traceback
@@ -9,6 +10,8 @@ Both carry one sentence: what, why, remedy. ``harness.__main__`` prints it witho
 """
 
 from __future__ import annotations
+
+from .places import DOCTOR
 
 
 class HarnessError(Exception):
@@ -21,6 +24,13 @@ class BadInput(HarnessError):
     """A wrong option, or a prerequisite that this machine does not have."""
 
     exit_code = 2
+
+
+class MissingPart(BadInput):
+    """A part of the set-up is missing; the sentence ends with a pointer to ``make doctor``."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {DOCTOR}"
 
 
 class Failed(HarnessError):

@@ -9,6 +9,8 @@ import shutil
 from typing import List, NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+#: The end of a message about something that is missing.
+DOCTOR = "`make doctor` lists all that is missing"
 CACHE = os.environ.get("HARNESS_CACHE") or os.path.join(ROOT, ".cache")
 
 
@@ -59,12 +61,23 @@ def maven_repository() -> str:
     return _in_home("M2_REPO", ".m2/repository", "m2")
 
 
+def has_jars() -> bool:
+    """Return whether Hadoop's jars are in Maven's local repository."""
+    return _has(maven_repository(), "org/apache/hadoop/hadoop-client-minicluster")
+
+
+def wants_local_hdfs() -> bool:
+    """Return whether the variables REMOTES and ON ask for HDFS on this machine."""
+    remotes = os.environ.get("REMOTES") or "hdfs"
+    return "hdfs" in remotes.split(",") and os.environ.get("ON") != "docker"
+
+
 def places(environment: str = ".venv") -> List[Place]:
     """Return all folders. A folder that is already filled needs no more."""
     venv = os.path.join(ROOT, environment)
     ready = _has(venv, "lock.sha256")
     maven = maven_repository()
-    jars = _has(maven, "org/apache/hadoop/hadoop-client-minicluster")
+    jars = has_jars()
     return [
         Place("environment", venv, "", 0 if ready else 1_200_000_000),
         Place("cache", CACHE, "HARNESS_CACHE", 0 if _has(CACHE, "client") else 700_000_000),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import re
+from collections.abc import Collection
 from dataclasses import MISSING, Field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Optional
 
+from .. import __version__
 from ..errors import BadOption
 from ..mask import STARS
 from . import values
@@ -18,8 +21,66 @@ _AMBIGUOUS = re.compile(r"(ambiguous option: -[^=\s]*)=.* could match", re.DOTAL
 _EXPLICIT = re.compile(r"(ignored explicit argument ).*", re.DOTALL)
 
 
+_COMMON = (
+    *("type", "remote_path", "remote_model_name", "remote_donefile_name", "local_path"),
+    *("local_model_name", "interval"),
+)
+_EXAMPLE = """\
+example: python -m monitor --type general --general_host http://models:8080 \\
+           --remote_path / --remote_model_name m.tar.gz \\
+           --remote_donefile_name donefile --local_path . --local_model_name m
+"""
+_EPILOG = """\
+Commands: 'python -m monitor status …', rollback, hold, resume, pin and unpin
+take --local_path and --local_model_name. 'python -m monitor --config
+monitors.toml' watches many models. docs/monitor.md describes all options.
+"""
+
+
+# Ends at a semicolon that is not in parentheses.
+_FIRST_CLAUSE = re.compile(r"; (?![^(]*\))")
+
+
 class Parser(argparse.ArgumentParser):
-    """One sentence and exit code 2, without the usage of fifty options."""
+    """One sentence and exit code 2 for a wrong option; ``--help`` fits on one screen.
+
+    Args:
+        common: The options that ``--help`` shows. ``--help-all`` shows the others too. None:
+            ``--help`` shows all.
+        example: The last lines of ``--help``.
+    """
+
+    def __init__(
+        self, *, common: Optional[Collection[str]] = None, example: str = "", **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self._optionals.title = "options"
+        self._common, self._example = common, example
+        if common is not None:
+            self.add_argument(
+                "--help-all",
+                action=_HelpAll,
+                nargs=0,
+                default=argparse.SUPPRESS,
+                help="print all options",
+            )
+
+    def format_help(self) -> str:
+        """Return the text of ``--help``."""
+        if self._common is None:
+            return super().format_help()
+        short = copy.deepcopy(self)
+        shown = {"help", "help_all", "version", *self._common}
+        for action in short._actions:
+            if action.dest not in shown:
+                action.help = argparse.SUPPRESS
+            elif action.option_strings and action.nargs != 0:
+                action.metavar = "…"
+                action.help = _FIRST_CLAUSE.split(str(action.help))[0].replace(" (required)", "")
+        short.epilog = self._example
+        short.usage = "%(prog)s [status | rollback | hold | …] OPTION …"
+        short.formatter_class = _Narrow
+        return super(Parser, short).format_help()
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         given, unknown = self.parse_known_args(args, namespace)
@@ -35,16 +96,28 @@ class Parser(argparse.ArgumentParser):
         raise BadOption(f"{message}; see --help")
 
 
+class _Narrow(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+
+class _HelpAll(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(argparse.ArgumentParser.format_help(parser), end="")
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line of the monitor."""
     parser = Parser(
         prog="python -m monitor",
-        description="Watches a remote for new releases of a model and swaps them into the "
-        "directory that Paddle Serving serves from.",
-        epilog="Commands: 'python -m monitor status …', rollback, hold, resume, pin and unpin take "
-        "--local_path and --local_model_name. 'python -m monitor --config monitors.toml' watches "
-        "many models. docs/monitor.md has it all.",
+        description="Pulls new releases of a model from a remote and swaps them in.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        common=_COMMON,
+        example=_EXAMPLE,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     for origin, title in ((UPSTREAM, "upstream's options"), (OURS, "further options")):
         group = parser.add_argument_group(title)
         for option in option_fields():

@@ -18,7 +18,8 @@ from harness.conformance.options import add_options, finish, keep, read, run_fol
 from harness.conformance.results import CaseResult, Column, Run, verdict
 from harness.conformance.selection import selected
 from harness.support.errors import BadInput, Failed, HarnessError, interrupted
-from harness.support.parser import Parser
+from harness.support.parser import Parser, complete
+from harness.support.progress import Progress
 
 from . import report
 from .command import resolved, words_of
@@ -36,18 +37,25 @@ from .settings import Settings
 from .suite import Done, chosen, throughout
 
 _DESCRIPTION = """\
-Runs every scenario on every remote against a monitor, as a black box, by its command line.
-Without {places} upstream's options are appended to --monitor-cmd; with them it is a template:
+Judges a monitor by its command line: runs every scenario on every remote.
+
+Without {places} the suite appends upstream's options to --monitor-cmd. With
+{places} the command is a template:
   --monitor-cmd 'python -m paddle_serving_server.monitor'
   --monitor-cmd 'mymonitor --from={general_host}/{remote_path} --into={local_path}'
-The monitor runs in a folder of its own. A relative path to a file in its command, and a Python
-module after -m, are looked for in the folder where the suite is started. The command is started
-once first: one that ends before it asks the remote anything is bad input.
-With --monitor, which may be repeated, the monitors of files are run, side by side in one table.
+The monitor runs in a folder of its own. The suite looks for a relative path to a
+file, and for a Python module after -m, in the folder where you start the suite.
+The suite starts the command once first. A command that ends before it asks the
+remote anything is bad input.
+--monitor, which may be repeated, runs the monitors of files side by side.
 """
 _EPILOG = """\
-exit codes: 0 every claim holds, or fails as --expected says; 1 a claim failed, or an expected
-failure did not; 2 bad input; 3 something is unknown (it could not be run, or not to its end).
+exit codes: 0 every claim holds, or fails as --expected says; 1 a claim failed,
+or an expected failure did not; 2 bad input; 3 a case could not be run to its end
+"""
+_EXAMPLE = """example: python -m harness conformance --monitor-cmd 'python3 -m my_monitor' \\
+           --remotes http --only happy-path
+guide:   docs/how-to/own-parts.md
 """
 
 
@@ -55,7 +63,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the suite; gives the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(_parser().parse_args(words))
+        parser = _parser()
+        complete(parser, skipped=1)
+        return _run(parser.parse_args(words))
     except HarnessError as error:
         if "--debug" in words:
             traceback.print_exc()
@@ -73,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        common=(
+            *("--monitor-cmd", "--remotes", "--scenarios", "--only", "--list", "--short"),
+            *("--jobs", "--page", "--junit"),
+        ),
+        example=_EXAMPLE,
     )
     add = parser.add_argument
     add("--monitor-cmd", metavar="COMMAND", help="the monitor's command line, or a template of it")
@@ -87,8 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--name", default="the monitor", help="what to call it in the report (%(default)s)")
     add(
         "--remotes",
-        help="which of http, ftp, hdfs (a hadoop command), webhdfs (only for a monitor that knows "
-        "--type webhdfs), fsspec (--type fsspec); default: those of the monitor's file, else "
+        help="http, ftp, hdfs (a hadoop command), webhdfs or fsspec; the last two are for monitors "
+        "with --type webhdfs and --type fsspec; default: those of the monitor's file, else "
         "http,ftp,hdfs",
     )
     add(
@@ -97,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="names or patterns, separated by commas; one with ! in front is left out (all)",
     )
-    add("--list", action="store_true", help="say which scenarios there are, and end")
+    add("--list", action="store_true", help="print all scenarios")
     add("--short", action="store_true", help="a sample of the scenarios, drawn by --seed")
     add("--seed", type=int, default=1, help="decides every sample and all noise (%(default)s)")
     add(
@@ -153,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         default=Path(".cache/conformance/releases"),
         help="where the trained releases are kept (%(default)s)",
     )
-    add("--debug", action="store_true", help="tracebacks")
+    add("--debug", action="store_true", help="print a traceback with an error")
     return parser
 
 
@@ -206,6 +221,7 @@ def _run(options: argparse.Namespace) -> int:
         said = f"{monitors[task.monitor].name}: " if len(monitors) > 1 else ""
         print(said + report.line(result), flush=True)
         told.append((task, replace(done, result=result)))
+        progress.done(task.length)
 
     def judged() -> Run:
         columns = [
@@ -230,7 +246,8 @@ def _run(options: argparse.Namespace) -> int:
         return Run(about, columns)
 
     try:
-        run_all(tasks, Work(folder, cache, settings), options.jobs, tell)
+        with Progress("checks", sum(task.length for task in tasks)) as progress:
+            run_all(tasks, Work(folder, cache, settings), options.jobs, tell)
     finally:
         found = judged()
         keep(folder, found, SUITE)

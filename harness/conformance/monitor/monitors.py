@@ -129,11 +129,13 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+        raise BadInput(f"{path} cannot be read: {error.strerror}; name another file") from None
     except ValueError as error:
-        raise BadInput(f"{path} is no JSON: {error}") from None
+        raise BadInput(f"{path} is no JSON: {error}; correct it, or name another file") from None
     if not isinstance(content, dict):
-        raise BadInput(f"{path} is no JSON object, but a {type(content).__name__}")
+        raise BadInput(
+            f"{path} is no JSON object, but a {type(content).__name__}; name a monitor's file"
+        )
     return content
 
 

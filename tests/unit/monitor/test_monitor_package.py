@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import email
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -39,5 +43,44 @@ def test_a_build_leaves_nothing_in_the_source_and_packs_every_module(
     with zipfile.ZipFile(tmp_path / done.stdout.split()[-1]) as wheel:
         packed = {name for name in wheel.namelist() if name.startswith("monitor/")}
     files = {name for name in before if (checkout / name).is_file()}
-    assert packed == {f"monitor/{name}" for name in files - {"pyproject.toml"}}
+    left_out = {"pyproject.toml", "README.md", "LICENSE"}
+    assert packed == {f"monitor/{name}" for name in files - left_out}
     assert "monitor/py.typed" in packed
+
+
+def test_an_sdist_gives_a_wheel_that_installs_with_readme_and_licence(
+    checkout: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("hatchling", reason="tox and monitor[test] have what builds the wheel")
+
+    def build(what: str, source: Path) -> Path:
+        script = f"import hatchling.build, sys; print(hatchling.build.build_{what}(sys.argv[1]))"
+        argv = [sys.executable, "-B", "-c", script, str(tmp_path)]
+        printed = subprocess.run(argv, cwd=source, capture_output=True, text=True, check=True)
+        return tmp_path / printed.stdout.split()[-1]
+
+    with tarfile.open(build("sdist", checkout)) as sdist:
+        sdist.extractall(tmp_path / "unpacked")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    wheel = build("wheel", unpacked)
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([str(tmp_path / "venv/bin/python"), *install], check=True)
+
+    # The packages that the monitor needs come from this environment.
+    environment = {**os.environ, "PYTHONPATH": sysconfig.get_paths()["purelib"]}
+    program = str(tmp_path / "venv/bin/serving-monitor")
+    printed = subprocess.run(
+        [program, "--version"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (info,) = (tmp_path / "venv").glob("lib/python3.*/site-packages/*.dist-info")
+    metadata = email.message_from_string((info / "METADATA").read_text())
+    assert printed.stdout.split()[-1] == metadata["Version"]
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert "# serving-hot-loading-monitor" in (info / "METADATA").read_text()
+    assert "Apache License" in next(info.rglob("LICENSE")).read_text()

@@ -215,7 +215,7 @@ def test_help_names_it_and_shows_none(
 ) -> None:
     monkeypatch.setenv("SERVING_MONITOR_HTTP_QUERY", SAS)
     with pytest.raises(SystemExit):
-        here("--help")
+        here("--help-all")
     shown = capsys.readouterr().out
     assert "--http_query" in shown
     assert SIGNATURE not in shown

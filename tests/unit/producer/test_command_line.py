@@ -36,7 +36,7 @@ def run(
 
 
 def test_help_names_every_option_and_does_not_import_paddle() -> None:
-    done = run("--help", python=("-X", "importtime"))
+    done = run("--help-all", python=("-X", "importtime"))
     assert done.returncode == 0
     for option in OPTIONS.split():
         assert option in done.stdout

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -221,7 +222,7 @@ def test_an_environment_that_the_doctor_does_not_know_is_one_sentence(tmp_path: 
         [sys.executable, str(script), "blue"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == "doctor: name one environment: gpu, locust, monitor, whole\n"
+    assert done.stderr == "doctor: name one environment: docs, gpu, locust, monitor, whole\n"
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
@@ -257,6 +258,82 @@ def test_the_doctor_looks_before_the_setup_and_leaves_nothing(tmp_path: Path) ->
     wanting = run(root, "cli/doctor.py", {**environment, "PYTHON39": "/bin/false"})
     assert wanting.returncode == 2
     assert "MISSING: PYTHON39=/bin/false" in wanting.stdout
+
+
+def without_venv_and_pip(folder: Path) -> dict[str, str]:
+    """Variables for a Python that has no venv and no pip, as Debian's has without more packages."""
+    folder.mkdir()
+    for name in ("venv", "ensurepip", "pip"):
+        (folder / f"{name}.py").write_text("raise ImportError")
+    return {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(folder)}
+
+
+@pytest.mark.parametrize(
+    ("row", "change"),
+    [
+        ("CPython 3.9", {"PYTHON39": "/bin/false"}),
+        ("package index", {"PIP_INDEX_URL": "http://127.0.0.1:9/simple"}),
+        ("disk", {"HARNESS_CACHE": "/proc/no/cache"}),
+        ("system", {"HARNESS_CACHE": "/tmp/a:b"}),
+        ("uv", None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_doctor_and_the_setup_miss_the_same_part(
+    tmp_path: Path, row: str, change: Optional[dict[str, str]]
+) -> None:
+    root = checkout(tmp_path / "root")
+    for name in ("whole.txt", "uv.txt"):
+        (root / "requirements").mkdir(exist_ok=True)
+        shutil.copy(Path(places.ROOT) / "requirements" / name, root / "requirements")
+    change = without_venv_and_pip(tmp_path / "broken") if change is None else change
+    environment = {**programs(tmp_path), "PYTHON39": sys.executable, **change}
+    doctor = run(root, "cli/doctor.py", environment)
+    rows = {line[:16].strip(): line[17:] for line in doctor.stdout.splitlines()}
+    assert rows[row].startswith("MISSING"), doctor.stdout
+    assert doctor.returncode == 2
+    setup = run(root, "setup/bootstrap.py", environment)
+    assert setup.returncode == 2, setup.stdout + setup.stderr
+    assert setup.stderr.endswith("; `make doctor` lists all that is missing\n")
+
+
+@pytest.mark.parametrize(
+    ("row", "remotes", "change"),
+    [
+        ("serving binary", "ftp", {"SERVING_BIN": "/no/serving"}),
+        ("Docker", "ftp", {"ON": "docker", "PATH": "/no/programs"}),
+        ("Hadoop jars", "hdfs", {"M2_REPO": "/no/jars", "MAVEN_MIRROR": "http://127.0.0.1:9"}),
+    ],
+)
+def test_the_doctor_and_the_demo_miss_the_same_part(
+    tmp_path: Path, row: str, remotes: str, change: dict[str, str]
+) -> None:
+    environment = {**os.environ, "REMOTES": remotes, **change}
+    doctor = run(Path(places.ROOT), "cli/doctor.py", environment)
+    rows = {line[:16].strip(): line[17:] for line in doctor.stdout.splitlines()}
+    assert rows[row].startswith("MISSING"), doctor.stdout
+    assert doctor.returncode == 2
+    words = [f"--remotes={remotes}", f"--on={environment.get('ON', 'local')}"]
+    words = ["setup", words[0]] if row == "Hadoop jars" else ["e2e", *words]
+    demo = subprocess.run(
+        [sys.executable, "-m", "harness", *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert demo.returncode == 2, demo.stdout + demo.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_doctor_is_content_where_the_demo_works(tmp_path: Path) -> None:
+    # This environment is whole: other tests run the demo in it.
+    environment = {**os.environ, "REMOTES": "ftp,http", "ON": "local", "SERVING": "embedded"}
+    doctor = run(Path(places.ROOT), "cli/doctor.py", environment)
+    assert doctor.returncode == 0, doctor.stdout
+    assert "MISSING" not in doctor.stdout
 
 
 def in_namespace(script: str) -> list[str]:
