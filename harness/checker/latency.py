@@ -8,6 +8,9 @@ Latency counts from the planned time of a request. *Lag* is the time from the pl
 the request is sent. It counts only if the client was free at the planned time. So the load
 generator, not the server, causes the lag.
 
+The clocks of a merged history differ by an error. So windows, and the times that are left out, are
+longer by this error on both sides.
+
 These requests are left out: failed requests, and requests planned during an outage, before all
 clients ask, or while the producer makes a release. Clients that start, and the producer, use the
 processors that the server needs.
@@ -15,13 +18,15 @@ processors that the server needs.
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy
 from numpy.typing import NDArray
 
-from .leg_history import SEEN_LATE_S, LegHistory
+from .leg_history import LegHistory
 from .outcome import MAX_QUOTED, Claim, Outcome
 from .predictions import Floats
 
@@ -30,12 +35,12 @@ NAME = "latency at a swap"
 MIN_BEYOND = 10
 # The fewest requests of a client in a swap window, and outside, that make a pair.
 MIN_REQUESTS = 10
-# Fewer pairs give no upper 95 % limit of a median: 0.5 ** 5 is below 5 %.
-MIN_PAIRS = 6
+# The fewest swaps that give limits, and the fewest whose limits assume no shape (``limits``).
+MIN_SWAPS = 3
+MIN_SWAPS_OF_ANY_SHAPE = 5
 # The share of the bound that the generator's lag may have at p99.
 MAX_LAG = 0.1
-_RESAMPLES = 2000
-_SEED = 17
+_LEVEL = 0.05
 
 Flags = NDArray[numpy.bool_]
 
@@ -57,11 +62,12 @@ class Samples:
 class Rise:
     """How much higher the mean latency is in windows than outside, in seconds.
 
-    Each of ``pairs`` has a client, a reload's index and the difference. ``low`` and ``high`` are
-    the one-sided 95 % limits of their median.
+    Each of ``pairs`` has a client, a reload's index and the difference. The value of a swap is the
+    mean of its pairs. ``low`` and ``high`` are the one-sided 95 % limits of the swaps' median.
     """
 
     pairs: tuple[tuple[str, int, float], ...]
+    swaps: int
     median: float
     low: float
     high: float
@@ -76,11 +82,14 @@ def samples(leg: LegHistory) -> dict[str, Samples]:
         return {}
     reloads = numpy.array(sorted(event["t"] for event in leg.reloads), dtype=float)
     width = float(leg.settings["latency_window_s"])
-    swaps = [(t - SEEN_LATE_S, t + width) for t in reloads]
-    controls = _control_windows(reloads, width, float(leg.settings["tick_s"]))
+    before, after = leg.seen_late_s, width + leg.clock_error_s
+    swaps = [(t - before, t + after) for t in reloads]
+    controls = _control_windows(reloads, before, after, float(leg.settings["tick_s"]))
     left_out = [(outage["since"], outage["until"]) for outage in leg.outages]
     left_out += _publishing(leg)
     left_out.append((-numpy.inf, max(leg.asked_since.values(), default=0.0)))
+    error = leg.clock_error_s
+    left_out = [(begin - error, end + error) for begin, end in left_out]
     found = {}
     asked = leg.predictions
     for client, number in asked.number_of.items():
@@ -105,14 +114,16 @@ def samples(leg: LegHistory) -> dict[str, Samples]:
     return found
 
 
-def _control_windows(reloads: Floats, width: float, tick: float) -> list[tuple[float, float]]:
+def _control_windows(
+    reloads: Floats, before: float, after: float, tick: float
+) -> list[tuple[float, float]]:
     """Return a window at a tick after each reload, where one fits in before the next reload."""
-    shift = tick * numpy.ceil((width + SEEN_LATE_S) / tick)
+    shift = tick * numpy.ceil((before + after) / tick)
     following = numpy.append(reloads[1:], numpy.inf)
     return [
-        (t + shift - SEEN_LATE_S, t + shift + width)
+        (t + shift - before, t + shift + after)
         for t, end in zip(reloads, following)
-        if t + shift + width <= end - SEEN_LATE_S
+        if t + shift + after <= end - before
     ]
 
 
@@ -157,13 +168,39 @@ def rise(found: dict[str, Samples], *, control: bool = False) -> Rise:
         pairs += [
             (client, index, inside[index] - outside[index]) for index in inside if index in outside
         ]
-    differences = numpy.array([difference for _, _, difference in pairs])
-    if not pairs:
-        return Rise((), float("nan"), float("nan"), float("nan"))
-    draw = numpy.random.default_rng(_SEED)
-    medians = [numpy.median(draw.choice(differences, len(differences))) for _ in range(_RESAMPLES)]
-    low, high = numpy.quantile(medians, (0.05, 0.95))
-    return Rise(tuple(pairs), float(numpy.median(differences)), float(low), float(high))
+    of_swap: dict[int, list[float]] = defaultdict(list)
+    for _, index, difference in pairs:
+        of_swap[index].append(difference)
+    values = numpy.array([numpy.mean(differences) for differences in of_swap.values()])
+    median = float(numpy.median(values)) if pairs else float("nan")
+    return Rise(tuple(pairs), len(values), median, *limits(values))
+
+
+def limits(values: Floats) -> tuple[float, float]:
+    """Return the one-sided 95 % limits of the median of independent values.
+
+    From ``MIN_SWAPS_OF_ANY_SHAPE`` values on, the limits are two of the values (the sign test).
+    They hold for values of any distribution. For fewer values, a limit lies beyond the outermost
+    value, by a share of the range of the values. These limits hold for distributions without a gap
+    around the median. ``docs/history.md`` explains the share.
+
+    Returns:
+        The lower and the upper limit; infinite for fewer than ``MIN_SWAPS`` values.
+    """
+    count = len(values)
+    if count < MIN_SWAPS:
+        return -math.inf, math.inf
+    ordered = numpy.sort(values)
+    if count < MIN_SWAPS_OF_ANY_SHAPE:
+        share = 2 ** ((MIN_SWAPS_OF_ANY_SHAPE - count) / (count - 1)) - 1
+        beyond = share * (ordered[-1] - ordered[0])
+        return float(ordered[0] - beyond), float(ordered[-1] + beyond)
+    # So many values may lie above the upper limit: the chance that more do is at most 5 %.
+    above, chance = 0, 0.5**count
+    while chance + math.comb(count, above + 1) * 0.5**count <= _LEVEL:
+        above += 1
+        chance += math.comb(count, above) * 0.5**count
+    return float(ordered[above]), float(ordered[-1 - above])
 
 
 def _means(one: Samples, chosen: Flags) -> dict[int, float]:
@@ -203,10 +240,10 @@ def judge_latency(leg: LegHistory) -> Claim:
     if not found:
         return unknown("no client has planned times: the load was not open-loop")
     at_swaps, at_ticks = rise(found), rise(found, control=True)
-    if len(at_swaps.pairs) < MIN_PAIRS:
+    if at_swaps.swaps < MIN_SWAPS:
         return unknown(
-            f"{len(at_swaps.pairs)} pairs of a client and a swap have {MIN_REQUESTS} requests in "
-            f"the window and {MIN_REQUESTS} outside; {MIN_PAIRS} are needed"
+            f"{at_swaps.swaps} swaps have a client with {MIN_REQUESTS} requests in the window and "
+            f"{MIN_REQUESTS} outside; {MIN_SWAPS} swaps are needed"
         )
     own = lags(found)
     lag = quantile(own, 0.99)
@@ -223,8 +260,8 @@ def judge_latency(leg: LegHistory) -> Claim:
         )
     why = (
         f"median {_ms(at_swaps.median)}, 95 % limits {_ms(at_swaps.low)} and {_ms(at_swaps.high)}, "
-        f"of {len(at_swaps.pairs)} pairs; control {_ms(at_ticks.median)} of "
-        f"{len(at_ticks.pairs)}; lag {_ms(lag)} at p99 of {len(own)}"
+        f"of {at_swaps.swaps} swaps; control {_ms(at_ticks.median)} of {at_ticks.swaps}; "
+        f"lag {_ms(lag)} at p99 of {len(own)}"
     )
     if at_swaps.high < bound:
         return Claim(leg.remote, NAME, Outcome.VALID, why)
@@ -235,7 +272,7 @@ def judge_latency(leg: LegHistory) -> Claim:
             f"the rise is neither below {_ms(bound)} nor clearly above it, because latency outside "
             f"varies by {_ms(noise)}: {why}"
         )
-    if at_ticks.high >= bound:
+    if at_ticks.swaps and at_ticks.high >= bound:
         return unknown(f"the ticks without a swap may show a rise of {_ms(bound)} too: {why}")
     records = tuple(
         {"client": client, "swap": index + 1, "rise_ms": round(difference * 1000, 3)}

@@ -31,6 +31,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from harness.checker.history import History
 from harness.load.asking import asker
 from harness.load.clock import ClockServer, record_clock
+from harness.load.lag import Lag
 from harness.support.errors import HarnessError
 
 # gRPC's own threads would block all users of the process. So would an import in ``asker``, and
@@ -168,6 +169,7 @@ class _ServingUser(User):
             timeout_s=options.timeout,
         )
         self._asked = 0
+        self._lag = Lag()
         self._begin = time.monotonic()
 
     def wait_time(self) -> float:
@@ -183,7 +185,7 @@ class _ServingUser(User):
         fields: dict[str, object] = {"remote": self._remote, "client": self._client}
         fields["planned"] = planned
         failed: Optional[Exception] = None
-        fields["sent"] = time.monotonic()
+        fields["sent"] = sent = time.monotonic()
         try:
             fields["value"] = self._ask()
         except Exception as error:  # whatever a client library raises is a failed request
@@ -192,6 +194,7 @@ class _ServingUser(User):
         answered = time.monotonic()
         self._asked += 1
         self._history.record("prediction", **fields, n=self._asked, answered=answered)
+        self._lag.add(planned=planned, sent=sent, answered=answered)
         events.request.fire(
             request_type=self.kind,
             name=self._fetch,
@@ -203,7 +206,8 @@ class _ServingUser(User):
     def on_stop(self) -> None:
         due = int((time.monotonic() - self._begin) * self._rate) + 1
         client = {"remote": self._remote, "client": self._client}
-        self._history.record("client_ended", **client, asked=self._asked, planned=due)
+        ended = {"asked": self._asked, "planned": due, "lag": self._lag.as_json()}
+        self._history.record("client_ended", **client, **ended)
         # Closes the gRPC channel now. At the end of the process, the closing would never return.
         del self._ask
 

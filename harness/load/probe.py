@@ -10,6 +10,9 @@ which the checker judges.
 The load is open-loop: request n has a planned time, n / rate after the first. A client has one
 connection. If an answer is late, all overdue requests follow at once. Each keeps its planned time.
 So a stall of the server shows in the latency of every request that was planned during the stall.
+
+``--phase`` shifts all planned times by a share of 1 / rate. If the clients of a run have different
+phases, they take turns and seldom wait for each other's processor.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ import argparse
 import contextlib
 import ctypes
 import gc
+import math
 import os
 import signal
+import struct
 import sys
 import time
 from pathlib import Path
@@ -28,9 +33,14 @@ from typing import Optional
 from harness.checker.history import History
 
 from .asking import KINDS, asker
+from .lag import Lag
 
 # prctl(2): how late the kernel may wake this process, in nanoseconds. The default is 50,000.
 _PR_SET_TIMERSLACK = 29
+# sched_setattr(2) on x86-64, and the size of its structure.
+_SCHED_SETATTR, _SCHED_ATTR_BYTES = 314, 48
+# The shortest slice of processor time that Linux gives, in nanoseconds.
+_SLICE = 100_000
 # The longest sleep, so that SIGTERM ends a slow client soon.
 _MAX_SLEEP_S = 0.1
 
@@ -46,15 +56,27 @@ def _parser() -> argparse.ArgumentParser:
     options.add_argument("--history", type=Path, required=True)
     options.add_argument("--remote", required=True, help="which remote the events belong to")
     options.add_argument("--rate", type=float, required=True, help="requests planned a second")
+    options.add_argument("--phase", type=float, default=0.0, help="0 to 1, see above (0)")
     options.add_argument("--name", help="the client's name in the history (its kind)")
     options.add_argument("--timeout", type=float, default=20.0, help="seconds until one failed")
     return options
 
 
+def _short_slices() -> None:
+    """Ask for short slices of processor time, for this thread and all threads that it starts.
+
+    Then the thread runs soon after it wakes up, even if other processes use all processors. Any
+    user may ask. A kernel before Linux 6.12 ignores the request.
+    """
+    # Size, policy, flags, nice value, priority, slice, and two times of other policies.
+    wanted = struct.pack("=IIQiIQQQ", _SCHED_ATTR_BYTES, os.SCHED_OTHER, 0, 0, 0, _SLICE, 0, 0)
+    ctypes.CDLL(None).syscall(_SCHED_SETATTR, 0, wanted, 0)
+
+
 def _punctual() -> None:
     """Let this thread wake up in time, and spare it pauses for the collection of garbage."""
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
-    # Only root may have this. Without it, a busy machine makes the load lag.
+    # Only root may have this.
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     gc.collect()
@@ -77,6 +99,8 @@ def main(argv: Optional[list[str]] = None) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     history = History(args.history)
+    # The client's library starts threads.
+    _short_slices()
     ask = asker(
         args.kind,
         f"{args.host}:{args.port}",
@@ -86,8 +110,10 @@ def main(argv: Optional[list[str]] = None) -> int:
         timeout_s=args.timeout,
     )
     _punctual()
+    lag = Lag()
     asked = 0
-    begin = time.monotonic()
+    # The first planned time is the next one with this phase.
+    begin = (math.ceil(time.monotonic() * args.rate - args.phase) + args.phase) / args.rate
     while not ended:
         planned = begin + asked / args.rate
         left = planned - time.monotonic()
@@ -104,8 +130,10 @@ def main(argv: Optional[list[str]] = None) -> int:
             fields["error"] = f"{type(error).__name__}: {error}"
         answered = time.monotonic()
         history.record("prediction", **fields, planned=planned, sent=sent, answered=answered)
-    due = int((time.monotonic() - begin) * args.rate) + 1
-    history.record("client_ended", remote=args.remote, client=name, asked=asked, planned=due)
+        lag.add(planned=planned, sent=sent, answered=answered)
+    due = math.floor((time.monotonic() - begin) * args.rate) + 1
+    ended_as = {"remote": args.remote, "client": name, "asked": asked, "planned": due}
+    history.record("client_ended", **ended_as, lag=lag.as_json())
     print(f"{name}: {asked} requests")
     return 0
 

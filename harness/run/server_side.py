@@ -155,13 +155,14 @@ class ServerSide:
         feed = self.folder / "feed.json"
         feed.write_text(json.dumps(manifest["probe"]["feed"]))
         names = self.client_names
-        for name, kind in names.items():
+        for number, (name, kind) in enumerate(names.items()):
             argv = [sys.executable, "-m", "harness.load.probe", kind, "--name", name]
             argv += ["--host", self.serving.host, "--port", str(self.serving.port)]
             argv += ["--feed", str(feed), "--client_config", str(client_config)]
             argv += ["--fetch", manifest["fetches"][0]["alias"]]
             argv += ["--history", str(self.history.path), "--remote", self.remote.name]
             argv += ["--rate", str(self.settings.rate / len(names))]
+            argv += ["--phase", str(number / len(names))]
             argv += ["--timeout", str(self.settings.latency_bound_s)]
             client = Process(
                 f"the {name} client",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from harness.support.waits import wait_for
 from tests.conftest import Releases
 
 RATE = 40
+PHASES = {"brpc": 0.1, "http": 0.4, "grpc": 0.7}
 STALL_S = 1.0
 
 
@@ -46,6 +48,7 @@ def client(kind: str, port: int, releases: Releases, folder: Path) -> Process:
     argv += ["--client_config", str(releases.folder / "client"), "--feed", str(feed)]
     argv += ["--fetch", manifest["fetches"][0]["alias"], "--remote", "ftp"]
     argv += ["--history", str(folder / "history.jsonl"), "--rate", str(RATE)]
+    argv += ["--phase", str(PHASES[kind])]
     return Process(f"the {kind} client", argv, log=folder / f"{kind}.log", grace_s=30)
 
 
@@ -97,3 +100,15 @@ def test_a_stall_shows_in_every_request_planned_in_it(
         (end,) = [e for e in events if e["event"] == "client_ended" and e["client"] == kind]
         assert end["asked"] == len(answers), kind
         assert end["asked"] <= end["planned"], kind
+        # The requests that found their client free.
+        before = [p["answered"] for p in answers[:-1]]
+        free = [p for t, p in zip([0.0, *before], answers) if t <= p["planned"]]
+        lags = [p["sent"] - p["planned"] for p in free]
+        assert end["lag"]["samples"] == len(lags), kind
+        assert end["lag"]["max_s"] == pytest.approx(max(lags)), kind
+        # The median needs 20 requests, p99 needs 1,000.
+        median = pytest.approx(statistics.median(lags)) if len(lags) >= 20 else None
+        assert end["lag"]["p50_s"] == median, kind
+        assert end["lag"]["p99_s"] is None, kind
+        assert end["lag"]["cpu_s"] > 0, kind
+        assert begin * RATE % 1 == pytest.approx(PHASES[kind], abs=1e-6), kind
