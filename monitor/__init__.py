@@ -7,6 +7,7 @@ Packages, top to bottom; each imports only from those below it:
 
     process, commands   the command line's work: watch models; ``status``, ``rollback``, ``hold`` …
     metrics             ``/metrics`` and ``/healthz``
+    served              whether the server serves what is installed
     watch               one watched model, from the donefile to the swap
     remotes             where releases are published, one module a kind
     options             command line, configuration file, secrets

@@ -1,9 +1,10 @@
-"""``/metrics`` (Prometheus) and ``/healthz`` on one port, for all models of a process.
+"""``/metrics`` (Prometheus), ``/healthz`` and ``/readyz`` on one port, for all models of a process.
 
 ``/healthz`` answers 200 while every model has shown a sign of life lately, else 503. It also
 answers 503 before the first poll. A sign of life is a poll that reached the remote, even if there
 is no donefile. Each piece of a release that comes or is worked on is one, too. The body names the
-model that has shown none, and why.
+model that has shown none, and why. ``/readyz`` answers 503 in these cases, too, and while the
+server does not serve the installed release.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _GAUGES = (
     ("last_poll_seconds", "When the donefile was last looked at.", "last_poll"),
     ("last_swap_seconds", "When a release was last swapped in.", "last_swap"),
     ("release", "Number of the live release, -1 when it has none.", "release"),
+    ("not_served", "1 while the installed release is not served in time, else 0.", "not_served"),
+    ("served_release", "Number of the release that was last found served, -1.", "served_release"),
+    ("last_served_seconds", "When a release was last found served.", "last_served"),
     ("on_hold", "1 while an operator holds all releases back, else 0.", "on_hold"),
     ("pinned_release", "Number of the pinned release, -1 when there is none.", "pinned"),
 )
@@ -61,6 +65,16 @@ def ailing(watches: Sequence[Watch], now: float) -> list[str]:
     return found
 
 
+def not_served(watches: Sequence[Watch]) -> list[str]:
+    """Return one line for each model whose installed release is not served in time."""
+    return [
+        f"{watch.options.local_model_name}: the installed release is not served; "
+        f"{watch.reporter.figures.not_served_why}"
+        for watch in watches
+        if watch.reporter.figures.not_served
+    ]
+
+
 class Endpoint:
     """The HTTP server of one process. Raises ``BadOption`` when it cannot be had."""
 
@@ -81,12 +95,14 @@ class Endpoint:
                 if self.path.partition("?")[0] == "/metrics":
                     kind = prometheus_client.CONTENT_TYPE_LATEST
                     self._answer(200, prometheus_client.generate_latest(registry), kind)
-                elif self.path == "/healthz":
+                elif self.path in ("/healthz", "/readyz"):
                     wrong = ailing(watches, time.monotonic())
+                    if self.path == "/readyz":
+                        wrong += not_served(watches)
                     text = mask("\n".join(wrong)) or "ok"
                     self._answer(503 if wrong else 200, f"{text}\n".encode(), "text/plain")
                 else:
-                    self._answer(404, b"/metrics or /healthz\n", "text/plain")
+                    self._answer(404, b"/metrics, /healthz or /readyz\n", "text/plain")
 
             def _answer(self, code: int, body: bytes, kind: str) -> None:
                 self.send_response(code)

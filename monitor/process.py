@@ -25,6 +25,7 @@ from .decisions.machine import Event, State
 from .errors import BadOption, MonitorError
 from .log import logger, name_model
 from .options.fields import Options
+from .served.confirm import Confirmer
 from .stop import Stop, Stopped
 from .watch.watch import Watch
 
@@ -70,6 +71,7 @@ class Process:
             for watch in self.watches:
                 watch.begin()
             self._starting = False
+            self._confirm()
             return self._watch_all()
         except Stopped:
             # While it was starting.
@@ -90,6 +92,13 @@ class Process:
                 signal.signal(signum, handler)
             os.close(self._woken)
             os.close(self._wake)
+
+    def _confirm(self) -> None:
+        """Find out what the servers serve. With ``--once`` the process does not wait for that."""
+        for watch in self.watches:
+            options = watch.options
+            if (options.server or options.server_log) and not options.once:
+                Confirmer(options, watch.reporter.figures, self.stop).start()
 
     def _watch_all(self) -> int:
         # Until a thread says otherwise it has failed.

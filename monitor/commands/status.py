@@ -9,11 +9,19 @@ import time
 from typing import Any
 
 from ..decisions.orders import moment
+from ..decisions.serving import Phase
 from ..live.kept import listed
 from ..live.layout import Layout
 from ..live.lock import is_held
 from ..live.staging import time_second
-from ..live.state import read_hold, read_installed, read_orders, read_quarantine
+from ..live.state import (
+    Installed,
+    read_hold,
+    read_installed,
+    read_orders,
+    read_quarantine,
+    read_serving,
+)
 from .command import Command
 
 
@@ -32,6 +40,7 @@ def _run(layout: Layout, given: argparse.Namespace) -> int:
         "live": layout.live,
         "exists": there,
         "installed": installed.label,
+        "serving": _serving(layout, installed),
         "swapped": installed.swapped,
         "time_file_second": time_second(layout.live, given.local_timestamp_file),
         "monitor_running": is_held(layout.lock),
@@ -53,6 +62,15 @@ def _run(layout: Layout, given: argparse.Namespace) -> int:
 
 
 STATUS = Command("Print what is installed, held, quarantined and kept.", _run, _add_options)
+
+
+def _serving(layout: Layout, installed: Installed) -> str:
+    """Return whether the server serves the installed release, in words."""
+    known = read_serving(layout.serving)
+    if known is None or (known.identity, known.second) != (installed.identity, installed.second):
+        return Phase.UNKNOWN.value
+    phase = Phase.__members__.get(known.phase, Phase.UNKNOWN)
+    return phase.value + (f": {known.why}" if known.why else "")
 
 
 def _shown(key: str, value: object) -> str:

@@ -17,6 +17,11 @@ class Moment(Enum):
     VERIFIED = ("the release is unpacked, and a server can load it", ())
     STAGED = ("the staging folder is complete and on disk", ())
     SWAPPED = ("the release is live", ("second", "replaced"))
+    SERVED = (
+        "the server serves the installed release (with `--server` or `--server_log`)",
+        ("by", "after"),
+    )
+    NOT_SERVED = ("the server does not serve the installed release in time", ("why",))
     FAILED = ("the remote or this machine failed; the monitor tries again", ("state", "why"))
     QUARANTINED = ("the release is bad and stays out", ("state", "why"))
     ROLLED_BACK = ("a rollback made an old release live again", ("second", "replaced"))
@@ -31,6 +36,8 @@ KEYS = {
     "bytes": "how many bytes the monitor pulled",
     "second": "the time file's second",
     "replaced": "number of the release that was live before; null if it has no number",
+    "by": "what confirmed it: `probe` or `log`",
+    "after": "seconds since the swap",
     "state": "the state in which it happened (see below)",
     "why": "one sentence",
 }

@@ -70,6 +70,7 @@ class Layout:
         hold: The release that a rollback holds back.
         orders: What an operator ordered: a hold, a pin.
         announced: The release that the donefile announced at the last poll.
+        serving: Whether the server serves the installed release.
         validators: What is known of an HTTP server's validators.
         kept: The folder of the kept releases.
     """
@@ -85,6 +86,7 @@ class Layout:
         self.hold = os.path.join(self.control, "hold.json")
         self.orders = os.path.join(self.control, "orders.json")
         self.announced = os.path.join(self.control, "announced.json")
+        self.serving = os.path.join(self.control, "serving.json")
         self.validators = os.path.join(self.control, "validators.json")
         self.kept = os.path.join(self.control, "kept")
         self._staging_prefix = f".{name}.staging-"

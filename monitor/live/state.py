@@ -28,13 +28,15 @@ class Installed:
 
     ``second`` is the last whole second used for a time file, ``swapped`` when, both by the wall
     clock in seconds since the epoch. ``identity`` is None for a directory without our state.
-    ``tarball`` is the SHA-256 of the tarball it came from, None for a folder release.
+    ``tarball`` is the SHA-256 of the tarball it came from, None for a folder release. ``probe`` is
+    that of the manifest; it is kept for ``--server`` alone.
     """
 
     identity: Optional[Identity] = None
     second: Optional[int] = None
     swapped: Optional[float] = None
     tarball: Optional[str] = None
+    probe: Optional[dict[str, Any]] = None
 
     @property
     def label(self) -> str:
@@ -48,28 +50,29 @@ def read_installed(live: str) -> Installed:
     if content is None or content.get("format") != FORMAT:
         return Installed()
     second, swapped = content.get("second"), content.get("swapped")
-    tarball = content.get("tarball")
+    tarball, probe = content.get("tarball"), content.get("probe")
     return Installed(
         Identity.from_json(content.get("identity")),
         second if isinstance(second, int) else None,
         float(swapped) if isinstance(swapped, (int, float)) else None,
         tarball if isinstance(tarball, str) else None,
+        probe if isinstance(probe, dict) else None,
     )
 
 
 def write_installed(folder: str, installed: Installed) -> None:
     """Put the state into ``folder``."""
     identity = installed.identity
-    write_json(
-        os.path.join(folder, STATE),
-        {
-            "format": FORMAT,
-            "identity": None if identity is None else identity.to_json(),
-            "second": installed.second,
-            "swapped": installed.swapped,
-            "tarball": installed.tarball,
-        },
-    )
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "identity": None if identity is None else identity.to_json(),
+        "second": installed.second,
+        "swapped": installed.swapped,
+        "tarball": installed.tarball,
+    }
+    if installed.probe is not None:
+        content["probe"] = installed.probe
+    write_json(os.path.join(folder, STATE), content)
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,41 @@ def read_orders(path: str) -> Orders:
 def write_orders(path: str, orders: Orders) -> None:
     """Write what an operator ordered."""
     write_json(path, orders.to_json())
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Whether the server serves what is installed.
+
+    ``identity`` and ``second`` are those of the installed release. ``phase`` is the name of a
+    ``decisions.serving.Phase``, ``why`` its sentence.
+    """
+
+    identity: Identity
+    second: Optional[int]
+    phase: str
+    why: str
+
+
+def read_serving(path: str) -> Optional[Serving]:
+    """Return whether the server serves what is installed, or None if nothing is known."""
+    content = read_json(path)
+    identity = Identity.from_json(content.get("identity")) if content else None
+    if content is None or identity is None:
+        return None
+    second = content.get("second")
+    return Serving(
+        identity,
+        second if isinstance(second, int) else None,
+        str(content.get("phase", "")),
+        str(content.get("why", "")),
+    )
+
+
+def write_serving(path: str, serving: Serving) -> None:
+    """Write whether the server serves what is installed."""
+    content = {"identity": serving.identity.to_json(), "second": serving.second}
+    write_json(path, {**content, "phase": serving.phase, "why": serving.why})
 
 
 def read_announced(path: str) -> Optional[Identity]:

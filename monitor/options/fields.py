@@ -12,9 +12,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Callable, Optional
+from urllib.parse import urlsplit
 
 from ..decisions.schedule import default_cap
 from ..errors import BadOption
+from ..mask import without_password
 from ..release import model
 from ..release.stream import load_zstd
 from . import values
@@ -262,12 +264,35 @@ class Options:
         parse=values.switch,
     )
     log_format: str = _opt("text", "the log's format", choices=("text", "json"))
+    server: str = _opt(
+        "",
+        "address of the server, such as http://127.0.0.1:9292: after a swap it is asked with the "
+        "manifest's probe until it serves the release",
+    )
+    server_log: str = _opt(
+        "", "the server's log/serving.INFO, which tells of a reload if no probe can be sent"
+    )
+    served_answers: int = _opt(
+        5, "answers in a row, over new connections, that confirm a release", parse=values.positive
+    )
+    served_within: float = _opt(
+        0.0,
+        "seconds after a swap until a release counts as not served",
+        parse=values.seconds,
+        shown="three ticks and the load time seen",
+    )
+    tick: float = _opt(
+        0.0,
+        "the server's reload interval in seconds",
+        parse=values.seconds,
+        shown="what --server_log names, else 10",
+    )
     event_file: str = _opt(
         "", "file to which the moments of each release are appended, one JSON object a line"
     )
     metrics_port: int = _opt(
         0,
-        "port for /metrics and /healthz (needs prometheus_client); 0 for none",
+        "port for /metrics, /healthz and /readyz (needs prometheus_client); 0 for none",
         parse=values.port_or_none,
     )
     metrics_host: str = _opt("127.0.0.1", "address that --metrics_port listens on")
@@ -463,8 +488,24 @@ def check(options: Options, lead: str) -> None:
     for name in ("check_command", "on_swap"):
         if getattr(options, name):
             words(getattr(options, name), f"{lead}--{name}")
+    _check_server(options, lead)
     if options.ca_file and not os.path.isfile(options.ca_file):
         raise BadOption(f"{lead}--ca_file {options.ca_file} is no file; give a PEM file")
+
+
+def _check_server(options: Options, lead: str) -> None:
+    if not options.server:
+        return
+    try:
+        parts = urlsplit(options.server)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in options.server:
+        raise BadOption(
+            f"{lead}--server is {without_password(options.server)}; give http://HOST:PORT, or the "
+            "whole address of the service"
+        )
 
 
 def _check_queries(options: Options, lead: str) -> None:

@@ -82,6 +82,14 @@ def count(text: object) -> int:
     return value
 
 
+def positive(text: object) -> int:
+    """Return a whole number above 0."""
+    value = count(text)
+    if not value:
+        raise ValueError(f"{text} is not above 0")
+    return value
+
+
 def size(text: object) -> int:
     """Return bytes from ``500``, ``64K``, ``20M``, ``2G`` or ``1T``, in powers of 1024."""
     word = str(text).strip().upper()

@@ -28,6 +28,10 @@ class Figures:
     last_swap: float = 0.0
     last_life: Optional[float] = None
     release: int = -1
+    not_served: int = 0
+    not_served_why: str = ""
+    served_release: int = -1
+    last_served: float = 0.0
     on_hold: int = 0
     pinned: int = -1
     last_error: str = ""

@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Sequence
-from typing import Callable, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from ..decisions.identity import Identity
 from ..decisions.machine import Event
@@ -110,6 +110,7 @@ class Install:
         identity: Identity,
         tarball: Optional[str],
         now: float,
+        probe: Optional[dict[str, Any]] = None,
         swapped: Callable[[Installed], None] = lambda _: None,
     ) -> Union[int, Event]:
         """Make the staging folder the live directory.
@@ -118,6 +119,7 @@ class Install:
             identity: The announced release.
             tarball: The SHA-256 of the unpacked tarball; None for a folder.
             now: The present time, in seconds since the epoch.
+            probe: The manifest's probe, if it is kept.
             swapped: Called once the release is live. May not raise.
 
         Returns:
@@ -137,7 +139,7 @@ class Install:
             installed = replace_live(
                 self._layout,
                 self._staging,
-                Installed(identity, None, now, tarball),
+                Installed(identity, None, now, tarball, probe),
                 options.local_timestamp_file,
                 keep=options.keep,
                 last_second=self._last_second,

@@ -235,11 +235,16 @@ class Watch:
         now = self._clock()
         before = read_installed(self.layout.live).identity
 
+        probe = None
+        if options.server and announced.manifest is not None:
+            found = announced.manifest.content.get("probe")
+            probe = found if isinstance(found, dict) else None
+
         def swapped(installed: Installed) -> None:
             replaced = before.release if before else None
             self._write(Moment.SWAPPED, second=installed.second, replaced=replaced)
 
-        second = self._install.swap(identity, self._puller.digest, now, swapped)
+        second = self._install.swap(identity, self._puller.digest, now, probe, swapped)
         self._puller.forget()
         logger.debug("remove packed file(%s).", options.remote_model_name)
         if isinstance(second, Event):

@@ -1,0 +1,1 @@
+"""Confirms that the server serves what the monitor installed."""

@@ -1,0 +1,232 @@
+"""Finds out whether the server serves the installed release, beside the loop of the model.
+
+One thread a model looks at the live directory's state, which every swap and rollback changes. For
+each new state it asks the server with the release's probe, or reads the server's log. The thread
+never changes the live directory, and the model's loop never waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any, Optional
+
+from ..decisions.moments import Moment
+from ..decisions.probe import Unfit, parts, request
+from ..decisions.serving import (
+    DEFAULT_TICK_S,
+    Confirmation,
+    Heard,
+    Kind,
+    Phase,
+    served_within,
+)
+from ..disk import remove
+from ..live.layout import Layout
+from ..live.state import Installed, Serving, read_installed, read_serving, write_serving
+from ..live.watched import watched_elsewhere, watched_time_files
+from ..log import logger, name_model
+from ..options.fields import Options
+from ..release.model import CONF
+from ..stop import Stop, Stopped
+from ..watch.events import EventFile
+from ..watch.figures import Figures
+from .ask import ask
+from .log import Reload, ServerLog
+
+# Pauses between two looks, in seconds: after an answer of the installed release, while its first
+# answer is awaited, and for a release that is served or late.
+_IN_ROW_S = 0.02
+_WAITING_S = 0.1
+_CALM_S = 0.5
+_MAX_CONF = 4 * 1024 * 1024
+
+
+class Confirmer:
+    """Watches what the server of one model serves."""
+
+    def __init__(self, options: Options, figures: Figures, stop: Stop) -> None:
+        """``figures`` are the model's numbers."""
+        self._options = options
+        self._figures = figures
+        self._stop = stop
+        self._layout = Layout(options.live)
+        self._events = EventFile(options.event_file, options.local_model_name)
+        self._log = ServerLog(options.server_log) if options.server_log else None
+        self._wait = Confirmation(options.served_answers)
+        self._installed = Installed()
+        # What is sent and what should come back; None without a usable probe.
+        self._query: Optional[tuple[dict[str, Any], dict[str, Any]]] = None
+        self._first = True
+        # Models that the server's log names.
+        self._loaded: set[str] = set()
+
+    def start(self) -> None:
+        """Begin, in a thread that ends with the process or when it is asked to stop."""
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def step(self) -> float:
+        """Look once at the live directory and at the server. Return the pause after it."""
+        wait = self._wait
+        reloads = self._log.new_reloads() if self._log is not None else []
+        for one in reloads:
+            wait.loaded(one.ended - one.begun)
+            self._loaded.add(one.model)
+        installed = read_installed(self._layout.live)
+        if (installed.identity, installed.second) != (
+            self._installed.identity,
+            self._installed.second,
+        ):
+            self._begin(installed)
+        if wait.phase in (Phase.UNKNOWN, Phase.SERVED) or installed.identity is None:
+            return _CALM_S
+        heard = None
+        if self._query is not None:
+            heard = ask(self._options.server, *self._query)
+            took = wait.hear(heard, time.monotonic())
+            if took is not None and self._log is None:
+                wait.loaded(max(0.0, took - (self._options.tick or DEFAULT_TICK_S)))
+        elif self._log is not None:
+            heard = self._heard_of(reloads)
+            wait.hear(heard, time.monotonic())
+        if wait.phase is Phase.SERVED:
+            self._served()
+            return _CALM_S
+        if wait.is_late(time.monotonic(), self._limit()):
+            self._late()
+        if heard is not None and heard.kind is Kind.OURS:
+            return _IN_ROW_S
+        return _WAITING_S if wait.phase is Phase.WAITING else _CALM_S
+
+    def _run(self) -> None:
+        name_model(self._options.local_model_name)
+        while True:
+            try:
+                pause = self.step()
+            except Exception:
+                # A mistake in here must not end the confirmation of later releases.
+                logger.exception("unexpected; the server is asked again")
+                pause = 10.0
+            try:
+                self._stop.wait(pause)
+            except Stopped:
+                return
+
+    def _begin(self, installed: Installed) -> None:
+        """Wait for another release than before."""
+        first, self._first = self._first, False
+        self._installed = installed
+        self._query = None
+        now = time.monotonic()
+        if installed.identity is None:
+            self._wait.begin(now, blind="no release of this monitor is installed")
+            self._remember()
+            return
+        known = read_serving(self._layout.serving)
+        blind = self._prepare()
+        self._wait.begin(now, blind=blind)
+        if (
+            first
+            and known is not None
+            and known.phase == Phase.SERVED.name
+            and (known.identity, known.second) == (installed.identity, installed.second)
+        ):
+            self._wait.served_before()
+        if blind is not None:
+            logger.warning("whether the server serves %s is not known: %s", installed.label, blind)
+        self._remember()
+
+    def _prepare(self) -> Optional[str]:
+        """Make the query for the installed release. Return why nothing can confirm it, or None."""
+        if not self._options.server:
+            return None
+        try:
+            conf = os.path.join(self._layout.live, CONF)
+            with open(conf, encoding="utf-8", errors="replace") as file:
+                text = file.read(_MAX_CONF)
+            query = request(self._installed.probe, text)
+            self._query = (query, parts(self._installed.probe)[1])
+        except (OSError, Unfit) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            unsent = f"its probe is not sent to --server: {why}"
+            if self._log is None:
+                return f"{unsent}; --server_log would tell"
+            logger.warning("%s: %s", self._installed.label, unsent)
+        return None
+
+    def _heard_of(self, reloads: list[Reload]) -> Heard:
+        model, swapped = self._options.local_model_name, self._installed.swapped or 0.0
+        for one in reloads:
+            if one.model == model and one.began_after(swapped):
+                return Heard(Kind.RELOADED, "")
+        assert self._log is not None
+        if self._log.trouble:
+            return Heard(Kind.SILENT, self._log.trouble)
+        path = self._options.server_log
+        if self._loaded and model not in self._loaded:
+            others = ", ".join(sorted(self._loaded))
+            return Heard(
+                Kind.NOT_RELOADED,
+                f"the server of {path} loads {others} and never {model}; check --local_model_name",
+            )
+        return Heard(Kind.NOT_RELOADED, f"{path} shows no load of {model} since the swap")
+
+    def _limit(self) -> float:
+        options = self._options
+        interval = self._log.interval if self._log is not None else None
+        return served_within(options.served_within, options.tick, interval, self._wait.load_s)
+
+    def _served(self) -> None:
+        installed = self._installed
+        by = "probe" if self._query is not None else "log"
+        after = max(0.0, time.time() - (installed.swapped or 0.0))
+        logger.info("the server serves %s, %.1f s after the swap.", installed.label, after)
+        self._events.write(
+            Moment.SERVED, installed.identity, installed.tarball, by=by, after=round(after, 3)
+        )
+        self._figures.last_served = time.time()
+        self._remember()
+
+    def _late(self) -> None:
+        installed, options = self._installed, self._options
+        ours, watched = options.local_timestamp_file, watched_time_files(options.live)
+        elsewhere = watched_elsewhere(options.live)
+        if watched and ours not in watched:
+            name = next(iter(watched))
+            self._wait.why = (
+                f"the server watches {name}, and --local_timestamp_file is {ours}; use "
+                f"--local_timestamp_file={name}"
+            )
+        elif not watched and elsewhere:
+            self._wait.why = (
+                f"the server loads {elsewhere}, and the live directory is {options.live}; check "
+                "--local_path and --local_model_name"
+            )
+        logger.warning(
+            "%s is installed and not served within %.1f s: %s",
+            installed.label,
+            self._limit(),
+            self._wait.why,
+        )
+        self._events.write(
+            Moment.NOT_SERVED, installed.identity, installed.tarball, why=self._wait.why
+        )
+        self._remember()
+
+    def _remember(self) -> None:
+        """Write what ``status`` and a later run read, and set the figures."""
+        installed, wait, figures = self._installed, self._wait, self._figures
+        figures.not_served = int(wait.phase is Phase.LATE)
+        figures.not_served_why = wait.why
+        if wait.phase is Phase.SERVED and installed.identity is not None:
+            release = installed.identity.release
+            figures.served_release = -1 if release is None else release
+        try:
+            if installed.identity is None:
+                remove(self._layout.serving)
+                return
+            serving = Serving(installed.identity, installed.second, wait.phase.name, wait.why)
+            write_serving(self._layout.serving, serving)
+        except OSError as error:
+            logger.warning("cannot write %s: %s", self._layout.serving, error.strerror)

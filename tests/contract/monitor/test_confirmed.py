@@ -1,0 +1,299 @@
+"""``--server`` and ``--server_log`` against the real launcher with the embedded engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from harness.conformance.serving.server import Launched
+from harness.support.ports import free_port
+from harness.support.waits import wait_for
+from monitor import remotes
+from monitor.decisions.machine import Event
+from monitor.decisions.serving import Phase
+from monitor.live.state import read_serving
+from monitor.served.confirm import Confirmer
+from monitor.stop import Stop
+from monitor.watch.watch import Watch
+from tests.unit.monitor.fixtures import MODEL, Site, manifest_of, options_for, tarball
+from tests.unit.monitor.processes import Running, common
+from tests.unit.monitor.stepping import poll
+
+TRIAL = Path(__file__).parents[3] / "harness" / "serving" / "trial_model"
+EXPECTED = json.loads((TRIAL / "expected.json").read_text())
+ENGINE = Path(sys.prefix, "bin/embedded-serving")
+pytestmark = pytest.mark.xdist_group("confirmed")
+
+
+def files(number: int) -> dict[str, bytes]:
+    """One of the two real models of the server's trial."""
+    found = {path.name: path.read_bytes() for path in (TRIAL / "release-1").iterdir()}
+    if number % 2 == 0:
+        found.update({p.name: p.read_bytes() for p in (TRIAL / "release-2").iterdir()})
+    return found
+
+
+def probe(number: int, feed: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+    answer = EXPECTED["answers"][(number + 1) % 2]
+    return {"feed": feed or EXPECTED["feed"], "expected": {EXPECTED["fetch"]: [answer]}}
+
+
+def publish(site: Site, number: int, **other: object) -> None:
+    packed = tarball(files(number))
+    fields = {"probe": probe(number), **other}
+    site.publish(number, packed, donefile=manifest_of(number, packed, **fields))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path / "remote")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    """A server that aborts on a wrong feed, as the real one does."""
+    folder = tmp_path_factory.mktemp("strict")
+    program = folder / "serving"
+    program.write_text(f'#!/bin/sh\nexec {ENGINE} "$@" --strict-compat\n')
+    program.chmod(0o755)
+    with Launched(program, TRIAL / "release-1", folder=folder / "server") as server:
+        yield server
+
+
+class Scene:
+    """A monitor beside a server, both stepped by the test."""
+
+    def __init__(self, server: Launched, site: Site, /, **given: object) -> None:
+        self.folder = server.folder
+        url = given.pop("server", f"http://127.0.0.1:{server.port}")
+        log = given.pop("server_log", "")
+        self.options = options_for(
+            server.folder, general_host=site.url, server=url, server_log=log, **given
+        )
+        stop = Stop()
+        self.watch = Watch(self.options, remotes.create(self.options, stop), stop)
+        self.watch.begin()
+        self.figures = self.watch.reporter.figures
+        self.confirmer = Confirmer(self.options, self.figures, stop)
+
+    def close(self) -> None:
+        self.watch.end()
+
+    def phase(self) -> str:
+        serving = read_serving(self.watch.layout.serving)
+        return "" if serving is None else serving.phase
+
+    def becomes(self, phase: Phase) -> str:
+        """Steps until the phase comes; gives its sentence."""
+
+        def step() -> bool:
+            time.sleep(self.confirmer.step())
+            return self.phase() == phase.name
+
+        wait_for(step, f"the phase {phase.name}", 60, last_seen=self.phase)
+        serving = read_serving(self.watch.layout.serving)
+        assert serving is not None
+        return serving.why
+
+
+@pytest.fixture
+def scene(site: Site) -> Iterator[Any]:
+    made: list[Scene] = []
+
+    def make(server: Launched, /, **given: object) -> Scene:
+        for one in made:
+            one.close()
+        made.append(Scene(server, site, **given))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def events(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_release_is_served_once_the_server_answers_as_it(
+    strict: Launched, scene: Any, site: Site, tmp_path: Path
+) -> None:
+    told = tmp_path / "events.jsonl"
+    one = scene(strict, event_file=str(told))
+    for number in (1, 2):
+        publish(site, number)
+        assert poll(one.watch) is Event.SWAPPED
+        one.confirmer.step()
+        assert one.becomes(Phase.SERVED) == ""
+        assert one.figures.served_release == number
+        assert events(told)[-1]["event"] == "served"
+        assert events(told)[-1]["by"] == "probe"
+        assert events(told)[-1]["release"] == number
+        assert events(told)[-1]["after"] > 0
+    # A monitor that starts again knows that already.
+    again = scene(strict)
+    again.confirmer.step()
+    assert again.phase() == Phase.SERVED.name
+
+
+@pytest.mark.parametrize(
+    ("feed", "why"),
+    [
+        ({"y": EXPECTED["feed"]["x"]}, "it feeds y, and the installed .* has the feeds x"),
+        ({"x": [EXPECTED["feed"]["x"][0][:12]]}, r"has the shape \[1, 12\], and .* \[-1, 13\]"),
+        ({"x": EXPECTED["feed"]["x"][0]}, r"has the shape \[13\]"),
+        ({"x": [["a"] * 13]}, "no table of numbers"),
+    ],
+    ids=["name", "too few values", "no batch", "text"],
+)
+def test_a_wrong_probe_is_not_sent_and_the_server_lives(
+    strict: Launched, scene: Any, site: Site, feed: dict[str, Any], why: str
+) -> None:
+    one = scene(strict)
+    publish(site, 11, probe=probe(1, feed))
+    assert poll(one.watch) is Event.SWAPPED
+    pid = strict.pid
+    said = one.becomes(Phase.UNKNOWN)
+    assert "its probe is not sent to --server" in said
+    assert re.search(why, said), said
+    assert strict.pid == pid
+    # With the log the same release is confirmed.
+    one = scene(strict, server_log=str(strict.log_file()))
+    publish(site, 12, probe=probe(2, feed))
+    assert poll(one.watch) is Event.SWAPPED
+    assert one.becomes(Phase.SERVED) == ""
+    assert strict.pid == pid
+
+
+def test_a_release_without_a_manifest_is_confirmed_by_the_log(
+    strict: Launched, scene: Any, site: Site, tmp_path: Path
+) -> None:
+    told = tmp_path / "events.jsonl"
+    one = scene(strict, server_log=str(strict.log_file()), event_file=str(told))
+    site.publish(0, tarball(files(1)), donefile=b"one")
+    assert poll(one.watch) is Event.SWAPPED
+    assert one.becomes(Phase.SERVED) == ""
+    assert events(told)[-1]["by"] == "log"
+    # The launcher's log names the interval.
+    assert one.confirmer._limit() >= 3.0
+    assert one.confirmer._limit() < 30.0
+
+
+def test_a_server_that_is_gone_stuck_or_elsewhere_is_found_and_named(
+    strict: Launched, scene: Any, site: Site
+) -> None:
+    closed = free_port()
+    one = scene(strict, server=f"http://127.0.0.1:{closed}", served_within="0.5")
+    publish(site, 31)
+    assert poll(one.watch) is Event.SWAPPED
+    said = one.becomes(Phase.LATE)
+    assert said == f"no server answers at http://127.0.0.1:{closed}: Connection refused"
+    assert one.figures.not_served == 1
+    # A server that does not know the service.
+    one = scene(strict, server=f"http://127.0.0.1:{strict.port}/Other/x", served_within="0.5")
+    assert "answers with 404" in one.becomes(Phase.LATE)
+    # Stuck: it accepts connections and answers nothing.
+    one = scene(strict, served_within="0.5")
+    os.kill(strict.pid, signal.SIGSTOP)
+    try:
+        assert "is stuck: it does not answer within 5 s" in one.becomes(Phase.LATE)
+    finally:
+        os.kill(strict.pid, signal.SIGCONT)
+    # It comes back, and so does the confirmation.
+    assert one.becomes(Phase.SERVED) == ""
+    assert one.figures.not_served == 0
+
+
+def test_a_time_file_that_the_server_does_not_watch_is_found(
+    strict: Launched, scene: Any, site: Site
+) -> None:
+    one = scene(strict, served_within="2.5", local_timestamp_file="other_time_file")
+    publish(site, 42)
+    assert poll(one.watch) is Event.SWAPPED
+    said = one.becomes(Phase.LATE)
+    assert said == (
+        "the server watches fluid_time_file, and --local_timestamp_file is other_time_file; use "
+        "--local_timestamp_file=fluid_time_file"
+    )
+    one = scene(strict)
+    publish(site, 43)
+    assert poll(one.watch) is Event.SWAPPED
+    assert one.becomes(Phase.SERVED) == ""
+
+
+@pytest.mark.parametrize("by", ["probe", "log"])
+def test_a_wrong_model_name_is_found(strict: Launched, scene: Any, site: Site, by: str) -> None:
+    server_log = str(strict.log_file()) if by == "log" else ""
+    given = {"server": "", "server_log": server_log} if by == "log" else {}
+    one = scene(strict, local_model_name="other_model", served_within="2.5", **given)
+    publish(site, 52)
+    assert poll(one.watch) is Event.SWAPPED
+    said = one.becomes(Phase.LATE)
+    assert MODEL in said
+    assert "check --local_path and --local_model_name" in said
+    shutil.rmtree(strict.folder / "other_model")
+
+
+def test_the_process_tells_installed_and_served_apart_and_polls_on(
+    strict: Launched, site: Site, tmp_path: Path
+) -> None:
+    pytest.importorskip("prometheus_client")
+    port, told = free_port(), tmp_path / "events.jsonl"
+    words = [
+        f"--general_host={site.url}", *common(tmp_path), f"--local_path={strict.folder}",
+        "--interval=0.2", f"--server=http://127.0.0.1:{strict.port}",
+        "--served_within=3", f"--event_file={told}", f"--metrics_port={port}",
+    ]  # fmt: skip
+    publish(site, 61)
+
+    def get(path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    one = Running(words, tmp_path / "monitor.log", {})
+    try:
+        one.saw("the server serves release 61")
+        assert get("/readyz") == (200, "ok\n")
+        assert f'serving_monitor_served_release{{model="{MODEL}"}} 61.0' in get("/metrics")[1]
+        os.kill(strict.pid, signal.SIGSTOP)
+        try:
+            publish(site, 62)
+            one.saw("release 62 is installed and not served within 3.0 s")
+            code, text = get("/readyz")
+            assert code == 503
+            assert "the installed release is not served" in text
+            assert get("/healthz")[0] == 200
+            assert f'serving_monitor_not_served{{model="{MODEL}"}} 1.0' in get("/metrics")[1]
+            assert f'serving_monitor_release{{model="{MODEL}"}} 62.0' in get("/metrics")[1]
+            # The wait stops no later release.
+            publish(site, 63)
+            one.saw("update model timestamp", 3)
+        finally:
+            os.kill(strict.pid, signal.SIGCONT)
+        one.saw("the server serves release 63")
+        wait_for(lambda: get("/readyz")[0] == 200, "/readyz to answer 200", 20)
+        late = [e["release"] for e in events(told) if e["event"] == "not_served"]
+        served = [e["release"] for e in events(told) if e["event"] == "served"]
+        assert late[0] == 62
+        assert served == [61, 63]
+    finally:
+        one.process.terminate()
+        one.end()
+        one.process.communicate()
