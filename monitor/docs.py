@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+from . import metrics
 from .decisions import machine, moments
 from .live import recovery
 from .options.fields import OURS, UPSTREAM, option_fields
@@ -32,6 +33,7 @@ PARTS = {
     "upstream": lambda: options(UPSTREAM),
     "ours": lambda: options(OURS),
     "events": moments.as_markdown,
+    "metrics": metrics.as_markdown,
     "states": machine.as_markdown,
     "recovery": recovery.as_markdown,
 }

@@ -22,25 +22,41 @@ from .mask import mask
 if TYPE_CHECKING:
     from .watch.watch import Watch
 
+_FAILURES = "Failures by family: remote, release, machine."
 # name, help, field of Figures, labels beside the model
 _COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("polls", "Looks at the donefile.", "polls", {}),
     ("swaps", "Releases swapped in.", "swaps", {}),
     ("pulled_bytes", "Bytes pulled.", "bytes_pulled", {}),
-    ("failures", "Failures by family.", "failures_remote", {"family": "remote"}),
-    ("failures", "Failures by family.", "failures_release", {"family": "release"}),
-    ("failures", "Failures by family.", "failures_machine", {"family": "machine"}),
+    ("failures", _FAILURES, "failures_remote", {"family": "remote"}),
+    ("failures", _FAILURES, "failures_release", {"family": "release"}),
+    ("failures", _FAILURES, "failures_machine", {"family": "machine"}),
 )
 _GAUGES = (
     ("last_poll_seconds", "When the donefile was last looked at.", "last_poll"),
     ("last_swap_seconds", "When a release was last swapped in.", "last_swap"),
     ("release", "Number of the live release, -1 when it has none.", "release"),
     ("not_served", "1 while the installed release is not served in time, else 0.", "not_served"),
-    ("served_release", "Number of the release that was last found served, -1.", "served_release"),
+    (
+        "served_release",
+        "Number of the release that was last found served, -1 for none.",
+        "served_release",
+    ),
     ("last_served_seconds", "When a release was last found served.", "last_served"),
     ("on_hold", "1 while an operator holds all releases back, else 0.", "on_hold"),
     ("pinned_release", "Number of the pinned release, -1 when there is none.", "pinned"),
 )
+
+
+def as_markdown() -> str:
+    """Return the table of metrics as ``docs/monitor.md`` shows it."""
+    rows = {f"{name}_total": (text, ", ".join(labels)) for name, text, _, labels in _COUNTERS}
+    rows.update({name: (text, "") for name, text, _ in _GAUGES})
+    lines = ["| metric | meaning | further label |", "| --- | --- | --- |"]
+    for name, (text, label) in rows.items():
+        shown = f"`{label}`" if label else "none"
+        lines.append(f"| `serving_monitor_{name}` | {text} | {shown} |")
+    return "\n".join(lines)
 
 
 def healthy_for(watch: Watch) -> float:
