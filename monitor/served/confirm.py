@@ -35,8 +35,8 @@ from ..watch.figures import Figures
 from .ask import ask
 from .log import Reload, ServerLog
 
-# Pauses between two looks, in seconds: after an answer of the installed release, while its first
-# answer is awaited, and for a release that is served or late.
+# Pauses between two looks, in seconds. The first follows an answer of the installed release. The
+# second is for a release without such an answer. The last is for one that is served or late.
 _IN_ROW_S = 0.02
 _WAITING_S = 0.1
 _CALM_S = 0.5
