@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from harness.support.errors import BadInput, Failed
+from harness.support.process import Process
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _BROKEN, _UNKNOWN = 1, 3
+# How long a run may take to stop its parts, in seconds.
+_GRACE_S = 20.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +51,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         BadInput: A run cannot start here.
         Failed: A scenario breaks a claim; the text names the file.
     """
+    from harness.scenarios import scenario
     from harness.scenarios.compose import Budget, compose
 
     def say(text: str) -> None:
@@ -66,8 +70,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     def breaks(text: str) -> bool:
         candidate.write_text(text, encoding="utf-8")
-        with log.open("ab") as file:
-            code = subprocess.run(words, stdout=file, stderr=file, check=False).returncode
+        longest_s = scenario.read(str(candidate)).longest_s * len(args.remotes.split(","))
+        limit_s = min(longest_s, budget.left_s)
+        code = ended(words, log, limit_s)
+        if code is None:
+            say(f"a run did not end within {limit_s:.0f} s, and was stopped")
+            # A run that only the end of compose cuts short proves nothing.
+            return limit_s == longest_s
         if code not in (0, _BROKEN, _UNKNOWN):
             raise BadInput(f"`{' '.join(words)}` ended with exit code {code}; {log} says why")
         # A part that ends by itself cuts a run short, so its claims are unknown.
@@ -81,3 +90,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return 0
     args.into.write_text(found, encoding="utf-8")
     raise Failed(f"seed {args.seed}: a scenario fails; {args.into} is the smallest one found")
+
+
+def ended(words: Sequence[str], log: Path, limit_s: float) -> Optional[int]:
+    """Run a command and return its exit code; None if it was stopped after ``limit_s`` seconds.
+
+    The command's output is added to ``log``.
+    """
+    with Process("the run", words, log=log, grace_s=_GRACE_S) as process:
+        try:
+            return process.wait(limit_s)
+        except Failed:
+            return None

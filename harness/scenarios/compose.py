@@ -42,9 +42,14 @@ class Budget:
     since: float = dataclasses.field(default_factory=time.monotonic)
 
     @property
+    def left_s(self) -> float:
+        """How many seconds are left; 0 or less: none."""
+        return self.since + self.seconds - time.monotonic()
+
+    @property
     def over(self) -> bool:
         """Whether no further run may begin."""
-        return self.used >= self.runs or time.monotonic() - self.since >= self.seconds
+        return self.used >= self.runs or self.left_s <= 0
 
 
 class _Broken(Exception):

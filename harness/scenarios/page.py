@@ -122,8 +122,9 @@ During a restart of another part no request may fail.
 `compose` then removes and simplifies steps as long as the scenario still fails, and writes
 the smallest failing scenario into a file. The exit code is 1 if a scenario fails, and 0 if not.
 
-`compose` ends after 40 runs or 30 minutes; `--tries` and `--minutes` change these limits. The same
-`--seed` gives the same scenarios.
+`compose` ends after 40 runs or 30 minutes; `--tries` and `--minutes` change these limits. `compose`
+also stops a run that takes longer than all waits of its scenario together. The scenario then fails.
+The same `--seed` gives the same scenarios.
 
 ```console
 .venv/bin/python -m harness compose --seed 7 --remotes http --into runs/composed.toml

@@ -15,7 +15,7 @@ import tomli
 
 from harness.checker.claims import claims_named
 from harness.run.leg_settings import LegSettings
-from harness.run.steps import STEPS, Cause, Publish, Step
+from harness.run.steps import STEPS, Cause, Publish, Step, Wait
 from harness.support.errors import BadInput
 
 FOLDER = Path(__file__).parent
@@ -28,6 +28,8 @@ _FORMS: Mapping[Any, tuple[tuple[type, ...], str]] = {
     Mapping[str, Any]: ((dict,), "a table"),
 }
 _KEYS = ("promise", "claims", "leg", "step")
+# How long remote, server and monitor may take to start, in seconds.
+_START_S = 180.0
 # Fields of LegSettings that the run or the steps set.
 _NOT_IN_A_FILE = (
     "seed",
@@ -60,6 +62,19 @@ class Scenario:
     leg: LegSettings
     steps: tuple[Step, ...]
     open_count: bool
+
+    @property
+    def longest_s(self) -> float:
+        """Return how many seconds a leg may take if each of its waits lasts to its end."""
+        leg = self.leg
+        release_s = leg.train_deadline_s + leg.bound_s + leg.calm_s
+        # Each step may start parts again and wait until a release is served.
+        step_s = _START_S + leg.bound_s
+        given = sum(step.for_s for step in self.steps if isinstance(step, (Cause, Wait)))
+        paced = [step for step in self.steps if isinstance(step, Publish)]
+        given += sum(step.every_s * (step.count or leg.releases) for step in paced)
+        start_s = _START_S + leg.client_start_s
+        return start_s + leg.releases * release_s + len(self.steps) * step_s + given
 
 
 def listed() -> list[Scenario]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from harness.cli.compose import ended
 from harness.run.steps import Cause
 from harness.scenarios import scenario
 from harness.scenarios.compose import Budget, compose
@@ -83,3 +86,31 @@ def test_drawing_ends_with_the_runs_or_the_time() -> None:
     late = Budget(seconds=0.0)
     assert compose(lambda _: True, 1, late, no_word) is None
     assert late.used == 0
+
+
+def test_a_run_that_does_not_end_is_stopped(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert ended([sys.executable, "-c", "print('done')"], log, 30) == 0
+    began = time.monotonic()
+    assert ended([sys.executable, "-c", "import time; time.sleep(600)"], log, 0.2) is None
+    assert time.monotonic() - began < 120
+    assert log.read_text() == "done\n"
+
+
+def test_the_limit_of_a_run_is_the_sum_of_what_its_scenario_allows(tmp_path: Path) -> None:
+    def longest_s(steps: str) -> float:
+        return read(f'promise = "One."\n{steps}', tmp_path).longest_s
+
+    publish = '[[step]]\ndo = "publish"\ncount = {}\n'
+    one = longest_s(publish.format(1))
+    leg = read('promise = "One."\n' + publish.format(1), tmp_path).leg
+    release_s = leg.train_deadline_s + leg.bound_s + leg.calm_s
+    assert one > 2 * release_s
+    assert longest_s(publish.format(3)) == pytest.approx(one + 2 * release_s)
+    waits = publish.format(1) + '[[step]]\ndo = "wait"\nfor_s = 1000.0\n'
+    assert longest_s(waits) > one + 1000
+
+
+def test_what_is_left_of_the_time_ends_with_it() -> None:
+    assert Budget(seconds=60.0).left_s > 0
+    assert Budget(seconds=60.0, since=time.monotonic() - 61).left_s < 0
