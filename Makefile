@@ -156,7 +156,10 @@ locust:
 ## make docs     the pages as a site in build/site (docs/index.md is the start)
 docs:
 	@exec $(BOOT) harness/setup/bootstrap.py docs
-	@.venv-docs/bin/mkdocs build --quiet --strict && echo "docs: build/site/index.html"
+	@.venv-docs/bin/check-jsonschema --builtin-schema vendor.github-workflows docs/examples/ci/github-actions.yml
+	@.venv-docs/bin/check-jsonschema --builtin-schema vendor.gitlab-ci docs/examples/ci/gitlab-ci.yml
+	@.venv-docs/bin/kubernetes-validate --strict docs/examples/kubernetes/deployment.yaml docs/examples/kubernetes/service.yaml
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict && echo "docs: build/site/index.html"
 
 ## make docs-links   asks every external address that a page names
 docs-links: environment

@@ -13,7 +13,7 @@ import pytest
 from harness.support.ports import free_port
 
 ROOT = Path(__file__).parents[3]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
 TROUBLE = ROOT / "docs" / "troubleshooting.md"
 
 
@@ -29,7 +29,7 @@ def anchors(page: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if "://" in link:
@@ -41,11 +41,33 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
             assert anchor in anchors(target), f"{page.name} links to {link}: no such heading"
 
 
-def test_every_page_can_be_reached_from_the_readme() -> None:
+def test_every_page_is_in_the_index_and_in_the_site() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    folder = ROOT / "docs"
+    docs = [page.relative_to(folder).as_posix() for page in folder.glob("**/*.md")]
+    docs.remove("index.md")
+    assert len(docs) > 30
+    assert not [name for name in docs if f"]({name})" not in index]
+    assert not [name for name in docs if f": {name}\n" not in site]
+
+
+def test_the_readme_is_short_and_names_the_index() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    docs = [page.name for page in PAGES if page.parent.name == "docs"]
-    missing = [name for name in docs if f"docs/{name}" not in text]
-    assert not missing, f"README.md links to none of {missing}"
+    assert len(text.splitlines()) <= 80
+    assert "](docs/index.md)" in text
+
+
+def test_the_generated_pages_are_those_of_the_code() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.pages", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr + "run: python -m tests.pages"
 
 
 def test_the_refused_connection_is_logged_as_the_page_shows(tmp_path: Path) -> None:

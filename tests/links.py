@@ -1,0 +1,57 @@
+"""Asks every external address that a page names: ``python -m tests.links`` (``make docs-links``).
+
+Prints one line for each address that does not answer, and ends with exit code 1 if there is one.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Optional
+
+import httpx
+
+ROOT = Path(__file__).parents[1]
+# Names that stand for a server of the reader.
+_PLACEHOLDER = re.compile(r"://[^/]*(?:\.example|127\.0\.0\.1|localhost|namenode|[A-Z…*{])")
+
+
+def addresses() -> dict[str, list[str]]:
+    """Return the pages that name each address, outside of code."""
+    found: dict[str, list[str]] = {}
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
+    for page in sorted(pages):
+        text = re.sub(r"^\s*```.*?^\s*```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        text = re.sub(r"`[^`]*`", "", text)
+        for address in re.findall(r"https?://[^\s)>\]\"']+", text):
+            if not _PLACEHOLDER.search(address):
+                found.setdefault(address.rstrip(".,;"), []).append(str(page.relative_to(ROOT)))
+    return found
+
+
+def wrong(address: str) -> Optional[str]:
+    """Return why an address does not answer well, or None."""
+    try:
+        answer = httpx.get(address, follow_redirects=True, timeout=20)
+    except httpx.HTTPError as error:
+        return f"does not answer ({error})"
+    return f"answers {answer.status_code}" if answer.status_code >= 400 else None
+
+
+def main() -> int:
+    """Ask all addresses. Return the exit code."""
+    named = addresses()
+    with ThreadPoolExecutor(8) as pool:
+        answers = dict(zip(named, pool.map(wrong, named)))
+    for address, why in answers.items():
+        if why is not None:
+            print(f"{address} {why}; named by {', '.join(named[address])}")
+    bad = sum(why is not None for why in answers.values())
+    print(f"{len(answers)} addresses, {bad} of them wrong")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Makes the generated pages and parts of pages: ``python -m tests.pages [--check]``.
+
+With ``--check`` it changes nothing. The exit code is then 1 if a page differs from the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+from harness.__main__ import main as harness_main
+from harness.checker.claims import CLAIMS
+from harness.cli.containers import main as containers_main
+from monitor.__main__ import main as monitor_main
+from producer.cli import main as producer_main
+
+ROOT = Path(__file__).parents[1]
+_MADE = "Made by `python -m tests.pages`; do not edit."
+_COMMANDS = (
+    *("harness", "harness e2e", "harness run", "harness check", "harness merge"),
+    *("harness bundle", "harness scenarios", "harness compose", "harness serving-trial"),
+    *("harness setup", "harness doctor", "harness conformance", "harness conformance serving"),
+    *("harness.containers", "monitor", "monitor status", "monitor rollback", "producer"),
+)
+_MAINS: dict[str, Callable[[list[str]], int]] = {
+    "harness": harness_main,
+    "harness.containers": containers_main,
+    "monitor": monitor_main,
+    "producer": producer_main,
+}
+
+
+def main() -> int:
+    """Write the pages, or compare them. Return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.pages")
+    parser.add_argument("--check", action="store_true", help="change nothing, exit code 1 if wrong")
+    check = parser.parse_args().check
+    made = list(pages())
+    wrong = [path for path, text in made if path.read_text(encoding="utf-8") != text]
+    for path, text in made if wrong and not check else ():
+        path.write_text(text, encoding="utf-8")
+    for path in wrong:
+        print(f"{path.relative_to(ROOT)}: {'differs from the code' if check else 'made again'}")
+    return 1 if wrong and check else 0
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Yield the path and the text of each page."""
+    for name, make in PAGES.items():
+        path = ROOT / name
+        if not path.exists():
+            path.touch()
+        yield path, make()
+
+
+def commands() -> str:
+    """Return the page of all options."""
+    parts = [
+        "# Commands",
+        "For engineers who look for an option. After this page you know every option of every "
+        "command. `--help` prints the common ones.",
+        _MADE,
+        "To complete commands and options in bash or zsh, type once:\n\n"
+        "```shell\nactivate-global-python-argcomplete --user\n```\n\n"
+        "The program comes with the package argcomplete in `.venv/bin`. The completion works for "
+        "`python -m harness`, `python -m monitor` and `python -m producer`.",
+    ]
+    os.environ["COLUMNS"] = "80"
+    for command in _COMMANDS:
+        program, *words = command.split()
+        long = "--help-all" in _printed(program, [*words, "--help"])
+        printed = _printed(program, [*words, "--help-all" if long else "--help"])
+        parts.append(f"## python -m {command}\n\n```text\n{printed.rstrip()}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def _printed(program: str, words: list[str]) -> str:
+    written = io.StringIO()
+    with contextlib.redirect_stdout(written), contextlib.suppress(SystemExit):
+        _MAINS[program](words)
+    return written.getvalue()
+
+
+def claims() -> str:
+    """Return the page of the claims."""
+    lines = [
+        "# Claims",
+        "",
+        "For engineers who read a verdict. After this page you know what each claim says and what "
+        "it looks at.",
+        "",
+        _MADE,
+        "",
+        "A claim is *invalid* if a record breaks it, and *valid* if no record breaks it and the "
+        "records are complete. Otherwise it is *unknown*. "
+        "[What the verdict proves](../explanation/verdict.md) explains the limits.",
+        "",
+        "| claim | what it says | what it looks at | needs many samples |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, rule in CLAIMS.items():
+        many = "yes" if rule.statistical else ""
+        lines.append(f"| {name} | {rule.says} | {', '.join(rule.looks_at)} | {many} |")
+    return "\n".join(lines) + "\n"
+
+
+def messages() -> str:
+    """Return the page of the monitor's log."""
+    lines = [
+        "# Messages of the monitor",
+        "",
+        "For engineers who read the monitor's log, or write alerts for it. After this page you "
+        "know every line that the monitor can log.",
+        "",
+        _MADE,
+        "",
+        "`%s` and `%d` stand for a value. An ERROR says that a release is bad or that this machine "
+        "failed. A WARNING says that the remote failed; the monitor tries again. "
+        "[Exit codes](../monitor.md#exit-codes) and [metrics](../monitor.md#metrics) are on the "
+        "monitor's page. [Questions and error messages](../troubleshooting.md) has remedies.",
+        "",
+        "| level | file | message |",
+        "| --- | --- | --- |",
+    ]
+    rows = sorted({*_logged()}, key=lambda row: (_LEVELS.index(row[0]), row))
+    lines += [f"| {level} | `{file}` | `{text}` |" for level, file, text in rows]
+    return "\n".join(lines) + "\n"
+
+
+_LOGGERS = ("log", "logger", "_log", "self._log")
+_LEVELS = ("ERROR", "WARNING", "INFO", "DEBUG")
+
+
+def _logged() -> Iterator[tuple[str, str, str]]:
+    for path in (ROOT / "monitor").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr.upper() in _LEVELS
+                and node.args
+                and isinstance(node.args[0], ast.Constant)
+                and isinstance(node.args[0].value, str)
+                and ast.unparse(node.func.value) in _LOGGERS
+            ):
+                text = node.args[0].value.replace("|", "\\|")
+                yield node.func.attr.upper(), str(path.relative_to(ROOT)), text
+
+
+def readme() -> str:
+    """Return README.md with the table of the page docs/conformance.md."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/conformance.md").read_text(encoding="utf-8")
+    lines = ["| checks of | this project's monitor | stock monitor 0.9.0 |", "| --- | --- | --- |"]
+    total = [0, 0, 0, 0]
+    for group, counts in _counts(page).items():
+        lines.append("| {} | {} of {} | {} of {} |".format(group, *counts))
+        total = [sum(pair) for pair in zip(total, counts)]
+    lines.append("| **all** | **{} of {}** | **{} of {}** |".format(*total))
+    part = re.compile(r"(<!-- conformance: generated -->\n).*?(<!-- end -->)", re.S)
+    return part.sub(lambda found: found[1] + "\n".join(lines) + "\n" + found[2], text)
+
+
+def _counts(page: str) -> dict[str, list[int]]:
+    """Return the checks that each group of scenarios passed and had: ours, then the stock ones.
+
+    A cell names the remotes of each outcome: ``passed: http, ftp; fails: hdfs``.
+    """
+    counts: dict[str, list[int]] = {}
+    group = ""
+    for line in page.splitlines():
+        if line.startswith("## "):
+            group = line[3:]
+        cells = re.match(r"\| `[\w-]+` .*\| ([^|]*) \| ([^|]*) \| [^|]* \|$", line)
+        if cells is None or group.startswith("Why"):
+            continue
+        row = counts.setdefault(group, [0, 0, 0, 0])
+        for column, cell in enumerate(cells.groups()):
+            for outcome, remotes in re.findall(r"(\w+): ([^;]+)", cell):
+                number = len(remotes.split(","))
+                row[2 * column] += number if outcome == "passed" else 0
+                row[2 * column + 1] += number
+    return counts
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "README.md": readme,
+    "docs/reference/claims.md": claims,
+    "docs/reference/commands.md": commands,
+    "docs/reference/messages.md": messages,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
