@@ -159,6 +159,7 @@ docs:
 	@.venv-docs/bin/check-jsonschema --builtin-schema vendor.github-workflows docs/examples/ci/github-actions.yml
 	@.venv-docs/bin/check-jsonschema --builtin-schema vendor.gitlab-ci docs/examples/ci/gitlab-ci.yml
 	@.venv-docs/bin/kubernetes-validate --strict docs/examples/kubernetes/deployment.yaml docs/examples/kubernetes/service.yaml
+	@if command -v actionlint >/dev/null; then actionlint docs/examples/ci/github-actions.yml; fi
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict && echo "docs: build/site/index.html"
 
 ## make docs-links   asks every external address that a page names
