@@ -117,7 +117,8 @@ def shape(line: str) -> str:
     """Return a line without what differs between two runs: numbers, folders, lines of code."""
     line = re.sub(r"file://\S*/build/", "file:///…/build/", line)
     line = re.sub(r"\.py:(\d+|…)\]", ".py]", line)
-    return re.sub(r"\d+(\.\d+)?", "N", line.replace(",", "")).strip()
+    line = re.sub(r"\d+(\.\d+)?", "N", line.replace(",", ""))
+    return " ".join(line.split())
 
 
 @pytest.mark.proof
