@@ -98,6 +98,14 @@ class Subject:
         except Failed as error:
             raise Missing(str(error)) from None
 
+    @property
+    def large_model(self) -> Path:
+        """A model of 200 MB that predicts what ``uci_2`` does."""
+        try:
+            return _server.models(_server.LARGE_MODEL) / "large"
+        except Failed as error:
+            raise Missing(str(error)) from None
+
     def client_configuration(self, model: str = "uci") -> Path:
         return self.models / f"{model}_client" / "serving_client_conf.prototxt"
 

@@ -29,6 +29,7 @@ from harness.support.process import Process
 MODEL_NAME = "uci_housing_model"
 TIME_FILE = "fluid_time_file"
 MODELS = Path(__file__).with_name("models.py")
+LARGE_MODEL = Path(__file__).with_name("large_model.py")
 SERVING = "C++ Serving service started successfully!"
 _BEGIN, _DONE = RELOAD_BEGIN.encode(), b"Succ load engine, path:"
 

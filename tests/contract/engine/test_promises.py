@@ -17,6 +17,7 @@ from harness.conformance.serving.promises import PROMISES, Promise
 from harness.conformance.serving.promises.page import recorded
 from harness.conformance.serving.server import Launched, binary, models
 from harness.conformance.serving.steady_clients import SteadyClients
+from tests.broken import parts
 from tests.contract.engine.unlike import ANSWERS, script
 
 
@@ -46,6 +47,16 @@ def judged(folder: Path, options: str, wanted: str) -> CaseResult:
 def test_a_promise(tmp_path: Path, options: str, promise: str, word: str, seen: str) -> None:
     result = judged(tmp_path, options, promise)
     assert (result.word, seen in result.evidence) == (word, True), result
+
+
+@pytest.mark.proof
+def test_a_server_that_stops_while_it_loads_breaks_a_promise(tmp_path: Path) -> None:
+    program = parts.named("server", "stops-while-loading").build(tmp_path)
+    (promise,) = [one for one in PROMISES if one.id == "answers/while-loading"]
+    result = judged_by(promise.check, program)
+    assert result.word == "BROKEN", result
+    assert result.evidence.startswith("no answer for 11.")
+    assert judged_by(promise.check, binary()).word == "kept"
 
 
 def judged_by(check: Callable[[Subject], None], program: Path) -> CaseResult:

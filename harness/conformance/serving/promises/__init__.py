@@ -87,6 +87,11 @@ PROMISES = (
         "Long requests fail at every release.",
     ),
     Promise(
+        "answers/while-loading",
+        answers.while_loading,
+        "Users wait at every release, the longer the larger the model is.",
+    ),
+    Promise(
         "answers/no-mixture",
         answers.no_mixture,
         "A prediction comes from no model that anybody has tested.",

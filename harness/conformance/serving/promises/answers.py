@@ -29,12 +29,17 @@ from harness.conformance.serving.server import Launched
 from harness.conformance.serving.steady_clients import Asked, Period, SteadyClients, steps_back
 from harness.conformance.serving.wire import TIMEOUT_S
 from harness.conformance.serving.wire import http as ask_http
+from harness.support.waits import wait_for
 
 from .asking import wait_served
 
 _RELOADS = 10
 _CLIENTS = 4
 _LARGE_ROWS = 2000
+# How long a large model may take until it serves on a busy machine.
+_LARGE_LOAD_S = 120.0
+# In a shorter load some clients may just have no turn.
+_SHORTEST_LOAD_S = 0.1
 
 
 class _UnderLoad(NamedTuple):
@@ -130,6 +135,26 @@ def large_ones_in_flight(subject: Subject) -> None:
         for client in clients:
             client.result()
     holds(not wrong, f"a request of {_LARGE_ROWS} rows: {wrong[:1]}")
+
+
+def while_loading(subject: Subject) -> None:
+    """While a model of 200 MB loads, the clients get answers without a gap of half the load."""
+    large = subject.large_model
+    with subject.launch() as server:
+        with SteadyClients(server, _CLIENTS) as steady:
+            server.install(large)
+            wait_served(server, PRICE_2, "the large release", within_s=_LARGE_LOAD_S)
+        load = wait_for(server.reload_spans, "the load in the log", _LARGE_LOAD_S)[0]
+    holds(not steady.failures, f"{len(steady.failures)} clients failed: {steady.failures[:1]}")
+    took = load.end - load.begin
+    if took < _SHORTEST_LOAD_S:
+        raise Missing(f"the load took {took:.2f} s only, which is too short to tell")
+    # The log has times since the epoch.
+    shift = time.time() - time.monotonic()
+    answered = sorted(one.answered + shift for one in steady.asked)
+    during = [load.begin, *(t for t in answered if load.begin < t < load.end), load.end]
+    gap = max(later - earlier for earlier, later in zip(during, during[1:]))
+    holds(gap < took / 2, f"no answer for {gap:.1f} s of a load of {took:.1f} s")
 
 
 def request_cache(subject: Subject) -> None:

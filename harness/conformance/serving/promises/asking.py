@@ -15,10 +15,14 @@ from harness.support.waits import wait_for
 SERVED_S = 15.0
 
 
-def wait_served(server: Launched, price: float, what: str) -> None:
-    """Wait until a server answers with a price. Raises ``Differs`` if it does not within 15 s."""
+def wait_served(server: Launched, price: float, what: str, *, within_s: float = SERVED_S) -> None:
+    """Wait until a server answers with a price.
+
+    Raises:
+        Differs: The server does not do so within ``within_s`` seconds.
+    """
     try:
-        wait_for(lambda: predicted(server) == price, what, SERVED_S, alive=server.process.check)
+        wait_for(lambda: predicted(server) == price, what, within_s, alive=server.process.check)
     except (Failed, Differs) as error:
         raise Differs(f"waiting for {what}: {_first_line(error)}{_ended(server)}") from None
 
