@@ -129,7 +129,7 @@ conformance-serving: setup
 	  --serving-bin '$(VENV)/bin/embedded-serving --strict-compat' --page docs/conformance-serving.md || [ $$? = 1 ]
 	@$(PY) -m harness conformance serving --facts --page docs/serving-facts.md
 
-BENCHES ?= engine monitor_publish checker
+BENCHES ?= engine monitor_publish checker load
 # A line each, so that SIGTERM reaches the bench (see e2e).
 define BENCH
 @echo "--- bench.$(1)"

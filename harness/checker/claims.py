@@ -9,7 +9,8 @@ served is swapped        a release is served only after its swap
 no step back             after a client saw a newer release and the switch window is over, no
                          client sees an older release; the order is that of the swaps
 nothing lost             within the bound after its publishing, every good release is served to
-                         every client, or a newer good release is swapped in
+                         every client, or a newer good release is swapped in, or a rollback went
+                         back to another release
 last one serves          at the end every client sees the last good release, or the release to
                          which a later rollback went back
 same server              the server's processes are the same at the start and at the end, except

@@ -202,15 +202,22 @@ class LegHistory:
 
     @cached_property
     def superseded(self) -> dict[int, float]:
-        """For each good release: when a newer good one was swapped in after its publishing began.
+        """For each good release: when it no longer had to be served.
 
-        Infinite when none was.
+        That is when a newer good one was swapped in, or a rollback went back to another one, after
+        its publishing began. Infinite when neither happened.
         """
         found = {}
         newer: list[float] = []
         for index in reversed(self.good):
             after = bisect_left(newer, self.published[index]["t_begin"])
-            found[index] = newer[after] if after < len(newer) else math.inf
+            release = self.published[index]
+            back = [
+                float(event["t"])
+                for event in self.rollbacks
+                if event["t"] >= release["t_begin"] and event["release"] != release["release"]
+            ]
+            found[index] = min([*newer[after : after + 1], *back], default=math.inf)
             for t in self.swaps(index):
                 insort(newer, t)
         return found

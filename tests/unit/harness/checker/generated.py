@@ -1,4 +1,7 @@
-"""Valid histories of every kind, for Hypothesis: several clients, bursts, rollbacks, outages.
+"""Valid histories of every kind, for Hypothesis.
+
+They have several clients, bursts, bad releases, releases that are published again, rollbacks,
+outages, restarts of the server, and clients on other machines.
 
 The generator plays a leg: publish, swap, tick, reload, answer. What Hypothesis draws is small
 (the releases and the clients), so that a failing history shrinks; a seed decides the rest.
@@ -34,6 +37,12 @@ class Release:
     rolled_back: bool
     # While it is on its way, the server neither answers nor ticks.
     outage: bool
+    # In that time the server is started again.
+    restart: bool
+    # It is the release before the last one, published again.
+    again: bool
+    # It goes out again before the server's next tick: the release before comes back.
+    withdrawn: bool
 
 
 class Run:
@@ -53,12 +62,17 @@ class Run:
         self.others: list[Event] = []
         # Releases in the order in which they began to serve, each with the time.
         self.served: list[tuple[float, int]] = []
+        # When the server that is started again reads the live directory, and is ready.
+        self.restarts: list[tuple[float, float]] = []
 
     def __repr__(self) -> str:
         releases = [(r["t_begin"], r.get("good", True)) for r in self.published]
         swaps = [(swap["t"], swap["digest"]) for swap in self.swapped]
         outages = [(outage["since"], outage["until"]) for outage in self.outages]
-        return f"Run({releases=}, {swaps=}, served={self.served}, {outages=})"
+        return (
+            f"Run({releases=}, {swaps=}, served={self.served}, {outages=}, "
+            f"restarts={self.restarts})"
+        )
 
     @property
     def clients(self) -> list[str]:
@@ -115,6 +129,9 @@ _releases = st.builds(
     pulled=st.booleans(),
     rolled_back=st.integers(0, 3).map(lambda number: number == 3),
     outage=st.integers(0, 4).map(lambda number: number == 4),
+    restart=st.booleans(),
+    again=st.integers(0, 4).map(lambda number: number == 4),
+    withdrawn=st.integers(0, 4).map(lambda number: number == 4),
 )
 
 
@@ -123,20 +140,24 @@ def runs(min_releases: int = 1, bursts: bool = True) -> st.SearchStrategy[Run]:
 
     Args:
         min_releases: So many good releases at least.
-        bursts: Whether a release may come before the one before is served, or be bad. A run
-            without is paced.
+        bursts: Whether a release may come before the one before is served, be bad, be published
+            again or withdrawn. The server may then be restarted, and clients may be on other
+            machines. A run without is paced.
     """
     return st.builds(
         _played,
         st.lists(_releases, min_size=min_releases, max_size=5),
-        st.integers(1, 3),
-        st.integers(0, 2**16),
-        st.sampled_from([1, 2]),
-        st.just(bursts),
+        clients=st.integers(1, 3),
+        seed=st.integers(0, 2**16),
+        schema=st.sampled_from([1, 2]),
+        clock_error_s=st.sampled_from([0.0, 0.0, 0.05, 0.2]) if bursts else st.just(0.0),
+        bursts=st.just(bursts),
     )
 
 
-def _played(plan: list[Release], clients: int, seed: int, schema: int, bursts: bool) -> Run:
+def _played(
+    plan: list[Release], *, clients: int, seed: int, schema: int, clock_error_s: float, bursts: bool
+) -> Run:
     chance = random.Random(seed)
     settings: dict[str, Any] = {
         **{"event": "settings", "t": 0.0, "remote": "ftp", "claims": CLAIMS_JUDGED},
@@ -149,22 +170,48 @@ def _played(plan: list[Release], clients: int, seed: int, schema: int, bursts: b
     _serve(run, chance)
     for client in run.clients:
         _ask(run, client, chance)
-    # The server is ready before the second release is published.
-    ready = run.swapped[0]["t"]
-    run.servers = [run.at(t, "server", identity="7@1") for t in (ready, ready + 2, run.end)]
+    if clock_error_s:
+        _shift(run, clock_error_s, chance)
+    _record_server(run)
     return run
+
+
+def _shift(run: Run, error_s: float, chance: random.Random) -> None:
+    """Let each client's clock be wrong by up to the error."""
+    run.others.append({"event": "merged", "t": 0.0, "worker": "w", "error_s": error_s})
+    for client in run.clients:
+        offset = chance.uniform(-error_s, error_s)
+        for p in run.of(client):
+            p.update({key: p[key] + offset for key in ("t", "sent", "answered")})
+
+
+def _record_server(run: Run) -> None:
+    """Record the server's process when it is first ready, after each restart and at the end."""
+    identity = "7@1"
+    # The server is ready before the second release is published.
+    run.servers = [run.at(run.swapped[0]["t"], "server", identity=identity)]
+    for number, (_, until) in enumerate(run.restarts):
+        identity = f"{8 + number}@2"
+        run.servers.append(run.at(until - 0.01, "server", identity=identity, restarted=True))
+    if not run.restarts:
+        run.servers.append(run.at(run.swapped[0]["t"] + 2, "server", identity=identity))
+    run.servers.append(run.at(run.end, "server", identity=identity))
 
 
 def _publish(run: Run, plan: list[Release], bursts: bool, chance: random.Random) -> None:
     """Publish and swap each release, the first one before the server starts."""
     t = 1.0
+    models: list[int] = []
     for index, release in enumerate(plan):
         begin, t = t, t + chance.uniform(0.05, 0.2)
         good = release.good or not index or not bursts
-        published = run.at(t, "published", release=index + 1, digest=f"model-{index}")
+        again = bursts and release.again and index > 1 and run.published[-2].get("good", True)
+        models.append(models[-2] if again and good else index)
+        model = models[-1]
+        published = run.at(t, "published", release=index + 1, digest=f"model-{model}")
         run.published.append(
             {
-                **{**published, "expected": [14.0 + index, 7.0 - index / 3]},
+                **{**published, "expected": [14.0 + model, 7.0 - model / 3]},
                 **{"t_begin": begin, "t_end": t},
                 **({} if good else {"good": False}),
             }
@@ -174,12 +221,17 @@ def _publish(run: Run, plan: list[Release], bursts: bool, chance: random.Random)
         superseded = follows_at_once and not release.pulled and index and plan[index + 1].good
         if good and not superseded:
             t += chance.uniform(0.1, 0.3)
-            run.swapped.append(run.at(t, "swapped", digest=f"model-{index}", second=int(t)))
+            run.swapped.append(run.at(t, "swapped", digest=f"model-{model}", second=int(t)))
         if follows_at_once:
             continue
+        if bursts and release.withdrawn and good and len(run.swapped) > 1:
+            t += chance.uniform(0.1, 0.3)
+            _roll_back(run, t)
         if release.outage and index:
-            until = t + chance.uniform(0.5, 3.0)
-            run.outages.append(run.at(t, "outage", since=t, until=until, why="a pause"))
+            since, until = t - chance.uniform(0.0, 0.3), t + chance.uniform(0.5, 3.0)
+            run.outages.append(run.at(t, "outage", since=since, until=until, why="a pause"))
+            if bursts and release.restart:
+                run.restarts.append((chance.uniform(since, until - 0.05), until))
             t = until
         t += 3.0
         if release.rolled_back and good and len(run.swapped) > 1:
@@ -190,28 +242,34 @@ def _publish(run: Run, plan: list[Release], bursts: bool, chance: random.Random)
 def _roll_back(run: Run, t: float) -> None:
     """Swap in again what was live before."""
     digest = run.swapped[-2]["digest"]
-    (back,) = (r["release"] for r in run.published if r["digest"] == digest)
+    back = next(r["release"] for r in run.published if r["digest"] == digest)
     run.others.append(run.at(t, "rollback", release=back))
     run.swapped.append(run.at(t, "swapped", digest=digest, second=int(t)))
 
 
 def _serve(run: Run, chance: random.Random) -> None:
-    """Reload at each tick at which another release is live, but not in an outage."""
+    """Reload at each tick at which the time file has changed, but not in an outage."""
     swaps = [swap["t"] for swap in run.swapped]
     index = {release["digest"]: i for i, release in enumerate(run.published)}
     tick = swaps[0] + chance.uniform(0.05, _TICK_S)
     loaded = 0
     run.served.append((tick, 0))
-    while loaded < len(swaps) - 1:
+    restarts = list(run.restarts)
+    while loaded < len(swaps) - 1 or restarts:
         tick += _TICK_S
+        if restarts and tick > restarts[0][0]:
+            # A start reads the live directory and writes nothing about a reload.
+            read, tick = restarts.pop(0)
+            loaded = bisect_right(swaps, read) - 1
+            run.served.append((tick, index[run.swapped[loaded]["digest"]]))
+            continue
         live = bisect_right(swaps, tick) - 1
         paused = any(o["since"] <= tick <= o["until"] for o in run.outages)
         if live > loaded and not paused:
-            if run.swapped[live]["digest"] != run.swapped[loaded]["digest"]:
-                line = "W1 begin reload model[uci_housing_model]."
-                run.reloads.append(run.at(tick + 0.02, "server_log", line=line))
-                begin = tick + chance.uniform(0.05, _LOAD_S)
-                run.served.append((begin, index[run.swapped[live]["digest"]]))
+            line = "W1 begin reload model[uci_housing_model]."
+            run.reloads.append(run.at(tick + 0.02, "server_log", line=line))
+            begin = tick + chance.uniform(0.05, _LOAD_S)
+            run.served.append((begin, index[run.swapped[live]["digest"]]))
             loaded = live
 
 
