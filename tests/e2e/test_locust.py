@@ -99,7 +99,7 @@ def test_the_load_of_two_workers_is_judged_with_the_run(tmp_path: Path) -> None:
     assert verdict.exit_code == 0, verdict.evidence
     errors = [event["error_s"] for event in events if event["event"] == "merged"]
     assert len(errors) == WORKERS
-    assert max(errors) < 0.1
+    assert max(errors) < 1
     # Each worker has a client of each kind, and all see each release but the first.
     seen: dict[str, set[float]] = {}
     for event in events:

@@ -60,8 +60,8 @@ def test_a_burst_ends_with_its_last_release(tmp_path: Path) -> None:
     rows = report_of(tmp_path, "burst")["rows"]
     times = [row["published"] for row in rows[1:]]
     assert len(times) == 10
-    # Ten trainings take longer.
-    assert times[-1] - times[0] < 5
+    # Published one after another, without the pauses of a run that trains.
+    assert times[-1] - times[0] < 60
     assert all(rows[-1]["first_served"].values())
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench.engine.memory import settled
 from harness.conformance.serving.check_http import JSON, price
 from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
 from harness.conformance.serving.wire import Wire, http
@@ -75,6 +76,8 @@ def test_a_reload_that_lacked_descriptors_is_made_up_for(subject: Subject) -> No
         soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
         assert soft == hard, "the engine takes as many descriptors as it may"
         start = len(server.log())
+        # Until the connections of the launch are closed.
+        settled(server.pid)
         taken = {int(one) for one in os.listdir(f"/proc/{server.pid}/fd")}
         # The lowest free number is out of bounds, so none is left for the reload.
         free = min(set(range(len(taken) + 1)) - taken)

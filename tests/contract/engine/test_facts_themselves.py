@@ -151,7 +151,7 @@ def conformance(*words: object) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
         cwd=Path(__file__).resolve().parents[3],
     )
     return done.returncode, done.stdout + done.stderr

@@ -102,10 +102,18 @@ CAUGHT = [
 ]
 
 
+def _quick(command: str) -> Settings:
+    return dataclasses.replace(QUICK, command=command)
+
+
+def _patient(command: str) -> Settings:
+    """For a monitor that does all that is waited for: the time of a busy machine."""
+    return dataclasses.replace(QUICK, command=command, patience=60.0, recovery=60.0)
+
+
 def _judged(
-    command: str, scenario: str, place: Place, stock: Stock, folder: Path
+    settings: Settings, scenario: str, place: Place, stock: Stock, folder: Path
 ) -> tuple[Verdict, Observed]:
-    settings = dataclasses.replace(QUICK, command=command)
     verdict, observed = run_pair(
         SCENARIOS[scenario], place, Stock(stock.releases, settings), folder
     )
@@ -145,7 +153,7 @@ def _unless_long(scenario: str) -> list[pytest.MarkDecorator]:
 def test_a_small_right_monitor_with_options_of_its_own_passes(
     scenario: str, http: Place, stock: Stock, tmp_path: Path
 ) -> None:
-    verdict, observed = _judged(TINY, scenario, http, stock, tmp_path / "stage")
+    verdict, observed = _judged(_patient(TINY), scenario, http, stock, tmp_path / "stage")
     assert verdict.outcome is Outcome.VALID, f"{verdict.evidence}\n{observed.log[-2000:]}"
 
 
@@ -158,7 +166,7 @@ def test_a_broken_monitor_is_caught_where_it_should_be(
 ) -> None:
     broken, scenario, evidence = case
     command = f"{TINY} --broken {broken}"
-    verdict, observed = _judged(command, scenario, http, stock, tmp_path / "stage")
+    verdict, observed = _judged(_quick(command), scenario, http, stock, tmp_path / "stage")
     assert verdict.outcome is Outcome.INVALID, (
         f"a monitor that {BROKEN[broken]} got through {scenario}: {verdict}\n{observed.log[-2000:]}"
     )
@@ -172,10 +180,10 @@ def test_one_that_ends_when_it_is_refused_is_caught_on_a_real_hdfs_too(
     pytest.importorskip("jgo", reason="the local HDFS fetches its jars with jgo")
     name = "permission-comes-later"
     with PLACES["webhdfs"](tmp_path / "hdfs") as place:
-        verdict, observed = _judged(TINY_WEBHDFS, name, place, stock, tmp_path / "right")
+        verdict, observed = _judged(_patient(TINY_WEBHDFS), name, place, stock, tmp_path / "right")
         assert verdict.outcome is Outcome.VALID, f"{verdict.evidence}\n{observed.log[-2000:]}"
         broken = f"{TINY_WEBHDFS} --broken ends-when-refused"
-        verdict, _ = _judged(broken, name, place, stock, tmp_path / "broken")
+        verdict, _ = _judged(_quick(broken), name, place, stock, tmp_path / "broken")
     assert verdict.outcome is Outcome.INVALID
     assert "the monitor ended by itself" in verdict.evidence
 
@@ -187,9 +195,12 @@ def test_a_shell_monitor_gets_its_template_filled_in_for_each_remote(
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     place: Place = request.getfixturevalue(name)
-    verdict, observed = _judged(CURL, "happy-path", place, stock, tmp_path / "stage")
+    settings = _patient(CURL)
+    verdict, observed = _judged(settings, "happy-path", place, stock, tmp_path / "stage")
     assert verdict.outcome is Outcome.VALID, f"{verdict.evidence}\n{observed.log[-2000:]}"
     assert observed.log.count("installed a release") == 3
     if name == "ftp":
-        verdict, _ = _judged(CURL, "password-stays-secret", place, stock, tmp_path / "secret")
+        verdict, _ = _judged(
+            _quick(CURL), "password-stays-secret", place, stock, tmp_path / "secret"
+        )
         assert verdict.outcome is Outcome.INVALID

@@ -264,8 +264,9 @@ def test_a_monitor_that_does_nothing_fails_and_one_that_ends_at_once_too(
     http: Place, stock: Stock, tmp_path: Path
 ) -> None:
     happy = all_scenarios()[0]
-    for command, words in (("sleep 1000", "never live"), ("false", "ended by itself")):
-        settings = Settings(f"sh -c '{command}' x", interval=0.2, patience=1.0)
+    cases = (("sleep 1000", 1.0, "never live"), ("false", 30.0, "ended by itself"))
+    for command, patience, words in cases:
+        settings = Settings(f"sh -c '{command}' x", interval=0.2, patience=patience)
         verdict, _ = run_pair(happy, http, Stock(stock.releases, settings), tmp_path / command)
         assert verdict.outcome is Outcome.INVALID
         assert words in verdict.evidence
@@ -289,7 +290,7 @@ def test_a_monitor_that_only_polls_is_not_taken_for_one_that_pulled(
         "while True: r.urlopen(sys.argv[1]).read() and print('polled', flush=True)"
     )
     url = "{general_host}{remote_path}/{remote_donefile_name}"
-    settings = Settings(shlex.join([sys.executable, "-c", code, url]), interval=0.2, patience=5.0)
+    settings = Settings(shlex.join([sys.executable, "-c", code, url]), interval=0.2, patience=10.0)
     scenario = next(s for s in all_scenarios() if s.name == "named-pipe")
     _, observed = run_pair(scenario, http, Stock(stock.releases, settings), tmp_path / "stage")
     assert observed.log.count("polled") > 10, "its polls brought less than the tarball has"
