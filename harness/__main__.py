@@ -122,6 +122,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="history.jsonl, history.jsonl.zst, a run folder or a bundle; several are one history",
     )
+    report = commands.add_parser(
+        "report", help="make the pages of a run again: HTML, SVG, Markdown"
+    )
+    report.add_argument("run", type=Path, help="a run folder, a bundle or a history")
+    report.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="where the pages go (the run folder)"
+    )
     merge = commands.add_parser(
         "merge", help="put the histories of a run and of other machines on one clock"
     )
@@ -255,6 +262,10 @@ def _run(words: list[str]) -> int:
         from .cli.check import check
 
         return check(args.histories, _console())
+    if args.command == "report":
+        from .cli.report import report
+
+        return report(args.run, args.output)
     if args.command == "merge":
         from .cli.merge import merge
 

@@ -20,9 +20,9 @@ from backports import zstd
 
 from harness.support.errors import BadInput, Failed
 
-SCHEMA = 2
-# A history of schema 1 is one of schema 2 without the newer events and fields.
-READABLE_SCHEMAS = (1, 2)
+SCHEMA = 3
+# A history of an older schema is one of the newest without the newer events and fields.
+READABLE_SCHEMAS = (1, 2, 3)
 
 Event = dict[str, Any]
 _REMEDY = "; make room, or name a folder on another disk in RUNS"

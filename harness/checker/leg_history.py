@@ -48,8 +48,11 @@ class LegHistory:
     swapped: list[Event] = field(default_factory=list)
     predictions: Predictions = field(default_factory=lambda: Columns("").sorted())
     reloads: list[Event] = field(default_factory=list)
+    finished_reloads: list[Event] = field(default_factory=list)
     reload_errors: list[Event] = field(default_factory=list)
     pulls: list[Event] = field(default_factory=list)
+    # What our monitor wrote to its event file.
+    monitor_events: list[Event] = field(default_factory=list)
     polls: list[Event] = field(default_factory=list)
     resources: list[Event] = field(default_factory=list)
     servers: list[Event] = field(default_factory=list)

@@ -23,8 +23,9 @@ _LISTS = {
     "install_failed": "install_failed",
     "resources": "resources",
     "rollback": "rollbacks",
+    "monitor_event": "monitor_events",
 }
-_LOG_LISTS = ("reloads", "reload_errors", "pulls", "polls")
+_LOG_LISTS = ("reloads", "finished_reloads", "reload_errors", "pulls", "polls")
 
 
 @dataclass
@@ -108,7 +109,7 @@ def sort(events: Iterable[Event]) -> RunHistory:
 
 def _require_readable(schema: object) -> None:
     if schema not in READABLE_SCHEMAS:
-        known = " and ".join(map(str, READABLE_SCHEMAS))
+        known = ", ".join(map(str, READABLE_SCHEMAS))
         raise BadInput(
             f"the history has schema {schema}; this checker reads {known}; use the harness of "
             "the run"
@@ -132,6 +133,8 @@ def _put(leg: LegHistory, kind: str, event: Event) -> None:
         leg.blind_since = min(leg.blind_since, float(event["t"]))
     elif kind == "server_log" and RELOAD_BEGIN in event["line"]:
         leg.reloads.append(event)
+    elif kind == "server_log" and "Finish reload" in event["line"]:
+        leg.finished_reloads.append(event)
     elif kind == "server_log" and RELOAD_ERROR.match(event["line"]):
         leg.reload_errors.append(event)
     elif kind == "monitor_log" and "pull remote model(" in event["line"]:

@@ -27,7 +27,7 @@ def check(paths: Sequence[Path], console: Console) -> int:
     """
     files = [history_in(path) for path in paths]
     for file in files:
-        if next(_events(file), None) is None:
+        if next(events_in(file), None) is None:
             raise BadInput(f"{file} is empty; name the history of a run")
     unreadable: list[BadInput] = []
     verdict = judge(_all_events(files, unreadable))
@@ -44,13 +44,14 @@ def _all_events(files: Sequence[Path], unreadable: list[BadInput]) -> Iterator[E
     """Return the events of all files. The checker hides an error of this; it stays in the list."""
     try:
         for file in files:
-            yield from _events(file)
+            yield from events_in(file)
     except BadInput as error:
         unreadable.append(error)
         raise
 
 
-def _events(file: Path) -> Iterator[Event]:
+def events_in(file: Path) -> Iterator[Event]:
+    """Return the events of a history or a bundle."""
     return history_of(file) if file.name.endswith(SUFFIX) else read(file)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -190,9 +192,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
         port=args.port,
         fail_fast=args.fail_fast,
         runs=args.runs.absolute(),
+        command=_command(),
         leg=leg,
     )
     return e2e.run(settings, console)
+
+
+def _command() -> tuple[str, ...]:
+    """Return the command line of this process, as a person types it."""
+    chosen = os.environ.get("SERVING_BIN")
+    before = ("env", f"SERVING_BIN={chosen}") if chosen else ()
+    return (*before, "python", "-m", "harness", *sys.argv[1:])
 
 
 def _remotes(args: argparse.Namespace) -> tuple[RemoteType, ...]:

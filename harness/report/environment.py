@@ -20,7 +20,11 @@ from harness.support.paths import repository_root
 
 from .masking import masked
 
-# What decides how a run goes.
+# What decides how a run goes: packages, and folders of sources.
+_DECISIVE = (
+    *("paddlepaddle", "paddlepaddle-gpu", "paddle-serving-server", "paddle-serving-server-gpu"),
+    *("paddle-serving-client", "numpy"),
+)
 _SOURCES = ("harness", "monitor", "producer", "engine", "requirements")
 
 
@@ -38,10 +42,22 @@ def write_environment(folder: Path, programs: Mapping[str, Path], device: str = 
         "packages": _packages(),
         "suite": _suite(),
         "programs": {name: _program(path) for name, path in programs.items()},
-        "machine": {**proof.machine(device), **_hardware()},
+        "machine": machine(device),
     }
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     (folder / "environment.json").write_text(text, encoding="utf-8")
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Return what the machine is; ``device`` is ``cpu`` or ``gpu``."""
+    return {**proof.machine(device), **_hardware()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide how a run goes."""
+    found = {name: version for name, version in _packages().items() if name.lower() in _DECISIVE}
+    commit = _commit(repository_root())
+    return {"python": platform.python_version(), **found, **({"commit": commit} if commit else {})}
 
 
 def _packages() -> dict[str, str]:

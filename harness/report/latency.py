@@ -1,13 +1,12 @@
-"""The latency part of a report: a table of quantiles, and HDR histograms as ``.hgrm`` files.
+"""The latency part of a report: quantiles, and HDR histograms as ``.hgrm`` files.
 
-If a quantile has fewer than ten samples beyond it, its cell has a dash, and the histogram file ends
-before it.
+A quantile with fewer than ten samples beyond it is not known, and a histogram file ends before it.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -15,11 +14,12 @@ from typing import Optional
 import numpy
 from hdrh.histogram import HdrHistogram
 
-from harness.checker.history import Event
 from harness.checker.latency import MIN_BEYOND, quantile, samples
 from harness.checker.predictions import Floats
-from harness.checker.run_history import sort
+from harness.checker.run_history import RunHistory
 
+# The kinds of samples, which are also the names of the histograms' files.
+SWAP, OUTSIDE, LAG = "latency-swap", "latency-outside", "lag"
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 # Microseconds: a histogram counts whole numbers up to an hour, with three digits.
 _MAX_US = 3_600_000_000
@@ -28,7 +28,7 @@ _DIGITS = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """One kind of sample of one client. ``name`` is also the name of the histogram's file."""
+    """One kind of sample of one client: ``SWAP``, ``OUTSIDE`` or ``LAG``."""
 
     remote: str
     client: str
@@ -55,33 +55,18 @@ class Measured:
         }
 
 
-def measured(events: Iterable[Event]) -> list[Measured]:
+def measured(run: RunHistory) -> list[Measured]:
     """Return latencies in swap windows and outside, and the load generator's lag, by client."""
     return [
         Measured(leg.remote, client, name, seconds)
-        for leg in sort(events).legs.values()
+        for leg in run.legs.values()
         for client, one in samples(leg).items()
         for name, seconds in (
-            ("latency-swap", one.latency[one.in_swap]),
-            ("latency-outside", one.latency[~one.in_swap]),
-            ("lag", one.lag[~numpy.isnan(one.lag)]),
+            (SWAP, one.latency[one.in_swap]),
+            (OUTSIDE, one.latency[~one.in_swap]),
+            (LAG, one.lag[~numpy.isnan(one.lag)]),
         )
     ]
-
-
-def markdown(rows: Sequence[Measured]) -> Iterator[str]:
-    """Give the lines of the table; none without rows."""
-    if not rows:
-        return
-    yield from ("", "## Latency from the planned time, in ms", "")
-    yield "| remote | client | what | samples | " + " | ".join(QUANTILES) + " |"
-    yield "| --- " * (4 + len(QUANTILES)) + "|"
-    for row in rows:
-        cells = ["–" if value is None else f"{value:.2f}" for value in row.quantiles_ms.values()]
-        words = [row.remote, row.client, row.name, str(len(row.seconds)), *cells]
-        yield "| " + " | ".join(words) + " |"
-    yield ""
-    yield f"(–: fewer than {MIN_BEYOND} samples beyond it. docs/history.md says what is compared.)"
 
 
 def write_histograms(folder: Path, rows: Sequence[Measured]) -> None:
@@ -109,3 +94,14 @@ def percentiles(seconds: Floats) -> str:
         if not is_percentile or len(seconds) * (1 - float(words[1])) >= MIN_BEYOND - 1e-9:
             kept.append(line)
     return "\n".join(kept) + "\n"
+
+
+def curve(seconds: Floats) -> list[tuple[float, float]]:
+    """Return shares, and the milliseconds that this share of the samples took at most.
+
+    Ends before the first share with fewer than ``MIN_BEYOND`` samples beyond.
+    """
+    shares = 1 - numpy.geomspace(1, 1e-5, 51)
+    known = shares[len(seconds) * (1 - shares) >= MIN_BEYOND - 1e-9]
+    values = numpy.quantile(seconds, known) * 1000 if len(known) else known
+    return list(zip(known.tolist(), values.tolist()))

@@ -1,18 +1,15 @@
-"""Makes reports for people and machines from a history and its verdict.
+"""The table and the verdict of a run, for a terminal.
 
 One table has a row for each release of each remote. It says when the release was published, pulled,
 swapped in, reloaded, and first served to each client. It also says how many requests were sent, and
-how many failed, until the next release. The forms are ``report.md``, ``report.json``, ``junit.xml``
-(a claim is a test case) and the terminal (with rich). Seconds count from the end of the release's
-publishing ("+1.3"), the publishing itself from the start of the run.
+how many failed, until the next release. Seconds count from the end of the release's publishing
+("+1.3"), the publishing itself from the start of the run.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Optional
 
 from rich import box
@@ -20,13 +17,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.checker.history import Event
-from harness.checker.leg_history import SEEN_LATE_S, LegHistory
+from harness.checker.leg_history import LegHistory
 from harness.checker.outcome import Claim, Outcome
-from harness.checker.run_history import sort
+from harness.checker.run_history import RunHistory
 from harness.checker.verdict import Verdict
 
-from . import junit, latency
+from .moments import moments, pull_of
 
 
 @dataclass(frozen=True)
@@ -48,9 +44,8 @@ class Row:
     at_start: bool
 
 
-def rows(events: Iterable[Event]) -> list[Row]:
+def rows(run: RunHistory) -> list[Row]:
     """The table's rows, in the order in which the releases were published."""
-    run = sort(events)
     return [
         _row(leg, index, run.begin)
         for leg in run.legs.values()
@@ -59,47 +54,28 @@ def rows(events: Iterable[Event]) -> list[Row]:
 
 
 def _row(leg: LegHistory, index: int, begin: float) -> Row:
-    release = leg.published[index]
-    done = float(release["t_end"])
+    found = moments(leg, index)
+    done = found.at["published"]
     following = leg.published[index + 1 :]
     until = float(following[0]["t_end"]) if following else float("inf")
-    swap = next((t for t in leg.swaps(index) if t >= release["t_begin"]), None)
-    next_swap = min(
-        (t for later in range(index + 1, len(leg.published)) for t in leg.swaps(later)),
-        default=float("inf"),
-    )
-    # The pull that led to the swap is the last one before it; both are seen a little late.
-    pulls = [
-        event["t"]
-        for event in leg.pulls
-        if swap is not None and release["t_begin"] <= event["t"] <= swap + SEEN_LATE_S
-    ]
-    reload = [
-        event["t"]
-        for event in leg.reloads
-        if swap is not None and swap - SEEN_LATE_S <= event["t"] < next_swap
-    ]
-    started = leg.servers[0]["t"] if leg.servers else float("inf")
     sent, failed = leg.predictions.sent_between(done, until)
+    swap = found.at.get("swapped")
+    pull = None if swap is None else pull_of(leg, index, swap)
 
-    def after(times: Sequence[float]) -> Optional[float]:
-        return round(times[0] - done, 3) if times else None
+    def after(t: Optional[float]) -> Optional[float]:
+        return None if t is None else round(t - done, 3)
 
-    first = {
-        client: after([t for t in [leg.first_served(index, client)] if t is not None])
-        for client in leg.settings.get("clients", [])
-    }
     return Row(
         remote=leg.remote,
-        release=release["release"],
+        release=found.release,
         published=round(done - begin, 3),
-        pulled=after(pulls[-1:]),
-        swapped=after([swap] if swap is not None else []),
-        reloaded=after(reload[:1]),
-        first_served=first,
+        pulled=after(pull),
+        swapped=after(swap),
+        reloaded=after(found.at.get("tick")),
+        first_served={client: after(t) for client, t in found.answered.items()},
         sent=sent,
         failed=failed,
-        at_start=swap is not None and swap < started,
+        at_start=found.at_start,
     )
 
 
@@ -214,66 +190,3 @@ def _print_table(console: Console, table: Sequence[Row], serving: str) -> None:
             sheet.add_section()
         sheet.add_row(*_cells(row, clients))
     console.print(sheet)
-
-
-def write_report(
-    folder: Path,
-    table: Sequence[Row],
-    verdict: Verdict,
-    facts: dict[str, str],
-    latencies: Sequence[latency.Measured] = (),
-) -> None:
-    """``report.md``, ``report.json``, ``junit.xml`` and histograms in the run's folder.
-
-    ``facts`` are lines for the head of the report: the serving binary, the seed, durations.
-    """
-    clients = _clients(table)
-    heads = _heads(clients)
-    lines = ["# Hot loading, end to end", ""]
-    lines += [f"- {name}: {value}" for name, value in facts.items()]
-    lines += ["", "| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    lines += ["| " + " | ".join(_cells(row, clients)) + " |" for row in table]
-    lines += [
-        "",
-        f"({_CAPTION})",
-        "",
-        f"**{verdict_line(verdict)}**",
-        "",
-        "| remote | claim | outcome |",
-    ]
-    lines += ["| --- | --- | --- |"]
-    lines += [f"| {c.remote} | {c.name} | {c.outcome.value} {c.why} |" for c in verdict.claims]
-    lines += latency.markdown(latencies)
-    (folder / "report.md").write_text("\n".join(lines) + "\n")
-
-    report = {
-        "facts": facts,
-        "verdict": verdict.outcome.value,
-        "rows": [asdict(row) for row in table],
-        "latency": [row.as_json() for row in latencies],
-        "claims": [
-            {
-                "remote": claim.remote,
-                "name": claim.name,
-                "outcome": claim.outcome.value,
-                "required": claim.required,
-                "why": claim.why,
-                "records": list(claim.records),
-            }
-            for claim in verdict.claims
-        ],
-    }
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-    cases = [
-        junit.Case(
-            claim.remote,
-            claim.name,
-            claim.outcome,
-            claim.why,
-            skipped=claim in verdict.left_out,
-        )
-        for claim in verdict.claims
-    ]
-    xml = junit.text(junit.suite("hot loading", cases))
-    (folder / "junit.xml").write_text(xml, encoding="utf-8")
-    latency.write_histograms(folder, latencies)

@@ -26,10 +26,11 @@ from harness.faults.base import Fault
 from harness.load.patched_client import patched_library
 from harness.remotes.registry import REMOTES, RemoteType
 from harness.report.badge import write_badge
-from harness.report.environment import write_environment
-from harness.report.latency import measured
-from harness.report.masking import keep_secrets
-from harness.report.summary import print_report, rows, write_report
+from harness.report.environment import machine, versions, write_environment
+from harness.report.files import write_report
+from harness.report.html.facts import facts as facts_of
+from harness.report.masking import keep_secrets, masked
+from harness.report.summary import print_report
 from harness.serving.base import Serving
 from harness.serving.binary import ServingBinary
 from harness.serving.running import RunningServing
@@ -78,6 +79,8 @@ class RunSettings:
     port: Optional[int] = None
     fail_fast: bool = False
     runs: Path = Path("runs")
+    # The command that repeats the run; empty if the run was not started by a command.
+    command: tuple[str, ...] = ()
     leg: LegSettings = field(default_factory=LegSettings)
 
     @property
@@ -128,6 +131,9 @@ def run(settings: RunSettings, console: Console) -> int:
             on=settings.on,
             serving=str(binary),
             device=settings.device,
+            machine=machine(settings.device),
+            versions=versions(),
+            **({"command": masked(list(settings.command))} if settings.command else {}),
         )
         cut_short = _all_legs(settings, binary, folder, history, say)
         history.record("end")
@@ -420,8 +426,8 @@ def _finish(
         The verdict; and the error if the report could not be written.
     """
     path = folder / "history.jsonl"
-    table = rows(histories.read(path))
     verdict = judge(histories.read(path))
+    report = facts_of(histories.read(path), verdict)
     facts = {
         "scenario": settings.scenario,
         "serving binary": str(binary),
@@ -435,9 +441,9 @@ def _finish(
         # Set by the Makefile before the set-up began, in seconds since the epoch.
         facts["set-up"] = f"{time.time() - float(started) - run_s:.1f} s"
     facts["run"] = f"{run_s:.1f} s"
-    print_report(console, table, verdict, str(binary))
+    print_report(console, report.rows, verdict, str(binary))
     try:
-        write_report(folder, table, verdict, facts, measured(histories.read(path)))
+        write_report(folder, report, verdict, facts)
         write_badge(folder, verdict, settings.scenario, str(binary))
         programs = {"client": patched_library()}
         if settings.server is None:
@@ -447,5 +453,5 @@ def _finish(
         why = f"{error.strerror or error}: {error.filename or folder}"
         return verdict, Failed(f"the report cannot be written: {why}")
     times = ", ".join(f"{name} {facts[name]}" for name in ("set-up", "run") if name in facts)
-    console.print(f"{times}; report: {folder / 'report.md'}", markup=False, highlight=False)
+    console.print(f"{times}; report: {folder / 'report.html'}", markup=False, highlight=False)
     return verdict, None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
 import pytest
 
 from harness.checker.verdict import judge
-from harness.report.latency import Measured, markdown, percentiles
-from harness.report.summary import rows, write_report
+from harness.report.files import write_report
+from harness.report.html.facts import facts
+from harness.report.latency import Measured, percentiles
 from tests.unit.harness.checker.test_verdict import Story
 
 MILLISECONDS = numpy.arange(1, 1001) / 1000
@@ -30,13 +32,16 @@ def test_a_histogram_ends_at_the_last_percentile_that_is_told() -> None:
 def test_the_table_has_the_number_of_samples_beside_each_quantile(tmp_path: Path) -> None:
     few = Measured("ftp", "http", "latency-swap", MILLISECONDS[:99])
     many = Measured("ftp", "http", "latency-outside", MILLISECONDS)
-    table = list(markdown([few, many]))
+    events = Story().events()
+    verdict = judge(events)
+    report = facts(events, verdict)
+    report = replace(report, legs=(replace(report.legs[0], latencies=(few, many)),))
+
+    write_report(tmp_path, report, verdict, {})
+
+    table = (tmp_path / "report.md").read_text()
     assert "| ftp | http | latency-swap | 99 | 50.00 | – | – | – |" in table
     assert "| ftp | http | latency-outside | 1000 | 500.50 | 900.10 | 990.01 | – |" in table
-
-    events = Story().events()
-    write_report(tmp_path, rows(events), judge(events), {}, [few, many])
-    assert table[-1] in (tmp_path / "report.md").read_text()
     first, second = json.loads((tmp_path / "report.json").read_text())["latency"]
     assert first["samples"] == 99
     assert first["quantiles_ms"]["p90"] is None
@@ -44,7 +49,3 @@ def test_the_table_has_the_number_of_samples_beside_each_quantile(tmp_path: Path
     for row in (few, many):
         written = (tmp_path / "ftp" / f"{row.name}-http.hgrm").read_text()
         assert written == percentiles(row.seconds)
-
-
-def test_a_history_without_planned_times_has_no_table() -> None:
-    assert list(markdown([])) == []

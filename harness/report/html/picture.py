@@ -1,0 +1,89 @@
+"""The geometry of ``report.svg``: for each leg, which release was live and who was served it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+from . import colors
+from .facts import LegFacts, Report
+from .lanes import FAILURE
+
+WIDTH = 760
+_LEFT, _RIGHT = 150, 16
+_ROW, _GAP = 18, 12
+_TOP = 118
+# A picture with more rows says less.
+_MAX_LEGS = 4
+_MAX_LANES = 6
+_LINE_CHARS = 92
+
+
+@dataclass(frozen=True)
+class Box:
+    """One release in one lane, in pixels."""
+
+    x: float
+    width: float
+    color: str
+    ink: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One lane, in pixels; ``crosses`` are failures."""
+
+    label: str
+    y: float
+    boxes: tuple[Box, ...]
+    crosses: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """All that the template of the SVG draws."""
+
+    width: int
+    height: int
+    lines: tuple[str, ...]
+    rows: tuple[Row, ...]
+    left_out: int
+
+
+def picture(report: Report) -> Picture:
+    """Return the picture of a run."""
+    rows: list[Row] = []
+    y = float(_TOP)
+    for leg in report.legs[:_MAX_LEGS]:
+        mine = list(_rows(leg, y))
+        rows += mine
+        y += len(mine) * _ROW + _GAP
+    lines = textwrap.wrap(report.sentence, _LINE_CHARS, max_lines=2, placeholder=" …")
+    return Picture(
+        WIDTH, int(y) + 22, tuple(lines), tuple(rows), max(0, len(report.legs) - _MAX_LEGS)
+    )
+
+
+def _rows(leg: LegFacts, y: float) -> Iterator[Row]:
+    scale = (WIDTH - _LEFT - _RIGHT) / max(leg.end - leg.begin, 1e-3)
+
+    def x_of(t: float) -> float:
+        return round(_LEFT + (t - leg.begin) * scale, 1)
+
+    shown = [lane for lane in leg.lanes if lane.name not in ("producer", "monitor")]
+    for number, lane in enumerate(shown[:_MAX_LANES]):
+        boxes = tuple(
+            _box(x_of(span.begin), max(x_of(span.end) - x_of(span.begin), 0.5), span.release)
+            for span in lane.spans
+        )
+        crosses = tuple(x_of(mark.t) for mark in lane.marks if mark.kind == FAILURE)
+        yield Row(lane.name, y + number * _ROW, boxes, crosses)
+
+
+def _box(x: float, width: float, release: Optional[int]) -> Box:
+    color, ink = colors.of_release(release)
+    text = "" if release is None else str(release)
+    return Box(x, round(width, 1), color, ink, text if width > 8 * len(text) + 2 else "")

@@ -1,0 +1,76 @@
+"""The page in a real browser: no complaint, no network, nothing wider than a phone.
+
+The pictures stay in ``runs/report-pages`` of the checkout, for people to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.report.html import page
+from harness.support.paths import repository_root
+from tests.chromium import Chromium, program
+
+from .runs import reported, whole_story
+
+pytestmark = pytest.mark.skipif(program() is None, reason="no chromium is installed here")
+
+CHARTS = 4
+# What a page is wider than the window by.
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chromium]:
+    one = Chromium(tmp_path / "profile")
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def pictures() -> Path:
+    folder = repository_root() / "runs" / "report-pages"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _broken_page() -> str:
+    events = whole_story()
+    for request in (event for event in events if "value" in event and 4.5 < event["t"] < 5.5):
+        del request["value"]
+        request["error"] = "the client gave None; what it printed is in its log " + "x" * 200
+    outage = {"event": "outage", "t": 7.0, "remote": "ftp", "why": "remote stopped " + "y" * 90}
+    events.append({**outage, "since": 6.0, "until": 7.0, "requests": False})
+    return page.html(reported(events))
+
+
+def test_the_page_is_right_in_every_form(tmp_path: Path, browser: Chromium, pictures: Path) -> None:
+    for name, text in (("valid", page.html(reported(whole_story()))), ("broken", _broken_page())):
+        file = tmp_path / f"{name}.html"
+        file.write_text(text, encoding="utf-8")
+        for width in (1280, 390):
+            for dark in (False, True):
+                browser.open(file, width, dark=dark)
+                form = f"{name}-{width}-{'dark' if dark else 'light'}"
+                assert browser.value("document.documentElement.dataset.drawn") == str(CHARTS), form
+                assert browser.value("document.querySelectorAll('.main-svg').length") >= CHARTS
+                assert browser.value(OVERFLOW) <= 0, form
+                browser.screenshot(pictures / f"{form}.png")
+        browser.pdf(pictures / f"{name}.pdf")
+    assert browser.complaints == []
+    assert all(url.startswith(("file://", "data:", "blob:")) for url in browser.requested)
+
+
+def test_the_policy_of_the_page_stops_a_script_that_is_not_its_own(
+    tmp_path: Path, browser: Chromium
+) -> None:
+    text = page.html(reported(whole_story()))
+    foreign = "<script>document.title = 'taken'; fetch('http://127.0.0.1:9/')</script></body>"
+    file = tmp_path / "page.html"
+    file.write_text(text.replace("</body>", foreign), encoding="utf-8")
+    browser.open(file, 1280)
+    assert browser.value("document.title") == "✔ Hot loading: a run"
+    assert any("Content Security Policy" in one for one in browser.complaints)
