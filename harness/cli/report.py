@@ -8,6 +8,7 @@ from typing import Optional
 from harness.checker.verdict import judge
 from harness.report.files import write_pages
 from harness.report.html.facts import facts
+from harness.report.masking import remember_environment, remember_secrets
 from harness.support.errors import BadInput
 
 from .check import events_in, history_in
@@ -29,6 +30,9 @@ def report(run: Path, output: Optional[Path]) -> int:
     history = history_in(run)
     if next(events_in(history), None) is None:
         raise BadInput(f"{history} is empty; name the history of a run")
+    remember_environment()
+    if run.is_dir():
+        remember_secrets(run)
     made = facts(events_in(history), judge(events_in(history)))
     folder = output or (run if run.is_dir() else Path.cwd())
     try:

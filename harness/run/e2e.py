@@ -29,7 +29,7 @@ from harness.report.badge import write_badge
 from harness.report.environment import machine, versions, write_environment
 from harness.report.files import write_report
 from harness.report.html.facts import facts as facts_of
-from harness.report.masking import keep_secrets, masked
+from harness.report.masking import keep_secrets, masked, remember_environment, remember_secrets
 from harness.report.summary import print_report
 from harness.serving.base import Serving
 from harness.serving.binary import ServingBinary
@@ -426,6 +426,8 @@ def _finish(
         The verdict; and the error if the report could not be written.
     """
     path = folder / "history.jsonl"
+    remember_environment()
+    remember_secrets(folder)
     verdict = judge(histories.read(path))
     report = facts_of(histories.read(path), verdict)
     facts = {

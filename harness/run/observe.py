@@ -1,4 +1,4 @@
-"""Watches a live directory and two logs, and writes what happens into the history.
+"""Watches a live directory, two logs and our monitor's events; writes them into the history.
 
 Works with any monitor and any server. A swap shows in the live directory (which model files it
 holds), a pull in the monitor's INFO messages, and a reload in ``serving.INFO``. One thread looks
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from harness.support.errors import Failed
 from harness.support.live_directory import Digests, look_once
 
 LOOK_S = 0.01
+# What the history keeps of an event of the monitor, beside its name and time.
+_TOLD = ("release", "sha256", "why")
 TIME_FILE = "fluid_time_file"
 # A monitor can make a live directory that cannot be opened; the open then gives one of these.
 _NO_MODEL = (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENAMETOOLONG)
@@ -65,6 +68,7 @@ class Observer:
     Records these events:
 
     - ``monitor_log``: every line
+    - ``monitor_event``: every line of our monitor's ``--event_file``, at the time in the line
     - ``server_log``: the lines of a reload, and every error
     - ``swapped``: ``digest`` of the model files, ``second`` of the time file
 
@@ -78,6 +82,7 @@ class Observer:
         *,
         live_dir: Path,
         monitor_log: Path,
+        monitor_events: Path,
         server_log: Path,
         server_runs: bool = False,
     ) -> None:
@@ -85,6 +90,7 @@ class Observer:
         self._remote = remote
         self._live_dir = live_dir
         self._monitor = Tail(monitor_log)
+        self._monitor_events = Tail(monitor_events)
         self._server = Tail(server_log, from_end=server_runs)
         self._seen: Optional[tuple[str, int]] = None
         self._digests = Digests()
@@ -125,9 +131,20 @@ class Observer:
         # The log first: a pull is told before the swap that follows it.
         for line in self._monitor.new_lines():
             self._history.record("monitor_log", remote=self._remote, line=line)
+        for line in self._monitor_events.new_lines():
+            self._monitor_event(line)
         self._look_at_live_directory()
         for line in self._server.new_lines():
             self._server_line(line)
+
+    def _monitor_event(self, line: str) -> None:
+        try:
+            event = json.loads(line)
+            t, what = float(event["monotonic"]), str(event["event"])
+        except (ValueError, KeyError, TypeError):
+            return  # a full disk cut the line
+        told = {name: event[name] for name in _TOLD if event.get(name) is not None}
+        self._history.record("monitor_event", t=t, remote=self._remote, what=what, **told)
 
     def _server_line(self, line: str) -> None:
         if RELOAD_BEGIN in line:

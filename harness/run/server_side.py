@@ -65,11 +65,13 @@ class ServerSide:
         self.equipment = equipment
         self.live_dir = serving.live_dir
         self.monitor_log = folder / "monitor.log"
+        self._monitor_events = folder.absolute() / "monitor-events.jsonl"
         self.observer = Observer(
             history,
             remote.name,
             live_dir=self.live_dir,
             monitor_log=self.monitor_log,
+            monitor_events=self._monitor_events,
             server_log=serving.log_file,
             server_runs=settings.server_runs,
         )
@@ -110,7 +112,7 @@ class ServerSide:
         if s.monitor_cmd:
             named = {name[2:]: value for name, value in zip(options[::2], options[1::2])}
             return command.command_line(s.monitor_cmd, named)
-        options.append("--debug")
+        options += ["--debug", "--event_file", str(self._monitor_events)]
         options += ["--keep", str(s.keep)] if s.keep else []
         return [*s.monitor, *options, *more]
 

@@ -244,7 +244,8 @@ def _noting(events: Iterable[Event], others: dict[str, list[Event]]) -> Iterator
     """Give the events on, and note those of each remote that are no requests, masked."""
     for event in events:
         if event["event"] != "prediction" and "remote" in event and "t" in event:
-            others.setdefault(event["remote"], []).append(masked(event))
+            texts = {name: masked(one) for name, one in event.items() if isinstance(one, str)}
+            others.setdefault(event["remote"], []).append({**event, **texts})
         yield event
 
 
@@ -375,7 +376,6 @@ def _what_was_run(
     yield "Seed", str(head.get("seed", "not recorded"))
     if "device" in head:
         yield "Device", str(head["device"])
-    yield "History's schema", str(head.get("schema"))
 
 
 # Settings of a leg that a reader of the report needs, in words.
@@ -410,7 +410,7 @@ def _settings(leg: LegHistory) -> Iterator[tuple[str, str]]:
 
 def _texts(values: object) -> Iterator[tuple[str, str]]:
     for name, value in values.items() if isinstance(values, dict) else ():
-        if name == "memory_bytes":
+        if name == "memory_bytes" and isinstance(value, (int, float)):
             yield "memory", f"{value / 1e9:.1f} GB"
         else:
             yield str(name), str(value)

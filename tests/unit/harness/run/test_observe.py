@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def observer(tmp_path: Path) -> Observer:
         "ftp",
         live_dir=tmp_path / "live",
         monitor_log=tmp_path / "monitor.log",
+        monitor_events=tmp_path / "monitor-events.jsonl",
         server_log=tmp_path / "serving.INFO",
     )
 
@@ -112,6 +114,25 @@ def test_of_the_servers_log_only_reloads_and_errors_are_kept(tmp_path: Path) -> 
         "W… switching to current_idx[1]",
         "I… Finish reload 1",
         "E1… Failed stat config file",
+    ]
+
+
+def test_the_monitors_events_keep_their_own_times(tmp_path: Path) -> None:
+    seen = {"schema": 1, "time": 1e9, "monotonic": 12.5, "model": "m", "event": "seen"}
+    (tmp_path / "monitor-events.jsonl").write_text(
+        json.dumps({**seen, "release": 2, "sha256": "ab"})
+        + '\n{"schema":1,"mono\nnull\n'
+        + json.dumps({**seen, "event": "failed", "release": None, "why": "reset"})
+        + "\n"
+    )
+    watching = observer(tmp_path)
+    watching.start()
+    watching.stop()
+    found = events(tmp_path / "history.jsonl", "monitor_event")
+    common = {"event": "monitor_event", "t": 12.5, "remote": "ftp"}
+    assert found == [
+        {**common, "what": "seen", "release": 2, "sha256": "ab"},
+        {**common, "what": "failed", "why": "reset"},
     ]
 
 

@@ -48,18 +48,18 @@ def _broken_page() -> str:
 
 
 def test_the_page_is_right_in_every_form(tmp_path: Path, browser: Chromium, pictures: Path) -> None:
-    for name, text in (("valid", page.html(reported(whole_story()))), ("broken", _broken_page())):
+    pages = {"valid": page.html(reported(whole_story())), "broken": _broken_page()}
+    forms = [("valid", 1280, False), ("valid", 390, True), ("broken", 1280, True)]
+    for name, width, dark in [*forms, ("broken", 390, False)]:
         file = tmp_path / f"{name}.html"
-        file.write_text(text, encoding="utf-8")
-        for width in (1280, 390):
-            for dark in (False, True):
-                browser.open(file, width, dark=dark)
-                form = f"{name}-{width}-{'dark' if dark else 'light'}"
-                assert browser.value("document.documentElement.dataset.drawn") == str(CHARTS), form
-                assert browser.value("document.querySelectorAll('.main-svg').length") >= CHARTS
-                assert browser.value(OVERFLOW) <= 0, form
-                browser.screenshot(pictures / f"{form}.png")
-        browser.pdf(pictures / f"{name}.pdf")
+        file.write_text(pages[name], encoding="utf-8")
+        browser.open(file, width, dark=dark)
+        form = f"{name}-{width}-{'dark' if dark else 'light'}"
+        browser.screenshot(pictures / f"{form}.png")
+        assert browser.value("document.documentElement.dataset.drawn") == str(CHARTS), form
+        assert browser.value("document.querySelectorAll('.main-svg').length") >= CHARTS
+        assert browser.value(OVERFLOW) <= 0, form
+    browser.pdf(pictures / "broken.pdf")
     assert browser.complaints == []
     assert all(url.startswith(("file://", "data:", "blob:")) for url in browser.requested)
 
