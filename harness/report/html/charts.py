@@ -44,8 +44,7 @@ def _layout(height: int, **more: Any) -> dict[str, Any]:
 def _seconds(leg: LegFacts) -> dict[str, Any]:
     return {
         "title": {"text": "seconds from the start of the run", "standoff": 8},
-        # Before the server is ready, the run only prepares.
-        "range": [round((leg.served_since or leg.begin + 1) - 1, 3), round(leg.end, 3)],
+        "range": [round(leg.shown_since, 3), round(leg.end, 3)],
         "zeroline": False,
     }
 

@@ -87,6 +87,11 @@ class LegFacts:
     failed: int
 
     @property
+    def shown_since(self) -> float:
+        """Return the time from which a chart shows the leg: before, the run only prepares."""
+        return self.begin if self.served_since is None else self.served_since - 1
+
+    @property
     def shown_moments(self) -> list[Moments]:
         """Return the last hot-loaded releases, as many as fit a table."""
         return [one for one in self.moments if not one.at_start][-MAX_COLUMNS:]
@@ -268,6 +273,7 @@ def _leg(
     reloads = [(float(event["t"]), ticks.get(float(event["t"]))) for event in leg.reloads]
     faults = [event for event in events if event["event"] == "fault"]
     asked = leg.predictions
+    clients = clients_of(leg)
     return LegFacts(
         remote=leg.remote,
         begin=first - begin,
@@ -278,9 +284,9 @@ def _leg(
         rows=tuple(rows),
         lanes=tuple(lanes(leg, found, begin, last)),
         shades=tuple(shades(leg, faults, begin)),
-        answers=tuple(_answers(leg, client, begin) for client in clients_of(leg)),
+        answers=tuple(_answers(leg, client, begin) for client in clients),
         reloads=tuple((t - begin, release) for t, release in reloads),
-        latencies=tuple(latencies),
+        latencies=tuple(sorted(latencies, key=lambda one: clients.index(one.client))),
         moments=tuple(found),
         claims=tuple(claims),
         logs=tuple(_logs(reloads, journal, begin)),

@@ -152,7 +152,7 @@ def _monitor(leg: LegHistory, found: Sequence[Moments]) -> Lane:
 
 
 def _live_directory(leg: LegHistory, end: float) -> Lane:
-    spans = []
+    spans: list[Span] = []
     marks = []
     times = [*(float(swap["t"]) for swap in leg.swapped), end]
     for swap, t, until in zip(leg.swapped, times, times[1:]):
@@ -160,7 +160,11 @@ def _live_directory(leg: LegHistory, end: float) -> Lane:
         text = "no published release" if number is None else f"release {number} is live"
         if number is None:
             marks.append(Mark(t, text, FAILURE))
-        spans.append(Span(t, max(t, until), number, text))
+        if spans and number is not None and spans[-1].release == number:
+            # Only the time file changed.
+            spans[-1] = replace(spans[-1], end=max(t, until))
+        else:
+            spans.append(Span(t, max(t, until), number, text))
     return Lane("live directory", tuple(spans), tuple(marks))
 
 

@@ -14,7 +14,7 @@ from .lanes import FAILURE
 WIDTH = 760
 _LEFT, _RIGHT = 150, 16
 _ROW, _GAP = 18, 12
-_TOP = 118
+_TOP = 74
 # A picture with more rows says less.
 _MAX_LEGS = 4
 _MAX_LANES = 6
@@ -56,30 +56,34 @@ class Picture:
 def picture(report: Report) -> Picture:
     """Return the picture of a run."""
     rows: list[Row] = []
-    y = float(_TOP)
+    lines = textwrap.wrap(report.sentence, _LINE_CHARS, max_lines=2, placeholder=" …")
+    y = float(_TOP + _ROW * len(lines))
     for leg in report.legs[:_MAX_LEGS]:
         mine = list(_rows(leg, y))
         rows += mine
         y += len(mine) * _ROW + _GAP
-    lines = textwrap.wrap(report.sentence, _LINE_CHARS, max_lines=2, placeholder=" …")
     return Picture(
         WIDTH, int(y) + 22, tuple(lines), tuple(rows), max(0, len(report.legs) - _MAX_LEGS)
     )
 
 
 def _rows(leg: LegFacts, y: float) -> Iterator[Row]:
-    scale = (WIDTH - _LEFT - _RIGHT) / max(leg.end - leg.begin, 1e-3)
+    begin = leg.shown_since
+    scale = (WIDTH - _LEFT - _RIGHT) / max(leg.end - begin, 1e-3)
 
     def x_of(t: float) -> float:
-        return round(_LEFT + (t - leg.begin) * scale, 1)
+        return round(_LEFT + max(t - begin, 0) * scale, 1)
 
     shown = [lane for lane in leg.lanes if lane.name not in ("producer", "monitor")]
     for number, lane in enumerate(shown[:_MAX_LANES]):
         boxes = tuple(
             _box(x_of(span.begin), max(x_of(span.end) - x_of(span.begin), 0.5), span.release)
             for span in lane.spans
+            if span.end > begin
         )
-        crosses = tuple(x_of(mark.t) for mark in lane.marks if mark.kind == FAILURE)
+        crosses = tuple(
+            x_of(mark.t) for mark in lane.marks if mark.kind == FAILURE and mark.t > begin
+        )
         yield Row(lane.name, y + number * _ROW, boxes, crosses)
 
 
