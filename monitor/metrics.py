@@ -27,6 +27,7 @@ _FAILURES = "Failures by family: remote, release, machine."
 _COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("polls", "Looks at the donefile.", "polls", {}),
     ("swaps", "Releases swapped in.", "swaps", {}),
+    ("rollbacks", "Bad releases taken out of service by --on_bad_release.", "rollbacks", {}),
     ("pulled_bytes", "Bytes pulled.", "bytes_pulled", {}),
     ("failures", _FAILURES, "failures_remote", {"family": "remote"}),
     ("failures", _FAILURES, "failures_release", {"family": "release"}),

@@ -30,6 +30,7 @@ class Kind(Enum):
     OTHER = "the server answered as another release"
     FAILED = "the server answered with an error"
     SILENT = "no server answered"
+    ENDED = "the server ended, or was started again"
     RELOADED = "the log says that the server loaded the installed release"
     NOT_RELOADED = "the log has no reload since the swap"
 

@@ -17,7 +17,7 @@ from ..disk import remove
 from .fallback import fill_mount, put_away_copied
 from .kept import add
 from .layout import INSIDE, OLD, READY, ROLLBACK, TORN, Layout, torn_note
-from .state import flush_folder, read_hold, read_installed, read_json
+from .state import flush_folder, read_hold, read_installed, read_json, read_quarantine
 
 
 class Seen(Enum):
@@ -180,7 +180,9 @@ def _carry_out(done: Done, path: str, layout: Layout, timestamp_file: str) -> No
     elif done is Done.KEEP:
         hold = read_hold(layout.hold)
         identity = read_installed(path).identity
-        rolled_back = identity is not None and hold is not None and identity == hold.replaced
+        bad = read_quarantine(layout.quarantine)
+        gone = (hold.replaced if hold else None, bad.identity if bad else None)
+        rolled_back = identity is not None and identity in gone
         add(layout, path, sys.maxsize, rolled_back=rolled_back)
     else:
         remove(path)

@@ -185,13 +185,15 @@ class Serving:
     """Whether the server serves what is installed.
 
     ``identity`` and ``second`` are those of the installed release. ``phase`` is the name of a
-    ``decisions.serving.Phase``, ``why`` its sentence.
+    ``decisions.serving.Phase``, ``why`` its sentence. ``was_served`` says whether the server served
+    the release before, so that this one is at fault if the server fails.
     """
 
     identity: Identity
     second: Optional[int]
     phase: str
     why: str
+    was_served: bool = False
 
 
 def read_serving(path: str) -> Optional[Serving]:
@@ -206,13 +208,15 @@ def read_serving(path: str) -> Optional[Serving]:
         second if isinstance(second, int) else None,
         str(content.get("phase", "")),
         str(content.get("why", "")),
+        content.get("was_served") is True,
     )
 
 
 def write_serving(path: str, serving: Serving) -> None:
     """Write whether the server serves what is installed."""
-    content = {"identity": serving.identity.to_json(), "second": serving.second}
-    write_json(path, {**content, "phase": serving.phase, "why": serving.why})
+    content: dict[str, Any] = {"identity": serving.identity.to_json(), "second": serving.second}
+    content.update(phase=serving.phase, why=serving.why, was_served=serving.was_served)
+    write_json(path, content)
 
 
 def read_announced(path: str) -> Optional[Identity]:

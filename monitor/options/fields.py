@@ -287,6 +287,17 @@ class Options:
         parse=values.seconds,
         shown="what --server_log names, else 10",
     )
+    on_bad_release: str = _opt(
+        "ignore",
+        "what happens if the server fails after a swap; rollback needs --server or --server_log",
+        choices=("ignore", "rollback"),
+    )
+    probation: float = _opt(
+        60.0,
+        "seconds after a swap in which a failing server makes a release bad",
+        parse=values.interval,
+        shown="60",
+    )
     event_file: str = _opt(
         "", "file to which the moments of each release are appended, one JSON object a line"
     )
@@ -401,6 +412,8 @@ def from_mapping(given: Mapping[str, Any], where: str = "") -> Options:
             raise BadOption(f"{lead}--{name} is {parsed[name]}; choose one of {allowed}")
     if parsed.get("ftp_implicit_tls"):
         parsed.setdefault("ftp_port", 990)
+    if parsed.get("on_bad_release") == "rollback":
+        parsed["keep"] = max(1, parsed.get("keep", 0))
     missing = [o.name for o in known.values() if o.default is MISSING and not parsed.get(o.name)]
     kind = parsed.get("type", "general")
     missing += [name for name in _NEEDS[kind] if not parsed.get(name)]
@@ -494,6 +507,11 @@ def check(options: Options, lead: str) -> None:
 
 
 def _check_server(options: Options, lead: str) -> None:
+    if options.on_bad_release == "rollback" and not (options.server or options.server_log):
+        raise BadOption(
+            f"{lead}--on_bad_release=rollback needs --server or --server_log, which tell whether "
+            "the server fails; give one of them"
+        )
     if not options.server:
         return
     try:

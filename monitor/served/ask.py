@@ -43,6 +43,8 @@ def ask(url: str, request: dict[str, Any], expected: dict[str, Any]) -> Heard:
         return Heard(
             Kind.SILENT, f"the server at {url} is stuck: it does not answer within {_TIMEOUT_S:g} s"
         )
+    except ConnectionRefusedError:
+        return Heard(Kind.ENDED, f"no server answers at {url}: Connection refused")
     except (OSError, http.client.HTTPException) as error:
         return Heard(Kind.SILENT, f"no server answers at {url}: {reason(error)}")
     finally:

@@ -1,8 +1,9 @@
 """Finds out whether the server serves the installed release, beside the loop of the model.
 
 One thread a model looks at the live directory's state, which every swap and rollback changes. For
-each new state it asks the server with the release's probe, or reads the server's log. The thread
-never changes the live directory, and the model's loop never waits for it.
+each new state it asks the server with the release's probe, or reads the server's log. The model's
+loop never waits for this thread. With ``--on_bad_release=rollback`` the thread swaps the last good
+release back, as the command ``rollback`` does beside a running monitor.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from typing import Any, Optional
 
 from ..decisions.moments import Moment
+from ..decisions.probation import Probation
 from ..decisions.probe import Unfit, parts, request
 from ..decisions.serving import (
     DEFAULT_TICK_S,
@@ -23,6 +25,7 @@ from ..decisions.serving import (
     served_within,
 )
 from ..disk import remove
+from ..errors import MachineError
 from ..live.layout import Layout
 from ..live.state import Installed, Serving, read_installed, read_serving, write_serving
 from ..live.watched import watched_elsewhere, watched_time_files
@@ -34,6 +37,7 @@ from ..watch.events import EventFile
 from ..watch.figures import Figures
 from .ask import ask
 from .log import Reload, ServerLog
+from .rollback import is_condemned, take_back
 
 # Pauses between two looks, in seconds. The first follows an answer of the installed release. The
 # second is for a release without such an answer. The last is for one that is served or late.
@@ -55,6 +59,11 @@ class Confirmer:
         self._events = EventFile(options.event_file, options.local_model_name)
         self._log = ServerLog(options.server_log) if options.server_log else None
         self._wait = Confirmation(options.served_answers)
+        self._probation = Probation(options.probation)
+        # Why the installed release is bad; None if it is not known to be.
+        self._bad: Optional[str] = None
+        self._was_served = False
+        self._starts = 0
         self._installed = Installed()
         # What is sent and what should come back; None without a usable probe.
         self._query: Optional[tuple[dict[str, Any], dict[str, Any]]] = None
@@ -79,25 +88,28 @@ class Confirmer:
             self._installed.second,
         ):
             self._begin(installed)
-        if wait.phase in (Phase.UNKNOWN, Phase.SERVED) or installed.identity is None:
+        if self._bad is not None:
+            self._take_back(self._bad)
             return _CALM_S
-        heard = None
-        if self._query is not None:
-            heard = ask(self._options.server, *self._query)
-            took = wait.hear(heard, time.monotonic())
-            if took is not None and self._log is None:
+        settled = wait.phase in (Phase.UNKNOWN, Phase.SERVED)
+        probation = self._probation.is_open(time.time())
+        if installed.identity is None or (settled and not probation):
+            return _CALM_S
+        heard = self._look(reloads)
+        took = wait.hear(heard, time.monotonic())
+        if took is not None:
+            if self._log is None:
                 wait.loaded(max(0.0, took - (self._options.tick or DEFAULT_TICK_S)))
-        elif self._log is not None:
-            heard = self._heard_of(reloads)
-            wait.hear(heard, time.monotonic())
-        if wait.phase is Phase.SERVED:
             self._served()
-            return _CALM_S
         if wait.is_late(time.monotonic(), self._limit()):
             self._late()
-        if heard is not None and heard.kind is Kind.OURS:
-            return _IN_ROW_S
-        return _WAITING_S if wait.phase is Phase.WAITING else _CALM_S
+        if probation:
+            self._bad = self._probation.hear(heard, wait.phase)
+        if self._bad is not None:
+            return 0.0
+        if wait.phase is not Phase.WAITING:
+            return _CALM_S
+        return _IN_ROW_S if heard.kind is Kind.OURS else _WAITING_S
 
     def _run(self) -> None:
         name_model(self._options.local_model_name)
@@ -117,7 +129,7 @@ class Confirmer:
         """Wait for another release than before."""
         first, self._first = self._first, False
         self._installed = installed
-        self._query = None
+        self._query, self._bad = None, None
         now = time.monotonic()
         if installed.identity is None:
             self._wait.begin(now, blind="no release of this monitor is installed")
@@ -126,13 +138,21 @@ class Confirmer:
         known = read_serving(self._layout.serving)
         blind = self._prepare()
         self._wait.begin(now, blind=blind)
-        if (
-            first
-            and known is not None
-            and known.phase == Phase.SERVED.name
-            and (known.identity, known.second) == (installed.identity, installed.second)
-        ):
-            self._wait.served_before()
+        served = known is not None and known.phase == Phase.SERVED.name
+        if known is None:
+            self._was_served = False
+        elif (known.identity, known.second) == (installed.identity, installed.second):
+            self._was_served = known.was_served
+            if first and served:
+                self._wait.served_before()
+        else:
+            # A release that was replaced before its turn came is no reason to trust the next less.
+            waiting = known.phase == Phase.WAITING.name and known.was_served
+            self._was_served = served or waiting
+        if self._options.on_bad_release == "rollback":
+            self._bad = is_condemned(self._layout)
+            self._probation.begin(installed.swapped or 0.0, was_served=self._was_served)
+        self._starts = self._log.starts if self._log is not None else 0
         if blind is not None:
             logger.warning("whether the server serves %s is not known: %s", installed.label, blind)
         self._remember()
@@ -155,12 +175,37 @@ class Confirmer:
             logger.warning("%s: %s", self._installed.label, unsent)
         return None
 
+    def _look(self, reloads: list[Reload]) -> Heard:
+        if self._log is not None and self._log.starts > self._starts:
+            return Heard(Kind.ENDED, f"{self._options.server_log} shows another start")
+        if self._query is not None:
+            return ask(self._options.server, *self._query)
+        return self._heard_of(reloads)
+
+    def _take_back(self, why: str) -> None:
+        identity = self._installed.identity
+        assert identity is not None
+        try:
+            done = take_back(self._options, identity, why, self._events)
+        except MachineError as error:
+            if str(error) != self._figures.last_error:
+                self._figures.last_error = str(error)
+                logger.error("%s", error)
+            return
+        self._bad = None
+        self._probation.until = None
+        if done:
+            self._figures.rollbacks += 1
+            self._figures.failures_release += 1
+            self._figures.last_error = f"{identity.label} is bad: {why}"
+
     def _heard_of(self, reloads: list[Reload]) -> Heard:
         model, swapped = self._options.local_model_name, self._installed.swapped or 0.0
         for one in reloads:
             if one.model == model and one.began_after(swapped):
                 return Heard(Kind.RELOADED, "")
-        assert self._log is not None
+        if self._log is None:
+            return Heard(Kind.NOT_RELOADED, "")
         if self._log.trouble:
             return Heard(Kind.SILENT, self._log.trouble)
         path = self._options.server_log
@@ -226,7 +271,13 @@ class Confirmer:
             if installed.identity is None:
                 remove(self._layout.serving)
                 return
-            serving = Serving(installed.identity, installed.second, wait.phase.name, wait.why)
+            serving = Serving(
+                installed.identity,
+                installed.second,
+                wait.phase.name,
+                wait.why,
+                self._was_served,
+            )
             write_serving(self._layout.serving, serving)
         except OSError as error:
             logger.warning("cannot write %s: %s", self._layout.serving, error.strerror)

@@ -42,15 +42,18 @@ class ServerLog:
 
     Attributes:
         interval: The server's reload interval in seconds; None if the log does not name one.
+        starts: How often a server has started since the first look.
         trouble: Why the log cannot be read; empty if it can.
     """
 
     def __init__(self, path: str) -> None:
         self.interval: Optional[float] = None
+        self.starts = 0
         self.trouble = ""
         self._path = path
         self._file: Optional[tuple[int, int]] = None
         self._read = 0
+        self._looked = False
         self._begun: dict[str, float] = {}
 
     def new_reloads(self) -> list[Reload]:
@@ -72,9 +75,12 @@ class ServerLog:
             self.trouble = f"cannot read --server_log {self._path}: {error.strerror}"
             return []
         self.trouble = ""
+        looked, self._looked = self._looked, True
         # A line that is not whole yet is read next time.
         whole = text[: text.rfind(b"\n") + 1]
         self._read += len(whole)
+        if looked:
+            self.starts += len(_INTERVAL.findall(whole))
         return self._reloads_in(whole)
 
     def _take_interval(self, head: bytes) -> None:

@@ -28,6 +28,7 @@ class Figures:
     last_swap: float = 0.0
     last_life: Optional[float] = None
     release: int = -1
+    rollbacks: int = 0
     not_served: int = 0
     not_served_why: str = ""
     served_release: int = -1

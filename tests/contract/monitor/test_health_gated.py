@@ -1,0 +1,182 @@
+"""``--on_bad_release=rollback`` beside real servers that are broken in each way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.conformance.serving.server import Launched
+from harness.support.waits import wait_for
+from monitor.decisions.machine import Event
+from monitor.decisions.serving import Phase
+from monitor.live.state import read_installed, read_quarantine
+from tests.contract.monitor.beside_a_server import (
+    ENGINE,
+    EXPECTED,
+    TRIAL,
+    Scene,
+    events,
+    files,
+    probe,
+    publish,
+)
+from tests.unit.monitor.fixtures import Site, manifest_of, tarball
+from tests.unit.monitor.stepping import poll
+
+pytestmark = [
+    pytest.mark.xdist_group("health-gated"),
+    pytest.mark.skipif(
+        not ENGINE.exists(), reason="the embedded engine is not in this environment"
+    ),
+]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path / "remote")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    """A server that aborts on a bad model, as the real one does, and a supervisor around it."""
+    folder = tmp_path_factory.mktemp("supervised")
+    program = folder / "serving"
+    program.write_text(f'#!/bin/sh\nwhile :; do\n{ENGINE} "$@" --strict-compat\nsleep 0.2\ndone\n')
+    program.chmod(0o755)
+    with Launched(program, TRIAL / "release-1", folder=folder / "server") as server:
+        yield server
+
+
+def engine_pids(server: Launched) -> list[int]:
+    """The processes of the serving binary."""
+    found = []
+    for pid in server.process.pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+            if b"embedded-serving" in file.read().split(b"\0")[1]:
+                found.append(pid)
+    return found
+
+
+def publish_with(site: Site, number: int, model: dict[str, bytes], expected: float) -> None:
+    packed = tarball(model)
+    told = {"feed": EXPECTED["feed"], "expected": {EXPECTED["fetch"]: [[expected]]}}
+    site.publish(number, packed, donefile=manifest_of(number, packed, probe=told))
+
+
+def goes_back(scene: Scene, number: int, bad: int) -> str:
+    """Steps until release ``number`` is live and served again; gives why ``bad`` is out."""
+
+    def back() -> bool:
+        scene.confirmer.step()
+        identity = read_installed(scene.watch.layout.live).identity
+        return identity is not None and identity.release == number
+
+    wait_for(back, f"release {number} to be live again", 60, last_seen=scene.phase)
+    quarantine = read_quarantine(scene.watch.layout.quarantine)
+    assert quarantine is not None
+    assert quarantine.identity.release == bad
+    assert poll(scene.watch) is Event.QUARANTINED
+    assert scene.figures.rollbacks == 1
+    scene.becomes(Phase.SERVED)
+    return quarantine.reason
+
+
+def served(server: Launched, site: Site, number: int, /, **given: object) -> Scene:
+    """A scene with a release that the server serves."""
+    one = Scene(server, site, on_bad_release="rollback", **given)
+    publish(site, number)
+    assert poll(one.watch) is Event.SWAPPED
+    one.becomes(Phase.SERVED)
+    return one
+
+
+@pytest.mark.parametrize("by", ["probe", "log"])
+def test_a_release_that_aborts_the_server_is_taken_back_and_the_server_comes_up(
+    supervised: Launched, site: Site, tmp_path: Any, by: str
+) -> None:
+    told = tmp_path / "events.jsonl"
+    given: dict[str, object] = {"event_file": str(told)}
+    if by == "log":
+        given.update(server="", server_log=str(supervised.log_file()))
+    one = served(supervised, site, 1, **given)
+    try:
+        publish_with(site, 2, {**files(2), "params.pdiparams": b"garbage" * 100}, 1.0)
+        assert poll(one.watch) is Event.SWAPPED
+        assert "the server ended after the swap" in goes_back(one, 1, 2)
+        moments = [line["event"] for line in events(told)]
+        assert moments[-3:] == ["quarantined", "rolled_back", "served"]
+        # The next good release goes in as ever.
+        publish(site, 4)
+        assert poll(one.watch) is Event.SWAPPED
+        assert one.becomes(Phase.SERVED) == ""
+    finally:
+        one.close()
+
+
+def test_a_release_that_answers_otherwise_than_promised_is_taken_back(
+    supervised: Launched, site: Site
+) -> None:
+    one = served(supervised, site, 11, served_within="4")
+    try:
+        publish_with(site, 12, files(12), 12345.0)
+        assert poll(one.watch) is Event.SWAPPED
+        assert "still answers as another release" in goes_back(one, 11, 12)
+    finally:
+        one.close()
+
+
+def test_a_release_with_which_the_server_is_stuck_is_taken_back(
+    supervised: Launched, site: Site
+) -> None:
+    one = served(supervised, site, 21, served_within="2")
+    pids = engine_pids(supervised)
+    assert pids
+    try:
+        publish(site, 22)
+        assert poll(one.watch) is Event.SWAPPED
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        said: list[str] = []
+
+        def condemned() -> bool:
+            one.confirmer.step()
+            found = read_quarantine(one.watch.layout.quarantine)
+            said[:] = [found.reason] if found else []
+            return bool(said)
+
+        wait_for(condemned, "the release to be condemned", 60)
+        assert "is stuck" in said[0]
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        one.close()
+
+
+def test_a_server_that_failed_before_the_swap_condemns_no_release(
+    supervised: Launched, site: Site
+) -> None:
+    one = Scene(
+        supervised, site, on_bad_release="rollback", server="http://127.0.0.1:1", served_within="1"
+    )
+    try:
+        for number in (31, 32):
+            packed = tarball(files(number))
+            donefile = manifest_of(number, packed, probe=probe(number))
+            site.publish(number, packed, donefile=donefile)
+            assert poll(one.watch) is Event.SWAPPED
+            assert "Connection refused" in one.becomes(Phase.LATE)
+            one.confirmer.step()
+        identity = read_installed(one.watch.layout.live).identity
+        assert identity is not None
+        assert identity.release == 32
+        assert one.figures.rollbacks == 0
+    finally:
+        one.close()
