@@ -95,7 +95,7 @@ class Confirmer:
         probation = self._probation.is_open(time.time())
         if installed.identity is None or (settled and not probation):
             return _CALM_S
-        heard = self._look(reloads)
+        heard = self._look(reloads, probation=probation)
         took = wait.hear(heard, time.monotonic())
         if took is not None:
             if self._log is None:
@@ -175,8 +175,9 @@ class Confirmer:
             logger.warning("%s: %s", self._installed.label, unsent)
         return None
 
-    def _look(self, reloads: list[Reload]) -> Heard:
-        if self._log is not None and self._log.starts > self._starts:
+    def _look(self, reloads: list[Reload], *, probation: bool) -> Heard:
+        # Without a probation, a start of the server is how a release may be loaded.
+        if probation and self._log is not None and self._log.starts > self._starts:
             return Heard(Kind.ENDED, f"{self._options.server_log} shows another start")
         if self._query is not None:
             return ask(self._options.server, *self._query)
