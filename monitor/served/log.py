@@ -19,6 +19,8 @@ _STAMP = re.compile(rb"^[IWEF](\d{4}) (\d\d:\d\d:\d\d\.\d{1,6})")
 _HEAD = 64 * 1024
 # A log may have gigabytes: one line for each request.
 _TAIL = 1024 * 1024
+# A server begins another file at its start, and when a file has 1.8 GB (glog's max_log_size).
+_ROTATED = 1024**3
 # The server's zone may be another one; all zones are multiples of this, in seconds.
 _ZONES_S = 900
 
@@ -53,7 +55,6 @@ class ServerLog:
         self._path = path
         self._file: Optional[tuple[int, int]] = None
         self._read = 0
-        self._looked = False
         self._begun: dict[str, float] = {}
 
     def new_reloads(self) -> list[Reload]:
@@ -62,6 +63,8 @@ class ServerLog:
             with open(self._path, "rb") as file:
                 seen = os.fstat(file.fileno())
                 if (seen.st_dev, seen.st_ino) != self._file or seen.st_size < self._read:
+                    if self._file is not None and self._read < _ROTATED:
+                        self.starts += 1
                     self._file = (seen.st_dev, seen.st_ino)
                     self._begun = {}
                     self._read = max(0, seen.st_size - _TAIL)
@@ -75,12 +78,9 @@ class ServerLog:
             self.trouble = f"cannot read --server_log {self._path}: {error.strerror}"
             return []
         self.trouble = ""
-        looked, self._looked = self._looked, True
         # A line that is not whole yet is read next time.
         whole = text[: text.rfind(b"\n") + 1]
         self._read += len(whole)
-        if looked:
-            self.starts += len(_INTERVAL.findall(whole))
         return self._reloads_in(whole)
 
     def _take_interval(self, head: bytes) -> None:

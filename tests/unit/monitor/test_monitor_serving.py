@@ -203,7 +203,9 @@ def test_the_log_tells_interval_and_reloads_as_it_grows(tmp_path: Path) -> None:
     fresh = tmp_path / "fresh"
     fresh.write_text(line("Succ load clone model, path[other].", now))
     fresh.replace(path)
+    assert log.starts == 0
     assert [one.model for one in log.new_reloads()] == ["other"]
+    assert log.starts == 1
 
 
 def test_a_reload_belongs_to_a_swap_before_it_in_any_zone() -> None:
