@@ -139,6 +139,7 @@ def test_a_release_without_a_manifest_is_confirmed_by_the_log(
     assert one.confirmer._limit() < 30.0
 
 
+@pytest.mark.proof
 def test_a_server_that_is_gone_stuck_or_elsewhere_is_found_and_named(
     strict: Launched, scene: Any, site: Site
 ) -> None:
@@ -181,7 +182,7 @@ def test_a_time_file_that_the_server_does_not_watch_is_found(
     assert one.becomes(Phase.SERVED) == ""
 
 
-@pytest.mark.parametrize("by", ["probe", "log"])
+@pytest.mark.parametrize("by", ["probe", pytest.param("log", marks=pytest.mark.proof)])
 def test_a_wrong_model_name_is_found(strict: Launched, scene: Any, site: Site, by: str) -> None:
     server_log = str(strict.log_file()) if by == "log" else ""
     given = {"server": "", "server_log": server_log} if by == "log" else {}

@@ -98,7 +98,7 @@ def served(server: Launched, site: Site, number: int, /, **given: object) -> Sce
     return one
 
 
-@pytest.mark.parametrize("by", ["probe", "log"])
+@pytest.mark.parametrize("by", ["probe", pytest.param("log", marks=pytest.mark.proof)])
 def test_a_release_that_aborts_the_server_is_taken_back_and_the_server_comes_up(
     supervised: Launched, site: Site, tmp_path: Any, by: str
 ) -> None:
@@ -122,6 +122,7 @@ def test_a_release_that_aborts_the_server_is_taken_back_and_the_server_comes_up(
         one.close()
 
 
+@pytest.mark.proof
 def test_a_release_that_answers_otherwise_than_promised_is_taken_back(
     supervised: Launched, site: Site
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_release_that_answers_otherwise_than_promised_is_taken_back(
         one.close()
 
 
+@pytest.mark.proof
 def test_a_release_with_which_the_server_is_stuck_is_taken_back(
     supervised: Launched, site: Site
 ) -> None:
