@@ -7,6 +7,7 @@
 #   RATE=200                requests a second that the clients plan, in all
 #   RUNS=runs               where run folders go       KEEP_RUNS=20        how many of them stay
 #   E2E='--fail-fast'       more options for e2e: python -m harness e2e --help
+#   DEMO='--every 5'        more options for demo: python -m harness demo --help
 #   PYTEST='-k ftp -x'      more options for pytest
 #   BROKEN='--only server'  more options for the broken parts: python -m tests.broken --help
 SHELL := /bin/bash
@@ -32,7 +33,7 @@ ONLY_REMOTES := $(if $(filter undefined,$(origin REMOTES)),,--remotes="$$REMOTES
 # Through the environment, so that no value is read by the shell.
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES RATE SEED RUNS HOURS
 
-.PHONY: help environment client setup e2e test proof proof-short soak test-monitor lint docker-ready test-docker test-bare
+.PHONY: help environment client setup e2e demo test proof proof-short soak test-monitor lint docker-ready test-docker test-bare
 .PHONY: docs docs-links coverage test-bare-docker docker-clean locust conformance conformance-serving bench fuzz doctor clean serving-trial
 
 help:
@@ -55,6 +56,11 @@ e2e: setup
 	@exec $(PY) -m harness e2e \
 	  $(ONLY_REMOTES) --on="$$ON" --serving="$$SERVING" --serving-trial="$$SERVING_TRIAL" \
 	  --device="$$DEVICE" --releases="$$RELEASES" --rate="$$RATE" --seed="$$SEED" --runs="$$RUNS" $(E2E)
+
+DEMO ?=
+## make demo     the main job on a live screen, slowly (docs/by-hand.md); REMOTES=http for another remote
+demo: client
+	@exec $(PY) -m harness demo $(ONLY_REMOTES) --runs="$$RUNS" $(DEMO)
 
 HOURS ?= 1
 ## make soak     a release every half minute for HOURS hours (docs/scenarios.md)

@@ -43,7 +43,7 @@ part, 3 a claim cannot be judged, 130 Ctrl-C
 
 
 def _parser() -> argparse.ArgumentParser:
-    from .cli import compose, runs
+    from .cli import by_hand, compose, runs
     from .remotes.registry import NAMES
 
     parser = Parser(
@@ -140,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the history of the run, and the history of each worker on another machine",
     )
     merge.add_argument("--output", type=Path, required=True, metavar="FILE", help="the new file")
+    by_hand.add_commands(commands)
     commands.add_parser("doctor", help="print what this machine has and what is missing")
     commands.add_parser(
         "conformance",
@@ -229,6 +230,8 @@ def _run(words: list[str]) -> int:
         from .conformance.monitor.cli import main as conformance
 
         return conformance(words[2:] if words[1:2] == ["monitor"] else words[1:])
+    from .cli import by_hand
+
     parser = _parser()
     complete(parser)
     args = parser.parse_args(words)
@@ -240,6 +243,8 @@ def _run(words: list[str]) -> int:
         from .cli import compose
 
         return compose.run(args, _console())
+    if args.command in (*by_hand.COMMANDS, by_hand.SUPERVISE):
+        return by_hand.run(args, _console())
     if args.command == "scenarios":
         from .cli import runs
 

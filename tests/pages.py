@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 _MADE = "Made by `python -m tests.pages`; do not edit."
 _COMMANDS = (
     *("harness", "harness e2e", "harness run", "harness check", "harness merge"),
+    *("harness up", "harness publish", "harness predict", "harness break", "harness mend"),
+    *("harness rollback", "harness status", "harness down", "harness demo"),
     *("harness bundle", "harness scenarios", "harness compose", "harness serving-trial"),
     *("harness setup", "harness doctor", "harness conformance", "harness conformance serving"),
     *("harness.containers", "monitor", "monitor status", "monitor rollback", "producer"),

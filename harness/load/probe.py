@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     options.add_argument("--remote", required=True, help="which remote the events belong to")
     options.add_argument("--rate", type=float, required=True, help="requests planned a second")
     options.add_argument("--phase", type=float, default=0.0, help="0 to 1, see above (0)")
+    options.add_argument("--count", type=int, help="end after so many requests (SIGTERM ends it)")
     options.add_argument("--name", help="the client's name in the history (its kind)")
     options.add_argument("--timeout", type=float, default=20.0, help="seconds until one failed")
     return options
@@ -114,7 +115,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     asked = 0
     # The first planned time is the next one with this phase.
     begin = (math.ceil(time.monotonic() * args.rate - args.phase) + args.phase) / args.rate
-    while not ended:
+    while not ended and asked != args.count:
         planned = begin + asked / args.rate
         left = planned - time.monotonic()
         if left > 0:

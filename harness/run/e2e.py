@@ -99,17 +99,14 @@ def run(settings: RunSettings, console: Console) -> int:
         KeyboardInterrupt: The run was interrupted. The verdict and the report come first.
     """
     begin = time.monotonic()
-    _check(settings)
+    check(settings)
     keep = kept()
-    # All of it is on this machine, where a proxy of the user's would lead nowhere.
-    for name in ("no_proxy", "NO_PROXY"):
-        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
 
     def say(text: str) -> None:
         console.print(f"[{time.monotonic() - begin:6.1f} s] {text}", markup=False, highlight=False)
 
-    _prepare(settings, say)
-    binary = _binary(settings, say)
+    prepare(settings, say)
+    binary = serving_binary(settings, say)
     console.print(f"serving binary: {binary}", markup=False, highlight=False, soft_wrap=True)
     folder = new_run_folder(settings.runs, settings.leg.seed)
     say(f"artefacts of this run: {folder}")
@@ -155,7 +152,7 @@ def run(settings: RunSettings, console: Console) -> int:
     raise cut_short
 
 
-def _binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
+def serving_binary(settings: RunSettings, say: Callable[[str], None]) -> ServingBinary:
     """Return what serves. Raises ``BadInput`` if it cannot be had."""
     if settings.server is not None:
         return settings.server.binary
@@ -205,7 +202,8 @@ def _first_line(error: BaseException) -> str:
     return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error).splitlines()[0]
 
 
-def _check(settings: RunSettings) -> None:
+def check(settings: RunSettings) -> None:
+    """Raise ``BadInput`` for a setting that is wrong."""
     for option, value, known in (
         ("ON", settings.on, backend.PLACES),
         ("SERVING", settings.serving, backend.SERVINGS),
@@ -241,8 +239,15 @@ def _check(settings: RunSettings) -> None:
         )
 
 
-def _prepare(settings: RunSettings, say: Callable[[str], None]) -> None:
-    """Raises ``BadInput`` for what a later leg would miss, before the first one is started."""
+def prepare(settings: RunSettings, say: Callable[[str], None]) -> None:
+    """Make this process and machine ready for all legs.
+
+    Raises:
+        BadInput: A leg would miss something.
+    """
+    # All of it is on this machine, where a proxy of the user's would lead nowhere.
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
     on = backend.of_remotes(settings.on)
     serving = backend.of_serving(settings.serving)
     for one in dict.fromkeys((on, serving)):
@@ -304,7 +309,7 @@ def _all_legs(
         began = time.monotonic()
         try:
             with equipped(settings.faults, folder / name) as equipment:
-                leg = _leg(
+                leg = new_leg(
                     settings,
                     listed,
                     folder / name,
@@ -312,6 +317,7 @@ def _all_legs(
                     history=history,
                     say=say,
                     equipment=equipment,
+                    mark=new_mark(),
                 )
                 _one_leg(leg, settings)
         except (Failed, OSError) as error:
@@ -327,7 +333,7 @@ def _all_legs(
     return first
 
 
-def _leg(
+def new_leg(
     settings: RunSettings,
     remote: RemoteType,
     folder: Path,
@@ -336,8 +342,9 @@ def _leg(
     history: History,
     say: Callable[[str], None],
     equipment: Equipment,
+    mark: str,
 ) -> Leg:
-    mark = new_mark()
+    """Return the leg of a remote, not started; ``mark`` is in the environment of its processes."""
     model = settings.leg.model
     # An absolute path leads out of the server's folder, to the monitor's own disk.
     model = model if equipment.disk is None else str(equipment.disk.seen / model)
