@@ -332,8 +332,12 @@ def test_the_doctor_is_content_where_the_demo_works(tmp_path: Path) -> None:
     # This environment is whole: other tests run the demo in it.
     environment = {**os.environ, "REMOTES": "ftp,http", "ON": "local", "SERVING": "embedded"}
     doctor = run(Path(places.ROOT), "cli/doctor.py", environment)
+    missing = [line for line in doctor.stdout.splitlines() if "MISSING" in line]
+    # Other programs may use the memory at this moment.
+    if [line for line in missing if line.startswith("memory")]:
+        pytest.skip("too little free memory at this moment")
+    assert not missing
     assert doctor.returncode == 0, doctor.stdout
-    assert "MISSING" not in doctor.stdout
 
 
 def in_namespace(script: str) -> list[str]:
