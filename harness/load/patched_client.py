@@ -112,8 +112,7 @@ def is_patched() -> bool:
     Raises:
         MissingPart: There is no copy, and the environment lacks what makes one.
     """
-    patched = _patched_path()
-    if _is_whole(patched):
+    if _is_whole(_patched_path(Path(places.CACHE) / "client")):
         return True
     _installed("paddle-serving-client", "paddle_serving_client/serving_client.so")
     _patchelf()
@@ -121,11 +120,11 @@ def is_patched() -> bool:
     return False
 
 
-def _patched_path() -> Path:
+def _patched_path(folder: Path) -> Path:
     _, digest = _installed("paddle-serving-client", "paddle_serving_client/serving_client.so")
     parts = [_PATCH, digest, importlib.metadata.version("pymssql")]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    return Path(places.CACHE) / "client" / key / "serving_client.so"
+    return folder / key / "serving_client.so"
 
 
 def patched_library(say: Any = None) -> Path:
@@ -136,7 +135,7 @@ def patched_library(say: Any = None) -> Path:
     """
     source, _ = _installed("paddle-serving-client", "paddle_serving_client/serving_client.so")
     folder = cache_dir("client")
-    patched = _patched_path()
+    patched = _patched_path(folder)
     if _is_whole(patched):
         return patched
     with (folder / "lock").open("w") as lock:
