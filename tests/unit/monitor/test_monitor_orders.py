@@ -212,7 +212,7 @@ def test_a_hold_and_a_pin_end_apart(here: Here, where: list[str], tmp_path: Path
     assert (facts["on_hold"], facts["pinned"]["release"]) == (None, 3)
 
 
-def test_a_rollback_under_a_hold_stays_until_the_hold_ends_although_the_donefile_changes(
+def test_a_rollback_under_a_hold_stays_until_the_hold_ends(
     here: Here, watch: MakeWatch, site: Site, where: list[str], tmp_path: Path
 ) -> None:
     one = watch(keep="5")

@@ -36,7 +36,7 @@ def test_a_password_of_ftp_is_rotated_without_a_restart(
 
 
 @pytest.mark.parametrize("wrong", ["", None])
-def test_a_token_that_cannot_be_read_is_one_sentence_and_is_read_at_the_next_poll(
+def test_a_token_that_cannot_be_read_is_one_sentence_and_read_again(
     watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str], wrong: object
 ) -> None:
     file = tmp_path / "token"

@@ -415,7 +415,7 @@ def test_a_restart_that_a_scenario_makes_is_allowed_and_another_one_is_seen() ->
     assert broken(story) == ["same server"]
 
 
-def test_a_swap_while_the_server_starts_needs_no_line_about_what_the_server_loaded() -> None:
+def test_a_swap_while_the_server_starts_needs_no_line_about_the_load() -> None:
     story = Story()
     # The server reads release 1; release 2 goes in before the server is ready.
     story.published[1].update(t_begin=1.9, t_end=2.3)
