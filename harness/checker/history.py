@@ -7,6 +7,7 @@ lists the events and their fields; ``SCHEMA`` goes up when their meaning changes
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import time
@@ -36,10 +37,17 @@ class History:
         path.parent.mkdir(parents=True, exist_ok=True)
         # One write(2) with O_APPEND a line: lines of different processes never mix.
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._labels: dict[str, object] = {}
+
+    def labelled(self, **labels: object) -> History:
+        """Return the same history, which adds these fields to each event."""
+        other = copy.copy(self)
+        other._labels = {**self._labels, **labels}
+        return other
 
     def record(self, event: str, **fields: object) -> None:
         """Adds one event; ``t`` is now unless it is given. Raises ``Failed`` on a full disk."""
-        line = {"event": event, "t": time.monotonic(), **fields}
+        line = {"event": event, "t": time.monotonic(), **self._labels, **fields}
         text = json.dumps(line, separators=(",", ":")).encode() + b"\n"
         try:
             written = os.write(self._fd, text)

@@ -1,4 +1,4 @@
-"""The part of a history that belongs to one remote, sorted by kind.
+"""The part of a history that belongs to one remote, and to one of its servers, sorted by kind.
 
 The class answers questions of the claims and the report. It judges no claim. It sorts the events
 once, so that frequent questions need no pass through all answers.
@@ -41,7 +41,10 @@ def same(value: Sequence[float], expected: Sequence[float], rtol: float) -> bool
 
 @dataclass
 class LegHistory:
-    """Events of one remote. Lists are in the order of time; predictions in the order of answers."""
+    """Events of one remote (``ftp``) or one of its servers (``ftp/2``).
+
+    Lists are in the order of time; predictions in the order of answers.
+    """
 
     remote: str
     published: list[Event] = field(default_factory=list)
@@ -58,6 +61,7 @@ class LegHistory:
     servers: list[Event] = field(default_factory=list)
     ended_clients: list[Event] = field(default_factory=list)
     outages: list[Event] = field(default_factory=list)
+    outage_begins: list[Event] = field(default_factory=list)
     publishing: list[Event] = field(default_factory=list)
     install_failed: list[Event] = field(default_factory=list)
     rollbacks: list[Event] = field(default_factory=list)

@@ -1,9 +1,12 @@
-"""A whole history, sorted in one pass: a leg for each remote, and the run's own events."""
+"""A whole history, sorted in one pass: a leg for each remote, and the run's own events.
+
+If several servers watch one remote, each server has a leg: ``ftp/1``, ``ftp/2``.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness.support.errors import BadInput
@@ -19,6 +22,7 @@ _LISTS = {
     "server": "servers",
     "client_ended": "ended_clients",
     "outage": "outages",
+    "outage_begins": "outage_begins",
     "publishing": "publishing",
     "install_failed": "install_failed",
     "resources": "resources",
@@ -59,17 +63,17 @@ def sort(events: Iterable[Event]) -> RunHistory:
     for event in events:
         kind = event["event"]
         if kind == "prediction" and "remote" in event:
-            remote = event["remote"]
-            if remote not in asked:
-                asked[remote] = Columns(remote)
-                _leg(run, remote)
-            asked[remote].add(event)
+            name = _name(event)
+            if name not in asked:
+                asked[name] = Columns(name)
+                _leg(run, event)
+            asked[name].add(event)
             continue
         if any(isinstance(value, float) and not math.isfinite(value) for value in event.values()):
             run.not_finite = run.not_finite or f"a number of an event {kind} is not finite"
         run.begin = min(run.begin, float(event.get("t", math.inf)))
         if "remote" in event:
-            _put(_leg(run, event["remote"]), kind, event)
+            _put(_leg(run, event), kind, event)
         elif kind == "clock":
             run.clocks.add(event["worker"])
         elif kind == "merged":
@@ -83,9 +87,9 @@ def sort(events: Iterable[Event]) -> RunHistory:
         elif kind == "damaged":
             run.damaged.append(event)
         run.ended = run.ended or kind == "end"
-    for remote, columns in asked.items():
+    for name, columns in asked.items():
         predictions = columns.sorted()
-        run.legs[remote].predictions = predictions
+        run.legs[name].predictions = predictions
         run.begin = min(run.begin, float(predictions.t.min()))
         if not predictions.is_finite:
             run.not_finite = run.not_finite or "a number of an event prediction is not finite"
@@ -94,7 +98,9 @@ def sort(events: Iterable[Event]) -> RunHistory:
             f"the times of {', '.join(sorted(run.clocks - run.merged))} are of another machine's "
             "clock; put the histories on one clock with `python -m harness merge` first"
         )
+    run.legs = _one_for_each_server(run.legs)
     for leg in run.legs.values():
+        _add_open_outages(leg)
         leg.clock_error_s = run.clock_error_s
         if run.runs:
             leg.schema = run.runs[0]["schema"]
@@ -116,8 +122,42 @@ def _require_readable(schema: object) -> None:
         )
 
 
-def _leg(run: RunHistory, remote: str) -> LegHistory:
-    return run.legs.setdefault(remote, LegHistory(remote))
+def _name(event: Event) -> str:
+    """Return the name of the leg of an event. With several servers, each has a leg of its own."""
+    server = event.get("server", "")
+    return f"{event['remote']}/{server}" if server else str(event["remote"])
+
+
+def _leg(run: RunHistory, event: Event) -> LegHistory:
+    name = _name(event)
+    if name not in run.legs:
+        run.legs[name] = LegHistory(name)
+    return run.legs[name]
+
+
+def _one_for_each_server(legs: Mapping[str, LegHistory]) -> dict[str, LegHistory]:
+    """Give the events of a remote to the leg of each of its servers."""
+    found = dict(legs)
+    for name, shared in legs.items():
+        own = [leg for other, leg in legs.items() if other.startswith(f"{name}/")]
+        for leg in own:
+            for kind in (*_LISTS.values(), *_LOG_LISTS):
+                getattr(leg, kind).extend(getattr(shared, kind))
+            leg.ended = leg.ended or shared.ended
+            leg.cut_short = leg.cut_short or shared.cut_short
+        if own:
+            del found[name]
+    return found
+
+
+def _add_open_outages(leg: LegHistory) -> None:
+    """Let an outage without an end, because the run was killed, last until the end."""
+    ended = {(outage["since"], outage.get("why")) for outage in leg.outages}
+    leg.outages += [
+        {**begun, "event": "outage", "until": math.inf}
+        for begun in leg.outage_begins
+        if (begun["since"], begun["why"]) not in ended
+    ]
 
 
 def _put(leg: LegHistory, kind: str, event: Event) -> None:

@@ -103,9 +103,7 @@ def _run_is_complete(run: RunHistory) -> Claim:
         why = "; ".join(legs_cut)
     else:
         unfinished = [
-            name
-            for name in run.runs[0]["remotes"]
-            if name not in run.legs or not run.legs[name].ended
+            name for name in _planned(run) if name not in run.legs or not run.legs[name].ended
         ]
         if unfinished:
             why = f"nothing, or no end, is recorded of {', '.join(unfinished)}"
@@ -113,3 +111,11 @@ def _run_is_complete(run: RunHistory) -> Claim:
             why = "no end of the run was recorded"
     outcome = Outcome.UNKNOWN if why else Outcome.VALID
     return Claim("run", "run is complete", outcome, why, tuple(run.cut_short))
+
+
+def _planned(run: RunHistory) -> list[str]:
+    """Return the names of the legs that the run is to have."""
+    remotes, servers = run.runs[0]["remotes"], run.runs[0].get("servers", 1)
+    if servers == 1:
+        return list(remotes)
+    return [f"{remote}/{number}" for remote in remotes for number in range(1, servers + 1)]

@@ -79,7 +79,19 @@ def _add_set_up(group: argparse._ArgumentGroup) -> None:
         help="another monitor's command; the harness appends the options of Paddle Serving's own "
         "monitor, or fills in placeholders such as {ftp_host}",
     )
+    option(
+        "--producer-cmd",
+        metavar="COMMAND",
+        help="another producer's command, which publishes one release at each call; the harness "
+        "fills in placeholders such as {ftp_host} and {release}",
+    )
     option("--serving-bin", type=Path, metavar="PATH", help="another serving binary")
+    option(
+        "--servers",
+        type=int,
+        metavar="N",
+        help="how many servers watch each remote, each with a monitor and clients of its own (1)",
+    )
     option(
         "--server",
         metavar="HOST:PORT",
@@ -94,7 +106,8 @@ def _add_set_up(group: argparse._ArgumentGroup) -> None:
         "--remote",
         metavar="URL",
         help="a remote that runs already: webhdfs://user@host:port/path, "
-        "ftp://user:password@host:port/path, http://… or https://… with --publish-dir",
+        "ftp://user:password@host:port/path, http://… or https://… with --publish-dir or "
+        "--producer-cmd",
     )
     option(
         "--publish-dir", type=Path, metavar="FOLDER", help="the folder that the HTTP remote serves"
@@ -117,6 +130,7 @@ def _set_up(args: argparse.Namespace) -> tuple[dict[str, Any], Optional[RunningS
     from harness.checker.claims import claims_named
     from harness.checker.completeness import SERVER_LOG, SERVER_PROCESSES
     from harness.conformance.monitor import command
+    from harness.run import producer_command
     from harness.serving.running import RunningServing
     from harness.support.errors import BadInput
 
@@ -126,6 +140,14 @@ def _set_up(args: argparse.Namespace) -> tuple[dict[str, Any], Optional[RunningS
         leg["claims"] = tuple(claims_named(names))
     if args.monitor_cmd is not None:
         leg["monitor_cmd"] = command.resolved(args.monitor_cmd, Path.cwd())
+    if args.producer_cmd is not None:
+        leg["producer_cmd"] = producer_command.checked(args.producer_cmd, Path.cwd())
+        # The command makes each release when the run asks for the release.
+        leg["prepared"] = False
+        if args.releases_from is not None:
+            raise BadInput("--producer-cmd publishes the releases; leave out --releases-from")
+    if args.servers is not None:
+        leg["servers"] = args.servers
     if args.tick is not None:
         if args.tick < 1:
             raise BadInput(f"--tick {args.tick} is no interval; use whole seconds from 1 on")
@@ -211,7 +233,7 @@ def _remotes(args: argparse.Namespace) -> tuple[RemoteType, ...]:
     from harness.support.errors import BadInput
 
     if args.command == "run" and args.remote is not None:
-        return (existing.existing(args.remote, args.publish_dir),)
+        return (existing.existing(args.remote, args.publish_dir, args.producer_cmd is not None),)
     if args.command == "run" and args.publish_dir is not None:
         raise BadInput("--publish-dir is for an HTTP remote that runs already; add --remote URL")
     return registry.chosen([name.strip() for name in args.remotes.split(",") if name.strip()])

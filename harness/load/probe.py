@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     options.add_argument("--fetch", required=True, help="alias of the fetched variable")
     options.add_argument("--history", type=Path, required=True)
     options.add_argument("--remote", required=True, help="which remote the events belong to")
+    options.add_argument("--server", help="which of several servers the events belong to")
     options.add_argument("--rate", type=float, required=True, help="requests planned a second")
     options.add_argument("--phase", type=float, default=0.0, help="0 to 1, see above (0)")
     options.add_argument("--count", type=int, help="end after so many requests (SIGTERM ends it)")
@@ -99,7 +100,9 @@ def main(argv: Optional[list[str]] = None) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    history = History(args.history)
+    history = History(args.history).labelled(
+        remote=args.remote, **({"server": args.server} if args.server else {})
+    )
     # The client's library starts threads.
     _short_slices()
     ask = asker(
@@ -123,7 +126,7 @@ def main(argv: Optional[list[str]] = None) -> int:
             if left > _MAX_SLEEP_S or ended:
                 continue
         asked += 1
-        fields: dict[str, object] = {"remote": args.remote, "client": name, "n": asked}
+        fields: dict[str, object] = {"client": name, "n": asked}
         sent = time.monotonic()
         try:
             fields["value"] = ask()
@@ -133,7 +136,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         history.record("prediction", **fields, planned=planned, sent=sent, answered=answered)
         lag.add(planned=planned, sent=sent, answered=answered)
     due = math.floor((time.monotonic() - begin) * args.rate) + 1
-    ended_as = {"remote": args.remote, "client": name, "asked": asked, "planned": due}
+    ended_as = {"client": name, "asked": asked, "planned": due}
     history.record("client_ended", **ended_as, lag=lag.as_json())
     print(f"{name}: {asked} requests")
     return 0

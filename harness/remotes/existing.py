@@ -105,12 +105,13 @@ class ExistingRemote(Remote):
         return []
 
 
-def existing(url: str, publish_dir: Optional[Path]) -> RemoteType:
+def existing(url: str, publish_dir: Optional[Path], uploads: bool = False) -> RemoteType:
     """Return the remote at ``url``.
 
     Args:
         url: One of the forms that the error names.
         publish_dir: The folder that an HTTP server serves; for HTTP alone, which takes no uploads.
+        uploads: Whether another producer's command uploads to the HTTP server.
 
     Raises:
         BadInput: The URL is wrong, or does not fit ``publish_dir``.
@@ -125,10 +126,10 @@ def existing(url: str, publish_dir: Optional[Path]) -> RemoteType:
     name, kind = _KINDS[address.scheme]
     if kind == "webhdfs" and not port:
         raise BadInput("--remote webhdfs://… needs the port of WebHDFS, usually 9870")
-    if kind == "general" and publish_dir is None:
+    if kind == "general" and publish_dir is None and not uploads:
         raise BadInput(
-            f"--remote {address.scheme}://… takes no uploads; name the folder that it serves with "
-            "--publish-dir"
+            f"--remote {address.scheme}://… takes no uploads of our producer; name the folder that "
+            "it serves with --publish-dir, or a command that publishes with --producer-cmd"
         )
     if kind != "general" and publish_dir is not None:
         raise BadInput(f"--publish-dir is for HTTP; the run uploads to {address.scheme}:// itself")

@@ -22,6 +22,7 @@ from harness.checker.outcome import Claim, Outcome
 from harness.checker.run_history import RunHistory
 from harness.checker.verdict import Verdict
 
+from . import rollout
 from .moments import moments, pull_of
 
 
@@ -151,6 +152,8 @@ def print_report(console: Console, table: Sequence[Row], verdict: Verdict, servi
         _print_list(console, table, serving)
     else:
         _print_table(console, table, serving)
+    for line in rollout.lines(rollout.rollouts(table)):
+        console.print(line, markup=False, highlight=False)
     print_verdict(console, verdict)
 
 

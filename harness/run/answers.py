@@ -1,4 +1,4 @@
-"""The answers to the clients of one remote so far, read from the growing history."""
+"""The answers to the clients of one server so far, read from the growing history."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Answers:
         served: The clients with an answer that ``expect`` named.
     """
 
-    def __init__(self, history: Path, remote: str, rtol: float) -> None:
+    def __init__(self, history: Path, remote: str, rtol: float, server: str = "") -> None:
         self._lines = Tail(history)
-        self._remote = remote
+        self._of = (remote, server)
         self._rtol = rtol
         self._expected: list[float] = []
         self._since = 0.0
@@ -41,7 +41,9 @@ class Answers:
         """Take in what the clients have written meanwhile."""
         for line in self._lines.new_lines():
             event = parse(line)
-            if event["event"] != "prediction" or event["remote"] != self._remote:
+            if event["event"] != "prediction":
+                continue
+            if (event["remote"], event.get("server", "")) != self._of:
                 continue
             client = event["client"]
             self.first_sent.setdefault(client, event["sent"])

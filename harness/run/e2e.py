@@ -44,6 +44,7 @@ from .equipment import Equipment, equipped
 from .leg import Leg
 from .leg_settings import LegSettings
 from .ready_releases import flat, ready_releases
+from .requirements import require_parts, require_servers
 from .run_folder import kept, new_run_folder, prune
 from .steps import Cause, Publish, Step
 
@@ -126,6 +127,7 @@ def run(settings: RunSettings, console: Console) -> int:
             seed=settings.leg.seed,
             remotes=[remote.name for remote in settings.remotes],
             on=settings.on,
+            servers=settings.leg.servers,
             serving=str(binary),
             device=settings.device,
             machine=machine(settings.device),
@@ -171,11 +173,6 @@ def _with_releases(
         BadInput: They cannot be published, or the scenario needs more of them.
     """
     publishing = [step for step in settings.steps if isinstance(step, Publish)]
-    if any(step.bad for step in publishing):
-        raise BadInput(
-            f"the scenario {settings.scenario} damages releases of the producer; leave out "
-            "--releases-from"
-        )
     ready = ready_releases(folder, work)
     count = settings.leg.releases if all(step.count for step in publishing) else len(ready)
     if count > len(ready):
@@ -228,6 +225,16 @@ def check(settings: RunSettings) -> None:
         raise BadInput(
             f"RELEASES={settings.leg.releases} shows no hot loading; publish at least 2 releases"
         )
+    require_servers(settings.leg.servers)
+    require_parts(
+        settings.scenario,
+        settings.steps,
+        settings.leg,
+        settings.remotes,
+        releases_given=settings.releases_from is not None,
+    )
+    if settings.leg.servers > 1:
+        _require_own_servers(settings)
     if settings.server is not None and len(settings.remotes) > 1:
         raise BadInput(
             "--server names one server, and each remote needs one of its own; name one remote "
@@ -236,6 +243,19 @@ def check(settings: RunSettings) -> None:
     if settings.device == "gpu" and not Path("/dev/nvidiactl").exists():
         raise BadInput(
             "DEVICE=gpu, but this machine has no NVIDIA GPU (no /dev/nvidiactl); use DEVICE=cpu"
+        )
+
+
+def _require_own_servers(settings: RunSettings) -> None:
+    """Raise ``BadInput`` unless the run itself can start several servers on this machine."""
+    if settings.server is not None:
+        raise BadInput("--server names one server; leave out --servers")
+    if settings.port is not None:
+        raise BadInput("--port names the port of one server; leave out --port or --servers")
+    if backend.of_serving(settings.serving).name != "local":
+        raise BadInput(
+            f"--servers starts servers on this machine; use SERVING=auto, embedded or official, "
+            f"not {settings.serving}"
         )
 
 
@@ -345,16 +365,21 @@ def new_leg(
     mark: str,
 ) -> Leg:
     """Return the leg of a remote, not started; ``mark`` is in the environment of its processes."""
-    model = settings.leg.model
-    # An absolute path leads out of the server's folder, to the monitor's own disk.
-    model = model if equipment.disk is None else str(equipment.disk.seen / model)
+    servings: list[Serving] = [settings.server] if settings.server else []
+    for number in range(len(servings) + 1, settings.leg.servers + 1):
+        own = folder if settings.leg.servers == 1 else folder / str(number)
+        model = settings.leg.model
+        if number == 1 and equipment.disk is not None:
+            # An absolute path leads out of the server's folder, to the monitor's own disk.
+            model = str(equipment.disk.seen / model)
+        servings.append(_serving(settings, binary, own / "serving", model, mark))
     made = backend.of_remotes(settings.on).remote(remote, folder / "remote", mark=mark)
     # So that a bundle, which is made later, has none of these.
     secrets = made.producer_environment.values()
     keep_secrets(folder.parent, secrets, settings.leg.monitor_cmd)
     return Leg(
         made,
-        settings.server or _serving(settings, binary, folder / "serving", model, mark),
+        servings,
         folder=folder,
         history=history,
         settings=settings.leg,
@@ -367,7 +392,7 @@ def new_leg(
 def _serving(
     settings: RunSettings, binary: ServingBinary, folder: Path, model: str, mark: str
 ) -> Serving:
-    """Return the server of a leg, not started."""
+    """Return one server of a leg, not started."""
     server = ServingSettings(
         binary=binary,
         port=settings.port or free_port(),

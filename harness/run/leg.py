@@ -1,5 +1,7 @@
 """One remote's part of a run: remote, producer, monitor, server and clients, in order.
 
+Several servers may watch the remote. Each has a monitor and clients of its own.
+
     remote up → producer publishes release 1 → monitor --once → server → monitor → clients
     → the steps of a scenario (harness.run.steps). Usually the producer publishes the next release
       when every client got the last release, or when the bound of the last release is over
@@ -14,19 +16,22 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from harness.checker.history import Event, History
 from harness.remotes.base import Remote
 from harness.serving.base import Serving
 from harness.support.errors import Failed
-from harness.support.process import Process, marked
+from harness.support.process import marked
 from harness.support.waits import tail, wait_for
 
 from .equipment import Equipment
 from .first_release import install_by_hand, install_once, installed_before
 from .leg_settings import LegSettings
+from .our_producer import OurProducer
+from .producer_command import ProducerCommand
 from .publisher import Publisher
 from .server_side import ServerSide
 
@@ -38,20 +43,22 @@ class Leg:
 
     Args:
         remote: Is not started yet.
-        serving: Is not started yet. Its live directory is ``settings.model`` in its own folder.
+        servings: The servers, not started yet. The live directory of each one is
+            ``settings.model`` in a folder of its own.
         folder: The folder for all other files of the leg.
         history: Receives all events.
         settings: How the leg is run.
         mark: A text in the environment of every process of the leg, also of ``remote`` and
-            ``serving``. With it ``stop`` finds processes that are left.
+            ``servings``. With it ``stop`` finds processes that are left.
         say: Called with a line for each step.
-        equipment: Disks and clocks that faults need from the start of the leg.
+        equipment: Disks and clocks that faults need from the start of the leg. They are for the
+            first of several servers.
     """
 
     def __init__(
         self,
         remote: Remote,
-        serving: Serving,
+        servings: Sequence[Serving],
         *,
         folder: Path,
         history: History,
@@ -67,24 +74,32 @@ class Leg:
         self.settings = settings
         self.say = say
         self.mark = mark
-        self.publisher = Publisher(
-            remote,
-            folder=folder,
-            history=history,
-            settings=settings,
-            mark=mark,
-            say=say,
-            equipment=self.equipment,
-        )
-        self.side = ServerSide(
-            remote,
-            serving,
-            folder=folder,
-            history=history,
-            settings=settings,
-            mark=mark,
-            equipment=self.equipment,
-        )
+        self.publisher: Publisher
+        own: dict[str, Any] = {
+            "folder": folder,
+            "history": history,
+            "settings": settings,
+            "mark": mark,
+            "say": say,
+        }
+        if settings.producer_cmd:
+            self.publisher = ProducerCommand(remote, **own)
+        else:
+            self.publisher = OurProducer(remote, **own, equipment=self.equipment)
+        several = len(servings) > 1
+        self.sides = [
+            ServerSide(
+                remote,
+                serving,
+                folder=folder / str(number) if several else folder,
+                history=history,
+                settings=settings,
+                mark=mark,
+                equipment=self.equipment if number == 1 else Equipment(),
+                number=number if several else None,
+            )
+            for number, serving in enumerate(servings, 1)
+        ]
         self._stack = contextlib.ExitStack()
         # The parts outside the server side that a fault has ended on purpose.
         self._down: set[str] = set()
@@ -94,11 +109,6 @@ class Leg:
     def published(self) -> list[Event]:
         """The releases so far, each with its manifest."""
         return self.publisher.published
-
-    @property
-    def producer(self) -> Process:
-        """The producer, which may be down."""
-        return self.publisher.producer
 
     def start(self) -> None:
         """Start all parts, and wait until release 1 is served to the clients.
@@ -112,46 +122,47 @@ class Leg:
         self.remote.start()
         self.remote.ready()
         self.say(f"{name}: up at {self.remote.url}")
-        if self.settings.prepared:
-            self.publisher.prepare()
-        self.producer.start()
-        self._stack.callback(self.producer.stop)
+        self.publisher.start()
+        self._stack.callback(self.publisher.stop)
         self._publishes = True
-        self.side.record_settings(self.producer.argv)
-        self._stack.callback(self.side.stop)
-        self.side.observe()
-        self.announce()
-        self._install_first()
-        self.side.start_server()
-        self.say(f"{name}: server ready on port {self.side.serving.port}")
-        self.side.start_monitor()
-        self.side.start_clients(self.published[-1], self.publisher.client_config)
-        self.wait_until_served(self.published[-1])
+        for side in self.sides:
+            side.record_settings(self.publisher.command)
+            self._stack.callback(side.stop)
+            side.observe()
+        first = self.announce()
+        for side in self.sides:
+            self._install_first(side)
+            side.start_server()
+            self.say(f"{side.name}: server ready on port {side.serving.port}")
+            side.start_monitor()
+        for side in self.sides:
+            side.start_clients(first, self.publisher.client_config)
+        self.wait_until_served(first)
 
-    def _install_first(self) -> None:
+    def _install_first(self, side: ServerSide) -> None:
         """Put the first release into the live directory, or record what a running server has."""
-        name, live_dir = self.remote.name, self.side.live_dir
+        name, live_dir = self.remote.name, side.live_dir
         first = self.published[0]
         release = first["release"]
         if self.settings.server_runs:
-            before = installed_before(live_dir, first, self.folder / "feed.json")
-            self.history.record("published", remote=name, **before)
+            before = installed_before(live_dir, first, side.folder / "feed.json")
+            side.history.record("published", remote=name, **before)
             return
         if self.settings.monitor_cmd:
             install_by_hand(self.publisher.model(0, release), live_dir)
-            self.say(f"{name}: release {release} installed by hand")
+            self.say(f"{side.name}: release {release} installed by hand")
             return
-        once = self.side.new_monitor(self.folder / "monitor-once.log", "--once")
+        once = side.new_monitor(side.folder / "monitor-once.log", "--once")
         why = install_once(once, live_dir, self.settings.bound_s)
         if why:
             # A dead remote is not the monitor's fault.
             self._check()
-            self.history.record("install_failed", remote=name, release=release, why=why)
+            side.history.record("install_failed", remote=name, release=release, why=why)
             raise Failed(
                 f"the monitor did not install release {release}, so no server can be started: "
                 f"{why}\n--- last lines of {once.log}\n{tail(once.log)}"
             )
-        self.say(f"{name}: release 1 installed with --once")
+        self.say(f"{side.name}: release {release} installed with --once")
 
     def publish(self) -> Event:
         """Publish a release, wait until it is served or its bound is over; return its event."""
@@ -178,8 +189,8 @@ class Leg:
             alive=self._check,
         )
 
-    def _wait_until_answered(self) -> None:
-        """Wait until a request of each client that is sent from now on is answered.
+    def _wait_until_answered(self, side: ServerSide) -> None:
+        """Wait until a request of each client of a server that is sent from now on is answered.
 
         A gRPC client that finds no server waits longer before each new try to connect.
         """
@@ -187,7 +198,7 @@ class Leg:
         # Later than that, the failures of a client are its own.
         with contextlib.suppress(Failed):
             wait_for(
-                lambda: self.side.all_answered(since),
+                lambda: side.all_answered(since),
                 "an answer to each client",
                 self.settings.client_start_s,
             )
@@ -200,8 +211,9 @@ class Leg:
             Failed: The command failed.
         """
         begin = time.monotonic()
-        release = self.side.rollback(self.published)
-        self.say(f"{self.remote.name}: rolled back to release {release['release']}")
+        for side in self.sides:
+            release = side.rollback(self.published)
+            self.say(f"{side.name}: rolled back to release {release['release']}")
         self.wait_until_served({**release, "t_begin": begin, "t_end": time.monotonic()})
 
     def wait_until_served(self, release: Event) -> bool:
@@ -217,31 +229,47 @@ class Leg:
         s = self.settings
         # A client's bound begins with its first request. The last request may itself end late.
         limit_s = s.client_start_s + s.bound_s + 2 * s.latency_bound_s
-        self.side.answers.expect(release["expected"], release["t_begin"])
+        for side in self.sides:
+            side.answers.expect(release["expected"], release["t_begin"])
         wait_for(
-            lambda: not self.side.waiting_for(release),
+            lambda: not self._waiting_for(release),
             f"every client of {name} to ask until the bound of release {release['release']} "
             "is over",
             limit_s,
             alive=self._check,
-            last_seen=lambda: f"not by {self.side.waiting_for(release)}",
-            log=self.side.monitor_log,
+            last_seen=lambda: f"not by {self._waiting_for(release)}",
+            log=self.sides[0].monitor_log,
         )
-        lacking = self.side.lacking()
-        if not lacking:
+        lacking = {side.name: side.lacking() for side in self.sides}
+        if not any(lacking.values()):
             self.say(f"{name}: release {release['release']} served to all clients")
             self.let_each_client_ask(s.calm_s)
             return True
-        self.history.record(
-            "unserved", remote=name, release=release["release"], clients=lacking, bound_s=s.bound_s
-        )
-        self.say(
-            f"{name}: release {release['release']} NOT served to {', '.join(lacking)} "
-            f"within {s.bound_s:g} s"
-        )
-        # Only now: the server may still serve what the monitor swapped in before it ended.
-        self.side.check_monitor()
+        for side in self.sides:
+            clients = lacking[side.name]
+            if not clients:
+                continue
+            side.history.record(
+                "unserved",
+                remote=name,
+                release=release["release"],
+                clients=clients,
+                bound_s=s.bound_s,
+            )
+            self.say(
+                f"{side.name}: release {release['release']} NOT served to {', '.join(clients)} "
+                f"within {s.bound_s:g} s"
+            )
+            # Only now: the server may still serve what the monitor swapped in before it ended.
+            side.check_monitor()
         return False
+
+    def _waiting_for(self, release: Event) -> list[str]:
+        return [
+            f"{client} of {side.name}"
+            for side in self.sides
+            for client in side.waiting_for(release)
+        ]
 
     def let_each_client_ask(self, for_s: float = 0.0) -> None:
         """Wait until every client has ended a request that it began ``for_s`` seconds from now.
@@ -251,7 +279,7 @@ class Leg:
         since = time.monotonic() + for_s
         with contextlib.suppress(Failed):
             wait_for(
-                lambda: self.side.all_asked(since),
+                lambda: all(side.all_asked(since) for side in self.sides),
                 "a request of each client",
                 for_s + self.settings.latency_bound_s + 2,
             )
@@ -264,30 +292,46 @@ class Leg:
         """
         self.let_each_client_ask(2 * self.settings.switch_window_s)
         self._check()
-        self.side.check_monitor()
+        for side in self.sides:
+            side.check_monitor()
 
     def _check(self) -> None:
-        # After its last pass the producer ends with exit code 0.
-        if self._publishes and "producer" not in self._down and self.producer.returncode != 0:
-            self.producer.check()
+        if self._publishes and "producer" not in self._down:
+            self.publisher.check()
         self.remote.check()
-        self.side.check()
+        for side in self.sides:
+            side.check()
 
-    def goes_down(self, part: str) -> None:
+    def part_of(self, target: str) -> tuple[str, Optional[ServerSide]]:
+        """Return a part without its number, and the server side that has the part.
+
+        Args:
+            target: ``monitor``, ``server``, ``producer``, ``remote`` or a service of the remote. Of
+                several servers, ``server`` is the first one and ``server-2`` the second one.
+        """
+        for side in self.sides:
+            for part in ("monitor", "server"):
+                if target == part + side.suffix:
+                    return part, side
+        return target, None
+
+    def goes_down(self, target: str) -> None:
         """Note that a fault is about to end a part, so that its end does not end the leg."""
-        (self.side.down if part in ("monitor", "server") else self._down).add(part)
+        part, side = self.part_of(target)
+        (self._down if side is None else side.down).add(part)
 
-    def restart(self, part: str) -> None:
+    def restart(self, target: str) -> None:
         """Start a part that a fault has ended, and wait until it is ready.
 
         Args:
-            part: ``monitor``, ``producer``, ``server``, ``remote`` or a service of the remote.
+            target: A part as ``part_of`` names it.
         """
-        if part in ("monitor", "server"):
-            self.side.restart(part, self._wait_until_answered)
+        part, side = self.part_of(target)
+        if side is not None:
+            side.restart(part, lambda: self._wait_until_answered(side))
             return
         if part == "producer":
-            self.producer.start()
+            self.publisher.start()
         else:
             self.remote.start(None if part == "remote" else part)
             self.remote.ready()
@@ -296,10 +340,11 @@ class Leg:
     def stop(self) -> None:
         """End all parts in order. Raises ``Failed`` when a process is left."""
         try:
-            if self.side.clients and self.side.server_is_gone:
+            if any(side.clients and side.server_is_gone for side in self.sides):
                 # The history must show the effect on the clients.
                 self.let_each_client_ask()
-            self.side.stop_clients()
+            for side in self.sides:
+                side.stop_clients()
         finally:
             self._stack.close()
         left = marked(self.mark)

@@ -38,6 +38,10 @@ class LegSettings:
     monitor: tuple[str, ...] = OUR_MONITOR
     # Another monitor's command line (harness.conformance.monitor.command); "": this project's.
     monitor_cmd: str = ""
+    # Another producer's command line (harness.run.producer_command); "": our producer.
+    producer_cmd: str = ""
+    # How many servers, each with its own monitor and clients, watch the remote.
+    servers: int = 1
     # Whether the server runs already, with its own model.
     server_runs: bool = False
     # What the run cannot see (harness.checker.completeness.SIGHTS).
@@ -66,7 +70,7 @@ class LegSettings:
     latency_rise_bound_s: float = 0.005
     # How long a release serves before the next release, so that there are requests to compare.
     calm_s: float = 1.5
-    # Requests a second that all clients together plan.
+    # Requests a second that all clients of all servers together plan.
     rate: float = 200.0
     # How long the producer may take for one release.
     train_deadline_s: float = 120.0
@@ -85,6 +89,16 @@ class LegSettings:
     def model(self) -> str:
         """Return the live directory's name."""
         return self.ready[0].model.name if self.ready else f"{self.name}_model"
+
+    @property
+    def is_our_monitor(self) -> bool:
+        """Return whether the monitor has our monitor's own options and commands."""
+        return not self.monitor_cmd and self.monitor == OUR_MONITOR
+
+    @property
+    def unpacked_filename(self) -> str:
+        """Return the monitor's ``--unpacked_filename``."""
+        return self.ready[0].top if self.ready else self.model
 
     @property
     def bound_s(self) -> float:

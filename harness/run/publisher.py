@@ -1,208 +1,122 @@
-"""Publishes the releases of one leg: starts the producer, and announces one release after another.
+"""Publishes the releases of one leg, and records each release.
 
-The producer makes each release and publishes it. It can also publish releases that are there
-already: prepared releases, the releases of a folder, and releases that are damaged on purpose.
+There are two publishers: our producer (``our_producer``), and another producer's command
+(``producer_command``).
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import subprocess
-import sys
-import time
-from functools import cached_property
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from harness.checker.history import Event, History
-from harness.conformance.monitor import damage, releases
 from harness.remotes.base import Remote
 from harness.support.errors import Failed
 from harness.support.live_directory import look_once
 from harness.support.process import Process
-from harness.support.waits import wait_for
 
-from .equipment import Equipment
-from .leg_settings import LegSettings
-from .observe import TIME_FILE, Tail
+from .observe import TIME_FILE
 from .ready_releases import flat
 
 Say = Callable[[str], None]
 
-# Archives that no monitor may install: what a step may publish instead of a good release.
-BAD_RELEASES = {
-    kind.__name__: kind
-    for kind in (
-        damage.corrupt,
-        damage.truncated,
-        damage.without_trailer,
-        damage.empty,
-        damage.html,
-        damage.traversal,
-        damage.symlink_out,
-        damage.hard_link,
-        damage.wrong_top,
-        damage.no_parameters,
-        damage.empty_parameters,
-    )
-}
 
-
-class Publisher:
+class Publisher(ABC):
     """Publishes releases to the remote of a leg, one at each call of ``announce``.
 
-    Args:
-        remote: Where the releases go.
-        folder: The leg's folder. The producer's files go there.
-        history: Receives the events ``publishing`` and ``published``.
-        settings: The settings of the leg.
-        mark: A text in the environment of the producer.
-        say: Called with a line for each release.
-        equipment: The private clock of the producer, if a fault needs one.
+    Attributes:
+        published: The releases so far, each with its manifest.
     """
 
-    def __init__(
-        self,
-        remote: Remote,
-        *,
-        folder: Path,
-        history: History,
-        settings: LegSettings,
-        mark: str,
-        say: Say,
-        equipment: Equipment,
-    ) -> None:
+    def __init__(self, remote: Remote, history: History, say: Say) -> None:
         self.published: list[Event] = []
         self._remote = remote
-        self._folder = folder
         self._history = history
-        self._settings = settings
-        self._mark = mark
         self._say = say
-        self._equipment = equipment
-        self._events = Tail(folder / "producer.jsonl")
 
-    @cached_property
-    def producer(self) -> Process:
-        """The producer. Made at its first use, because only a started remote knows its ports."""
-        options = ["--remote", self._remote.url, *self._remote.producer_options, "--step"]
-        options += [*self._training(), "--events", str(self._folder / "producer.jsonl")]
-        return Process(
-            f"the producer for {self._remote.name}",
-            [sys.executable, "-m", "producer", *options],
-            log=self._folder / "producer.log",
-            cwd=self._folder,
-            env={
-                **os.environ,
-                **self._remote.producer_environment,
-                **self._equipment.environment("producer"),
-            },
-            stdin=subprocess.PIPE,
-            mark=self._mark,
-        )
+    @property
+    def process(self) -> Optional[Process]:
+        """The process that lives through the whole leg. Default: there is no such process."""
+        return None
 
-    def _training(self) -> list[str]:
-        s = self._settings
-        options = ["--name", s.name, "--passes", str(s.releases), "--seed", str(s.seed)]
-        options += ["--table_mb", str(s.table_mb)] if s.table_mb else []
-        return [*options, "--device", s.device, "--work", str(self._folder / "producer")]
+    @property
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The command line that makes releases."""
 
-    def prepare(self) -> None:
-        """Make all releases in the producer's work folder; publish none of them."""
-        argv = [sys.executable, "-m", "producer", "--remote", f"file://{self._folder / 'prepared'}"]
-        making = Process(
-            f"the producer that prepares releases for {self._remote.name}",
-            [*argv, *self._training(), "--interval", "0"],
-            log=self._folder / "producer-prepares.log",
-            cwd=self._folder,
-            mark=self._mark,
-        )
-        with making:
-            if making.wait(self._settings.train_deadline_s * self._settings.releases) != 0:
-                making.check()
-        self._say(f"{self._remote.name}: {self._settings.releases} releases prepared")
+    @abstractmethod
+    def start(self) -> None:
+        """Start what lives through the whole leg."""
 
+    @abstractmethod
+    def stop(self) -> None:
+        """End what ``start`` started. Safe to repeat."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise ``Failed`` if what ``start`` started has ended by itself."""
+
+    @abstractmethod
     def announce(self, bad: str, alive: Callable[[], None]) -> Event:
         """Publish a release and return its event with the manifest.
 
         Args:
-            bad: One of ``BAD_RELEASES``; "" for a good release.
+            bad: How to damage the release; "" for a good release.
             alive: Raises ``Failed`` if a part of the leg has ended by itself.
         """
-        begin = time.monotonic()
-        number = int(self.published[-1]["release"]) + 1 if self.published else 1
-        line = ""
-        if bad:
-            line = str(self._damaged(bad, number))
-        elif self._settings.ready:
-            line = str(self._settings.ready[len(self.published)].folder)
-        elif self._settings.prepared:
-            line = str(self._folder / "producer" / "releases" / str(number))
-        # From now on the release may be public before it is recorded.
+
+    @abstractmethod
+    def model(self, position: int, release: int) -> Path:
+        """Return the unpacked model of a release by its position among all, or its number."""
+
+    @property
+    @abstractmethod
+    def client_config(self) -> Path:
+        """The folder with the configuration of the compiled client."""
+
+    def _begins(self) -> None:
+        """Note that from now on a release may be public before it is recorded."""
         self._history.record("publishing", remote=self._remote.name)
-        # If the producer is gone, alive= below says why.
-        with contextlib.suppress(BrokenPipeError):
-            self.producer.stdin.write(f"{line}\n".encode())
-            self.producer.stdin.flush()
-        (line,) = wait_for(
-            lambda: list(self._events.new_lines()),
-            f"the producer to publish release {number}",
-            self._settings.train_deadline_s,
-            every_s=0.01,
-            alive=alive,
-            log=self.producer.log,
-        )
-        raw: dict[str, Any] = json.loads(line)
-        manifest = raw["manifest"]
-        if self._settings.ready:
-            manifest = self._settings.ready[len(self.published)].content
+
+    def _record(
+        self,
+        known: Mapping[str, Any],
+        manifest: Mapping[str, Any],
+        *,
+        model: Optional[Path],
+        bad: str = "",
+        seconds: float,
+    ) -> None:
+        """Record a release that is published.
+
+        Args:
+            known: Number, digest and times of the release.
+            manifest: Its size, fetches and probe.
+            model: The unpacked model; None for a release that no monitor may install.
+            bad: How the release is damaged.
+            seconds: How long the publishing took.
+        """
         alias = manifest["fetches"][0]["alias"]
         event: Event = {
-            "release": raw["release"],
-            # No live directory and no answer may ever be a bad release's.
-            "digest": "" if bad else self._digest(raw["release"]),
-            "sha256": raw["sha256"],
+            **known,
             "size": manifest["size"],
-            "expected": [] if bad else flat(manifest["probe"]["expected"][alias]),
-            "t_begin": raw["t_begin"],
-            "t_end": raw["t_end"],
+            # No live directory and no answer may ever be a bad release's.
+            "digest": "" if model is None else _digest(model),
+            "expected": [] if model is None else flat(manifest["probe"]["expected"][alias]),
             **({"good": False, "bad": bad} if bad else {}),
         }
         self._history.record("published", remote=self._remote.name, **event)
         self.published.append({**event, "manifest": manifest})
-        took = time.monotonic() - begin
         kind = f" ({bad.replace('_', ' ')})" if bad else ""
-        self._say(f"{self._remote.name}: release {raw['release']}{kind} published ({took:.1f} s)")
-        return self.published[-1]
+        self._say(
+            f"{self._remote.name}: release {known['release']}{kind} published ({seconds:.1f} s)"
+        )
 
-    def _damaged(self, kind: str, number: int) -> Path:
-        """Make a bad release of the last good one; return its folder."""
-        good = [event["release"] for event in self.published if event.get("good", True)]
-        made = releases.read(self._folder / "producer" / "releases" / str(good[-1]))
-        bad = BAD_RELEASES[kind](made.numbered(number))
-        folder = self._folder / "bad-releases" / str(number)
-        folder.mkdir(parents=True)
-        (folder / releases.MODEL_NAME).write_bytes(bad.tarball)
-        (folder / releases.DONEFILE_NAME).write_bytes(bad.donefile())
-        return folder
 
-    def model(self, position: int, release: int) -> Path:
-        """Return the unpacked model of a release by its position among all, or its number."""
-        if self._settings.ready:
-            return self._settings.ready[position].model
-        return self._folder / "producer" / "releases" / str(release) / self._settings.model
-
-    @property
-    def client_config(self) -> Path:
-        """The folder with the configuration of the compiled client."""
-        ready = self._settings.ready
-        return ready[0].client if ready else self._folder / "producer" / "client"
-
-    def _digest(self, release: int) -> str:
-        model = self.model(len(self.published), release)
-        content = look_once(model, TIME_FILE)
-        if content is None:
-            raise Failed(f"the producer left no {model}")
-        return content.digest
+def _digest(model: Path) -> str:
+    content = look_once(model, TIME_FILE)
+    if content is None:
+        raise Failed(f"the producer left no {model}")
+    return content.digest

@@ -11,12 +11,16 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
 from harness.conformance.monitor import releases
 from harness.support.errors import BadInput
+from monitor.errors import ReleaseError
+from monitor.options.fields import Options
+from monitor.release import archive
+from monitor.release.model import added_by_macos
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,15 @@ class ReadyRelease:
     Attributes:
         folder: Holds the tarball and a donefile, which may be empty.
         model: The model, unpacked.
+        top: The monitor's ``--unpacked_filename``: the tarball's top folder, or "." if the files
+            have none.
         client: The client's configuration.
         content: The keys ``probe``, ``fetches`` and ``size`` of a manifest.
     """
 
     folder: Path
     model: Path
+    top: str
     client: Path
     content: dict[str, Any]
 
@@ -57,36 +64,52 @@ def ready_releases(folder: Path, work: Path) -> tuple[ReadyRelease, ...]:
     if len({next(path.glob("*.tar.gz")).name for path in found}) > 1:
         raise BadInput(f"--releases-from {folder}: the tarballs have different names; use one name")
     made = [_made(path.absolute(), work / path.name) for path in found]
-    silent = [release for release in made if not release.content.get("probe")]
-    if silent:
-        told = [release for release in made if release.content.get("probe")]
-        feed = work / "feed.json"
-        if told:
-            feed.write_text(json.dumps(told[0].content["probe"]["feed"]))
-        answers = _asked([release.model for release in silent], feed if told else None)
-        for release, answer in zip(silent, answers):
-            release.content.update(answer)
+    if len({(release.model.name, release.top) for release in made}) > 1:
+        raise BadInput(
+            f"--releases-from {folder}: the tarballs have different top folders, and a monitor "
+            "takes one; pack all releases in the same way"
+        )
+    complete(made, work)
     return tuple(made)
+
+
+def complete(made: Sequence[ReadyRelease], work: Path, feed: Optional[Any] = None) -> None:
+    """Give each release the prediction for one feed, because the clients ask with one feed.
+
+    A manifest with this feed has the prediction. Otherwise Paddle Inference computes it.
+
+    Args:
+        made: The releases.
+        work: Takes the feed.
+        feed: The feed; None: the feed of the first manifest.
+
+    Raises:
+        BadInput: A release predicts nothing.
+    """
+    fed = [release.content["probe"]["feed"] for release in made if release.content.get("probe")]
+    feed = feed or (fed[0] if fed else None)
+    silent = [
+        release
+        for release in made
+        if not (release.content.get("probe") and release.content.get("fetches"))
+        or release.content["probe"]["feed"] != feed
+    ]
+    if not silent:
+        return
+    file = work / "feed.json"
+    file.write_text(json.dumps(feed))
+    answers = _asked([release.model for release in silent], file if feed else None)
+    # Without any manifest, each answer has the same feed, which is drawn with a fixed seed.
+    for release, answer in zip(silent, answers):
+        release.content.update(answer)
 
 
 def _made(folder: Path, work: Path) -> ReadyRelease:
     (tarball, *more) = folder.glob("*.tar.gz")
     if more:
         raise BadInput(f"{folder} holds several .tar.gz; leave one in each release")
-    try:
-        top, members = releases.unpacked(tarball.read_bytes())
-    except (OSError, EOFError, ValueError, tarfile.TarError) as error:
-        raise BadInput(f"{tarball} cannot be unpacked: {error}; pack it again") from None
-    model, client = work / top, work / "client"
-    for path, data in members.items():
-        target = model / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-    client.mkdir(parents=True, exist_ok=True)
-    for suffix in ("prototxt", "stream.prototxt"):
-        data = members.get(f"serving_server_conf.{suffix}", b"")
-        # Upstream's exporter writes the same message for the server and for the client.
-        (client / f"serving_client_conf.{suffix}").write_bytes(data)
+    manifest = manifest_in(folder / releases.DONEFILE_NAME)
+    made = unpacked(tarball, work, proven=bool(manifest))
     donefile = folder / releases.DONEFILE_NAME
     if not donefile.exists():
         # The folder may be somebody else's.
@@ -94,12 +117,75 @@ def _made(folder: Path, work: Path) -> ReadyRelease:
         folder = work / "published"
         (folder / tarball.name).write_bytes(tarball.read_bytes())
         (folder / releases.DONEFILE_NAME).write_bytes(b"")
-    content = _manifest(donefile)
-    return ReadyRelease(folder, model, client, {**content, "size": tarball.stat().st_size})
+    made.content.update(manifest, size=tarball.stat().st_size)
+    return replace(made, folder=folder)
 
 
-def _manifest(donefile: Path) -> dict[str, Any]:
-    """Return the manifest in a donefile; nothing if it is none of ours."""
+def unpacked(tarball: Path, work: Path, *, proven: bool) -> ReadyRelease:
+    """Unpack a release by the rules of our monitor; its content is still empty.
+
+    Args:
+        tarball: The file in the release's folder.
+        work: Takes the model and the client's configuration.
+        proven: A manifest's digest proves the tarball's bytes.
+
+    Raises:
+        BadInput: Our monitor would refuse the tarball.
+    """
+    try:
+        top = _top(tarball)
+        # A model without a top folder gets the name that Paddle Serving's example has.
+        name = f"{_stem(tarball)}_model" if top == "." else top
+        model, client = work / "model" / name, work / "client"
+        model.mkdir(parents=True)
+        archive.unpack(
+            str(tarball),
+            str(model),
+            top=top,
+            limits=archive.Limits(Options.max_members, Options.max_unpacked, Options.max_expansion),
+            proven=proven,
+            before_file=lambda _: None,
+            alive=lambda: None,
+        )
+    except ReleaseError as error:
+        raise BadInput(f"{tarball} cannot be unpacked: {error.cause}; {error.hint}") from None
+    except (OSError, EOFError, ValueError, tarfile.TarError) as error:
+        raise BadInput(f"{tarball} cannot be unpacked: {error}; pack it again") from None
+    client.mkdir(parents=True, exist_ok=True)
+    for suffix in ("prototxt", "stream.prototxt"):
+        file = model / f"serving_server_conf.{suffix}"
+        # Upstream's exporter writes the same message for the server and for the client.
+        (client / f"serving_client_conf.{suffix}").write_bytes(
+            file.read_bytes() if file.is_file() else b""
+        )
+    return ReadyRelease(tarball.parent, model, top, client, {})
+
+
+def _stem(tarball: Path) -> str:
+    return tarball.name[: -len(".tar.gz")]
+
+
+def _top(tarball: Path) -> str:
+    """Return the top folder of the files in a tarball; "." if a file has none.
+
+    Of several folders, one named like the tarball counts, as in Paddle Serving's own monitor.
+    """
+    with tarfile.open(tarball) as packed:
+        names = [entry.name for entry in packed if not entry.isdir()]
+    plain = [name[2:] if name.startswith("./") else name for name in names]
+    parts = [name.partition("/") for name in plain if not added_by_macos(name)]
+    if not all(rest for _, _, rest in parts):
+        return "."
+    tops = sorted({top for top, _, _ in parts})
+    if len(tops) > 1 and _stem(tarball) in tops:
+        return _stem(tarball)
+    if len(tops) != 1:
+        raise ValueError(f"it has the top folders {tops}, and needs one")
+    return tops[0]
+
+
+def manifest_in(donefile: Path) -> dict[str, Any]:
+    """Return the manifest in a donefile; nothing if the donefile is none of ours."""
     try:
         content = json.loads(donefile.read_bytes())
     except (OSError, ValueError):

@@ -13,7 +13,7 @@ import sys
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 from harness.checker.history import Event, History
 from harness.conformance.monitor import command
@@ -43,6 +43,7 @@ class ServerSide:
         settings: The settings of the leg.
         mark: A text in the environment of every process.
         equipment: The private disk and clock of the monitor, if a fault needs them.
+        number: Which of several servers of the leg; None if there is one.
     """
 
     def __init__(
@@ -55,7 +56,12 @@ class ServerSide:
         settings: LegSettings,
         mark: str,
         equipment: Equipment,
+        number: Optional[int] = None,
     ) -> None:
+        self.number = number
+        # The field of the history that names the server.
+        self.label = {} if number is None else {"server": str(number)}
+        history = history.labelled(**self.label)
         self.remote = remote
         self.serving = serving
         self.folder = folder
@@ -79,20 +85,34 @@ class ServerSide:
             history,
             remote.name,
             {"server": lambda: serving.pids, "monitor": lambda: self.monitor.pids},
-            lambda: remote.bytes_sent,
+            # With several monitors, the bytes of each are not known.
+            lambda: remote.bytes_sent if number is None else None,
         )
         self.clients: dict[str, Process] = {}
         # The parts that a fault has ended on purpose: ``server``, ``monitor``.
         self.down: set[str] = set()
-        self.answers = Answers(history.path, remote.name, settings.rtol)
+        self.answers = Answers(
+            history.path, remote.name, settings.rtol, self.label.get("server", "")
+        )
         self._stack = contextlib.ExitStack()
         self._serves = False
         # The end of the server's last outage that a step has caused.
         self._outage_until = 0.0
 
+    @property
+    def name(self) -> str:
+        """The name of the side in messages, as the checker has it: ``ftp``, or ``ftp/2``."""
+        return f"{self.remote.name}/{self.number}" if self.number else self.remote.name
+
+    @property
+    def suffix(self) -> str:
+        """What follows ``monitor`` and ``server`` in the names of the parts: "", or ``-2``."""
+        return f"-{self.number}" if self.number and self.number > 1 else ""
+
     def observe(self) -> None:
         """Start to watch the live directory and the logs."""
-        self.serving_folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.serving_folder.mkdir(parents=True, exist_ok=True)
         self.observer.start()
         self._stack.callback(self.observer.stop)
 
@@ -108,7 +128,7 @@ class ServerSide:
         options += ["--remote_model_name", f"{s.name}.tar.gz", "--remote_donefile_name", "donefile"]
         options += ["--local_path", ".", "--local_model_name", self.live_dir.name]
         options += ["--local_timestamp_file", "fluid_time_file", "--local_tmp_path", "_tmp"]
-        options += ["--unpacked_filename", s.model, "--interval", f"{s.poll_s:g}"]
+        options += ["--unpacked_filename", s.unpacked_filename, "--interval", f"{s.poll_s:g}"]
         if s.monitor_cmd:
             named = {name[2:]: value for name, value in zip(options[::2], options[1::2])}
             return command.command_line(s.monitor_cmd, named)
@@ -124,7 +144,7 @@ class ServerSide:
     def new_monitor(self, log: Path, *more: str) -> Process:
         """Return a monitor that is not started, with ``more`` options."""
         return Process(
-            f"the monitor of {self.remote.name} {' '.join(more)}".strip(),
+            f"the monitor of {self.name} {' '.join(more)}".strip(),
             self.equipment.command(self.monitor_command(*more)),
             log=log,
             cwd=self.serving_folder,
@@ -163,11 +183,12 @@ class ServerSide:
             argv += ["--feed", str(feed), "--client_config", str(client_config)]
             argv += ["--fetch", manifest["fetches"][0]["alias"]]
             argv += ["--history", str(self.history.path), "--remote", self.remote.name]
-            argv += ["--rate", str(self.settings.rate / len(names))]
+            argv += [] if self.number is None else ["--server", str(self.number)]
+            argv += ["--rate", str(self.settings.rate / self.settings.servers / len(names))]
             argv += ["--phase", str(number / len(names))]
             argv += ["--timeout", str(self.settings.latency_bound_s)]
             client = Process(
-                f"the {name} client",
+                f"the {name} client of {self.name}",
                 argv,
                 log=self.folder / f"client-{name}.log",
                 grace_s=self.settings.latency_bound_s + 5,  # for the answer under way
@@ -255,12 +276,11 @@ class ServerSide:
             BadInput: The monitor is not ours.
             Failed: The command failed.
         """
-        if self.settings.monitor_cmd or self.settings.monitor != OUR_MONITOR:
+        if not self.settings.is_our_monitor:
             raise BadInput("a rollback needs the command of our monitor; leave out --monitor-cmd")
-        name = self.remote.name
         command = [*OUR_MONITOR, "rollback", "--local_path", "."]
         rolling = Process(
-            f"the rollback of {name}",
+            f"the rollback of {self.name}",
             [*command, "--local_model_name", self.live_dir.name],
             log=self.folder / "rollback.log",
             cwd=self.serving_folder,
@@ -274,7 +294,7 @@ class ServerSide:
         release = next((e for e in published if e["digest"] == digest), None)
         if release is None:
             raise Failed(f"after the rollback {self.live_dir} holds no published release")
-        self.history.record("rollback", remote=name, release=release["release"])
+        self.history.record("rollback", remote=self.remote.name, release=release["release"])
         return release
 
     def all_answered(self, since: float) -> bool:

@@ -17,7 +17,7 @@ from harness.faults.base import Fault
 from harness.support.errors import BadInput
 
 from .leg import Leg
-from .publisher import BAD_RELEASES
+from .our_producer import BAD_RELEASES
 from .targets import caused
 
 

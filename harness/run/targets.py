@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from harness.faults.base import Fault, Part, Targets
 from harness.remotes.base import Remote
@@ -37,8 +38,12 @@ def targets(leg: Leg) -> Targets:
     """Return the parts of a started leg that faults can break."""
     remote = leg.remote
     parts: dict[str, Part] = {name: _Service(remote, name) for name in remote.services}
-    parts.update(monitor=leg.side.monitor, server=leg.side.serving)
-    parts.update(producer=leg.producer, remote=remote)
+    parts["remote"] = remote
+    if leg.publisher.process is not None:
+        parts["producer"] = leg.publisher.process
+    for side in leg.sides:
+        parts["monitor" + side.suffix] = side.monitor
+        parts["server" + side.suffix] = side.serving
     gates = {}
     if isinstance(remote, LocalRemote):
         gates = {name: [remote.gate(name)] for name in remote.services}
@@ -66,8 +71,11 @@ def caused(fault: Fault, leg: Leg) -> Iterator[None]:
     """
     leg.say(f"{leg.remote.name}: fault {fault.name} of {fault.target} begins")
     since = time.monotonic()
-    fault.start(targets(leg))
+    # Recorded now, because the run may be killed before the outage ends.
+    if fault.target != "producer":
+        leg.history.record("outage_begins", **_outage(fault, leg, since))
     try:
+        fault.start(targets(leg))
         yield
     finally:
         try:
@@ -88,12 +96,16 @@ def _record(fault: Fault, leg: Leg, since: float, until: float) -> None:
         until=until,
     )
     if fault.target != "producer":
-        why = f"the fault {fault.name} of {fault.target}"
-        leg.history.record(
-            "outage",
-            remote=leg.remote.name,
-            since=since,
-            until=until,
-            why=why,
-            requests=fault.target == "server",
-        )
+        leg.history.record("outage", **_outage(fault, leg, since), until=until)
+
+
+def _outage(fault: Fault, leg: Leg, since: float) -> dict[str, Any]:
+    """Return the fields of the outage that a fault causes, without its end."""
+    part, side = leg.part_of(fault.target)
+    return {
+        "remote": leg.remote.name,
+        **({} if side is None else side.label),
+        "since": since,
+        "why": f"the fault {fault.name} of {fault.target}",
+        "requests": part == "server",
+    }

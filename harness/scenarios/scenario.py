@@ -37,6 +37,8 @@ _NOT_IN_A_FILE = (
     "monitor",
     "monitor_kind",
     "monitor_cmd",
+    "producer_cmd",
+    "servers",
     "server_runs",
     "unseen",
     "ready",

@@ -86,7 +86,7 @@ def test_the_main_job_holds_with_remote_and_server_in_containers(
     remote = healthy("http", request)
     leg = Leg(
         remote,
-        serving,
+        [serving],
         folder=tmp_path,
         history=history,
         settings=LegSettings(releases=3),

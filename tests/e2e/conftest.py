@@ -79,7 +79,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     settings = LegSettings(releases=RELEASES, monitor_kind=kind, calm_s=0)
     running = RunningLeg(
         remote,
-        LocalServing(folder / "serving", binary=choose("embedded"), port=free_port(), mark=mark),
+        [LocalServing(folder / "serving", binary=choose("embedded"), port=free_port(), mark=mark)],
         folder=folder,
         history=history,
         settings=settings,
@@ -88,18 +88,18 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with running:
         for _ in range(RELEASES - 1):
             running.publish()
-        before = running.side.monitor_log.read_text()
+        before = running.sides[0].monitor_log.read_text()
         pulls = before.count("pull remote model(")
         sleeps = before.count("sleep 1s.") + IDLE_POLLS
         wait_for(
-            lambda: running.side.monitor_log.read_text().count("sleep 1s.") >= sleeps,
+            lambda: running.sides[0].monitor_log.read_text().count("sleep 1s.") >= sleeps,
             f"{IDLE_POLLS} polls of a donefile that does not change",
             60,
-            alive=running.side.monitor.check,
-            log=running.side.monitor_log,
+            alive=running.sides[0].monitor.check,
+            log=running.sides[0].monitor_log,
         )
         # The producer has done its last pass and is gone.
-        own = (running.side.monitor, *running.side.clients.values())
+        own = (running.sides[0].monitor, *running.sides[0].clients.values())
         pids = {pid for process in own for pid in process.pids}
         pids |= set(marked(running.mark))
         started = {pid: begun for pid in pids if (begun := start_of(pid))}
@@ -115,8 +115,8 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         events=events,
         leg=sort(events).legs[name],
         verdict=judge(events),
-        monitor_log=running.side.monitor_log.read_text(),
-        server_log=running.side.serving.log_file.read_text(),
+        monitor_log=running.sides[0].monitor_log.read_text(),
+        server_log=running.sides[0].serving.log_file.read_text(),
         pulls_before_idle=pulls,
         started=started,
         options=remote.monitor_options(kind),

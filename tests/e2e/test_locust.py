@@ -51,7 +51,11 @@ def test_the_load_of_two_workers_is_judged_with_the_run(tmp_path: Path) -> None:
     mark = new_mark()
     leg = Leg(
         named("http").local(tmp_path / "remote", mark=mark),
-        LocalServing(tmp_path / "serving", binary=choose("embedded"), port=free_port(), mark=mark),
+        [
+            LocalServing(
+                tmp_path / "serving", binary=choose("embedded"), port=free_port(), mark=mark
+            )
+        ],
         folder=tmp_path,
         history=history,
         settings=LegSettings(releases=RELEASES, rate=30, calm_s=0),
@@ -66,7 +70,7 @@ def test_the_load_of_two_workers_is_judged_with_the_run(tmp_path: Path) -> None:
             *("--master-bind-host", "127.0.0.1", "--master-bind-port", str(port)),
             *("--clock-port", str(clock_port)),
             *("--expect-workers", str(WORKERS), "--users", "4", "--spawn-rate", "4"),
-            *("--stop-timeout", "10", "--serving", f"127.0.0.1:{leg.side.serving.port}"),
+            *("--stop-timeout", "10", "--serving", f"127.0.0.1:{leg.sides[0].serving.port}"),
             *("--client-config", str(tmp_path / "producer" / "client")),
             *("--feed", str(tmp_path / "feed.json"), "--fetch", "price", "--remote", "http"),
             *("--histories", str(histories)),

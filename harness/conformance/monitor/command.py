@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.support.errors import BadInput
@@ -48,36 +48,47 @@ OPTIONS = (
 _PLACE = re.compile(r"\{([A-Za-z_]+)\}")
 
 
-def words_of(command: str) -> list[str]:
-    """Return the words of ``--monitor-cmd``.
+def words_of(
+    command: str, *, option: str = "--monitor-cmd", known: Sequence[str] = OPTIONS
+) -> list[str]:
+    """Return the words of a command line.
 
-    Raises ``BadInput`` for an empty or unreadable command, or a placeholder that names none of
-    upstream's options.
+    Args:
+        command: The command line.
+        option: The option that has it, for the sentences of errors.
+        known: The names that placeholders may have.
+
+    Raises:
+        BadInput: The command is empty or unreadable, or has another placeholder.
     """
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise BadInput(
-            f"--monitor-cmd {command!r} cannot be read ({error}): check its quotes"
-        ) from None
+        raise BadInput(f"{option} {command!r} cannot be read ({error}): check its quotes") from None
     if not words:
-        raise BadInput("--monitor-cmd is empty: give the monitor's command line")
+        raise BadInput(f"{option} is empty: give the {option[2:-4]}'s command line")
     for name in _PLACE.findall(command):
-        if name not in OPTIONS:
+        if name not in known:
             raise BadInput(
-                f"--monitor-cmd has the place {{{name}}}, which is no option of upstream's "
-                f"monitor: use one of {', '.join(OPTIONS)}"
+                f"{option} has the place {{{name}}}, which is not known: use one of "
+                f"{', '.join(known)}"
             )
     return words
 
 
-def resolved(command: str, folder: Path) -> str:
+def resolved(
+    command: str,
+    folder: Path,
+    *,
+    option: str = "--monitor-cmd",
+    known: Sequence[str] = OPTIONS,
+) -> str:
     """The command with each relative path to a file as seen from ``folder``.
 
     A monitor runs in a folder of its own. The program counts as a path when it has a slash; a
     word after ``-m`` is a module; ``--option=path`` counts as well.
     """
-    words = words_of(command)
+    words = words_of(command, option=option, known=known)
     found = []
     for number, word in enumerate(words):
         name, equals, value = word.rpartition("=")
@@ -95,8 +106,19 @@ def command_line(command: str, options: Mapping[str, str]) -> list[str]:
     words = words_of(command)
     if not any(_PLACE.search(word) for word in words):
         return words + [f"--{name}={value}" for name, value in options.items()]
+    return filled(command, options)
+
+
+def filled(
+    command: str,
+    options: Mapping[str, str],
+    *,
+    option: str = "--monitor-cmd",
+    known: Sequence[str] = OPTIONS,
+) -> list[str]:
+    """The argv to start, with the values of ``options`` in the places and nothing appended."""
     line = []
-    for word in words:
+    for word in words_of(command, option=option, known=known):
         places = _PLACE.findall(word)
         if not all(options.get(name) for name in places):
             continue

@@ -26,8 +26,14 @@ from harness.conformance.monitor.releases import unpacked
         (["--server", "127.0.0.1:1", "--live-dir", "."], "each remote needs one of its own"),
         (["--remote", "gopher://x/"], "--remote is no URL of a remote; use webhdfs://"),
         (["--remote", "webhdfs://x/"], "needs the port of WebHDFS"),
-        (["--remote", "https://x/"], "takes no uploads; name the folder that it serves"),
-        (["--remote", "http://x/", "--publish-dir", "/proc/no"], "/proc/no is no folder"),
+        (
+            ["--remote", "https://x/"],
+            "takes no uploads of our producer; name the folder that it serves",
+        ),
+        (
+            ["--remote", "http://x/", "--publish-dir", "/proc/no"],
+            "--publish-dir /proc/no is no folder",
+        ),
         (["--remote", "ftp://x/", "--publish-dir", "."], "--publish-dir is for HTTP"),
         (["--publish-dir", "."], "add --remote URL"),
         (["--releases-from", "x", "--releases", "3"], "leave out --releases"),
