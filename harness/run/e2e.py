@@ -376,7 +376,8 @@ def new_leg(
     made = backend.of_remotes(settings.on).remote(remote, folder / "remote", mark=mark)
     # So that a bundle, which is made later, has none of these.
     secrets = made.producer_environment.values()
-    keep_secrets(folder.parent, secrets, settings.leg.monitor_cmd)
+    commands = f"{settings.leg.monitor_cmd} {settings.leg.producer_cmd}"
+    keep_secrets(folder.parent, secrets, commands)
     return Leg(
         made,
         servings,
