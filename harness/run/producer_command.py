@@ -53,6 +53,7 @@ PLACES = (
     "ftp_password",
     "webhdfs_url",
     "hdfs_user",
+    "remote_url",
     "publish_dir",
     "release",
 )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 
+from harness.run.producer_command import PLACES
 from harness.run.steps import STEPS, Cause, Step
 
 from .scenario import listed
@@ -58,6 +59,9 @@ the same:
 .venv/bin/python -m harness run page --remotes ftp --server 127.0.0.1:9292 \\
   --live-dir /srv/uci_housing_model --server-log /srv/log/serving.INFO --tick 10
 .venv/bin/python -m harness run page --remote ftp://user:password@127.0.0.1:2121/models
+.venv/bin/python -m harness run page --remotes ftp \\
+  --producer-cmd './publish.sh {release} {ftp_host} {ftp_port} {remote_path}'
+.venv/bin/python -m harness run page --remotes ftp --servers 3
 ```
 
 - `--monitor-cmd COMMAND`: another monitor. The harness appends the options of Paddle Serving's own
@@ -70,14 +74,48 @@ the same:
 - `--server-log FILE`: the log of the server that runs already.
 - `--remote URL`: a remote that runs already: `webhdfs://user@host:port/path`,
   `ftp://user:password@host:port/path`, or `http://host:port/path`. The run publishes to it and
-  leaves its releases there. An HTTP remote takes no uploads, so name the folder that it serves
-  with `--publish-dir DIR`.
+  leaves its releases there. An HTTP remote takes no uploads of our producer. So name the folder
+  that the remote serves with `--publish-dir DIR`, or publish with `--producer-cmd`.
+- `--producer-cmd COMMAND`: [another producer](#another-producer).
+- `--servers N`: [several servers](#several-servers) for each remote.
 - `--releases-from DIR`: your releases. Each subfolder of DIR is one release: a tarball NAME.tar.gz,
   with or without a donefile. The numbers in the subfolders' names give the order. If the donefile
   is no manifest, the harness computes the prediction with Paddle Inference. If two releases predict
   the same values, the claims that must distinguish releases are unknown.
 - `--tick SECONDS`: the server's reload interval.
 - `--claims A,B`: the claims to judge.
+
+### Another producer
+
+With `--producer-cmd COMMAND` the harness runs your command once for each release:
+
+- Exit code 0 says that tarball and donefile are at the remote. Upload the tarball first. Another
+  exit code ends the leg.
+- The command gets no options. Placeholders say where to publish: PLACEHOLDERS. `{release}` is the
+  number of the release, from 1 on. `{publish_dir}` is the folder of an HTTP remote. A word is left
+  out if the remote has no value for its placeholder.
+- The harness then reads donefile and tarball back from the remote. At least one of them must be
+  new, and a monitor must be able to unpack the tarball.
+- If the donefile is our [manifest](architecture.md#contracts), the manifest has the expected
+  prediction. Otherwise the harness computes the prediction with Paddle Inference. The clients
+  always ask with the feed of the first release.
+
+The command runs only while it publishes. So a scenario that restarts the producer, or damages
+releases, does not run with `--producer-cmd`.
+
+### Several servers
+
+With `--servers N` each remote has N servers. Each server has a live directory, a monitor and
+clients of its own. The clients of all servers share `--rate`. The claims are judged for each
+server. The verdict and the report name the server: `ftp/2` is the second server of the remote
+`ftp`. The report has the spread of each *roll-out*: the seconds from the publishing of a release
+to the first, the median and the last server that serves it.
+
+A step breaks the first server or its monitor with the part `server` or `monitor`. `server-2` and
+`monitor-2` are the parts of the second server. N must fit into the memory of the machine: a server
+with its monitor and clients takes 0.7 GB.
+
+### What the run cannot see
 
 Some claims need a log or a process that the run cannot see. Such a claim is *unknown*, and the
 report names what is missing. For example, the server's log is missing without `--server-log`. The
@@ -144,7 +182,8 @@ def text() -> str:
         for scenario in listed()
     ]
     steps = "\n".join(_reference(name, kind) for name, kind in STEPS.items())
-    return _HEAD + "\n".join(rows) + "\n" + _FORM + steps
+    form = _FORM.replace("PLACEHOLDERS", ", ".join(f"`{{{name}}}`" for name in PLACES))
+    return _HEAD + "\n".join(rows) + "\n" + form + steps
 
 
 def _in_short(steps: Sequence[Step]) -> str:

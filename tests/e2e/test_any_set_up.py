@@ -1,0 +1,106 @@
+"""Runs with another producer and with several servers: real processes over FTP."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from rich.console import Console
+
+from harness.remotes.registry import chosen
+from harness.run.e2e import RunSettings, run
+from harness.run.leg import Leg
+from harness.run.leg_settings import LegSettings
+from harness.run.steps import Publish, Step
+from harness.support.errors import Failed
+from tests.conftest import Releases
+
+# Uploads one release as another producer does: no manifest, and no file of this project.
+PRODUCER = """
+import ftplib, io, sys
+releases, number, host, port, user, password, path, tarball, donefile = sys.argv[1:]
+with ftplib.FTP() as ftp:
+    ftp.connect(host, int(port))
+    ftp.login(user, password)
+    ftp.cwd(path)
+    with open(f"{releases}/{number}/{tarball}", "rb") as file:
+        ftp.storbinary(f"STOR {tarball}.new", file)
+    ftp.rename(f"{tarball}.new", tarball)
+    ftp.storbinary(f"STOR {donefile}", io.BytesIO(f"day {number}".encode()))
+"""
+PLACES = (
+    *("{release}", "{ftp_host}", "{ftp_port}", "{ftp_username}", "{ftp_password}"),
+    *("{remote_path}", "{remote_model_name}", "{remote_donefile_name}"),
+)
+
+
+def report_of(folder: Path, code: int, *steps: Step, **leg: Any) -> dict[str, Any]:
+    """Run these steps on FTP; return the report of a run that ends with this exit code."""
+    settings = RunSettings(
+        steps=steps or (Publish(),),
+        remotes=chosen(["ftp"]),
+        serving="embedded",
+        runs=folder / "runs",
+        leg=LegSettings(releases=2, poll_s=0.5, rate=30, calm_s=0, **leg),
+    )
+    printed = io.StringIO()
+    assert run(settings, Console(file=printed, width=140)) == code, printed.getvalue()
+    report: dict[str, Any] = json.loads((folder / "runs" / "latest" / "report.json").read_text())
+    return {**report, "printed": printed.getvalue()}
+
+
+def test_two_servers_get_the_releases_of_another_producer(
+    tmp_path: Path, releases: Releases
+) -> None:
+    script = tmp_path / "producer.py"
+    script.write_text(PRODUCER)
+    words = [sys.executable, str(script), str(releases.folder / "releases"), *PLACES]
+    report = report_of(tmp_path, 0, producer_cmd=" ".join(words), servers=2)
+    assert [(row["remote"], row["release"]) for row in report["rows"]] == [
+        *(("ftp/1", 1), ("ftp/1", 2)),
+        *(("ftp/2", 1), ("ftp/2", 2)),
+    ]
+    assert all(all(row["first_served"].values()) for row in report["rows"])
+    assert "ftp release 2: served by 2 of 2 servers, first +" in report["printed"]
+    history = (tmp_path / "runs" / "latest" / "history.jsonl").read_text()
+    assert shlex.quote("{ftp_password}") in history or "{ftp_password}" in history
+
+
+@dataclass(frozen=True)
+class PauseTheSecondMonitor(Step):
+    """Stop one monitor without an outage in the history, as if the monitor hung by itself."""
+
+    do: ClassVar[str] = "pause the second monitor"
+
+    def take(self, leg: Leg) -> Any:
+        leg.sides[1].monitor.pause()
+        yield
+
+
+@pytest.mark.proof
+def test_the_verdict_names_the_server_whose_monitor_hangs(tmp_path: Path) -> None:
+    report = report_of(tmp_path, 1, PauseTheSecondMonitor(), Publish(), servers=2, margin_s=10.0)
+    broken = [claim for claim in report["claims"] if claim["outcome"] == "invalid"]
+    assert {claim["remote"] for claim in broken} == {"ftp/2"}
+    assert "nothing lost" in {claim["name"] for claim in broken}
+    assert "ftp release 2: served by 1 of 2 servers" in report["printed"]
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import sys; sys.exit(3)", "did not publish release 1: it ended with exit code 3"),
+        ("", "there is no donefile at the remote ftp"),
+    ],
+)
+def test_a_command_that_publishes_nothing_ends_the_leg(
+    tmp_path: Path, program: str, said: str
+) -> None:
+    with pytest.raises(Failed, match=said):
+        report_of(tmp_path, 1, producer_cmd=shlex.join([sys.executable, "-c", program]))
