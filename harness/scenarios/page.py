@@ -108,8 +108,8 @@ releases, does not run with `--producer-cmd`.
 With `--servers N` each remote has N servers. Each server has a live directory, a monitor and
 clients of its own. The clients of all servers share `--rate`. The claims are judged for each
 server. The verdict and the report name the server: `ftp/2` is the second server of the remote
-`ftp`. The report has the spread of each *roll-out*: the seconds from the publishing of a release
-to the first, the median and the last server that serves it.
+`ftp`. The report has the spread of each *roll-out*: the seconds until the first, the median and
+the last server serve the release.
 
 A step breaks the first server or its monitor with the part `server` or `monitor`. `server-2` and
 `monitor-2` are the parts of the second server. N must fit into the memory of the machine: a server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,13 @@ from harness.conformance.monitor.releases import unpacked
         (["--claims", ""], "no claim is named"),
         (["--tick", "0"], "--tick 0 is no interval"),
         (["--monitor-cmd", ""], "--monitor-cmd is empty"),
+        (["--producer-cmd", ""], "--producer-cmd is empty: give the producer's command line"),
+        (["--producer-cmd", "x {host}"], "the place {host}, which is not known: use one of type,"),
+        (["--producer-cmd", "x", "--releases-from", "y"], "leave out --releases-from"),
+        (["--servers", "0"], "--servers 0 is no number of servers; use 1 or more"),
+        (["--servers", "9999"], "--servers 9999 needs 6999.3 GB of memory and "),
+        (["--servers", "2", "--port", "9292"], "leave out --port or --servers"),
+        (["--servers", "2", "--serving", "docker"], "starts servers on this machine"),
         (["--serving", "embedded", "--serving-bin", "/nowhere"], "/nowhere is not an executable"),
     ],
 )
@@ -51,6 +59,46 @@ def test_what_does_not_fit_is_told_before_anything_starts(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+RUNNING = ("--remotes", "ftp", "--server", "127.0.0.1:1", "--live-dir", ".")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "options", "said"),
+    [
+        ("server-restarts", RUNNING, "leave out --server"),
+        ("monitor-faults", RUNNING, "load from a disk of the run"),
+        ("network-faults", ("--remote", "ftp://x/"), "leave out --remote"),
+        ("all-restart", ("--remote", "ftp://x/"), "leave out --remote"),
+        ("producer-restarts", ("--producer-cmd", "x"), "runs only while it publishes a release"),
+        ("bad-between-good", ("--producer-cmd", "x"), "leave out --producer-cmd"),
+        ("bad-between-good", ("--releases-from", "x"), "leave out --releases-from"),
+        ("rollback", ("--monitor-cmd", "x"), "leave out --monitor-cmd"),
+    ],
+)
+def test_a_scenario_that_the_set_up_cannot_run_is_told_before_anything_starts(
+    scenario: str, options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", scenario, *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"harness: the scenario {scenario} ")
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_part_that_no_remote_or_server_of_the_run_has_is_told_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part, said in (
+        ("namenode", "which ftp does not have; use monitor, server, producer or remote, "),
+        ("monitor-3", "this run has 2 server(s); add --servers"),
+    ):
+        steps = f'[[step]]\ndo = "restart"\nparts = ["{part}"]\n[[step]]\ndo = "publish"\n'
+        (tmp_path / "mine.toml").write_text(f'promise = "None."\n{steps}')
+        file = str(tmp_path / "mine.toml")
+        assert main(["run", file, "--remotes", "ftp", "--servers", "2"]) == 2
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["model//tmp/elsewhere", "model/../elsewhere", "../elsewhere"])
