@@ -61,19 +61,13 @@ def report_of(folder: Path, code: int, *steps: Step, **leg: Any) -> dict[str, An
     return {**report, "printed": printed.getvalue()}
 
 
-def test_two_servers_get_the_releases_of_another_producer(
-    tmp_path: Path, releases: Releases
-) -> None:
+def test_the_releases_of_another_producer_are_judged(tmp_path: Path, releases: Releases) -> None:
     script = tmp_path / "producer.py"
     script.write_text(PRODUCER)
     words = [sys.executable, str(script), str(releases.folder / "releases"), *PLACES]
-    report = report_of(tmp_path, 0, producer_cmd=" ".join(words), servers=2)
-    assert [(row["remote"], row["release"]) for row in report["rows"]] == [
-        *(("ftp/1", 1), ("ftp/1", 2)),
-        *(("ftp/2", 1), ("ftp/2", 2)),
-    ]
+    report = report_of(tmp_path, 0, producer_cmd=shlex.join(words))
+    assert [row["release"] for row in report["rows"]] == [1, 2]
     assert all(all(row["first_served"].values()) for row in report["rows"])
-    assert "ftp release 2: served by 2 of 2 servers, first +" in report["printed"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +86,10 @@ def test_the_verdict_names_the_server_whose_monitor_hangs(tmp_path: Path) -> Non
     report = report_of(tmp_path, 1, PauseTheSecondMonitor(), Publish(), servers=2, margin_s=10.0)
     broken = [claim for claim in report["claims"] if claim["outcome"] == "invalid"]
     assert {claim["remote"] for claim in broken} == {"ftp/2"}
+    assert [(row["remote"], row["release"]) for row in report["rows"]] == [
+        *(("ftp/1", 1), ("ftp/1", 2)),
+        *(("ftp/2", 1), ("ftp/2", 2)),
+    ]
     assert "nothing lost" in {claim["name"] for claim in broken}
     assert "ftp release 2: served by 1 of 2 servers" in report["printed"]
 
