@@ -24,7 +24,7 @@ from harness.faults.base import Fault
 from harness.run import e2e
 from harness.run.equipment import Equipment
 from harness.run.leg import Leg
-from harness.run.publisher import BAD_RELEASES
+from harness.run.our_producer import BAD_RELEASES
 from harness.run.targets import caused
 from harness.support.errors import BadInput, Failed, HarnessError
 from harness.support.process import new_mark
@@ -167,7 +167,7 @@ class Supervisor:
             return reply
         reply.update(
             url=leg.remote.url,
-            port=leg.side.serving.port,
+            port=leg.sides[0].serving.port,
             poll_s=leg.settings.poll_s,
             tick_s=leg.settings.tick_s,
             parts=self._parts(),
@@ -186,10 +186,10 @@ class Supervisor:
         leg = self.leg
         return {
             "remote": str(leg.remote.folder),
-            "producer's log": str(leg.producer.log),
-            "monitor's log": str(leg.side.monitor_log),
-            "live directory": str(leg.side.live_dir),
-            "server's log": str(leg.side.serving.log_file),
+            "producer's log": str(leg.folder / "producer.log"),
+            "monitor's log": str(leg.sides[0].monitor_log),
+            "live directory": str(leg.sides[0].live_dir),
+            "server's log": str(leg.sides[0].serving.log_file),
             "history": str(leg.history.path),
         }
 
@@ -203,9 +203,9 @@ class Supervisor:
         leg = self.leg
         checks: dict[str, Callable[[], None]] = {
             "remote": leg.remote.check,
-            "producer": leg.producer.check,
-            "monitor": leg.side.monitor.check,
-            "server": leg.side.serving.check,
+            "producer": leg.publisher.check,
+            "monitor": leg.sides[0].monitor.check,
+            "server": leg.sides[0].serving.check,
         }
         states = {}
         for part, check in checks.items():

@@ -17,9 +17,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from harness.checker.completeness import EXPECTED_PREDICTIONS
 from harness.checker.history import Event, History
 from harness.remotes.base import Remote
 from harness.serving.base import Serving
@@ -176,7 +178,16 @@ class Leg:
         Args:
             bad: One of ``BAD_RELEASES``; "" for a good release.
         """
-        return self.publisher.announce(bad, self._check)
+        event = self.publisher.announce(bad, self._check)
+        if self.publisher.ambiguous and EXPECTED_PREDICTIONS not in self.settings.unseen:
+            unseen = (*self.settings.unseen, EXPECTED_PREDICTIONS)
+            self.settings = replace(self.settings, unseen=unseen)
+            self.say(f"{self.remote.name}: two releases predict the same")
+            for side in self.sides:
+                # The last settings of a leg count.
+                side.settings = self.settings
+                side.record_settings(self.publisher.command)
+        return event
 
     def wait(self, for_s: float) -> None:
         """Let the leg go on for some seconds. Raises ``Failed`` if a part ends by itself."""

@@ -28,10 +28,12 @@ class Publisher(ABC):
 
     Attributes:
         published: The releases so far, each with its manifest.
+        ambiguous: Whether two of them predict the same, so that no answer tells them apart.
     """
 
     def __init__(self, remote: Remote, history: History, say: Say) -> None:
         self.published: list[Event] = []
+        self.ambiguous = False
         self._remote = remote
         self._history = history
         self._say = say

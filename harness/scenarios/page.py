@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 
@@ -91,14 +92,16 @@ With `--producer-cmd COMMAND` the harness runs your command once for each releas
 
 - Exit code 0 says that tarball and donefile are at the remote. Upload the tarball first. Another
   exit code ends the leg.
-- The command gets no options. Placeholders say where to publish: PLACEHOLDERS. `{release}` is the
-  number of the release, from 1 on. `{publish_dir}` is the folder of an HTTP remote. A word is left
-  out if the remote has no value for its placeholder.
+- The command gets no options. Placeholders say where to publish. `{release}` is the number of the
+  release, from 1 on. `{publish_dir}` is the folder of an HTTP remote. A word is left out if the
+  remote has no value for its placeholder. The placeholders are:
+PLACEHOLDERS.
 - The harness then reads donefile and tarball back from the remote. At least one of them must be
   new, and a monitor must be able to unpack the tarball.
 - If the donefile is our [manifest](architecture.md#contracts), the manifest has the expected
   prediction. Otherwise the harness computes the prediction with Paddle Inference. The clients
-  always ask with the feed of the first release.
+  always ask with the feed of the first release. If two releases predict the same values, the
+  claims that must distinguish releases are unknown.
 
 The command runs only while it publishes. So a scenario that restarts the producer, or damages
 releases, does not run with `--producer-cmd`.
@@ -182,7 +185,13 @@ def text() -> str:
         for scenario in listed()
     ]
     steps = "\n".join(_reference(name, kind) for name, kind in STEPS.items())
-    form = _FORM.replace("PLACEHOLDERS", ", ".join(f"`{{{name}}}`" for name in PLACES))
+    places = textwrap.fill(
+        ", ".join(f"`{{{name}}}`" for name in PLACES),
+        width=98,
+        initial_indent="  ",
+        subsequent_indent="  ",
+    )
+    form = _FORM.replace("PLACEHOLDERS", places)
     return _HEAD + "\n".join(rows) + "\n" + form + steps
 
 

@@ -70,6 +70,18 @@ def test_the_releases_of_another_producer_are_judged(tmp_path: Path, releases: R
     assert all(all(row["first_served"].values()) for row in report["rows"])
 
 
+@pytest.mark.proof
+def test_releases_that_predict_the_same_leave_claims_unknown(
+    tmp_path: Path, releases: Releases
+) -> None:
+    script = tmp_path / "producer.py"
+    script.write_text(PRODUCER.replace("{releases}/{number}", "{releases}/1"))
+    words = [sys.executable, str(script), str(releases.folder / "releases"), *PLACES]
+    report = report_of(tmp_path, 3, producer_cmd=shlex.join(words))
+    why = {claim["why"] for claim in report["claims"] if claim["outcome"] == "unknown"}
+    assert "the run could not see: expected predictions" in why
+
+
 @dataclass(frozen=True)
 class PauseTheSecondMonitor(Step):
     """Stop one monitor without an outage in the history, as if the monitor hung by itself."""

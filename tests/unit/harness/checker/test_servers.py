@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.checker.history import Event
 from harness.checker.outcome import Outcome
+from harness.checker.run_history import sort
 from harness.checker.verdict import judge
 from harness.report import rollout
 from harness.report.summary import rows
@@ -60,7 +61,7 @@ def test_a_server_without_records_makes_the_run_incomplete() -> None:
 
 
 def test_the_report_has_the_spread_of_each_roll_out() -> None:
-    table = rows(together(Story(), late(Story()), Story()))
+    table = rows(sort(together(Story(), late(Story()), Story())))
     second, third = rollout.rollouts(table)
     assert (second.release, second.servers) == (2, 3)
     assert second.cells[3:] == ["+0.70", "+0.70", "+1.10"]
@@ -74,7 +75,7 @@ def test_a_server_that_never_serves_a_release_is_counted_in_the_spread() -> None
     stuck = Story()
     for prediction in stuck.predictions:
         prediction["value"] = [14.0]
-    second, _ = rollout.rollouts(rows(together(Story(), stuck)))
+    second, _ = rollout.rollouts(rows(sort(together(Story(), stuck))))
     assert second.cells[2] == "1 of 2"
 
 
