@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.checker.verdict import Verdict
 
-from . import junit, latency
+from . import junit, latency, rollout
 from .html import page
 from .html.facts import Report
 
@@ -22,7 +22,8 @@ def write_pages(folder: Path, report: Report) -> None:
     """Write ``report.html``, ``report.svg`` and ``report.md``; append to GitHub's step summary."""
     (folder / "report.html").write_text(page.html(report), encoding="utf-8")
     (folder / "report.svg").write_text(page.svg(report), encoding="utf-8")
-    text = page.markdown(report)
+    found = rollout.rollouts(report.rows)
+    text = "\n".join([page.markdown(report).rstrip("\n"), *rollout.markdown(found)]) + "\n"
     (folder / "report.md").write_text(text, encoding="utf-8")
     summary = os.environ.get(STEP_SUMMARY)
     if summary:
