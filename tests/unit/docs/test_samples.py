@@ -17,6 +17,10 @@ LOGGED = re.compile(
 )
 
 
+# A field of a log call's format, such as %s or %.1f, as re.escape() writes it.
+_FIELD = re.compile(r"%(?:s|d|\\\.\d+f)")
+
+
 def log_calls() -> list[tuple[str, str, str]]:
     """Return level, file and format of every message that the monitor logs."""
     found = []
@@ -38,7 +42,7 @@ def file_of(level: str, message: str) -> str:
     fitting = [
         (len(form), name)
         for its_level, name, form in log_calls()
-        if its_level == level and re.fullmatch(re.sub("%[sd]", ".+", re.escape(form)), message)
+        if its_level == level and re.fullmatch(_FIELD.sub(".+", re.escape(form)), message)
     ]
     assert fitting, f"the monitor logs no such message: {level} {message!r}"
     return max(fitting)[1]
