@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FAILURES = "Failures by family: remote, release, machine."
 # name, help, field of Figures, labels beside the model
 _COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
-    ("polls", "Looks at the donefile.", "polls", {}),
+    ("polls", "Polls of the donefile.", "polls", {}),
     ("swaps", "Releases swapped in.", "swaps", {}),
     ("rollbacks", "Bad releases taken out of service by --on_bad_release.", "rollbacks", {}),
     ("pulled_bytes", "Bytes pulled.", "bytes_pulled", {}),
@@ -34,7 +34,7 @@ _COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("failures", _FAILURES, "failures_machine", {"family": "machine"}),
 )
 _GAUGES = (
-    ("last_poll_seconds", "When the donefile was last looked at.", "last_poll"),
+    ("last_poll_seconds", "When the donefile was last polled.", "last_poll"),
     ("last_swap_seconds", "When a release was last swapped in.", "last_swap"),
     ("release", "Number of the live release, -1 when it has none.", "release"),
     ("not_served", "1 while the installed release is not served in time, else 0.", "not_served"),

@@ -25,12 +25,13 @@ from producer.cli import main as producer_main
 ROOT = Path(__file__).parents[1]
 _MADE = "Made by `python -m tests.pages`; do not edit."
 _COMMANDS = (
-    *("harness", "harness e2e", "harness run", "harness check", "harness merge"),
+    *("harness", "harness e2e", "harness run", "harness check", "harness report", "harness merge"),
     *("harness up", "harness publish", "harness predict", "harness break", "harness mend"),
     *("harness rollback", "harness status", "harness down", "harness demo"),
     *("harness bundle", "harness scenarios", "harness compose", "harness serving-trial"),
     *("harness setup", "harness doctor", "harness conformance", "harness conformance serving"),
-    *("harness.containers", "monitor", "monitor status", "monitor rollback", "producer"),
+    *("harness.containers", "monitor", "monitor status", "monitor rollback", "monitor hold"),
+    *("monitor resume", "monitor pin", "monitor unpin", "producer"),
 )
 _MAINS: dict[str, Callable[[list[str]], int]] = {
     "harness": harness_main,
@@ -68,7 +69,7 @@ def commands() -> str:
     parts = [
         "# Commands",
         "For engineers who look for an option. After this page you know every option of every "
-        "command. `--help` prints the common ones.",
+        "command. `--help` prints the common options, and `--help-all` prints all.",
         _MADE,
         "To complete commands and options in bash or zsh, type once:\n\n"
         "```shell\nactivate-global-python-argcomplete --user\n```\n\n"
@@ -124,8 +125,9 @@ def messages() -> str:
         "",
         _MADE,
         "",
-        "`%s` and `%d` stand for a value. An ERROR says that a release is bad or that this machine "
-        "failed. A WARNING says that the remote failed; the monitor tries again. "
+        "`%s`, `%d` and `%.1f` stand for a value. An ERROR says that a release is bad, or that "
+        "this machine or the monitor failed. A WARNING says that the remote failed, or that "
+        "something needs your attention. The monitor continues after both, except with `--once`. "
         "[Exit codes](../monitor.md#exit-codes) and [metrics](../monitor.md#metrics) are on the "
         "monitor's page. [Questions and error messages](../troubleshooting.md) has remedies.",
         "",

@@ -68,7 +68,7 @@ REQUESTS = "requests"
 RELEASES = "releases"
 STATES = "states of the live directory"
 RELOADS = "reloads"
-IDENTITIES = "looks at the server's process"
+IDENTITIES = "identity of the server's process"
 SAMPLES = "samples of memory, files, threads and CPU time"
 POLLS = "polls"
 

@@ -135,7 +135,7 @@ class Restart(Step):
 
 @dataclass(frozen=True)
 class Cause(Step):
-    """Publish releases and cause a fault; end the fault and wait until the last one is served.
+    """Publish releases, cause a fault, end the fault, and wait until the last release is served.
 
     Attributes:
         fault: The name of a [fault](faults.md).

@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--break_lock", action="store_true", help="take over the lock of a host that is gone"
     )
-    parser.add_argument("--event_file", default="", help="append the rollback to this file")
+    parser.add_argument("--event_file", default="", help="append a line for the swap to this file")
 
 
 def refuse_links(chosen: Kept) -> None:
