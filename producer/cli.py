@@ -147,9 +147,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=60.0,
         metavar="SECONDS",
-        help="from release to release (60; fractions are allowed); the first one goes out at once",
+        help="from release to release (60; fractions are allowed); the first release comes at once",
     )
-    add("--passes", type=_count, default=30, help="releases to publish, a pass each (%(default)s)")
+    add(
+        "--passes",
+        type=_count,
+        default=30,
+        help="how many releases, each after one pass (%(default)s)",
+    )
     add("--device", choices=("cpu", "gpu"), default="cpu", help="where to train (%(default)s)")
     add(
         "--table_mb",
@@ -166,7 +171,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where models and tarballs are made (./NAME_producer)",
     )
-    add("--donefile", type=_name, default="donefile", metavar="NAME", help="its name (%(default)s)")
+    add(
+        "--donefile",
+        type=_name,
+        default="donefile",
+        metavar="NAME",
+        help="the donefile's name (%(default)s)",
+    )
     add(
         "--donefile_format",
         choices=("manifest", "empty"),

@@ -41,9 +41,11 @@ def add_commands(
     demo = add("demo", help="the main job on a live screen, slowly; in plain lines if piped")
     demo.add_argument("--releases", type=int, default=4, help="how many releases (%(default)s)")
     demo.add_argument(
-        "--every", type=float, default=10.0, help="seconds between them (%(default)s)"
+        "--every", type=float, default=10.0, help="seconds between two releases (%(default)s)"
     )
-    demo.add_argument("--record", type=Path, metavar="FILE", help="record the screen as SVG")
+    demo.add_argument(
+        "--record", type=Path, metavar="FILE", help="record the screen as SVG in FILE"
+    )
     # Without a help text, because only `up` starts it.
     for parser in (up, add(SUPERVISE), demo):
         option = parser.add_argument
@@ -57,28 +59,32 @@ def add_commands(
         option("--port", type=int, help="the server's port (a free one)")
     demo.set_defaults(rate=30.0)
     publish = add("publish", help="publish a release, and wait until it is served")
-    publish.add_argument("--bad", default="", metavar="KIND", help="damage it, such as corrupt")
+    publish.add_argument(
+        "--bad", default="", metavar="KIND", help="damage the release, such as corrupt"
+    )
     publish.add_argument(
         "--wait",
         type=float,
         default=30.0,
         metavar="SECONDS",
-        help="wait at most so long (%(default)s)",
+        help="the longest wait, in seconds (%(default)s)",
     )
-    add("predict", help="ask once with each client; print the value and its release")
+    add("predict", help="send one request with each client; print each value and its release")
     broken = add("break", help="cause a fault until `mend` (docs/faults.md lists the faults)")
-    broken.add_argument("fault", help="such as refuse, silence or kill")
-    broken.add_argument("parameters", nargs="*", metavar="key=value", help="such as target=server")
+    broken.add_argument("fault", help="the fault, such as refuse, silence or kill")
+    broken.add_argument(
+        "parameters", nargs="*", metavar="key=value", help="a parameter, such as target=server"
+    )
     add("mend", help="end all faults")
-    add("rollback", help="go back to the release before")
+    add("rollback", help="make the previous release live again")
     add("status", help="print what each part does now")
-    add("down", help="end everything")
+    add("down", help="end all parts")
     for name in (*COMMANDS, SUPERVISE):
         commands.choices[name].add_argument(
             "--runs",
             type=Path,
             default=Path("runs"),
-            help="the folder of run folders (%(default)s)",
+            help="the folder that holds by-hand/ (%(default)s)",
         )
 
 
@@ -243,7 +249,7 @@ def _print_up(reply: Reply, place: Place, console: Console) -> None:
             ("predict", "ask with each client"),
             ("break refuse", "the remote refuses connections; mend ends the fault"),
             ("status", "what each part does now"),
-            ("down", "end everything"),
+            ("down", "end all parts"),
         ]
     )
 

@@ -36,7 +36,9 @@ def main(words: Sequence[str]) -> int:
     parser = Parser(prog=usage, description=command.meaning)
     parser.add_argument("--local_path", required=True, help="the folder that holds the model")
     parser.add_argument("--local_model_name", required=True, help="the live directory's name")
-    parser.add_argument("--local_timestamp_file", default="fluid_time_file", help="its time file")
+    parser.add_argument(
+        "--local_timestamp_file", default="fluid_time_file", help="the live directory's time file"
+    )
     command.add_options(parser)
     operand = ""
     if command.operand and not {"-h", "--help"} & set(rest):

@@ -79,7 +79,7 @@ def swap_in(
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--to", type=int, metavar="RELEASE", help="this release number (default: the last)"
+        "--to", type=int, metavar="RELEASE", help="number of the kept release (default: the newest)"
     )
     add_options(parser)
 

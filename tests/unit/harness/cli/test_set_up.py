@@ -87,7 +87,7 @@ def test_a_scenario_that_the_set_up_cannot_run_is_told_before_anything_starts(
     assert error.count("\n") == 1
 
 
-def test_a_part_that_no_remote_or_server_of_the_run_has_is_told_before_anything_starts(
+def test_a_part_that_the_run_does_not_have_is_told_before_anything_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for part, said in (
