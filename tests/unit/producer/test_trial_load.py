@@ -89,4 +89,5 @@ def test_what_is_no_manifest_is_a_wrong_option(tmp_path: Path, content: str) -> 
     file.write_text(content)
     done = trial_load(tmp_path, "--manifest", str(file))
     assert done.returncode == 2
-    assert done.stderr == f"trial load: --manifest {file} is no manifest of format 1\n"
+    said = f"--manifest {file} is no manifest of format 1; name our producer's donefile"
+    assert done.stderr == f"trial load: {said}\n"
