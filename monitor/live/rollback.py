@@ -87,7 +87,7 @@ def go_back(
         return replace_live(
             layout,
             staging,
-            replace(chosen.installed, swapped=now),
+            replace(chosen.installed, swapped=now, brought_back=True),
             timestamp_file,
             keep=max(1, count),
             rolled_back=True,

@@ -29,7 +29,8 @@ class Installed:
     ``second`` is the last whole second used for a time file, ``swapped`` when, both by the wall
     clock in seconds since the epoch. ``identity`` is None for a directory without our state.
     ``tarball`` is the SHA-256 of the tarball it came from, None for a folder release. ``probe`` is
-    that of the manifest; it is kept for ``--server`` alone.
+    that of the manifest; it is kept for ``--server`` alone. ``brought_back`` says whether a
+    rollback or a pin swapped the release in again.
     """
 
     identity: Optional[Identity] = None
@@ -37,6 +38,7 @@ class Installed:
     swapped: Optional[float] = None
     tarball: Optional[str] = None
     probe: Optional[dict[str, Any]] = None
+    brought_back: bool = False
 
     @property
     def label(self) -> str:
@@ -57,6 +59,7 @@ def read_installed(live: str) -> Installed:
         float(swapped) if isinstance(swapped, (int, float)) else None,
         tarball if isinstance(tarball, str) else None,
         probe if isinstance(probe, dict) else None,
+        content.get("brought_back") is True,
     )
 
 
@@ -72,6 +75,8 @@ def write_installed(folder: str, installed: Installed) -> None:
     }
     if installed.probe is not None:
         content["probe"] = installed.probe
+    if installed.brought_back:
+        content["brought_back"] = True
     write_json(os.path.join(folder, STATE), content)
 
 

@@ -149,8 +149,11 @@ class Confirmer:
             # A release that was replaced before its turn came is no reason to trust the next less.
             waiting = known.phase == Phase.WAITING.name and known.was_served
             self._was_served = served or waiting
+        if installed.brought_back:
+            # The server may still be down from the release before, and a person's choice stands.
+            self._was_served = False
         if self._options.on_bad_release == "rollback":
-            self._bad = is_condemned(self._layout)
+            self._bad = None if installed.brought_back else is_condemned(self._layout)
             self._probation.begin(installed.swapped or 0.0, was_served=self._was_served)
         self._starts = self._log.starts if self._log is not None else 0
         if blind is not None:

@@ -22,8 +22,9 @@ from monitor.served.rollback import is_condemned, take_back
 from monitor.stop import Stop
 from monitor.watch.events import EventFile
 from monitor.watch.figures import Figures
+from monitor.watch.watch import Watch
 
-from .fixtures import MODEL, Site, options_for
+from .fixtures import MODEL, Site, manifest_of, model_files, options_for, tarball
 from .processes import Here, general
 from .stepping import MakeWatch, live, poll, release_in
 from .test_monitor_kill import _forks, _Killer, one_poll, whole_release
@@ -31,6 +32,7 @@ from .test_monitor_kill import _forks, _Killer, one_poll, whole_release
 OURS, OTHER = Heard(Kind.OURS, ""), Heard(Kind.OTHER, "another")
 FAILED, SILENT = Heard(Kind.FAILED, "500"), Heard(Kind.SILENT, "stuck")
 CLOSED = "http://127.0.0.1:1"
+PROBE = {"feed": {"x": [[1] * 13]}, "expected": {"price": [[2.0]]}}
 GATED = {"server": CLOSED, "on_bad_release": "rollback"}
 
 
@@ -156,6 +158,56 @@ def test_a_release_is_condemned_only_if_the_one_before_was_served(
     known = read_serving(one.layout.serving)
     assert known is not None
     assert known.was_served is (phase is Phase.SERVED)
+
+
+def served_and_bad(watch: MakeWatch, site: Site) -> tuple[Watch, Confirmer]:
+    """Three releases that were served, and a fourth with which the server has ended."""
+    one = watch(keep="3", **GATED)
+    for number in (1, 2, 3, 4):
+        packed = tarball(model_files(number))
+        site.publish(number, packed, donefile=manifest_of(number, packed, probe=PROBE))
+        assert poll(one) is Event.SWAPPED
+        if number < 4:
+            now = read_installed(one.layout.live)
+            assert now.identity is not None
+            write_serving(one.layout.serving, Serving(now.identity, now.second, "SERVED", ""))
+    return one, Confirmer(one.options, Figures(), Stop())
+
+
+def test_a_server_that_stays_down_costs_one_release_and_not_the_kept_ones(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    one, confirmer = served_and_bad(watch, site)
+    for _ in range(10):
+        confirmer.step()
+    assert release_in(live(tmp_path)) == 3
+    bad = read_quarantine(one.layout.quarantine)
+    assert bad is not None
+    assert bad.identity.release == 4
+    assert [kept.rolled_back for kept in listed(one.layout)] == [False, False, True]
+    assert poll(one) is Event.QUARANTINED
+    # Nor does a restart of the monitor judge the release that is back.
+    again = Confirmer(one.options, Figures(), Stop())
+    for _ in range(5):
+        again.step()
+    assert release_in(live(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("command", [["rollback"], ["pin", "3"]], ids=["rollback", "pin"])
+def test_a_release_that_a_person_brought_back_is_not_judged(
+    watch: MakeWatch, site: Site, here: Here, tmp_path: Path, command: list[str]
+) -> None:
+    one, confirmer = served_and_bad(watch, site)
+    installed = read_installed(one.layout.live)
+    assert installed.identity is not None
+    served = Serving(installed.identity, installed.second, "SERVED", "")
+    write_serving(one.layout.serving, served)
+    where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
+    assert here(*command, *where)[0] == 0
+    for _ in range(5):
+        confirmer.step()
+    assert release_in(live(tmp_path)) == 3
+    assert read_quarantine(one.layout.quarantine) is None
 
 
 def _take_back_in_child(number: int, local: Path, url: str) -> None:
