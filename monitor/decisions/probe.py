@@ -30,7 +30,7 @@ class Feed:
     lod: bool
 
 
-class Unfit(Exception):
+class Unfit(ValueError):
     """The probe may not be sent. The text says why."""
 
 
