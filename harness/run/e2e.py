@@ -109,6 +109,8 @@ def run(settings: RunSettings, console: Console) -> int:
     prepare(settings, say)
     binary = serving_binary(settings, say)
     console.print(f"serving binary: {binary}", markup=False, highlight=False, soft_wrap=True)
+    # Before the folder is told: afterwards the history has to begin at once.
+    machine_facts = {"machine": machine(settings.device), "versions": versions()}
     folder = new_run_folder(settings.runs, settings.leg.seed)
     say(f"artefacts of this run: {folder}")
     gone = prune(settings.runs, keep)
@@ -130,8 +132,7 @@ def run(settings: RunSettings, console: Console) -> int:
             servers=settings.leg.servers,
             serving=str(binary),
             device=settings.device,
-            machine=machine(settings.device),
-            versions=versions(),
+            **machine_facts,
             **({"command": masked(list(settings.command))} if settings.command else {}),
         )
         cut_short = _all_legs(settings, binary, folder, history, say)
