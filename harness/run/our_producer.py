@@ -72,6 +72,10 @@ class OurProducer(Publisher):
     ) -> None:
         super().__init__(remote, history, say)
         self._folder = folder
+        # Also the folder that the producer starts in: a folder named ``producer`` in the current
+        # folder hides the package of that name.
+        self._work = folder / "producer"
+        self._work.mkdir(exist_ok=True)
         self._settings = settings
         self._mark = mark
         self._equipment = equipment
@@ -86,7 +90,7 @@ class OurProducer(Publisher):
             f"the producer for {self._remote.name}",
             [sys.executable, "-m", "producer", *options],
             log=self._folder / "producer.log",
-            cwd=self._folder,
+            cwd=self._work,
             env={
                 **os.environ,
                 **self._remote.producer_environment,
@@ -100,7 +104,7 @@ class OurProducer(Publisher):
         s = self._settings
         options = ["--name", s.name, "--passes", str(s.releases), "--seed", str(s.seed)]
         options += ["--table_mb", str(s.table_mb)] if s.table_mb else []
-        return [*options, "--device", s.device, "--work", str(self._folder / "producer")]
+        return [*options, "--device", s.device, "--work", str(self._work)]
 
     @property
     def command(self) -> list[str]:
@@ -126,7 +130,7 @@ class OurProducer(Publisher):
             f"the producer that prepares releases for {self._remote.name}",
             [*argv, *self._training(), "--interval", "0"],
             log=self._folder / "producer-prepares.log",
-            cwd=self._folder,
+            cwd=self._work,
             mark=self._mark,
         )
         with making:
@@ -143,7 +147,7 @@ class OurProducer(Publisher):
         elif self._settings.ready:
             line = str(self._settings.ready[len(self.published)].folder)
         elif self._settings.prepared:
-            line = str(self._folder / "producer" / "releases" / str(number))
+            line = str(self._work / "releases" / str(number))
         self._begins()
         # If the producer is gone, alive= below says why.
         with contextlib.suppress(BrokenPipeError):
@@ -178,7 +182,7 @@ class OurProducer(Publisher):
     def _damaged(self, kind: str, number: int) -> Path:
         """Make a bad release of the last good one; return its folder."""
         good = [event["release"] for event in self.published if event.get("good", True)]
-        made = releases.read(self._folder / "producer" / "releases" / str(good[-1]))
+        made = releases.read(self._work / "releases" / str(good[-1]))
         bad = BAD_RELEASES[kind](made.numbered(number))
         folder = self._folder / "bad-releases" / str(number)
         folder.mkdir(parents=True)
@@ -189,9 +193,9 @@ class OurProducer(Publisher):
     def model(self, position: int, release: int) -> Path:
         if self._settings.ready:
             return self._settings.ready[position].model
-        return self._folder / "producer" / "releases" / str(release) / self._settings.model
+        return self._work / "releases" / str(release) / self._settings.model
 
     @property
     def client_config(self) -> Path:
         ready = self._settings.ready
-        return ready[0].client if ready else self._folder / "producer" / "client"
+        return ready[0].client if ready else self._work / "client"
