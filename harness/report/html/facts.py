@@ -283,7 +283,7 @@ def _leg(
         settings=tuple(_settings(leg)),
         rows=tuple(rows),
         lanes=tuple(lanes(leg, found, begin, last)),
-        shades=tuple(shades(leg, faults, begin)),
+        shades=tuple(shades(leg, faults, begin, last)),
         answers=tuple(_answers(leg, client, begin) for client in clients),
         reloads=tuple((t - begin, release) for t, release in reloads),
         latencies=tuple(sorted(latencies, key=lambda one: clients.index(one.client))),

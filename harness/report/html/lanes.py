@@ -88,8 +88,8 @@ def clients_of(leg: LegHistory) -> list[str]:
     return list(dict.fromkeys([*named, *asked]))
 
 
-def shades(leg: LegHistory, faults: Iterable[Event], begin: float) -> list[Shade]:
-    """Return the faults and outages of a leg."""
+def shades(leg: LegHistory, faults: Iterable[Event], begin: float, end: float) -> list[Shade]:
+    """Return the faults and outages of a leg. They last until ``end`` at most."""
     found = [
         (event, f"fault {event['fault']} of {event['target']}")
         for event in faults
@@ -97,7 +97,7 @@ def shades(leg: LegHistory, faults: Iterable[Event], begin: float) -> list[Shade
     ]
     found += [(event, f"outage: {event['why']}") for event in leg.outages]
     return [
-        Shade(float(event["since"]) - begin, float(event["until"]) - begin, text)
+        Shade(float(event["since"]) - begin, min(float(event["until"]), end) - begin, text)
         for event, text in found
     ]
 

@@ -117,7 +117,8 @@ def _ms(value: Optional[float]) -> str:
 
 def _json(value: object) -> Markup:
     """Return JSON for a data block of the page, in which no value can end the block."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    # ``JSON.parse`` of a browser refuses ``NaN`` and ``Infinity``.
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from typing import Any
 
 import numpy
@@ -157,3 +159,16 @@ def test_lines_that_differ_only_in_numbers_are_folded() -> None:
     assert [line.text for line in excerpt.lines if "thread" in line.text] == [
         "E thread 0 switches (and 8 more lines like this)"
     ]
+
+
+def test_an_outage_that_a_killed_run_never_ended_has_a_shade_until_the_end_of_the_leg() -> None:
+    begun = {"remote": "ftp", "since": 6.0, "why": "the fault kill of server", "requests": True}
+    report = reported([*whole_story(), {"event": "outage_begins", "t": 6.0, **begun}])
+    (leg,) = report.legs
+    (shade,) = leg.shades
+    assert (shade.begin, shade.end) == (6.0, leg.end)
+    figures = re.findall(r'<script type="application/json".*?>(.*?)</script>', page.html(report))
+    assert len(figures) == 4
+    for figure in figures:
+        # ``JSON.parse`` of a browser refuses such a number.
+        json.loads(figure, parse_constant=pytest.fail)
