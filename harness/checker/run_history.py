@@ -63,7 +63,7 @@ def sort(events: Iterable[Event]) -> RunHistory:
     for event in events:
         kind = event["event"]
         if kind == "prediction" and "remote" in event:
-            name = _name(event)
+            name = leg_name(event)
             if name not in asked:
                 asked[name] = Columns(name)
                 _leg(run, event)
@@ -122,14 +122,14 @@ def _require_readable(schema: object) -> None:
         )
 
 
-def _name(event: Event) -> str:
+def leg_name(event: Event) -> str:
     """Return the name of the leg of an event. With several servers, each has a leg of its own."""
     server = event.get("server", "")
     return f"{event['remote']}/{server}" if server else str(event["remote"])
 
 
 def _leg(run: RunHistory, event: Event) -> LegHistory:
-    name = _name(event)
+    name = leg_name(event)
     if name not in run.legs:
         run.legs[name] = LegHistory(name)
     return run.legs[name]

@@ -20,7 +20,7 @@ from harness.checker.history import Event
 from harness.checker.leg_history import LegHistory
 from harness.checker.outcome import Outcome
 from harness.checker.predictions import Floats
-from harness.checker.run_history import RunHistory, sort
+from harness.checker.run_history import RunHistory, leg_name, sort
 from harness.checker.verdict import Verdict
 from harness.report import latency
 from harness.report.masking import masked
@@ -204,13 +204,18 @@ def facts(events: Iterable[Event], verdict: Verdict) -> Report:
     Raises:
         BadInput: The history has an unknown schema, or times of another machine's clock.
     """
-    others: dict[str, list[Event]] = {}
-    run = sort(_noting(events, others))
+    noted: dict[str, list[Event]] = {}
+    run = sort(_noting(events, noted))
+    # A server's leg also has the events that all servers of its remote share.
+    others = {
+        leg: [event for name in noted if f"{leg}/".startswith(f"{name}/") for event in noted[name]]
+        for leg in run.legs
+    }
     begin = run.begin if math.isfinite(run.begin) else 0.0
     head = masked(run.runs[0]) if run.runs else {}
     table = rows(run)
     measured = latency.measured(run)
-    journals = {name: Journal(leg, others.get(name, ()), begin) for name, leg in run.legs.items()}
+    journals = {name: Journal(leg, others[name], begin) for name, leg in run.legs.items()}
     claims = [
         judged(claim, number, run.legs.get(claim.remote), journals.get(claim.remote), begin)
         for number, claim in enumerate(verdict.claims, 1)
@@ -218,7 +223,7 @@ def facts(events: Iterable[Event], verdict: Verdict) -> Report:
     legs = tuple(
         _leg(
             leg,
-            others.get(name, ()),
+            others[name],
             journals[name],
             begin=begin,
             rows=[row for row in table if row.remote == name],
@@ -245,12 +250,12 @@ def facts(events: Iterable[Event], verdict: Verdict) -> Report:
     )
 
 
-def _noting(events: Iterable[Event], others: dict[str, list[Event]]) -> Iterator[Event]:
-    """Give the events on, and note those of each remote that are no requests, masked."""
+def _noting(events: Iterable[Event], noted: dict[str, list[Event]]) -> Iterator[Event]:
+    """Give the events on, and note those of each leg that are no requests, masked."""
     for event in events:
         if event["event"] != "prediction" and "remote" in event and "t" in event:
             texts = {name: masked(one) for name, one in event.items() if isinstance(one, str)}
-            others.setdefault(event["remote"], []).append({**event, **texts})
+            noted.setdefault(leg_name(event), []).append({**event, **texts})
         yield event
 
 

@@ -15,6 +15,7 @@ from harness.checker.outcome import Outcome
 from harness.report.html import charts, page
 from harness.report.html.facts import MAX_RELOADS
 from harness.report.html.lanes import FAILURE, MAX_SPANS
+from tests.unit.harness.checker.test_servers import together
 from tests.unit.harness.checker.test_verdict import CLIENTS, Story
 
 from .runs import reported, whole_story
@@ -172,3 +173,16 @@ def test_an_outage_that_a_killed_run_never_ended_has_a_shade_until_the_end_of_th
     for figure in figures:
         # ``JSON.parse`` of a browser refuses such a number.
         json.loads(figure, parse_constant=pytest.fail)
+
+
+def test_each_of_several_servers_has_its_own_logs_and_the_faults_of_the_remote() -> None:
+    line = {"event": "monitor_log", "t": 4.5, "remote": "ftp", "line": "only the second one"}
+    fault = {"event": "fault", "t": 4.6, "remote": "ftp", "fault": "refuse", "target": "remote"}
+    own = [{**line, "server": "2"}, {**fault, "since": 4.1, "until": 4.6}]
+    first, second = reported([*together(Story(), Story()), *own]).legs
+    for leg in (first, second):
+        said = {line.text for excerpt in leg.logs for line in excerpt.lines}
+        assert {"W… begin reload model[uci_housing_model].", "release 2 is published"} <= said
+        assert ("only the second one" in said) == (leg is second)
+        assert [shade.text for shade in leg.shades] == ["fault refuse of remote"]
+        assert leg.end == pytest.approx(9.1)
