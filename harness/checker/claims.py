@@ -253,15 +253,22 @@ def _started_with(leg: LegHistory) -> set[int]:
     """Return the releases that a start of the server may have loaded, without a line in its log.
 
     The server reads the live directory between the begin of its start and the time at which it is
-    ready. Only the latter is recorded. A restart begins no earlier than its outage.
+    ready. Only the latter is recorded. The first start may have begun at any time. A restart
+    begins no earlier than the server's outage; without an outage nothing tells when it began.
     """
     found = set()
     for number, event in enumerate(leg.servers):
         if number and not event.get("restarted"):
             continue
         ready = float(event["t"])
-        began = [float(o["since"]) for o in leg.outages if o["since"] <= ready <= o["until"]]
-        found |= leg.live_between(min(began) if number and began else -math.inf, ready)
+        began = [
+            float(outage["since"])
+            for outage in leg.outages
+            # An outage of the remote starts no server.
+            if outage.get("requests", True) and outage["since"] <= ready <= outage["until"]
+        ]
+        since = min(began, default=ready) if number else -math.inf
+        found |= leg.live_between(since, ready)
     return found
 
 

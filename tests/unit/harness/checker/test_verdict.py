@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -437,6 +437,21 @@ def test_a_swap_while_the_server_starts_again_needs_no_line_either() -> None:
     # A restart that begins after release 3 went in cannot have loaded release 2.
     outage["since"] = 4.63
     found = [claim.name for claim in judge([*story.events(), outage]).broken]
+    assert found == ["reload in the log"]
+
+
+@pytest.mark.parametrize("outage", [None, {"since": 3.9, "until": 8.1, "requests": False}])
+def test_a_restart_excuses_no_release_that_went_before_without_an_outage_of_the_server(
+    outage: Optional[Event],
+) -> None:
+    story = Story()
+    restart = {"event": "server", "t": 8.0, "remote": "ftp", "identity": "8@2", "restarted": True}
+    story.servers[1:1] = [restart]
+    story.servers[-1]["identity"] = "8@2"
+    # Release 2 was served from 4.7 s on, and release 3 from 6.7 s on.
+    story.reloads = story.reloads[1:]
+    outages = [] if outage is None else [{"event": "outage", "t": 8.1, "remote": "ftp", **outage}]
+    found = [claim.name for claim in judge([*story.events(), *outages]).broken]
     assert found == ["reload in the log"]
 
 
