@@ -145,6 +145,7 @@ def _one_for_each_server(legs: Mapping[str, LegHistory]) -> dict[str, LegHistory
                 getattr(leg, kind).extend(getattr(shared, kind))
             leg.ended = leg.ended or shared.ended
             leg.cut_short = leg.cut_short or shared.cut_short
+            leg.blind_since = min(leg.blind_since, shared.blind_since)
         if own:
             del found[name]
     return found

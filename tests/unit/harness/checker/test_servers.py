@@ -94,3 +94,12 @@ def test_an_outage_that_a_killed_run_never_ended_lasts_until_the_end() -> None:
     verdict = judge(cut(excused=True))
     assert not verdict.broken
     assert verdict.outcome is Outcome.UNKNOWN
+
+
+def test_no_server_is_watched_after_the_observer_of_the_remote_has_ended() -> None:
+    unseen = Story()
+    del unseen.swapped[2]
+    del unseen.reloads[1]
+    blind = {"event": "observer_ended", "t": 5.0, "remote": "ftp", "why": "OSError"}
+    verdict = judge([*together(Story(), unseen), blind])
+    assert verdict.outcome is Outcome.UNKNOWN, verdict.broken
