@@ -36,6 +36,10 @@ class _Handler(BaseHTTPRequestHandler):
             # The client has gone.
             self.close_connection = True
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.do_GET()
+
 
 def _absent(request: BaseHTTPRequestHandler) -> None:
     request.send_error(404)

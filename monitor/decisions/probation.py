@@ -44,12 +44,13 @@ class Probation:
         """Return whether the probation lasts at ``now``, in seconds since the epoch."""
         return self.until is not None and now < self.until
 
-    def hear(self, heard: Heard, phase: Phase) -> Optional[str]:
+    def hear(self, heard: Heard, phase: Phase, *, late_is_bad: bool = True) -> Optional[str]:
         """Take note of one look at the server.
 
         Args:
             heard: What it found.
             phase: What is known of the release after it.
+            late_is_bad: Whether the limit of ``Phase.LATE`` is known to be long enough for a load.
 
         Returns:
             Why the release is bad; None if it is not known to be bad.
@@ -64,4 +65,5 @@ class Probation:
         self._wrong = self._wrong + 1 if wrong else 0
         if self._wrong >= _IN_ROW:
             return heard.text
-        return heard.text if phase is Phase.LATE else None
+        late = phase is Phase.LATE and late_is_bad
+        return heard.text if late else None

@@ -49,14 +49,15 @@ class Confirmation:
     Attributes:
         phase: What is known of the installed release.
         why: The sentence for the phase, empty if there is none.
-        load_s: The longest time from a tick to the first answers that was seen, in seconds.
+        load_s: The longest time from a tick to the first answers that was seen, in seconds; None
+            if no load was seen.
     """
 
     def __init__(self, needed: int) -> None:
         """``needed`` is how many answers in a row confirm a release."""
         self.phase = Phase.UNKNOWN
         self.why = ""
-        self.load_s = 0.0
+        self.load_s: Optional[float] = None
         self._needed = needed
         self._in_row = 0
         self._since = 0.0
@@ -97,7 +98,7 @@ class Confirmation:
 
     def loaded(self, seconds: float) -> None:
         """Take note of how long a load took."""
-        self.load_s = max(self.load_s, seconds)
+        self.load_s = max(self.load_s or 0.0, seconds)
 
     def is_late(self, now: float, limit: float) -> bool:
         """Return whether the release has just become late: ``limit`` seconds have passed."""
@@ -107,13 +108,15 @@ class Confirmation:
         return True
 
 
-def served_within(given: float, tick: float, interval: Optional[float], load_s: float) -> float:
+def served_within(
+    given: float, tick: float, interval: Optional[float], load_s: Optional[float]
+) -> float:
     """Return after how many seconds a release that is not served is late.
 
     Args:
         given: ``--served_within``; 0 for none.
         tick: ``--tick``; 0 for none.
         interval: The reload interval that the server's log names; None if it names none.
-        load_s: How long a load took, in seconds.
+        load_s: How long a load took, in seconds; None if no load was seen.
     """
-    return given or _TICKS * (tick or interval or DEFAULT_TICK_S) + load_s
+    return given or _TICKS * (tick or interval or DEFAULT_TICK_S) + (load_s or 0.0)

@@ -191,7 +191,8 @@ class Serving:
 
     ``identity`` and ``second`` are those of the installed release. ``phase`` is the name of a
     ``decisions.serving.Phase``, ``why`` its sentence. ``was_served`` says whether the server served
-    the release before, so that this one is at fault if the server fails.
+    the release before, so that this one is at fault if the server fails. ``load_s`` is the longest
+    load that was seen, in seconds; None if none was seen.
     """
 
     identity: Identity
@@ -199,6 +200,7 @@ class Serving:
     phase: str
     why: str
     was_served: bool = False
+    load_s: Optional[float] = None
 
 
 def read_serving(path: str) -> Optional[Serving]:
@@ -207,13 +209,14 @@ def read_serving(path: str) -> Optional[Serving]:
     identity = Identity.from_json(content.get("identity")) if content else None
     if content is None or identity is None:
         return None
-    second = content.get("second")
+    second, load_s = content.get("second"), content.get("load_s")
     return Serving(
         identity,
         second if isinstance(second, int) else None,
         str(content.get("phase", "")),
         str(content.get("why", "")),
         content.get("was_served") is True,
+        float(load_s) if isinstance(load_s, (int, float)) else None,
     )
 
 
@@ -221,6 +224,7 @@ def write_serving(path: str, serving: Serving) -> None:
     """Write whether the server serves what is installed."""
     content: dict[str, Any] = {"identity": serving.identity.to_json(), "second": serving.second}
     content.update(phase=serving.phase, why=serving.why, was_served=serving.was_served)
+    content.update(load_s=serving.load_s)
     write_json(path, content)
 
 

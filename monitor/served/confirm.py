@@ -80,7 +80,9 @@ class Confirmer:
         wait = self._wait
         reloads = self._log.new_reloads() if self._log is not None else []
         for one in reloads:
-            wait.loaded(one.ended - one.begun)
+            if one.ended > one.begun:
+                # Otherwise the log does not say when the load began.
+                wait.loaded(one.ended - one.begun)
             self._loaded.add(one.model)
         installed = read_installed(self._layout.live)
         if (installed.identity, installed.second) != (
@@ -104,7 +106,8 @@ class Confirmer:
         if wait.is_late(time.monotonic(), self._limit()):
             self._late()
         if probation:
-            self._bad = self._probation.hear(heard, wait.phase)
+            late_is_bad = self._options.served_within > 0 or wait.load_s is not None
+            self._bad = self._probation.hear(heard, wait.phase, late_is_bad=late_is_bad)
         if self._bad is not None:
             return 0.0
         if wait.phase is not Phase.WAITING:
@@ -136,6 +139,8 @@ class Confirmer:
             self._remember()
             return
         known = read_serving(self._layout.serving)
+        if first and known is not None and known.load_s is not None:
+            self._wait.loaded(known.load_s)
         blind = self._prepare()
         self._wait.begin(now, blind=blind)
         served = known is not None and known.phase == Phase.SERVED.name
@@ -281,6 +286,7 @@ class Confirmer:
                 wait.phase.name,
                 wait.why,
                 self._was_served,
+                wait.load_s,
             )
             write_serving(self._layout.serving, serving)
         except OSError as error:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import os
 import signal
+import time
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
+from harness.support.waits import wait_for
 from monitor import log
 from monitor.decisions.identity import Identity
 from monitor.decisions.machine import Event
@@ -24,7 +27,8 @@ from monitor.watch.events import EventFile
 from monitor.watch.figures import Figures
 from monitor.watch.watch import Watch
 
-from .fixtures import MODEL, Site, manifest_of, model_files, options_for, tarball
+from .answers import Answer, Answers
+from .fixtures import MODEL, Site, closing_all, manifest_of, model_files, options_for, tarball
 from .processes import Here, general
 from .stepping import MakeWatch, live, poll, release_in
 from .test_monitor_kill import _forks, _Killer, one_poll, whole_release
@@ -160,9 +164,11 @@ def test_a_release_is_condemned_only_if_the_one_before_was_served(
     assert known.was_served is (phase is Phase.SERVED)
 
 
-def served_and_bad(watch: MakeWatch, site: Site) -> tuple[Watch, Confirmer]:
-    """Three releases that were served, and a fourth with which the server has ended."""
-    one = watch(keep="3", **GATED)
+def served_and_bad(
+    watch: MakeWatch, site: Site, load_s: Optional[float] = None, **given: str
+) -> tuple[Watch, Confirmer]:
+    """Three releases that were served, and a fourth that the server does not serve."""
+    one = watch(keep="3", **{**GATED, **given})
     for number in (1, 2, 3, 4):
         packed = tarball(model_files(number))
         site.publish(number, packed, donefile=manifest_of(number, packed, probe=PROBE))
@@ -170,7 +176,8 @@ def served_and_bad(watch: MakeWatch, site: Site) -> tuple[Watch, Confirmer]:
         if number < 4:
             now = read_installed(one.layout.live)
             assert now.identity is not None
-            write_serving(one.layout.serving, Serving(now.identity, now.second, "SERVED", ""))
+            served = Serving(now.identity, now.second, "SERVED", "", load_s=load_s)
+            write_serving(one.layout.serving, served)
     return one, Confirmer(one.options, Figures(), Stop())
 
 
@@ -208,6 +215,43 @@ def test_a_release_that_a_person_brought_back_is_not_judged(
         confirmer.step()
     assert release_in(live(tmp_path)) == 3
     assert read_quarantine(one.layout.quarantine) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "load_s", "live_after"),
+    [({}, None, 4), ({}, 0.1, 3), ({"served_within": "0.3"}, None, 3)],
+    ids=["no load seen", "load seen", "limit given"],
+)
+def test_a_late_release_is_bad_only_if_the_limit_is_known(
+    watch: MakeWatch,
+    site: Site,
+    tmp_path: Path,
+    *,
+    given: dict[str, str],
+    load_s: Optional[float],
+    live_after: int,
+) -> None:
+    server = Answers()
+    with closing_all(server):
+        server.otherwise = Answer(200, b"{}")
+        more = {"server": server.url, "tick": "0.1", **given}
+        one, confirmer = served_and_bad(watch, site, load_s, **more)
+
+        def judged() -> bool:
+            time.sleep(confirmer.step())
+            return late(one) or read_quarantine(one.layout.quarantine) is not None
+
+        wait_for(judged, "the release to be late or bad", 20)
+        for _ in range(3):
+            confirmer.step()
+    assert release_in(live(tmp_path)) == live_after
+    bad = read_quarantine(one.layout.quarantine)
+    assert bad is None or "still answers as another release" in bad.reason
+
+
+def late(one: Watch) -> bool:
+    known = read_serving(one.layout.serving)
+    return known is not None and known.phase == Phase.LATE.name
 
 
 def _take_back_in_child(number: int, local: Path, url: str) -> None:
