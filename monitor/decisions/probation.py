@@ -66,4 +66,5 @@ class Probation:
         if self._wrong >= _IN_ROW:
             return heard.text
         late = phase is Phase.LATE and late_is_bad
-        return heard.text if late else None
+        # The answers in a row that confirm a release may begin before the limit and end after it.
+        return heard.text if late and heard.kind not in (Kind.OURS, Kind.RELOADED) else None

@@ -84,6 +84,13 @@ def test_answers_of_another_release_condemn_once_this_one_was_served_or_is_late(
     assert open_probation().hear(OTHER, Phase.LATE) == "another"
 
 
+def test_a_release_that_is_answering_or_just_loaded_is_not_condemned_as_late() -> None:
+    one = open_probation()
+    for heard in (OURS, Heard(Kind.RELOADED, "")):
+        assert one.hear(heard, Phase.LATE) is None
+    assert one.hear(OTHER, Phase.LATE) == "another"
+
+
 def installed(site: Site, local: Path, *numbers: int) -> None:
     for number in numbers:
         site.publish(number)
