@@ -1,11 +1,17 @@
-"""Secrets that change while the monitor runs: a rotated token or password needs no restart."""
+"""Secrets that change while the monitor runs: a rotated token or password needs no restart.
+
+While a file is missing, unreadable, empty or wrong, its last secret stays in use.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any, Optional
 
 from ..errors import BadOption
+from ..log import logger
 from .fields import SECRETS, Options, check
 from .secrets import from_file, header, lines_of_file
 
@@ -19,36 +25,50 @@ class SecretFiles:
         path = self._paths.pop("http_header")
         self._header_path = path
         self._file_headers = _headers(path) if path else []
+        # What the log said of each file that is wrong now.
+        self._said: dict[str, str] = {}
 
     def __bool__(self) -> bool:
         """Return whether any secret comes from a file."""
         return bool(self._header_path) or any(self._paths.values())
 
     def read_again(self) -> Optional[Options]:
-        """Return the options with the files' present secrets, or None if no secret has changed.
-
-        Raises:
-            BadOption: A file cannot be read, or its secret is wrong.
-        """
+        """Return the options with the files' present secrets, or None if no secret has changed."""
         parse = {option.name: option.metadata["parse"] for option in fields(Options)}
-        found: dict[str, Any] = {}
+        changed, lines = self._options, self._file_headers
         for name, path in self._paths.items():
             if path:
-                found[name] = _parsed(parse[name], from_file(path, f"--{name}_file"), name, path)
-        lines = self._file_headers
+                with self._last_secret_if_wrong(name):
+                    text = from_file(path, f"--{name}_file")
+                    secret = _parsed(parse[name], text, name, path)
+                    changed = replace(changed, **{name: secret})
         if self._header_path:
-            lines = _headers(self._header_path)
-            # The option and the environment give the other headers.
-            old = [header(line) for line in self._file_headers]
-            other = [one for one in self._options.http_header if one not in old]
-            more = [_parsed(header, line, "http_header", self._header_path) for line in lines]
-            found["http_header"] = (*other, *more)
-        changed = replace(self._options, **found)
+            with self._last_secret_if_wrong("http_header"):
+                present = _headers(self._header_path)
+                # The option and the environment give the other headers.
+                old = [header(line) for line in self._file_headers]
+                other = [one for one in self._options.http_header if one not in old]
+                more = [_parsed(header, one, "http_header", self._header_path) for one in present]
+                changed, lines = replace(changed, http_header=(*other, *more)), present
         if changed == self._options:
             return None
-        check(changed, "")
-        self._options, self._file_headers = changed, lines
-        return changed
+        with self._last_secret_if_wrong("all"):
+            check(changed, "")
+            self._options, self._file_headers = changed, lines
+            return changed
+        return None
+
+    @contextmanager
+    def _last_secret_if_wrong(self, name: str) -> Iterator[None]:
+        """Log what is wrong with the files of ``name``, once until they are right again."""
+        try:
+            yield
+        except BadOption as error:
+            if self._said.get(name) != str(error):
+                self._said[name] = str(error)
+                logger.warning("the last secret stays in use: %s", error)
+        else:
+            self._said.pop(name, None)
 
 
 def _headers(path: str) -> list[str]:

@@ -35,21 +35,44 @@ def test_a_password_of_ftp_is_rotated_without_a_restart(
     assert not [line for line in lines if "pa55" in line]
 
 
-@pytest.mark.parametrize("wrong", ["", None])
-def test_a_token_that_cannot_be_read_is_one_sentence_and_read_again(
+@pytest.mark.parametrize("wrong", ["", None], ids=["empty", "missing"])
+def test_the_last_token_stays_in_use_while_its_file_cannot_be_read(
     watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str], wrong: object
 ) -> None:
+    def warnings() -> int:
+        return len([line for line in lines if "WARNING the last secret stays in use" in line])
+
     file = tmp_path / "token"
     file.write_text("t0ken\n")
     one = watch(http_token_file=str(file))
     site.publish(1)
     assert poll(one) is Event.SWAPPED
-    file.unlink() if wrong is None else file.write_text("")
-    assert poll(one) is Event.MACHINE_FAILED
-    assert "--http_token_file" in lines[-1] or "--http_token_file" in lines[-2]
+    for times in (1, 2):
+        file.unlink() if wrong is None else file.write_text("")
+        for _ in range(2):
+            assert poll(one) is Event.INSTALLED
+            assert warnings() == times
+        file.write_text("t0ken\n")
+        assert poll(one) is Event.INSTALLED
+        assert site.seen[-1][1]["Authorization"] == "Bearer t0ken"
     file.write_text("0ther\n")
     assert poll(one) is Event.INSTALLED
     assert site.seen[-1][1]["Authorization"] == "Bearer 0ther"
+    assert any(f"--http_token_file {file}" in line for line in lines)
+
+
+def test_a_wrong_address_in_a_file_leaves_the_last_one_in_use(
+    watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str]
+) -> None:
+    file = tmp_path / "address"
+    file.write_text(f"{site.url}\n")
+    one = watch(general_host=None, general_host_file=str(file))
+    site.publish(1)
+    assert poll(one) is Event.SWAPPED
+    for wrong in ("http://host:no-port\n", "http://host/?sig=x\n"):
+        file.write_text(wrong)
+        assert poll(one) is Event.INSTALLED
+        assert "WARNING the last secret stays in use" in "".join(lines)
 
 
 def test_headers_of_a_file_are_replaced_and_those_of_the_option_stay(tmp_path: Path) -> None:
