@@ -134,22 +134,29 @@ class Supervisor:
                 "use a scenario (docs/scenarios.md)"
             )
         with self._faults:
+            if made.target in self._down_on_purpose:
+                raise BadInput(f"{made.target} is down already; `python -m harness mend` starts it")
             undo = contextlib.ExitStack()
             undo.enter_context(caused(made, self.leg))
             self._broken.append(_Broken(made, undo, time.monotonic()))
         return {"broken": _named(made)}
 
     def mend(self) -> Reply:
-        """End all faults. Raises ``BadInput`` if nothing is broken."""
+        """End all faults.
+
+        Raises:
+            BadInput: Nothing is broken.
+            Exception: A fault did not end. The other faults have ended.
+        """
         with self._faults:
-            mended = []
-            while self._broken:
-                one = self._broken.pop()
-                one.undo.close()
-                mended.append(_named(one.fault))
-        if not mended:
+            broken, self._broken = self._broken, []
+            # The stack ends the newest fault first, and goes on if a fault does not end.
+            with contextlib.ExitStack() as undo:
+                for one in broken:
+                    undo.callback(one.undo.close)
+        if not broken:
             raise BadInput("nothing is broken; `python -m harness break FAULT` breaks a part")
-        return {"mended": mended}
+        return {"mended": [_named(one.fault) for one in reversed(broken)]}
 
     def _restart(self, part: str) -> Reply:
         with self._faults, caused(registry.make("kill", {"target": part}), self.leg):
