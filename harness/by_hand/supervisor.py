@@ -280,7 +280,7 @@ def supervise(place: Place, settings: e2e.RunSettings) -> int:
 
     Args:
         place: The folder of the run.
-        settings: Have one remote. The steps are not taken.
+        settings: Are checked and have one remote. The steps are not taken.
 
     Raises:
         BadInput: A prerequisite is missing, or a run by hand is up already.
@@ -292,7 +292,6 @@ def supervise(place: Place, settings: e2e.RunSettings) -> int:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - begin:5.1f} s] {text}", flush=True)
 
-    e2e.check(settings)
     mark = new_mark()
     with place.taken(mark):
         e2e.prepare(settings, say)

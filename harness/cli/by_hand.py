@@ -125,7 +125,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _settings(args: argparse.Namespace) -> RunSettings:
     """Return the settings of the parts. Raises ``BadInput`` for a wrong option."""
     from harness.remotes import registry
-    from harness.run.e2e import RunSettings
+    from harness.run.e2e import RunSettings, check
     from harness.run.leg_settings import LegSettings
     from harness.support.errors import BadInput
 
@@ -146,9 +146,11 @@ def _settings(args: argparse.Namespace) -> RunSettings:
         # A broken remote delays a release as long as the user wants.
         train_deadline_s=30 * 86400.0,
     )
-    return RunSettings(
+    settings = RunSettings(
         scenario="by-hand", remotes=remotes, serving=args.serving, port=args.port, leg=leg
     )
+    check(settings)
+    return settings
 
 
 def _parameters(words: list[str]) -> dict[str, object]:

@@ -73,6 +73,20 @@ def test_the_files_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
         assert sorted(path.name for path in place.folder.iterdir()) == ["lock", "mark"]
 
 
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_wrong_setting_leaves_the_history_of_an_earlier_run(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Place(tmp_path)
+    place.folder.mkdir()
+    place.history.write_text("old")
+
+    assert main([command, f"--runs={tmp_path}", "--port=99999"]) == 2
+
+    assert "--port 99999 is no TCP port" in capsys.readouterr().err
+    assert place.history.read_text() == "old"
+
+
 def test_down_ends_what_a_killed_supervisor_left(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
