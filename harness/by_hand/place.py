@@ -123,6 +123,8 @@ class Place:
         one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with self._address() as address:
             one.bind(address)
+            # Only this user may break parts. Until ``listen`` no other user can connect.
+            os.chmod(address, 0o600)
         one.listen()
         return one
 

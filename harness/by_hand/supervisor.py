@@ -12,6 +12,7 @@ import os
 import socketserver
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from dataclasses import dataclass
@@ -88,6 +89,11 @@ class Supervisor:
             return self._done_when_ready[do](**fields)
         except HarnessError as error:
             return {"error": str(error), "exit": error.exit_code}
+        except Exception as error:  # without a reply, the command says that nothing is up
+            # Standard error is the supervisor's log.
+            traceback.print_exc()
+            why = f"the supervisor could not do this: {type(error).__name__}: {error}"
+            return {"error": f"{why}; its log says more", "exit": Failed.exit_code}
 
     def close(self) -> None:
         """End the queue. The leg has stopped, so nothing waits any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -117,6 +118,7 @@ def test_a_reply_comes_back_from_a_deep_folder(tmp_path: Path) -> None:
             file.write(json.dumps({"asked": json.loads(file.readline())}).encode() + b"\n")
 
     with place.listening() as listening:
+        assert stat.S_IMODE((place.folder / "socket").stat().st_mode) == 0o600
         thread = threading.Thread(target=reply)
         thread.start()
         assert place.ask("break", fault="refuse") == {"asked": {"do": "break", "fault": "refuse"}}

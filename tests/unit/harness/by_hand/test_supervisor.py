@@ -64,3 +64,12 @@ def test_a_fault_that_does_not_end_leaves_no_other_fault(
     ended = [e["fault"] for e in read(supervisor.leg.history.path) if e["event"] == "fault"]
     assert ended == ["kill", "refuse"]
     assert supervisor.answer({"do": "mend"})["exit"] == 2
+
+
+def test_an_error_of_the_supervisor_is_a_reply(
+    supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reply = supervisor.answer({"do": "publish", "worse": "corrupt"})
+    assert reply["exit"] == 1
+    assert "TypeError" in reply["error"]
+    assert "Traceback" in capsys.readouterr().err
