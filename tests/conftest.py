@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import pytest
 # Last in the path: where the monitor is installed alone, the tests import the installed one. The
 # harness's parts (ports, processes) always come from this checkout.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
+# The runs of the tests are no part of the summary that GitHub shows of a workflow.
+os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,19 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 def write_pages(folder: Path, report: Report) -> None:
-    """Write ``report.html``, ``report.svg`` and ``report.md``; append to GitHub's step summary."""
+    """Write ``report.html``, ``report.svg`` and ``report.md``."""
     (folder / "report.html").write_text(page.html(report), encoding="utf-8")
     (folder / "report.svg").write_text(page.svg(report), encoding="utf-8")
     found = rollout.rollouts(report.rows)
     text = "\n".join([page.markdown(report).rstrip("\n"), *rollout.markdown(found)]) + "\n"
     (folder / "report.md").write_text(text, encoding="utf-8")
+
+
+def append_summary(folder: Path) -> None:
+    """Append ``report.md`` of a run to the step summary of GitHub, if there is one."""
     summary = os.environ.get(STEP_SUMMARY)
     if summary:
+        text = (folder / "report.md").read_text(encoding="utf-8")
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 

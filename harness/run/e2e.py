@@ -27,7 +27,7 @@ from harness.load.patched_client import patched_library
 from harness.remotes.registry import REMOTES, RemoteType
 from harness.report.badge import write_badge
 from harness.report.environment import machine, versions, write_environment
-from harness.report.files import write_report
+from harness.report.files import append_summary, write_report
 from harness.report.html.facts import facts as facts_of
 from harness.report.masking import keep_secrets, masked, remember_environment, remember_secrets
 from harness.report.summary import print_report
@@ -480,6 +480,7 @@ def _finish(
     print_report(console, report.rows, verdict, str(binary))
     try:
         write_report(folder, report, verdict, facts)
+        append_summary(folder)
         write_badge(folder, verdict, settings.scenario, str(binary))
         programs = {"client": patched_library()}
         if settings.server is None:

@@ -11,7 +11,7 @@ import pytest
 from bench.checker import events as long_run
 from harness.__main__ import main
 from harness.checker.history import History, read
-from harness.report.files import STEP_SUMMARY, write_pages
+from harness.report.files import STEP_SUMMARY, append_summary, write_pages
 from harness.report.html import page
 from tests.unit.harness.checker.test_verdict import Story
 
@@ -88,6 +88,8 @@ def test_a_run_on_github_has_its_summary_on_the_page_of_the_workflow(
     summary.write_text("before\n")
     monkeypatch.setenv(STEP_SUMMARY, str(summary))
     write_pages(tmp_path, reported(whole_story()))
+    assert summary.read_text() == "before\n"
+    append_summary(tmp_path)
     assert summary.read_text() == f"before\n{(tmp_path / 'report.md').read_text()}\n"
 
 
