@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import BadOption
 from ..live.layout import Layout
-from ..options.parser import Parser
+from ..options.parser import Parser, build_parser
 from . import orders, rollback, status
 
 _COMMANDS = {
@@ -46,8 +46,10 @@ def main(words: Sequence[str]) -> int:
         if not rest or rest[0].startswith("-"):
             raise BadOption(f"{command.operand} is missing; type `{usage} …`, and the options last")
         operand = rest.pop(0)
-    # What the monitor itself takes besides, so that its command line can be used again.
-    given, _ = parser.parse_known_args(rest)
+    given, others = parser.parse_known_args(rest)
+    # The options of the monitor are allowed, so that its command line can be used again. Any other
+    # word is a mistake: a hold with a misspelt end has no end.
+    build_parser().parse_args(others)
     given.operand = operand
     layout = Layout(os.path.normpath(os.path.join(given.local_path, given.local_model_name)))
     if not os.path.isdir(layout.parent):

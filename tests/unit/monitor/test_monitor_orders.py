@@ -287,6 +287,32 @@ def test_an_older_monitor_reads_what_a_newer_one_leaves(
     assert hold.identity.release == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["hold", "--fro", "30m"], ["hold", "30m"], ["pin", "1", "--for=2h"], ["rollback", "--too=1"]],
+    ids=" ".join,
+)
+def test_a_word_that_is_no_option_is_refused(
+    here: Here, site: Site, where: list[str], tmp_path: Path, words: list[str]
+) -> None:
+    site.publish(1)
+    assert here(*general(site, tmp_path), "--once")[0] == 0
+    code, out, err = here(*words, *where)
+    assert (code, out) == (2, "")
+    assert "unrecognized arguments" in err
+    assert len(err.splitlines()) == 1
+    assert read_orders(Layout(str(live(tmp_path))).orders) == Orders()
+
+
+def test_a_command_takes_the_monitor_s_own_options(
+    here: Here, site: Site, where: list[str], tmp_path: Path
+) -> None:
+    site.publish(1)
+    assert here(*general(site, tmp_path), "--once")[0] == 0
+    assert here("hold", *general(site, tmp_path), "--interval", "5", "--debug")[0] == 0
+    assert status(here, where)["on_hold"]
+
+
 def test_there_are_no_orders_beside_a_directory_of_an_older_monitor(tmp_path: Path) -> None:
     assert read_orders(Layout(str(tmp_path / MODEL)).orders) == Orders()
 
