@@ -16,7 +16,7 @@ from ..live.layout import Layout
 from ..live.ownership import Ownership
 from ..live.recovery import When, recover
 from ..live.rollback import choose
-from ..live.state import read_installed, read_orders, write_orders
+from ..live.state import read_installed, write_orders
 from ..options import values
 from ..watch.events import EventFile
 from . import rollback
@@ -29,7 +29,7 @@ def _changing(layout: Layout, given: argparse.Namespace) -> Iterator[Orders]:
     ownership = Ownership(layout, break_lock=given.break_lock)
     ownership.prepare()
     with ownership.swapping():
-        yield read_orders(layout.orders).in_force(time.time())
+        yield rollback.present_orders(layout).in_force(time.time())
 
 
 def _write(layout: Layout, orders: Orders) -> None:

@@ -6,6 +6,7 @@ import argparse
 import time
 
 from ..decisions.moments import Moment
+from ..decisions.orders import Orders
 from ..disk import machine_error
 from ..errors import BadOption
 from ..live.kept import Kept, listed
@@ -13,7 +14,7 @@ from ..live.layout import Layout
 from ..live.ownership import Ownership
 from ..live.recovery import When, recover
 from ..live.rollback import choose, go_back, what_to_hold
-from ..live.state import Installed, read_installed, read_orders
+from ..live.state import Installed, orders_to_change, read_installed
 from ..release.model import linked
 from ..watch.events import EventFile
 from .command import Command
@@ -25,6 +26,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--break_lock", action="store_true", help="take over the lock of a host that is gone"
     )
     parser.add_argument("--event_file", default="", help="append a line for the swap to this file")
+
+
+def present_orders(layout: Layout) -> Orders:
+    """Return the orders. Raise ``MachineError`` if they cannot be read."""
+    try:
+        return orders_to_change(layout.orders)
+    except OSError as error:
+        raise machine_error("read", layout.orders, error, "check its permissions") from error
 
 
 def refuse_links(chosen: Kept) -> None:
@@ -98,7 +107,7 @@ def _run(layout: Layout, given: argparse.Namespace) -> int:
             raise BadOption(
                 f"{wanted} is not kept beside {layout.live}; run the monitor with --keep N"
             )
-        pin = read_orders(layout.orders).pin
+        pin = present_orders(layout).pin
         identity = chosen.installed.identity
         if pin is not None and (identity is None or identity.release != pin.release):
             raise BadOption(

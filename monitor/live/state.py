@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..decisions.identity import Identity
-from ..decisions.orders import Orders
+from ..decisions.orders import OnHold, Orders
 from ..decisions.trust import Trust
 from .layout import NEW, STATE
 
@@ -176,13 +176,33 @@ def write_hold(path: str, hold: Hold) -> None:
 
 
 def read_orders(path: str) -> Orders:
-    """Return what an operator ordered. A monitor never writes this file."""
+    """Return what an operator ordered. A monitor never writes this file.
+
+    A file that this user may not read counts as a hold: the file may forbid a release.
+    """
+    try:
+        return orders_to_change(path)
+    except OSError as error:
+        return Orders(OnHold(0.0, None, f"cannot read {path}: {error.strerror}"))
+
+
+def orders_to_change(path: str) -> Orders:
+    """Return what an operator ordered, for a command that changes the file.
+
+    Raises:
+        OSError: The file is there and cannot be read.
+    """
+    try:
+        with open(path, "rb"):
+            pass
+    except FileNotFoundError:
+        return Orders()
     return Orders.from_json(read_json(path) or {})
 
 
 def write_orders(path: str, orders: Orders) -> None:
-    """Write what an operator ordered."""
-    write_json(path, orders.to_json())
+    """Write what an operator ordered. Users who may read the folder may read the file."""
+    write_json(path, orders.to_json(), like_folder=True)
 
 
 @dataclass(frozen=True)
@@ -263,10 +283,22 @@ def read_json(path: str) -> Optional[dict[str, Any]]:
     return content if isinstance(content, dict) else None
 
 
-def write_json(path: str, content: dict[str, Any]) -> None:
-    """Write a file whole: beside it, flushed, then renamed over it."""
+def write_json(path: str, content: dict[str, Any], *, like_folder: bool = False) -> None:
+    """Write a file whole: beside it, flushed, then renamed over it.
+
+    Args:
+        path: The file.
+        content: What the file says.
+        like_folder: Whether the file gets the folder's mode and, from root, the folder's owner.
+    """
     beside = f"{path}{NEW}"
     with open(beside, "w", encoding="utf-8") as file:
+        if like_folder:
+            folder = os.stat(os.path.dirname(os.path.abspath(path)))
+            with contextlib.suppress(OSError):
+                if os.geteuid() == 0:
+                    os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
+                os.fchmod(file.fileno(), folder.st_mode & 0o666)
         json.dump(content, file, indent=1)
         file.write("\n")
         file.flush()

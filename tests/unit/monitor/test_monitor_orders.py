@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -329,6 +330,44 @@ def test_orders_survive_a_file_and_a_damaged_file_holds_nothing_back(tmp_path: P
     for damaged in ("", "[]", '{"hold": 1, "pin": "x"}', '{"pin": {"release": "3"}}'):
         path.write_text(damaged)
         assert read_orders(str(path)) == Orders()
+
+
+def test_orders_that_cannot_be_read_hold_every_release_back(
+    here: Here, watch: MakeWatch, site: Site, where: list[str], tmp_path: Path, *, lines: list[str]
+) -> None:
+    one = watch(keep="1")
+    for number in (1, 2):
+        site.publish(number)
+        assert poll(one) is Event.SWAPPED
+    # Root may read a file without permissions, but not a folder as a file.
+    orders = Path(one.layout.orders)
+    orders.mkdir()
+    site.publish(3)
+    assert poll(one) is Event.ON_HOLD
+    assert any("WARNING" in line and f"cannot read {orders}" in line for line in lines)
+    assert f"cannot read {orders}" in here("status", *where)[1]
+    for command in (["resume"], ["pin", "1"], ["rollback"]):
+        code, _, err = here(*command, *where)
+        assert code != 0
+        assert f"{orders}: Is a directory" in err
+    orders.rmdir()
+    assert poll(one) is Event.SWAPPED
+
+
+def test_the_monitor_s_user_may_read_the_orders_of_another_user(tmp_path: Path) -> None:
+    folder = tmp_path / "control"
+    folder.mkdir()
+    folder.chmod(0o750)
+    if os.geteuid() == 0:
+        os.chown(folder, 4321, 4322)
+    before = os.umask(0o077)
+    try:
+        write_orders(str(folder / "orders.json"), Orders())
+    finally:
+        os.umask(before)
+    made, around = (folder / "orders.json").stat(), folder.stat()
+    assert made.st_mode & 0o777 == 0o640
+    assert (made.st_uid, made.st_gid) == (around.st_uid, around.st_gid)
 
 
 def test_what_orders_forbid() -> None:
