@@ -177,6 +177,8 @@ class ServerSide:
         feed = self.folder / "feed.json"
         feed.write_text(json.dumps(manifest["probe"]["feed"]))
         names = self.client_names
+        # The clients of all servers take turns.
+        servers, first = self.settings.servers, (self.number or 1) - 1
         for number, (name, kind) in enumerate(names.items()):
             argv = [sys.executable, "-m", "harness.load.probe", kind, "--name", name]
             argv += ["--host", self.serving.host, "--port", str(self.serving.port)]
@@ -184,8 +186,8 @@ class ServerSide:
             argv += ["--fetch", manifest["fetches"][0]["alias"]]
             argv += ["--history", str(self.history.path), "--remote", self.remote.name]
             argv += [] if self.number is None else ["--server", str(self.number)]
-            argv += ["--rate", str(self.settings.rate / self.settings.servers / len(names))]
-            argv += ["--phase", str(number / len(names))]
+            argv += ["--rate", str(self.settings.rate / servers / len(names))]
+            argv += ["--phase", str((number + first / servers) / len(names))]
             argv += ["--timeout", str(self.settings.latency_bound_s)]
             client = Process(
                 f"the {name} client of {self.name}",

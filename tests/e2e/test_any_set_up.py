@@ -104,6 +104,13 @@ def test_the_verdict_names_the_server_whose_monitor_hangs(tmp_path: Path) -> Non
     ]
     assert "nothing lost" in {claim["name"] for claim in broken}
     assert "ftp release 2: served by 1 of 2 servers" in report["printed"]
+    # Each of six clients asks five times a second, at a time of its own.
+    turns = {
+        (event["server"], event["client"]): round(event["planned"] * 5 % 1 * 6) % 6
+        for event in read(tmp_path / "runs" / "latest" / "history.jsonl")
+        if event["event"] == "prediction"
+    }
+    assert sorted(turns.values()) == list(range(6))
 
 
 @pytest.mark.proof
