@@ -115,12 +115,14 @@ class ProducerCommand(Publisher):
     def announce(self, bad: str, alive: Callable[[], None]) -> Event:
         if bad:
             raise BadInput(f"a command cannot publish a release that is {bad}; leave out {OPTION}")
-        number = int(self.published[-1]["release"]) + 1 if self.published else 1
+        earlier = [int(event["release"]) for event in self.published]
+        number = max(earlier, default=0) + 1
         self._begins()
         begin = time.monotonic()
         self._publish(number, alive)
         end = time.monotonic()
-        folder = self._folder / str(number)
+        # A manifest may have any number.
+        folder = self._folder / str(len(earlier) + 1)
         folder.mkdir(parents=True)
         made = self._read_back(folder)
         donefile = (folder / releases.DONEFILE_NAME).read_bytes()
@@ -134,6 +136,11 @@ class ProducerCommand(Publisher):
         manifest = parse(donefile)
         if manifest is not None:
             number = manifest.release
+            if number in earlier:
+                raise Failed(
+                    f"{OPTION} published release {number} a second time with other content; give "
+                    "each release a number of its own in the manifest"
+                )
             made.content.update(manifest.content)
         made.content["size"] = (folder / self._tarball).stat().st_size
         feed = self._ready[0].content["probe"]["feed"] if self._ready else None
@@ -141,8 +148,8 @@ class ProducerCommand(Publisher):
         self._ready.append(made)
         known = {"release": number, "sha256": sha256, "t_begin": begin, "t_end": end}
         self._record(known, made.content, model=made.model, seconds=end - begin)
-        *earlier, last = (event["expected"] for event in self.published)
-        self.ambiguous |= any(same(last, other, self._settings.rtol) for other in earlier)
+        *before, last = (event["expected"] for event in self.published)
+        self.ambiguous |= any(same(last, other, self._settings.rtol) for other in before)
         return self.published[-1]
 
     @property
