@@ -441,7 +441,7 @@ def test_a_swap_while_the_server_starts_again_needs_no_line_either() -> None:
 
 
 @pytest.mark.parametrize("outage", [None, {"since": 3.9, "until": 8.1, "requests": False}])
-def test_a_restart_excuses_no_release_that_went_before_without_an_outage_of_the_server(
+def test_a_restart_without_an_outage_of_the_server_excuses_no_release(
     outage: Optional[Event],
 ) -> None:
     story = Story()

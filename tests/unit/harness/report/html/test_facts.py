@@ -162,7 +162,7 @@ def test_lines_that_differ_only_in_numbers_are_folded() -> None:
     ]
 
 
-def test_an_outage_that_a_killed_run_never_ended_has_a_shade_until_the_end_of_the_leg() -> None:
+def test_an_outage_that_never_ended_has_a_shade_until_the_end_of_the_leg() -> None:
     begun = {"remote": "ftp", "since": 6.0, "why": "the fault kill of server", "requests": True}
     report = reported([*whole_story(), {"event": "outage_begins", "t": 6.0, **begun}])
     (leg,) = report.legs
