@@ -296,9 +296,10 @@ def write_json(path: str, content: dict[str, Any], *, like_folder: bool = False)
         if like_folder:
             folder = os.stat(os.path.dirname(os.path.abspath(path)))
             with contextlib.suppress(OSError):
-                if os.geteuid() == 0:
-                    os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
                 os.fchmod(file.fileno(), folder.st_mode & 0o666)
+            # Only root may give a file to another user.
+            with contextlib.suppress(OSError):
+                os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
         json.dump(content, file, indent=1)
         file.write("\n")
         file.flush()

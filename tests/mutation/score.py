@@ -37,9 +37,9 @@ EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 # Module of monitor -> the tests that have to notice, tests/unit/monitor/test_monitor_NAME.py.
 TESTS = {
     "decisions.identity": "machine",
-    "decisions.machine": "machine",
+    "decisions.machine": "machine orders",
     "decisions.schedule": "machine",
-    "live.state": "state",
+    "live.state": "state orders serving",
     "release.archive": "archive archive_bounds archive_of_others stream",
     "release.names": "archive archive_of_others",
     "release.stream": "stream archive archive_bounds archive_of_others",
