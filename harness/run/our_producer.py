@@ -75,7 +75,6 @@ class OurProducer(Publisher):
         # Also the folder that the producer starts in: a folder named ``producer`` in the current
         # folder hides the package of that name.
         self._work = folder / "producer"
-        self._work.mkdir(exist_ok=True)
         self._settings = settings
         self._mark = mark
         self._equipment = equipment
@@ -84,6 +83,7 @@ class OurProducer(Publisher):
     @cached_property
     def process(self) -> Process:
         """The producer. Made at its first use, because only a started remote knows its ports."""
+        self._work.mkdir(exist_ok=True)
         options = ["--remote", self._remote.url, *self._remote.producer_options, "--step"]
         options += [*self._training(), "--events", str(self._folder / "producer.jsonl")]
         return Process(
@@ -125,6 +125,7 @@ class OurProducer(Publisher):
 
     def _prepare(self) -> None:
         """Make all releases in the producer's work folder; publish none of them."""
+        self._work.mkdir(exist_ok=True)
         argv = [sys.executable, "-m", "producer", "--remote", f"file://{self._folder / 'prepared'}"]
         making = Process(
             f"the producer that prepares releases for {self._remote.name}",
