@@ -62,7 +62,7 @@ class Shade:
 
 
 def lanes(leg: LegHistory, found: Sequence[Moments], begin: float, end: float) -> list[Lane]:
-    """Return the lanes of a leg, in the way of the data.
+    """Return the lanes of a leg, from the producer to the clients.
 
     Args:
         leg: The history.

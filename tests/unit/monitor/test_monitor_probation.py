@@ -70,7 +70,7 @@ def test_failures_condemn_only_in_a_row(heard: Heard) -> None:
     for again in (heard, heard, heard, heard, OURS, heard, heard, heard, heard):
         assert one.hear(again, Phase.WAITING) is None
     assert one.hear(heard, Phase.WAITING) == heard.text
-    # The next release begins anew.
+    # The next release starts with no failures counted.
     one.begin(2000.0, was_served=True)
     assert one.hear(heard, Phase.WAITING) is None
 
@@ -164,7 +164,7 @@ def test_a_release_is_condemned_only_if_the_one_before_was_served(
     figures = Figures()
     confirmer = Confirmer(one.options, figures, Stop())
     for _ in range(4):
-        # The release has no probe, so only the state can tell; a monitor that restarts asks anew.
+        # The release has no probe, so only the state can tell; a monitor that restarts asks again.
         confirmer.step()
     known = read_serving(one.layout.serving)
     assert known is not None
