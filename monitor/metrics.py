@@ -4,24 +4,33 @@
 answers 503 before the first poll. A sign of life is a poll that reached the remote, even if there
 is no donefile. Each piece of a release that comes or is worked on is one, too. The body names the
 model that has shown none, and why. ``/readyz`` answers 503 in these cases, too, and while the
-server does not serve the installed release.
+server does not serve the installed release. ``POST /-/poll`` lets the models look at their
+donefiles at once, for those who know the token.
 """
 
 from __future__ import annotations
 
+import hmac
 import socket
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 from .errors import BadOption
+from .log import logger
 from .mask import mask
+from .options.secrets import from_file
 
 if TYPE_CHECKING:
     from .watch.watch import Watch
 
+_POLL = "/-/poll"
+# What another program sends with a poke, such as the news of a bucket, is read and ignored.
+_MAX_BODY = 1024 * 1024
+_SLOWEST_S = 10.0
 _FAILURES = "Failures by family: remote, release, machine."
 # name, help, field of Figures, labels beside the model
 _COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
@@ -92,10 +101,45 @@ def not_served(watches: Sequence[Watch]) -> list[str]:
     ]
 
 
+def poke(watches: Sequence[Watch], target: str, sent: str, token_file: str) -> tuple[int, str]:
+    """Let the models look at once.
+
+    Args:
+        watches: The models of this process.
+        target: The request's path and query; ``model`` names one model.
+        sent: The header ``Authorization``; empty without one.
+        token_file: The file that holds the token, read again each time; empty for none.
+
+    Returns:
+        The status, and a sentence that says why.
+    """
+    if not token_file:
+        return 403, "start the monitor with --poll_token_file to allow this"
+    try:
+        token = from_file(token_file, "--poll_token_file")
+    except BadOption as error:
+        logger.warning("%s", error)
+        return 403, "the monitor cannot read its --poll_token_file; its log says why"
+    expected = f"Bearer {token}".encode("utf-8", "surrogateescape")
+    if not hmac.compare_digest(sent.encode("latin-1", "replace"), expected):
+        return 401, "send 'Authorization: Bearer TOKEN' with the token of --poll_token_file"
+    names = parse_qs(urlsplit(target).query).get("model")
+    chosen = [one for one in watches if names is None or one.options.local_model_name in names]
+    if not chosen:
+        return 404, "no model of that name is watched here"
+    for one in chosen:
+        one.poke()
+    return 202, "looking"
+
+
 class Endpoint:
     """The HTTP server of one process. Raises ``BadOption`` when it cannot be had."""
 
-    def __init__(self, watches: Sequence[Watch], host: str, port: int) -> None:
+    def __init__(
+        self, watches: Sequence[Watch], host: str, port: int, poll_token_file: str
+    ) -> None:
+        if poll_token_file:
+            from_file(poll_token_file, "--poll_token_file")
         try:
             import prometheus_client
             from prometheus_client import core
@@ -108,6 +152,18 @@ class Endpoint:
         registry.register(_Collector(watches, core))
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = _SLOWEST_S
+
+            def do_POST(self) -> None:
+                if urlsplit(self.path).path != _POLL:
+                    self._answer(404, f"POST goes to {_POLL}\n".encode(), "text/plain")
+                    return
+                length = self.headers.get("Content-Length", "0")
+                self.rfile.read(min(int(length), _MAX_BODY) if length.isdecimal() else 0)
+                sent = self.headers.get("Authorization", "")
+                code, text = poke(watches, self.path, sent, poll_token_file)
+                self._answer(code, f"{text}\n".encode(), "text/plain")
+
             def do_GET(self) -> None:
                 if self.path.partition("?")[0] == "/metrics":
                     kind = prometheus_client.CONTENT_TYPE_LATEST
@@ -119,7 +175,8 @@ class Endpoint:
                     text = mask("\n".join(wrong)) or "ok"
                     self._answer(503 if wrong else 200, f"{text}\n".encode(), "text/plain")
                 else:
-                    self._answer(404, b"/metrics, /healthz or /readyz\n", "text/plain")
+                    text = f"/metrics, /healthz, /readyz, or POST {_POLL}\n"
+                    self._answer(404, text.encode(), "text/plain")
 
             def _answer(self, code: int, body: bytes, kind: str) -> None:
                 self.send_response(code)

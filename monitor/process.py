@@ -1,5 +1,7 @@
 """The process: one thread a model, signals that end it within a second, ``--once``.
 
+SIGHUP lets every model look at its donefile at once.
+
 The main thread only waits. On SIGTERM or SIGINT it asks the models to end. A guard ends the process
 if one of them does not. It may be in a call that cannot be interrupted: a DNS look-up, a connect, a
 flush. It may block because its log is not read. By the design of the swap that is safe at every
@@ -31,7 +33,7 @@ from .watch.watch import Watch
 
 # After it the guard ends the process, whatever it is at; of the second that is promised.
 _END_S = 0.6
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Process:
@@ -40,6 +42,7 @@ class Process:
     def __init__(self, models: Sequence[Options]) -> None:
         self.stop = Stop()
         self.signalled = 0
+        self._poked = False
         self._remotes = [remotes.create(options, self.stop) for options in models]
         self.watches = [
             Watch(options, remote, self.stop) for options, remote in zip(models, self._remotes)
@@ -67,7 +70,9 @@ class Process:
             if first.metrics_port:
                 from .metrics import Endpoint
 
-                endpoint = Endpoint(self.watches, first.metrics_host, first.metrics_port)
+                endpoint = Endpoint(
+                    self.watches, first.metrics_host, first.metrics_port, first.poll_token_file
+                )
             for watch in self.watches:
                 watch.begin()
             self._starting = False
@@ -128,6 +133,10 @@ class Process:
             # A thread is still alive for a moment after its last word: hence the time-out.
             if select.select([self._woken], [], [], 0.5)[0]:
                 os.read(self._woken, 64)
+            if self._poked:
+                self._poked = False
+                for watch in self.watches:
+                    watch.poke()
         if self.signalled:
             self._end(threads)
         return max(codes) if not self.signalled else self._code_after_signal()
@@ -157,6 +166,10 @@ class Process:
         return 128 + self.signalled if any(w.options.once for w in self.watches) else 0
 
     def _on_signal(self, signum: int, frame: object) -> None:
+        if signum == signal.SIGHUP:
+            self._poked = True
+            self._wake_up()
+            return
         self.signalled = signum
         self._wake_up()
         if self._starting:

@@ -14,10 +14,21 @@ class Stop:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._alarms: list[threading.Event] = []
 
     def set(self) -> None:
         """Ask everything that shares this object to end."""
         self._event.set()
+        for alarm in self._alarms:
+            alarm.set()
+
+    def alarm(self) -> threading.Event:
+        """Return a new event, for a wait that others may end too. The end sets the event."""
+        alarm = threading.Event()
+        self._alarms.append(alarm)
+        if self._event.is_set():
+            alarm.set()
+        return alarm
 
     @property
     def asked(self) -> bool:

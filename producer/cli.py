@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Optional
+from urllib.parse import urlsplit
 
 from . import __version__
 from .errors import ProducerError
@@ -110,6 +111,8 @@ def _settings(words: Sequence[str]) -> Settings:
         device=options.device,
         table_mb=options.table_mb,
         events=options.events,
+        notify=tuple(options.notify),
+        notify_token_file=options.notify_token_file,
     )
 
 
@@ -214,6 +217,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="append a JSON line for each release (times of CLOCK_MONOTONIC)",
     )
+    add(
+        "--notify",
+        action="append",
+        type=_url,
+        default=[],
+        metavar="URL",
+        help="send a POST to this address after each donefile, such as "
+        "http://host:9100/-/poll of a monitor; may be repeated; a failure is a warning",
+    )
+    add(
+        "--notify_token_file",
+        type=Path,
+        metavar="FILE",
+        help="file whose first line is the bearer token for all --notify",
+    )
     add("--debug", action="store_true", help="print a traceback with an error")
     return parser
 
@@ -241,6 +259,17 @@ def _encoding(text: str) -> str:
 def _file(text: str) -> str:
     if not os.path.isfile(text):
         raise argparse.ArgumentTypeError(f"{text} is no file")
+    return text
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise argparse.ArgumentTypeError("it is no address; give http://HOST:PORT/-/poll")
     return text
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from . import dataset, manifest
 from .errors import BadInput, ProducerError, RemoteError
 from .files import replace
+from .notify import Monitors
 from .pack import Packed, pack
 from .paddle_import import require_paddle
 from .publish import Access, Address, Publisher, connect, publish
@@ -46,6 +47,8 @@ class Settings(NamedTuple):
     device: str
     table_mb: int
     events: Optional[Path]
+    notify: tuple[str, ...]
+    notify_token_file: Optional[Path]
 
 
 class Release(NamedTuple):
@@ -60,6 +63,7 @@ class Release(NamedTuple):
 def run(settings: Settings) -> None:
     """Publishes ``settings.passes`` releases. Raises ``ProducerError``."""
     housing = dataset.load()
+    monitors = Monitors(settings.notify, settings.notify_token_file)
     events = _open_events(settings.events)
     try:
         remote = connect(settings.address, settings.access)
@@ -88,6 +92,10 @@ def run(settings: Settings) -> None:
                 f"{release.packed.size:,} bytes to {remote.where(release.packed.path.name)} "
                 f"in {t_end - t_begin:.2f} s"
             )
+            for trouble in monitors.tell():
+                say(
+                    f"release {release.number}: warning: {trouble}; its next poll finds the release"
+                )
     finally:
         if events is not None:
             events.close()

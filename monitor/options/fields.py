@@ -307,6 +307,9 @@ class Options:
         parse=values.port_or_none,
     )
     metrics_host: str = _opt("127.0.0.1", "address that --metrics_port listens on")
+    poll_token_file: str = _opt(
+        "", "file whose first line is the token that POST /-/poll on --metrics_port asks for"
+    )
 
     @property
     def secrets(self) -> list[Secret]:
@@ -502,6 +505,10 @@ def check(options: Options, lead: str) -> None:
         if getattr(options, name):
             words(getattr(options, name), f"{lead}--{name}")
     _check_server(options, lead)
+    if options.poll_token_file and not options.metrics_port:
+        raise BadOption(
+            f"{lead}--poll_token_file is given, and /-/poll needs --metrics_port; give both"
+        )
     if options.ca_file and not os.path.isfile(options.ca_file):
         raise BadOption(f"{lead}--ca_file {options.ca_file} is no file; give a PEM file")
 

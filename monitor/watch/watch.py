@@ -77,6 +77,7 @@ class Watch:
         self._bytes_before = 0
         self._announced: Optional[Announced] = None
         self._cleared = False
+        self._poked = stop.alarm()
 
     def begin(self) -> None:
         """Log the options, take the lock, and mend what a killed run left.
@@ -116,6 +117,10 @@ class Watch:
         row = self.machine.take(Event.UNFORESEEN)
         self._tell(row)
         self._pause_after(row)
+
+    def poke(self) -> None:
+        """Look at the donefile at once, or once more after the present work. Any thread may."""
+        self._poked.set()
 
     def step(self) -> Row:
         """Carry out the state that the machine is in."""
@@ -158,7 +163,12 @@ class Watch:
 
     def _idle(self) -> Event:
         logger.info("sleep %ss.", shown(self._pauses.sleep))
-        self._stop.wait(self._pauses.sleep)
+        poked = self._poked.wait(max(0.0, self._pauses.sleep))
+        # Before the look, so that a poke during the look causes another one.
+        self._poked.clear()
+        self._stop.check()
+        if poked:
+            logger.info("poked: looking at once.")
         return Event.POLL_DUE
 
     def _check(self) -> Event:

@@ -16,7 +16,8 @@ from producer.publish import connect
 
 OPTIONS = """
 --remote --name --unpacked_filename --interval --passes --device --seed --work --donefile
---donefile_format --hadoop_bin --fs_ugi --hdfs_user --ftp_encoding --ca_file --step --events --debug
+--donefile_format --hadoop_bin --fs_ugi --hdfs_user --ftp_encoding --ca_file --step --events
+--notify --notify_token_file --debug
 """
 REMOTE = ["--remote", "file:///nowhere"]
 
@@ -60,6 +61,7 @@ def test_help_names_every_option_and_does_not_import_paddle() -> None:
         ([*REMOTE, "--donefile", ".hidden"], "'.hidden' is no plain file name"),
         ([*REMOTE, "--ftp_encoding", "utf-16"], "'utf-16' is no encoding of file names"),
         ([*REMOTE, "--ca_file", "/no/such"], "/no/such is no file"),
+        ([*REMOTE, "--notify", "monitor:9100"], "it is no address; give http://HOST:PORT/-/poll"),
         ([*REMOTE, "--nosuch"], "--nosuch"),
     ],
 )

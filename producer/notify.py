@@ -1,0 +1,91 @@
+"""Tells monitors that a release is published, so that they look at once.
+
+A failure is a warning: the monitors find the release at their next poll.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Optional
+from urllib.parse import urlsplit
+
+import requests
+
+from .errors import BadInput
+
+# To connect and to answer. A monitor answers before it looks.
+_TIMEOUT_S = 5.0
+_AT_ONCE = 32
+
+
+class Monitors:
+    """The addresses that are told of each release."""
+
+    def __init__(self, urls: Sequence[str], token_file: Optional[Path]) -> None:
+        """``token_file`` has the token in its first line. Raises ``BadInput`` without one."""
+        self._urls = urls
+        self._token_file = token_file
+        if token_file is not None:
+            _token(token_file)
+
+    def tell(self) -> list[str]:
+        """Post to all addresses. Return a sentence for each that did not take it."""
+        if not self._urls:
+            return []
+        try:
+            # Read again, because the token may be rotated.
+            token = _token(self._token_file) if self._token_file is not None else ""
+        except BadInput as error:
+            return [str(error)]
+        with ThreadPoolExecutor(min(_AT_ONCE, len(self._urls))) as pool:
+            said = pool.map(lambda url: _post(url, token), self._urls)
+        return [one for one in said if one]
+
+
+def _token(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadInput(
+            f"cannot read --notify_token_file {path}: {why}; give a readable file"
+        ) from None
+    if not lines or not lines[0]:
+        raise BadInput(
+            f"the first line of --notify_token_file {path} is empty; put the token there"
+        )
+    return lines[0]
+
+
+def _post(url: str, token: str) -> str:
+    """Return why the monitor was not told; empty if it was."""
+
+    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        # As ``auth``: requests would otherwise put an account of .netrc in the token's place.
+        if token:
+            request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+    where = shown(url)
+    try:
+        # Not to the target of a redirect: the token is for this address.
+        answer = requests.post(url, auth=sign, timeout=_TIMEOUT_S, allow_redirects=False)
+    except (requests.RequestException, ValueError) as error:
+        # The text of requests repeats the address, which may hold a password.
+        cause: object = error
+        while isinstance(cause, BaseException) and (cause.__cause__ or cause.__context__):
+            cause = cause.__cause__ or cause.__context__
+        why = getattr(cause, "strerror", None) or type(error).__name__
+        return f"cannot notify {where}: {why}"
+    if answer.status_code // 100 == 2:
+        return ""
+    said = " ".join(answer.text[:200].split())
+    return f"cannot notify {where}: it answered {answer.status_code} ({said})"
+
+
+def shown(url: str) -> str:
+    """Return an address without user, password and query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
