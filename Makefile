@@ -125,14 +125,16 @@ docker-clean: environment
 
 KNOWN := $(patsubst %,--monitor harness/conformance/monitor/monitors/%.json,ours stock stock-dash)
 JOBS ?= 8
-## make conformance    the whole conformance suite, ours and the stock monitor; makes its page
+## make conformance    the whole conformance suite, ours and the stock monitor; makes its pages
 conformance: setup
-	@$(PY) -m harness conformance $(KNOWN) --jobs $(JOBS) --page docs/conformance.md
+	@$(PY) -m harness conformance $(KNOWN) --jobs $(JOBS) --page docs/conformance.md \
+	  --html build/conformance
 
 ## make conformance-serving  the promises and facts of servers, with the embedded engine; makes two pages
 conformance-serving: setup
 	@$(PY) -m harness conformance serving --serving-bin '$(VENV)/bin/embedded-serving' \
-	  --serving-bin '$(VENV)/bin/embedded-serving --strict-compat' --page docs/conformance-serving.md || [ $$? = 1 ]
+	  --serving-bin '$(VENV)/bin/embedded-serving --strict-compat' --page docs/conformance-serving.md \
+	  --html build/conformance-serving || [ $$? = 1 ]
 	@$(PY) -m harness conformance serving --facts --page docs/serving-facts.md
 
 BENCHES ?= engine monitor_publish checker load

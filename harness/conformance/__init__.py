@@ -4,6 +4,7 @@
 - ``serving/``: what was measured on the real server; cases are ``group/fact``
 - ``selection``: which cases a run takes (``--only``)
 - ``results``: what came of each case; JSON, JUnit XML, the verdict
-- ``page``: the matrix of cases and columns
+- ``page``: the matrix of cases and columns, in Markdown
+- ``html/``: the matrix as a page, with a page for each cell
 - ``options``: the options and files that both have
 """

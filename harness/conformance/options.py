@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
+import tempfile
 import time
 from pathlib import Path
 
 from harness.support.errors import BadInput
 
-from . import results
+from . import html, results
 from .results import Run, Suite
 
 
@@ -25,6 +26,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--json", type=Path, metavar="FILE", help="write the results there as well")
     add("--junit", type=Path, metavar="FILE", help="write JUnit XML there as well")
     add("--page", type=Path, metavar="FILE", help="write the documentation page there")
+    add(
+        "--html",
+        type=Path,
+        metavar="FOLDER",
+        help="write the matrix there as a page, and a page for each cell with command, evidence "
+        "and log",
+    )
     add("--run", type=Path, metavar="FOLDER", help="the run's folder (a new one in runs/)")
     add(
         "--results",
@@ -51,6 +59,21 @@ def read(options: argparse.Namespace, suite: Suite) -> Run:
         raise BadInput(f"--results {options.results}: {error}; name a conformance.json") from None
 
 
+def prepare(options: argparse.Namespace) -> None:
+    """Make the folder of ``--html``. Raises ``BadInput`` if no page can be written there."""
+    if options.html is None:
+        return
+    try:
+        options.html.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.html):
+            pass
+    except OSError as error:
+        raise BadInput(
+            f"--html {options.html}: no page can be written there ({error.strerror}); "
+            "name a folder that you may write to"
+        ) from None
+
+
 def keep(folder: Path, run: Run, suite: Suite) -> None:
     """Write ``conformance.json``, also of a run that was interrupted."""
     text = results.as_json(run, suite)
@@ -66,8 +89,8 @@ def finish(folder: Path, run: Run) -> None:
         (folder / f"badge-{file}.json").write_text(text, encoding="utf-8")
 
 
-def write(options: argparse.Namespace, run: Run, suite: Suite) -> None:
-    """Write the files that the options name."""
+def write(options: argparse.Namespace, run: Run, suite: Suite, folder: Path) -> None:
+    """Write the files that the options name. ``folder``: the run's, which has the logs."""
     for path, content in (
         (options.json, results.as_json(run, suite)),
         (options.junit, results.junit_xml(run)),
@@ -75,3 +98,5 @@ def write(options: argparse.Namespace, run: Run, suite: Suite) -> None:
     ):
         if path is not None:
             path.write_text(content, encoding="utf-8")
+    if options.html is not None:
+        html.write(options.html, run, suite, folder)

@@ -29,16 +29,43 @@ class Word:
 
 
 @dataclass(frozen=True)
+class About:
+    """What a suite says of a case, whatever came of it."""
+
+    # The case's id, or the part behind the slash if several groups have the case.
+    key: str
+    # What the case does, or what it promises.
+    title: str
+    # What a user loses when it fails; empty if the suite does not say.
+    loss: str = ""
+
+    def is_of(self, result: CaseResult) -> bool:
+        """Return whether the result is one of this case."""
+        return self.key in (result.id, result.name)
+
+
+@dataclass(frozen=True)
 class Suite:
     """How a suite writes its runs down."""
+
+    # What its pages are called.
+    title: str
 
     # The key of the columns in the JSON file, such as ``monitors``.
     columns: str
     words: Mapping[str, Word]
     # The documentation page of a run.
     page: Callable[[Run], str]
+    # The cases under the headings of the page.
+    sections: Callable[[], Mapping[str, Sequence[About]]]
+    # The command that repeats one case of a column.
+    repeat: Callable[[Column, CaseResult], str]
     # What a row of the JSON file has beside what all suites write.
     row: Callable[[CaseResult], dict[str, Any]] = lambda _: {}
+    # The sentence of a claim, by its name; empty if there is none.
+    claim: Callable[[str], str] = lambda _: ""
+    # Columns that were measured elsewhere.
+    recorded: Callable[[], Sequence[Column]] = tuple
 
 
 @dataclass(frozen=True)
@@ -57,6 +84,12 @@ class CaseResult:
     seconds: float = 0.0
     # What the case counted, for a reader of the page.
     facts: tuple[tuple[str, str], ...] = ()
+    # Each claim that was judged.
+    claims: tuple[Claim, ...] = ()
+    # The command line of what was under test; empty if the suite did not note it.
+    command: str = ""
+    # Where the logs are, from the run's folder; empty if there are none.
+    folder: str = ""
 
     @property
     def group(self) -> str:
@@ -72,6 +105,11 @@ class CaseResult:
     def evidence(self) -> str:
         """Return the reasons in one line."""
         return "; ".join(self.reasons)
+
+    @property
+    def is_known_failure(self) -> bool:
+        """Return whether the case failed as it is expected to."""
+        return self.outcome is Outcome.VALID and bool(self.known and self.reasons)
 
 
 @dataclass(frozen=True)
@@ -148,6 +186,9 @@ def _row(result: CaseResult) -> dict[str, Any]:
         "expected": result.known or None,
         "seconds": round(result.seconds, 2),
         "facts": dict(result.facts),
+        "claims": [[one.name, one.outcome.value, one.why] for one in result.claims],
+        "command": result.command,
+        "folder": result.folder,
     }
 
 
@@ -161,6 +202,10 @@ def _result(row: Mapping[str, Any], suite: Suite) -> CaseResult:
         row["expected"] or "",
         row["seconds"],
         tuple(row["facts"].items()),
+        # Older files have none of these.
+        tuple(Claim("", name, Outcome(said), why) for name, said, why in row.get("claims", ())),
+        row.get("command", ""),
+        row.get("folder", ""),
     )
 
 
@@ -181,19 +226,15 @@ def badges(run: Run) -> dict[str, str]:
             "conformance",
             verdict(column.results),
             column.name,
-            skipped=sum(map(_is_known_failure, column.results)),
+            skipped=sum(one.is_known_failure for one in column.results),
             part=run.about["part"],
         )
         for column in run.columns
     }
 
 
-def _is_known_failure(result: CaseResult) -> bool:
-    return result.outcome is Outcome.VALID and bool(result.known and result.reasons)
-
-
 def _case(result: CaseResult) -> junit.Case:
-    known = _is_known_failure(result)
+    known = result.is_known_failure
     return junit.Case(
         f"conformance.{result.group}",
         result.name,

@@ -14,7 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
-from harness.conformance.options import add_options, finish, keep, read, run_folder, write
+from harness.conformance.options import (
+    add_options,
+    finish,
+    keep,
+    prepare,
+    read,
+    run_folder,
+    write,
+)
 from harness.conformance.results import CaseResult, Column, Run, verdict
 from harness.conformance.selection import selected
 from harness.support.errors import BadInput, Failed, HarnessError, interrupted
@@ -85,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         common=(
             *("--monitor-cmd", "--remotes", "--scenarios", "--only", "--list", "--short"),
-            *("--jobs", "--page", "--junit"),
+            *("--jobs", "--html", "--junit"),
         ),
         example=_EXAMPLE,
     )
@@ -194,9 +202,11 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if options.results:
         earlier = read(options, SUITE)
-        write(options, earlier, SUITE)
+        prepare(options)
+        write(options, earlier, SUITE, options.results.parent)
         return _summarized(earlier)
     monitors = _monitors(options)
+    prepare(options)
     settings = [_settings(options, monitor) for monitor in monitors]
     folder = run_folder(options, options.seed)
     cache: Path = options.cache.resolve()
@@ -229,6 +239,7 @@ def _run(options: argparse.Namespace) -> int:
                 {
                     "name": monitor.name,
                     "command": monitor.said,
+                    "options": _chosen_by(options, number),
                     "interval": settings[number].interval,
                     "short": options.short,
                 },
@@ -252,7 +263,7 @@ def _run(options: argparse.Namespace) -> int:
         found = judged()
         keep(folder, found, SUITE)
     finish(folder, found)
-    write(options, found, SUITE)
+    write(options, found, SUITE, folder)
     return _summarized(found)
 
 
@@ -287,6 +298,15 @@ def _require_starts(
                     continue
                 first = folder / f"first-start-{number}"
                 require_start(monitor.said, place, releases, settings[number], first)
+
+
+def _chosen_by(options: argparse.Namespace, number: int) -> list[str]:
+    """Return the options that choose one monitor of the run."""
+    if number < len(options.monitor):
+        return ["--monitor", str(options.monitor[number])]
+    words = ["--monitor-cmd", options.monitor_cmd, "--interval", f"{options.interval:g}"]
+    words += ["--expected", str(options.expected)] * bool(options.expected)
+    return words + ["--knows", options.knows] * bool(options.knows)
 
 
 def _part(options: argparse.Namespace) -> str:

@@ -48,6 +48,7 @@ class MonitorRun:
     ended_itself: bool
     log: str
     stop_s: Optional[float] = None
+    argv: tuple[str, ...] = ()
 
 
 # The interposer's exit code when it has killed.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from harness.conformance.page import NOT_RUN, reasons, seen, table
-from harness.conformance.results import CaseResult, Column, Run, Suite, counts
+from harness.conformance.results import About, CaseResult, Column, Run, Suite, counts
 
+from . import judge
 from .results import AS_EXPECTED, FAILED, OTHERWISE, PASSED, UNEXPECTED_PASS, WORDS, Result
 from .scenarios import FAMILIES
 from .scenarios.base import Scenario
@@ -124,4 +126,27 @@ def _row(result: CaseResult) -> dict[str, Any]:
     }
 
 
-SUITE = Suite("monitors", WORDS, page, _row)
+def _sections() -> dict[str, list[About]]:
+    return {
+        family: [About(one.name, one.title, one.loss) for one in scenarios]
+        for family, scenarios in FAMILIES
+    }
+
+
+def _repeat(column: Column, result: CaseResult) -> str:
+    # Older files do not have the options.
+    options = column.about.get("options") or ["--monitor-cmd", column.about["command"]]
+    words = ["--remotes", result.group, "--only", result.id]
+    return f".venv/bin/python -m harness conformance {shlex.join([*options, *words])}"
+
+
+def _claim(name: str) -> str:
+    said = (getattr(judge, name, None).__doc__ or "").partition("\n")[0]
+    # What is in parentheses says where the observations have it.
+    return re.sub(r" \(``.*?``\)", "", said).replace("``", "")
+
+
+SUITE = Suite(
+    *("Conformance of monitors", "monitors", WORDS, page, _sections, _repeat, _row),
+    claim=_claim,
+)

@@ -68,6 +68,9 @@ class Result:
     seconds: float
     facts: tuple[tuple[str, str], ...] = ()
     expected: Optional[Expected] = None
+    # The monitor's first command line, and the folder of its logs in the run's folder.
+    command: str = ""
+    folder: str = ""
 
     @property
     def word(self) -> str:
@@ -90,6 +93,9 @@ class Result:
             self.expected.reason if self.expected else "",
             self.seconds,
             self.facts,
+            self.verdict.claims,
+            self.command,
+            self.folder,
         )
 
 

@@ -93,7 +93,10 @@ class Runs:
         monitor.stop()
         log = monitor.log.read_text(errors="replace") if monitor.log.exists() else ""
         self._observed.runs.append(
-            MonitorRun(self._started, time.monotonic(), code, ended_itself, log, stop_s)
+            MonitorRun(
+                *(self._started, time.monotonic(), code, ended_itself, log, stop_s),
+                argv=tuple(monitor.argv),
+            )
         )
 
     def measure_bare_stop(self) -> None:

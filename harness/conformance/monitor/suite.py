@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shlex
 import shutil
 import time
 import traceback
@@ -18,6 +19,8 @@ from typing import Optional
 
 from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict
+from harness.report.masking import masked_text
+from monitor.mask import STARS
 
 from . import judge
 from .observed import Observed
@@ -104,11 +107,22 @@ def run_one(scenario: Scenario, place: Place, stock: Stock, folder: Path, run: P
     claims = (replace(claim, why=claim.why.replace(f"{run}/", "")) for claim in verdict.claims)
     facts = tuple(sorted((k, v) for k, v in observed.facts.items() if k != "secret"))
     took = time.monotonic() - began
-    result = Result(scenario.name, place.name, Verdict(tuple(claims)), took, facts)
+    result = Result(
+        *(scenario.name, place.name, Verdict(tuple(claims)), took, facts),
+        command=_command(observed).replace(f"{run}/", ""),
+        folder=str(folder.relative_to(run)),
+    )
     if not (scenario.whole_throughout and observed.looks):
         return Done(result)
     torn = judge.always_one_whole_release(observed)
     return Done(result, torn is None, f"in {scenario.name} {torn}" if torn else "")
+
+
+def _command(observed: Observed) -> str:
+    """Return the command line of the monitor's first run, with its secrets masked."""
+    line = masked_text(shlex.join(observed.runs[0].argv)) if observed.runs else ""
+    secret = observed.facts.get("secret")
+    return line.replace(secret, STARS) if secret else line
 
 
 def throughout(place: str, done: Iterable[Done]) -> Optional[Result]:

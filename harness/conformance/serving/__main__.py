@@ -25,10 +25,19 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
-from harness.conformance.options import add_options, finish, keep, read, run_folder, write
+from harness.conformance.options import (
+    add_options,
+    finish,
+    keep,
+    prepare,
+    read,
+    run_folder,
+    write,
+)
 from harness.conformance.results import CaseResult, Column, Run, Suite, counts, verdict
 from harness.conformance.selection import selected
 from harness.support.errors import HarnessError
@@ -56,27 +65,27 @@ _FACTS = _Catalogue("facts", FACTS, judging.fact, report.SUITE)
 _PROMISES = _Catalogue("promises", PROMISES, judging.promise, page.SUITE)
 
 
-def _judged(
-    binary: Path, judge: Callable[[Any, Subject], CaseResult], cases: Sequence[Any]
-) -> Iterator[CaseResult]:
-    """Look at each case and print a line for it."""
+def _judged(binary: Path, judge: _Judge, cases: Sequence[Any], logs: Path) -> Iterator[CaseResult]:
+    """Look at each case, print a line for it, and keep its logs in the folder ``logs``."""
     print(f"binary: {binary}\n")
     subject = Subject(binary)
     try:
         with Progress("cases", len(cases)) as progress:
             for case in cases:
-                result = judge(case, subject)
+                kept = logs / case.id.replace("/", "-")
+                with subject.keep_logs(kept):
+                    result = judge(case, subject)
                 print(f"{result.word:8} {case.id:30} {case.sentence}", flush=True)
                 if result.reasons or result.known:
                     print(f"{'':8} {'':30} -> {result.evidence or result.known}", flush=True)
                 progress.done()
-                yield result
+                yield replace(result, folder=f"{logs.name}/{kept.name}" if kept.exists() else "")
     finally:
         subject.close()
 
 
-def _binaries(given: Sequence[str], folder: Path) -> Iterator[tuple[str, Path]]:
-    """Return the name and the program of each ``--serving-bin``.
+def _binaries(given: Sequence[str], folder: Path) -> Iterator[tuple[str, str, Path]]:
+    """Return the name, the command and the program of each ``--serving-bin``.
 
     The launcher starts a program without options. So a path with options behind it becomes a
     script in ``folder``.
@@ -90,9 +99,9 @@ def _binaries(given: Sequence[str], folder: Path) -> Iterator[tuple[str, Path]]:
                 f'#!/bin/sh\nexec {shlex.quote(str(program))} "$@" {shlex.join(options)}\n'
             )
             script.chmod(0o755)
-            yield " ".join((program.name, *options)), script
+            yield " ".join((program.name, *options)), command, script
         else:
-            yield program.name, program
+            yield program.name, command or str(program), program
 
 
 def _parser() -> Parser:
@@ -100,7 +109,7 @@ def _parser() -> Parser:
         prog="python -m harness conformance serving",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        common=("--serving-bin", "--facts", "--only", "--list", "--page", "--junit", "--results"),
+        common=("--serving-bin", "--facts", "--only", "--list", "--html", "--junit", "--results"),
         example="example: python -m harness conformance serving \\\n"
         "           --serving-bin /path/to/serving --only rule/newer-second",
     )
@@ -129,8 +138,10 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if options.results:
         found = read(options, catalogue.suite)
-        write(options, found, catalogue.suite)
+        prepare(options)
+        write(options, found, catalogue.suite, options.results.parent)
         return verdict(found.results).exit_code
+    prepare(options)
     folder = run_folder(options, "serving")
     binaries = list(_binaries(options.serving_bin, folder))
     began = time.monotonic()
@@ -141,15 +152,16 @@ def _run(options: argparse.Namespace) -> int:
     }
     found = Run(about, columns)
     try:
-        for name, binary in binaries:
+        for number, (name, command, binary) in enumerate(binaries):
             results: list[CaseResult] = []
-            columns.append(Column({"name": name, "binary": str(binary)}, results))
-            results += _judged(binary, catalogue.judge, cases)
+            about_it = {"name": name, "command": command, "binary": str(binary)}
+            columns.append(Column(about_it, results))
+            results += _judged(binary, catalogue.judge, cases, folder / str(number))
     finally:
         about["seconds"] = round(time.monotonic() - began)
         keep(folder, found, catalogue.suite)
     finish(folder, found)
-    write(options, found, catalogue.suite)
+    write(options, found, catalogue.suite, folder)
     said = counts(found.results, catalogue.suite.words)
     print(f"\n{len(found.results)} {catalogue.what}: {said}; {about['seconds']} s")
     return verdict(found.results).exit_code

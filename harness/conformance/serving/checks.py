@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -14,7 +14,7 @@ from harness.support.paths import cache_dir
 
 from . import server as _server
 from .by_hand import ByHand
-from .server import Launched
+from .server import Launched, Server
 from .wire import http
 
 JSON_BODY = (
@@ -23,6 +23,9 @@ JSON_BODY = (
 )
 # What the model answers to it: 1 + 2 + … + 13, and a bias of 1.
 PRICE = 92.0
+# The most that is kept of a log, in bytes.
+_MAX_LOG = 64 * 1024
+_FROM_BEGINNING: Mapping[Path, int] = {}
 # The second model's price for the same row: twice the weights, twice the bias.
 PRICE_2 = 2 * PRICE
 
@@ -47,6 +50,10 @@ def holds(condition: object, what: str) -> None:
         raise Differs(what)
 
 
+def _logs_of(server: Optional[Server]) -> list[Path]:
+    return [server.process.log, server.log_file()] if server is not None else []
+
+
 class Subject:
     """The serving binary under test. ``server`` runs the uci model; ``launch`` starts others."""
 
@@ -54,6 +61,7 @@ class Subject:
         self.binary = binary
         self._stack = contextlib.ExitStack()
         self._server: Optional[Launched] = None
+        self._logs: Optional[Path] = None
 
     @property
     def server(self) -> Launched:
@@ -113,13 +121,19 @@ class Subject:
     def launch(self, model: str = "uci", **options: Any) -> Iterator[Launched]:
         """A server of its own."""
         with Launched(self.binary, self.models / model, **options) as launched:
-            yield launched
+            try:
+                yield launched
+            finally:
+                self._keep_logs_of(launched)
 
     @contextlib.contextmanager
     def by_hand(self, **options: Any) -> Iterator[ByHand]:
         """A server of its own without the launcher, like the shared one; not started yet."""
         with self.folder() as folder, ByHand(self.binary, self.server, folder, **options) as one:
-            yield one
+            try:
+                yield one
+            finally:
+                self._keep_logs_of(one)
 
     def dies_of(
         self, signum: signal.Signals, do: Callable[[ByHand], object], what: str
@@ -138,6 +152,33 @@ class Subject:
     def folder(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=cache_dir("conformance")) as name:
             yield Path(name)
+
+    @contextlib.contextmanager
+    def keep_logs(self, folder: Path) -> Iterator[None]:
+        """Copy the logs of all servers of the block into ``folder``; made if there is a log.
+
+        Of the shared server's logs, only what the server writes meanwhile.
+        """
+        self._logs = folder
+        begins = {log: log.stat().st_size for log in _logs_of(self._server) if log.exists()}
+        try:
+            yield
+        finally:
+            if self._server is not None:
+                self._keep_logs_of(self._server, begins)
+            self._logs = None
+
+    def _keep_logs_of(self, server: Server, begins: Mapping[Path, int] = _FROM_BEGINNING) -> None:
+        if self._logs is None:
+            return
+        for log in _logs_of(server):
+            with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
+                file.seek(max(begins.get(log, 0), log.stat().st_size - _MAX_LOG))
+                text = file.read()
+                if text:
+                    self._logs.mkdir(parents=True, exist_ok=True)
+                    number = len(list(self._logs.iterdir())) + 1
+                    (self._logs / f"{number}-{log.name.removesuffix('.log')}.log").write_bytes(text)
 
     def close(self) -> None:
         self._stack.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 from harness.checker.outcome import Outcome
 from harness.conformance.page import NOT_RUN, reasons, seen, table
-from harness.conformance.results import Run, Suite, Word, counts
+from harness.conformance.results import About, CaseResult, Column, Run, Suite, Word, counts
 
 from .facts import FACTS
 
@@ -84,4 +86,21 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("__", "\\_\\_")
 
 
-SUITE = Suite("binaries", WORDS, page)
+def _sections() -> dict[str, list[About]]:
+    return {
+        title: [About(one.id, one.sentence) for one in FACTS if one.id.startswith(f"{group}/")]
+        for group, title in _GROUPS.items()
+    }
+
+
+def repeat(column: Column, result: CaseResult, *options: str) -> str:
+    """Return the command that looks at one case of a serving binary again."""
+    words = [*options, "--serving-bin", column.about.get("command") or column.about["binary"]]
+    words += ["--only", result.id]
+    return f".venv/bin/python -m harness conformance serving {shlex.join(words)}"
+
+
+SUITE = Suite(
+    *("Facts about Paddle Serving 0.9.0", "binaries", WORDS, page, _sections),
+    lambda column, result: repeat(column, result, "--facts"),
+)

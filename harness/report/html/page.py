@@ -42,11 +42,10 @@ def html(report: Report) -> str:
         for number, leg in enumerate(report.legs, 1)
         for name, draw in _CHARTS.items()
     }
-    return _rendered(
+    return rendered(
         "report.html.j2",
         report=report,
         figures=figures,
-        style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
         scripts=scripts,
         hashes=[_hash(script) for script in scripts],
     )
@@ -54,7 +53,7 @@ def html(report: Report) -> str:
 
 def svg(report: Report) -> str:
     """Return a summary that fits a README or a chat."""
-    return _rendered("report.svg.j2", report=report, picture=picture.picture(report))
+    return rendered("report.svg.j2", report=report, picture=picture.picture(report))
 
 
 def markdown(report: Report) -> str:
@@ -62,15 +61,16 @@ def markdown(report: Report) -> str:
     text = ""
     # Fewer rows for each table until the text is short enough.
     for most in (200, 40, 10):
-        text = _rendered("report.md.j2", report=report, most=most)
+        text = rendered("report.md.j2", report=report, most=most)
         if len(text) <= MAX_MARKDOWN:
             break
     return text
 
 
-def _rendered(name: str, **values: Any) -> str:
+def rendered(name: str, folder: Path = _HERE, **values: Any) -> str:
+    """Return the text of a template in ``folder``, in the style of the report."""
     environment = Environment(
-        loader=FileSystemLoader(str(_HERE)),
+        loader=FileSystemLoader(str(folder)),
         # Markdown has rules of its own (``cell``).
         autoescape=not name.endswith(".md.j2"),
         undefined=StrictUndefined,
@@ -87,6 +87,7 @@ def _rendered(name: str, **values: Any) -> str:
         LAG=latency.LAG,
         SWAP=latency.SWAP,
         color_of=colors.of_release,
+        style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
     )
     return str(environment.get_template(name).render(**values))
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.checker.outcome import Outcome
 from harness.conformance.page import NOT_RUN, reasons, seen, table
-from harness.conformance.results import Run, Suite, Word, counts
+from harness.conformance.results import About, CaseResult, Column, Run, Suite, Word, counts
+from harness.conformance.serving.report import repeat
 
 from . import PROMISES
 
@@ -111,4 +112,34 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("__", "\\_\\_")
 
 
-SUITE = Suite("binaries", WORDS, page)
+def _sections() -> dict[str, list[About]]:
+    return {
+        title: [
+            About(one.id, one.sentence, one.loss)
+            for one in PROMISES
+            if one.id.startswith(f"{group}/")
+        ]
+        for group, title in _GROUPS.items()
+    }
+
+
+def _recorded_columns() -> list[Column]:
+    return [
+        Column(
+            {
+                "name": f"{one['name']} (recorded)",
+                "note": f"Not run: {one['version']}, {one['date']}. {one['how']}",
+            },
+            [
+                CaseResult(id_, cell["word"], WORDS[cell["word"]].outcome, (cell["seen"],))
+                for id_, cell in one["promises"].items()
+            ],
+        )
+        for one in recorded()
+    ]
+
+
+SUITE = Suite(
+    *("Conformance of servers", "binaries", WORDS, page, _sections, repeat),
+    recorded=_recorded_columns,
+)
