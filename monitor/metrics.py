@@ -55,6 +55,7 @@ _GAUGES = (
     ("last_served_seconds", "When a release was last found served.", "last_served"),
     ("on_hold", "1 while an operator holds all releases back, else 0.", "on_hold"),
     ("pinned_release", "Number of the pinned release, -1 when there is none.", "pinned"),
+    ("untrusted", "1 while --verify_signature refuses the donefile, else 0.", "untrusted"),
 )
 
 

@@ -16,7 +16,7 @@ from typing import Optional
 from urllib.parse import urlsplit
 
 from . import __version__
-from .errors import ProducerError
+from .errors import BadInput, ProducerError
 from .loop import Settings, run
 from .parser import Parser
 from .publish import Access, parse
@@ -89,6 +89,10 @@ def _settings(words: Sequence[str]) -> Settings:
         argcomplete.autocomplete(parser)
     options = parser.parse_args(words)
     name = options.name
+    if options.sign_key and options.donefile_format == "empty":
+        raise BadInput(
+            "--sign_key signs a manifest, and --donefile_format is empty; leave one of them out"
+        )
     return Settings(
         address=parse(options.remote, options.ftp_encoding),
         access=Access(
@@ -103,6 +107,7 @@ def _settings(words: Sequence[str]) -> Settings:
         unpacked=options.unpacked_filename or f"{name}_model",
         donefile=options.donefile,
         manifest=options.donefile_format == "manifest",
+        sign_key=options.sign_key,
         work=options.work or Path(f"{name}_producer"),
         passes=options.passes,
         interval=options.interval,
@@ -187,6 +192,12 @@ def _parser() -> argparse.ArgumentParser:
         default="manifest",
         help="a JSON manifest with number, size, digest and probe, or nothing, as upstream's "
         "(%(default)s); with an empty one a restarted producer counts from 1 again",
+    )
+    add(
+        "--sign_key",
+        type=Path,
+        metavar="FILE",
+        help="Ed25519 private key (PEM) that signs each manifest that the producer makes",
     )
     add("--hadoop_bin", metavar="PATH", help="the hadoop command, for hdfs:// and afs://")
     add("--fs_ugi", metavar="USER,PASSWORD", help="hadoop.job.ugi, for clusters that ask for it")

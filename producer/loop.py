@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional
 
 import numpy as np
 
-from . import dataset, manifest
+from . import dataset, manifest, sign
 from .errors import BadInput, ProducerError, RemoteError
 from .files import replace
 from .notify import Monitors
@@ -21,6 +21,8 @@ from .paddle_import import require_paddle
 from .publish import Access, Address, Publisher, connect, publish
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from .export import Exported
     from .train import Trainer
 
@@ -39,6 +41,7 @@ class Settings(NamedTuple):
     unpacked: str
     donefile: str
     manifest: bool
+    sign_key: Optional[Path]
     work: Path
     passes: int
     interval: float
@@ -64,6 +67,7 @@ def run(settings: Settings) -> None:
     """Publishes ``settings.passes`` releases. Raises ``ProducerError``."""
     housing = dataset.load()
     monitors = Monitors(settings.notify, settings.notify_token_file)
+    key = sign.read_key(settings.sign_key) if settings.sign_key else None
     events = _open_events(settings.events)
     try:
         remote = connect(settings.address, settings.access)
@@ -80,7 +84,7 @@ def run(settings: Settings) -> None:
                 release, how = _ready_made(folder, number, settings), f"from {folder}"
             else:
                 # Late: loading Paddle takes seconds, and everything above should fail at once.
-                maker = maker or _maker(settings, housing, first, expected)
+                maker = maker or _maker(settings, housing, first, expected, key)
                 release = maker.make(number)
                 how = f"pass {maker.passes}, loss {maker.loss:.3f}"
             t_begin = time.monotonic()
@@ -106,6 +110,7 @@ def _maker(
     housing: dataset.Housing,
     first: int,
     expected: Optional[dict[str, manifest.Numbers]],
+    key: Optional[Ed25519PrivateKey],
 ) -> _Maker:
     """Load Paddle and return what makes releases from number ``first`` on."""
     say("loading Paddle …")
@@ -118,7 +123,7 @@ def _maker(
     seed = settings.seed + first - 1
     trainer = Trainer(housing.train, seed=seed, device=settings.device, table_mb=settings.table_mb)
     say(f"training on the {settings.device}, work folder {settings.work}")
-    return _Maker(trainer, settings, housing.test.x[:1], expected)
+    return _Maker(trainer, settings, housing.test.x[:1], expected, key)
 
 
 def _ready_made(folder: Path, number: int, settings: Settings) -> Release:
@@ -143,8 +148,8 @@ class _Maker:
     """Makes release after release, one pass each.
 
     It adds passes until the probe tells the release from the one before. ``probe`` is [1, 13]
-    float32. ``before`` is what the release on the remote expects, if any. ``passes`` and ``loss``
-    are the training's so far.
+    float32. ``before`` is what the release on the remote expects, if any. ``key`` signs the
+    manifests, if given. ``passes`` and ``loss`` are the training's so far.
     """
 
     def __init__(
@@ -153,11 +158,13 @@ class _Maker:
         settings: Settings,
         probe: dataset.Array,
         before: Optional[dict[str, manifest.Numbers]],
+        key: Optional[Ed25519PrivateKey],
     ) -> None:
         self._trainer = trainer
         self._settings = settings
         self._probe = {"x": probe.tolist()}
         self._before = before
+        self._key = key
         self.passes = 0
         self.loss = 0.0
 
@@ -191,7 +198,8 @@ class _Maker:
             expected=expected,
         )
         donefile = folder / self._settings.donefile
-        replace(donefile, manifest.encode(content) if self._settings.manifest else b"")
+        text = manifest.encode(content) if self._settings.manifest else b""
+        replace(donefile, text if self._key is None else sign.signed(text, self._key))
         return Release(number, packed, donefile, content)
 
     def _export(self, folder: Path) -> tuple[Exported, dict[str, manifest.Numbers]]:

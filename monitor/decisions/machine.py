@@ -42,6 +42,7 @@ class Event(Enum):
     POLL_DUE = "the time for the next poll has come"
     NO_DONEFILE = "the remote has no donefile"
     INSTALLED = "the live directory holds the announced release"
+    UNTRUSTED = "`--verify_signature` refuses the donefile"
     HELD = "a rollback holds the announced release back"
     ON_HOLD = "`hold` lets no release in"
     NOT_PINNED = "another release is pinned"
@@ -93,6 +94,7 @@ _WITH_RELEASE = (_S.PULL, _S.VERIFY, _S.STAGE, _S.SWAP)
 TABLE: tuple[Row, ...] = (
     Row(_S.IDLE, _E.POLL_DUE, _S.CHECK),
     Row(_S.CHECK, _E.NO_DONEFILE, _S.IDLE, _W.INTERVAL),
+    Row(_S.CHECK, _E.UNTRUSTED, _S.IDLE, _W.INTERVAL),
     Row(_S.CHECK, _E.INSTALLED, _S.IDLE, _W.INTERVAL_RESET),
     Row(_S.CHECK, _E.HELD, _S.IDLE, _W.INTERVAL),
     Row(_S.CHECK, _E.ON_HOLD, _S.IDLE, _W.INTERVAL),

@@ -17,7 +17,8 @@ _SHORTEST_S = 0.01
 _AT_REST = frozenset(
     (
         Event.NO_DONEFILE, Event.INSTALLED, Event.HELD, Event.ON_HOLD, Event.NOT_PINNED,
-        Event.QUARANTINED, Event.BACKING_OFF, Event.SETTLING, Event.PULLED, Event.SAME,
+        Event.QUARANTINED, Event.UNTRUSTED, Event.BACKING_OFF, Event.SETTLING, Event.PULLED,
+        Event.SAME,
     )
 )  # fmt: skip
 

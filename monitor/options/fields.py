@@ -20,6 +20,7 @@ from ..mask import without_password
 from ..release import model
 from ..release.stream import load_zstd
 from . import values
+from .keys import read_keys
 from .secrets import VARIABLE, Secret, address, from_file, header, lines_of_file, query, ugi
 from .words import words
 
@@ -231,6 +232,9 @@ class Options:
     )  # fmt: skip
     require_manifest: bool = _opt(
         False, "refuse a donefile that is not a manifest", parse=values.switch
+    )
+    verify_signature: str = _opt(
+        "", "file of Ed25519 public keys (PEM); a manifest must be signed with one of these keys"
     )
     quarantine_retry: float = _opt(
         600.0,
@@ -472,6 +476,13 @@ def check(options: Options, lead: str) -> None:
             f"{lead}--require_manifest is given, but the release is a folder and a manifest proves "
             "only a tarball; publish a tarball, or leave the option out"
         )
+    if options.verify_signature:
+        read_keys(options.verify_signature)
+        if not options.packed:
+            raise BadOption(
+                f"{lead}--verify_signature is given, but the release is a folder and a signed "
+                "manifest proves only a tarball; publish a tarball, or leave out the option"
+            )
     if not options.local_timestamp_file:
         raise BadOption(f"{lead}--local_timestamp_file is empty; leave it out for its default")
     if os.path.basename(options.live) in ("", ".", "..") or options.live == "/":

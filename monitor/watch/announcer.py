@@ -10,7 +10,7 @@ from .. import manifest
 from ..decisions.identity import Identity, identify, superseded
 from ..decisions.machine import Event, judge
 from ..disk import remove
-from ..errors import RemoteError
+from ..errors import ReleaseError, RemoteError
 from ..live.layout import Layout
 from ..live.state import (
     read_announced,
@@ -26,6 +26,7 @@ from ..release.model import linked
 from ..remotes.base import Remote, Sighting
 from .refusals import Refusals
 from .reporter import Reporter
+from .signatures import Signatures
 from .validators import Validators
 
 
@@ -42,6 +43,8 @@ class Announced:
     # Parts of the sighting and of the tarball that may change without a release; empty with a
     # manifest.
     validators: Mapping[str, str]
+    # Why ``--verify_signature`` refuses the donefile. ``manifest`` is then None.
+    refused: Optional[ReleaseError] = None
 
 
 class Announcer:
@@ -63,6 +66,7 @@ class Announcer:
         """``clock`` gives seconds since the epoch."""
         self.validators = Validators(options, layout, remote, clock)
         self.refusals = Refusals(options, layout, clock)
+        self._signatures = Signatures(options, layout)
         self._options = options
         self._layout = layout
         self._remote = remote
@@ -85,7 +89,11 @@ class Announcer:
         sighting = self._remote.look(self._options.remote_donefile_name)
         if sighting is None:
             return None
-        found = manifest.parse(sighting.content)
+        try:
+            found = self._signatures.signed(manifest.parse(sighting.content))
+        except ReleaseError as error:
+            identity = identify(sighting.content, sighting.mark, None)
+            return Announced(sighting, None, identity, {}, error)
         validators: dict[str, str] = {}
         mark = sighting.mark
         if found is None and self._options.packed and sighting.validators:
@@ -109,6 +117,14 @@ class Announcer:
         installed = read_installed(self._layout.live)
         if installed.identity is not None and installed.identity.release is not None:
             reporter.figures.release = installed.identity.release
+        orders = read_orders(self._layout.orders)
+        reporter.orders(orders.in_force(self._clock()))
+        if found is not None:
+            # First, because a donefile that anybody can write ends no hold.
+            refused = found.refused or self._signatures.replay(found.manifest, orders)
+            reporter.trust(found.sighting.content, refused)
+            if refused is not None:
+                return Event.UNTRUSTED
         if found is not None and found.manifest is None:
             size = len(found.sighting.content)
             reporter.no_manifest(found.identity, size, installed.identity)
@@ -124,8 +140,6 @@ class Announcer:
             # Pull it: its bytes say whether it is still the release that stays out.
             hold = None if hold is not None and hold.tarball else hold
             bad = None if bad is not None and bad.tarball else bad
-        orders = read_orders(self._layout.orders)
-        reporter.orders(orders.in_force(self._clock()))
         event = judge(
             identity,
             installed=(

@@ -35,4 +35,5 @@ class Figures:
     last_served: float = 0.0
     on_hold: int = 0
     pinned: int = -1
+    untrusted: int = 0
     last_error: str = ""

@@ -32,6 +32,8 @@ class Reporter:
         # The last donefile for which the log says that its manifest is gone.
         self._warned_manifest_gone: Optional[Identity] = None
         self._said: set[str] = set()
+        # The donefile that ``--verify_signature`` refuses now, and why.
+        self._untrusted: Optional[tuple[bytes, str]] = None
 
     def options(self, of_remote: list[tuple[str, str]]) -> None:
         """Log the options in the order of upstream's page, those of the remote first."""
@@ -89,6 +91,19 @@ class Reporter:
         self.error = ReleaseError(
             "install", "the announced release", reason, "publish another release"
         )
+
+    def trust(self, donefile: bytes, refused: Optional[ReleaseError]) -> None:
+        """Log and count a refused donefile once; None for a donefile that is not refused."""
+        self.figures.untrusted = int(refused is not None)
+        before = self._untrusted
+        self._untrusted = None if refused is None else (donefile, str(refused))
+        if refused is None:
+            return
+        self.error = refused
+        if self._untrusted != before:
+            self.figures.last_error = str(refused)
+            self.figures.failures_release += 1
+            logger.error("%s", refused)
 
     def orders(self, orders: Orders) -> None:
         """Show the orders that are in force in the metrics."""

@@ -16,8 +16,8 @@ from producer.publish import connect
 
 OPTIONS = """
 --remote --name --unpacked_filename --interval --passes --device --seed --work --donefile
---donefile_format --hadoop_bin --fs_ugi --hdfs_user --ftp_encoding --ca_file --step --events
---notify --notify_token_file --debug
+--donefile_format --sign_key --hadoop_bin --fs_ugi --hdfs_user --ftp_encoding --ca_file --step
+--events --notify --notify_token_file --debug
 """
 REMOTE = ["--remote", "file:///nowhere"]
 

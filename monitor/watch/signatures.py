@@ -1,0 +1,70 @@
+"""Checks the signature of what a donefile announces, with the keys that the file has now."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ..decisions.orders import Orders
+from ..decisions.signature import signed_manifest
+from ..errors import BadOption, ReleaseError
+from ..live.layout import Layout
+from ..live.state import read_hold, read_installed
+from ..log import logger
+from ..manifest import Manifest
+from ..options.fields import Options
+from ..options.keys import read_keys
+
+
+class Signatures:
+    """``--verify_signature`` of one model. While the file is wrong, its last keys stay in use."""
+
+    def __init__(self, options: Options, layout: Layout) -> None:
+        self._path = options.verify_signature
+        self._donefile = options.remote_donefile_name
+        self._layout = layout
+        self._keys = read_keys(self._path) if self._path else []
+        # What the log said of a file that is wrong now.
+        self._said = ""
+
+    def signed(self, found: Optional[Manifest]) -> Optional[Manifest]:
+        """Return the signed manifest; ``found`` itself without the option.
+
+        Raises:
+            ReleaseError: The manifest is not signed with a known key.
+        """
+        if not self._path:
+            return found
+        self._read_again()
+        return signed_manifest(found, self._keys, self._donefile)
+
+    def replay(self, found: Optional[Manifest], orders: Orders) -> Optional[ReleaseError]:
+        """Return what is wrong with a release that is older than the live or the held one.
+
+        Returns:
+            None if the release is not older, or if a pin names it.
+        """
+        if not self._path or found is None:
+            return None
+        hold = read_hold(self._layout.hold)
+        known = [read_installed(self._layout.live).identity]
+        known += [hold.identity, hold.replaced] if hold else []
+        most = max((one.release or 0 for one in known if one), default=0)
+        pinned = orders.pin.release if orders.pin else None
+        if found.release >= most or found.release == pinned:
+            return None
+        return ReleaseError(
+            "trust",
+            self._donefile,
+            f"it announces release {found.release} after release {most}, as a replay would",
+            f"publish a higher number, or order `python -m monitor pin {found.release}`",
+        )
+
+    def _read_again(self) -> None:
+        try:
+            self._keys = read_keys(self._path)
+        except BadOption as error:
+            if self._said != str(error):
+                self._said = str(error)
+                logger.warning("the last keys stay in use: %s", error)
+        else:
+            self._said = ""

@@ -1,0 +1,45 @@
+"""Signs manifests, so that a monitor installs only what the owner of a key published."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import BadInput
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+def read_key(path: Path) -> Ed25519PrivateKey:
+    """Return the Ed25519 private key in a PEM file. Raises ``BadInput``."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise BadInput(
+            f"--sign_key {path} cannot be read: {error.strerror}; name a private key in PEM"
+        ) from None
+    except Exception:
+        # Broken base64, a passphrase, a kind of key that the library does not know.
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise BadInput(
+            f"--sign_key {path} is no Ed25519 private key without a passphrase; make one with "
+            f"`openssl genpkey -algorithm ed25519 -out {path}`"
+        )
+    return key
+
+
+def signed(donefile: bytes, key: Ed25519PrivateKey) -> bytes:
+    """Return a donefile with the signature of its bytes before the last brace.
+
+    Args:
+        donefile: A manifest that ends in a brace and a line end.
+        key: Who signs.
+    """
+    signature = base64.b64encode(key.sign(donefile))
+    return donefile.removesuffix(b"}\n") + b', "signature": "' + signature + b'"}\n'
