@@ -6,10 +6,7 @@ files are read, so that ``-V`` and every refusal come at once.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,36 +19,11 @@ from . import _flags
 _FAILED = 255
 # Ours, for what the real binary could serve and this one cannot.
 _REFUSED = 2
-_MOST_RUN_S = 86_400
 _STRICT = ("--strict-compat", "-strict-compat")
 
 
 def _says_yes(variable: str) -> bool:
     return os.environ.get(variable, "").lower() in ("1", "true", "yes", "on")
-
-
-def _take_all_descriptors() -> None:
-    """Raise the soft limit to the hard one: each client costs a descriptor, and a reload some."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _longest_run_s() -> Optional[int]:
-    """Return what the environment says, ``None`` for the default.
-
-    Raises:
-        ValueError: It says no number of seconds; the text is one sentence for people.
-    """
-    said = os.environ.get("ENGINE_LONGEST_RUN_S")
-    if not said:
-        return None
-    if not re.fullmatch("[0-9]{1,9}", said) or not 1 <= int(said) <= _MOST_RUN_S:
-        raise ValueError(
-            f"ENGINE_LONGEST_RUN_S is {said}; it has to be a number of whole seconds, "
-            f"1 to {_MOST_RUN_S}"
-        )
-    return int(said)
 
 
 def main(words: Optional[Sequence[str]] = None) -> int:
@@ -76,13 +48,11 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     from . import _messages, _prototxt
 
     try:
-        longest_run_s = _longest_run_s()
         serving = _prototxt.read(flags)
-    except (ValueError, _prototxt.Refused, _messages.MessagesMissing) as error:
+    except (_prototxt.Refused, _messages.MessagesMissing) as error:
         return _end(_REFUSED, error)
     # One thread each: more would spin beside the event loop, and the fork server forks.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _take_all_descriptors()
     from . import _engine, _glog
 
     try:
@@ -96,15 +66,7 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     try:
         # asyncio would take an empty one for every address.
         host = os.environ.get("ENGINE_HOST") or "127.0.0.1"
-        engine = _engine.Engine(
-            flags,
-            serving,
-            log,
-            host=host,
-            strict=strict,
-            longest_run_s=longest_run_s,
-        )
-        _engine.run(engine)
+        _engine.run(_engine.Engine(flags, serving, log, host=host, strict=strict))
     except _prototxt.Refused as error:
         return _end(_REFUSED, error)
     except _engine.CannotServe as error:

@@ -46,8 +46,8 @@ _NO_NUMBERS = ("nan", "infinity", "-infinity")
 _DIGITS = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 
-def decode(body: bytes, *, fill: bool = False) -> Query:
-    """Read a query; ``fill`` is for ``tensor``.
+def decode(body: bytes) -> Query:
+    """Read a query.
 
     Raises:
         Unparsable: The body is no request.
@@ -67,14 +67,14 @@ def decode(body: bytes, *, fill: bool = False) -> Query:
     if type(log_id) is not int or not 0 <= log_id < 2**64:
         log_id = 0
     return Query(
-        tuple([_tensor(one, fill) for one in _list(document, _REQUEST, "tensor")]),
+        tuple([_tensor(one) for one in _list(document, _REQUEST, "tensor")]),
         tuple(fetch),
         document.get("profile_server") is True,
         log_id,
     )
 
 
-def _tensor(document: Any, fill: bool) -> Tensor:
+def _tensor(document: Any) -> Tensor:
     if type(document) is not dict:
         raise _wrong(document, f"{_REQUEST}.tensor", "OBJECT")
     for key in _REPEATED_KEYS & document.keys():
@@ -92,9 +92,7 @@ def _tensor(document: Any, fill: bool) -> Tensor:
             return _base64(document.get(field))
         return document.get(field, ())
 
-    return tensor(
-        name, number, field_of, document.get("shape", ()), document.get("lod", ()), fill=fill
-    )
+    return tensor(name, number, field_of, document.get("shape", ()), document.get("lod", ()))
 
 
 def _list(document: dict[str, Any], message: str, key: str) -> list[Any]:

@@ -10,10 +10,9 @@ from ._query import ELEM_OF_CODE, ELEM_TYPES, Answer, Query, Unparsable, tensor
 
 
 class ProtobufCodec:
-    """Decodes and encodes. ``fill`` is for ``tensor``."""
+    """Decodes and encodes."""
 
-    def __init__(self, *, fill: bool = False) -> None:
-        self._fill = fill
+    def __init__(self) -> None:
         self._request: Any = _messages.request_class()
         self._response: Any = _messages.response_class()
 
@@ -36,7 +35,6 @@ class ProtobufCodec:
                     functools.partial(getattr, one),
                     one.shape,
                     one.lod,
-                    fill=self._fill,
                 )
                 for one in request.tensor
             ),

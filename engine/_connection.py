@@ -35,7 +35,6 @@ class Host(Protocol):
     protobuf: ProtobufCodec
     log: Log
     limit: int
-    strict: bool
 
     def page(self, name: str) -> str: ...
 
@@ -209,7 +208,7 @@ class Connection(asyncio.Protocol):
                 return host.protobuf.decode(body)
             if request.content_type.startswith(_OCTETS):
                 raise Unparsable("Invalid json format")
-            return _codec_json.decode(body or b"{}", fill=host.strict)
+            return _codec_json.decode(body or b"{}")
         except _compression.BadCompression:
             reason = f"Fail to parse http body as {_REQUEST}"
             if not request.is_grpc:

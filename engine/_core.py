@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,16 +19,6 @@ from ._query import Array, ServiceError, Tensor, inference_failed
 # Free dimensions get this size in a trial.
 _TRIAL_DIM = 2
 _LONGEST_REASON = 500
-# phi's error class for memory (phi/core/enforce.h), the C++ library's word, Python's, the system's.
-_NO_MORE = (
-    "(ResourceExhausted)",
-    "bad_alloc",
-    "MemoryError",
-    "can't start new thread",
-    os.strerror(errno.EMFILE),
-    os.strerror(errno.ENFILE),
-    os.strerror(errno.ENOMEM),
-)
 
 
 @dataclass(frozen=True)
@@ -171,22 +159,7 @@ def _create(files: ModelFiles, device: Device) -> Any:
     try:
         return library.create_predictor(config)
     except Exception as error:
-        why = reason(error)
-        raise BadModel(f"Paddle cannot load the model: {why}", passing=passes(why)) from None
-
-
-def passes(why: str) -> bool:
-    """Return whether this machine lacks something now, and the model is not to blame.
-
-    Paddle passes the system's words on, or says only that it could not open a file.
-    """
-    if any(sign in why for sign in _NO_MORE):
-        return True
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        return error.errno in (errno.EMFILE, errno.ENFILE)
-    return False
+        raise BadModel(f"Paddle cannot load the model: {reason(error)}") from None
 
 
 def reason(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from . import __version__, _inference, _reload
 from ._batcher import Batcher
 from ._codec_protobuf import ProtobufCodec
 from ._connection import Connection
-from ._core import Device, passes
+from ._core import Device
 from ._flags import Flags
 from ._fork_server import ForkServer
 from ._glog import Log
@@ -53,7 +53,6 @@ class Engine:
         log: The log.
         host: The address to bind.
         strict: Die where the real server dies.
-        longest_run_s: Load the model again when it does not answer for so many seconds.
 
     Raises:
         CannotServe: The real server could not start either.
@@ -68,13 +67,12 @@ class Engine:
         *,
         host: str,
         strict: bool = False,
-        longest_run_s: Optional[int] = None,
     ) -> None:
         self.flags = flags
         self.serving = serving
         self.log = log
         self.limit = flags.number("max_body_size")
-        self.protobuf = ProtobufCodec(fill=strict)
+        self.protobuf = ProtobufCodec()
         self._host = host
         self._threads = max(1, flags.number("num_threads"))
         device = Device(
@@ -90,9 +88,7 @@ class Engine:
                 "the CPU; install the GPU packages, or leave --gpu_ids out"
             )
         self.strict = strict
-        fork_server = (
-            None if strict else ForkServer(serving.feeds, serving.fetches, max_run_s=longest_run_s)
-        )
+        fork_server = None if strict else ForkServer(serving.feeds, serving.fetches)
         self._loader = Loader(serving, device, log, self._threads, fork_server)
         self._model: Model = self._first_model()
         # Whether the process in which it ran is gone, so that every query fails.
@@ -218,10 +214,7 @@ class Engine:
             return False
         except Exception as error:
             # This thread has to live on, whatever a model causes.
-            why = f"{type(error).__name__}: {error}"
-            self._loader.log_failure(BadModel(why))
-            if passes(why):
-                raise _reload.NotNow from None
+            self._loader.log_failure(BadModel(f"{type(error).__name__}: {error}"))
             return False
         old = self._swap(model)
         self._loader.log_workers()

@@ -17,7 +17,6 @@ process that serves lives on without it.
 
 from __future__ import annotations
 
-import errno
 import os
 import pickle
 import resource
@@ -25,26 +24,20 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn, Optional, Union
 
-from ._core import Core, Device, passes, reason
+from ._core import Core, Device, reason
 from ._inference import library, package_folder
-from ._model_files import BadModel, Graph, ModelFiles, check, framework, unavailable
+from ._model_files import BadModel, Graph, ModelFiles, check, framework
 from ._process import Gone, ModelProcess, end_with_parent, serve
 from ._prototxt import Variable
 
 # A request names the directory, the feeds and the fetches; a socket message takes some 200 KB.
 _MAX_REQUEST = 128 * 1024
-_MAX_RUN_S = 60
-# Loading may have to read gigabytes.
-MAX_LOAD_S = 600.0
-# For a process whose channel is closed already.
-MAX_END_S = 10.0
 _NOT_LOADED = "the model could not be loaded"
 
 
@@ -54,23 +47,15 @@ class ForkServer:
     Args:
         feeds: The prototxt's feeds.
         fetches: The prototxt's fetches.
-        max_run_s: End a model process that does not answer for so many seconds.
 
     Raises:
         ImportError: paddlepaddle is not installed.
     """
 
-    def __init__(
-        self,
-        feeds: Sequence[Variable],
-        fetches: Sequence[Variable],
-        *,
-        max_run_s: Optional[int] = None,
-    ) -> None:
+    def __init__(self, feeds: Sequence[Variable], fetches: Sequence[Variable]) -> None:
         package_folder()
         self._feeds = feeds
         self._fetches = fetches
-        self._max_run_s = max_run_s or _MAX_RUN_S
         self._start()
 
     @property
@@ -106,7 +91,7 @@ class ForkServer:
             self._gone = True
             raise BadModel(f"{_NOT_LOADED}: the process for it is gone", passing=True) from None
         except OSError as error:
-            raise unavailable(_NOT_LOADED, error) from None
+            raise BadModel(f"{_NOT_LOADED}: {error}") from None
 
     def _load(self, files: ModelFiles, device: Device) -> ModelProcess:
         request = pickle.dumps((files.directory, device, self._feeds, self._fetches))
@@ -117,47 +102,19 @@ class ForkServer:
                 socket.send_fds(
                     self._socket, [request], [files.program, files.params, theirs.fileno()]
                 )
-            pid = self._answer()
-            if pid < 0:
-                raise OSError(-pid, os.strerror(-pid))
-            if not channel.poll(MAX_LOAD_S):
-                os.kill(pid, signal.SIGKILL)
-                raise BadModel(f"loading it takes longer than {MAX_LOAD_S:.0f} s")
+            pid = self._socket.recv(_MAX_REQUEST)
+            if not pid:
+                raise ConnectionResetError
             try:
                 found = channel.recv()
             except (EOFError, ConnectionError):
-                raise self._why_ended(pid) from None
+                raise BadModel("loading it ended a process: the program is damaged") from None
             if isinstance(found, BadModel):
                 raise found
         except BaseException:
             channel.close()
             raise
-        return ModelProcess(
-            channel,
-            pid,
-            found,
-            self._feeds,
-            self._fetches,
-            max_run_s=self._max_run_s,
-        )
-
-    def _why_ended(self, pid: int) -> BadModel:
-        """Return why the model process ended while it loaded. Raises ``ConnectionError``."""
-        self._socket.send(pickle.dumps(pid))
-        status = self._answer()
-        if not os.WIFSIGNALED(status):
-            return BadModel("loading it ended a process without a word")
-        if os.WTERMSIG(status) == signal.SIGKILL:
-            # No program sends this signal; the kernel does when memory is short.
-            return BadModel(f"{_NOT_LOADED}: the process for it was killed", passing=True)
-        name = signal.Signals(os.WTERMSIG(status)).name
-        return BadModel(f"loading it ended a process with {name}: the program is damaged")
-
-    def _answer(self) -> int:
-        answer = self._socket.recv(_MAX_REQUEST)
-        if not answer:
-            raise ConnectionResetError
-        return int(pickle.loads(answer))
+        return ModelProcess(channel, int(pid), found, self._feeds, self._fetches)
 
 
 def main() -> NoReturn:
@@ -169,62 +126,25 @@ def main() -> NoReturn:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     library()
     framework()
-    ended: dict[int, int] = {}
-
-    def reap(*_: object) -> None:
-        with suppress(ChildProcessError):
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if not pid:
-                    return
-                ended[pid] = status
-
-    signal.signal(signal.SIGCHLD, reap)
+    # No model process becomes a zombie.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     control = socket.socket(fileno=int(descriptor))
     while os.getppid() == int(engine):
         request, files, _, _ = socket.recv_fds(control, _MAX_REQUEST, 3)
         if not request:
             break
-        asked = pickle.loads(request)
-        if isinstance(asked, int):
-            answer = _status(asked, ended)
-        else:
-            ended.clear()
-            answer = _forked(asked, files, control)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                # An open copy here would keep the engine from seeing the fork server's end.
+                control.close()
+                _live(pickle.loads(request), *files)
+            finally:
+                os._exit(0)
         for file in files:
             os.close(file)
-        control.send(pickle.dumps(answer))
+        control.send(str(pid).encode())
     os._exit(0)
-
-
-def _status(pid: int, ended: Mapping[int, int]) -> int:
-    """Return the status of a model process that ends; kill the process if it takes too long."""
-    until = time.monotonic() + MAX_END_S
-    while pid not in ended:
-        if time.monotonic() > until:
-            os.kill(pid, signal.SIGKILL)
-            return signal.SIGKILL
-        time.sleep(0.001)
-    return ended[pid]
-
-
-def _forked(asked: Any, files: Sequence[int], control: socket.socket) -> int:
-    """Fork a model process; return its pid, or an error number below 0."""
-    if len(files) != 3:
-        return -errno.EMFILE
-    try:
-        pid = os.fork()
-    except OSError as error:
-        return -(error.errno or errno.EAGAIN)
-    if pid == 0:
-        try:
-            # An open copy here would keep the engine from seeing the fork server's end.
-            control.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _live(asked, *files)
-        finally:
-            os._exit(0)
-    return pid
 
 
 def _live(asked: Any, program: int, params: int, descriptor: int) -> None:
@@ -243,8 +163,7 @@ def _live(asked: Any, program: int, params: int, descriptor: int) -> None:
     except BadModel as error:
         answer = error
     except Exception as error:
-        why = f"{type(error).__name__}: {reason(error)}"
-        answer = BadModel(why, passing=passes(why))
+        answer = BadModel(f"{type(error).__name__}: {reason(error)}")
     os.close(program)
     os.close(params)
     with suppress(Gone, ConnectionError):

@@ -15,7 +15,7 @@ import numpy as np
 
 from ._core import trial_feed
 from ._model import Model, Output
-from ._model_files import BadModel, Graph, unavailable
+from ._model_files import BadModel, Graph
 from ._query import Array, ServiceError
 
 # A GPU may multiply in TF32, which keeps ten bits of a number, and sums in another order. An output
@@ -40,8 +40,6 @@ def ask_both(on_gpu: Model, on_cpu: Model, graph: Graph) -> None:
             what = "the model could not be tried on the CPU: its process there has ended"
             raise BadModel(what, None, passing=True) from None
         return
-    except OSError as error:
-        raise unavailable("the model could not be tried on the CPU", error) from None
     if unlike(again, wanted):
         return
     different = unlike(on_gpu.feed(feed), wanted)

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Optional
 
-from ._core import Core, Device, passes, reason
+from ._core import Core, Device, reason
 from ._fork_server import ForkServer
 from ._glog import Log
 from ._gpu_cross_check import ask_both
@@ -92,9 +92,8 @@ class Loader:
             if isinstance(error, BadModel):
                 raise
             # Only a run shows that a library of CUDA is missing.
-            why = reason(error)
-            refused = f"the GPU refuses what the CPU takes: {why}; leave --gpu_ids out"
-            raise BadModel(refused, passing=passes(why)) from None
+            refused = f"the GPU refuses what the CPU takes: {reason(error)}; leave --gpu_ids out"
+            raise BadModel(refused) from None
         return core
 
     def log_workers(self) -> None:

@@ -59,10 +59,9 @@ class BadModel(Exception):
 
     Attributes:
         real_signal: What the real server dies of, for ``--strict-compat``. Measured: SIGSEGV when
-            the program is garbage, SIGABRT otherwise. ``None`` where it lives on, and where the
-            engine lacks something before Paddle has the files.
-        passing: The same files are worth another try: this machine is to blame, or they were
-            just being written.
+            the program is garbage, SIGABRT otherwise. ``None`` where it lives on.
+        passing: The same files are worth another try: they were just being written, or the
+            process that loads them was gone.
     """
 
     def __init__(
@@ -75,18 +74,6 @@ class BadModel(Exception):
         super().__init__(text)
         self.real_signal = real_signal
         self.passing = passing
-
-
-# Too many open files, here or on the whole machine; no memory; no process more.
-_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
-
-
-def unavailable(what: str, error: OSError) -> BadModel:
-    """Return the refusal for what the system could not do."""
-    reason = f"{what}: {error.strerror or type(error).__name__}"
-    if error.errno in _PASSING:
-        return BadModel(reason, None, passing=True)
-    return BadModel(reason)
 
 
 class Input(NamedTuple):
@@ -155,13 +142,10 @@ def opened(directory: str, *, first_listed: bool = False) -> Iterator[ModelFiles
             folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             # The first words are the real server's, spelling included: people look for them.
-            refused = unavailable(
-                f"path not exits: {directory} (cannot open the model directory)", error
-            )
-            if error.errno == errno.ENOENT:
-                # It looks for the directory itself, before Paddle does, and says that it is gone.
-                refused.real_signal = None
-            raise refused from None
+            why = f"(cannot open the model directory): {error.strerror}"
+            # It looks for the directory itself, before Paddle does, and says that it is gone.
+            died = None if error.errno == errno.ENOENT else signal.SIGABRT
+            raise BadModel(f"path not exits: {directory} {why}", died) from None
         stack.callback(os.close, folder)
         files = []
         for name in _chosen(directory, folder, first_listed):
@@ -170,7 +154,7 @@ def opened(directory: str, *, first_listed: bool = False) -> Iterator[ModelFiles
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
                 files.append(os.open(name, flags, dir_fd=folder))
             except OSError as error:
-                raise unavailable(f"cannot open {directory}/{name}", error) from None
+                raise BadModel(f"cannot open {directory}/{name}: {error.strerror}") from None
             stack.callback(os.close, files[-1])
             if not stat.S_ISREG(os.fstat(files[-1]).st_mode):
                 raise BadModel(f"{directory}/{name} is no regular file")
@@ -191,7 +175,7 @@ def _chosen(directory: str, folder: int, first_listed: bool) -> list[str]:
                 if not first_listed or entry.is_file(follow_symlinks=False)
             ]
     except OSError as error:
-        raise unavailable(f"cannot list {directory}", error) from None
+        raise BadModel(f"cannot list {directory}: {error.strerror}") from None
     found = []
     for what, suffixes in _KINDS:
         if first_listed:

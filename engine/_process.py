@@ -16,11 +16,7 @@ import asyncio
 import ctypes
 import marshal
 import os
-import signal
-import socket
-import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Callable, Optional
 
@@ -63,8 +59,7 @@ def receive(channel: Connection) -> Any:
 class ModelProcess(Model):
     """A model in the process ``pid``, at the other end of ``channel``.
 
-    A query that finds the process gone is refused, like all after it. The process is ended when
-    it does not answer for ``max_run_s``: meanwhile no client is served.
+    A query that finds the process gone is refused, like all after it.
     """
 
     def __init__(
@@ -74,18 +69,11 @@ class ModelProcess(Model):
         graph: Graph,
         feeds: Sequence[Variable],
         fetches: Sequence[Variable],
-        *,
-        max_run_s: int,
     ) -> None:
         super().__init__(graph, feeds, fetches)
         self.graph = graph
         self.pid = pid
         self._channel = channel
-        self._max_run_s = max_run_s
-        # By the kernel, because a timeout of Python's own is one more system call each time.
-        with socket.socket(fileno=os.dup(channel.fileno())) as end:
-            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                end.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", max_run_s, 0))
         self._end: Optional[int] = None
 
     def feed(self, tensors: Sequence[Tensor]) -> list[Output]:
@@ -97,7 +85,6 @@ class ModelProcess(Model):
     def feed_each(self, queries: Sequence[Sequence[Tensor]]) -> list[Result]:
         results: list[Result] = []
         try:
-            # A late answer would be another query's.
             if not self.over:
                 message = [[(one.name, *_packed(one.array, one.lod)) for one in q] for q in queries]
                 send(self._channel, message)
@@ -108,13 +95,6 @@ class ModelProcess(Model):
                 "the process in which the model ran has ended, perhaps on this request; "
                 "the model is being loaded anew"
             )
-        except BlockingIOError:
-            self.over = (
-                f"the model did not answer within {self._max_run_s} s and was ended; "
-                "it is being loaded anew"
-            )
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
         return results + [inference_failed(self.over)] * (len(queries) - len(results))
 
     def watch(self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]) -> None:

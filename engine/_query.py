@@ -26,8 +26,6 @@ INFERENCE_FAILED_TEXT = "InferService inference failed!"
 # Characters of an error's text, which names what the client sent.
 _LONGEST_TEXT = 1000
 _SHOWN_OFFSETS = 8
-# Elements. If many more are missing, the real server reads outside its memory and dies.
-_MOST_FILLED = 1 << 20
 
 
 class ElemType(NamedTuple):
@@ -131,8 +129,6 @@ def tensor(
     field_of: Callable[[str], Any],
     dims: Sequence[int],
     lod: Sequence[int],
-    *,
-    fill: bool = False,
 ) -> Tensor:
     """Return one feed of a query.
 
@@ -142,8 +138,6 @@ def tensor(
         field_of: Returns the elements in a field of the message ``Tensor``.
         dims: The shape.
         lod: Offsets that rise from 0 to the number of rows, or nothing.
-        fill: Cut elements that are too many, and put 0 for missing ones (``--strict-compat``).
-            The real server takes what lies in memory behind the elements.
 
     Raises:
         ServiceError: The model cannot be fed with it.
@@ -157,7 +151,7 @@ def tensor(
             if known
             else f"feed {name} has the unknown elem_type {elem_type}"
         )
-    array = _shaped(name, kind, _elements(name, kind, field_of(kind.field)), tuple(dims), fill)
+    array = _shaped(name, kind, _elements(name, kind, field_of(kind.field)), tuple(dims))
     offsets = tuple(lod)
     if offsets:
         rising = all(left <= right for left, right in zip(offsets, offsets[1:]))
@@ -186,7 +180,7 @@ def _elements(name: str, kind: ElemType, given: Any) -> Array:
     return np.fromiter(given, dtype, len(given))
 
 
-def _shaped(name: str, kind: ElemType, flat: Array, shape: tuple[int, ...], fill: bool) -> Array:
+def _shaped(name: str, kind: ElemType, flat: Array, shape: tuple[int, ...]) -> Array:
     count = 1
     for dim in shape:
         if dim < 0:
@@ -197,15 +191,13 @@ def _shaped(name: str, kind: ElemType, flat: Array, shape: tuple[int, ...], fill
     if not shape:
         raise inference_failed(f"feed {name} has no shape")
     # Clients cannot say how long a string is.
-    if kind.field == "data" or fill:
+    if kind.field == "data":
         flat = flat[:count]
-    if fill and 0 < flat.size < count <= _MOST_FILLED:
-        flat = np.pad(flat, (0, count - flat.size))
     if count != flat.size:
         raise inference_failed(
             f"feed {name} has {flat.size} elements of {kind.name}, "
             f"but its shape {list(shape)} takes {count}",
-            real_dies=fill,
+            real_dies=False,
         )
     try:
         return flat.reshape(shape)

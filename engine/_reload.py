@@ -11,8 +11,8 @@ real server::
 "Another" is inequality: an older time file reloads too. A failed reload is not tried again before
 the second changes once more, because the second was remembered before.
 
-Unlike the real server, the engine tries again at the next look if this machine lacked descriptors
-or memory (``NotNow``). The new model may be a good one.
+Unlike the real server, the engine tries again at the next look if a file changed during the load
+(``NotNow``). The new model may be a good one.
 """
 
 from __future__ import annotations

@@ -3,22 +3,19 @@
     python -m bench.engine                    the embedded engine
     python -m bench.engine --binary PATH      another serving binary
     python -m bench.engine --against PATH     two binaries, which take turns at each row
-    python -m bench.engine --only reloads     only the rows under reloads, and memory
-    python -m bench.engine --reloads 1000     memory over a thousand reloads
+    python -m bench.engine --only reloads     only the rows under reloads
 
 Prints a row for each client: the median of the rounds for requests/s, p50, p99 and p99.9. With
-``--against`` the other binary's figures stand beside them, and the ratio to them. A second table
-shows the memory, descriptors and threads of the first binary as reloads go by.
+``--against`` the other binary's figures stand beside them, and the ratio to them.
 
 The exit code is 1 when a request failed or got a wrong price, or when there were too few reloads.
-It is also 1 when something grew over the reloads, and 2 for bad input.
+It is 2 for bad input.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import signal
 import statistics
 import sys
@@ -26,7 +23,6 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.engine import memory
 from bench.engine.loads import ROWS, Figures, Row, measured
 from harness.conformance.serving import server
 from harness.support.errors import BadInput, HarnessError
@@ -90,11 +86,8 @@ def measure(options: argparse.Namespace) -> int:
                 rps = line.own[-1].rps
                 print(f"round {number + 1}: {line.row.name}: {rps:.0f}/s", file=sys.stderr)
     print(table(lines))
-    grown = memory.over_reloads(binaries[0], options.reloads) if options.reloads else []
-    for sentence in grown:
-        print(f"FAILED: {sentence}")
     failed = any(one.failed for line in lines for one in (*line.own, *line.other))
-    return 1 if failed or grown else 0
+    return 1 if failed else 0
 
 
 def main() -> int:
@@ -105,9 +98,6 @@ def main() -> int:
     options.add_argument("--seconds", type=float, default=5.0, help="seconds of a row (5)")
     options.add_argument("--rounds", type=int, default=3, help="rounds, medians are shown (3)")
     options.add_argument("--only", help="rows whose name contains this")
-    options.add_argument(
-        "--reloads", type=int, default=40, help="reloads over which memory is watched (40; 0: none)"
-    )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return measure(options.parse_args())
@@ -117,7 +107,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     began = time.monotonic()
     code = main()
     print(f"took {time.monotonic() - began:.0f} s", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""One process of load with one of Paddle Serving's own clients, or grpcio; started by the bench.
+"""One process of load with Paddle Serving's compiled client; started by the bench.
 
-    python bench/engine/client_load.py compiled|grpc CLIENT_CONF HOST:PORT SECONDS OUT PRICE
+    python bench/engine/client_load.py CLIENT_CONF HOST:PORT SECONDS OUT PRICE
 
 waits for a line on standard input, loads, and writes the latencies in seconds into OUT (numpy). It
 prints the number of failed requests and the first failure. An answer that is not PRICE has failed.
@@ -17,6 +17,7 @@ from typing import Any, Callable
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from harness.conformance.serving.asking import connected
 
 # uci_housing's 13 features, all 1: the model of models.py answers with the sum of 1 to 13 plus 1.
 FEATURES = np.ones(13, "float32")
@@ -24,8 +25,6 @@ FEATURES = np.ones(13, "float32")
 
 def compiled(configuration: str, endpoint: str) -> Callable[[], Any]:
     """Return a call of the compiled client."""
-    from harness.conformance.serving.asking import connected
-
     client = connected(configuration, endpoint)
 
     def call() -> Any:
@@ -35,29 +34,9 @@ def compiled(configuration: str, endpoint: str) -> Callable[[], Any]:
     return call
 
 
-def grpc_stub(_configuration: str, endpoint: str) -> Callable[[], Any]:
-    """Return a call of grpcio with the service's own messages."""
-    import grpc
-
-    from harness.conformance.serving import wire
-
-    request = wire.request_message()
-    channel = grpc.insecure_channel(endpoint)
-    method = channel.unary_unary(
-        "/baidu.paddle_serving.predictor.general_model.GeneralModelService/inference",
-        request_serializer=type(request).SerializeToString,
-        response_deserializer=wire.response_message,
-    )
-
-    def call() -> Any:
-        return method(request, timeout=20).outputs[0].tensor[0].float_data[0]
-
-    return call
-
-
 def main() -> int:
-    kind, configuration, endpoint, seconds, out, price = sys.argv[1:]
-    call = {"compiled": compiled, "grpc": grpc_stub}[kind](configuration, endpoint)
+    configuration, endpoint, seconds, out, price = sys.argv[1:]
+    call = compiled(configuration, endpoint)
     call()
     expected = float(price)
     print("ready", flush=True)

@@ -41,8 +41,6 @@ ROWS = (
     Row("HTTP JSON, 4 connections", "http", 4),
     Row("HTTP JSON, 16 connections", "http", 16),
     Row("HTTP JSON, 64 connections", "http", 64),
-    Row("gRPC, 1 process", "grpc", 1),
-    Row("gRPC, 4 processes", "grpc", 4),
     Row("reloads, 4 JSON connections", "http", 4, True),
     Row("reloads, 64 JSON connections", "http", 64, True),
 )
@@ -124,7 +122,7 @@ def load(row: Row, port: int, seconds: float, prices: Sequence[float]) -> Loaded
             expected=[b'"float_data":[%.1f]' % price for price in prices],
         )
     configuration = str(server.models() / "uci_client" / "serving_client_conf.prototxt")
-    words = [sys.executable, CLIENT, row.kind, configuration, f"127.0.0.1:{port}", str(seconds)]
+    words = [sys.executable, CLIENT, configuration, f"127.0.0.1:{port}", str(seconds)]
     with (
         tempfile.TemporaryDirectory(prefix="bench-engine-") as folder,
         contextlib.ExitStack() as stack,
@@ -145,7 +143,7 @@ def load(row: Row, port: int, seconds: float, prices: Sequence[float]) -> Loaded
         for client in clients:
             assert client.stdout is not None
             if client.stdout.readline().strip() != "ready":
-                raise Failed(f"a {row.kind} client did not start; try it by hand: {CLIENT}")
+                raise Failed(f"a compiled client did not start; try it by hand: {CLIENT}")
         for client in clients:
             assert client.stdin is not None
             client.stdin.write("go\n")

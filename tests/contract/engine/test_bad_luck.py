@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import resource
 import shutil
 from typing import Any
 
 import pytest
 
-from bench.engine.memory import settled
 from harness.conformance.serving.check_http import JSON, price
 from harness.conformance.serving.checks import JSON_BODY, PRICE, Subject
 from harness.conformance.serving.wire import Wire, http
@@ -69,24 +66,6 @@ def test_without_its_log_folder_the_engine_answers_and_reloads(subject: Subject)
             return bool(price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE)
 
         waits.wait_for(new, "the new model", 15)
-
-
-def test_a_reload_that_lacked_descriptors_is_made_up_for(subject: Subject) -> None:
-    with subject.launch() as server:
-        soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-        assert soft == hard, "the engine takes as many descriptors as it may"
-        start = len(server.log())
-        # Until the connections of the launch are closed.
-        settled(server.pid)
-        taken = {int(one) for one in os.listdir(f"/proc/{server.pid}/fd")}
-        # The lowest free number is out of bounds, so none is left for the reload.
-        free = min(set(range(len(taken) + 1)) - taken)
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (free, hard))
-        server.install(subject.models / "uci_2")
-        server.wait_for_log("Too many open files", start=start)
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (hard, hard))
-        server.wait_for_log("Succ load engine, path:", start=start)
-        assert price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE
 
 
 def test_a_lod_for_a_dense_feed_does_not_switch_its_check_off(subject: Subject) -> None:

@@ -20,7 +20,7 @@ def test_a_model_that_crashes_paddle_does_not_crash_the_engine(subject: Subject)
         damage_so_that_loading_crashes(server.live)
         server.touch()
         text = server.wait_for_log("Failed reload resource!")
-        assert "loading it ended a process with SIGSEGV: the program is damaged" in text
+        assert "loading it ended a process: the program is damaged" in text
         assert price(http(server.port, JSON_BODY, headers=JSON)) == PRICE
         server.reload(subject.models / "uci_2")
         assert price(http(server.port, JSON_BODY, headers=JSON)) == 2 * PRICE

@@ -13,8 +13,8 @@ from harness.conformance.serving.facts import FACTS, Fact
 from tests.contract.engine.conftest import ENGINE
 
 pytestmark = pytest.mark.xdist_group("strict server")
-# What it does not change: an exchange of the model must end no process.
-STILL_BETTER = "reload/one-step"
+# What it does not change: an exchange of the model must end no process, and no answer is garbage.
+STILL_BETTER = ("reload/one-step", "requests/too-few-values")
 # Whether one of a few reloads meets a file that is half copied.
 CHANCE = "reload/copied-releases"
 
@@ -45,4 +45,4 @@ def test_in_strict_mode_the_engine_is_the_same(fact: Fact, strict: Subject) -> N
     if fact.id == CHANCE:
         assert result.word in ("same", "better"), result.evidence
     else:
-        assert result.word == ("better" if fact.id == STILL_BETTER else "same"), result.evidence
+        assert result.word == ("better" if fact.id in STILL_BETTER else "same"), result.evidence
