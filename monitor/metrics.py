@@ -41,6 +41,8 @@ _COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("failures", _FAILURES, "failures_remote", {"family": "remote"}),
     ("failures", _FAILURES, "failures_release", {"family": "release"}),
     ("failures", _FAILURES, "failures_machine", {"family": "machine"}),
+    ("hook_failures", "Failed tries to tell a hook of a swap.", "hook_failures", {}),
+    ("hooks_lost", "Notices dropped because too many waited for a hook.", "hooks_lost", {}),
 )
 _GAUGES = (
     ("last_poll_seconds", "When the donefile was last polled.", "last_poll"),
@@ -56,6 +58,7 @@ _GAUGES = (
     ("on_hold", "1 while an operator holds all releases back, else 0.", "on_hold"),
     ("pinned_release", "Number of the pinned release, -1 when there is none.", "pinned"),
     ("untrusted", "1 while --verify_signature refuses the donefile, else 0.", "untrusted"),
+    ("hooks_pending", "Notices that wait for a hook.", "hooks_pending"),
 )
 
 
@@ -74,8 +77,7 @@ def healthy_for(watch: Watch) -> float:
     """Return the seconds without a sign of life after which a model is not healthy."""
     options = watch.options
     checking = options.check_timeout if options.check_command else 0.0
-    telling = options.on_swap_timeout if options.on_swap else 0.0
-    return 2 * (options.longest_pause + options.timeout) + checking + telling
+    return 2 * (options.longest_pause + options.timeout) + checking
 
 
 def ailing(watches: Sequence[Watch], now: float) -> list[str]:

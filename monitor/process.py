@@ -103,7 +103,7 @@ class Process:
         for watch in self.watches:
             options = watch.options
             if (options.server or options.server_log) and not options.once:
-                Confirmer(options, watch.reporter.figures, self.stop).start()
+                Confirmer(options, watch.reporter.figures, self.stop, watch.notices).start()
 
     def _watch_all(self) -> int:
         # Until a thread says otherwise it has failed.
@@ -194,7 +194,17 @@ def _forever(watch: Watch) -> int:
 
 
 def once(watch: Watch) -> int:
-    """Install what is announced, if anything. Return the exit code, and log why it is not 0."""
+    """Install what is announced, if anything, and try to tell the hooks.
+
+    Returns:
+        The exit code. The log says why it is not 0.
+    """
+    code = _install_once(watch)
+    watch.notices.deliver()
+    return code
+
+
+def _install_once(watch: Watch) -> int:
     while True:
         row = watch.step()
         if row.event is Event.SETTLING:

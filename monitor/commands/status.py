@@ -20,6 +20,7 @@ from ..live.state import (
     read_installed,
     read_orders,
     read_quarantine,
+    read_queue,
     read_serving,
 )
 from .command import Command
@@ -48,6 +49,7 @@ def _run(layout: Layout, given: argparse.Namespace) -> int:
         "on_hold": orders.to_json()["hold"] if given.json else orders.hold,
         "pinned": orders.to_json()["pin"] if given.json else orders.pin,
         "quarantined": f"{bad.identity.label}: {bad.reason}" if bad else None,
+        "hooks": str(read_queue(layout.notices) or "none pending"),
         "kept": [
             kept.installed.label + (" (rolled back)" if kept.rolled_back else "")
             for kept in listed(layout)

@@ -69,6 +69,7 @@ class Layout:
         quarantine: The release that was found bad.
         hold: The release that a rollback holds back.
         orders: What an operator ordered: a hold, a pin.
+        notices: The notices that wait for a hook.
         announced: The release that the donefile announced at the last poll.
         serving: Whether the server serves the installed release.
         validators: What is known of an HTTP server's validators.
@@ -85,6 +86,7 @@ class Layout:
         self.quarantine = os.path.join(self.control, "quarantine.json")
         self.hold = os.path.join(self.control, "hold.json")
         self.orders = os.path.join(self.control, "orders.json")
+        self.notices = os.path.join(self.control, "notices.json")
         self.announced = os.path.join(self.control, "announced.json")
         self.serving = os.path.join(self.control, "serving.json")
         self.validators = os.path.join(self.control, "validators.json")

@@ -1,9 +1,10 @@
 """What the monitor remembers, as small JSON files, each written whole or not at all.
 
 ``.monitor-state.json`` lies in the live directory, so that it changes in the same exchange as the
-release it speaks of. ``announced.json``, ``hold.json``, ``orders.json``, ``quarantine.json`` and
-``validators.json`` lie beside it in the monitor's own folder. A file that is missing or damaged
-reads as None: the worst that follows is one pull.
+release it speaks of. ``announced.json``, ``hold.json``, ``notices.json``, ``orders.json``,
+``quarantine.json``, ``serving.json`` and ``validators.json`` lie beside it in the monitor's own
+folder. A file that is missing or damaged reads as None. The worst that follows is one pull, or a
+notice that its hook does not get.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..decisions.identity import Identity
+from ..decisions.notices import Queue
 from ..decisions.orders import OnHold, Orders
 from ..decisions.trust import Trust
 from .layout import NEW, STATE
@@ -246,6 +248,22 @@ def write_serving(path: str, serving: Serving) -> None:
     content.update(phase=serving.phase, why=serving.why, was_served=serving.was_served)
     content.update(load_s=serving.load_s)
     write_json(path, content)
+
+
+def read_queue(path: str) -> Optional[Queue]:
+    """Return the notices that wait for a hook, or None if no file says so."""
+    content = read_json(path)
+    if content is None:
+        return None
+    try:
+        return Queue.from_json(content)
+    except ValueError:
+        return None
+
+
+def write_queue(path: str, queue: Queue) -> None:
+    """Write the notices that wait for a hook."""
+    write_json(path, queue.to_json())
 
 
 def read_announced(path: str) -> Optional[Identity]:

@@ -21,7 +21,17 @@ from ..release import model
 from ..release.stream import load_zstd
 from . import values
 from .keys import read_keys
-from .secrets import VARIABLE, Secret, address, from_file, header, lines_of_file, query, ugi
+from .secrets import (
+    VARIABLE,
+    Secret,
+    address,
+    endpoint,
+    from_file,
+    header,
+    lines_of_file,
+    query,
+    ugi,
+)
 from .words import words
 
 UPSTREAM, OURS = "upstream", "ours"
@@ -218,9 +228,26 @@ class Options:
     check_timeout: float = _opt(
         300.0, "seconds that --check_command may take", parse=values.interval, shown="300"
     )
-    on_swap: str = _opt("", "program to run after a swap; its last argument is the live directory")
+    on_swap: str = _opt(
+        "",
+        "program to run after a swap, until its exit code is 0; its last argument is the live "
+        "directory",
+    )
+    on_served: str = _opt(
+        "",
+        "program to run when the server serves a release, like --on_swap; needs --server or "
+        "--server_log",
+    )
+    webhook: Secret = _opt(
+        Secret(), "address that gets a POST with JSON after a swap, until it answers 2xx",
+        parse=endpoint,
+    )  # fmt: skip
+    webhook_file: str = _opt("", "file whose first line is --webhook")
     on_swap_timeout: float = _opt(
-        60.0, "seconds that --on_swap may take", parse=values.interval, shown="60"
+        60.0,
+        "seconds that --on_swap, --on_served or --webhook may take",
+        parse=values.interval,
+        shown="60",
     )
     allow_signature_change: bool = _opt(
         False, "install releases whose feeds or fetches differ from the running model's",
@@ -375,12 +402,12 @@ _NEEDS = {
 # ``secrets`` also reads each of these from a file or from the environment.
 SECRETS = (
     "general_host", "fs_ugi", "ftp_password", "webhdfs_url", "remote_url", "http_header",
-    "http_token", "http_query", "donefile_query", "model_query", "proxy",
+    "http_token", "http_query", "donefile_query", "model_query", "proxy", "webhook",
 )  # fmt: skip
 QUERIES = ("http_query", "donefile_query", "model_query")
 
 
-_TEXTS = (str, Secret, ugi, address, query)
+_TEXTS = (str, Secret, ugi, address, endpoint, query)
 
 
 def option_fields() -> list[Field[Any]]:
@@ -512,7 +539,7 @@ def check(options: Options, lead: str) -> None:
         raise BadOption(f"{lead}--local_path {parent} is no folder; make it, or start where it is")
     if os.path.lexists(options.live) and not os.path.isdir(options.live):
         raise BadOption(f"{lead}{options.live} is no folder; name the model's folder")
-    for name in ("check_command", "on_swap"):
+    for name in ("check_command", "on_swap", "on_served"):
         if getattr(options, name):
             words(getattr(options, name), f"{lead}--{name}")
     _check_server(options, lead)
@@ -529,6 +556,11 @@ def _check_server(options: Options, lead: str) -> None:
         raise BadOption(
             f"{lead}--on_bad_release=rollback needs --server or --server_log, which tell whether "
             "the server fails; give one of them"
+        )
+    if options.on_served and not (options.server or options.server_log):
+        raise BadOption(
+            f"{lead}--on_served needs --server or --server_log, which tell what the server serves; "
+            "give one of them"
         )
     if not options.server:
         return

@@ -114,6 +114,27 @@ def address(text: str) -> Secret:
     return Secret(text, ";".join(shown), hidden)
 
 
+# A shorter piece of a path may be an ordinary word, which the log would show as stars.
+_SHORTEST_PIECE = 12
+
+
+def endpoint(text: str) -> Secret:
+    """Return an address as a secret. Its path and query are not shown: they may be a key.
+
+    Raises:
+        ValueError: It is no address of HTTP. The text quotes nothing of it.
+    """
+    hidden = address(text).hidden
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("it is no address; give https://HOST/PATH")
+    tail = text.partition("://")[2].partition("/")[2]
+    pieces = [tail, *re.split(r"[/?&=]", tail)]
+    more = [form for one in pieces for form in (one, unquote(one)) if len(form) >= _SHORTEST_PIECE]
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{STARS if tail else ''}"
+    return Secret(text, shown, [text, *hidden, *more])
+
+
 def _parts(user_info: str) -> list[str]:
     """Return the secrets in ``user:password``: itself, the password, and what Basic sends."""
     user, colon, password = user_info.partition(":")

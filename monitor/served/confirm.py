@@ -35,6 +35,7 @@ from ..release.model import CONF
 from ..stop import Stop, Stopped
 from ..watch.events import EventFile
 from ..watch.figures import Figures
+from ..watch.notices import Notices
 from .ask import ask
 from .log import Reload, ServerLog
 from .rollback import is_condemned, take_back
@@ -50,10 +51,13 @@ _MAX_CONF = 4 * 1024 * 1024
 class Confirmer:
     """Watches what the server of one model serves."""
 
-    def __init__(self, options: Options, figures: Figures, stop: Stop) -> None:
-        """``figures`` are the model's numbers."""
+    def __init__(
+        self, options: Options, figures: Figures, stop: Stop, notices: Optional[Notices] = None
+    ) -> None:
+        """``figures`` are the model's numbers, ``notices`` what its hooks are told."""
         self._options = options
         self._figures = figures
+        self._notices = notices
         self._stop = stop
         self._layout = Layout(options.live)
         self._events = EventFile(options.event_file, options.local_model_name)
@@ -130,6 +134,8 @@ class Confirmer:
 
     def _begin(self, installed: Installed) -> None:
         """Wait for another release than before."""
+        if self._notices is not None:
+            self._notices.look()
         first, self._first = self._first, False
         self._installed = installed
         self._query, self._bad = None, None
@@ -240,6 +246,9 @@ class Confirmer:
             Moment.SERVED, installed.identity, installed.tarball, by=by, after=round(after, 3)
         )
         self._figures.last_served = time.time()
+        if self._notices is not None:
+            # Before the state says that the release is served: a kill in between tells it again.
+            self._notices.served(installed)
         self._remember()
 
     def _late(self) -> None:

@@ -36,4 +36,7 @@ class Figures:
     on_hold: int = 0
     pinned: int = -1
     untrusted: int = 0
+    hooks_pending: int = 0
+    hook_failures: int = 0
+    hooks_lost: int = 0
     last_error: str = ""

@@ -1,11 +1,13 @@
-"""Runs a program of the operator (``--check_command``, ``--on_swap``), without a shell.
+"""Runs a program of the operator (``--check_command``, ``--on_swap``, ``--on_served``).
 
-The command line is split as a shell would; the folder is appended as the last argument. The
-program also gets, in its environment:
+There is no shell. The command line is split as a shell would; the folder is appended as the last
+argument. The program also gets, in its environment:
 
     SERVING_MONITOR_MODEL      name of the live directory
     SERVING_MONITOR_RELEASE    release number, empty without a manifest
     SERVING_MONITOR_LIVE       path of the live directory
+    SERVING_MONITOR_EVENT      ``swapped``, ``rolled_back`` or ``served`` (not check)
+    SERVING_MONITOR_NOTICE     what ``--webhook`` gets, JSON (not check)
     SERVING_MONITOR_TARBALL    path of the tarball as it was pulled (check only)
     SERVING_MONITOR_DONEFILE   path of a copy of the donefile, as published (check only)
     MONITOR_MANIFEST           the manifest itself, JSON in UTF-8, when there is one (check only)
@@ -117,7 +119,7 @@ def check(
     copy = tarball + DONEFILE
     with open(copy, "wb") as file:
         file.write(donefile)
-    environment = _environment(options, identity)
+    environment = environment_of(options, identity.release)
     environment["SERVING_MONITOR_DONEFILE"] = copy
     environment["SERVING_MONITOR_TARBALL"] = tarball
     if manifest is not None:
@@ -142,21 +144,10 @@ def check(
     )
 
 
-def on_swap(options: Options, identity: Identity, stop: Stop) -> None:
-    """Run ``--on_swap``. Its failure is logged and changes nothing."""
-    argv = [*words(options.on_swap, "--on_swap"), options.live]
-    try:
-        ended = run(argv, _environment(options, identity), options.on_swap_timeout, stop)
-    except OSError as error:
-        logger.error("cannot run --on_swap %s: %s", argv[0], error.strerror)
-        return
-    if ended.code != 0:
-        logger.error("--on_swap failed: %s", why(ended, options.on_swap_timeout))
-
-
-def _environment(options: Options, identity: Identity) -> dict[str, str]:
+def environment_of(options: Options, release: Optional[int]) -> dict[str, str]:
+    """Return what a program gets beside the monitor's own environment."""
     return {
         "SERVING_MONITOR_MODEL": options.local_model_name,
         "SERVING_MONITOR_LIVE": options.live,
-        "SERVING_MONITOR_RELEASE": "" if identity.release is None else str(identity.release),
+        "SERVING_MONITOR_RELEASE": "" if release is None else str(release),
     }

@@ -25,10 +25,10 @@ from ..log import logger
 from ..options.fields import Options
 from ..remotes.base import Remote
 from ..stop import Stop, Stopped
-from . import hook
 from .announcer import Announced, Announcer
 from .events import EventFile
 from .install import Install
+from .notices import Notices
 from .pull import Puller
 from .reporter import Reporter
 
@@ -41,6 +41,7 @@ class Watch:
         layout: The paths of its live directory.
         machine: Its state.
         reporter: What it says: figures and the last error.
+        notices: What its hooks are told.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Watch:
         self.layout = Layout(options.live)
         self.machine = Machine()
         self.reporter = Reporter(options)
+        self.notices = Notices(options, self.layout, self.reporter.figures, stop)
         self._ownership = Ownership(self.layout, break_lock=options.break_lock)
         self._remote = remote
         self._stop = stop
@@ -91,10 +93,12 @@ class Watch:
         self._ownership.lock()
         self._announcer.validators.load()
         self._mend()
+        self.notices.begin()
         self.reporter.unwatched_time_file()
 
     def end(self) -> None:
         """Remove what is unfinished, and release everything. Safe to repeat."""
+        self.notices.end()
         if self._ownership.locked:
             # Without the lock the files are those of the monitor that has it.
             self._install.drop()
@@ -179,6 +183,8 @@ class Watch:
         reporter.figures.polls += 1
         if not self._cleared or self._install.is_left():
             self._mend()
+        # A command, or a run that was killed, may have made a swap.
+        self.notices.look()
         found = self._announcer.look()
         reporter.figures.last_poll = self._clock()
         self._alive()
@@ -272,8 +278,7 @@ class Watch:
         if announced.validators:
             content = announced.sighting.content
             self._announcer.validators.swapped(identity, content, announced.validators, now)
-        if options.on_swap:
-            hook.on_swap(options, identity, self._stop)
+        self.notices.look()
         return Event.SWAPPED
 
     # --- parts of them ----------------------------------------------------------------------

@@ -56,7 +56,7 @@ class Scene:
         self.watch = Watch(self.options, remotes.create(self.options, stop), stop)
         self.watch.begin()
         self.figures = self.watch.reporter.figures
-        self.confirmer = Confirmer(self.options, self.figures, stop)
+        self.confirmer = Confirmer(self.options, self.figures, stop, self.watch.notices)
 
     def close(self) -> None:
         self.watch.end()

@@ -79,7 +79,9 @@ def test_a_release_is_served_once_the_server_answers_as_it(
     strict: Launched, scene: Any, site: Site, tmp_path: Path
 ) -> None:
     told = tmp_path / "events.jsonl"
-    one = scene(strict, event_file=str(told))
+    served = tmp_path / "served"
+    program = f"sh -c 'echo $SERVING_MONITOR_EVENT $SERVING_MONITOR_RELEASE >> {served}'"
+    one = scene(strict, event_file=str(told), on_served=program)
     for number in (1, 2):
         publish(site, number)
         assert poll(one.watch) is Event.SWAPPED
@@ -90,9 +92,12 @@ def test_a_release_is_served_once_the_server_answers_as_it(
         assert events(told)[-1]["by"] == "probe"
         assert events(told)[-1]["release"] == number
         assert events(told)[-1]["after"] > 0
+    lines = ["served 1", "served 2"]
+    wait_for(lambda: served.read_text().splitlines() == lines, "--on_served", 30)
     # A monitor that starts again knows that already.
-    again = scene(strict)
+    again = scene(strict, on_served=program)
     again.confirmer.step()
+    assert served.read_text().splitlines() == lines
     assert again.phase() == Phase.SERVED.name
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness.support.waits import wait_for
 from monitor.decisions.identity import Identity
 from monitor.decisions.machine import Event
 from monitor.decisions.moments import KEYS, Moment
@@ -135,6 +136,7 @@ def test_swapped_is_told_before_the_program_after_a_swap_runs(
     program.chmod(0o755)
     site.publish(1)
     assert poll(watch(event_file=str(events), on_swap=str(program))) is Event.SWAPPED
+    wait_for(lambda: copy.exists() and copy.read_text(), "the program", 30)
     assert names(copy)[-1] == "swapped"
 
 

@@ -182,6 +182,7 @@ def test_a_file_that_cannot_be_removed_after_the_swap_does_not_stop_on_swap(
     mounted(
         """
         import subprocess
+        from harness.support.waits import wait_for
         from monitor import remotes
         from monitor.decisions.machine import Event, State
         from monitor.stop import Stop
@@ -201,7 +202,7 @@ def test_a_file_that_cannot_be_removed_after_the_swap_does_not_stop_on_swap(
             while watch.machine.state is not State.IDLE:
                 event = watch.step().event
             assert event is Event.SWAPPED, event
-            assert (tmp / "ran").exists()
+            wait_for((tmp / "ran").exists, "the program", 30)
         """,
         tmp_path,
     )

@@ -83,6 +83,7 @@ KINDS = {
     "donefile_query": ("sig=pa55-of-donefile", "pa55-of-donefile", {"general_host": "http://h"}),
     "model_query": ("?sig=pa55-of-model", "pa55-of-model", {"general_host": "http://h"}),
     "proxy": ("http://me:pa55-of-proxy@h", "pa55-of-proxy", {"general_host": "http://h"}),
+    "webhook": ("http://h/a/pa55-of-webhook", "pa55-of-webhook", {"general_host": "http://h"}),
     "general_host": ("http://me:pa55-of-host@h", "pa55-of-host", {}),
     "webhdfs_url": ("http://me:pa55-of-hdfs@h", "pa55-of-hdfs", {"type": "webhdfs"}),
     "remote_url": ("s3://me:pa55-of-url@h/x", "pa55-of-url", {"type": "fsspec"}),

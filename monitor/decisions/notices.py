@@ -1,0 +1,178 @@
+"""Which hooks are told of which moments, and the notices that wait for a hook to take them.
+
+Values in, values out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from .identity import Identity
+from .moments import Moment
+
+# The options that name a hook, and what each hears of.
+HOOKS = {
+    "on_swap": (Moment.SWAPPED, Moment.ROLLED_BACK),
+    "on_served": (Moment.SERVED,),
+    "webhook": (Moment.SWAPPED, Moment.ROLLED_BACK, Moment.SERVED),
+}
+# Notices that wait for one hook. The oldest one makes room for a newer one.
+MOST = 100
+
+
+@dataclass(frozen=True)
+class Told:
+    """The last swap of which the hooks were told: of this swap every notice is in the queue."""
+
+    # The release that became live.
+    identity: Optional[Identity] = None
+    # The time file's second, which no two swaps share.
+    second: Optional[int] = None
+    # Number of the release that was live before; None if it has no number.
+    previous: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing that one hook has to take note of."""
+
+    # The hook's option, a key of ``HOOKS``.
+    hook: str
+    # The moment's name, in small letters.
+    event: str
+    # Number of the release; None without a manifest.
+    release: Optional[int]
+    # SHA-256 of the release's tarball; None for a folder.
+    digest: Optional[str]
+    # Number of the release that was live before; None if it has no number.
+    previous: Optional[int]
+    # The time file's second of the swap.
+    second: int
+    # When the swap was, in seconds since the epoch.
+    swapped: Optional[float]
+    # When the server was found to serve the release, in seconds since the epoch.
+    served: Optional[float] = None
+
+    @property
+    def label(self) -> str:
+        """The notice as log lines name it."""
+        return f"{self.event} {'' if self.release is None else self.release}".rstrip()
+
+    def message(self, model: str, host: str) -> dict[str, Any]:
+        """Return what the hook gets. Equal notices have the same ``id``, at each try."""
+        return {
+            "schema": 1,
+            "id": f"{host}/{model}/{self.second}/{self.event}",
+            "event": self.event,
+            "host": host,
+            "model": model,
+            "release": self.release,
+            "digest": self.digest,
+            "previous": self.previous,
+            "times": {"swapped": self.swapped, "served": self.served},
+        }
+
+
+@dataclass
+class Trouble:
+    """The failed tries of a hook since it last took a notice."""
+
+    # How many.
+    tries: int
+    # What the last one said.
+    why: str
+
+
+@dataclass
+class Queue:
+    """The notices of one model. Each hook takes its own in the order in which they were added."""
+
+    # The last swap of which the hooks were told.
+    told: Told = field(default_factory=Told)
+    # All notices that wait, the oldest first.
+    pending: list[Notice] = field(default_factory=list)
+    # The hooks that fail now.
+    failing: dict[str, Trouble] = field(default_factory=dict)
+    # How many notices were dropped because too many waited.
+    lost: int = 0
+
+    def add(self, notices: Iterable[Notice]) -> list[Notice]:
+        """Let notices wait. Return those that are dropped for them, which are the oldest."""
+        dropped = []
+        for notice in notices:
+            if notice in self.pending:
+                continue
+            self.pending.append(notice)
+            mine = [one for one in self.pending if one.hook == notice.hook]
+            if len(mine) > MOST:
+                self.pending.remove(mine[0])
+                dropped.append(mine[0])
+        self.lost += len(dropped)
+        return dropped
+
+    def first(self, hook: str) -> Optional[Notice]:
+        """Return the notice that ``hook`` has to take next, or None."""
+        return next((one for one in self.pending if one.hook == hook), None)
+
+    def took(self, notice: Notice) -> None:
+        """Remove a notice that its hook has taken."""
+        self.failing.pop(notice.hook, None)
+        # It may have made room for a newer one meanwhile.
+        self.pending = [one for one in self.pending if one != notice]
+
+    def failed(self, notice: Notice, why: str) -> bool:
+        """Note a failed try. Return whether it is the first, or fails in another way."""
+        before = self.failing.get(notice.hook)
+        tries = before.tries + 1 if before else 1
+        self.failing[notice.hook] = Trouble(tries, why)
+        return before is None or before.why != why
+
+    def keep(self, hooks: Iterable[str]) -> int:
+        """Forget every hook but ``hooks``. Return how many notices are dropped."""
+        kept = set(hooks)
+        before = len(self.pending)
+        self.pending = [one for one in self.pending if one.hook in kept]
+        self.failing = {hook: one for hook, one in self.failing.items() if hook in kept}
+        return before - len(self.pending)
+
+    def __str__(self) -> str:
+        parts = []
+        for hook in HOOKS:
+            waiting = sum(one.hook == hook for one in self.pending)
+            if waiting:
+                trouble = self.failing.get(hook)
+                why = f" after {trouble.tries} failed tries ({trouble.why})" if trouble else ""
+                parts.append(f"--{hook}: {waiting} pending{why}")
+        if self.lost:
+            parts.append(f"{self.lost} lost")
+        return "; ".join(parts) or "none pending"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` reads."""
+        told = self.told
+        return {
+            "told": {
+                "identity": told.identity and told.identity.to_json(),
+                "second": told.second,
+                "previous": told.previous,
+            },
+            "pending": [dict(vars(one)) for one in self.pending],
+            "failing": {hook: dict(vars(one)) for hook, one in self.failing.items()},
+            "lost": self.lost,
+        }
+
+    @staticmethod
+    def from_json(content: dict[str, Any]) -> Queue:
+        """Return the queue in a JSON object. Raise ``ValueError`` if it holds none."""
+        try:
+            told = content["told"]
+            return Queue(
+                Told(Identity.from_json(told["identity"]), told["second"], told["previous"]),
+                [Notice(**one) for one in content["pending"]],
+                {hook: Trouble(**one) for hook, one in content["failing"].items()},
+                content["lost"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no queue of notices: {error}") from None
