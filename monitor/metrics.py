@@ -55,6 +55,13 @@ _GAUGES = (
         "served_release",
     ),
     ("last_served_seconds", "When a release was last found served.", "last_served"),
+    (
+        "failures_in_a_row",
+        "Failures of the remote or the machine since a poll last came to its end.",
+        "failures_in_a_row",
+    ),
+    ("quarantined", "1 while the announced release is in quarantine, else 0.", "quarantined"),
+    ("held_back", "1 while a rollback holds the announced release back, else 0.", "held_back"),
     ("on_hold", "1 while an operator holds all releases back, else 0.", "on_hold"),
     ("pinned_release", "Number of the pinned release, -1 when there is none.", "pinned"),
     ("untrusted", "1 while --verify_signature refuses the donefile, else 0.", "untrusted"),

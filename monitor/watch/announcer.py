@@ -152,6 +152,7 @@ class Announcer:
             backing_off=backing_off,
             settling=settling,
         )
+        reporter.judged(event)
         if event is Event.NO_DONEFILE:
             logger.info("remote(%s) has no donefile.", self._options.remote_path)
         elif event is Event.QUARANTINED and bad is not None:

@@ -39,4 +39,7 @@ class Figures:
     hooks_pending: int = 0
     hook_failures: int = 0
     hooks_lost: int = 0
+    failures_in_a_row: int = 0
+    quarantined: int = 0
+    held_back: int = 0
     last_error: str = ""

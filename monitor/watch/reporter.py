@@ -60,6 +60,7 @@ class Reporter:
         """Log and count a failure of the remote or of this machine."""
         self.error = error
         self.figures.last_error = str(error)
+        self.figures.failures_in_a_row += 1
         if isinstance(error, RemoteError):
             self.figures.failures_remote += 1
             logger.warning("%s", error)
@@ -80,6 +81,7 @@ class Reporter:
         self.error = error
         self.figures.last_error = str(error)
         self.figures.failures_release += 1
+        self.figures.quarantined = 1
         then = "until the donefile changes"
         if not proven:
             then += f", at least {shown(self._options.quarantine_retry)} s"
@@ -104,6 +106,14 @@ class Reporter:
             self.figures.last_error = str(refused)
             self.figures.failures_release += 1
             logger.error("%s", refused)
+
+    def judged(self, event: Event) -> None:
+        """Show in the metrics what a look at the donefile means."""
+        self.figures.quarantined = int(event is Event.QUARANTINED)
+        self.figures.held_back = int(event is Event.HELD)
+        # A release that is still to come does not end a row of failures.
+        if event not in (Event.ANNOUNCED, Event.SETTLING, Event.BACKING_OFF):
+            self.figures.failures_in_a_row = 0
 
     def orders(self, orders: Orders) -> None:
         """Show the orders that are in force in the metrics."""

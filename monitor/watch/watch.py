@@ -271,6 +271,7 @@ class Watch:
         self.reporter.unwatched_time_file()
         self._splay.end()
         figures.swaps += 1
+        figures.failures_in_a_row = 0
         figures.last_swap = now
         if identity.release is not None:
             figures.release = identity.release
