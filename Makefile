@@ -137,7 +137,7 @@ conformance-serving: setup
 	  --html build/conformance-serving || [ $$? = 1 ]
 	@$(PY) -m harness conformance serving --facts --page docs/serving-facts.md
 
-BENCHES ?= engine monitor_publish checker load
+BENCHES ?= engine monitor_publish polls checker load
 # A line each, so that SIGTERM reaches the bench (see e2e).
 define BENCH
 @echo "--- bench.$(1)"

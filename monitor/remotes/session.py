@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -37,16 +37,25 @@ class Session(requests.Session):
         self._query = Secret()
         # With a callable here, requests does not read .netrc itself.
         self.auth = _log_in
+        # Polls repeat one request. To prepare it and to read the environment is half of its cost.
+        # The environment's settings by scheme and host, and the last request that is repeatable.
+        self._settings: dict[Any, dict[str, Any]] = {}
+        self._repeatable: Optional[tuple[Any, requests.PreparedRequest]] = None
 
     def merge_environment_settings(
         self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> Any:
-        merged = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        if self._ca_file:
-            merged["verify"] = self._ca_file
-        if self._proxy:
-            merged["proxies"] = {"http": self._proxy, "https": self._proxy}
-        return merged
+        key = (urlsplit(url)[:2], stream, verify, cert)
+        if key not in self._settings:
+            merged: dict[str, Any] = {
+                **super().merge_environment_settings(url, proxies, stream, verify, cert)
+            }
+            if self._ca_file:
+                merged["verify"] = self._ca_file
+            if self._proxy:
+                merged["proxies"] = {"http": self._proxy, "https": self._proxy}
+            self._settings[key] = merged
+        return dict(self._settings[key])
 
     def ask(
         self, url: str, query: Secret, headers: Mapping[str, str], timeout: float
@@ -54,7 +63,22 @@ class Session(requests.Session):
         """GET ``url`` with ``query``, which only this origin gets."""
         self._first_url, self._query = url, query
         whole = f"{url}?{query.reveal()}" if query else url
-        return self.get(whole, headers=headers, stream=True, timeout=timeout)
+        settings = self.merge_environment_settings(whole, {}, True, None, None)
+        request = self._prepared(whole, headers)
+        answer = self.send(request, timeout=timeout, allow_redirects=True, **settings)
+        if answer.status_code in (401, 403):
+            # .netrc may have another login by the next request.
+            self._repeatable = None
+        return answer
+
+    def _prepared(self, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
+        """Return the GET request; the last one again unless cookies or .netrc may change it."""
+        key = (url, tuple(headers.items()))
+        if self._repeatable is not None and self._repeatable[0] == key and not self.cookies:
+            return self._repeatable[1]
+        request = self.prepare_request(requests.Request("GET", url, headers=headers))
+        self._repeatable = None if get_netrc_auth(url) else (key, request)
+        return request
 
     def rebuild_auth(self, prepared_request: Any, response: requests.Response) -> None:
         """Remove secrets from a request that follows a redirect. Called by requests."""

@@ -354,6 +354,8 @@ class Watch:
         self._pauses.after(row, announced, time.monotonic(), self._settle_left())
 
     def _settle_left(self) -> float:
-        swapped = read_installed(self.layout.live).swapped
-        left = settle_left(self.options.settle, swapped, self._clock())
-        return max(left, self._splay.left(time.monotonic()))
+        left = self._splay.left(time.monotonic())
+        if self.options.settle:
+            swapped = read_installed(self.layout.live).swapped
+            left = max(left, settle_left(self.options.settle, swapped, self._clock()))
+        return left

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.errors import RemoteError
+
 from .answers import Answer, Answers
 from .fixtures import closing_all
 from .kinds import make
@@ -66,6 +68,31 @@ def test_one_connection_serves_all_polls_and_pulls(server: Answers, tmp_path: Pa
             assert seen.content == b"%d" % turn
             assert b"".join(remote.open("donefile").chunks) == seen.content
     assert server.connections == 1
+
+
+def test_a_cookie_goes_back_with_the_next_poll(server: Answers, tmp_path: Path) -> None:
+    with make(tmp_path / "local", general_host=server.url) as remote:
+        for cookie in ("a=1", "a=2", "a=3"):
+            server.by_path["/donefile"] = Answer(200, b"x", {"Set-Cookie": cookie})
+            assert remote.look("donefile") is not None
+    assert [headers.get("Cookie") for _, headers in server.seen] == [None, "a=1", "a=2"]
+
+
+def test_an_account_added_to_netrc_is_used_after_a_refusal(
+    server: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "netrc"
+    monkeypatch.setenv("NETRC", str(file))
+    with make(tmp_path / "local", general_host=server.url) as remote:
+        assert remote.look("donefile") is not None
+        server.by_path["/donefile"] = Answer(401, b"")
+        file.write_text("machine 127.0.0.1 login me password pa55\n")
+        with pytest.raises(RemoteError):
+            remote.look("donefile")
+        server.by_path["/donefile"] = Answer(200, b"x")
+        assert remote.look("donefile") is not None
+    shown = [headers.get("Authorization") for _, headers in server.seen]
+    assert shown == [None, None, basic("me:pa55")]
 
 
 @pytest.mark.usefixtures("netrc")
