@@ -22,6 +22,9 @@ RTOL = 1e-5
 # How much farther apart two releases' probes are, so that no rounding can confuse them.
 _DISTINCT = 100
 
+# What 64 bits hold.
+_MOST = 2**64 - 1
+
 Numbers = Any  # float, or a list of Numbers
 
 
@@ -58,6 +61,54 @@ def manifest(
         "feeds": [variable._asdict() for variable in feeds],
         "fetches": [variable._asdict() for variable in fetches],
         "probe": {"feed": dict(probe), "expected": dict(expected)},
+    }
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a manifest. A monitor reads the required keys and ``probe``."""
+    text, count = {"type": "string"}, {"type": "integer", "minimum": 0, "maximum": _MOST}
+    types = {"shape": {"type": "array", "items": {"type": "integer", "minimum": -1}}}
+    variable = {
+        "type": "object",
+        "properties": {name: types.get(name, text) for name in Variable._fields},
+        "required": list(Variable._fields),
+    }
+    rows = {
+        "description": "for each alias a number, or a nested list of numbers",
+        "type": "object",
+        "additionalProperties": {"type": ["number", "array"]},
+    }
+    properties = {
+        "format": {"const": FORMAT},
+        "release": {"description": "one more than that of the release before", **count},
+        "tarball": {"description": "the tarball's name", "minLength": 1, **text},
+        "size": {"description": "the tarball's size in bytes", **count},
+        "sha256": {
+            "description": "the tarball's digest, hexadecimal",
+            "pattern": "^[0-9a-fA-F]{64}$",
+            **text,
+        },
+        "created": {
+            "description": "when it was made: UTC, ISO 8601",
+            "format": "date-time",
+            **text,
+        },
+        "feeds": {"description": "the model's inputs", "type": "array", "items": variable},
+        "fetches": {"description": "the model's outputs", "type": "array", "items": variable},
+        "probe": {
+            "description": "a fixed request and its answer",
+            "type": "object",
+            "properties": {"feed": rows, "expected": rows},
+            "required": ["feed", "expected"],
+        },
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The manifest in a donefile",
+        "description": "Other keys are allowed. A -1 in a shape stands for the batch.",
+        "type": "object",
+        "properties": properties,
+        "required": ["format", "release", "tarball", "size", "sha256"],
     }
 
 

@@ -9,17 +9,22 @@ import argparse
 import ast
 import contextlib
 import io
+import json
 import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Union
 
 from harness.__main__ import main as harness_main
 from harness.checker.claims import CLAIMS
+from harness.checker.verdict import Verdict
 from harness.cli.containers import main as containers_main
+from harness.support.errors import HarnessError, interrupted
 from monitor.__main__ import main as monitor_main
+from monitor.errors import MonitorError
+from producer import manifest as producer_manifest
 from producer.cli import main as producer_main
 
 ROOT = Path(__file__).parents[1]
@@ -195,10 +200,89 @@ def _counts(page: str) -> dict[str, list[int]]:
     return counts
 
 
+def exit_codes() -> str:
+    """Return the page of the exit codes."""
+    # ``0: all claims hold; 1: a claim is broken; 3: …``
+    verdicts = str(Verdict.exit_code.__doc__).rstrip(".").split("; ")
+    lines = [
+        "# Exit codes",
+        "",
+        "For engineers who call a command from a script or a CI system. After this page you know "
+        "what each exit code says.",
+        "",
+        _MADE,
+        "",
+        "## A verdict",
+        "",
+        "The commands that judge a run end with the exit code of the verdict: `make e2e`, "
+        "`harness run`, `check`, `report` and `conformance`.",
+        "",
+        "| exit code | verdict |",
+        "| --- | --- |",
+        *(f"| {one.replace(': ', ' | ', 1)} |" for one in verdicts),
+        "",
+        "## Other ends of the harness and the producer",
+        "",
+        *_errors(HarnessError),
+        f"| {interrupted()} | Ctrl-C ended the command. |",
+        "| 143 | SIGTERM ended the command. |",
+        "",
+        "## The monitor",
+        "",
+        "[The monitor's page](../monitor.md#exit-codes) says which case has which exit code. A "
+        "monitor without `--once` ends with an error only at its start.",
+        "",
+        *_errors(MonitorError),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _errors(base: type[Union[HarnessError, MonitorError]]) -> Iterator[str]:
+    """Yield a table of all errors of a tree."""
+    yield from ("| exit code | what happened |", "| --- | --- |")
+    left, found = [*base.__subclasses__()], []
+    while left:
+        error = left.pop(0)
+        left += error.__subclasses__()
+        if error.__module__ in (HarnessError.__module__, MonitorError.__module__):
+            found.append(
+                (error.exit_code, str(error.__doc__).partition("\n")[0].replace("``", "`"))
+            )
+    yield from (f"| {code} | {text} |" for code, text in sorted(found))
+
+
+def manifest() -> str:
+    """Return the page of the manifest's schema."""
+    schema = producer_manifest.schema()
+    lines = [
+        "# The manifest's schema",
+        "",
+        "For engineers who write a producer or a monitor of their own. After this page you know "
+        "each key of the JSON in a donefile, and can validate a donefile.",
+        "",
+        _MADE,
+        "",
+        f"A manifest is UTF-8 JSON of at most {producer_manifest.MAX_BYTES // 1024} KiB. "
+        "A donefile that does not fit the schema is legal: the monitor takes it for a donefile "
+        "without a manifest, unless `--require_manifest` is given. [The producer's page]"
+        "(../producer.md#what-is-published) has more about each key.",
+        "",
+        "| key | required | value |",
+        "| --- | --- | --- |",
+    ]
+    for name, value in schema["properties"].items():
+        needed = "yes" if name in schema["required"] else ""
+        lines.append(f"| `{name}` | {needed} | {value.get('description', value.get('const'))} |")
+    lines += ["", "```json", json.dumps(schema, indent=1), "```"]
+    return "\n".join(lines) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "README.md": readme,
     "docs/reference/claims.md": claims,
     "docs/reference/commands.md": commands,
+    "docs/reference/exit-codes.md": exit_codes,
+    "docs/reference/manifest.md": manifest,
     "docs/reference/messages.md": messages,
 }
 
