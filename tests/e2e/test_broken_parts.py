@@ -80,6 +80,7 @@ def serve_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
     return named
 
 
+@pytest.mark.proof
 def test_a_server_that_never_reloads(tmp_path: Path, serve_with: Callable[[str], None]) -> None:
     serve_with("never-reloads")
     found = judged(tmp_path, releases=3, margin_s=2.0)
@@ -95,6 +96,7 @@ def test_a_server_that_never_reloads(tmp_path: Path, serve_with: Callable[[str],
     assert f"INVALID: {len(broken)} of " in found.printed
 
 
+@pytest.mark.proof
 def test_a_server_that_is_killed_in_mid_run(
     tmp_path: Path, serve_with: Callable[[str], None]
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_burst_ends_with_its_last_release(tmp_path: Path) -> None:
     assert all(rows[-1]["first_served"].values())
 
 
+@pytest.mark.proof
 def test_a_bad_release_between_good_ones_is_not_served(tmp_path: Path) -> None:
     rows = report_of(tmp_path, "bad-between-good")["rows"]
     swapped = {row["release"]: row["swapped"] is not None for row in rows}

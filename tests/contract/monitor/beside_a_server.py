@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
 from pathlib import Path
 from typing import Any, Optional
+
+import pytest
 
 from harness.conformance.serving.server import Launched
 from harness.support.waits import wait_for
@@ -21,6 +24,13 @@ from tests.unit.monitor.fixtures import Site, manifest_of, options_for, tarball
 TRIAL = Path(__file__).parents[3] / "harness" / "serving" / "trial_model"
 EXPECTED = json.loads((TRIAL / "expected.json").read_text())
 ENGINE = Path(sys.prefix, "bin/embedded-serving")
+BESIDE_A_SERVER = [
+    # One server for all tests.
+    pytest.mark.xdist_group("beside a server"),
+    pytest.mark.skipif(
+        not ENGINE.exists(), reason="the embedded engine is not in this environment"
+    ),
+]
 
 
 def files(number: int) -> dict[str, bytes]:
@@ -40,6 +50,18 @@ def publish(site: Site, number: int, **other: object) -> None:
     packed = tarball(files(number))
     fields = {"probe": probe(number), **other}
     site.publish(number, packed, donefile=manifest_of(number, packed, **fields))
+
+
+def engine_pid(server: Launched) -> int:
+    """The process of the serving binary, which a supervisor may start again."""
+    found = []
+    for pid in server.process.pids:
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"embedded-serving" in words[1]:
+                found.append(pid)
+    (pid,) = found
+    return pid
 
 
 class Scene:

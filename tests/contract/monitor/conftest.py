@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,9 @@ from harness.conformance.monitor.places.base import Place
 from harness.conformance.monitor.releases import Release, trained_releases
 from harness.conformance.monitor.settings import Settings
 from harness.conformance.monitor.suite import Stock
+from harness.conformance.serving.server import Launched
+from tests.contract.monitor.beside_a_server import ENGINE, TRIAL, Scene
+from tests.unit.monitor.fixtures import Site
 
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "conformance" / "releases"
@@ -71,3 +75,39 @@ def ftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture(scope="session")
 def fsspec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     yield from _place("fsspec", tmp_path_factory.mktemp("fsspec"))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path / "remote")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    """A server that aborts on a bad model and a wrong feed, as the real one does.
+
+    A supervisor starts it again.
+    """
+    folder = tmp_path_factory.mktemp("supervised")
+    program = folder / "serving"
+    program.write_text(f'#!/bin/sh\nwhile :; do\n{ENGINE} "$@" --strict-compat\nsleep 0.2\ndone\n')
+    program.chmod(0o755)
+    with Launched(program, TRIAL / "release-1", folder=folder / "server") as server:
+        yield server
+
+
+@pytest.fixture
+def scene(site: Site) -> Iterator[Any]:
+    made: list[Scene] = []
+
+    def make(server: Launched, /, **given: object) -> Scene:
+        for one in made:
+            one.close()
+        made.append(Scene(server, site, **given))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

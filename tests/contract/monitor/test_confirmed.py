@@ -8,7 +8,6 @@ import shutil
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,9 @@ from harness.support.waits import wait_for
 from monitor.decisions.machine import Event
 from monitor.decisions.serving import Phase
 from tests.contract.monitor.beside_a_server import (
-    ENGINE,
+    BESIDE_A_SERVER,
     EXPECTED,
-    TRIAL,
-    Scene,
+    engine_pid,
     events,
     files,
     probe,
@@ -33,55 +31,16 @@ from tests.unit.monitor.fixtures import MODEL, Site, tarball
 from tests.unit.monitor.processes import Running, common
 from tests.unit.monitor.stepping import poll
 
-pytestmark = [
-    # One server for all tests.
-    pytest.mark.xdist_group("confirmed"),
-    pytest.mark.skipif(
-        not ENGINE.exists(), reason="the embedded engine is not in this environment"
-    ),
-]
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path / "remote")
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
-    """A server that aborts on a wrong feed, as the real one does."""
-    folder = tmp_path_factory.mktemp("strict")
-    program = folder / "serving"
-    program.write_text(f'#!/bin/sh\nexec {ENGINE} "$@" --strict-compat\n')
-    program.chmod(0o755)
-    with Launched(program, TRIAL / "release-1", folder=folder / "server") as server:
-        yield server
-
-
-@pytest.fixture
-def scene(site: Site) -> Iterator[Any]:
-    made: list[Scene] = []
-
-    def make(server: Launched, /, **given: object) -> Scene:
-        for one in made:
-            one.close()
-        made.append(Scene(server, site, **given))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+pytestmark = BESIDE_A_SERVER
 
 
 def test_a_release_is_served_once_the_server_answers_as_it(
-    strict: Launched, scene: Any, site: Site, tmp_path: Path
+    supervised: Launched, scene: Any, site: Site, tmp_path: Path
 ) -> None:
     told = tmp_path / "events.jsonl"
     served = tmp_path / "served"
     program = f"sh -c 'echo $SERVING_MONITOR_EVENT $SERVING_MONITOR_RELEASE >> {served}'"
-    one = scene(strict, event_file=str(told), on_served=program)
+    one = scene(supervised, event_file=str(told), on_served=program)
     for number in (1, 2):
         publish(site, number)
         assert poll(one.watch) is Event.SWAPPED
@@ -95,7 +54,7 @@ def test_a_release_is_served_once_the_server_answers_as_it(
     lines = ["served 1", "served 2"]
     wait_for(lambda: served.read_text().splitlines() == lines, "--on_served", 30)
     # A monitor that starts again knows that already.
-    again = scene(strict, on_served=program)
+    again = scene(supervised, on_served=program)
     again.confirmer.step()
     assert served.read_text().splitlines() == lines
     assert again.phase() == Phase.SERVED.name
@@ -112,29 +71,29 @@ def test_a_release_is_served_once_the_server_answers_as_it(
     ids=["name", "too few values", "no batch", "text"],
 )
 def test_a_wrong_probe_is_not_sent_and_the_server_lives(
-    strict: Launched, scene: Any, site: Site, feed: dict[str, Any], why: str
+    supervised: Launched, scene: Any, site: Site, feed: dict[str, Any], why: str
 ) -> None:
-    one = scene(strict)
+    one = scene(supervised)
     publish(site, 11, probe=probe(1, feed))
     assert poll(one.watch) is Event.SWAPPED
-    pid = strict.pid
+    pid = engine_pid(supervised)
     said = one.becomes(Phase.UNKNOWN)
     assert "its probe is not sent to --server" in said
     assert re.search(why, said), said
-    assert strict.pid == pid
+    assert engine_pid(supervised) == pid
     # With the log the same release is confirmed.
-    one = scene(strict, server_log=str(strict.log_file()))
+    one = scene(supervised, server_log=str(supervised.log_file()))
     publish(site, 12, probe=probe(2, feed))
     assert poll(one.watch) is Event.SWAPPED
     assert one.becomes(Phase.SERVED) == ""
-    assert strict.pid == pid
+    assert engine_pid(supervised) == pid
 
 
 def test_a_release_without_a_manifest_is_confirmed_by_the_log(
-    strict: Launched, scene: Any, site: Site, tmp_path: Path
+    supervised: Launched, scene: Any, site: Site, tmp_path: Path
 ) -> None:
     told = tmp_path / "events.jsonl"
-    one = scene(strict, server_log=str(strict.log_file()), event_file=str(told))
+    one = scene(supervised, server_log=str(supervised.log_file()), event_file=str(told))
     site.publish(0, tarball(files(1)), donefile=b"one")
     assert poll(one.watch) is Event.SWAPPED
     assert one.becomes(Phase.SERVED) == ""
@@ -146,34 +105,36 @@ def test_a_release_without_a_manifest_is_confirmed_by_the_log(
 
 @pytest.mark.proof
 def test_a_server_that_is_gone_stuck_or_elsewhere_is_found_and_named(
-    strict: Launched, scene: Any, site: Site
+    supervised: Launched, scene: Any, site: Site
 ) -> None:
     closed = free_port()
-    one = scene(strict, server=f"http://127.0.0.1:{closed}", served_within="0.5")
+    one = scene(supervised, server=f"http://127.0.0.1:{closed}", served_within="0.5")
     publish(site, 31)
     assert poll(one.watch) is Event.SWAPPED
     said = one.becomes(Phase.LATE)
     assert said == f"no server answers at http://127.0.0.1:{closed}: Connection refused"
     assert one.figures.not_served == 1
     # A server that does not know the service.
-    one = scene(strict, server=f"http://127.0.0.1:{strict.port}/Other/x", served_within="0.5")
+    one = scene(
+        supervised, server=f"http://127.0.0.1:{supervised.port}/Other/x", served_within="0.5"
+    )
     assert "answers with 404" in one.becomes(Phase.LATE)
     # Stuck: it accepts connections and answers nothing.
-    one = scene(strict, served_within="0.5")
-    os.kill(strict.pid, signal.SIGSTOP)
+    one = scene(supervised, served_within="0.5")
+    os.kill(engine_pid(supervised), signal.SIGSTOP)
     try:
         assert "is stuck: it does not answer within 5 s" in one.becomes(Phase.LATE)
     finally:
-        os.kill(strict.pid, signal.SIGCONT)
+        os.kill(engine_pid(supervised), signal.SIGCONT)
     # It comes back, and so does the confirmation.
     assert one.becomes(Phase.SERVED) == ""
     assert one.figures.not_served == 0
 
 
 def test_a_time_file_that_the_server_does_not_watch_is_found(
-    strict: Launched, scene: Any, site: Site
+    supervised: Launched, scene: Any, site: Site
 ) -> None:
-    one = scene(strict, served_within="2.5", local_timestamp_file="other_time_file")
+    one = scene(supervised, served_within="2.5", local_timestamp_file="other_time_file")
     publish(site, 42)
     assert poll(one.watch) is Event.SWAPPED
     said = one.becomes(Phase.LATE)
@@ -181,33 +142,33 @@ def test_a_time_file_that_the_server_does_not_watch_is_found(
         "the server watches fluid_time_file, and --local_timestamp_file is other_time_file; use "
         "--local_timestamp_file=fluid_time_file"
     )
-    one = scene(strict)
+    one = scene(supervised)
     publish(site, 43)
     assert poll(one.watch) is Event.SWAPPED
     assert one.becomes(Phase.SERVED) == ""
 
 
 @pytest.mark.parametrize("by", ["probe", pytest.param("log", marks=pytest.mark.proof)])
-def test_a_wrong_model_name_is_found(strict: Launched, scene: Any, site: Site, by: str) -> None:
-    server_log = str(strict.log_file()) if by == "log" else ""
+def test_a_wrong_model_name_is_found(supervised: Launched, scene: Any, site: Site, by: str) -> None:
+    server_log = str(supervised.log_file()) if by == "log" else ""
     given = {"server": "", "server_log": server_log} if by == "log" else {}
-    one = scene(strict, local_model_name="other_model", served_within="2.5", **given)
+    one = scene(supervised, local_model_name="other_model", served_within="2.5", **given)
     publish(site, 52)
     assert poll(one.watch) is Event.SWAPPED
     said = one.becomes(Phase.LATE)
     assert MODEL in said
     assert "check --local_path and --local_model_name" in said
-    shutil.rmtree(strict.folder / "other_model")
+    shutil.rmtree(supervised.folder / "other_model")
 
 
 def test_the_process_tells_installed_and_served_apart_and_polls_on(
-    strict: Launched, site: Site, tmp_path: Path
+    supervised: Launched, site: Site, tmp_path: Path
 ) -> None:
     pytest.importorskip("prometheus_client")
     port, told = free_port(), tmp_path / "events.jsonl"
     words = [
-        f"--general_host={site.url}", *common(tmp_path), f"--local_path={strict.folder}",
-        "--interval=0.2", f"--server=http://127.0.0.1:{strict.port}",
+        f"--general_host={site.url}", *common(tmp_path), f"--local_path={supervised.folder}",
+        "--interval=0.2", f"--server=http://127.0.0.1:{supervised.port}",
         "--served_within=3", f"--event_file={told}", f"--metrics_port={port}",
     ]  # fmt: skip
     publish(site, 61)
@@ -224,7 +185,7 @@ def test_the_process_tells_installed_and_served_apart_and_polls_on(
         one.saw("the server serves release 61")
         assert get("/readyz") == (200, "ok\n")
         assert f'serving_monitor_served_release{{model="{MODEL}"}} 61.0' in get("/metrics")[1]
-        os.kill(strict.pid, signal.SIGSTOP)
+        os.kill(engine_pid(supervised), signal.SIGSTOP)
         try:
             publish(site, 62)
             one.saw("release 62 is installed and not served within 3.0 s")
@@ -238,7 +199,7 @@ def test_the_process_tells_installed_and_served_apart_and_polls_on(
             publish(site, 63)
             one.saw("update model timestamp", 3)
         finally:
-            os.kill(strict.pid, signal.SIGCONT)
+            os.kill(engine_pid(supervised), signal.SIGCONT)
         one.saw("the server serves release 63")
         wait_for(lambda: get("/readyz")[0] == 200, "/readyz to answer 200", 20)
         late = [e["release"] for e in events(told) if e["event"] == "not_served"]

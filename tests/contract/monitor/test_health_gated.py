@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,10 @@ from monitor.decisions.machine import Event
 from monitor.decisions.serving import Phase
 from monitor.live.state import read_installed, read_quarantine
 from tests.contract.monitor.beside_a_server import (
-    ENGINE,
+    BESIDE_A_SERVER,
     EXPECTED,
-    TRIAL,
     Scene,
+    engine_pid,
     events,
     files,
     probe,
@@ -29,40 +27,7 @@ from tests.contract.monitor.beside_a_server import (
 from tests.unit.monitor.fixtures import Site, manifest_of, tarball
 from tests.unit.monitor.stepping import poll
 
-pytestmark = [
-    pytest.mark.xdist_group("health-gated"),
-    pytest.mark.skipif(
-        not ENGINE.exists(), reason="the embedded engine is not in this environment"
-    ),
-]
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path / "remote")
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
-    """A server that aborts on a bad model, as the real one does, and a supervisor around it."""
-    folder = tmp_path_factory.mktemp("supervised")
-    program = folder / "serving"
-    program.write_text(f'#!/bin/sh\nwhile :; do\n{ENGINE} "$@" --strict-compat\nsleep 0.2\ndone\n')
-    program.chmod(0o755)
-    with Launched(program, TRIAL / "release-1", folder=folder / "server") as server:
-        yield server
-
-
-def engine_pids(server: Launched) -> list[int]:
-    """The processes of the serving binary."""
-    found = []
-    for pid in server.process.pids:
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-            if b"embedded-serving" in file.read().split(b"\0")[1]:
-                found.append(pid)
-    return found
+pytestmark = BESIDE_A_SERVER
 
 
 def publish_with(site: Site, number: int, model: dict[str, bytes], expected: float) -> None:
@@ -140,13 +105,11 @@ def test_a_release_with_which_the_server_is_stuck_is_taken_back(
     supervised: Launched, site: Site
 ) -> None:
     one = served(supervised, site, 21, served_within="2")
-    pids = engine_pids(supervised)
-    assert pids
+    pid = engine_pid(supervised)
     try:
         publish(site, 22)
         assert poll(one.watch) is Event.SWAPPED
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGSTOP)
         said: list[str] = []
 
         def condemned() -> bool:
@@ -158,8 +121,7 @@ def test_a_release_with_which_the_server_is_stuck_is_taken_back(
         wait_for(condemned, "the release to be condemned", 60)
         assert "is stuck" in said[0]
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
         one.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -21,6 +22,7 @@ LOGGED = re.compile(
 _FIELD = re.compile(r"%(?:s|d|\\\.\d+f)")
 
 
+@functools.cache
 def log_calls() -> list[tuple[str, str, str]]:
     """Return level, file and format of every message that the monitor logs."""
     found = []
