@@ -1,0 +1,80 @@
+#!/bin/sh
+# Rolls a release out in stages: rollout.sh SERVERS RELEASE
+#
+# SERVERS is a file with a line for each server: its stage, the address of its monitor's
+# --metrics_port, and the command that runs `python -m monitor` there. The first line is the canary.
+# The canary is not pinned, so it installs each release. All others are pinned to the present one.
+#
+# Exit codes: 0 all servers serve the release; 3 stopped, the later stages are unchanged; 2 a wrong
+# argument; else a command failed.
+#
+# Environment: LOCAL_PATH and MODEL as the monitors have them; TOKEN_FILE for POST /-/poll; SOAK, the
+# seconds that a stage has to serve before the next begins; LIMIT, the seconds a stage may take.
+set -eu
+[ $# = 2 ] || { echo "usage: rollout.sh SERVERS RELEASE" >&2; exit 2; }
+servers=$1 release=$2
+where="--local_path ${LOCAL_PATH:-/srv/serving} --local_model_name ${MODEL:-uci_housing_model}"
+soak=${SOAK:-60} limit=${LIMIT:-300}
+
+# metric URL NAME: the whole number that a monitor shows.
+metric() {
+    curl -fsS --max-time 10 "$1/metrics" | sed -n "s/^serving_monitor_$2{.*} \([-0-9]*\).*/\1/p"
+}
+
+# on URL WORD...: runs a command of the monitor on the server with this address.
+on() {
+    url=$1 && shift
+    command=$(awk -v url="$url" '$2 == url { $1 = $2 = ""; print }' "$servers")
+    # The command is several words.
+    # shellcheck disable=SC2086
+    $command "$@" $where </dev/null
+}
+
+stop() {
+    echo "stopped: $1 does not serve release $release; it says:" >&2
+    on "$1" status >&2 || true
+    exit 3
+}
+
+# good URL: the server serves the release now.
+good() {
+    [ "$(metric "$1" served_release)" = "$release" ] &&
+        curl -fsS --max-time 10 -o /dev/null "$1/readyz"
+}
+
+# wait_for URL: returns once the server serves the release. A release that its monitor took back is
+# in quarantine, and `status` says so.
+wait_for() {
+    end=$(($(date +%s) + limit))
+    before=$(metric "$1" rollbacks_total)
+    while ! good "$1"; do
+        [ "$(metric "$1" rollbacks_total)" = "$before" ] || stop "$1"
+        [ "$(date +%s)" -lt "$end" ] || stop "$1"
+        sleep 1
+    done
+}
+
+urls() {
+    awk -v stage="$1" '$1 == stage { print $2 }' "$servers"
+}
+
+canary=$(awk 'NF && $1 !~ /^#/ { print $1; exit }' "$servers")
+done_urls=
+for stage in $(awk 'NF && $1 !~ /^#/ && !seen[$1]++ { print $1 }' "$servers"); do
+    for url in $(urls "$stage"); do
+        [ "$stage" = "$canary" ] || on "$url" pin "$release" --why "roll-out of release $release"
+        [ -z "${TOKEN_FILE:-}" ] || curl -fsS --max-time 10 -o /dev/null -X POST \
+            -H "Authorization: Bearer $(head -n 1 "$TOKEN_FILE")" "$url/-/poll"
+    done
+    for url in $(urls "$stage"); do
+        if on "$url" status | grep -q "^quarantined: release $release:"; then stop "$url"; fi
+        wait_for "$url"
+        done_urls="$done_urls $url"
+    done
+    end=$(($(date +%s) + soak))
+    while [ "$(date +%s)" -lt "$end" ]; do
+        for url in $done_urls; do good "$url" || stop "$url"; done
+        sleep 1
+    done
+    echo "stage $stage serves release $release"
+done
