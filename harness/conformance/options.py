@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 import tempfile
-import time
 from pathlib import Path
 
 from harness.support.errors import BadInput
+from harness.support.run_folder import new_run_folder
 
 from . import html, results
 from .results import Run, Suite
@@ -44,8 +44,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run_folder(options: argparse.Namespace, last: object) -> Path:
     """Return the run's folder, ``runs/<utc>-<last>`` if none is given; make it."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    folder: Path = (options.run or Path("runs") / f"{stamp}-{last}").resolve()
+    if options.run is None:
+        return new_run_folder(Path("runs").resolve(), last, latest=False)
+    folder: Path = options.run.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -37,6 +37,7 @@ from harness.serving.running import RunningServing
 from harness.support.errors import BadInput, Failed, HarnessError
 from harness.support.ports import free_port, is_listening
 from harness.support.process import new_mark
+from harness.support.run_folder import kept, new_run_folder, prune
 
 from . import backend
 from .backend import ServingSettings
@@ -45,7 +46,6 @@ from .leg import Leg
 from .leg_settings import LegSettings
 from .ready_releases import flat, ready_releases
 from .requirements import require_parts, require_servers
-from .run_folder import kept, new_run_folder, prune
 from .steps import Cause, Publish, Step
 
 # Loading Paddle takes seconds; a driver that hangs takes for ever.

@@ -25,6 +25,7 @@ from harness.conformance.options import (
 )
 from harness.conformance.results import CaseResult, Column, Run, verdict
 from harness.conformance.selection import selected
+from harness.remotes.registry import REMOTES
 from harness.support.errors import BadInput, Failed, HarnessError, interrupted
 from harness.support.parser import Parser, complete
 from harness.support.progress import Progress
@@ -342,7 +343,7 @@ def _monitors(options: argparse.Namespace) -> list[Monitor]:
 def _remotes(options: argparse.Namespace, monitor: Monitor) -> list[str]:
     asked = _words(options.remotes or "")
     if monitor.remotes is None:
-        return asked or ["http", "ftp", "hdfs"]
+        return asked or [remote.name for remote in reversed(REMOTES)]
     return [name for name in asked if name in monitor.remotes] if asked else list(monitor.remotes)
 
 

@@ -115,3 +115,6 @@ class WebHdfsPlace(HdfsPlace):
     install_s = 0.0
     length = 1.0
     most_releases = None
+
+
+PLACES = (HdfsPlace, WebHdfsPlace)

@@ -159,3 +159,6 @@ def _served(
     with Process(f"the server {module}", argv, log=log, env=environment) as server:
         wait_for(lambda: is_listening(port), "the server", 20, alive=server.check)
         yield
+
+
+PLACES = (HttpPlace,)

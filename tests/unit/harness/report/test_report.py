@@ -17,8 +17,8 @@ from harness.report.files import write_report
 from harness.report.html.facts import facts
 from harness.report.summary import print_report, rows, verdict_line
 from harness.run.e2e import RunSettings, _finish
-from harness.run.run_folder import new_run_folder
 from harness.serving.binary import ServingBinary
+from harness.support.run_folder import new_run_folder
 from tests.unit.harness.checker.test_verdict import CLIENTS, Story
 
 

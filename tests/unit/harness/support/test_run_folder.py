@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.run import run_folder
+from harness.conformance.options import run_folder as suite_folder
+from harness.support import run_folder
 from harness.support.errors import BadInput
 
 RUNNING = """
 import sys
 from pathlib import Path
-from harness.run.run_folder import new_run_folder
+from harness.support.run_folder import new_run_folder
 print(new_run_folder(Path(sys.argv[1]), 1), flush=True)
 sys.stdin.read()
 """
@@ -49,6 +51,21 @@ def test_the_oldest_runs_go_but_not_one_that_is_going(tmp_path: Path) -> None:
         "my-notes",
     ]
     assert run_folder.prune(tmp_path, 2) == [old], "its run has ended"
+
+
+def test_the_folder_of_a_suite_is_kept_while_it_runs_and_is_not_the_latest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = argparse.Namespace(run=None)
+    suite = suite_folder(options, "serving")
+    assert suite_folder(options, "serving") != suite
+    newer = [run_folder.new_run_folder(tmp_path / "runs", seed) for seed in (1, 2)]
+    assert (tmp_path / "runs" / "latest").resolve() == newer[-1]
+    assert run_folder.prune(tmp_path / "runs", 1) == []
+    ended = tmp_path / "runs" / "20250101T000000Z-serving"
+    ended.mkdir()
+    assert run_folder.prune(tmp_path / "runs", 1) == [ended]
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "few"])

@@ -1,6 +1,7 @@
 """One folder for each run: ``runs/<utc>-<seed>/``. ``runs/latest`` links to the newest.
 
-A run holds a lock on its folder until its process ends, so that ``prune`` keeps the folder.
+A run of a conformance suite has such a folder, too, but ``latest`` never points at it. A run holds
+a lock on its folder until its process ends, so that ``prune`` keeps the folder.
 """
 
 from __future__ import annotations
@@ -12,20 +13,26 @@ import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 
-from harness.support import places
-from harness.support.errors import BadInput
+from . import places
+from .errors import BadInput
 
 #: How many run folders stay; KEEP_RUNS changes it.
 KEPT = 20
 # A leg writes some 10 MB; a NameNode stops writing when less than 100 MB are free.
 NEEDED = 200_000_000
-_FOLDER = re.compile(r"\d{8}T\d{6}Z-\d+(\.\d+)?")
+_FOLDER = re.compile(r"\d{8}T\d{6}Z-(\d+|serving)(\.\d+)?")
 
 
-def new_run_folder(runs: Path, seed: int) -> Path:
-    """Creates the folder and points ``latest`` at it; a second run in one second gets a suffix.
+def new_run_folder(runs: Path, last: object, *, latest: bool = True) -> Path:
+    """Create the folder of a run. A second run within one second gets a suffix.
 
-    Raises ``BadInput`` when ``runs`` cannot be written or has too little space.
+    Args:
+        runs: Where run folders are made.
+        last: The last part of the folder's name.
+        latest: Whether ``latest`` then points at the folder.
+
+    Raises:
+        BadInput: ``runs`` cannot be written, or has too little space.
     """
     try:
         free = places.free_bytes(str(runs))
@@ -34,7 +41,9 @@ def new_run_folder(runs: Path, seed: int) -> Path:
                 f"{runs} has {places.size(free)} free and a run needs {places.size(NEEDED)}; make "
                 "room, or name a folder on another disk in RUNS (--runs)"
             )
-        folder = _new(runs, seed)
+        folder = _new(runs, last)
+        if latest:
+            _point_latest_at(folder)
     except OSError as error:
         raise BadInput(
             f"no run folder can be made in {runs} ({error.strerror}: {error.filename}); "
@@ -81,21 +90,24 @@ def prune(runs: Path, keep: int) -> list[Path]:
     return gone
 
 
-def _new(runs: Path, seed: int) -> Path:
+def _new(runs: Path, last: object) -> Path:
     if (runs / "latest").exists() and not (runs / "latest").is_symlink():
         raise FileExistsError(17, "latest is there and no link", str(runs / "latest"))
     runs.mkdir(parents=True, exist_ok=True)
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     for attempt in range(1000):
-        folder = runs / (f"{stamp}-{seed}" + (f".{attempt}" if attempt else ""))
+        folder = runs / (f"{stamp}-{last}" + (f".{attempt}" if attempt else ""))
         try:
             folder.mkdir()
         except FileExistsError:
             continue
         break
+    return folder
+
+
+def _point_latest_at(folder: Path) -> None:
     # By rename, so that a reader never finds `latest` missing.
-    link = runs / f".latest-{os.getpid()}"
+    link = folder.with_name(f".latest-{os.getpid()}")
     link.unlink(missing_ok=True)
     link.symlink_to(folder.name)
-    link.replace(runs / "latest")
-    return folder
+    link.replace(folder.with_name("latest"))
