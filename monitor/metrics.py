@@ -35,6 +35,7 @@ _FAILURES = "Failures by family: remote, release, machine."
 # name, help, field of Figures, labels beside the model
 _COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("polls", "Polls of the donefile.", "polls", {}),
+    ("pokes", "Polls that SIGHUP or POST /-/poll asked for.", "pokes", {}),
     ("swaps", "Releases swapped in.", "swaps", {}),
     ("rollbacks", "Bad releases taken out of service by --on_bad_release.", "rollbacks", {}),
     ("pulled_bytes", "Bytes pulled.", "bytes_pulled", {}),

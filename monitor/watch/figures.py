@@ -19,6 +19,7 @@ class Figures:
     """
 
     polls: int = 0
+    pokes: int = 0
     swaps: int = 0
     failures_remote: int = 0
     failures_release: int = 0

@@ -74,12 +74,12 @@ class Watch:
             options.splay, f"{socket.gethostname()}\0{os.path.realpath(options.live)}"
         )
         self._events = EventFile(options.event_file, options.local_model_name)
+        self._poked = stop.alarm()
         # The release whose change of the donefile was told last.
         self._seen: Optional[Identity] = None
         self._bytes_before = 0
         self._announced: Optional[Announced] = None
         self._cleared = False
-        self._poked = stop.alarm()
 
     def begin(self) -> None:
         """Log the options, take the lock, and mend what a killed run left.
@@ -172,6 +172,7 @@ class Watch:
         self._poked.clear()
         self._stop.check()
         if poked:
+            self.reporter.figures.pokes += 1
             logger.info("poked: looking at once.")
         return Event.POLL_DUE
 

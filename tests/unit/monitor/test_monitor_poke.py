@@ -41,8 +41,8 @@ def ask(port: int, path: str, token: Optional[str] = None, method: str = "POST")
             return error.code, error.read().decode()
 
 
-def polls(port: int) -> int:
-    found = re.search(r"polls_total\{.*\} (\d+)", ask(port, "/metrics", method="GET")[1])
+def polls(port: int, what: str = "polls") -> int:
+    found = re.search(rf"{what}_total\{{.*\}} (\d+)", ask(port, "/metrics", method="GET")[1])
     assert found is not None
     return int(found[1])
 
@@ -128,7 +128,7 @@ def test_pokes_during_a_pull_cause_exactly_one_more_look(
     one.saw("sleep 1000s.", times=3)
     assert seen == [2] * 5, TARBALL
     assert one.text.count("poked: looking at once.") == 2
-    assert polls(port) == 3
+    assert (polls(port), polls(port, "pokes")) == (3, 2)
 
 
 def test_wrong_options_end_the_start_with_one_sentence(
