@@ -5,6 +5,7 @@ A comment before each block of commands says what the test does:
     <!-- run -->                      the block runs in the checkout
     <!-- run: proof -->               the same, in `make proof`
     <!-- run: needs PROGRAM -->       the same, where the program is installed
+    <!-- run: proof, in order -->     the blocks of the page run one after another
     <!-- run: proof, background -->   the block runs on while the later blocks run
     <!-- not run: REASON -->          no test runs the block; ``pytest -s`` prints the list
 """
@@ -25,13 +26,18 @@ import pytest
 from harness.support.ports import free_port
 
 ROOT = Path(__file__).parents[3]
+# Their commands are on pages that a person writes, too.
+MADE = {"commands.md", "conformance.md", "conformance-serving.md", "serving-facts.md"}
 #: The pages that must mark each of their blocks.
 PAGES = sorted(
-    [ROOT / "docs" / "tutorial.md", *(ROOT / "docs" / "how-to").glob("*.md")],
-    key=lambda page: page.name,
+    page
+    for pattern in ("*.md", "docs/**/*.md", "[!.r]*/README.md", "docker/*/README.md")
+    for page in ROOT.glob(pattern)
+    if page.name not in MADE
 )
 BLOCK = re.compile(
-    r"(?:<!-- (?P<mark>.*?) -->\n)?(?P<margin> *)```console\n(?P<text>.*?)^ *```", re.M | re.S
+    r"(?:<!-- (?P<mark>[^\n]*?) -->\n)?(?P<margin> *)```(?:console|shell)\n(?P<text>.*?)^ *```",
+    re.M | re.S,
 )
 
 
@@ -54,20 +60,27 @@ def blocks(page: Path) -> list[Block]:
             page, found["mark"] or "", re.sub(rf"^{found['margin']}", "", found["text"], flags=re.M)
         )
         for found in BLOCK.finditer(text)
+        # That is a file, not a command.
+        if not found["text"].lstrip().startswith("#!")
     ]
 
 
 ALL = [block for page in PAGES for block in blocks(page)]
 ALONE = [
-    block for block in ALL if re.match(r"run\b", block.mark) and block.page.name != "tutorial.md"
+    block
+    for block in ALL
+    if re.match(r"run\b", block.mark)
+    and block.page.name != "tutorial.md"
+    and "in order" not in block.when
 ]
 
 
 def test_every_block_says_whether_a_test_runs_it() -> None:
-    assert len(ALL) > 30
+    assert len(ALL) > 70
     for block in ALL:
         where = f"{block.page.name}: {block.text.strip()}"
         assert re.fullmatch(r"run(: .+)?|not run: .{10,}", block.mark), f"no mark before {where}"
+    assert all(page.read_text(encoding="utf-8").count("```sh\n") == 0 for page in PAGES)
     print("\nCommands that no test runs:")
     for block in ALL:
         if block.mark.startswith("not run"):
@@ -103,6 +116,20 @@ def test_a_block_runs(block: Block) -> None:
 @pytest.mark.parametrize("block", [b for b in ALONE if "proof" in b.when], ids=names)
 def test_a_long_block_runs(block: Block) -> None:
     started(block)
+
+
+@pytest.mark.proof
+def test_the_commands_by_hand_run_in_order_and_the_verdict_holds(tmp_path: Path) -> None:
+    text = "".join(block.text for block in ALL if "in order" in block.when)
+    # Beside a run of the user's, and with an exit code of 1 that the page explains.
+    words = re.sub(r"-m harness (\w+)", rf"-m harness \1 --runs {tmp_path}", text)
+    words = re.sub(r"(check) --runs \S+ runs/", rf"\1 {tmp_path}/", words)
+    words = words.replace(" up ", f" up --port {free_port()} ")
+    done = subprocess.run(
+        ["bash", "-uc", words], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "\nVALID: all " in done.stdout, done.stdout[-3000:]
 
 
 def end_session(leader: int) -> None:
