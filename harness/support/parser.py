@@ -3,73 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import os
-import re
 import textwrap
-from collections.abc import Collection
-from typing import Any, NoReturn, Optional
+from collections.abc import Set as AbstractSet
+from typing import NoReturn
+
+from monitor.options.short_help import FIRST_CLAUSE, ShortHelpParser
 
 from .errors import BadInput
 
-# Ends at a semicolon that is not in parentheses.
-_FIRST_CLAUSE = re.compile(r"; (?![^(]*\))")
 
-
-class Parser(argparse.ArgumentParser):
-    """Raises ``BadInput`` for a wrong option; ``--help`` fits on one screen.
-
-    Args:
-        common: The options and commands that ``--help`` shows. ``--help-all`` shows the others too.
-            None: ``--help`` shows all.
-        example: The last lines of ``--help``.
-    """
-
-    def __init__(
-        self, *, common: Optional[Collection[str]] = None, example: str = "", **settings: Any
-    ) -> None:
-        super().__init__(**settings)
-        self._optionals.title = "options"
-        self._common, self._example = common, example
-        if common is not None:
-            self.add_argument(
-                "--help-all",
-                action=_HelpAll,
-                nargs=0,
-                default=argparse.SUPPRESS,
-                help="print all options",
-            )
+class Parser(ShortHelpParser):
+    """Raises ``BadInput`` for a wrong option; ``--help`` fits on one screen."""
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see {self.prog} --help")
 
-    def format_help(self) -> str:
-        """Return the text of ``--help``."""
-        if self._common is None:
-            return super().format_help()
-        short = copy.deepcopy(self)
-        shown = {"--help", "--help-all", "--version", *self._common}
-        for action in short._actions:
-            if action.option_strings and not shown.intersection(action.option_strings):
+    def shorten(self, shown: AbstractSet[str]) -> None:
+        """Keep the common options and commands, with the first clause of their help."""
+        for action in self._actions:
+            if action.option_strings and shown.isdisjoint(action.option_strings):
                 action.help = argparse.SUPPRESS
             elif isinstance(action, argparse._SubParsersAction):
                 commands = [one for one in action._choices_actions if one.dest in shown]
                 action._choices_actions = commands
             else:
-                action.help = _FIRST_CLAUSE.split(action.help or "")[0]
+                action.help = FIRST_CLAUSE.split(action.help or "")[0]
         first = (self.description or "").split("\n\n")[0]
-        short.description = textwrap.fill(first, 78)
-        short.epilog = self._example
-        words = [part.metavar or part.dest for part in short._actions if not part.option_strings]
-        short.usage = " ".join(["%(prog)s [OPTION …]", *map(str, words)])
-        short.formatter_class = argparse.RawDescriptionHelpFormatter
-        return super(Parser, short).format_help()
-
-
-class _HelpAll(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(argparse.ArgumentParser.format_help(parser), end="")
-        parser.exit()
+        self.description = textwrap.fill(first, 78)
+        words = [part.metavar or part.dest for part in self._actions if not part.option_strings]
+        self.usage = " ".join(["%(prog)s [OPTION …]", *map(str, words)])
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def words_to_complete() -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import re
-from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, Field
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import BadOption
@@ -15,6 +14,7 @@ from ..mask import STARS
 from . import values
 from .fields import OURS, UPSTREAM, option_fields
 from .secrets import Secret
+from .short_help import FIRST_CLAUSE, ShortHelpParser
 
 # argparse's sentences that repeat a value which was not meant for the option.
 _AMBIGUOUS = re.compile(r"(ambiguous option: -[^=\s]*)=.* could match", re.DOTALL)
@@ -37,50 +37,19 @@ monitors.toml' watches many models. docs/monitor.md describes all options.
 """
 
 
-# Ends at a semicolon that is not in parentheses.
-_FIRST_CLAUSE = re.compile(r"; (?![^(]*\))")
+class Parser(ShortHelpParser):
+    """One sentence and exit code 2 for a wrong option; ``--help`` fits on one screen."""
 
-
-class Parser(argparse.ArgumentParser):
-    """One sentence and exit code 2 for a wrong option; ``--help`` fits on one screen.
-
-    Args:
-        common: The options that ``--help`` shows. ``--help-all`` shows the others too. None:
-            ``--help`` shows all.
-        example: The last lines of ``--help``.
-    """
-
-    def __init__(
-        self, *, common: Optional[Collection[str]] = None, example: str = "", **settings: Any
-    ) -> None:
-        super().__init__(**settings)
-        self._optionals.title = "options"
-        self._common, self._example = common, example
-        if common is not None:
-            self.add_argument(
-                "--help-all",
-                action=_HelpAll,
-                nargs=0,
-                default=argparse.SUPPRESS,
-                help="print all options",
-            )
-
-    def format_help(self) -> str:
-        """Return the text of ``--help``."""
-        if self._common is None:
-            return super().format_help()
-        short = copy.deepcopy(self)
-        shown = {"help", "help_all", "version", *self._common}
-        for action in short._actions:
-            if action.dest not in shown:
+    def shorten(self, shown: AbstractSet[str]) -> None:
+        """Keep the common options, with the first clause of their help."""
+        for action in self._actions:
+            if shown.isdisjoint({*action.option_strings, action.dest}):
                 action.help = argparse.SUPPRESS
             elif action.option_strings and action.nargs != 0:
                 action.metavar = "…"
-                action.help = _FIRST_CLAUSE.split(str(action.help))[0].replace(" (required)", "")
-        short.epilog = self._example
-        short.usage = "%(prog)s [status | rollback | hold | …] OPTION …"
-        short.formatter_class = _Narrow
-        return super(Parser, short).format_help()
+                action.help = FIRST_CLAUSE.split(str(action.help))[0].replace(" (required)", "")
+        self.usage = "%(prog)s [status | rollback | hold | …] OPTION …"
+        self.formatter_class = _Narrow
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         given, unknown = self.parse_known_args(args, namespace)
@@ -99,12 +68,6 @@ class Parser(argparse.ArgumentParser):
 class _Narrow(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28)
-
-
-class _HelpAll(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(argparse.ArgumentParser.format_help(parser), end="")
-        parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
