@@ -63,22 +63,27 @@ class Session(requests.Session):
         """GET ``url`` with ``query``, which only this origin gets."""
         self._first_url, self._query = url, query
         whole = f"{url}?{query.reveal()}" if query else url
-        settings = self.merge_environment_settings(whole, {}, True, None, None)
-        request = self._prepared(whole, headers)
-        answer = self.send(request, timeout=timeout, allow_redirects=True, **settings)
-        if answer.status_code in (401, 403):
-            # .netrc may have another login by the next request.
-            self._repeatable = None
-        return answer
+        return self.get(whole, headers=headers, stream=True, timeout=timeout)
 
-    def _prepared(self, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
-        """Return the GET request; the last one again unless cookies or .netrc may change it."""
-        key = (url, tuple(headers.items()))
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Return the request as it is sent. Called by requests."""
+        params, headers = dict(request.params or {}), dict(request.headers or {})
+        key = (request.method, request.url, tuple(params.items()), tuple(headers.items()))
         if self._repeatable is not None and self._repeatable[0] == key and not self.cookies:
             return self._repeatable[1]
-        request = self.prepare_request(requests.Request("GET", url, headers=headers))
-        self._repeatable = None if get_netrc_auth(url) else (key, request)
-        return request
+        prepared = super().prepare_request(request)
+        # .netrc may have another login by the next request.
+        simple = request.method == "GET" and not get_netrc_auth(request.url or "")
+        self._repeatable = (key, prepared) if simple else None
+        return prepared
+
+    def send(self, request: requests.PreparedRequest, **given: Any) -> requests.Response:
+        """Send a request. Called by requests."""
+        answer = super().send(request, **given)
+        if answer.status_code in (401, 403):
+            # So that an account that was added to .netrc is found.
+            self._repeatable = None
+        return answer
 
     def rebuild_auth(self, prepared_request: Any, response: requests.Response) -> None:
         """Remove secrets from a request that follows a redirect. Called by requests."""
