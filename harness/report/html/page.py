@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness.checker.outcome import Outcome
-from harness.report import latency
+from harness.report import latency, rollout
 from harness.report.moments import WAITS
 
 from . import charts, colors, picture
@@ -45,6 +45,8 @@ def html(report: Report) -> str:
     return rendered(
         "report.html.j2",
         report=report,
+        rollouts=rollout.rollouts(report.rows),
+        ROLLOUT=rollout,
         figures=figures,
         scripts=scripts,
         hashes=[_hash(script) for script in scripts],

@@ -13,6 +13,7 @@ from harness.__main__ import main
 from harness.checker.history import History, read
 from harness.report.files import STEP_SUMMARY, append_summary, write_pages
 from harness.report.html import page
+from tests.unit.harness.checker.test_servers import late, together
 from tests.unit.harness.checker.test_verdict import Story
 
 from .runs import reported, whole_story
@@ -28,6 +29,18 @@ def test_the_main_facts_need_no_script() -> None:
         *("swapped → tick", "Every request got an answer", "begin reload model"),
     ):
         assert fact in plain, fact
+
+
+def test_a_run_with_several_servers_shows_the_spread_of_each_roll_out() -> None:
+    assert "Roll-out" not in page.html(reported(whole_story()))
+    report = reported(together(Story(), late(Story())))
+    part = page.html(report).partition("Roll-out over the servers")[2].partition("</table>")[0]
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", part)[1:]]
+    plain = [[re.sub(r"<.*?>", "", cell).strip() for cell in row] for row in rows]
+    assert [row[:3] for row in plain] == [["ftp", "2", "2 of 2"], ["ftp", "3", "2 of 2"]]
+    first, median, last = map(float, plain[0][3:])
+    assert first < median < last, "the second server is late"
+    assert plain[1][3] == plain[1][5]
 
 
 def test_what_others_wrote_is_text_and_never_code() -> None:
