@@ -107,9 +107,9 @@ def copy_tree(folder: Path) -> Path:
     skip = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
     for part in ("monitor", "tests/unit/monitor"):
         shutil.copytree(ROOT / part, tree / part, ignore=skip)
-    for name in ("tests/__init__.py", "tests/unit/__init__.py"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, tree / name)
+    # The servers for tests lie beside the folders of tests.
+    for path in [*(ROOT / "tests").glob("*.py"), ROOT / "tests" / "unit" / "__init__.py"]:
+        shutil.copy(path, tree / path.relative_to(ROOT))
     return tree
 
 
