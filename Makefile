@@ -184,7 +184,7 @@ doctor:
 
 ## make clean    removes environments, caches and runs
 clean:
-	rm -rf .venv .venv-gpu .venv-monitor .venv-locust .venv-docs .cache .tox runs build monitor/build
+	rm -rf .venv .venv-gpu .venv-monitor .venv-locust .venv-docs .venv-s3 .cache .tox runs build monitor/build
 	rm -rf *.egg-info monitor/*.egg-info .coverage .coverage.* monitor/.coverage htmlcov .hypothesis
 	rm -rf monitor/.hypothesis .pytest_cache .mypy_cache .ruff_cache
 	@# The registries of ports and projects that all checkouts share, where no run uses them.

@@ -34,7 +34,7 @@ _CONF = (
     'feed_var {\n  name: "x"\n  alias_name: "x"\n}\n'
     'fetch_var {\n  name: "y"\n  alias_name: "price"\n}\n'
 )
-_MODEL, _TARBALL = "bench_model", "bench_model.tar.gz"
+MODEL, TARBALL = "bench_model", "bench_model.tar.gz"
 
 
 def publish(folder: Path, number: int, size: int, seed: int) -> float:
@@ -47,18 +47,18 @@ def publish(folder: Path, number: int, size: int, seed: int) -> float:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as tar:
         for name, content in files.items():
-            info = tarfile.TarInfo(f"{_MODEL}/{name}")
+            info = tarfile.TarInfo(f"{MODEL}/{name}")
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     content = packed.getvalue()
     manifest = {
         "format": 1,
         "release": number,
-        "tarball": _TARBALL,
+        "tarball": TARBALL,
         "size": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    for name, data in ((_TARBALL, content), ("donefile", json.dumps(manifest).encode())):
+    for name, data in ((TARBALL, content), ("donefile", json.dumps(manifest).encode())):
         beside = folder / f".{name}"
         beside.write_bytes(data)
         beside.replace(folder / name)
@@ -82,7 +82,7 @@ def measure(given: argparse.Namespace, base: Path) -> dict[str, str]:
     local.mkdir()
     port = free_port()
     serve = [sys.executable, "-m", http_server.__name__, f"--folder={remote}", f"--port={port}"]
-    live = local / _MODEL
+    live = local / MODEL
     swapped: dict[int, float] = {}
     ending = threading.Event()
 
@@ -96,8 +96,8 @@ def measure(given: argparse.Namespace, base: Path) -> dict[str, str]:
     looker.start()
     argv = [
         sys.executable, "-m", "monitor", f"--general_host=http://127.0.0.1:{port}",
-        "--remote_path=/", f"--remote_model_name={_TARBALL}", "--remote_donefile_name=donefile",
-        f"--local_path={local}", f"--local_model_name={_MODEL}", f"--interval={given.interval}",
+        "--remote_path=/", f"--remote_model_name={TARBALL}", "--remote_donefile_name=donefile",
+        f"--local_path={local}", f"--local_model_name={MODEL}", f"--interval={given.interval}",
     ]  # fmt: skip
     published = {0: publish(remote, 0, given.size, given.seed)}
     with (

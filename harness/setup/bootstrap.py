@@ -1,6 +1,6 @@
 """Sets up an environment from a hashed lock: what ``make setup`` runs.
 
-    python3 harness/setup/bootstrap.py whole|gpu|monitor|locust|docs
+    python3 harness/setup/bootstrap.py whole|gpu|monitor|locust|docs|s3
 
 Runs on any Python 3.6 or newer, with the standard library only. It finds uv or installs it into
 ``.cache/uv``. It finds CPython 3.9, makes ``.venv`` (``.venv-gpu``, …), installs
@@ -38,6 +38,7 @@ ENVIRONMENTS = {
     "monitor": ".venv-monitor",
     "locust": ".venv-locust",
     "docs": ".venv-docs",
+    "s3": ".venv-s3",
 }
 # Characters that no quoting protects in PATH, class paths, URIs and lists.
 BAD_LETTERS = "\"'\\$`\n\r:%;,#?"
@@ -321,7 +322,7 @@ def provide(name: str) -> None:
     """Make the environment, unless the present one comes from the same lock."""
     begin = time.time()
     lock = os.path.join(ROOT, "requirements", name + ".txt")
-    project = os.path.join(ROOT, "monitor") if name == "monitor" else ROOT
+    project = os.path.join(ROOT, "monitor") if name in ("monitor", "s3") else ROOT
     venv = os.path.join(ROOT, ENVIRONMENTS[name])
     python = os.path.join(venv, "bin", "python")
     stamp = os.path.join(venv, "lock.sha256")

@@ -7,6 +7,7 @@ A comment before each block of commands says what the test does:
     <!-- run: needs PROGRAM -->       the same, where the program is installed
     <!-- run: proof, in order -->     the blocks of the page run one after another
     <!-- run: proof, background -->   the block runs on while the later blocks run
+    <!-- run: tests/FILE.py -->       a test in this file runs the block
     <!-- not run: REASON -->          no test runs the block; ``pytest -s`` prints the list
 """
 
@@ -69,7 +70,7 @@ ALL = [block for page in PAGES for block in blocks(page)]
 ALONE = [
     block
     for block in ALL
-    if re.match(r"run\b", block.mark)
+    if re.match(r"run\b(?!: tests/)", block.mark)
     and block.page.name != "tutorial.md"
     and "in order" not in block.when
 ]
@@ -80,6 +81,8 @@ def test_every_block_says_whether_a_test_runs_it() -> None:
     for block in ALL:
         where = f"{block.page.name}: {block.text.strip()}"
         assert re.fullmatch(r"run(: .+)?|not run: .{10,}", block.mark), f"no mark before {where}"
+        for test in re.findall(r"^run: (tests/.*)", block.mark):
+            assert block.page.name in (ROOT / test).read_text(encoding="utf-8"), f"{test}: {where}"
     assert all(page.read_text(encoding="utf-8").count("```sh\n") == 0 for page in PAGES)
     print("\nCommands that no test runs:")
     for block in ALL:
