@@ -29,8 +29,8 @@ class State(Enum):
 
     IDLE = "sleeps until the next poll"
     CHECK = "reads the donefile"
-    PULL = "brings the release to this machine"
-    VERIFY = "unpacks the release into a staging folder and checks the model's files"
+    PULL = "brings the release into a staging folder, and unpacks it meanwhile"
+    VERIFY = "checks the model's files"
     STAGE = "completes the staging folder: checks, state, ownership, time file, flush"
     SWAP = "exchanges the staging folder with the live directory"
     ENDED = "is over"

@@ -6,6 +6,9 @@ copies a hard link to an earlier file. Skipped members count in the bounds, too.
 
 Anything else refuses the whole archive: a name that is absolute, climbs out or is not allowed,
 another link, a device, an incomplete end. So does more than the bounds allow.
+
+An archive may be a file, or a stream that is read once. A hard link to a skipped file needs the
+archive a second time, so it needs a file.
 """
 
 from __future__ import annotations
@@ -18,17 +21,24 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, Callable, Optional
 
+from ..disk import start_flush
 from ..errors import ReleaseError
 from . import case
 from .model import added_by_macos
 from .names import is_sane
-from .stream import CHUNK, Unpacked
+from .stream import CHUNK, Buffer, Readable, Unpacked
 from .tar import FILES, VOLUME_LABEL, Header, Tar
 
 # Below this many bytes any expansion is harmless: a small model of zeros packs 1000 to 1.
 _EXPANSION_FREE = 64 * 1024 * 1024
 # How many names a sentence shows.
 _SHOWN = 3
+# Every so many bytes of a file, the kernel is asked to begin to write them to disk.
+_FLUSH_EVERY = 8 * 1024 * 1024
+
+
+class NeedsFile(Exception):
+    """The archive is good so far, and has to be read a second time."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +97,48 @@ def unpack(
         OSError: This machine failed.
     """
     with open(path, "rb") as file:
-        reader = _Reader(
-            file, path=path, target=target, top=top, limits=limits, proven=proven, alive=alive
-        )
-        return reader.run(before_file)
+        return unpack_stream(
+            file, path, os.fstat(file.fileno()).st_size, target,
+            top=top, limits=limits, proven=proven, before_file=before_file, alive=alive,
+            again=lambda: open(path, "rb"),
+        )  # fmt: skip
+
+
+def unpack_stream(
+    file: Readable,
+    path: str,
+    packed_size: int,
+    target: str,
+    *,
+    top: str,
+    limits: Limits,
+    proven: bool,
+    before_file: Callable[[Member], None],
+    alive: Callable[[], None],
+    again: Optional[Callable[[], BinaryIO]] = None,
+) -> Skipped:
+    """Unpack an archive of ``packed_size`` bytes from a stream, as ``unpack`` does from a file.
+
+    Args:
+        file: The stream.
+        path: The archive's name in an error.
+        packed_size: The archive's length in bytes.
+        target: As for ``unpack``.
+        top: As for ``unpack``.
+        limits: As for ``unpack``.
+        proven: As for ``unpack``.
+        before_file: As for ``unpack``.
+        alive: As for ``unpack``.
+        again: Opens the archive once more; None if that is impossible.
+
+    Raises:
+        NeedsFile: Without ``again``: a hard link leads to a skipped file.
+    """
+    reader = _Reader(
+        file, path=path, packed_size=packed_size, target=target, top=top, limits=limits,
+        proven=proven, alive=alive, again=again,
+    )  # fmt: skip
+    return reader.run(before_file)
 
 
 @dataclass(frozen=True)
@@ -109,14 +157,16 @@ class _Source:
 class _Reader:
     def __init__(
         self,
-        file: BinaryIO,
+        file: Readable,
         *,
         path: str,
+        packed_size: int,
         target: str,
         top: str,
         limits: Limits,
         proven: bool,
         alive: Callable[[], None],
+        again: Optional[Callable[[], BinaryIO]],
     ) -> None:
         self._path = path
         self._target = target
@@ -124,7 +174,8 @@ class _Reader:
         self._limits = limits
         self._proven = proven
         self._alive = alive
-        self._packed_size = os.fstat(file.fileno()).st_size
+        self._again = again
+        self._packed_size = packed_size
         self._stream = Unpacked(file, path, proven)
         self._tar = Tar(self._stream, self._bad, self._turn, proven)
         self._size = 0
@@ -153,9 +204,15 @@ class _Reader:
             before_file(member)
             os.makedirs(os.path.dirname(place), exist_ok=True)
             with open(place, "xb") as out:
+                end = flushed = 0
                 for offset, piece in self._content(header):
-                    out.seek(offset)
+                    if offset != end:
+                        out.seek(offset)
                     out.write(piece)
+                    end = offset + len(piece)
+                    if end - flushed >= _FLUSH_EVERY:
+                        start_flush(out.fileno(), flushed, end - flushed)
+                        flushed = end
                 out.truncate(member.size)
         if not self._files:
             raise self._no_file()
@@ -249,7 +306,7 @@ class _Reader:
             raise self._bad(f"it unpacks to more than {self._limits.size} bytes (--max_unpacked)")
         self._check_expansion()
 
-    def _content(self, header: Header) -> Iterator[tuple[int, bytes]]:
+    def _content(self, header: Header) -> Iterator[tuple[int, Buffer]]:
         """Yield the pieces of a file, or of a link's target, each with its offset."""
         if header.type != tarfile.LNKTYPE:
             yield from self._tar.content(header)
@@ -264,7 +321,9 @@ class _Reader:
                     self._turn()
                     yield offset, piece
         # The target was skipped and comes earlier in the archive: read the archive once more.
-        with open(self._path, "rb") as file:
+        if self._again is None:
+            raise NeedsFile
+        with self._again() as file:
             stream = Unpacked(file, self._path, self._proven)
             tar = Tar(stream, self._bad, self._alive, self._proven)
             yield from tar.content(next(islice(tar.members(), source.index, None)))

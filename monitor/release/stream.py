@@ -12,16 +12,23 @@ import bz2
 import importlib
 import lzma
 import zlib
-from typing import Any, BinaryIO, Optional, Protocol
+from typing import Any, Optional, Protocol, Union
 
 from ..errors import BadOption, ReleaseError
 
 CHUNK = 256 * 1024
+Buffer = Union[bytes, memoryview]
 # xz may ask for gigabytes of dictionary; its presets need at most 65 MiB.
 _XZ_MEMORY = 128 * 1024 * 1024
 # The limit for zstd, as a power of two. Archives of --long=28 and more exceed it.
 _ZSTD_WINDOW = 27
 ACCEPTED = "publish a tar, plain or packed once with gzip, bzip2, xz or zstd"
+
+
+class Readable(Protocol):
+    """What packed bytes are read from. May give fewer bytes than asked for; none at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class _Inflater(Protocol):
@@ -31,7 +38,7 @@ class _Inflater(Protocol):
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+    def decompress(self, data: Buffer, max_length: int, /) -> bytes: ...
 
 
 class _Gzip:
@@ -49,7 +56,7 @@ class _Gzip:
     def unused_data(self) -> bytes:
         return self._inner.unused_data
 
-    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+    def decompress(self, data: Buffer, max_length: int, /) -> bytes:
         out = self._inner.decompress(self._left + data, max_length)
         self._left = self._inner.unconsumed_tail
         return out
@@ -124,7 +131,7 @@ class _Zstd:
     def unused_data(self) -> bytes:
         return bytes(self._inner.unused_data)
 
-    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+    def decompress(self, data: Buffer, max_length: int, /) -> bytes:
         try:
             return bytes(self._inner.decompress(data, max_length))
         except self._error as error:
@@ -154,15 +161,16 @@ class Unpacked:
         doubt: The end of a sentence about a wrong end.
     """
 
-    def __init__(self, file: BinaryIO, path: str, proven: bool = False) -> None:
+    def __init__(self, file: Readable, path: str, proven: bool = False) -> None:
         self._file = file
         self._path = path
         self.filler = b"\0\t\n\r " if proven else b"\0"
         self.doubt = "" if proven else ", and no manifest proves that its bytes are whole"
         self.read_in = 0
         self.given = 0
-        self._ahead = self._take()
-        self._packing = packing(self._ahead)
+        start = self._take()
+        self._ahead: Buffer = start
+        self._packing = packing(start)
         self._inner = None if self._packing is None else _inflater(self._packing)
         self._over = False
 
@@ -174,23 +182,33 @@ class Unpacked:
         """
         out = bytearray()
         while len(out) < size:
-            piece = self._some(size - len(out))
+            piece = self.read_some(size - len(out))
             if not piece:
                 break
             out += piece
-        self.given += len(out)
         return bytes(out)
+
+    def read_some(self, size: int) -> Buffer:
+        """Return some bytes, at most ``size``; none only at the end.
+
+        Raises:
+            ReleaseError: As for ``read``.
+        """
+        piece = self._some(size)
+        self.given += len(piece)
+        return piece
 
     def _take(self) -> bytes:
         data = self._file.read(CHUNK)
         self.read_in += len(data)
         return data
 
-    def _some(self, size: int) -> bytes:
+    def _some(self, size: int) -> Buffer:
         if self._inner is None:
-            data = self._ahead or self._take()
-            self._ahead = data[size:]
-            return data[:size]
+            # A view, so that no byte of a plain tar is copied.
+            plain = memoryview(self._ahead or self._take())
+            self._ahead = plain[size:]
+            return plain[:size]
         while not self._over:
             data, self._ahead = self._ahead, b""
             try:

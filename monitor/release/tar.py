@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from ..errors import ReleaseError
-from .stream import ACCEPTED, CHUNK, Unpacked, named
+from .stream import ACCEPTED, CHUNK, Buffer, Unpacked, named
 
 BLOCK = 512
 VOLUME_LABEL = b"V"
@@ -86,7 +86,7 @@ class Tar:
             yield header
             self._pass_over()
 
-    def content(self, header: Header) -> Iterator[tuple[int, bytes]]:
+    def content(self, header: Header) -> Iterator[tuple[int, Buffer]]:
         """Yield the bytes of the current member, each piece with its offset in the file."""
         for start, length in header.pieces:
             offset = start
@@ -166,10 +166,10 @@ class Tar:
     def _begin(self, size: int) -> None:
         self._left, self._padding = size, -size % BLOCK
 
-    def _take(self, size: int) -> Iterator[bytes]:
+    def _take(self, size: int) -> Iterator[Buffer]:
         """Yield the next ``size`` stored bytes of the current member."""
         while size:
-            piece = self._stream.read(min(size, CHUNK))
+            piece = self._stream.read_some(min(size, CHUNK))
             if not piece:
                 raise self._refuse("it ends in the middle of a file")
             size -= len(piece)

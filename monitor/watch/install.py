@@ -27,8 +27,10 @@ from ..log import logger
 from ..manifest import Manifest
 from ..options.fields import Options
 from ..release import archive, case, model
+from ..release.stream import Readable
 from ..stop import Stop
 from . import hook
+from .unpacking import Unpacking
 
 
 class Install:
@@ -49,26 +51,60 @@ class Install:
         self._stop = stop
         self._alive = alive
         self._staging = ""
+        self._unpacking: Optional[Unpacking] = None
+        self._limits = archive.Limits(
+            options.max_members, options.max_unpacked, options.max_expansion
+        )
         self._last_second: Optional[int] = None
         # Held while the exchange may happen. Its holder may remove the staging folder.
         self._hands = threading.Lock()
 
-    def verify(self, part: str, tree_part: str, *, proven: bool) -> None:
-        """Bring the release into a staging folder and check that it is a model.
+    def begin_unpacking(self, size: int, proven: bool) -> Unpacking:
+        """Begin to unpack a tarball of ``size`` bytes that is not here yet.
+
+        Args:
+            size: The tarball's length.
+            proven: A manifest's digest will prove its bytes.
+
+        Raises:
+            OSError: There can be no staging folder.
+        """
+        options, staging = self._options, self._new_staging()
+
+        def unpack(file: Readable) -> archive.Skipped:
+            return archive.unpack_stream(
+                file, options.remote_model_name, size, staging,
+                top=options.top, limits=self._limits, proven=proven,
+                before_file=lambda member: check_space(staging, member.size, "unpack into"),
+                alive=self._alive,
+            )  # fmt: skip
+
+        return Unpacking(staging, unpack, self._stop)
+
+    def verify(
+        self, part: str, tree_part: str, unpacking: Optional[Unpacking], *, proven: bool
+    ) -> None:
+        """Check that the release is a model. Bring it into a staging folder, unless it is in one.
 
         Args:
             part: The pulled tarball.
             tree_part: The pulled folder, for a release that is a folder.
-            proven: A manifest's digest proves the bytes of ``part``.
+            unpacking: The staging folder, for a tarball that was unpacked while it arrived. It is
+                left to the caller unless it is swapped in.
+            proven: A manifest's digest proves the bytes of the tarball.
 
         Raises:
             ReleaseError: The release is bad.
         """
         options, name = self._options, self._options.remote_model_name
-        self._staging = self._layout.staging()
-        # For this user only, until it is complete.
-        os.mkdir(self._staging, 0o700)
-        if options.packed:
+        self._unpacking = unpacking
+        self._staging = unpacking.folder if unpacking else self._new_staging()
+        if unpacking is not None:
+            self._say_unpacking()
+            if unpacking.refusal is not None:
+                raise unpacking.refusal
+            self._say_unpacked(unpacking.skipped)
+        elif options.packed:
             self._unpack(part, proven)
         else:
             # Before the move, because a copy to another filesystem would follow a link.
@@ -153,8 +189,9 @@ class Install:
 
     def drop(self) -> None:
         """Remove a staging folder that did not come to its swap."""
-        if self._staging:
-            staging, self._staging = self._staging, ""
+        staging, self._staging = self._staging, ""
+        unpacking, self._unpacking = self._unpacking, None
+        if staging and unpacking is None:
             try:
                 remove(staging)
             except OSError as error:
@@ -188,27 +225,40 @@ class Install:
 
     def _unpack(self, part: str, proven: bool) -> None:
         options = self._options
-        name = options.remote_model_name
-        logger.info("unpack remote file(%s).", name)
-        limits = archive.Limits(options.max_members, options.max_unpacked, options.max_expansion)
+        self._say_unpacking()
         try:
             skipped = archive.unpack(
                 part,
                 self._staging,
                 top=options.top,
-                limits=limits,
+                limits=self._limits,
                 proven=proven,
                 before_file=lambda member: check_space(self._staging, member.size, "unpack into"),
                 alive=self._alive,
             )
         except ReleaseError as error:
-            raise ReleaseError("unpack", name, error.cause, error.hint) from error
+            raise ReleaseError(
+                "unpack", options.remote_model_name, error.cause, error.hint
+            ) from error
+        self._say_unpacked(skipped)
+
+    def _say_unpacking(self) -> None:
+        logger.info("unpack remote file(%s).", self._options.remote_model_name)
+
+    def _say_unpacked(self, skipped: archive.Skipped) -> None:
+        options = self._options
         if skipped.outside or skipped.macos:
             logger.info(
                 "skipped in %s: %d outside %s, %d that macOS added.",
-                name, skipped.outside, options.top, skipped.macos,
+                options.remote_model_name, skipped.outside, options.top, skipped.macos,
             )  # fmt: skip
         logger.info("using unpacked filename: %s.", options.top)
+
+    def _new_staging(self) -> str:
+        staging = self._layout.staging()
+        # For this user only, until it is complete.
+        os.mkdir(staging, 0o700)
+        return staging
 
     def _move_tree(self, pulled: str) -> None:
         case.check(self._options.remote_model_name, model.sizes(pulled), self._staging)

@@ -1,9 +1,11 @@
 """Brings a release to this machine: streamed, hashed on the way, resumed where a transfer broke.
 
-Memory is bounded by one chunk. After a break, what was pulled is kept as long as the same release
-is announced and the remote's file is the same. A complete tarball is kept until ``forget``, so that
-no failure after the pull costs another. Bytes that turn out wrong are thrown away with their
-offset.
+A tarball is unpacked while it arrives. It becomes a file if a check command needs the file, or the
+remote writes one, or its length is not known. Memory is bounded by a few chunks.
+
+After a break, what was pulled is kept as long as the same release is announced and the remote's
+file is the same. A complete release is kept until ``forget``, so that no failure of a swap costs
+another pull. Bytes that turn out wrong are thrown away with their offset.
 """
 
 from __future__ import annotations
@@ -24,10 +26,15 @@ from ..live.layout import TREE
 from ..log import logger
 from ..manifest import Manifest
 from ..release import case
+from ..release.archive import NeedsFile
 from ..release.model import added_by_macos, sizes
 from ..release.names import is_sane
 from ..remotes.base import Download, Remote, too_many
 from ..stop import Stop
+from .unpacking import Unpacking
+
+# How long ``abandon`` waits for the thread that unpacks.
+_ABANDON_S = 0.2
 
 
 def check_tree(name: str, count: int, size: int, most: int, largest: int) -> None:
@@ -81,6 +88,8 @@ class _Partial:
     size: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
     whole: bool = False
+    # Takes the bytes; None if they go into a file.
+    unpacking: Optional[Unpacking] = None
 
 
 class Puller:
@@ -95,9 +104,24 @@ class Puller:
         *,
         received: Callable[[int], None] = lambda count: None,
         largest: int = sys.maxsize,
+        unpack: Optional[Callable[[int, bool], Unpacking]] = None,
     ) -> None:
-        """``received`` is told of each piece that came, in bytes; a file may have ``largest``."""
+        """Make a puller.
+
+        Args:
+            remote: Where releases are.
+            part: The file to pull to.
+            rate_limit: The most bytes a second; 0 for any number.
+            stop: The request to end.
+            received: Told of each piece that came, in bytes.
+            largest: The most bytes that a file may have.
+            unpack: Begins to unpack a tarball of so many bytes, which a manifest's digest will
+                prove or not. None to keep every tarball.
+        """
         self._received = received
+        self._unpack = unpack
+        # A tarball that cannot be unpacked while it arrives.
+        self._needs_file: Optional[Identity] = None
         self.largest = largest
         self._remote = remote
         self.part = part
@@ -113,25 +137,45 @@ class Puller:
         whole = self._partial is not None and self._partial.whole
         return str(self._partial.digest.hexdigest()) if self._partial and whole else None
 
+    @property
+    def unpacking(self) -> Optional[Unpacking]:
+        """The staging folder of the tarball that came; None if there is a file or a folder."""
+        return self._partial.unpacking if self._partial else None
+
+    def forget_unpacked(self) -> None:
+        """Throw away a staging folder, and leave a file alone."""
+        if self.unpacking is not None:
+            self.forget()
+
     def forget(self) -> None:
         """Throw away what was pulled."""
-        self._partial = None
+        partial, self._partial = self._partial, None
+        if partial is not None and partial.unpacking is not None:
+            partial.unpacking.discard()
         for path in (self.part, self.tree_part):
             with contextlib.suppress(OSError):
                 remove(path)
 
     def pull_file(self, name: str, identity: Identity, manifest: Optional[Manifest]) -> None:
-        """Bring the file ``name`` to ``part``, whole.
+        """Bring the file ``name``, whole, to ``part`` or ``unpacking``.
 
         Raises:
             RemoteError: The remote failed. What came is kept for the next try.
             Mismatch: The bytes are not those of the manifest. They are thrown away.
             ReleaseError: There are more than ``largest`` bytes.
-            MachineError: This machine failed.
+            MachineError, BadOption: This machine failed.
         """
+        try:
+            self._pull_file(name, identity, manifest)
+        except NeedsFile:
+            self.forget()
+            self._needs_file = identity
+            self._pull_file(name, identity, manifest)
+
+    def _pull_file(self, name: str, identity: Identity, manifest: Optional[Manifest]) -> None:
         partial = self._partial
         if partial is not None and partial.whole and partial.identity == identity:
-            if self._size_here() == partial.size:
+            if self._is_here(partial):
                 return
             partial = None
         if partial is None or partial.identity != identity or not self._can_resume(partial):
@@ -144,6 +188,7 @@ class Puller:
         )
         with contextlib.closing(download):
             if partial is None or download.offset != partial.size or download.offset == 0:
+                self.forget()
                 partial = _Partial(identity, download.mark)
                 if download.offset:
                     raise RemoteError(
@@ -155,6 +200,9 @@ class Puller:
             self._partial = partial
             expected = manifest.size if manifest is not None else download.size
             self._check_announced(name, download.size, manifest)
+            fresh = partial.size == 0 and identity != self._needs_file and not download.file
+            if self._unpack is not None and fresh and expected is not None:
+                partial.unpacking = self._unpack(expected, manifest is not None)
             self._store(name, partial, expected, manifest, download)
         if download.size is not None and partial.size != download.size:
             raise RemoteError(
@@ -165,10 +213,18 @@ class Puller:
             )
         if manifest is not None:
             self._compare(name, partial, manifest)
+        if partial.unpacking is not None:
+            partial.unpacking.finish()
         partial.whole = True
 
     def abandon(self) -> None:
-        """Do what ``forget`` does while another thread may still be in the middle of a pull."""
+        """Do what ``forget`` does while another thread may still be in the middle of a pull.
+
+        A complete staging folder is left alone: that thread may be in the swap.
+        """
+        partial = self._partial
+        if partial is not None and partial.unpacking is not None and not partial.whole:
+            partial.unpacking.discard(_ABANDON_S)
         for path in (self.part, self.tree_part):
             with contextlib.suppress(OSError):
                 remove(path)
@@ -243,14 +299,17 @@ class Puller:
         self._received(count)
 
     def _can_resume(self, partial: _Partial) -> bool:
-        """Return whether the remote allows it and the file is here: a cleaner may have come."""
-        return bool(partial.mark) and self._size_here() >= partial.size
+        return bool(partial.mark) and self._is_here(partial)
 
-    def _size_here(self) -> int:
+    def _is_here(self, partial: _Partial) -> bool:
+        """Return whether what came is still here: a cleaner may have come, too."""
+        if partial.unpacking is not None:
+            return partial.unpacking.usable
         try:
-            return os.path.getsize(self.part)
+            size = os.path.getsize(self.part)
         except OSError:
-            return -1
+            return False
+        return size == partial.size if partial.whole else size >= partial.size
 
     def _store(
         self,
@@ -260,28 +319,42 @@ class Puller:
         manifest: Optional[Manifest],
         download: Download,
     ) -> None:
+        missing = max(0, (expected or 0) - partial.size)
+        if partial.unpacking is not None:
+            check_space(os.path.dirname(partial.unpacking.folder) or ".", missing, "unpack into")
+            self._take(name, partial, manifest, download, partial.unpacking.feed)
+            return
         with self._here():
             os.makedirs(os.path.dirname(self.part), exist_ok=True)
-            missing = max(0, (expected or 0) - partial.size)
             check_space(os.path.dirname(self.part), missing, "pull into")
             with open(self.part, "r+b" if partial.size else "wb") as out:
                 out.seek(partial.size)
                 out.truncate()
-                for chunk in download.chunks:
-                    self._stop.check()
-                    if partial.size + len(chunk) > self.largest:
-                        self.forget()
-                        raise too_large(name)
-                    if not download.file:
-                        out.write(chunk)
-                    partial.digest.update(chunk)
-                    partial.size += len(chunk)
-                    self._count(len(chunk))
-                    if manifest is not None and partial.size > manifest.size:
-                        self._wrong(name, f"more than the manifest's {manifest.size} bytes came")
-                    self._throttle.pay(len(chunk))
+                write = out.write if not download.file else len
+                self._take(name, partial, manifest, download, write)
             if download.file:
                 os.replace(download.file, self.part)
+
+    def _take(
+        self,
+        name: str,
+        partial: _Partial,
+        manifest: Optional[Manifest],
+        download: Download,
+        write: Callable[[bytes], object],
+    ) -> None:
+        for chunk in download.chunks:
+            self._stop.check()
+            if partial.size + len(chunk) > self.largest:
+                self.forget()
+                raise too_large(name)
+            write(chunk)
+            partial.digest.update(chunk)
+            partial.size += len(chunk)
+            self._count(len(chunk))
+            if manifest is not None and partial.size > manifest.size:
+                self._wrong(name, f"more than the manifest's {manifest.size} bytes came")
+            self._throttle.pay(len(chunk))
 
     def _check_announced(
         self, name: str, size: Optional[int], manifest: Optional[Manifest]

@@ -63,12 +63,14 @@ class Watch:
         self._stop = stop
         self._clock = clock
         self._announcer = Announcer(options, self.layout, remote, self.reporter, clock)
+        self._install = Install(options, self.layout, self._ownership, stop, self._alive)
         part = self.layout.part(options.tmp, options.remote_model_name)
         self._puller = Puller(
             remote, part, options.rate_limit, stop,
             received=self._received, largest=options.largest_tarball,
+            # A check command gets the tarball.
+            unpack=None if options.check_command else self._install.begin_unpacking,
         )  # fmt: skip
-        self._install = Install(options, self.layout, self._ownership, stop, self._alive)
         self._pauses = Pauses(options.interval, options.longest_pause)
         self._splay = Splay(
             options.splay, f"{socket.gethostname()}\0{os.path.realpath(options.live)}"
@@ -160,6 +162,9 @@ class Watch:
         self._tell(row)
         if row.then in (State.IDLE, State.ENDED):
             self._install.drop()
+        if row.event is Event.MACHINE_FAILED and row.state is not State.SWAP:
+            # It may be incomplete, or not be on disk. Others may need the space.
+            self._puller.forget_unpacked()
         self._pause_after(row)
         return row
 
@@ -236,7 +241,8 @@ class Watch:
 
     def _verify(self) -> Event:
         proven = self._now_announced().manifest is not None
-        self._install.verify(self._puller.part, self._puller.tree_part, proven=proven)
+        puller = self._puller
+        self._install.verify(puller.part, puller.tree_part, puller.unpacking, proven=proven)
         return Event.GOOD
 
     def _stage(self) -> Event:

@@ -166,7 +166,8 @@ def test_a_full_disk_is_said_and_the_old_release_stays(
     site.publish(1)
     poll(watch())
     site.publish(2)
-    one = watch(local_tmp_path="/proc/nothing")
+    # A check command gets the tarball as a file.
+    one = watch(local_tmp_path="/proc/nothing", check_command="true")
     assert poll(one) is Event.MACHINE_FAILED
     assert lines[-1].startswith("ERROR cannot write /proc/nothing/")
     assert release_in(live(tmp_path)) == 1

@@ -286,9 +286,8 @@ def test_a_signal_in_a_pull_from_a_silent_datanode_ends_it_soon(
     given = [f"--{name}={value}" for name, value in given_options(cluster, "webhdfs").items()]
     words = [word for word in common(tmp_path) if not word.startswith("--remote_path")]
     one = start(*words, *given)
-    tmp = tmp_path / "local" / "_serving_monitor_tmp"
     wait_for(
-        lambda: list(tmp.glob("*.part")), "the transfer", 30, every_s=0.001,
+        lambda: list((tmp_path / "local").glob(".*.staging-*")), "the transfer", 30, every_s=0.001,
         last_seen=lambda: one.text[-2000:],
     )  # fmt: skip
     cluster.pause("datanode")

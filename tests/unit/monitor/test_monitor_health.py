@@ -56,11 +56,14 @@ def test_a_model_is_well_as_long_as_a_release_comes_in(watch: MakeWatch, site: S
     assert seen[0] > looked
 
 
-@pytest.mark.parametrize("state", [State.VERIFY, State.STAGE])
+@pytest.mark.parametrize(
+    ("state", "given"), [(State.VERIFY, {"check_command": "/bin/true"}), (State.STAGE, {})]
+)
 def test_a_model_is_well_as_long_as_a_release_is_worked_on(
-    watch: MakeWatch, site: Site, state: State
+    watch: MakeWatch, site: Site, state: State, given: dict[str, str]
 ) -> None:
-    one = watch()
+    # With a check command, VERIFY unpacks.
+    one = watch(**given)
     site.publish(1)
     while one.machine.state is not state:
         one.step()

@@ -307,7 +307,7 @@ def test_a_kill_at_any_step_is_completed_by_the_next_run(
         kept = [(one.installed.label, one.rolled_back) for one in listed(layout)]
         assert kept == [(f"release {bad}", True)], where
         left = {path.name for path in local.iterdir()}
-        assert left == {MODEL, f".{MODEL}.monitor", "_serving_monitor_tmp"}, where
+        assert left == {MODEL, f".{MODEL}.monitor"}, where
         good = bad + 1
         site.publish(good)
         assert one_poll(local, site.url, keep="1") is Event.SWAPPED, where

@@ -58,7 +58,8 @@ class Scene:
 
     @property
     def part(self) -> list[Path]:
-        return list((self.local / "_serving_monitor_tmp").glob("*.part*"))
+        found = list((self.local / "_serving_monitor_tmp").glob("*.part*"))
+        return found + list(self.local.glob(".*.staging-*"))
 
     def silent_port(self) -> int:
         """A port whose server accepts and never says a word."""

@@ -56,8 +56,9 @@ class Point(NamedTuple):
 def points_of(record: Iterable[dict[str, Any]], live: Path) -> list[Point]:
     """The calls to be killed at, from a recording; pure.
 
-    From the last write into the pulled tarball (the pull's end) to the end of the recording.
-    A call that failed changed nothing and is left out.
+    From the last write into the pulled tarball (the pull's end) to the end of the recording. If the
+    monitor unpacks without a file of the tarball, from the start. A call that failed changed
+    nothing and is left out.
     """
     calls = [call for call in record if call["result"] is not None and call["result"] >= 0]
     writes = [

@@ -1,0 +1,122 @@
+"""Unpacks a tarball into a staging folder while it arrives, in a thread of its own.
+
+    remote ─▶ Puller: sha256, length ─▶ Unpacking: [gunzip] ─▶ tar ─▶ files of the staging folder
+
+The thread keeps its state when a transfer breaks, so the transfer can go on at the same byte. Its
+bytes are not proven yet. So the puller also takes all bytes of an archive that is refused: the
+release is bad only if its bytes turn out to be complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+from typing import Callable, Optional
+
+from ..disk import remove
+from ..errors import ReleaseError
+from ..release.archive import Skipped
+from ..release.stream import Readable
+from ..stop import Stop, Stopped
+
+# How many pieces may wait. With ``CHUNK`` this bounds the memory.
+_AHEAD = 16
+# How often a wait looks whether the monitor has to end.
+_LOOK_S = 0.2
+
+
+class _Discarded(BaseException):
+    """Ends the thread. Not an ``Exception``: no handler of errors may swallow it."""
+
+
+class Unpacking:
+    """One staging folder that fills.
+
+    Attributes:
+        folder: The staging folder. The caller makes it; ``discard`` removes it.
+        skipped: How many members were skipped, after ``finish``.
+        refusal: Why the archive is refused, after ``finish``; None for a good one.
+    """
+
+    def __init__(self, folder: str, unpack: Callable[[Readable], Skipped], stop: Stop) -> None:
+        """``unpack`` unpacks a stream into ``folder``. It is called in the thread."""
+        self.folder = folder
+        self.skipped = Skipped(0, 0)
+        self.refusal: Optional[ReleaseError] = None
+        self._unpack = unpack
+        self._stop = stop
+        self._failure: Optional[BaseException] = None
+        self._pieces: queue.Queue[bytes] = queue.Queue(_AHEAD)
+        self._over = threading.Event()
+        self._ended = False
+        self._discarded = False
+        self._thread = threading.Thread(target=self._run, name="unpacking", daemon=True)
+        self._thread.start()
+
+    @property
+    def usable(self) -> bool:
+        """Whether more bytes can be taken: nothing failed, and the folder is still there."""
+        return self._failure is None and os.path.isdir(self.folder)
+
+    def feed(self, piece: bytes) -> None:
+        """Hand over the next bytes. Waits while many others wait. Drops them after a refusal.
+
+        Raises:
+            NeedsFile: The archive has to be unpacked from a file.
+            MachineError, BadOption, OSError: This machine failed.
+            Stopped: The monitor has to end. The bytes were not taken.
+        """
+        while not self._over.is_set():
+            self._stop.check()
+            with contextlib.suppress(queue.Full):
+                self._pieces.put(piece, timeout=_LOOK_S)
+                break
+        self._check()
+
+    def finish(self) -> None:
+        """Wait until everything is unpacked or refused. Raises what ``feed`` raises."""
+        self.feed(b"")
+        while not self._over.wait(_LOOK_S):
+            self._stop.check()
+        self._check()
+
+    def discard(self, wait_s: Optional[float] = None) -> None:
+        """End the thread and remove the folder. Safe to repeat.
+
+        Args:
+            wait_s: How long to wait for the thread, in seconds; None for as long as it takes.
+        """
+        self._discarded = True
+        with contextlib.suppress(queue.Full):
+            # It may wait for bytes. With a full queue it does not.
+            self._pieces.put_nowait(b"")
+        self._thread.join(wait_s)
+        with contextlib.suppress(OSError):
+            remove(self.folder)
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, none at the end. Called in the thread; waits for them."""
+        if not self._ended:
+            piece = self._pieces.get()
+            self._ended = not piece
+        if self._discarded:
+            raise _Discarded
+        return b"" if self._ended else piece
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            self.skipped = self._unpack(self)
+        except ReleaseError as error:
+            self.refusal = error
+        except (Stopped, _Discarded) as ended:
+            self._failure = ended
+        except Exception as error:
+            self._failure = error
+        finally:
+            self._over.set()
