@@ -3,8 +3,8 @@
     remote ─▶ Puller: sha256, length ─▶ Unpacking: [gunzip] ─▶ tar ─▶ files of the staging folder
 
 The thread keeps its state when a transfer breaks, so the transfer can go on at the same byte. Its
-bytes are not proven yet. So the puller also takes all bytes of an archive that is refused: the
-release is bad only if its bytes turn out to be complete.
+bytes are not proven yet. So a refusal waits until the puller has taken all bytes: only a release
+whose bytes are complete is bad.
 """
 
 from __future__ import annotations

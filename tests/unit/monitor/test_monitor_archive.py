@@ -357,3 +357,42 @@ def test_limits_and_members_are_values_that_nobody_can_change() -> None:
 def test_what_bounds_an_unpacking_has_to_be_named(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="positional"):
         archive.unpack("a", "t", TOP, LIMITS, print, print)  # type: ignore[call-arg, arg-type, misc]
+
+
+def streamed(folder: Path, content: bytes, at_once: int) -> Skipped:
+    """Unpacks ``content`` from a stream that gives ``at_once`` bytes at a time."""
+
+    class Slow(io.BytesIO):
+        def read(self, size: Any = -1, /) -> bytes:
+            return super().read(min(size, at_once))
+
+    return archive.unpack_stream(
+        Slow(content), "archive", len(content), str(folder), top=TOP, limits=LIMITS, proven=False,
+        before_file=lambda _: None, alive=lambda: None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("at_once", [7, 513])
+def test_a_stream_that_gives_few_bytes_at_a_time_is_unpacked(
+    tmp_path: Path, pack: Any, at_once: int
+) -> None:
+    content = bytes(range(256)) * 10
+    streamed(tmp_path, pack(member("model/a", content) + END), at_once)
+    assert (tmp_path / "a").read_bytes() == content
+
+
+def test_a_link_to_a_skipped_file_cannot_be_unpacked_from_a_stream(tmp_path: Path) -> None:
+    link = member("model/b", type=tarfile.LNKTYPE, linkname="other/a")
+    with pytest.raises(archive.NeedsFile):
+        streamed(tmp_path, member("other/a", b"1") + link + END, 1000)
+
+
+def test_the_kernel_is_asked_to_write_each_large_part_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(archive, "start_flush", lambda _, at, count: asked.append((at, count)))
+    monkeypatch.setattr(archive, "_FLUSH_EVERY", 1000)
+    streamed(tmp_path, member("model/a", bytes(3500)) + member("model/b", b"1") + END, 700)
+    assert asked == [(0, 1588), (1588, 1400)]
