@@ -68,16 +68,12 @@ class Unpacking:
             MachineError, BadOption, OSError: This machine failed.
             Stopped: The monitor has to end. The bytes were not taken.
         """
-        while not self._over.is_set():
-            self._stop.check()
-            with contextlib.suppress(queue.Full):
-                self._pieces.put(piece, timeout=_LOOK_S)
-                break
-        self._check()
+        if piece:
+            self._put(piece)
 
     def finish(self) -> None:
         """Wait until everything is unpacked or refused. Raises what ``feed`` raises."""
-        self.feed(b"")
+        self._put(b"")
         while not self._over.wait(_LOOK_S):
             self._stop.check()
         self._check()
@@ -104,6 +100,14 @@ class Unpacking:
         if self._discarded:
             raise _Discarded
         return b"" if self._ended else piece
+
+    def _put(self, piece: bytes) -> None:
+        while not self._over.is_set():
+            self._stop.check()
+            with contextlib.suppress(queue.Full):
+                self._pieces.put(piece, timeout=_LOOK_S)
+                break
+        self._check()
 
     def _check(self) -> None:
         if self._failure is not None:
