@@ -7,8 +7,8 @@
     ├── ReleaseError     the release: quarantined whole until the donefile changes
     └── MachineError     this machine (disk, permissions, a program): tried again, loudly
 
-Each carries the operation, the path, the cause and a hint, and prints as one sentence. ``Taken`` is
-no error of the tree: it says who has a lock, and the caller makes one of them.
+Each carries the operation, the path, the cause and a hint, and prints as one sentence. ``Taken``
+and ``NeedsFile`` are no errors of the tree. Their callers make an error of them, or go another way.
 """
 
 from __future__ import annotations
@@ -82,6 +82,10 @@ class Taken(Exception):
     def __init__(self, owner: str, *, broken_if_asked: bool = False) -> None:
         super().__init__(owner)
         self.broken_if_asked = broken_if_asked
+
+
+class NeedsFile(Exception):
+    """An archive is good so far, and has to be read a second time, so a stream is not enough."""
 
 
 def reason(cause: object) -> str:

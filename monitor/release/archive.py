@@ -22,7 +22,7 @@ from itertools import islice
 from typing import BinaryIO, Callable, Optional
 
 from ..disk import start_flush
-from ..errors import ReleaseError
+from ..errors import NeedsFile, ReleaseError
 from . import case
 from .model import added_by_macos
 from .names import is_sane
@@ -35,10 +35,6 @@ _EXPANSION_FREE = 64 * 1024 * 1024
 _SHOWN = 3
 # Every so many bytes of a file, the kernel is asked to begin to write them to disk.
 _FLUSH_EVERY = 8 * 1024 * 1024
-
-
-class NeedsFile(Exception):
-    """The archive is good so far, and has to be read a second time."""
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,11 @@ from typing import Any, Callable, Optional
 
 from ..decisions.identity import Identity
 from ..disk import check_space, machine_error, remove
-from ..errors import Mismatch, ReleaseError, RemoteError
+from ..errors import Mismatch, NeedsFile, ReleaseError, RemoteError
 from ..live.layout import TREE
 from ..log import logger
 from ..manifest import Manifest
 from ..release import case
-from ..release.archive import NeedsFile
 from ..release.model import added_by_macos, sizes
 from ..release.names import is_sane
 from ..remotes.base import Download, Remote, too_many

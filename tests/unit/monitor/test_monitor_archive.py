@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from monitor.errors import NeedsFile
 from monitor.release import archive
 from monitor.release.archive import Member, Skipped
 from monitor.release.tar import BLOCK
@@ -384,7 +385,7 @@ def test_a_stream_that_gives_few_bytes_at_a_time_is_unpacked(
 
 def test_a_link_to_a_skipped_file_cannot_be_unpacked_from_a_stream(tmp_path: Path) -> None:
     link = member("model/b", type=tarfile.LNKTYPE, linkname="other/a")
-    with pytest.raises(archive.NeedsFile):
+    with pytest.raises(NeedsFile):
         streamed(tmp_path, member("other/a", b"1") + link + END, 1000)
 
 
