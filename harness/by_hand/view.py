@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional
 from harness.checker.history import Event
 from harness.checker.leg_history import same
 from monitor.decisions.machine import State
+from monitor.decisions.moments import Moment
 
 RTOL = 1e-5
 # The requests of this many last seconds make the rate.
@@ -25,6 +26,14 @@ _SAYS = (
     ("using unpacked filename", State.STAGE),
     ("update local model(", State.SWAP),
 )
+# The state that ends with a moment of our monitor's event file.
+_ENDS = {
+    Moment.SEEN: State.CHECK,
+    Moment.PULLED: State.PULL,
+    Moment.VERIFIED: State.VERIFY,
+    Moment.STAGED: State.STAGE,
+    Moment.SWAPPED: State.SWAP,
+}
 
 
 class Published(NamedTuple):
@@ -149,6 +158,11 @@ class View:
             self._take_server_line(event)
         elif kind == "monitor_log":
             self._take_monitor_line(event)
+        elif kind == "monitor_event":
+            # The log has no line for each state, and other monitors have no event file.
+            for moment, state in _ENDS.items():
+                if event["what"] == moment.name.lower():
+                    self.entered[state] = max(event["t"], self.entered.get(state, 0.0))
         elif kind == "prediction":
             self._take_prediction(event)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.by_hand.view import View
 from harness.checker.history import Event
+from monitor.decisions.machine import State
 
 
 def published(release: int, value: float, **more: object) -> Event:
@@ -72,3 +73,13 @@ def test_a_failed_request_counts_as_failed_and_not_as_load() -> None:
     assert (view.asked, view.failed, view.clients["http"].error) == (3, 1, "gone")
     assert view.rate(4.0) == 2 / 5.0
     assert view.rate(8.2) == 1 / 5.0
+
+
+def test_the_event_file_lights_each_state_of_the_monitor() -> None:
+    moments = ["seen", "pulled", "verified", "staged", "swapped", "served"]
+    told = [
+        {"event": "monitor_event", "t": float(number), "what": what}
+        for number, what in enumerate(moments, 1)
+    ]
+    states = [State.CHECK, State.PULL, State.VERIFY, State.STAGE, State.SWAP]
+    assert view_of(*told).entered == {state: number for number, state in enumerate(states, 1)}
