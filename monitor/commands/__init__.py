@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import BadOption
 from ..live.layout import Layout
-from ..options.parser import Parser, build_parser
+from ..options.parser import PROGRAM, Parser, build_parser
 from . import orders, rollback, status
 
 _COMMANDS = {
@@ -32,7 +32,7 @@ def main(words: Sequence[str]) -> int:
     """
     name, rest = words[0], list(words[1:])
     command = _COMMANDS[name]
-    usage = f"python -m monitor {name} {command.operand}".rstrip()
+    usage = f"{PROGRAM} {name} {command.operand}".rstrip()
     parser = Parser(prog=usage, description=command.meaning)
     parser.add_argument("--local_path", required=True, help="the folder that holds the model")
     parser.add_argument("--local_model_name", required=True, help="the live directory's name")

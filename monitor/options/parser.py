@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import sys
 from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, Field
 from typing import Any, NoReturn
@@ -25,14 +27,18 @@ _COMMON = (
     *("type", "remote_path", "remote_model_name", "remote_donefile_name", "local_path"),
     *("local_model_name", "interval"),
 )
-_EXAMPLE = """\
-example: python -m monitor --type general --general_host http://models:8080 \\
+# What a person typed to start it.
+PROGRAM = (
+    "serving-monitor" if os.path.basename(sys.argv[0]) == "serving-monitor" else "python -m monitor"
+)
+_EXAMPLE = f"""\
+example: {PROGRAM} --type general --general_host http://models:8080 \\
            --remote_path / --remote_model_name m.tar.gz \\
            --remote_donefile_name donefile --local_path . --local_model_name m
 """
-_EPILOG = """\
-Commands: 'python -m monitor status …', rollback, hold, resume, pin and unpin
-take --local_path and --local_model_name. 'python -m monitor --config
+_EPILOG = f"""\
+Commands: '{PROGRAM} status …', rollback, hold, resume, pin and unpin
+take --local_path and --local_model_name. '{PROGRAM} --config
 monitors.toml' watches many models. docs/monitor.md describes all options.
 """
 
@@ -73,7 +79,7 @@ class _Narrow(argparse.RawDescriptionHelpFormatter):
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line of the monitor."""
     parser = Parser(
-        prog="python -m monitor",
+        prog=PROGRAM,
         description="Pulls new releases of a model from a remote and swaps them in.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

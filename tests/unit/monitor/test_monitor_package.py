@@ -80,7 +80,7 @@ def test_an_sdist_gives_a_wheel_that_installs_with_readme_and_licence(
     )
     (info,) = (tmp_path / "venv").glob("lib/python3.*/site-packages/serving_hot*.dist-info")
     metadata = email.message_from_string((info / "METADATA").read_text())
-    assert printed.stdout.split()[-1] == metadata["Version"]
+    assert printed.stdout.split() == ["serving-monitor", metadata["Version"]]
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert "# serving-hot-loading-monitor" in (info / "METADATA").read_text()
     assert "Apache License" in next(info.rglob("LICENSE")).read_text()
