@@ -101,3 +101,4 @@ def write(options: argparse.Namespace, run: Run, suite: Suite, folder: Path) -> 
             path.write_text(content, encoding="utf-8")
     if options.html is not None:
         html.write(options.html, run, suite, folder)
+        print(f"pages: {options.html / 'index.html'}")

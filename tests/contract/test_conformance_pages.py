@@ -80,6 +80,7 @@ def test_a_real_run_has_a_page_for_each_cell_with_command_claims_and_log(tmp_pat
     only = ("--remotes", "http", "--only", "http/happy-path")
     done = _conformance(*OURS, *only, "--run", str(run), "--html", str(folder))
     assert done.returncode == 0, done.stderr
+    assert f"pages: {folder}/index.html" in done.stdout
     texts = _texts(folder)
     cells = {"1-ours/http-happy-path.html", "1-ours/http-whole-throughout.html"}
     assert set(texts) == {"index.html", *cells}
