@@ -134,7 +134,7 @@ def poke(watches: Sequence[Watch], target: str, sent: str, token_file: str) -> t
     expected = f"Bearer {token}".encode("utf-8", "surrogateescape")
     if not hmac.compare_digest(sent.encode("latin-1", "replace"), expected):
         return 401, "send 'Authorization: Bearer TOKEN' with the token of --poll_token_file"
-    names = parse_qs(urlsplit(target).query).get("model")
+    names = parse_qs(urlsplit(target).query, keep_blank_values=True).get("model")
     chosen = [one for one in watches if names is None or one.options.local_model_name in names]
     if not chosen:
         return 404, "no model of that name is watched here"

@@ -74,7 +74,8 @@ def test_a_request_with_the_token_looks_at_once(start: Start, site: Site, tmp_pa
     site.publish(2)
     for wrong in (None, "", "s3cret", TOKEN + "x", "ü"):
         assert ask(port, "/-/poll", wrong)[0] == 401, wrong
-    assert ask(port, "/-/poll?model=another", TOKEN)[0] == 404
+    for unknown in ("another", ""):
+        assert ask(port, f"/-/poll?model={unknown}", TOKEN)[0] == 404, unknown
     assert ask(port, "/-/poll", TOKEN, method="GET")[0] == 404
     assert (polls(port), release_in(live(tmp_path))) == (1, 1)
     assert ask(port, f"/-/poll?model={MODEL}", TOKEN) == (202, "looking\n")
