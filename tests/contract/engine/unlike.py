@@ -31,15 +31,15 @@ signal.signal(signal.SIGTERM, lambda *_: one.terminate())
 signal.signal(signal.SIGINT, lambda *_: one.send_signal(signal.SIGINT))
 until = time.monotonic() + 300
 while one.poll() is None and time.monotonic() < until:
-    # ERROR first: the engine writes a line to it last, so INFO has every line of ERROR.
-    files = [real / f"serving.{{severity}}" for severity in ("ERROR", "WARNING", "INFO")]
+    # INFO first, and shown last: who waits for a line in INFO finds it in the others, too.
+    files = [real / f"serving.{{severity}}" for severity in ("INFO", "WARNING", "ERROR")]
     texts = {{file: file.read_text() for file in files if file.exists()}}
-    info = texts.get(files[-1], "")
+    info = texts.get(files[0], "")
     code = {ends}
     if code:
         one.kill()
         sys.exit(code)
-    for file, text in texts.items():
+    for file, text in reversed(texts.items()):
         beside = pathlib.Path("log", file.name + ".new")
         beside.write_text(spoilt(text))
         beside.rename(pathlib.Path("log", file.name))
