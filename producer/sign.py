@@ -6,7 +6,8 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import BadInput
+from .errors import BadInput, ProducerError
+from .manifest import MAX_BYTES
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,6 +41,15 @@ def signed(donefile: bytes, key: Ed25519PrivateKey) -> bytes:
     Args:
         donefile: A manifest that ends in a brace and a line end.
         key: Who signs.
+
+    Raises:
+        ProducerError: The signed donefile is larger than a manifest may be.
     """
     signature = base64.b64encode(key.sign(donefile))
-    return donefile.removesuffix(b"}\n") + b', "signature": "' + signature + b'"}\n'
+    whole = donefile.removesuffix(b"}\n") + b', "signature": "' + signature + b'"}\n'
+    if len(whole) > MAX_BYTES:
+        raise ProducerError(
+            f"the signed manifest has {len(whole)} bytes, and a monitor reads {MAX_BYTES}; "
+            "publish a model with a smaller probe"
+        )
+    return whole

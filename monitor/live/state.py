@@ -272,9 +272,22 @@ def read_announced(path: str) -> Optional[Identity]:
     return Identity.from_json(content.get("identity")) if content else None
 
 
-def write_announced(path: str, identity: Identity) -> None:
-    """Write what the donefile announces."""
-    write_json(path, {"identity": identity.to_json()})
+def write_announced(path: str, identity: Identity, trusted: int = 0) -> None:
+    """Write what the donefile announces.
+
+    Args:
+        path: The file.
+        identity: The announced release.
+        trusted: The release's number if a known key signed it. The file keeps the highest one.
+    """
+    highest = max(trusted, read_trusted(path))
+    write_json(path, {"identity": identity.to_json(), "trusted": highest})
+
+
+def read_trusted(path: str) -> int:
+    """Return the highest release number that a known key signed; 0 if there is none."""
+    found = (read_json(path) or {}).get("trusted")
+    return found if isinstance(found, int) else 0
 
 
 def read_trust(path: str, remote: Optional[str] = None) -> Trust:

@@ -80,8 +80,9 @@ class Session(requests.Session):
     def send(self, request: requests.PreparedRequest, **given: Any) -> requests.Response:
         """Send a request. Called by requests."""
         answer = super().send(request, **given)
-        if answer.status_code in (401, 403):
-            # So that an account that was added to .netrc is found.
+        if answer.status_code >= 400:
+            # So that an account that was added to .netrc is found. Some servers answer 404 to
+            # strangers.
             self._repeatable = None
         return answer
 

