@@ -36,9 +36,11 @@ stop() {
     exit 3
 }
 
-# good URL: the server serves the release now.
+# good URL: the server serves the release now. After a rollback `served_release` keeps its number
+# until the server serves the old release. `release` changes at once.
 good() {
-    [ "$(metric "$1" served_release)" = "$release" ] &&
+    [ "$(metric "$1" release)" = "$release" ] &&
+        [ "$(metric "$1" served_release)" = "$release" ] &&
         curl -fsS --max-time 10 -o /dev/null "$1/readyz"
 }
 
