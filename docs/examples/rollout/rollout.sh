@@ -16,9 +16,10 @@ servers=$1 release=$2
 where="--local_path ${LOCAL_PATH:-/srv/serving} --local_model_name ${MODEL:-uci_housing_model}"
 soak=${SOAK:-60} limit=${LIMIT:-300}
 
-# metric URL NAME: the whole number that a monitor shows.
+# metric URL NAME: the whole number that a monitor shows, which may be written as 2.0261129e+07.
 metric() {
-    curl -fsS --max-time 10 "$1/metrics" | sed -n "s/^serving_monitor_$2{.*} \([-0-9]*\).*/\1/p"
+    curl -fsS --max-time 10 "$1/metrics" |
+        awk -v name="serving_monitor_$2{" 'index($0, name) == 1 { printf "%.0f\n", $NF }'
 }
 
 # on URL WORD...: runs a command of the monitor on the server with this address.
@@ -28,6 +29,12 @@ on() {
     # The command is several words.
     # shellcheck disable=SC2086
     $command "$@" $where </dev/null
+}
+
+# look URL: lets the monitor look at once. The header is no argument, because `ps` shows arguments.
+look() {
+    sed '1!d; s/^/Authorization: Bearer /' "$TOKEN_FILE" |
+        curl -fsS --max-time 10 -o /dev/null -X POST -H @- "$1/-/poll"
 }
 
 stop() {
@@ -65,8 +72,7 @@ done_urls=
 for stage in $(awk 'NF && $1 !~ /^#/ && !seen[$1]++ { print $1 }' "$servers"); do
     for url in $(urls "$stage"); do
         [ "$stage" = "$canary" ] || on "$url" pin "$release" --why "roll-out of release $release"
-        [ -z "${TOKEN_FILE:-}" ] || curl -fsS --max-time 10 -o /dev/null -X POST \
-            -H "Authorization: Bearer $(head -n 1 "$TOKEN_FILE")" "$url/-/poll"
+        [ -z "${TOKEN_FILE:-}" ] || look "$url"
     done
     for url in $(urls "$stage"); do
         if on "$url" status | grep -q "^quarantined: release $release:"; then stop "$url"; fi

@@ -145,3 +145,23 @@ def test_a_server_that_breaks_in_the_soak_stops_the_roll_out(
     assert f"stopped: {two.canary.url} does not serve release 2; it says:" in err
     assert "quarantined: release 2: " in err
     assert release_in(live(two.rest.folder)) == 1
+
+
+def test_a_release_whose_number_is_a_date_rolls_out_and_ps_shows_no_token(
+    fleet: Callable[[int], Fleet], tmp_path: Path
+) -> None:
+    two = fleet(20261128)
+    # Says its arguments, as `ps` does.
+    (tmp_path / "bin").mkdir()
+    curl = tmp_path / "bin" / "curl"
+    curl.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/seen\nexec {shutil.which("curl")} "$@"\n')
+    curl.chmod(0o755)
+    publish(two.site, 20261129)
+    script = two.roll_out(20261129, PATH=f"{tmp_path}/bin:{os.environ['PATH']}", LIMIT="20")
+    out, err = script.communicate(timeout=90)
+    assert (script.returncode, err) == (0, ""), (out, err)
+    for one in (two.canary, two.rest):
+        assert release_in(live(one.folder)) == 20261129, one.stage
+    seen = (tmp_path / "seen").read_text()
+    assert "/-/poll" in seen
+    assert TOKEN not in seen
