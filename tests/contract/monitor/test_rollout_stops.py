@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from harness.support.ports import free_port
-from harness.support.waits import wait_for
 from tests.contract.monitor.test_rollout import SCRIPT
 from tests.http_server import HttpServer
 from tests.unit.monitor.fixtures import CONF, MODEL, Site, manifest_of, model_files, tarball
