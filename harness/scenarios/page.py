@@ -27,6 +27,7 @@ and what the set-up promises. The harness runs the scenario on each remote and w
 [history](history.md) of the run. Then the harness judges the *claims*: statements about the run,
 such as "no request failed". The [glossary](architecture.md#glossary) explains the other terms.
 
+<!-- not run: `my-scenario.toml` stands for your file -->
 ```console
 .venv/bin/python -m harness scenarios                        # list the scenarios
 .venv/bin/python -m harness run burst --remotes ftp          # run the scenario burst on FTP
@@ -54,6 +55,7 @@ _FORM = """
 Each scenario also runs with your own parts. History, claims, verdict, report and exit codes are
 the same:
 
+<!-- not run: the monitor, server and remote stand for yours -->
 ```console
 .venv/bin/python -m harness run page --monitor-cmd 'python -m paddle_serving_server.monitor'
 .venv/bin/python -m harness run page --serving-bin /opt/serving/bin/serving
@@ -167,6 +169,7 @@ the smallest failing scenario into a file. The exit code is 1 if a scenario fail
 also stops a run that takes longer than all waits of its scenario together. The scenario then fails.
 The same `--seed` gives the same scenarios.
 
+<!-- not run: tries compositions for many minutes; tests compose and run short ones -->
 ```console
 .venv/bin/python -m harness compose --seed 7 --remotes http --into runs/composed.toml
 .venv/bin/python -m harness run runs/composed.toml --remotes http
