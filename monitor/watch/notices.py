@@ -18,6 +18,8 @@ import time
 from typing import Optional
 
 import requests
+from requests.auth import HTTPBasicAuth
+from requests.utils import get_auth_from_url
 
 from ..decisions.moments import Moment
 from ..decisions.notices import HOOKS, Notice, Queue, Told
@@ -228,6 +230,7 @@ class Notices:
                 self._webhook.reveal(),
                 data=self._message(notice).encode(),
                 headers={"Content-Type": "application/json"},
+                auth=_account_of_address,
                 timeout=options.on_swap_timeout,
                 allow_redirects=False,
                 stream=True,
@@ -251,3 +254,9 @@ class Notices:
                 )
         else:
             self._warned = False
+
+
+def _account_of_address(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    # As ``auth``: requests would otherwise send an account of .netrc.
+    user, password = get_auth_from_url(request.url or "")
+    return HTTPBasicAuth(user, password)(request) if user or password else request

@@ -9,11 +9,12 @@ import signal
 import socket
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -43,6 +44,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[dict[str, Any]] = []
+        self.accounts: list[Optional[str]] = []
         self.status = 200
         receiver = self
 
@@ -50,6 +52,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 receiver.got.append({"path": self.path, **body})
+                receiver.accounts.append(self.headers["Authorization"])
                 self.send_response(receiver.status)
                 self.send_header("Location", "/elsewhere")
                 self.send_header("Content-Length", "0")
@@ -229,6 +232,20 @@ def test_the_web_hook_gets_json_in_order_and_no_log_shows_its_address(
     for text in (one.text, again.text, Path(path).read_text()):
         assert SECRET not in text
     assert "Traceback" not in one.text + again.text
+
+
+def test_the_web_hook_gets_no_account_but_that_of_its_address(
+    watch: MakeWatch, site: Site, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.root.joinpath("netrc").write_text("default login of-netrc password pa55\n")
+    monkeypatch.setenv("NETRC", str(site.root / "netrc"))
+    for number, account in enumerate(("", "u:p%40ss@"), 1):
+        site.publish(number)
+        one = watch(webhook=receiver.url.replace("//", f"//{account}"))
+        poll(one)
+        drained(one)
+        one.end()
+    assert receiver.accounts == [None, "Basic " + b64encode(b"u:p@ss").decode()]
 
 
 def test_a_server_that_is_gone_is_named_without_the_key(
