@@ -5,6 +5,7 @@ Values in, values out.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -60,14 +61,22 @@ class Notice:
         """The notice as log lines name it."""
         return f"{self.event} {'' if self.release is None else self.release}".rstrip()
 
-    def message(self, model: str, host: str) -> dict[str, Any]:
-        """Return what the hook gets. Equal notices have the same ``id``, at each try."""
+    def message(self, model: str, host: str, live: str) -> dict[str, Any]:
+        """Return what the hook gets. Equal notices have the same ``id``, at each try.
+
+        Args:
+            model: The name of the live directory, which others on the host may have, too.
+            host: The name of the host.
+            live: The real path of the live directory.
+        """
+        mine = hashlib.sha256(live.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         return {
             "schema": 1,
-            "id": f"{host}/{model}/{self.second}/{self.event}",
+            "id": f"{host}/{model}/{mine}/{self.second}/{self.event}",
             "event": self.event,
             "host": host,
             "model": model,
+            "live": live,
             "release": self.release,
             "digest": self.digest,
             "previous": self.previous,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
@@ -203,7 +204,11 @@ class Notices:
         return not why
 
     def _message(self, notice: Notice) -> str:
-        return json.dumps(notice.message(self._options.local_model_name, socket.gethostname()))
+        # Not the real path of a link in the place of the live directory: a swap replaces the link.
+        parent, name = os.path.realpath(self._layout.parent), os.path.basename(self._layout.live)
+        live = os.path.join(parent, name)
+        model = self._options.local_model_name
+        return json.dumps(notice.message(model, socket.gethostname(), live))
 
     def _run(self, notice: Notice) -> str:
         """Run a program. Return why it failed, or nothing."""

@@ -220,10 +220,11 @@ def test_the_web_hook_gets_json_in_order_and_no_log_shows_its_address(
     assert second == {
         "path": SECRET,
         "schema": 1,
-        "id": f"{socket.gethostname()}/{MODEL}/{second['id'].split('/')[2]}/swapped",
+        "id": "/".join([socket.gethostname(), MODEL, *second["id"].split("/")[2:4], "swapped"]),
         "event": "swapped",
         "host": socket.gethostname(),
         "model": MODEL,
+        "live": os.path.realpath(live(tmp_path)),
         "release": 2,
         "digest": digests[1],
         "previous": 1,
@@ -370,6 +371,21 @@ def test_each_hook_has_its_own_order_and_bound() -> None:
     assert Queue.from_json(json.loads(json.dumps(one.to_json()))) == one
     one.took(notice("webhook", 0))
     assert (one.first("webhook"), one.failing) == (None, {})
+
+
+def test_live_directories_of_one_name_have_their_own_ids(
+    watch: MakeWatch, site: Site, receiver: Receiver, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "local")
+    (tmp_path / "other").mkdir()
+    for number, parent in enumerate(("local", "link", "other"), 1):
+        site.publish(number)
+        one = watch(local_path=str(tmp_path / parent), webhook=receiver.url)
+        poll(one)
+        drained(one)
+        one.end()
+    first, by_link, other = (found["id"].split("/")[2] for found in receiver.got)
+    assert first == by_link != other, receiver.got
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"told": 3}', '{"told": {}, "pending": [{}]}'])
