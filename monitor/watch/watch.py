@@ -256,6 +256,8 @@ class Watch:
         identity = announced.identity
         options, figures = self.options, self.reporter.figures
         now = self._clock()
+        # A command may have made a swap during the pull.
+        self.notices.look()
         before = read_installed(self.layout.live).identity
 
         probe = None

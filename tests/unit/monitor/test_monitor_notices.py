@@ -20,7 +20,7 @@ import pytest
 
 from harness.support.ports import free_port
 from harness.support.waits import wait_for
-from monitor.decisions.machine import Event
+from monitor.decisions.machine import Event, State
 from monitor.decisions.notices import MOST, Notice, Queue, Told
 from monitor.live.state import read_installed, read_queue, write_queue
 from monitor.options.secrets import endpoint
@@ -295,6 +295,26 @@ def test_a_rollback_is_told_and_so_is_one_while_no_monitor_ran(
     poll(one)
     drained(one)
     assert told(out) == [("swapped", 1), ("swapped", 2), ("rolled_back", 1), ("rolled_back", 2)]
+
+
+def test_a_rollback_during_a_pull_is_told_before_the_swap_that_follows(
+    watch: MakeWatch, site: Site, here: Here, tmp_path: Path
+) -> None:
+    script, out = program(tmp_path)
+    one = watch(on_swap=str(script), keep="3")
+    for number in (1, 2):
+        site.publish(number)
+        poll(one)
+    site.publish(3)
+    while one.machine.state is not State.SWAP:
+        one.step()
+    words = general(site, tmp_path)
+    assert here("pin", "1", *words)[0] == 0
+    assert here("unpin", *words)[0] == 0
+    assert one.step().event is Event.SWAPPED
+    drained(one)
+    assert told(out)[2:] == [("rolled_back", 1), ("swapped", 3)]
+    assert json.loads(out.read_text().splitlines()[-1])["previous"] == 1
 
 
 def test_what_a_run_without_hooks_installed_is_not_told(
