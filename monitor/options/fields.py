@@ -245,7 +245,7 @@ class Options:
     webhook_file: str = _opt("", "file whose first line is --webhook")
     on_swap_timeout: float = _opt(
         60.0,
-        "seconds that --on_swap, --on_served or --webhook may take",
+        "seconds that --on_swap, --on_served or --webhook may take; --webhook at most 60",
         parse=values.interval,
         shown="60",
     )

@@ -40,6 +40,8 @@ from .figures import Figures
 
 # Pauses between two tries, in seconds.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+# A program may work for an hour. A web hook only takes note, and a dead one must be tried again.
+_LONGEST_POST_S = 60.0
 # A program is killed within a tenth of a second.
 _KILLED_S = 0.5
 
@@ -236,7 +238,7 @@ class Notices:
                 data=self._message(notice).encode(),
                 headers={"Content-Type": "application/json"},
                 auth=_account_of_address,
-                timeout=options.on_swap_timeout,
+                timeout=min(options.on_swap_timeout, _LONGEST_POST_S),
                 allow_redirects=False,
                 stream=True,
             ) as answer:

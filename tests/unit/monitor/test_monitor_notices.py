@@ -262,6 +262,20 @@ def test_a_server_that_is_gone_is_named_without_the_key(
     assert queue(one).failing["webhook"].why == said
 
 
+def test_a_web_hook_that_is_stuck_does_not_get_the_time_of_a_program(
+    watch: MakeWatch, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.watch.notices._LONGEST_POST_S", 0.2)
+    site.publish(1)
+    with socket.create_server(("127.0.0.1", 0)) as stuck:
+        port = stuck.getsockname()[1]
+        one = watch(webhook=f"http://127.0.0.1:{port}{SECRET}", on_swap_timeout="3600")
+        poll(one)
+        wait_for(lambda: queue(one).failing, "a failed try", 10)
+        said = f"no answer from http://127.0.0.1:{port}/***: nothing came within the time-out"
+        assert queue(one).failing["webhook"].why == said
+
+
 def test_with_once_each_hook_is_tried_once_and_the_rest_waits(
     here: Here, site: Site, tmp_path: Path
 ) -> None:
