@@ -246,10 +246,9 @@ class Confirmer:
             Moment.SERVED, installed.identity, installed.tarball, by=by, after=round(after, 3)
         )
         self._figures.last_served = time.time()
-        if self._notices is not None:
-            # Before the state says that the release is served: a kill in between tells it again.
-            self._notices.served(installed)
-        self._remember()
+        # Before the state says that the release is served: a kill in between tells it again.
+        if self._notices is None or self._notices.served(installed):
+            self._remember()
 
     def _late(self) -> None:
         installed, options = self._installed, self._options

@@ -63,6 +63,8 @@ class Notices:
         self._threads: dict[str, threading.Thread] = {}
         # Set when this object or the process ends.
         self._ending = stop.alarm()
+        # Set by ``end`` alone: what happens between the request to end and the end is still told.
+        self._ended = False
         self._warned = False
 
     def begin(self) -> None:
@@ -89,6 +91,8 @@ class Notices:
         if not self._hooks:
             return
         with self._lock:
+            if self._ended:
+                return
             installed = read_installed(self._layout.live)
             told = self._queue.told
             if installed.identity is None or installed.second is None:
@@ -100,15 +104,22 @@ class Notices:
             moment = Moment.ROLLED_BACK if installed.brought_back else Moment.SWAPPED
             self._add(moment, installed)
 
-    def served(self, installed: Installed) -> None:
-        """Let the hooks know that the server serves what is installed."""
+    def served(self, installed: Installed) -> bool:
+        """Let the hooks know that the server serves what is installed.
+
+        Returns:
+            False if that is left to the next run, because this one has ended.
+        """
         if not self._hooks:
-            return
+            return True
         with self._lock:
+            if self._ended:
+                return False
             self.look()
             told = self._queue.told
             if (installed.identity, installed.second) == (told.identity, told.second):
                 self._add(Moment.SERVED, installed, time.time())
+        return True
 
     def deliver(self) -> None:
         """Try each hook's notices once, in this thread, up to the first that fails."""
@@ -124,6 +135,7 @@ class Notices:
     def end(self) -> None:
         """Write nothing more, and wait for programs to be killed. Safe to repeat."""
         with self._lock:
+            self._ended = True
             self._ending.set()
             threads = [one for hook, one in self._threads.items() if hook != "webhook"]
         for thread in threads:

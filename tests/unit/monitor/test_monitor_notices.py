@@ -364,6 +364,25 @@ def test_notices_of_a_hook_that_is_no_longer_given_are_dropped(
     assert not os.path.lexists(one.layout.notices)
 
 
+@pytest.mark.parametrize("method", ["look", "served"])
+def test_a_monitor_that_has_ended_writes_no_notices(
+    watch: MakeWatch, site: Site, tmp_path: Path, method: str
+) -> None:
+    script, _ = program(tmp_path)
+    one = watch(on_swap=str(script))
+    one.end()
+    newer = watch(on_swap=str(script))
+    site.publish(1)
+    poll(newer)
+    drained(newer)
+    installed = read_installed(newer.layout.live)
+    if method == "look":
+        one.notices.look()
+    else:
+        assert one.notices.served(installed) is False
+    assert queue(newer).pending == []
+
+
 def test_the_newest_notices_of_each_hook_stay(
     watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str]
 ) -> None:
