@@ -80,6 +80,8 @@ class Notices:
                     remove(path)
                 return
             if queue is None:
+                if os.path.lexists(path):
+                    logger.warning("%s is damaged; the notices in it are lost", path)
                 installed = read_installed(self._layout.live)
                 queue = Queue(Told(installed.identity, installed.second))
             self._queue = queue

@@ -448,6 +448,21 @@ def test_a_damaged_file_reads_as_none(tmp_path: Path, content: str) -> None:
     assert read_queue(str(path)) is None
 
 
+def test_a_damaged_file_is_named_and_so_is_its_loss(
+    watch: MakeWatch, lines: list[str], tmp_path: Path
+) -> None:
+    script, _ = program(tmp_path)
+    one = watch(on_swap=str(script))
+    said = f"WARNING {one.layout.notices} is damaged; the notices in it are lost"
+    one.end()
+    again = watch(on_swap=str(script))
+    again.end()
+    assert said not in lines
+    Path(one.layout.notices).write_text("{")
+    watch(on_swap=str(script))
+    assert lines.count(said) == 1
+
+
 def test_a_disk_that_takes_no_note_of_a_notice_does_not_stop_it(
     watch: MakeWatch, site: Site, tmp_path: Path, lines: list[str]
 ) -> None:
