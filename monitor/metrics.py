@@ -11,12 +11,14 @@ donefiles at once, for those who know the token.
 from __future__ import annotations
 
 import hmac
+import io
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import parse_qs, urlsplit
 
 from .errors import BadOption
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
 
 _POLL = "/-/poll"
 # What another program sends with a poke, such as the news of a bucket, is read and ignored.
-_MAX_BODY = 1024 * 1024
-_SLOWEST_S = 10.0
+_MAX_BODY = 64 * 1024
+# For a whole request to come, and for its answer to go.
+SLOWEST_S = 10.0
 _FAILURES = "Failures by family: remote, release, machine."
 # name, help, field of Figures, labels beside the model
 _COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
@@ -112,17 +115,15 @@ def not_served(watches: Sequence[Watch]) -> list[str]:
     ]
 
 
-def poke(watches: Sequence[Watch], target: str, sent: str, token_file: str) -> tuple[int, str]:
-    """Let the models look at once.
+def refused(sent: str, token_file: str) -> Optional[tuple[int, str]]:
+    """Check the token of a request.
 
     Args:
-        watches: The models of this process.
-        target: The request's path and query; ``model`` names one model.
         sent: The header ``Authorization``; empty without one.
         token_file: The file that holds the token, read again each time; empty for none.
 
     Returns:
-        The status, and a sentence that says why.
+        The status, and a sentence that says why; None if the token is right.
     """
     if not token_file:
         return 403, "start the monitor with --poll_token_file to allow this"
@@ -134,6 +135,19 @@ def poke(watches: Sequence[Watch], target: str, sent: str, token_file: str) -> t
     expected = f"Bearer {token}".encode("utf-8", "surrogateescape")
     if not hmac.compare_digest(sent.encode("latin-1", "replace"), expected):
         return 401, "send 'Authorization: Bearer TOKEN' with the token of --poll_token_file"
+    return None
+
+
+def poke(watches: Sequence[Watch], target: str) -> tuple[int, str]:
+    """Let the models look at once.
+
+    Args:
+        watches: The models of this process.
+        target: The request's path and query; ``model`` names one model.
+
+    Returns:
+        The status, and a sentence that says why.
+    """
     names = parse_qs(urlsplit(target).query, keep_blank_values=True).get("model")
     chosen = [one for one in watches if names is None or one.options.local_model_name in names]
     if not chosen:
@@ -163,17 +177,28 @@ class Endpoint:
         registry.register(_Collector(watches, core))
 
         class Handler(BaseHTTPRequestHandler):
-            timeout = _SLOWEST_S
+            def setup(self) -> None:
+                super().setup()
+                self.rfile = io.BufferedReader(_Incoming(self.connection))
 
             def do_POST(self) -> None:
                 if urlsplit(self.path).path != _POLL:
                     self._answer(404, f"POST goes to {_POLL}\n".encode(), "text/plain")
                     return
-                length = self.headers.get("Content-Length", "0")
-                self.rfile.read(min(int(length), _MAX_BODY) if length.isdecimal() else 0)
-                sent = self.headers.get("Authorization", "")
-                code, text = poke(watches, self.path, sent, poll_token_file)
+                code, text = self._poke()
                 self._answer(code, f"{text}\n".encode(), "text/plain")
+
+            def _poke(self) -> tuple[int, str]:
+                # First, so that nothing of a stranger's body is read.
+                refusal = refused(self.headers.get("Authorization", ""), poll_token_file)
+                if refusal is not None:
+                    return refusal
+                length = self.headers.get("Content-Length", "0")
+                size = int(length) if length.isdecimal() else 0
+                if size > _MAX_BODY:
+                    return 413, f"send at most {_MAX_BODY // 1024} KiB; the body is not used"
+                self.rfile.read(size)
+                return poke(watches, self.path)
 
             def do_GET(self) -> None:
                 if self.path.partition("?")[0] == "/metrics":
@@ -190,6 +215,7 @@ class Endpoint:
                     self._answer(404, text.encode(), "text/plain")
 
             def _answer(self, code: int, body: bytes, kind: str) -> None:
+                self.connection.settimeout(SLOWEST_S)
                 self.send_response(code)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
@@ -203,6 +229,11 @@ class Endpoint:
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+            def handle_error(self, *_: Any) -> None:
+                # A client that goes away is no news. The method of the library prints a traceback.
+                if not isinstance(sys.exc_info()[1], OSError):
+                    logger.error("cannot answer a request on --metrics_port", exc_info=True)
 
         try:
             self._server = Server((host, port), Handler)
@@ -218,6 +249,24 @@ class Endpoint:
         """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Incoming(io.RawIOBase):
+    """What a client sends, with one limit for all: else a slow client holds a thread for long."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._deadline = time.monotonic() + SLOWEST_S
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout(f"the request did not come within {SLOWEST_S:g} s")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(into)
 
 
 class _Collector:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import socket
+import struct
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
@@ -14,12 +19,15 @@ import pytest
 
 from harness.support.ports import free_port
 from harness.support.waits import wait_for
+from monitor import metrics
 
 from .fixtures import MODEL, TARBALL, Site
 from .processes import Here, Running, Start, general
 from .stepping import live, release_in
 
 TOKEN = "s3cret-t0ken"
+HEAD = "POST /-/poll HTTP/1.1\r\nContent-Length: {}\r\n"
+SIGNED = f"{HEAD}Authorization: Bearer {TOKEN}\r\n\r\n"
 
 
 @pytest.fixture
@@ -140,3 +148,64 @@ def test_wrong_options_end_the_start_with_one_sentence(
     assert (code, "/-/poll needs --metrics_port" in err) == (2, True)
     code, _, err = here(*words, f"--metrics_port={free_port()}")
     assert (code, "cannot read --poll_token_file" in err) == (2, True)
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    """The port of an endpoint in this process, which watches no model."""
+    pytest.importorskip("prometheus_client")
+    (tmp_path / "token").write_text(TOKEN)
+    endpoint = metrics.Endpoint([], "127.0.0.1", 0, str(tmp_path / "token"))
+    yield endpoint.port
+    endpoint.close()
+
+
+def answer_to(port: int, sent: str) -> str:
+    """What comes until the endpoint closes the connection."""
+    found = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(sent.encode())
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(4096):
+                found += part
+    return found.decode()
+
+
+def test_a_body_is_read_only_with_the_token_and_up_to_a_limit(port: int) -> None:
+    # Nothing of a body comes, so an endpoint that reads it has no answer.
+    assert answer_to(port, HEAD.format(100) + "\r\n").startswith("HTTP/1.0 401 ")
+    assert answer_to(port, SIGNED.format(3_000_000)).startswith("HTTP/1.0 413 ")
+    most = 64 * 1024
+    assert "no model of that name" in answer_to(port, SIGNED.format(most) + "x" * most)
+
+
+def test_a_slow_request_ends_after_one_limit_for_all_of_it(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "SLOWEST_S", 0.5)
+    with socket.create_connection(("127.0.0.1", port), timeout=0.1) as connection:
+        connection.sendall(SIGNED.format(1000).encode())
+
+        def closed() -> bool:
+            try:
+                connection.sendall(b"x")
+                return connection.recv(1) == b""
+            except socket.timeout:
+                return False
+            except OSError:
+                return True
+
+        wait_for(closed, "the endpoint to close the connection", 20)
+
+
+def test_a_client_that_goes_away_leaves_no_traceback(
+    port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = threading.active_count()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(SIGNED.format(1000).encode())
+        wait_for(lambda: threading.active_count() > before, "a thread for the connection", 20)
+        # Closes with a reset.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_for(lambda: threading.active_count() == before, "the thread to end", 20)
+    assert capfd.readouterr().err == ""
