@@ -65,7 +65,9 @@ def _post(url: str, token: str) -> str:
     def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
         # As ``auth``: requests would otherwise put an account of .netrc in the token's place.
         if token:
-            request.headers["Authorization"] = f"Bearer {token}"
+            # requests sends text as Latin-1, and the monitor expects UTF-8.
+            header = f"Bearer {token}".encode().decode("latin-1")
+            request.headers["Authorization"] = header
         return request
 
     where = shown(url)

@@ -20,7 +20,8 @@ def test_a_monitor_that_is_told_looks_and_one_that_cannot_be_told_is_a_warning(
 ) -> None:
     site = Site(tmp_path / "www")
     token = tmp_path / "token"
-    token.write_text("s3cret-t0ken\n")
+    # Not ASCII: both parts write the header as UTF-8.
+    token.write_text("pässwort-✓\n", encoding="utf-8")
     port, nobody = free_port(), free_port()
     command = [sys.executable, "-m", "monitor", *general(site, tmp_path), "--interval=1000"]
     command += [f"--metrics_port={port}", f"--poll_token_file={token}"]
