@@ -177,7 +177,7 @@ def rates(pauses_s: list[float], seconds: float) -> Iterator[dict[str, Any]]:
         yield {
             "releases an hour": round(3600 / pause),
             "swapped in, %": round(100 * int(found["swapped in"]) / count),
-            "p50, s": float(found["published to swapped, p50"].split()[0]),
+            "published to swapped, p50, s": float(found["published to swapped, p50"].split()[0]),
         }
 
 
