@@ -18,6 +18,7 @@ from harness.support.ports import free_port
 from harness.support.waits import wait_for
 from monitor.decisions.machine import Event
 from monitor.decisions.serving import Phase
+from monitor.live.state import read_queue
 from tests.contract.monitor.beside_a_server import (
     BESIDE_A_SERVER,
     EXPECTED,
@@ -56,6 +57,12 @@ def test_a_release_is_served_once_the_server_answers_as_it(
     # A monitor that starts again knows that already.
     again = scene(supervised, on_served=program)
     again.confirmer.step()
+
+    def drained() -> bool:
+        queue = read_queue(again.watch.layout.notices)
+        return queue is not None and not queue.pending
+
+    wait_for(drained, "no pending notice", 30)
     assert served.read_text().splitlines() == lines
     assert again.phase() == Phase.SERVED.name
 
