@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -65,6 +66,26 @@ def test_a_release_is_served_once_the_server_answers_as_it(
     wait_for(drained, "no pending notice", 30)
     assert served.read_text().splitlines() == lines
     assert again.phase() == Phase.SERVED.name
+
+
+def test_what_is_found_served_after_the_end_is_told_by_the_next_run(
+    supervised: Launched, scene: Any, site: Site, tmp_path: Path
+) -> None:
+    served = tmp_path / "served"
+    program = f"sh -c 'echo $SERVING_MONITOR_RELEASE >> {served}'"
+    one = scene(supervised, on_served=program)
+    publish(site, 5)
+    assert poll(one.watch) is Event.SWAPPED
+    one.watch.end()
+
+    def found() -> bool:
+        time.sleep(one.confirmer.step())
+        return bool(one.figures.last_served)
+
+    wait_for(found, "the release served", 60)
+    assert one.phase() == Phase.WAITING.name
+    assert scene(supervised, on_served=program).becomes(Phase.SERVED) == ""
+    wait_for(lambda: served.exists() and served.read_text() == "5\n", "--on_served", 30)
 
 
 @pytest.mark.parametrize(
