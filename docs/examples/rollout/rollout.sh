@@ -3,7 +3,7 @@
 #
 # SERVERS is a file with a line for each server: its stage, the address of its monitor's
 # --metrics_port, and the command that runs `python -m monitor` there. The first line is the canary.
-# The canary is not pinned, so it installs each release. All others are pinned to the present one.
+# The canary is pinned during the roll-out only. All others are always pinned to one release.
 #
 # Exit codes: 0 all servers serve the release; 3 stopped, the later stages are unchanged; 2 a wrong
 # argument; else a command failed.
@@ -51,6 +51,11 @@ good() {
         curl -fsS --max-time 10 -o /dev/null "$1/readyz"
 }
 
+# refuse_bad URL: stops if the release is in quarantine there. A pin would swap it in again.
+refuse_bad() {
+    if on "$1" status | grep -q "^quarantined: release $release:"; then stop "$1"; fi
+}
+
 # wait_for URL: returns once the server serves the release. A release that its monitor took back is
 # in quarantine, and `status` says so.
 wait_for() {
@@ -58,7 +63,10 @@ wait_for() {
     before=$(metric "$1" rollbacks_total)
     while ! good "$1"; do
         [ "$(metric "$1" rollbacks_total)" = "$before" ] || stop "$1"
-        [ "$(date +%s)" -lt "$end" ] || stop "$1"
+        [ "$(date +%s)" -lt "$end" ] || {
+            echo "$limit s are over; if a newer release is published, roll that one out" >&2
+            stop "$1"
+        }
         sleep 1
     done
 }
@@ -69,13 +77,23 @@ urls() {
 
 canary=$(awk 'NF && $1 !~ /^#/ { print $1; exit }' "$servers")
 done_urls=
+
+unpin() {
+    for url in $(urls "$canary"); do
+        on "$url" unpin || echo "cannot unpin $url; unpin it by hand" >&2
+    done
+}
+trap unpin EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 for stage in $(awk 'NF && $1 !~ /^#/ && !seen[$1]++ { print $1 }' "$servers"); do
     for url in $(urls "$stage"); do
-        [ "$stage" = "$canary" ] || on "$url" pin "$release" --why "roll-out of release $release"
+        refuse_bad "$url"
+        on "$url" pin "$release" --why "roll-out of release $release"
         [ -z "${TOKEN_FILE:-}" ] || look "$url"
     done
     for url in $(urls "$stage"); do
-        if on "$url" status | grep -q "^quarantined: release $release:"; then stop "$url"; fi
+        refuse_bad "$url"
         wait_for "$url"
         done_urls="$done_urls $url"
     done

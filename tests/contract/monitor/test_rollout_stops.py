@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from harness.support.ports import free_port
+from harness.support.waits import wait_for
 from tests.contract.monitor.test_rollout import SCRIPT
 from tests.http_server import HttpServer
 from tests.unit.monitor.fixtures import CONF, MODEL, Site, manifest_of, model_files, tarball
@@ -84,6 +85,7 @@ class Fleet:
 
     def __init__(self, folder: Path, first: int) -> None:
         self.folder = folder
+        self.scripts: list[subprocess.Popen[str]] = []
         self.site = Site(folder / "remote")
         self.token = folder / "token"
         self.token.write_text(f"{TOKEN}\n")
@@ -107,12 +109,17 @@ class Fleet:
             **os.environ, "LOCAL_PATH": "local", "MODEL": MODEL, "TOKEN_FILE": str(self.token),
             "SOAK": "1", "LIMIT": "60", **environment,
         }  # fmt: skip
-        return subprocess.Popen(
+        script = subprocess.Popen(
             [str(SCRIPT), str(servers), str(release)],
             env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        self.scripts.append(script)
+        return script
 
     def close(self) -> None:
+        for script in self.scripts:
+            script.kill()
+            script.communicate()
         for one in (self.canary, self.rest):
             one.close()
         self.site.close()
@@ -164,3 +171,28 @@ def test_a_release_whose_number_is_a_date_rolls_out_and_ps_shows_no_token(
     seen = (tmp_path / "seen").read_text()
     assert "/-/poll" in seen
     assert TOKEN not in seen
+
+
+@pytest.mark.proof
+def test_a_newer_release_waits_for_the_end_of_the_roll_out(
+    fleet: Callable[[int], Fleet],
+) -> None:
+    two = fleet(1)
+    publish(two.site, 2)
+    two.canary.monitor.saw("the server serves release 2")
+    script = two.roll_out(2, SOAK="5", LIMIT="15")
+    wait_for(lambda: "release 2" in pinned(two.canary), "the canary to be pinned", 30)
+    publish(two.site, 3)
+    out, err = script.communicate(timeout=120)
+    assert (script.returncode, "stage canary serves release 2\n" in out) == (3, True), (out, err)
+    assert "if a newer release is published, roll that one out\n" in err
+    assert f"stopped: {two.rest.url} does not serve release 2" in err
+    two.canary.monitor.saw("the server serves release 3")
+    assert (pinned(two.canary), release_in(live(two.rest.folder))) == ("none", 1)
+    out, err = two.roll_out(3).communicate(timeout=120)
+    assert "stage rest serves release 3\n" in out, (out, err)
+
+
+def pinned(one: One) -> str:
+    """What ``status`` says of the pin."""
+    return one.command("status").partition("\npinned: ")[2].partition("\n")[0]
