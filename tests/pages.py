@@ -19,6 +19,7 @@ from typing import Callable, Union
 
 from harness.__main__ import main as harness_main
 from harness.checker.claims import CLAIMS
+from harness.checker.events import EVENTS
 from harness.checker.verdict import Verdict
 from harness.cli.containers import main as containers_main
 from harness.support.errors import HarnessError, interrupted
@@ -200,6 +201,16 @@ def _counts(page: str) -> dict[str, list[int]]:
     return counts
 
 
+def history() -> str:
+    """Return docs/history.md with the table of all events."""
+    text = (ROOT / "docs/history.md").read_text(encoding="utf-8")
+    lines = ["| event | fields besides `t` | who records the event, when |", "| --- | --- | --- |"]
+    for name, event in EVENTS.items():
+        lines.append(f"| `{name}` | {event.fields} | {event.recorded} |".replace("|  |", "| |"))
+    part = re.compile(r"(<!-- events: generated -->\n).*?(<!-- end -->)", re.S)
+    return part.sub(lambda found: found[1] + "\n".join(lines) + "\n" + found[2], text)
+
+
 def exit_codes() -> str:
     """Return the page of the exit codes."""
     # ``0: all claims hold; 1: a claim is broken; 3: …``
@@ -279,6 +290,7 @@ def manifest() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "README.md": readme,
+    "docs/history.md": history,
     "docs/reference/claims.md": claims,
     "docs/reference/commands.md": commands,
     "docs/reference/exit-codes.md": exit_codes,
