@@ -1,9 +1,9 @@
-"""Growth of models, sizes, releases and servers: what the monitor costs, and how long it takes.
+"""Measures the monitor with more models, larger models, more releases and more servers.
 
     python -m bench.growth --out bench/growth.json
 
 Each series runs real monitors (``python -m monitor``) on the harness's own HTTP server.
-``python -m docs.plots`` draws the series for ``docs/explanation/growth.md``.
+``docs/plots.py`` draws the series for ``docs/explanation/growth.md``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long a large release takes from seen to swapped in, beside ``curl | tar -x; sync``.
+"""Compares the time of a large release, from seen to swapped, with ``curl | tar -x; sync``.
 
     python -m bench.monitor_large --gib 1 --rounds 5 --packing tar,gzip
 
@@ -46,7 +46,7 @@ _ENDS = {"tar": ".tar", "gzip": ".tar.gz"}
 class Ours(NamedTuple):
     """One installation by the monitor."""
 
-    # From the donefile's look to the swap.
+    # From ``seen`` in the event file to the swap.
     seconds: float
     # From the start of the process to its end.
     whole_s: float
@@ -92,7 +92,7 @@ def _packed(packing: str, size: int, seed: int) -> Iterator[bytes]:
     if packing == "tar":
         yield from (piece for piece, _ in pieces_of(size, seed))
         return
-    # A full flush ends what deflate remembers. So a block packs to the same bytes each time.
+    # A full flush clears the state of deflate. So a block packs to the same bytes each time.
     crc, length, repeated = 0, 0, b""
     yield b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
     for piece, repeats in pieces_of(size, seed):
@@ -109,7 +109,7 @@ def _packed(packing: str, size: int, seed: int) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def most_space(folder: Path) -> Iterator[list[float]]:
-    """Give a list that ends with the most MiB that ``folder`` had on the disk."""
+    """Yield a list with one number: the most MiB that ``folder`` used on the disk."""
     most, ending = [0.0], threading.Event()
 
     def look() -> None:

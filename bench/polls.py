@@ -1,10 +1,10 @@
-"""What polls cost while nothing new is published, for each type of remote, and for many models.
+"""Measures what polls of an unchanged donefile cost, for each type of remote and for many models.
 
     python -m bench.polls --kinds ftp,general --seconds 20 --models 1000
 
 Starts each remote as a local process, publishes one release with the producer, and runs
 ``python -m monitor`` on it with ``--interval 0.1``. The CPU time is that of the monitor and of the
-programs that it starts. ``--models`` is for one more row: so many models in one process, each
+programs that it starts. ``--models`` adds a row: this number of models in one process, each
 polled every 10 s over HTTP.
 """
 

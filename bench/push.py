@@ -1,13 +1,14 @@
-"""From published to swapped, and to served, with push and with polls, beside the stock monitor.
+"""Measures the time from published to swapped or served: push, polls and the stock monitor.
 
     python -m bench.push --remotes webhdfs,ftp,http,hadoop --releases 50
     python -m bench.push --remotes webhdfs,ftp,http --releases 50 --served
 
-The releases are those of uci_housing. The real producer publishes them at random moments. Published
-is when the donefile is in place. Without ``--served`` one monitor polls every 60 s and is told of
-each release (``--notify``). With ``--served`` three monitors follow the same remote: ours with
-push, ours with polls of 0.1 s, and the stock monitor at 1 s. Each is beside a server with a tick of
-1 s. A release is served at the first answer with its prediction; each server is asked every 10 ms.
+The real producer publishes releases of uci_housing at random moments. A release counts as published
+when the donefile is in place. Without ``--served`` one monitor polls every 60 s, and the producer
+tells it of each release (``--notify``). With ``--served`` three monitors follow the same remote:
+ours with push, ours with polls of 0.1 s, and the stock monitor at 1 s. Each has a server with a
+tick of 1 s. A release counts as served at the first answer with its prediction. Each server is
+asked every 10 ms.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from monitor.release.model import CONF
 from monitor.served.ask import ask
 
 _TARBALL = "uci_housing.tar.gz"
-# What ``--remotes`` calls a way to reach a remote: the remote, ``--type``, and its title.
+# For each name in ``--remotes``: the remote, ``--type``, and the title in the table.
 WAYS = {
     "webhdfs": ("hdfs", "webhdfs", "WebHDFS"),
     "ftp": ("ftp", "ftp", "FTP"),
@@ -53,13 +54,13 @@ _PARTS = (
     ("detect", "seen"), ("pull", "pulled"), ("verify", "verified"), ("stage", "staged"),
     ("swap", "swapped"), ("tick", "reload"), ("load", "answered"),
 )  # fmt: skip
-# A server that does not answer as the release by then has missed it.
+# A server that gives no answer of the release in this time has missed the release.
 _LATEST_S = 10.0
 
 
 @dataclass
 class Arm:
-    """One monitor, with its server if there is one, and when each release came to which moment."""
+    """One monitor, its server if there is one, and the moments of each release."""
 
     # What the table calls it.
     name: str
@@ -69,7 +70,7 @@ class Arm:
     command: list[str]
     server: Optional[Launched] = None
     events: Optional[Path] = None
-    # By release: seconds of CLOCK_MONOTONIC, by moment.
+    # For each release, the time of each moment (CLOCK_MONOTONIC, in seconds).
     moments: dict[int, dict[str, float]] = field(default_factory=dict)
 
     def read_events(self) -> dict[int, dict[str, float]]:
@@ -132,7 +133,7 @@ def arms(way: str, remote: Remote, base: Path, given: argparse.Namespace, model:
         else:
             arm.command += ["--interval", "1" if stock else "0.1"]
         if stock:
-            # It ends at its first failure, over HTTP at its first poll: it is started again.
+            # The stock monitor ends at its first failure (over HTTP at its first poll): restart it.
             arm.command = ["sh", "-c", 'while :; do "$@"; sleep 0.2; done', "sh", *arm.command]
         if given.served:
             arm.server = Launched(binary(given.serving_bin), model, folder=folder, tick_s=1)

@@ -1,9 +1,10 @@
-"""What a poll of S3 costs, and how long releases take, beside HTTP in the same run.
+"""Measures the cost of a poll and the time of a release, with S3 and with HTTP.
 
     python -m bench.s3 --interval 0.1 --releases 30 --every 1
 
-Runs moto's S3 server and the HTTP remote's own server, and a monitor on each, both in the
-environment of S3. Publishes each release to both at the same moment. Prints one table.
+Starts moto's S3 server and the HTTP remote's own server, and a monitor for each. Both monitors run
+in the Python environment ``.venv-s3``. Publishes each release to both servers at the same moment.
+Prints one table.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .monitor_publish import MODEL, TARBALL, publish, status_of
 
 
 class Side:
-    """A monitor on one remote, and when it swapped which release in."""
+    """A monitor on one remote, and the time of each swap."""
 
     def __init__(self, name: str, base: Path, words: list[str], interval: float) -> None:
         local = base / f"local-{name}"
@@ -47,7 +48,7 @@ class Side:
         return self.swapped[number] - self.published[number]
 
     def look(self) -> dict[int, float]:
-        """Note the release that is live now, and return when which was swapped in."""
+        """Note the release that is live now. Return the time of the swap of each release."""
         identity = read_installed(str(self.live)).identity
         if identity is not None and identity.release is not None:
             self.swapped.setdefault(identity.release, time.monotonic())

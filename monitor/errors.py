@@ -8,7 +8,7 @@
     └── MachineError     this machine (disk, permissions, a program): tried again, loudly
 
 Each carries the operation, the path, the cause and a hint, and prints as one sentence. ``Taken``
-and ``NeedsFile`` are no errors of the tree. Their callers make an error of them, or go another way.
+and ``NeedsFile`` are not part of the tree. Their callers turn them into an error, or handle them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class MonitorError(Exception):
 
 
 class BadOption(MonitorError):
-    """Nothing was done: the command line or this machine has to be changed first.
+    """An option is wrong or a prerequisite is missing. The monitor did nothing.
 
     ``sentence`` says what is wrong, and after a ``;`` what to do.
     """
@@ -53,23 +53,23 @@ class BadOption(MonitorError):
 
 
 class RemoteError(MonitorError):
-    """The remote did not answer, or not as it should. Worth a retry."""
+    """The remote gave no answer or a wrong answer. A retry can help."""
 
     exit_code = 2
 
 
 class Mismatch(RemoteError):
-    """The bytes that came are not the release that the manifest announces. Worth a retry."""
+    """The pulled bytes are not those that the manifest announces. A retry can help."""
 
     exit_code = 1
 
 
 class ReleaseError(MonitorError):
-    """The release itself is bad. Not worth a retry before the donefile changes."""
+    """The release is bad. A retry helps only after the donefile changes."""
 
 
 class MachineError(MonitorError):
-    """This machine is in the way: space, permissions, a program. Worth a retry, loudly."""
+    """This machine failed: disk space, permissions or a program. A retry can help."""
 
 
 class Taken(Exception):
@@ -85,7 +85,7 @@ class Taken(Exception):
 
 
 class NeedsFile(Exception):
-    """An archive is good so far, and has to be read a second time, so a stream is not enough."""
+    """A stream is not enough: the archive is good so far, but must be read a second time."""
 
 
 def reason(cause: object) -> str:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from .watch.watch import Watch
 
 _POLL = "/-/poll"
-# What another program sends with a poke, such as the news of a bucket, is read and ignored.
+# A poke's body, such as a message from a bucket, is read and ignored.
 _MAX_BODY = 64 * 1024
-# For a whole request to come, and for its answer to go.
+# The limit for receiving a request and sending its answer.
 SLOWEST_S = 10.0
 _FAILURES = "Failures by family: remote, release, machine."
 # name, help, field of Figures, labels beside the model
@@ -61,7 +61,7 @@ _GAUGES = (
     ("last_served_seconds", "When a release was last found served.", "last_served"),
     (
         "failures_in_a_row",
-        "Failures of the remote or the machine since a poll last came to its end.",
+        "Failures of the remote or the machine since the last complete poll.",
         "failures_in_a_row",
     ),
     ("quarantined", "1 while the announced release is in quarantine, else 0.", "quarantined"),
@@ -189,7 +189,7 @@ class Endpoint:
                 self._answer(code, f"{text}\n".encode(), "text/plain")
 
             def _poke(self) -> tuple[int, str]:
-                # First, so that nothing of a stranger's body is read.
+                # Check the token first, so that the body of a wrong request is not read.
                 refusal = refused(self.headers.get("Authorization", ""), poll_token_file)
                 if refusal is not None:
                     return refusal
@@ -231,7 +231,7 @@ class Endpoint:
             address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
             def handle_error(self, *_: Any) -> None:
-                # A client that goes away is no news. The method of the library prints a traceback.
+                # A lost client needs no log line. The library's method would print a traceback.
                 if not isinstance(sys.exc_info()[1], OSError):
                     logger.error("cannot answer a request on --metrics_port", exc_info=True)
 
@@ -252,7 +252,7 @@ class Endpoint:
 
 
 class _Incoming(io.RawIOBase):
-    """What a client sends, with one limit for all: else a slow client holds a thread for long."""
+    """A client's bytes, with one time limit for all, so that no slow client blocks a thread."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

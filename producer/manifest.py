@@ -80,7 +80,7 @@ def schema() -> dict[str, Any]:
     }
     properties = {
         "format": {"const": FORMAT},
-        "release": {"description": "one more than that of the release before", **count},
+        "release": {"description": "the release number: one more than the number before", **count},
         "tarball": {"description": "the tarball's name", "minLength": 1, **text},
         "size": {"description": "the tarball's size in bytes", **count},
         "sha256": {
@@ -89,7 +89,7 @@ def schema() -> dict[str, Any]:
             **text,
         },
         "created": {
-            "description": "when it was made: UTC, ISO 8601",
+            "description": "when the release was made: UTC, ISO 8601",
             "format": "date-time",
             **text,
         },
@@ -105,7 +105,7 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The manifest in a donefile",
-        "description": "Other keys are allowed. A -1 in a shape stands for the batch.",
+        "description": "Other keys are allowed. In a shape, -1 stands for the batch size.",
         "type": "object",
         "properties": properties,
         "required": ["format", "release", "tarball", "size", "sha256"],

@@ -1,6 +1,6 @@
-"""Tells monitors that a release is published, so that they look at once.
+"""Tells monitors of a published release, so that they poll at once.
 
-A failure is a warning: the monitors find the release at their next poll.
+A failure is only a warning, because the monitors find the release at their next poll.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import requests
 
 from .errors import BadInput
 
-# To connect and to answer. A monitor answers before it looks.
+# The limit for a connection and for an answer. A monitor answers before it polls.
 _TIMEOUT_S = 5.0
 _AT_ONCE = 32
 
@@ -31,7 +31,7 @@ class Monitors:
             _token(token_file)
 
     def tell(self) -> list[str]:
-        """Post to all addresses. Return a sentence for each that did not take it."""
+        """Post to all addresses. Return a sentence for each failure."""
         if not self._urls:
             return []
         try:
@@ -63,7 +63,7 @@ def _post(url: str, token: str) -> str:
     """Return why the monitor was not told; empty if it was."""
 
     def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # As ``auth``: requests would otherwise put an account of .netrc in the token's place.
+        # Passed as ``auth``, because requests would otherwise send an account of .netrc.
         if token:
             # requests sends text as Latin-1, and the monitor expects UTF-8.
             header = f"Bearer {token}".encode().decode("latin-1")
@@ -72,7 +72,7 @@ def _post(url: str, token: str) -> str:
 
     where = shown(url)
     try:
-        # Not to the target of a redirect: the token is for this address.
+        # No redirect: the token is only for this address.
         answer = requests.post(url, auth=sign, timeout=_TIMEOUT_S, allow_redirects=False)
     except (requests.RequestException, ValueError) as error:
         # The text of requests repeats the address, which may hold a password.

@@ -1,4 +1,4 @@
-"""Signs manifests, so that a monitor installs only what the owner of a key published."""
+"""Signs manifests, so that a monitor can check who published a release."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def read_key(path: Path) -> Ed25519PrivateKey:
 
 
 def signed(donefile: bytes, key: Ed25519PrivateKey) -> bytes:
-    """Return a donefile with the signature of its bytes before the last brace.
+    """Return a donefile with a signature in front of its last brace. It covers all other bytes.
 
     Args:
         donefile: A manifest that ends in a brace and a line end.
-        key: Who signs.
+        key: The key that signs.
 
     Raises:
         ProducerError: The signed donefile is larger than a manifest may be.

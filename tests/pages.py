@@ -219,7 +219,7 @@ def exit_codes() -> str:
         "# Exit codes",
         "",
         "For engineers who call a command from a script or a CI system. After this page you know "
-        "what each exit code says.",
+        "what each exit code means.",
         "",
         _MADE,
         "",
@@ -232,7 +232,7 @@ def exit_codes() -> str:
         "| --- | --- |",
         *(f"| {one.replace(': ', ' | ', 1)} |" for one in verdicts),
         "",
-        "## Other ends of the harness and the producer",
+        "## Errors and signals of the harness and the producer",
         "",
         *_errors(HarnessError),
         f"| {interrupted()} | Ctrl-C ended the command. |",
@@ -240,8 +240,9 @@ def exit_codes() -> str:
         "",
         "## The monitor",
         "",
-        "[The monitor's page](../monitor.md#exit-codes) says which case has which exit code. A "
-        "monitor without `--once` ends with an error only at its start.",
+        "This table has the errors that end the monitor. [The monitor's page]"
+        "(../monitor.md#exit-codes) lists all cases, with `--once` and with signals. Without "
+        "`--once` the monitor ends with an error only at its start.",
         "",
         *_errors(MonitorError),
     ]
@@ -274,9 +275,10 @@ def manifest() -> str:
         _MADE,
         "",
         f"A manifest is UTF-8 JSON of at most {producer_manifest.MAX_BYTES // 1024} KiB. "
-        "A donefile that does not fit the schema is legal: the monitor takes it for a donefile "
-        "without a manifest, unless `--require_manifest` is given. [The producer's page]"
-        "(../producer.md#what-is-published) has more about each key.",
+        "The monitor also accepts a donefile that does not fit the schema, as a donefile without "
+        "a manifest. With `--require_manifest` the monitor refuses it. A "
+        "[signed](../how-to/sign.md) manifest ends with one more key, `signature`. "
+        "[The producer's page](../producer.md#what-is-published) says more about each key.",
         "",
         "| key | required | value |",
         "| --- | --- | --- |",

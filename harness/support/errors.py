@@ -27,14 +27,14 @@ class BadInput(HarnessError):
 
 
 class MissingPart(BadInput):
-    """A part of the set-up is missing; the sentence ends with a pointer to ``make doctor``."""
+    """A part of the set-up is missing. The message names ``make doctor``."""
 
     def __str__(self) -> str:
         return f"{super().__str__()}; {DOCTOR}"
 
 
 class Failed(HarnessError):
-    """Something that should have worked did not, or not in time."""
+    """A step failed, or took too long."""
 
     exit_code = 1
 

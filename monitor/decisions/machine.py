@@ -29,7 +29,7 @@ class State(Enum):
 
     IDLE = "sleeps until the next poll"
     CHECK = "reads the donefile"
-    PULL = "brings the release into a staging folder, and unpacks it meanwhile"
+    PULL = "pulls the release and unpacks it into a staging folder"
     VERIFY = "checks the model's files"
     STAGE = "completes the staging folder: checks, state, ownership, time file, flush"
     SWAP = "exchanges the staging folder with the live directory"

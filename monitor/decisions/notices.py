@@ -1,4 +1,4 @@
-"""Which hooks are told of which moments, and the notices that wait for a hook to take them.
+"""Which moments each hook is told of, and the notices that wait for a hook.
 
 Values in, values out.
 """
@@ -13,23 +13,23 @@ from typing import Any, Optional
 from .identity import Identity
 from .moments import Moment
 
-# The options that name a hook, and what each hears of.
+# The options that name a hook, and the moments that each hook is told of.
 HOOKS = {
     "on_swap": (Moment.SWAPPED, Moment.ROLLED_BACK),
     "on_served": (Moment.SERVED,),
     "webhook": (Moment.SWAPPED, Moment.ROLLED_BACK, Moment.SERVED),
 }
-# Notices that wait for one hook. The oldest one makes room for a newer one.
+# The most notices that may wait for one hook. A further notice replaces the oldest.
 MOST = 100
 
 
 @dataclass(frozen=True)
 class Told:
-    """The last swap of which the hooks were told: of this swap every notice is in the queue."""
+    """The last swap whose notices were put into the queue."""
 
     # The release that became live.
     identity: Optional[Identity] = None
-    # The time file's second, which no two swaps share.
+    # The time file's second, different for each swap.
     second: Optional[int] = None
     # Number of the release that was live before; None if it has no number.
     previous: Optional[int] = None
@@ -37,7 +37,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing that one hook has to take note of."""
+    """One message to one hook."""
 
     # The hook's option, a key of ``HOOKS``.
     hook: str
@@ -53,7 +53,7 @@ class Notice:
     second: int
     # When the swap was, in seconds since the epoch.
     swapped: Optional[float]
-    # When the server was found to serve the release, in seconds since the epoch.
+    # When the monitor found the release served, in seconds since the epoch.
     served: Optional[float] = None
 
     @property
@@ -62,10 +62,10 @@ class Notice:
         return f"{self.event} {'' if self.release is None else self.release}".rstrip()
 
     def message(self, model: str, host: str, live: str) -> dict[str, Any]:
-        """Return what the hook gets. Equal notices have the same ``id``, at each try.
+        """Return the message for the hook. Each try of a notice has the same ``id``.
 
         Args:
-            model: The name of the live directory, which others on the host may have, too.
+            model: The name of the live directory. Several models of a host may share it.
             host: The name of the host.
             live: The real path of the live directory.
         """
@@ -88,19 +88,19 @@ class Notice:
 class Trouble:
     """The failed tries of a hook since it last took a notice."""
 
-    # How many.
+    # The number of failed tries.
     tries: int
-    # What the last one said.
+    # Why the last try failed.
     why: str
 
 
 @dataclass
 class Queue:
-    """The notices of one model. Each hook takes its own in the order in which they were added."""
+    """The notices of one model. Each hook gets its notices in the order of ``add``."""
 
-    # The last swap of which the hooks were told.
+    # The last swap whose notices were added.
     told: Told = field(default_factory=Told)
-    # All notices that wait, the oldest first.
+    # All waiting notices, the oldest first.
     pending: list[Notice] = field(default_factory=list)
     # The hooks that fail now.
     failing: dict[str, Trouble] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class Queue:
     lost: int = 0
 
     def add(self, notices: Iterable[Notice]) -> list[Notice]:
-        """Let notices wait. Return those that are dropped for them, which are the oldest."""
+        """Add notices. Return the oldest ones, if they are dropped to make room."""
         dropped = []
         for notice in notices:
             if notice in self.pending:
@@ -128,18 +128,18 @@ class Queue:
     def took(self, notice: Notice) -> None:
         """Remove a notice that its hook has taken."""
         self.failing.pop(notice.hook, None)
-        # It may have made room for a newer one meanwhile.
+        # A newer notice may have replaced it, so it may be absent.
         self.pending = [one for one in self.pending if one != notice]
 
     def failed(self, notice: Notice, why: str) -> bool:
-        """Note a failed try. Return whether it is the first, or fails in another way."""
+        """Note a failed try. Return whether it is the first one, or has a new reason."""
         before = self.failing.get(notice.hook)
         tries = before.tries + 1 if before else 1
         self.failing[notice.hook] = Trouble(tries, why)
         return before is None or before.why != why
 
     def keep(self, hooks: Iterable[str]) -> int:
-        """Forget every hook but ``hooks``. Return how many notices are dropped."""
+        """Drop the notices of all hooks except ``hooks``. Return how many were dropped."""
         kept = set(hooks)
         before = len(self.pending)
         self.pending = [one for one in self.pending if one.hook in kept]
@@ -174,7 +174,7 @@ class Queue:
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> Queue:
-        """Return the queue in a JSON object. Raise ``ValueError`` if it holds none."""
+        """Return the queue from a JSON object. Raise ``ValueError`` if there is none."""
         try:
             told = content["told"]
             return Queue(

@@ -1,8 +1,8 @@
-"""Signed manifests: what is signed, and whether one of the keys signed it.
+"""Finds the signed part of a manifest, and checks whether a known key signed it.
 
-A signed donefile is a manifest with ``, "signature": "BASE64"`` before its last brace. Signed are
-the bytes of the text (UTF-8) without this part. So any tool can make and check a signature, and no
-reader of manifests needs to know of it.
+A signed donefile is a manifest with ``, "signature": "BASE64"`` before its last brace. The
+signature covers the bytes of the text (UTF-8) without this part. So any tool can make and check a
+signature. A reader that knows no signatures can ignore this key.
 
 Values in, values out.
 """

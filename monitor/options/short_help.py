@@ -1,4 +1,4 @@
-"""A parser whose ``--help`` fits on one screen. The harness builds its own parser on it, too."""
+"""A parser whose ``--help`` fits on one screen. The harness's own parser extends it."""
 
 from __future__ import annotations
 

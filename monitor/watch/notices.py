@@ -1,11 +1,12 @@
-"""Tells the hooks of swaps until they take note: ``--on_swap``, ``--on_served``, ``--webhook``.
+"""Sends notices of swaps to the hooks ``--on_swap``, ``--on_served`` and ``--webhook``.
 
-What is told follows from the live directory: a swap of which the queue's file does not know has to
-be told. So a kill between a swap and the note of it loses nothing, and a rollback by a command is
-told, too. A notice leaves the file after its hook took it: each is delivered at least once.
+The live directory decides which notices exist: each swap that the queue's file does not know makes
+notices. So a kill between the swap and the write of the file loses nothing. A rollback by a command
+makes notices, too. A notice leaves the file after its hook took it, so each hook gets each notice
+at least once.
 
-A thread delivers the notices of one hook, and ends when none is left. Neither a poll nor a swap
-waits for it.
+A thread delivers the notices of one hook, and ends when none is left. Polls and swaps do not wait
+for this thread.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ from .figures import Figures
 
 # Pauses between two tries, in seconds.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
-# A program may work for an hour. A web hook only takes note, and a dead one must be tried again.
+# A program may work for an hour. A web hook must answer soon, so that a dead one is tried again.
 _LONGEST_POST_S = 60.0
-# A program is killed within a tenth of a second.
+# How long ``end`` waits for a killed program; a kill takes a tenth of a second.
 _KILLED_S = 0.5
 
 
@@ -63,12 +64,12 @@ class Notices:
         self._threads: dict[str, threading.Thread] = {}
         # Set when this object or the process ends.
         self._ending = stop.alarm()
-        # Set by ``end`` alone: what happens between the request to end and the end is still told.
+        # Set only by ``end``. Until then, swaps still make notices.
         self._ended = False
         self._warned = False
 
     def begin(self) -> None:
-        """Read what an earlier run left, and go on with it. Needs the monitor's lock."""
+        """Read the notices of an earlier run and deliver them. Needs the monitor's lock."""
         path = self._layout.notices
         with self._lock:
             queue = read_queue(path)
@@ -89,7 +90,7 @@ class Notices:
         self._start()
 
     def look(self) -> None:
-        """Let the hooks know of a swap that they were not told of."""
+        """Add notices of a swap that has none yet."""
         if not self._hooks:
             return
         with self._lock:
@@ -107,10 +108,10 @@ class Notices:
             self._add(moment, installed)
 
     def served(self, installed: Installed) -> bool:
-        """Let the hooks know that the server serves what is installed.
+        """Add notices that the server serves the installed release.
 
         Returns:
-            False if that is left to the next run, because this one has ended.
+            False if this run has ended. The next run then adds the notices.
         """
         if not self._hooks:
             return True
@@ -124,7 +125,7 @@ class Notices:
         return True
 
     def deliver(self) -> None:
-        """Try each hook's notices once, in this thread, up to the first that fails."""
+        """Deliver each hook's notices in this thread, up to the first failure."""
         try:
             for hook in self._hooks:
                 while True:
@@ -135,7 +136,7 @@ class Notices:
             return
 
     def end(self) -> None:
-        """Write nothing more, and wait for programs to be killed. Safe to repeat."""
+        """Stop writing, and wait until the programs are killed. Safe to repeat."""
         with self._lock:
             self._ended = True
             self._ending.set()
@@ -160,7 +161,7 @@ class Notices:
             logger.warning(
                 "--%s is not told of %s: too many newer notices wait", one.hook, one.label
             )
-        # First the file: a notice that is delivered from memory alone would be lost by a kill.
+        # Write the file before the delivery: a kill would lose a notice that is only in memory.
         self._save()
         self._start()
 
@@ -183,7 +184,7 @@ class Notices:
             with self._lock:
                 notice = self._first(hook)
                 if notice is None:
-                    # Under the lock, so that the next notice gets another thread.
+                    # Under the lock, so that the next notice starts another thread.
                     del self._threads[hook]
                     return
             try:
@@ -207,7 +208,7 @@ class Notices:
             why = type(error).__name__
         with self._lock:
             if self._ending.is_set():
-                # Another monitor may have the file already.
+                # Another monitor may already own the file.
                 return False
             why = mask(why)
             if not why:
@@ -220,14 +221,14 @@ class Notices:
         return not why
 
     def _message(self, notice: Notice) -> str:
-        # Not the real path of a link in the place of the live directory: a swap replaces the link.
+        # If the live directory is a link, keep its own path: a swap replaces the link.
         parent, name = os.path.realpath(self._layout.parent), os.path.basename(self._layout.live)
         live = os.path.join(parent, name)
         model = self._options.local_model_name
         return json.dumps(notice.message(model, socket.gethostname(), live))
 
     def _run(self, notice: Notice) -> str:
-        """Run a program. Return why it failed, or nothing."""
+        """Run a program. Return why it failed, or an empty text."""
         options = self._options
         argv = [*words(getattr(options, notice.hook), f"--{notice.hook}"), options.live]
         environment = program.environment_of(options, notice.release)
@@ -240,7 +241,7 @@ class Notices:
         return "" if ended.code == 0 else program.why(ended, options.on_swap_timeout)
 
     def _post(self, notice: Notice) -> str:
-        """Send a notice to the web hook. Return why it failed, or nothing."""
+        """Send a notice to the web hook. Return why it failed, or an empty text."""
         options = self._options
         changed = self._secrets.read_again() if self._secrets is not None else None
         if changed is not None:
@@ -278,6 +279,6 @@ class Notices:
 
 
 def _account_of_address(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    # As ``auth``: requests would otherwise send an account of .netrc.
+    # Passed as ``auth``, because requests would otherwise send an account of .netrc.
     user, password = get_auth_from_url(request.url or "")
     return HTTPBasicAuth(user, password)(request) if user or password else request

@@ -1,4 +1,4 @@
-"""Checks the signature of what a donefile announces, with the keys that the file has now."""
+"""Checks the signature of a donefile's manifest with the current keys of the key file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..options.keys import read_keys
 
 
 class Signatures:
-    """``--verify_signature`` of one model. While the file is wrong, its last keys stay in use."""
+    """``--verify_signature`` of one model. While the file is wrong, the last keys stay in use."""
 
     def __init__(self, options: Options, layout: Layout) -> None:
         self._path = options.verify_signature
         self._donefile = options.remote_donefile_name
         self._layout = layout
         self._keys = read_keys(self._path) if self._path else []
-        # What the log said of a file that is wrong now.
+        # The warning about the key file that is already in the log.
         self._said = ""
 
     def signed(self, found: Optional[Manifest]) -> Optional[Manifest]:
@@ -38,7 +38,7 @@ class Signatures:
         return signed_manifest(found, self._keys, self._donefile)
 
     def replay(self, found: Optional[Manifest], orders: Orders) -> Optional[ReleaseError]:
-        """Return what is wrong with a release that is older than one that was trusted before.
+        """Return an error if the release is older than one that was trusted before.
 
         Returns:
             None if the release is not older, or if a pin names it.
@@ -48,7 +48,7 @@ class Signatures:
         hold = read_hold(self._layout.hold)
         known = [read_installed(self._layout.live).identity]
         known += [hold.identity, hold.replaced] if hold else []
-        # What was trusted and is not live, such as a release that turned out bad.
+        # A trusted release may not be live, for example because it was bad.
         trusted = read_trusted(self._layout.announced)
         most = max([trusted, *(one.release or 0 for one in known if one)])
         pinned = orders.pin.release if orders.pin else None

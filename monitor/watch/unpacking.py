@@ -1,10 +1,10 @@
-"""Unpacks a tarball into a staging folder while it arrives, in a thread of its own.
+"""Unpacks a tarball in its own thread into a staging folder while the bytes arrive.
 
     remote ─▶ Puller: sha256, length ─▶ Unpacking: [gunzip] ─▶ tar ─▶ files of the staging folder
 
-The thread keeps its state when a transfer breaks, so the transfer can go on at the same byte. Its
-bytes are not proven yet. So a refusal waits until the puller has taken all bytes: only a release
-whose bytes are complete is bad.
+The thread keeps its state when a transfer breaks, so the transfer can continue at the same byte.
+The digest of the bytes is not known until the end. So a refusal waits until the puller has all
+bytes: only a release with the right bytes can be bad.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..release.archive import Skipped
 from ..release.stream import Readable
 from ..stop import Stop, Stopped
 
-# How many pieces may wait. With ``CHUNK`` this bounds the memory.
+# How many pieces of at most ``CHUNK`` bytes may wait. This bounds the memory.
 _AHEAD = 16
-# How often a wait looks whether the monitor has to end.
+# How often a wait checks whether the monitor has to end.
 _LOOK_S = 0.2
 
 
@@ -32,7 +32,7 @@ class _Discarded(BaseException):
 
 
 class Unpacking:
-    """One staging folder that fills.
+    """A staging folder that is being filled.
 
     Attributes:
         folder: The staging folder. The caller makes it; ``discard`` removes it.
@@ -61,7 +61,7 @@ class Unpacking:
         return self._failure is None and os.path.isdir(self.folder)
 
     def feed(self, piece: bytes) -> None:
-        """Hand over the next bytes. Waits while many others wait. Drops them after a refusal.
+        """Hand over the next bytes. Waits while the queue is full. Drops the bytes after a refusal.
 
         Raises:
             NeedsFile: The archive has to be unpacked from a file.
@@ -86,7 +86,7 @@ class Unpacking:
         """
         self._discarded = True
         with contextlib.suppress(queue.Full):
-            # It may wait for bytes. With a full queue it does not.
+            # Wake the thread if it waits for bytes. With a full queue it does not wait.
             self._pieces.put_nowait(b"")
         self._thread.join(wait_s)
         with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
 """The results of a suite as static pages: the matrix, and a page for each cell.
 
-No page needs a script or another file, except that the pages link to each other.
+The pages link to each other, and need no script and no other file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.report.html import page
 from harness.report.masking import masked_text
 
 _HERE = Path(__file__).parent
-# A page shows so many lines of a log: the first ones and the last ones.
+# The most lines of a log on a page: the first and the last ones.
 _MAX_LINES = 300
 _MAX_LINE = 2000
 _MARKS = {"known": "✖", **{outcome.value: mark for outcome, mark in page.MARKS.items()}}
@@ -26,12 +26,12 @@ _MARKS = {"known": "✖", **{outcome.value: mark for outcome, mark in page.MARKS
 
 @dataclass(frozen=True)
 class Cell:
-    """What came of one case of one column.
+    """The result of one case in one column.
 
     Attributes:
         column: The implementation.
-        result: What came of the case.
-        about: What the suite says of the case.
+        result: The result of the case.
+        about: The suite's description of the case.
         suite: The suite.
         logs: The folder of the run.
         number: The position of the column.
@@ -102,7 +102,7 @@ def write(folder: Path, run: Run, suite: Suite, logs: Path) -> None:
 
     Args:
         folder: Where the pages go. The matrix is ``index.html``.
-        run: What came of the cases.
+        run: The results of the cases.
         suite: The suite of the run.
         logs: The run's folder.
     """
@@ -149,7 +149,7 @@ def _write(file: Path, template: str, **values: Any) -> None:
 
 
 def _outcome(results: Sequence[CaseResult]) -> str:
-    """Return the outcome; ``known`` if nothing but what is expected fails."""
+    """Return the outcome; ``known`` if only expected failures occurred."""
     known = any(one.is_known_failure for one in results)
     outcome = verdict(results).outcome
     return "known" if known and outcome is Outcome.VALID else outcome.value
