@@ -107,6 +107,7 @@ def recover(
     *,
     until: When,
     pulled: Sequence[str] = (),
+    spare: str = "",
     mended: Callable[[Mended], None] = lambda _: None,
 ) -> None:
     """Do what the table says. Needs the lock for a swap, and for ``When.START`` the monitor's.
@@ -116,6 +117,7 @@ def recover(
         timestamp_file: The time file's name.
         until: The last kind of row that is carried out.
         pulled: What an earlier pull left; removed at the start.
+        spare: A staging folder that is in use.
         mended: Called for each thing that was done, also if a later one fails.
 
     Raises:
@@ -125,7 +127,7 @@ def recover(
         # The folder is listed again, because an undone swap leaves an unfinished release.
         for path in layout.stagings():
             row = _row(path, layout)
-            if row.when is when:
+            if row.when is when and path != spare:
                 _carry_out(row.done, path, layout, timestamp_file)
                 mended(Mended(path, row.done))
         if when is until:

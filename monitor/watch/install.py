@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional, Union
 from ..decisions.identity import Identity
 from ..decisions.machine import Event
 from ..disk import check_space, copy_file, remove
-from ..errors import ReleaseError
+from ..errors import MachineError, ReleaseError
 from ..live.layout import NEW, STATE, Layout
 from ..live.ownership import Ownership
 from ..live.recovery import Done, Mended, When, is_cut_off, recover
@@ -68,18 +68,29 @@ class Install:
 
         Raises:
             OSError: There can be no staging folder.
+            MachineError: There can be no thread.
         """
         options, staging = self._options, self._new_staging()
+        files: dict[str, int] = {}
+
+        def before_file(member: archive.Member) -> None:
+            check_space(staging, member.size, "unpack into")
+            files[member.path] = member.size
 
         def unpack(file: Readable) -> archive.Skipped:
             return archive.unpack_stream(
                 file, options.remote_model_name, size, staging,
                 top=options.top, limits=self._limits, proven=proven,
-                before_file=lambda member: check_space(staging, member.size, "unpack into"),
-                alive=self._alive,
+                before_file=before_file, alive=self._alive,
             )  # fmt: skip
 
-        return Unpacking(staging, unpack, self._stop)
+        try:
+            return Unpacking(staging, unpack, self._stop, files)
+        except RuntimeError as error:
+            remove(staging)
+            raise MachineError(
+                "unpack into", staging, error, "raise the limit of threads of this process"
+            ) from None
 
     def verify(
         self, part: str, tree_part: str, unpacking: Optional[Unpacking], *, proven: bool
@@ -95,14 +106,18 @@ class Install:
 
         Raises:
             ReleaseError: The release is bad.
+            MachineError: Another program changed the staging folder.
         """
         options, name = self._options, self._options.remote_model_name
         self._unpacking = unpacking
         self._staging = unpacking.folder if unpacking else self._new_staging()
         if unpacking is not None:
+            # After a failed swap it has the mode of the live directory, which may be read-only.
+            os.chmod(self._staging, 0o700)
             self._say_unpacking()
             if unpacking.refusal is not None:
                 raise unpacking.refusal
+            self._check_whole(unpacking)
             self._say_unpacked(unpacking.skipped)
         elif options.packed:
             self._unpack(part, proven)
@@ -183,6 +198,9 @@ class Install:
                 swapped=swapped,
             )
             self._staging = ""
+            if self._unpacking is not None:
+                # After the exchange its path is that of the replaced release.
+                self._unpacking.release()
             self._last_second = installed.second
         assert installed.second is not None
         return installed.second
@@ -197,19 +215,27 @@ class Install:
             except OSError as error:
                 logger.warning("cannot remove %s: %s", staging, error.strerror)
 
-    def abandon(self) -> None:
-        """Do what ``drop`` does while another thread may be at work, unless it is in the swap."""
+    def abandon(self, unpacking: Optional[Unpacking]) -> None:
+        """Do what ``drop`` does while another thread may be at work, unless it is in the swap.
+
+        ``unpacking`` is a staging folder that may not have come to ``verify``; it goes, too.
+        """
         # Deliberately never released: no later swap may start.
-        if self._staging and self._hands.acquire(blocking=False):
-            with contextlib.suppress(OSError):
-                remove(self._staging)
+        if not self._hands.acquire(blocking=False):
+            return
+        for staging in (self._staging, unpacking.folder if unpacking else ""):
+            if staging:
+                with contextlib.suppress(OSError):
+                    remove(staging)
 
     def is_left(self) -> bool:
         """Return whether a killed rollback or swap left something that has to be mended."""
         return is_cut_off(self._layout)
 
-    def mend(self, *, clear: bool) -> None:
+    def mend(self, *, clear: bool, ours: Optional[Unpacking]) -> None:
         """Finish what a kill cut off. With ``clear``, also remove what an earlier run left.
+
+        ``ours`` is the staging folder of a pull that goes on.
 
         Raises:
             OSError: Something could not be done. It can be tried again.
@@ -219,7 +245,8 @@ class Install:
         with self._ownership.swapping():
             if clear:
                 part = self._layout.part(options.tmp, options.remote_model_name)
-                self._recover(When.START, self._layout.pulled(part))
+                folder = ours.folder if ours else ""
+                self._recover(When.START, self._layout.pulled(part), folder)
             else:
                 self._recover(When.POLL)
 
@@ -275,9 +302,29 @@ class Install:
                 for name in files:
                     copy_file(os.path.join(folder, name), os.path.join(there, name), self._alive)
 
-    def _recover(self, until: When, pulled: Sequence[str] = ()) -> None:
+    def _check_whole(self, unpacking: Unpacking) -> None:
+        """Compare the staging folder with what was unpacked: it may be as old as a paused pull."""
+        ours = (self._options.local_timestamp_file, STATE, f"{STATE}{NEW}")
+        there = model.sizes(unpacking.folder)
+        changed = {
+            path
+            for path in {*there, *unpacking.files}
+            if path not in ours and there.get(path) != unpacking.files.get(path)
+        }
+        if changed:
+            raise MachineError(
+                "use",
+                os.path.join(unpacking.folder, min(changed)),
+                "another program removed or changed it",
+                "let no other program write there",
+            )
+
+    def _recover(self, until: When, pulled: Sequence[str] = (), spare: str = "") -> None:
         timestamp_file = self._options.local_timestamp_file
-        recover(self._layout, timestamp_file, until=until, pulled=pulled, mended=self._say_mended)
+        recover(
+            self._layout, timestamp_file,
+            until=until, pulled=pulled, spare=spare, mended=self._say_mended,
+        )  # fmt: skip
 
     def _say_mended(self, one: Mended) -> None:
         if one.finished:

@@ -17,6 +17,7 @@ from typing import Callable, Optional
 
 from ..disk import remove
 from ..errors import ReleaseError
+from ..log import logger
 from ..release.archive import Skipped
 from ..release.stream import Readable
 from ..stop import Stop, Stopped
@@ -35,14 +36,30 @@ class Unpacking:
     """A staging folder that is being filled.
 
     Attributes:
-        folder: The staging folder. The caller makes it; ``discard`` removes it.
+        folder: The staging folder. The caller makes it; ``discard`` removes it. "" after
+            ``release``.
+        files: Each unpacked file with its bytes, after ``finish``.
         skipped: How many members were skipped, after ``finish``.
         refusal: Why the archive is refused, after ``finish``; None for a good one.
     """
 
-    def __init__(self, folder: str, unpack: Callable[[Readable], Skipped], stop: Stop) -> None:
-        """``unpack`` unpacks a stream into ``folder``. It is called in the thread."""
+    def __init__(
+        self,
+        folder: str,
+        unpack: Callable[[Readable], Skipped],
+        stop: Stop,
+        files: Optional[dict[str, int]] = None,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            folder: The staging folder.
+            unpack: Unpacks a stream into ``folder``. It is called in the thread.
+            stop: The request to end.
+            files: ``unpack`` notes each file here, by its path in ``folder``, with its bytes.
+        """
         self.folder = folder
+        self.files = {} if files is None else files
         self.skipped = Skipped(0, 0)
         self.refusal: Optional[ReleaseError] = None
         self._unpack = unpack
@@ -89,17 +106,35 @@ class Unpacking:
             # Wake the thread if it waits for bytes. With a full queue it does not wait.
             self._pieces.put_nowait(b"")
         self._thread.join(wait_s)
-        with contextlib.suppress(OSError):
+        if not self.folder:
+            return
+        try:
             remove(self.folder)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            logger.warning("cannot remove %s: %s", self.folder, error.strerror)
+
+    def release(self) -> None:
+        """Leave the folder alone from now on: it was swapped in."""
+        self.folder = ""
 
     def read(self, size: int, /) -> bytes:
-        """Return the next bytes, none at the end. Called in the thread; waits for them."""
-        if not self._ended:
+        """Return at least ``size`` bytes, fewer only at the end. Called in the thread.
+
+        What the reader decides must not depend on the sizes of the pieces. It decides the packing
+        from the first bytes, and the expansion from the bytes that it has read.
+        """
+        found = bytearray()
+        while len(found) < size and not self._ended:
             piece = self._pieces.get()
+            if self._discarded:
+                raise _Discarded
             self._ended = not piece
-        if self._discarded:
-            raise _Discarded
-        return b"" if self._ended else piece
+            if not found and len(piece) >= size:
+                return piece
+            found += piece
+        return bytes(found)
 
     def _put(self, piece: bytes) -> None:
         while not self._over.is_set():

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -113,7 +114,7 @@ class Watch:
         self._remote.interrupt()
         if self._ownership.locked:
             self._puller.abandon()
-            self._install.abandon()
+            self._install.abandon(self._puller.unpacking)
 
     def start_over(self) -> None:
         """Release everything after something unforeseen, and go to IDLE with a pause."""
@@ -138,6 +139,8 @@ class Watch:
             State.STAGE: self._stage,
             State.SWAP: self._swap,
         }[self.machine.state]
+        # What failed in the swap is tried again without another pull.
+        keep = self.machine.state is State.SWAP
         try:
             event = act()
         except Stopped:
@@ -158,11 +161,12 @@ class Watch:
                 "check space and permissions",
             )
             event = self._failed(Event.MACHINE_FAILED, wrong)
+            keep = keep and error.errno not in (errno.ENOSPC, errno.EDQUOT)
         row = self.machine.take(event)
         self._tell(row)
         if row.then in (State.IDLE, State.ENDED):
             self._install.drop()
-        if row.event is Event.MACHINE_FAILED and row.state is not State.SWAP:
+        if row.event is Event.MACHINE_FAILED and not keep:
             # It may be incomplete, or not be on disk. Others may need the space.
             self._puller.forget_unpacked()
         self._pause_after(row)
@@ -207,6 +211,8 @@ class Watch:
         )
         if event not in (Event.ANNOUNCED, Event.SETTLING, Event.BACKING_OFF):
             self._splay.end()
+            # A paused pull would keep its folder and its thread.
+            self._puller.forget_unpacked()
         return event
 
     def _pull(self) -> Event:
@@ -308,7 +314,7 @@ class Watch:
     def _mend(self) -> None:
         """Mend what a killed run left. What cannot be done is tried at the next poll."""
         try:
-            self._install.mend(clear=not self._cleared)
+            self._install.mend(clear=not self._cleared, ours=self._puller.unpacking)
         except OSError as error:
             self.reporter.once(
                 "left",

@@ -25,7 +25,7 @@ metric() {
 # on URL WORD...: runs a command of the monitor on the server with this address.
 on() {
     url=$1 && shift
-    command=$(awk -v url="$url" '$2 == url { $1 = $2 = ""; print }' "$servers")
+    command=$(awk -v url="$url" '$1 !~ /^#/ && $2 == url { $1 = $2 = ""; print; exit }' "$servers")
     # The command is several words.
     # shellcheck disable=SC2086
     $command "$@" $where </dev/null
@@ -76,6 +76,7 @@ urls() {
 }
 
 canary=$(awk 'NF && $1 !~ /^#/ { print $1; exit }' "$servers")
+[ -n "$canary" ] || { echo "$servers names no server; write a line for each" >&2; exit 2; }
 done_urls=
 
 unpin() {

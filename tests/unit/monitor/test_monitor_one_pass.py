@@ -7,7 +7,9 @@ import gzip
 import os
 import random
 import re
+import shutil
 import tarfile
+import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Callable
@@ -15,11 +17,16 @@ from typing import Callable
 import pytest
 
 from harness.support.waits import wait_for
+from monitor import disk
+from monitor.__main__ import main
 from monitor.decisions.machine import Event, State
 from monitor.errors import RemoteError
-from monitor.live import exchange
+from monitor.live import exchange, recovery
+from monitor.release.archive import Limits, Skipped, unpack_stream
+from monitor.release.stream import Readable
 from monitor.remotes.base import Download, Remote
 from monitor.stop import Stop
+from monitor.watch.unpacking import Unpacking
 from monitor.watch.watch import Watch
 
 from .fixtures import CONF, MODEL, TARBALL, Site, manifest_of, model_files, options_for, tarball
@@ -271,3 +278,194 @@ def test_state_of_a_paused_pull_ends_with_the_monitor(
     assert list((tmp_path / "local").glob(f".{MODEL}.staging-*"))
     one.end()
     assert [path.name for path in (tmp_path / "local").iterdir()] == [f".{MODEL}.monitor"]
+
+
+def staged(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "local").glob(f".{MODEL}.staging-*"))
+
+
+def paused(watch: MakeWatch, site: Site, packed: bytes, after: int) -> Watch:
+    """A monitor whose pull of release 1 broke after so many bytes."""
+    site.publish(1, packed)
+    os.utime(site.root / TARBALL, (1_700_000_000, 1_700_000_000))
+    site.cut_after = after
+    one = watch()
+    assert poll(one) is Event.REMOTE_FAILED
+    site.cut_after = None
+    return one
+
+
+def test_the_packing_does_not_depend_on_the_length_of_the_first_piece(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    one = paused(watch, site, tarball(model_files(1)), 1)
+    assert until(one, Event.SWAPPED), one.reporter.error
+    assert release_in(live(tmp_path)) == 1
+
+
+def test_the_bound_of_expansion_does_not_depend_on_the_pieces(tmp_path: Path) -> None:
+    seeded = random.Random(1)
+    zeros = b"".join(seeded.randbytes(690) + bytes(199_310) for _ in range(450))
+    files = {**model_files(1), "zeros": zeros, "tail": seeded.randbytes(120_000)}
+    packed = gzip.compress(members(files) + END, 9)
+    limits = Limits(100, 1 << 30, 200)
+    for size in (1448, 65_536, 262_144):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+
+        def unpack(file: Readable, folder: Path = folder) -> Skipped:
+            return unpack_stream(
+                file, "x", len(packed), str(folder), top=MODEL, limits=limits, proven=True,
+                before_file=lambda member: None, alive=lambda: None,
+            )  # fmt: skip
+
+        one = Unpacking(str(folder), unpack, Stop())
+        for begin in range(0, len(packed), size):
+            one.feed(packed[begin : begin + size])
+        one.finish()
+        assert one.refusal is None, f"pieces of {size} bytes: {one.refusal}"
+
+
+@pytest.mark.parametrize("gone", ["model.pdmodel", ""])
+def test_a_folder_that_lost_files_in_a_pause_is_not_installed(
+    watch: MakeWatch, site: Site, tmp_path: Path, gone: str
+) -> None:
+    folder = member(f"{MODEL}/z/", type=tarfile.DIRTYPE)
+    one = paused(watch, site, members(model_files(1, SIZE)) + folder + END, 600_000)
+    (staging,) = staged(tmp_path)
+    wait_for((staging / "model.pdmodel").exists, "the first file", 20)
+    if gone:
+        (staging / gone).unlink()
+        assert until(one, Event.MACHINE_FAILED)
+        assert f"{gone}: another program removed or changed it" in str(one.reporter.error)
+    else:
+        shutil.rmtree(staging)
+    assert until(one, Event.SWAPPED)
+    assert {path.name for path in live(tmp_path).iterdir()} > set(model_files(1))
+    nothing_left(tmp_path)
+
+
+def refusing(code: int) -> Callable[[str, str, int], None]:
+    def refuse(source: str, target: str, flags: int) -> None:
+        raise OSError(code, os.strerror(code), source)
+
+    return refuse
+
+
+def test_a_folder_with_a_read_only_mode_can_be_staged_again(
+    watch: MakeWatch, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.publish(1)
+    one = watch()
+    assert poll(one) is Event.SWAPPED
+    live(tmp_path).chmod(0o555)
+    site.publish(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange, "_renameat2", refusing(errno.EACCES))
+        assert poll(one) is Event.MACHINE_FAILED
+    (staging,) = staged(tmp_path)
+    assert staging.stat().st_mode & 0o777 == 0o555
+    while one.machine.state is not State.STAGE:
+        one.step()
+    assert staging.stat().st_mode & 0o777 == 0o700
+    assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 2
+
+
+def test_after_a_full_disk_in_the_swap_the_folder_goes(
+    watch: MakeWatch, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.publish(1)
+    one = watch()
+    assert poll(one) is Event.SWAPPED
+    site.publish(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange, "_renameat2", refusing(errno.ENOSPC))
+        assert poll(one) is Event.MACHINE_FAILED
+    nothing_left(tmp_path)
+    assert until(one, Event.SWAPPED)
+
+
+def test_a_leftover_that_cannot_go_does_not_take_a_paused_pull_along(
+    watch: MakeWatch, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = tmp_path / "local" / f".{MODEL}.staging-zzzzzzzz"
+    stuck.mkdir(parents=True)
+
+    def remove(path: str) -> None:
+        if path == str(stuck):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
+        disk.remove(path)
+
+    monkeypatch.setattr(recovery, "remove", remove)
+    one = paused(watch, site, large(1), 600_000)
+    assert until(one, Event.SWAPPED)
+    tarballs = [headers.get("Range") for path, headers in site.seen if path.endswith(TARBALL)]
+    assert tarballs == [None, "bytes=600000-"]
+
+
+def test_a_whole_folder_that_waits_goes_with_the_process(
+    watch: MakeWatch, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.publish(1)
+    one = watch()
+    assert poll(one) is Event.SWAPPED
+    site.publish(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange, "_renameat2", refusing(errno.EACCES))
+        assert poll(one) is Event.MACHINE_FAILED
+    assert staged(tmp_path)
+    # What the guard of the process does when a call blocks.
+    one.abandon()
+    nothing_left(tmp_path)
+
+
+def test_a_replaced_release_that_cannot_be_kept_stays_for_the_next_start(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    one = watch(keep=1)
+    site.publish(1)
+    assert poll(one) is Event.SWAPPED
+    kept = tmp_path / "local" / f".{MODEL}.monitor" / "kept"
+    assert not kept.exists()
+    kept.write_text("in the way")
+    site.publish(2)
+    assert poll(one) is Event.SWAPPED
+    (old,) = staged(tmp_path)
+    assert release_in(old) == 1
+
+
+@pytest.mark.parametrize("then", [Event.NO_DONEFILE, Event.ON_HOLD])
+def test_a_paused_pull_goes_when_its_release_is_not_to_come(
+    watch: MakeWatch, site: Site, tmp_path: Path, then: Event
+) -> None:
+    one = paused(watch, site, large(1), 600_000)
+    if then is Event.NO_DONEFILE:
+        (site.root / "donefile").unlink()
+    else:
+        where = [f"--local_path={tmp_path}/local", f"--local_model_name={MODEL}"]
+        assert main(["hold", *where]) == 0
+    assert until(one, then)
+    assert not staged(tmp_path)
+    assert "unpacking" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_thread_that_cannot_start_leaves_no_folder(
+    watch: MakeWatch, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.publish(1)
+    one = watch()
+
+    begin = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "unpacking":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        assert poll(one) is Event.MACHINE_FAILED
+    assert "raise the limit of threads" in str(one.reporter.error)
+    assert not staged(tmp_path)
+    assert until(one, Event.SWAPPED)
