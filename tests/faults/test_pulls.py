@@ -112,7 +112,9 @@ class Watched:
         """Until some of the tarball has come."""
 
         def begun() -> bool:
-            sizes = [path.stat().st_size for path in self._tmp.rglob("*") if path.is_file()]
+            places = [self._tmp, *self.live.parent.glob(f".{self.live.name}.staging-*")]
+            found = [path for place in places for path in place.rglob("*") if path.is_file()]
+            sizes = [path.stat().st_size for path in found]
             return any(0 < size < EXTRA_BYTES // 2 for size in sizes)
 
         wait_for(begun, "a pull under way", DEADLINE_S, alive=self.monitor.check,

@@ -301,9 +301,10 @@ def test_a_second_monitor_that_clears_the_first_ones_pull_is_found_out(
     http: Place, stock: Stock, tmp_path: Path
 ) -> None:
     # What is under way is cleared away at the start, and by then belongs to somebody else.
-    wipe = """rm -rf "$0"; exec "$@" """
+    wipe = """rm -rf "$0".staging-*; exec "$@" """
     options = [f"--{name}={{{name}}}" for name in OPTIONS_OF_A_MONITOR]
-    command = ["sh", "-c", wipe, "{local_path}/{local_tmp_path}", *stock.settings.command.split()]
+    beside = "{local_path}/.{local_model_name}"
+    command = ["sh", "-c", wipe, beside, *stock.settings.command.split()]
     settings = dataclasses.replace(stock.settings, command=shlex.join([*command, *options]))
     scenario = next(s for s in all_scenarios() if s.name == "second-monitor-in-a-pull")
     verdict, _ = run_pair(scenario, http, Stock(stock.releases, settings), tmp_path / "stage")
