@@ -1,7 +1,7 @@
 #!/bin/sh
-# The monitor with its metrics port; `status` and `rollback` as they are.
+# The monitor with its metrics port; a command such as `status` or `pin` as it is.
 set -eu
 case ${1:-} in
-status | rollback | --help | -h) exec python3 -m monitor "$@" ;;
+[!-]* | --help | -h) exec python3 -m monitor "$@" ;;
 *) exec python3 -m monitor --metrics_port "$METRICS_PORT" --metrics_host 0.0.0.0 "$@" ;;
 esac
