@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from monitor.decisions.identity import Identity
+from monitor.decisions.notices import Notice, Queue, Told
 from monitor.decisions.trust import Trust
 from monitor.live import state
 from monitor.live.layout import STATE
@@ -119,6 +120,27 @@ def test_what_is_announced_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert state.read_announced(path) is None
     state.write_announced(path, ONE)
     assert state.read_announced(path) == ONE
+
+
+def test_the_highest_trusted_number_stays(tmp_path: Path) -> None:
+    path = tmp_path / "announced.json"
+    assert state.read_trusted(str(path)) == 0
+    for number, highest in ((7, 7), (5, 7), (0, 7), (8, 8)):
+        state.write_announced(str(path), ONE, number)
+        assert state.read_trusted(str(path)) == highest
+    path.write_text('{"trusted": "9"}')
+    assert state.read_trusted(str(path)) == 0
+
+
+def test_a_queue_of_notices_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "notices.json"
+    assert state.read_queue(str(path)) is None
+    queue = Queue(Told(ONE, 5, 3), lost=2)
+    queue.add([Notice("webhook", "swapped", 1, "ab12", None, 5, 1.5)])
+    state.write_queue(str(path), queue)
+    assert state.read_queue(str(path)) == queue
+    path.write_text('{"told": 1}')
+    assert state.read_queue(str(path)) is None
 
 
 def test_what_is_known_of_validators_is_read_for_the_same_remote_only(tmp_path: Path) -> None:
