@@ -90,6 +90,27 @@ def put_old(kind: Kind, number: int, packed: bytes) -> None:
     os.utime(kind.place.root / TARBALL, (1_700_000_000, 1_700_000_000))
 
 
+def with_release_1(watch: MakeWatch, site: Site) -> Watch:
+    site.publish(1)
+    one = watch()
+    assert poll(one) is Event.SWAPPED
+    return one
+
+
+def fail_a_swap(
+    one: Watch, site: Site, monkeypatch: pytest.MonkeyPatch, code: int = errno.EACCES
+) -> None:
+    """Publishes release 2, whose exchange fails."""
+
+    def refuse(source: str, target: str, flags: int) -> None:
+        raise OSError(code, os.strerror(code), source)
+
+    site.publish(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange, "_renameat2", refuse)
+        assert poll(one) is Event.MACHINE_FAILED
+
+
 class TestOverEachRemote:
     """The same over every remote."""
 
@@ -185,17 +206,8 @@ def test_a_link_to_a_skipped_file_is_unpacked_from_a_file(
 def test_a_swap_that_fails_costs_no_second_pull(
     watch: MakeWatch, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.publish(1)
-    one = watch()
-    assert poll(one) is Event.SWAPPED
-    site.publish(2)
-
-    def refuse(source: str, target: str, flags: int) -> None:
-        raise OSError(errno.EACCES, os.strerror(errno.EACCES), source)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(exchange, "_renameat2", refuse)
-        assert poll(one) is Event.MACHINE_FAILED
+    one = with_release_1(watch, site)
+    fail_a_swap(one, site, monkeypatch)
     assert until(one, Event.SWAPPED)
     assert release_in(live(tmp_path)) == 2
     assert len([path for path, _ in site.seen if path.endswith(TARBALL)]) == 2
@@ -345,24 +357,12 @@ def test_a_folder_that_lost_files_in_a_pause_is_not_installed(
     nothing_left(tmp_path)
 
 
-def refusing(code: int) -> Callable[[str, str, int], None]:
-    def refuse(source: str, target: str, flags: int) -> None:
-        raise OSError(code, os.strerror(code), source)
-
-    return refuse
-
-
 def test_a_folder_with_a_read_only_mode_can_be_staged_again(
     watch: MakeWatch, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.publish(1)
-    one = watch()
-    assert poll(one) is Event.SWAPPED
+    one = with_release_1(watch, site)
     live(tmp_path).chmod(0o555)
-    site.publish(2)
-    with monkeypatch.context() as patch:
-        patch.setattr(exchange, "_renameat2", refusing(errno.EACCES))
-        assert poll(one) is Event.MACHINE_FAILED
+    fail_a_swap(one, site, monkeypatch)
     (staging,) = staged(tmp_path)
     assert staging.stat().st_mode & 0o777 == 0o555
     while one.machine.state is not State.STAGE:
@@ -375,13 +375,8 @@ def test_a_folder_with_a_read_only_mode_can_be_staged_again(
 def test_after_a_full_disk_in_the_swap_the_folder_goes(
     watch: MakeWatch, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.publish(1)
-    one = watch()
-    assert poll(one) is Event.SWAPPED
-    site.publish(2)
-    with monkeypatch.context() as patch:
-        patch.setattr(exchange, "_renameat2", refusing(errno.ENOSPC))
-        assert poll(one) is Event.MACHINE_FAILED
+    one = with_release_1(watch, site)
+    fail_a_swap(one, site, monkeypatch, errno.ENOSPC)
     nothing_left(tmp_path)
     assert until(one, Event.SWAPPED)
 
@@ -407,13 +402,8 @@ def test_a_leftover_that_cannot_go_does_not_take_a_paused_pull_along(
 def test_a_whole_folder_that_waits_goes_with_the_process(
     watch: MakeWatch, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.publish(1)
-    one = watch()
-    assert poll(one) is Event.SWAPPED
-    site.publish(2)
-    with monkeypatch.context() as patch:
-        patch.setattr(exchange, "_renameat2", refusing(errno.EACCES))
-        assert poll(one) is Event.MACHINE_FAILED
+    one = with_release_1(watch, site)
+    fail_a_swap(one, site, monkeypatch)
     assert staged(tmp_path)
     # What the guard of the process does when a call blocks.
     one.abandon()

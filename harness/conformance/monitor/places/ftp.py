@@ -1,7 +1,7 @@
 """FTP: uploads with ftplib, user and password, temporary name and rename.
 
-A monitor may also read the same server through fsspec. Of the file systems that fsspec has without
-another package, only FTP can be broken on the wire.
+A monitor may also read the same server through fsspec. FTP is the only file system of fsspec that
+needs no other package and can be broken on the wire.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class FsspecPlace(FtpPlace):
     """The FTP server for a monitor that reads it through fsspec."""
 
     name = "fsspec"
-    # Of a file each block is a transfer of its own, of 256 KiB with our monitor.
+    # fsspec reads each block of a file (4 MiB with our monitor) in a transfer of its own.
     stop_at = 100_000
     poll_s = 0.5
     length = 1.5
