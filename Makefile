@@ -94,12 +94,14 @@ coverage: setup
 	@for goal in $(GOALS); do echo "--- $$goal"; \
 	  $(COVERAGE) report --include="$$goal/*" --format=total --fail-under=90 || exit 1; done
 
+TOX := .venv-tox/bin/python
 MONITORS ?= monitor-py39,monitor-py310,monitor-py311,monitor-py312,monitor-py313
 ## make test-monitor   the monitor alone, without Paddle, on each of CPython 3.9 to 3.13 found here
 # pyenv's own interpreters, because its shims only start the versions that are switched on.
-test-monitor: environment
+test-monitor:
+	@$(BOOT) harness/setup/bootstrap.py tox
 	@for bin in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.*/bin; do PATH="$$bin:$$PATH"; done; \
-	  $(PY) harness/setup/sources.py $(PY) -m tox run --skip-missing-interpreters true -e $(MONITORS)
+	  $(TOX) harness/setup/sources.py $(TOX) -m tox run --skip-missing-interpreters true -e $(MONITORS)
 
 ## make docker-ready   a Docker engine, compose and base images, or what to type to get them
 docker-ready: environment
@@ -184,7 +186,7 @@ doctor:
 
 ## make clean    removes environments, caches and runs
 clean:
-	rm -rf .venv .venv-gpu .venv-monitor .venv-locust .venv-docs .venv-s3 .cache .tox runs build monitor/build
+	rm -rf .venv .venv-gpu .venv-monitor .venv-locust .venv-docs .venv-s3 .venv-tox .cache .tox runs build monitor/build
 	rm -rf *.egg-info monitor/*.egg-info .coverage .coverage.* monitor/.coverage htmlcov .hypothesis
 	rm -rf monitor/.hypothesis .pytest_cache .mypy_cache .ruff_cache
 	@# The registries of ports and projects that all checkouts share, where no run uses them.

@@ -1,6 +1,6 @@
 """Sets up an environment from a hashed lock: what ``make setup`` runs.
 
-    python3 harness/setup/bootstrap.py whole|gpu|monitor|locust|docs|s3
+    python3 harness/setup/bootstrap.py whole|gpu|monitor|locust|docs|s3|tox
 
 Runs on any Python 3.6 or newer, with the standard library only. It finds uv or installs it into
 ``.cache/uv``. It finds CPython 3.9, makes ``.venv`` (``.venv-gpu``, …), installs
@@ -39,6 +39,7 @@ ENVIRONMENTS = {
     "locust": ".venv-locust",
     "docs": ".venv-docs",
     "s3": ".venv-s3",
+    "tox": ".venv-tox",
 }
 # Characters that no quoting protects in PATH, class paths, URIs and lists.
 BAD_LETTERS = "\"'\\$`\n\r:%;,#?"
@@ -342,8 +343,8 @@ def provide(name: str) -> None:
     run([uv, "venv", "--python", base, venv], "check that the folder can be written")
     retry = "run the same again, it goes on where it stopped"
     run([uv, "pip", "sync", "--python", python, "--require-hashes", lock], retry)
-    if name == "docs":
-        # The site is made from files alone.
+    if name in ("docs", "tox"):
+        # Neither holds a package of this project.
         _finish(stamp, wanted, name, begin, base)
         return
     install = [uv, "pip", "install", "--python", python, "--no-deps", "--no-build-isolation"]

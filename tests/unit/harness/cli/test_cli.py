@@ -242,7 +242,8 @@ def test_make_clean_leaves_nothing_but_the_sources(tmp_path: Path) -> None:
     (tmp_path / "monitor").mkdir()
     (tmp_path / "monitor" / "source.py").touch()
     for name in (
-        *(".venv", ".venv-gpu", ".venv-monitor", ".venv-locust", ".cache", ".tox", "runs", "build"),
+        *(".venv", ".venv-gpu", ".venv-monitor", ".venv-locust", ".venv-tox", ".cache", ".tox"),
+        *("runs", "build"),
         "htmlcov",
         *("monitor/build", "monitor/m.egg-info", "p.egg-info", ".hypothesis", ".pytest_cache"),
         *(".mypy_cache", ".ruff_cache", "monitor/__pycache__"),
