@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional
 
-import numpy as np
-
-from . import dataset, manifest, sign
+from . import manifest, sign
 from .errors import BadInput, ProducerError, RemoteError
 from .files import replace
 from .notify import Monitors
@@ -23,6 +21,7 @@ from .publish import Access, Address, Publisher, connect, publish
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from .dataset import Array
     from .export import Exported
     from .train import Trainer
 
@@ -65,7 +64,6 @@ class Release(NamedTuple):
 
 def run(settings: Settings) -> None:
     """Publishes ``settings.passes`` releases. Raises ``ProducerError``."""
-    housing = dataset.load()
     monitors = Monitors(settings.notify, settings.notify_token_file)
     key = sign.read_key(settings.sign_key) if settings.sign_key else None
     events = _open_events(settings.events)
@@ -84,7 +82,7 @@ def run(settings: Settings) -> None:
                 release, how = _ready_made(folder, number, settings), f"from {folder}"
             else:
                 # Late: loading Paddle takes seconds, and everything above should fail at once.
-                maker = maker or _maker(settings, housing, first, expected, key)
+                maker = maker or _maker(settings, first, expected, key)
                 release = maker.make(number)
                 how = f"pass {maker.passes}, loss {maker.loss:.3f}"
             t_begin = time.monotonic()
@@ -107,12 +105,14 @@ def run(settings: Settings) -> None:
 
 def _maker(
     settings: Settings,
-    housing: dataset.Housing,
     first: int,
     expected: Optional[dict[str, manifest.Numbers]],
     key: Optional[Ed25519PrivateKey],
 ) -> _Maker:
-    """Load Paddle and return what makes releases from number ``first`` on."""
+    """Read the data, load Paddle and return what makes releases from number ``first`` on."""
+    from . import dataset
+
+    housing = dataset.load()
     say("loading Paddle …")
     require_paddle()
     from .train import Trainer, give_back_sigterm
@@ -156,7 +156,7 @@ class _Maker:
         self,
         trainer: Trainer,
         settings: Settings,
-        probe: dataset.Array,
+        probe: Array,
         before: Optional[dict[str, manifest.Numbers]],
         key: Optional[Ed25519PrivateKey],
     ) -> None:
@@ -203,6 +203,8 @@ class _Maker:
         return Release(number, packed, donefile, content)
 
     def _export(self, folder: Path) -> tuple[Exported, dict[str, manifest.Numbers]]:
+        import numpy as np
+
         from .export import FETCH_ALIAS, export
         from .predict import Predictor
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 from urllib.parse import urlsplit
 
-import requests
-
 from .errors import BadInput
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
 
 # The limit for a connection and for an answer. A monitor answers before it polls.
 _TIMEOUT_S = 5.0
@@ -26,6 +27,9 @@ class Monitors:
     def __init__(self, urls: Sequence[str], token_file: Optional[Path]) -> None:
         """``token_file`` has the token in its first line. Raises ``BadInput`` without one."""
         self._urls = urls
+        if urls:
+            # So that the first notice does not wait for it.
+            import requests  # noqa: F401
         self._token_file = token_file
         if token_file is not None:
             _token(token_file)
@@ -61,8 +65,9 @@ def _token(path: Path) -> str:
 
 def _post(url: str, token: str) -> str:
     """Return why the monitor was not told; empty if it was."""
+    import requests
 
-    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def sign(request: PreparedRequest) -> PreparedRequest:
         # Passed as ``auth``, because requests would otherwise send an account of .netrc.
         if token:
             # requests sends text as Latin-1, and the monitor expects UTF-8.
