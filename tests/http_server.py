@@ -17,9 +17,16 @@ from pathlib import Path
 from typing import Any, Optional
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Request(BaseHTTPRequestHandler):
+    """One request, and the methods that answer it.
+
+    Attributes:
+        body: The bytes of a POST.
+    """
+
     protocol_version = "HTTP/1.1"
-    answer: Callable[[BaseHTTPRequestHandler], None]
+    body = b""
+    answer: Callable[[Request], None]
     connected: Callable[[], None]
 
     def log_message(self, *_: object) -> None:
@@ -37,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.do_GET()
 
 
@@ -112,14 +119,14 @@ class HttpServer:
         connections: How many were opened.
 
     Args:
-        answer: Answers one GET, as its handler's methods do.
+        answer: Answers one GET or POST, as a handler's methods do.
         files: A folder to serve; in place of ``answer``.
         host: An IPv4 or IPv6 address.
     """
 
     def __init__(
         self,
-        answer: Optional[Callable[[BaseHTTPRequestHandler], None]] = None,
+        answer: Optional[Callable[[Request], None]] = None,
         *,
         files: Optional[Path] = None,
         host: str = "127.0.0.1",
@@ -133,7 +140,7 @@ class HttpServer:
                 "answer": staticmethod(answer or _absent),
                 "connected": staticmethod(self._connected),
             }
-            handler = type("Handler", (_Handler,), given)
+            handler = type("Handler", (Request,), given)
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True

@@ -13,17 +13,13 @@ import sys
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import NoReturn, Optional
+from typing import Optional
 
 from harness.containers import bases, compose, engine
 from harness.support.errors import BadInput, HarnessError, interrupted
+from harness.support.parser import Parser
 
 from . import install
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; see python -m docker.bootstrap --help")
 
 
 def _say(text: str) -> None:
@@ -60,7 +56,7 @@ def _on_sigterm(_signum: int, _frame: Optional[FrameType]) -> None:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the program; return 0, 1 if an installation failed, 2 if something is missing."""
     signal.signal(signal.SIGTERM, _on_sigterm)
-    parser = _Parser(
+    parser = Parser(
         prog="python -m docker.bootstrap",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -70,10 +70,6 @@ class Moments:
     # The first answer to each client.
     answered: dict[str, Optional[float]]
 
-    def after_published(self, moment: str) -> Optional[float]:
-        """Return the seconds from the end of the publishing to a moment; None if not seen."""
-        return self.at[moment] - self.at["published"] if moment in self.at else None
-
     @property
     def whole(self) -> bool:
         """Whether the release was hot-loaded and reached every client."""

@@ -22,8 +22,6 @@ from . import download, official, trial
 from .binary import ServingBinary
 
 CHOICES = ("auto", "embedded", "official")
-# ``again``: run the trial even if a result is remembered.
-TRIALS = ("run", "skip", "again")
 _SKIPPED = "not tried (SERVING_TRIAL=skip)"
 # `auto` does not wait longer: the host may be unreachable.
 _AUTO = download.Limits(answer_s=4.0)
@@ -46,7 +44,7 @@ def choose(
         serving: One of ``CHOICES``.
         device: ``cpu`` or ``gpu``: selects the build, and where its trial runs.
         say: Called with a line before each long step.
-        tried: One of ``TRIALS``.
+        tried: ``run``, ``skip``, or ``again`` to run the trial even if a result is remembered.
         trial_limits: How long each step of a trial may take; default ``trial.Limits()``.
         given: A binary to use instead of what ``SERVING_BIN`` names.
 

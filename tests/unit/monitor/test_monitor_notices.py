@@ -7,12 +7,10 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Optional
 
@@ -25,6 +23,7 @@ from monitor.decisions.notices import MOST, Notice, Queue, Told
 from monitor.live.state import read_installed, read_queue, write_queue
 from monitor.options.secrets import endpoint
 from monitor.watch.watch import Watch
+from tests.http_server import HttpServer, Request
 
 from .fixtures import MODEL, Site
 from .processes import Here, Start, general
@@ -46,31 +45,17 @@ class Receiver:
         self.got: list[dict[str, Any]] = []
         self.accounts: list[Optional[str]] = []
         self.status = 200
-        receiver = self
+        self._server = HttpServer(self._answer)
+        self.port, self.url = self._server.port, self._server.url + SECRET
+        self.close = self._server.close
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.got.append({"path": self.path, **body})
-                receiver.accounts.append(self.headers["Authorization"])
-                self.send_response(receiver.status)
-                self.send_header("Location", "/elsewhere")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                return
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = int(self._server.server_address[1])
-        self.url = f"http://127.0.0.1:{self.port}{SECRET}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def _answer(self, request: Request) -> None:
+        self.got.append({"path": request.path, **json.loads(request.body)})
+        self.accounts.append(request.headers["Authorization"])
+        request.send_response(self.status)
+        request.send_header("Location", "/elsewhere")
+        request.send_header("Content-Length", "0")
+        request.end_headers()
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Callable, Optional, Protocol
+
+from harness.support.startable import Startable
 
 
 class Folder(ABC):
@@ -69,7 +70,7 @@ class Reader(Protocol):
         """Set a variable for each run of the monitor from now on."""
 
 
-class Place(ABC):
+class Place(Startable):
     """One remote of a run: ``name`` is the column of the report.
 
     Attributes:
@@ -93,10 +94,6 @@ class Place(ABC):
     @abstractmethod
     def start(self) -> None:
         """Brings it up; returns when a read and a write have worked."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """Ends it. Safe to repeat."""
 
     @abstractmethod
     def folder(self, name: str) -> Folder:
@@ -158,15 +155,3 @@ class Place(ABC):
     def trusting(self, reader: Reader) -> AbstractContextManager[None]:
         """Give the monitor right credentials with a secret, and ask for them."""
         raise NotImplementedError(f"{type(self).__name__} has no secrets")
-
-    def __enter__(self) -> Place:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.stop()

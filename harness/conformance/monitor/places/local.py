@@ -34,7 +34,7 @@ class LocalPlace(Place):
             self._remote.ready()
             self._gates = [self._remote.gate(service) for service in self._remote.services]
         except BaseException:
-            # A context manager that fails to enter is not left, so no exit stops the remote.
+            # Not every caller is a `with` statement, which would stop the remote.
             self._remote.stop()
             raise
 

@@ -11,11 +11,9 @@ from harness.support.process import Process
 from harness.support.waits import wait_for
 
 SERVER = """
-import http.server, subprocess, sys
-with subprocess.Popen(["sleep", "60"]):
-    address = ("127.0.0.1", int(sys.argv[1]))
-    server = http.server.HTTPServer(address, http.server.BaseHTTPRequestHandler)
-    server.serve_forever()
+import socket, subprocess, sys
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))), subprocess.Popen(["sleep", "60"]):
+    pass
 """
 
 
