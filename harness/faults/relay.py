@@ -120,6 +120,7 @@ class Connection:
         number: int,
         protocol: str,
     ) -> None:
+        _send_at_once(writer.get_extra_info("socket"))
         # An FTP client sends ABOR as urgent data, which would be dropped here (tcp(7)).
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self.port = port
@@ -183,6 +184,7 @@ class Connection:
         made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         made.setblocking(False)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CHUNK)
+        _send_at_once(made)
         try:
             await asyncio.get_running_loop().sock_connect(made, (INSIDE, self.port))
         except BaseException:
@@ -252,3 +254,9 @@ class Connection:
                 with contextlib.suppress(OSError):
                     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
+
+
+def _send_at_once(connection: socket.socket) -> None:
+    # With Nagle's algorithm a small part may wait 40 ms for the ACK of the part before. The loop
+    # turns it off only for sockets that were made with IPPROTO_TCP.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

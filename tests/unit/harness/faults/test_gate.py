@@ -88,6 +88,39 @@ def test_an_open_gate_passes_bytes_both_ways_and_ends_with_the_client(gate: Gate
         assert connection.recv(1) == b"", "the end of the requests did not lead to one of answers"
 
 
+def test_a_second_small_answer_does_not_wait_for_a_confirmation() -> None:
+    """Without TCP_NODELAY the second waits until the client confirms the first, some 40 ms."""
+    read = threading.Event()
+
+    class InTwoParts(socketserver.StreamRequestHandler):
+        disable_nagle_algorithm = True
+
+        def handle(self) -> None:
+            while self.request.recv(1):
+                self.request.sendall(b"1")
+                read.wait(20)
+                self.request.sendall(b"2")
+
+    took = []
+    with Server((INSIDE, free_port()), InTwoParts) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Gate([server.server_address[1]]) as gate, connect(gate) as client:
+            # The kernel confirms the first parts of a connection at once.
+            for _ in range(30):
+                read.clear()
+                client.sendall(b"?")
+                assert receive(client, 1) == b"1"
+                began = time.monotonic()
+                read.set()
+                assert receive(client, 1) == b"2"
+                took.append(time.monotonic() - began)
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+        server.shutdown()
+    # The shortest, because other work of the machine delays some.
+    assert min(took[20:]) < 0.03, f"the second part took {[f'{one:.3f}' for one in took]} s"
+
+
 def test_a_closed_gate_resets_connections_and_refuses_new_ones_until_it_opens(gate: Gate) -> None:
     with connect(gate) as connection:
         assert exchange(connection, b"hello") == b"hello"
