@@ -171,6 +171,22 @@ class Announcer:
             logger.info("doneilfe(%s) changed.", self._options.remote_donefile_name)
         return event
 
+    def check_manifest(self, announced: Announced) -> None:
+        """Raise ``ReleaseError`` if the options forbid to pull what the donefile announces."""
+        options, found = self._options, announced.manifest
+        if found is None and options.require_manifest:
+            raise ReleaseError(
+                "use",
+                options.remote_donefile_name,
+                f"its {len(announced.sighting.content)} bytes are no manifest",
+                "publish one with the release, or leave out --require_manifest",
+            )
+        name = options.remote_model_name
+        if found is not None and found.tarball != name.rpartition("/")[2]:
+            raise ReleaseError(
+                "pull", name, f"the manifest is of {found.tarball!r}", "check --remote_model_name"
+            )
+
     def compare(self, announced: Announced, digest: Optional[str]) -> Optional[Event]:
         """Compare the pulled tarball if only validators announced it.
 

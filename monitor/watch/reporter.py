@@ -70,6 +70,15 @@ class Reporter:
         if self._options.debug:
             logger.debug("traceback", exc_info=True)
 
+    def swapped(self, identity: Identity, now: float) -> None:
+        """Count a swap to a release. ``now`` is in seconds since the epoch."""
+        figures = self.figures
+        figures.swaps += 1
+        figures.failures_in_a_row = 0
+        figures.last_swap = now
+        if identity.release is not None:
+            figures.release = identity.release
+
     def quarantined(self, identity: Identity, error: ReleaseError, *, proven: bool) -> None:
         """Log and count a bad release.
 

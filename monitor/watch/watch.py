@@ -1,7 +1,7 @@
 """The loop of one watched model: carries out what the state machine says, one state a ``step``.
 
-``announcer`` reads what is announced, ``pull`` brings it here, ``install`` makes it live, and
-``reporter`` says what happens. None of them knows of the loop.
+``announcer`` reads what is announced, ``pull`` brings it here, and ``install`` makes it live.
+``reporter`` and ``telling`` say what happens. None of them knows of the loop.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ import errno
 import os
 import socket
 import time
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
-from ..decisions.identity import Identity
 from ..decisions.machine import Event, Machine, Row, State
-from ..decisions.moments import TO_INSTALL, Moment, moment_after
 from ..decisions.pauses import Pauses, shown
 from ..decisions.schedule import Splay, settle_left
 from ..disk import machine_error
@@ -27,11 +25,11 @@ from ..options.fields import Options
 from ..remotes.base import Remote
 from ..stop import Stop, Stopped
 from .announcer import Announced, Announcer
-from .events import EventFile
 from .install import Install
 from .notices import Notices
 from .pull import Puller
 from .reporter import Reporter
+from .telling import Telling
 
 
 class Watch:
@@ -76,11 +74,8 @@ class Watch:
         self._splay = Splay(
             options.splay, f"{socket.gethostname()}\0{os.path.realpath(options.live)}"
         )
-        self._events = EventFile(options.event_file, options.local_model_name)
+        self._telling = Telling(options, self.reporter, self._puller)
         self._poked = stop.alarm()
-        # The release whose change of the donefile was told last.
-        self._seen: Optional[Identity] = None
-        self._bytes_before = 0
         self._announced: Optional[Announced] = None
         self._cleared = False
 
@@ -92,7 +87,7 @@ class Watch:
                 ``--event_file`` cannot be written.
         """
         self.reporter.options(self._remote.describe())
-        self._events.check()
+        self._telling.check()
         self._ownership.lock()
         self._announcer.validators.load()
         self._mend()
@@ -122,7 +117,7 @@ class Watch:
         self._puller.forget()
         self._remote.close()
         row = self.machine.take(Event.UNFORESEEN)
-        self._tell(row)
+        self._telling.ended(row, self._announced)
         self._pause_after(row)
 
     def poke(self) -> None:
@@ -163,7 +158,7 @@ class Watch:
             event = self._failed(Event.MACHINE_FAILED, wrong)
             keep = keep and error.errno not in (errno.ENOSPC, errno.EDQUOT)
         row = self.machine.take(event)
-        self._tell(row)
+        self._telling.ended(row, self._announced)
         if row.then in (State.IDLE, State.ENDED):
             self._install.drop()
         if row.event is Event.MACHINE_FAILED and not keep:
@@ -218,21 +213,10 @@ class Watch:
     def _pull(self) -> Event:
         announced = self._now_announced()
         name = self.options.remote_model_name
-        self._bytes_before = self.reporter.figures.bytes_pulled
-        found = announced.manifest
-        if found is None and self.options.require_manifest:
-            raise ReleaseError(
-                "use",
-                self.options.remote_donefile_name,
-                f"its {len(announced.sighting.content)} bytes are no manifest",
-                "publish one with the release, or leave out --require_manifest",
-            )
-        if found is not None and found.tarball != name.rpartition("/")[2]:
-            raise ReleaseError(
-                "pull", name, f"the manifest is of {found.tarball!r}", "check --remote_model_name"
-            )
+        self._telling.pulling()
+        self._announcer.check_manifest(announced)
         if self.options.packed:
-            self._puller.pull_file(name, announced.identity, found)
+            self._puller.pull_file(name, announced.identity, announced.manifest)
         else:
             self._puller.pull_tree(name, self.options.max_members, self.options.max_unpacked)
         digest = self._puller.digest
@@ -260,7 +244,7 @@ class Watch:
     def _swap(self) -> Event:
         announced = self._now_announced()
         identity = announced.identity
-        options, figures = self.options, self.reporter.figures
+        options = self.options
         now = self._clock()
         # A command may have made a swap during the pull.
         self.notices.look()
@@ -272,8 +256,7 @@ class Watch:
             probe = found if isinstance(found, dict) else None
 
         def swapped(installed: Installed) -> None:
-            replaced = before.release if before else None
-            self._write(Moment.SWAPPED, second=installed.second, replaced=replaced)
+            self._telling.swapped(announced, before, installed)
 
         second = self._install.swap(identity, self._puller.digest, now, probe, swapped)
         self._puller.forget()
@@ -285,11 +268,7 @@ class Watch:
         logger.debug("%s is %s, time file at %d", self.layout.live, identity.label, second)
         self.reporter.unwatched_time_file()
         self._splay.end()
-        figures.swaps += 1
-        figures.failures_in_a_row = 0
-        figures.last_swap = now
-        if identity.release is not None:
-            figures.release = identity.release
+        self.reporter.swapped(identity, now)
         self._announcer.refusals.end()
         if announced.validators:
             content = announced.sighting.content
@@ -340,29 +319,6 @@ class Watch:
         except MachineError as trouble:
             return self._failed(Event.MACHINE_FAILED, trouble)
         return Event.BAD_RELEASE
-
-    def _tell(self, row: Row) -> None:
-        """Write to ``--event_file`` how a state ended, if that is a moment of a release."""
-        moment, announced = moment_after(row), self._announced
-        if row.event in TO_INSTALL and announced and announced.identity != self._seen:
-            self._seen = announced.identity
-            self._write(Moment.SEEN)
-        elif moment is Moment.PULLED:
-            self._write(moment, bytes=self.reporter.figures.bytes_pulled - self._bytes_before)
-        elif moment in (Moment.FAILED, Moment.QUARANTINED):
-            why = str(self.reporter.error or row.event.value)
-            self._write(moment, state=row.state.name, why=why)
-        elif moment is not None:
-            self._write(moment)
-
-    def _write(self, moment: Moment, **more: Any) -> None:
-        announced = self._announced
-        if announced is None:
-            self._events.write(moment, **more)
-            return
-        found = announced.manifest
-        sha256 = found.sha256 if found else self._puller.digest
-        self._events.write(moment, announced.identity, sha256, **more)
 
     def _pause_after(self, row: Row) -> None:
         announced = self._announced.identity if self._announced else None
