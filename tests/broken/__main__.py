@@ -11,6 +11,7 @@ there is one, and 3 if a claim had no answer.
 from __future__ import annotations
 
 import argparse
+import math
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,7 @@ found broken.
 
 `python -m tests.broken --page docs/broken-parts.md` makes this page; do not edit it. With
 `--good 100` the command makes the section about good parts: each pair runs again and again, and
-each claim found broken is a false alarm.
+each claim found broken is a false alarm. A dash means that the run did not keep its seconds.
 """
 _GOOD_TITLE = "Good parts"
 _TITLES = {kind: f"{kind.capitalize()}s" for kind in PACKAGES}
@@ -54,6 +55,11 @@ class Row:
     part: Part
     found: Found
     wrong: str
+
+    @property
+    def seconds(self) -> str:
+        """How long the judge took; a dash if its folder does not say."""
+        return "–" if math.isnan(self.found.seconds) else f"{self.found.seconds:.0f}"
 
     @property
     def verdict(self) -> str:
@@ -98,9 +104,8 @@ def _table(rows: Sequence[Row]) -> Table:
         table.add_column(column, justify="right" if column == "s" else "left", overflow="fold")
     for row in rows:
         broken = "\n".join(row.found.broken) or "nothing"
-        seconds = f"{row.found.seconds:.0f}"
         part = row.part
-        table.add_row(part.name, part.wrong, part.judge, broken, seconds, row.verdict)
+        table.add_row(part.name, part.wrong, part.judge, broken, row.seconds, row.verdict)
     return table
 
 
@@ -124,7 +129,7 @@ def _rows(rows: Sequence[Row]) -> list[str]:
         broken = ", ".join(row.found.broken) or "nothing"
         lines.append(
             f"| `{row.part.name}` | {row.part.wrong} | {row.part.judge} | {broken} | "
-            f"{row.found.seconds:.0f} | {row.verdict} |"
+            f"{row.seconds} | {row.verdict} |"
         )
     return lines
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import math
 import os
 import sys
 import time
@@ -41,6 +42,8 @@ SLOW = "reloads"
 _BROKEN = frozenset({"failed", "BROKEN", "invalid"})
 _UNKNOWN = "unknown"
 _LOG = "judge.log"
+# How long the judge took, in a file of its own: times of files do not survive a copy of the folder.
+_SECONDS = "seconds.txt"
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,16 @@ def _run(command: Sequence[str], folder: Path, env: Optional[Mapping[str, str]] 
     folder.mkdir(parents=True, exist_ok=True)
     name = " ".join(command[2:4])
     environment = {**os.environ, **(env or {})}
+    began = time.monotonic()
     with Process(name, command, log=folder / _LOG, cwd=ROOT, env=environment) as process:
         process.wait(_MAX_S)
+    (folder / _SECONDS).write_text(f"{time.monotonic() - began:.1f}\n")
+
+
+def _seconds(folder: Path) -> float:
+    """Return how long the judge took in this folder; not a number if the folder does not say."""
+    kept = folder / _SECONDS
+    return float(kept.read_text()) if kept.exists() else math.nan
 
 
 def _found(rows: Sequence[Mapping[str, Any]], seconds: float) -> Found:
@@ -165,10 +176,9 @@ def known_monitor(file: str, only: Sequence[str], folder: Path, *, seed: int) ->
     command += ["--monitor", str(_MONITORS / f"{file}.json"), "--remotes", remotes]
     command += ["--count", "24", "--only", ",".join(only)]
     command += ["--run", str(folder / "run"), "--json", str(results)]
-    began = time.monotonic()
     _run(command, folder)
     (column,) = json.loads(results.read_text())["monitors"]
-    return _found(column["results"], time.monotonic() - began)
+    return _found(column["results"], _seconds(folder))
 
 
 def server(
@@ -184,10 +194,9 @@ def server(
         options: More options for the scenario.
     """
     command = [sys.executable, "-m", "harness"]
-    program = folder / "broken-server"
     if judge == SERVING:
         results = folder / "conformance.json"
-        command += ["conformance", "serving", "--serving-bin", str(program)]
+        command += ["conformance", "serving", "--serving-bin", str(folder / "broken-server")]
         command += ["--only", ",".join(only), "--run", str(folder / "run"), "--json", str(results)]
     else:
         results = folder / "runs" / "latest" / "report.json"
@@ -196,7 +205,7 @@ def server(
     if not results.exists():
         _run(command, folder, {"SERVING_BIN": str(part.build(folder))})
     content = json.loads(results.read_text())
-    seconds = (folder / _LOG).stat().st_mtime - program.stat().st_mtime
+    seconds = _seconds(folder)
     if judge == SERVING:
         (column,) = content["binaries"]
         return _found(column["results"], seconds)

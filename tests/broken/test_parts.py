@@ -18,6 +18,7 @@ from harness.conformance.monitor.places import PLACES
 from harness.conformance.monitor.scenarios import all_scenarios
 from harness.conformance.serving.promises import PROMISES
 
+from . import good, judges
 from .judges import CONFORMANCE, SCENARIOS, SERVING, Found
 from .parts import PACKAGES, ROOT, Break, Part, parts
 
@@ -99,3 +100,15 @@ def test_a_good_part_may_have_no_claim_without_an_answer() -> None:
     unknown = {"no step back": ("cut short",)}
     said = Found({}, unknown, 1.0).against(good, whole=True)
     assert said == "no step back is unknown: cut short"
+
+
+@pytest.mark.proof
+def test_a_run_that_is_judged_again_elsewhere_keeps_its_seconds(tmp_path: Path) -> None:
+    part, only = good.good("server", SERVING), ["rule/newer-second"]
+    found = judges.server(part, SERVING, only, tmp_path / "run")
+    assert not found.broken, found.broken
+    assert found.seconds > 0
+    # A copy without the times of the files, as git makes it.
+    shutil.copytree(tmp_path / "run", tmp_path / "copy", copy_function=shutil.copyfile)
+
+    assert judges.server(part, SERVING, only, tmp_path / "copy") == found
