@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,8 +99,14 @@ def ended(words: Sequence[str], log: Path, limit_s: float) -> Optional[int]:
 
     The command's output is added to ``log``.
     """
-    with Process("the run", words, log=log, grace_s=_GRACE_S) as process:
+    with Process("the run", words, log=log) as process:
         try:
             return process.wait(limit_s)
         except Failed:
             return None
+        finally:
+            # To the run alone: it ends its parts in order. The guard would end all at once, and the
+            # run would wait for answers of a server that is gone.
+            with contextlib.suppress(Failed, ProcessLookupError):
+                process.signal(signal.SIGTERM)
+                process.wait(_GRACE_S)

@@ -20,6 +20,7 @@ HARNESS = [sys.executable, "-m", "harness", "e2e", "--remotes", "http", "--servi
 MAKE = ["make", "-f", str(ROOT / "Makefile"), "BOOT=true", f"PY={sys.executable}"]
 MAKE += ["e2e", "REMOTES=http", "SERVING=embedded"]
 GROUP = [*MAKE, "DEVICE=cpu"]
+COMPOSE = [sys.executable, "-m", "harness", "compose", "--seed", "7"]
 
 
 def marked(mark: str) -> list[str]:
@@ -46,6 +47,7 @@ def marked(mark: str) -> list[str]:
         # As a CI runner cancels: make alone, or all of its group, and a second one to hurry it.
         (MAKE, "release 1 served to all", signal.SIGTERM, -signal.SIGTERM),
         (GROUP, "artefacts of this run", signal.SIGTERM, -signal.SIGTERM),
+        (COMPOSE, "release 1 served to all", signal.SIGTERM, 130),
     ],
 )
 def test_nothing_is_left_after(
@@ -54,6 +56,12 @@ def test_nothing_is_left_after(
     mark = f"HARNESS_TEST_MARK={uuid.uuid4()}"
     name, _, value = mark.partition("=")
     log = tmp_path / "output"
+    # Runs that `compose` starts have a log of their own.
+    logs = (log, tmp_path / "runs" / "composed.log")
+
+    def said() -> str:
+        return "".join(one.read_text() for one in logs if one.exists())
+
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -71,21 +79,21 @@ def test_nothing_is_left_after(
         def still_running() -> None:
             assert run.poll() is None, f"ended with {run.poll()} before it:\n{tail(log)}"
 
-        wait_for(lambda: moment in log.read_text(), f"{moment!r}", 90, alive=still_running, log=log)
+        wait_for(lambda: moment in said(), f"{moment!r}", 90, alive=still_running, log=log)
         assert marked(mark), "the run and its children carry the mark"
         if command == GROUP:
             os.killpg(run.pid, signum)
             os.killpg(run.pid, signum)
         else:
             run.send_signal(signum)
-        assert run.wait(30) == code, log.read_text()
+        assert run.wait(30) == code, said()
     wait_for(
         lambda: not marked(mark),
         f"everything to be gone after signal {signum} at {moment!r}",
         15,
         last_seen=lambda: marked(mark),
     )
-    assert "Traceback" not in log.read_text()
+    assert "Traceback" not in said()
     if signum != signal.SIGKILL:
         report = json.loads((tmp_path / "runs" / "latest" / "report.json").read_text())
         assert report["verdict"] == "unknown", "what was seen is judged, and nothing was wrong"
