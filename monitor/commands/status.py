@@ -1,4 +1,4 @@
-"""``status``: what is installed, held, quarantined and kept."""
+"""``status``: what is installed, held, refused and kept."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ..live.state import (
     read_quarantine,
     read_queue,
     read_serving,
+    read_untrusted,
 )
 from .command import Command
 
@@ -49,6 +50,7 @@ def _run(layout: Layout, given: argparse.Namespace) -> int:
         "on_hold": orders.to_json()["hold"] if given.json else orders.hold,
         "pinned": orders.to_json()["pin"] if given.json else orders.pin,
         "quarantined": f"{bad.identity.label}: {bad.reason}" if bad else None,
+        "untrusted": read_untrusted(layout.untrusted),
         "hooks": str(read_queue(layout.notices) or "none pending"),
         "kept": [
             kept.installed.label + (" (rolled back)" if kept.rolled_back else "")
@@ -63,7 +65,7 @@ def _run(layout: Layout, given: argparse.Namespace) -> int:
     return 0 if there else 1
 
 
-STATUS = Command("Print what is installed, held, quarantined and kept.", _run, _add_options)
+STATUS = Command("Print what is installed, held, refused and kept.", _run, _add_options)
 
 
 def _serving(layout: Layout, installed: Installed) -> str:

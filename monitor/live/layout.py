@@ -72,6 +72,7 @@ class Layout:
         notices: The notices that wait for a hook.
         announced: The release that the donefile announced at the last poll.
         serving: Whether the server serves the installed release.
+        untrusted: Why the donefile is refused.
         validators: What is known of an HTTP server's validators.
         kept: The folder of the kept releases.
     """
@@ -89,6 +90,7 @@ class Layout:
         self.notices = os.path.join(self.control, "notices.json")
         self.announced = os.path.join(self.control, "announced.json")
         self.serving = os.path.join(self.control, "serving.json")
+        self.untrusted = os.path.join(self.control, "untrusted.json")
         self.validators = os.path.join(self.control, "validators.json")
         self.kept = os.path.join(self.control, "kept")
         self._staging_prefix = f".{name}.staging-"

@@ -2,9 +2,9 @@
 
 ``.monitor-state.json`` lies in the live directory, so that it changes in the same exchange as the
 release it speaks of. ``announced.json``, ``hold.json``, ``notices.json``, ``orders.json``,
-``quarantine.json``, ``serving.json`` and ``validators.json`` lie beside it in the monitor's own
-folder. A file that is missing or damaged reads as None. The worst that follows is one pull, or a
-notice that its hook does not get.
+``quarantine.json``, ``serving.json``, ``untrusted.json`` and ``validators.json`` lie beside it in
+the monitor's own folder. A file that is missing or damaged reads as None. The worst that follows is
+one pull, or a notice that its hook does not get.
 """
 
 from __future__ import annotations
@@ -288,6 +288,17 @@ def read_trusted(path: str) -> int:
     """Return the highest release number that a known key signed; 0 if there is none."""
     found = (read_json(path) or {}).get("trusted")
     return found if isinstance(found, int) else 0
+
+
+def read_untrusted(path: str) -> Optional[str]:
+    """Return why ``--verify_signature`` refuses the donefile; None if it does not."""
+    why = (read_json(path) or {}).get("why")
+    return why if isinstance(why, str) else None
+
+
+def write_untrusted(path: str, why: str) -> None:
+    """Write why ``--verify_signature`` refuses the donefile."""
+    write_json(path, {"why": why})
 
 
 def read_trust(path: str, remote: Optional[str] = None) -> Trust:

@@ -123,11 +123,13 @@ class Announcer:
             # First, because a donefile that anybody can write ends no hold.
             refused = found.refused or self._signatures.replay(found.manifest, orders)
             reporter.trust(found.sighting.content, refused)
+            self._signatures.keep(refused)
             if refused is not None:
                 reporter.judged(Event.UNTRUSTED)
                 return Event.UNTRUSTED
         else:
             reporter.trust(b"", None)
+            self._signatures.keep(None)
         if found is not None and found.manifest is None:
             size = len(found.sighting.content)
             reporter.no_manifest(found.identity, size, installed.identity)

@@ -6,9 +6,10 @@ from typing import Optional
 
 from ..decisions.orders import Orders
 from ..decisions.signature import signed_manifest
+from ..disk import remove
 from ..errors import BadOption, ReleaseError
 from ..live.layout import Layout
-from ..live.state import read_hold, read_installed, read_trusted
+from ..live.state import read_hold, read_installed, read_trusted, write_untrusted
 from ..log import logger
 from ..manifest import Manifest
 from ..options.fields import Options
@@ -25,6 +26,8 @@ class Signatures:
         self._keys = read_keys(self._path) if self._path else []
         # The warning about the key file that is already in the log.
         self._said = ""
+        # The text in the file that ``status`` reads; None while the file is of an earlier run.
+        self._kept: Optional[str] = None
 
     def signed(self, found: Optional[Manifest]) -> Optional[Manifest]:
         """Return the signed manifest; ``found`` itself without the option.
@@ -60,6 +63,21 @@ class Signatures:
             f"it announces release {found.release} after release {most}, as a replay would",
             f"publish a higher number, or order `python -m monitor pin {found.release}`",
         )
+
+    def keep(self, refused: Optional[ReleaseError]) -> None:
+        """Keep why the donefile is refused, for ``status``; None if it is not refused.
+
+        Raises:
+            OSError: The file cannot be changed.
+        """
+        why = str(refused or "")
+        if why == self._kept:
+            return
+        if why:
+            write_untrusted(self._layout.untrusted, why)
+        else:
+            remove(self._layout.untrusted)
+        self._kept = why
 
     def number(self, found: Optional[Manifest]) -> int:
         """Return the number of a release that a known key signed; 0 without the option."""

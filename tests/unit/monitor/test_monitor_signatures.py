@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,34 @@ def test_a_donefile_without_a_right_signature_is_refused(
     site.put("donefile", good)
     assert poll(one) is Event.SWAPPED
     assert one.reporter.figures.untrusted == 0
+
+
+def test_status_says_which_donefile_is_refused_and_why(
+    here: Here, watch: MakeWatch, signer: Signer, tmp_path: Path
+) -> None:
+    where = [f"--local_path={tmp_path}/local", "--local_model_name=uci_housing_model"]
+
+    def untrusted() -> Any:
+        return json.loads(here("status", "--json", *where)[1])["untrusted"]
+
+    signer.publish(1)
+    one = watch(verify_signature=str(signer.keys))
+    assert poll(one) is Event.SWAPPED
+    assert untrusted() is None
+    good = signer.publish(2)
+    signer.site.put("donefile", stripped(good))
+    assert poll(one) is Event.UNTRUSTED
+    assert untrusted().startswith(
+        "cannot trust donefile: the manifest of release 2 has no signature"
+    )
+    signer.site.put("donefile", b"")
+    assert poll(one) is Event.UNTRUSTED
+    assert "untrusted: cannot trust donefile: it is no manifest" in here("status", *where)[1]
+    one.end()
+    # Another run finds a trusted donefile.
+    signer.site.put("donefile", good)
+    assert poll(watch(verify_signature=str(signer.keys))) is Event.SWAPPED
+    assert untrusted() is None
 
 
 def test_a_foreign_signature_is_refused(watch: MakeWatch, signer: Signer, tmp_path: Path) -> None:
