@@ -68,7 +68,9 @@ class Arm:
     folder: Path
     # The monitor's command line, without the remote's options.
     command: list[str]
+    # None if the arm has no server.
     server: Optional[Launched] = None
+    # The monitor's event file; None before the monitor starts.
     events: Optional[Path] = None
     # For each release, the time of each moment (CLOCK_MONOTONIC, in seconds).
     moments: dict[int, dict[str, float]] = field(default_factory=dict)

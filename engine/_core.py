@@ -25,10 +25,15 @@ _LONGEST_REASON = 500
 class Device:
     """Where and how the predictor runs; the launcher's options."""
 
+    # Whether the model runs on a GPU.
     use_gpu: bool = False
+    # The GPU's number, if there is one.
     gpu_id: int = 0
+    # Whether Paddle optimises the graph (`--ir_optim`).
     ir_optim: bool = False
+    # Whether Paddle reuses memory (`--mem_optim`).
     memory_optim: bool = False
+    # The number format of the computation (`--precision`).
     precision: str = "fp32"
 
 

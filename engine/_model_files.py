@@ -99,9 +99,13 @@ class ModelFiles:
     A file may still be written over in place, so ``changed`` has to be asked after the load.
     """
 
+    # The model's folder, for messages.
     directory: str
+    # The descriptor of the graph.
     program: int
+    # The descriptor of the parameters.
     params: int
+    # Size and mtime of both files when they were opened.
     versions: tuple[tuple[int, int], ...] = ()
 
     @property

@@ -41,10 +41,13 @@ class Variable:
     batch dimension.
     """
 
+    # The graph's name.
     name: str
+    # The clients' name.
     alias: str
     elem_type: int
     shape: tuple[int, ...]
+    # Whether its rows have lengths of their own.
     is_lod: bool
 
 
@@ -52,19 +55,33 @@ class Variable:
 class Serving:
     """What the engine serves."""
 
+    # The port for all protocols.
     port: int
+    # The services' names.
     services: tuple[str, ...]
+    # The name of the only workflow.
     workflow_name: str
+    # The file that defines the workflow.
     workflow_file: str
+    # The names of the workflow's steps.
     nodes: tuple[str, ...]
+    # The model's name in the log.
     engine_name: str
+    # The live directory.
     model_dir: str
+    # The file whose mtime announces a new model.
     time_file: str
+    # What a request holds.
     feeds: tuple[Variable, ...]
+    # What an answer may hold.
     fetches: tuple[Variable, ...]
+    # Whether the model runs on a GPU.
     use_gpu: bool
+    # The GPU's number; -1 for the CPU.
     gpu_id: int
+    # Whether Paddle optimises the graph (`--ir_optim`).
     ir_optim: bool
+    # Whether Paddle reuses memory (`--mem_optim`).
     memory_optim: bool
 
 

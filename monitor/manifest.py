@@ -40,7 +40,9 @@ class Manifest:
     ``text`` the JSON itself, decoded.
     """
 
+    # The release's number.
     release: int
+    # The tarball's name, without a folder.
     tarball: str
     size: int
     sha256: str

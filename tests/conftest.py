@@ -26,6 +26,7 @@ class Releases:
     """Three releases as the producer made them: ``folder/releases/N`` and ``folder/client``."""
 
     folder: Path
+    # The producer's events.
     published: tuple[dict[str, Any], ...]
 
     def model(self, release: int) -> Path:

@@ -50,8 +50,11 @@ DIRECTIVE = re.compile(r"#\s*(type:|noqa|fmt:|pragma|!/|mypy:|ruff:)")
 class Text:
     """One paragraph, with the file and the line where it starts."""
 
+    # The file.
     path: Path
+    # The line where it starts.
     line: int
+    # The paragraph.
     words: str
 
 
@@ -156,7 +159,7 @@ def findings(text: Text) -> Iterator[tuple[str, str]]:
                 yield "word", f"{found.group()!r}, better: {instead}: {sentence}"
 
 
-def _tracked(suffixes: tuple[str, ...]) -> list[Path]:
+def tracked(suffixes: tuple[str, ...]) -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
     names = set(listed.stdout.decode().split("\0"))
     return [
@@ -170,7 +173,7 @@ def main() -> int:
     parser.add_argument("--count", action="store_true", help="print only how many, for each folder")
     options = parser.parse_args()
     counted: Counter[tuple[str, str]] = Counter()
-    for path in options.paths or _tracked((".py", ".md")):
+    for path in options.paths or tracked((".py", ".md")):
         name = path.resolve().relative_to(ROOT)
         for text in texts(path):
             for kind, said in findings(text):

@@ -39,9 +39,13 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 class Need:
     """Something that is missing: what, why it is thought so, what to type, what would do it."""
 
+    # What is missing.
     what: str
+    # Why the program takes it for missing.
     why: str
+    # The command that a person can type.
     type_this: str
+    # Installs it; the argument prints a line.
     do: Callable[[Callable[[str], None]], None]
 
     def __str__(self) -> str:

@@ -41,8 +41,11 @@ _READ_S = 2.0
 
 @dataclass
 class _Broken:
+    # What is broken.
     fault: Fault
+    # Ends the fault.
     undo: contextlib.ExitStack
+    # When it began (CLOCK_MONOTONIC, in seconds).
     since: float
 
 

@@ -63,10 +63,15 @@ class Answer(NamedTuple):
 class ClientView:
     """What one client has asked so far."""
 
+    # How many requests the client has sent.
     asked: int = 0
+    # How many requests failed.
     failed: int = 0
+    # Why the last failed request failed; empty if none failed.
     error: str = ""
+    # The times of the last failures.
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    # The last answers.
     answers: deque[Answer] = field(default_factory=lambda: deque(maxlen=_KEPT))
 
     @property
@@ -103,7 +108,9 @@ class View:
     clients: dict[str, ClientView] = field(default_factory=dict)
     first: float = 0.0
     last: float = 0.0
+    # The digest of the files in the live directory.
     _digest: str = ""
+    # The last requests of all clients: time, and whether the request failed.
     _recent: deque[tuple[float, bool]] = field(default_factory=deque)
 
     @property

@@ -31,8 +31,10 @@ _ROUNDING_S = 1e-6
 class Exchange:
     """One question to the master's clock. Times are seconds; ``master`` is the master's time."""
 
+    # When the worker asked, by the worker's clock.
     sent: float
     master: float
+    # When the answer came, by the worker's clock.
     received: float
 
     @property

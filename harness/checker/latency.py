@@ -49,12 +49,15 @@ Flags = NDArray[numpy.bool_]
 class Samples:
     """The compared requests of one client, in the order of their planned times. Times: seconds."""
 
+    # From the planned time to the answer.
     latency: Floats
     # NaN where the client was not free.
     lag: Floats
     # The index of the nearest reload; -1 if there is no reload.
     reload: NDArray[numpy.int64]
+    # Whether the request was planned in a swap window.
     in_swap: Flags
+    # Whether the request was planned in a window of the same width without a swap.
     in_control: Flags
 
 

@@ -46,28 +46,47 @@ class LegHistory:
     Lists are in the order of time; predictions in the order of answers.
     """
 
+    # The name of the leg.
     remote: str
+    # The releases that the remote has, whole.
     published: list[Event] = field(default_factory=list)
+    # The changes of the live directory.
     swapped: list[Event] = field(default_factory=list)
+    # The requests of all clients.
     predictions: Predictions = field(default_factory=lambda: Columns("").sorted())
+    # The begins of reloads, from the log of the server.
     reloads: list[Event] = field(default_factory=list)
+    # The ends of reloads.
     finished_reloads: list[Event] = field(default_factory=list)
+    # The errors of reloads.
     reload_errors: list[Event] = field(default_factory=list)
+    # The pulls in the log of the monitor.
     pulls: list[Event] = field(default_factory=list)
     # What our monitor wrote to its event file.
     monitor_events: list[Event] = field(default_factory=list)
+    # The polls in the log of the monitor.
     polls: list[Event] = field(default_factory=list)
+    # The samples of memory, descriptors, threads and CPU time.
     resources: list[Event] = field(default_factory=list)
+    # The starts of the server.
     servers: list[Event] = field(default_factory=list)
+    # The ends of the clients.
     ended_clients: list[Event] = field(default_factory=list)
+    # The faults that the run caused and ended.
     outages: list[Event] = field(default_factory=list)
+    # The begins of all faults.
     outage_begins: list[Event] = field(default_factory=list)
+    # The begins of uploads.
     publishing: list[Event] = field(default_factory=list)
+    # The releases that were never installed.
     install_failed: list[Event] = field(default_factory=list)
+    # The rollbacks that the run caused.
     rollbacks: list[Event] = field(default_factory=list)
+    # The settings of the leg.
     settings: Event = field(default_factory=dict)
     # The schema of the run; the newest schema if no run is recorded.
     schema: int = SCHEMA
+    # Whether the leg came to its end.
     ended: bool = False
     # Why the leg was cut short, "" when it was not.
     cut_short: str = ""

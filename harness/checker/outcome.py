@@ -28,7 +28,9 @@ class Claim:
     remote: str
     name: str
     outcome: Outcome
+    # The reason, as one sentence.
     why: str = ""
+    # The records of the history that break the claim.
     records: tuple[Event, ...] = ()
     required: bool = True
 

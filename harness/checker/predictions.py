@@ -30,22 +30,32 @@ _FIELDS = frozenset(
 class Predictions(Sequence[Event]):
     """The requests of one leg in the order of their answers (``answered``)."""
 
+    # The name of the leg.
     remote: str
+    # The different clients.
     clients: tuple[str, ...]
+    # The different predictions.
     values: tuple[tuple[float, ...], ...]
+    # The different errors.
     errors: tuple[object, ...]
     # What a record holds beside the columns.
     rests: tuple[Event, ...]
+    # When the record was written.
     t: Floats
     # When the request was planned to be sent; NaN where it was not planned.
     planned: Floats
+    # When the request was sent.
     sent: Floats
     answered: Floats
+    # The number of the request, as its client counts.
     n: NDArray[numpy.int64]
-    # Numbers into ``clients``, ``values``, ``errors`` and ``rests``.
+    # Number into ``clients``.
     client: Numbers
+    # Number into ``values``.
     value: Numbers
+    # Number into ``errors``.
     error: Numbers
+    # Number into ``rests``.
     rest: Numbers
 
     def __len__(self) -> int:

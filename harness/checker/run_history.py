@@ -36,18 +36,23 @@ _LOG_LISTS = ("reloads", "finished_reloads", "reload_errors", "pulls", "polls")
 class RunHistory:
     """The events of a run that belong to no remote, and the history of each leg."""
 
+    # The legs by name.
     legs: dict[str, LegHistory] = field(default_factory=dict)
+    # The events ``run``.
     runs: list[Event] = field(default_factory=list)
     # Only a ``cut_short`` without a remote ends the run.
     cut_short: list[Event] = field(default_factory=list)
+    # The lines that could not be read.
     damaged: list[Event] = field(default_factory=list)
+    # Whether the run came to its end.
     ended: bool = False
     # The time of the first event.
     begin: float = math.inf
     # The largest error of a worker's clock after ``merge``.
     clock_error_s: float = 0.0
-    # Workers whose clock was recorded, and those whose times ``merge`` has put on the run's clock.
+    # Workers whose clock was recorded.
     clocks: set[str] = field(default_factory=set)
+    # Workers whose times ``merge`` has put on the clock of the run.
     merged: set[str] = field(default_factory=set)
     # What has a time or limit that is no finite number: every comparison with it is false.
     not_finite: str = ""

@@ -26,6 +26,7 @@ from .run_history import RunHistory, sort
 class Verdict:
     """The result of the checker for a whole run, or for one case of a conformance suite."""
 
+    # All claims that were judged.
     claims: tuple[Claim, ...] = ()
 
     @property

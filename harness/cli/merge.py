@@ -22,12 +22,19 @@ from .check import history_in
 class _Found:
     """What the first pass through a history finds."""
 
+    # The history.
     file: Path
+    # Whether it is the history of a run, not of a worker.
     is_of_a_run: bool = False
+    # The workers that wrote to it.
     workers: set[str] = field(default_factory=set)
+    # Worker and name of each client.
     clients: set[tuple[str, str]] = field(default_factory=set)
+    # The questions to the master's clock.
     exchanges: list[Exchange] = field(default_factory=list)
+    # The time of the first event.
     begin: float = math.inf
+    # The time of the last event.
     end: float = -math.inf
 
 

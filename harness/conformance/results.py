@@ -24,7 +24,9 @@ _FORMAT = 2
 class Word:
     """A suite's word for what came of a case: what it counts as, and how a page shows it."""
 
+    # What a case with this word counts as.
     outcome: Outcome
+    # The word in a page's table.
     mark: str
 
 
@@ -53,6 +55,7 @@ class Suite:
 
     # The key of the columns in the JSON file, such as ``monitors``.
     columns: str
+    # The words of its cases, by the word.
     words: Mapping[str, Word]
     # The documentation page of a run.
     page: Callable[[Run], str]
@@ -76,11 +79,13 @@ class CaseResult:
     id: str
     # One of the suite's words.
     word: str
+    # What the word counts as.
     outcome: Outcome
     # What was seen, empty if there is nothing to say.
     reasons: tuple[str, ...] = ()
     # Why a difference is expected, or how it is better.
     known: str = ""
+    # How long the case took.
     seconds: float = 0.0
     # What the case counted, for a reader of the page.
     facts: tuple[tuple[str, str], ...] = ()
@@ -117,6 +122,7 @@ class Column:
     """One implementation under test. ``about`` has its ``name`` and what its suite says of it."""
 
     about: Mapping[str, Any]
+    # Its cases.
     results: Sequence[CaseResult]
 
     @property
@@ -130,6 +136,7 @@ class Run:
     """One run. ``about`` has ``date``, ``seconds``, ``part`` and what its suite says beside."""
 
     about: Mapping[str, Any]
+    # The implementations under test.
     columns: Sequence[Column]
 
     @property

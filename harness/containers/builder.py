@@ -31,8 +31,11 @@ class Builder:
     It has the words after ``docker``, further environment, and whether it is BuildKit.
     """
 
+    # The words after ``docker``.
     words: tuple[str, ...]
+    # Further environment variables.
     environment: tuple[tuple[str, str], ...]
+    # Whether it is BuildKit.
     is_buildkit: bool
 
 

@@ -120,6 +120,7 @@ class Fault(ABC):
     name: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
     target: str
+    # Ends what ``start`` caused.
     _undo: contextlib.ExitStack = dataclasses.field(
         default_factory=contextlib.ExitStack, init=False, repr=False, compare=False
     )

@@ -16,6 +16,7 @@ class Reset(NetworkFault):
     """Connections are reset (RST). New connections are accepted, and reset at their first bytes."""
 
     name: ClassVar[str] = "reset"
+    # Fixed: the first bytes of a connection are its request.
     direction: str = dataclasses.field(default=REQUESTS, init=False)
 
     async def transform(self, parts: AsyncIterator[bytes], lane: Lane) -> AsyncIterator[bytes]:

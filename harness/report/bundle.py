@@ -48,7 +48,9 @@ _OPTIONS: dict[int, int] = {
 class Packed:
     """The contents of a bundle: how many files, and how many lines with a secret."""
 
+    # How many files.
     files: int
+    # How many lines with a secret.
     masked_lines: int
 
 

@@ -16,12 +16,16 @@ class Case:
 
     # What readers group by: a remote, or a suite and a group of it.
     group: str
+    # The case's name in the group.
     name: str
+    # What came of it.
     outcome: Outcome
+    # The reason, for a reader.
     why: str = ""
     # The case fails, and that is known, or cannot be judged and need not be: it counts as skipped,
     # and ``why`` is the reason.
     skipped: bool = False
+    # How long it took; None if nothing says so.
     seconds: Optional[float] = None
 
     @property

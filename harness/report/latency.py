@@ -30,9 +30,12 @@ _DIGITS = 3
 class Measured:
     """One kind of sample of one client: ``SWAP``, ``OUTSIDE`` or ``LAG``."""
 
+    # The leg.
     remote: str
     client: str
+    # The kind of sample.
     name: str
+    # The values.
     seconds: Floats
 
     @property

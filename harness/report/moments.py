@@ -44,7 +44,9 @@ WAITS = ("published → seen", "swapped → tick")
 class Phase:
     """The time between two moments of a release. ``seconds`` is not negative."""
 
+    # The name of the first moment.
     begin: str
+    # The name of the second moment.
     end: str
     seconds: float
     # The part of the time from publishing to the first answer to the last client.
@@ -60,12 +62,15 @@ class Phase:
 class Moments:
     """When each moment of a release was seen, on the history's clock; a moment may be missing."""
 
+    # The leg.
     remote: str
+    # The release's number.
     release: int
     # How a bad release was damaged; "" for a good release.
     bad: str
     # Installed before the server started, so never hot-loaded.
     at_start: bool
+    # The time of each moment, by its name.
     at: dict[str, float]
     # The first answer to each client.
     answered: dict[str, Optional[float]]

@@ -33,14 +33,23 @@ class Row:
     ``at_start``: installed before the server started (``--once``), so never hot-loaded.
     """
 
+    # The leg.
     remote: str
+    # The release's number.
     release: int
+    # When the upload had ended.
     published: float
+    # When the monitor had pulled it.
     pulled: Optional[float]
+    # When it became live.
     swapped: Optional[float]
+    # When the server had loaded it.
     reloaded: Optional[float]
+    # When each client first got it.
     first_served: dict[str, Optional[float]]
+    # How many requests were sent while it was the newest.
     sent: int
+    # How many of these requests failed.
     failed: int
     at_start: bool
 

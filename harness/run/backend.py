@@ -32,12 +32,15 @@ Say = Callable[[str], None]
 class ServingSettings:
     """The settings of the server of one leg."""
 
+    # What the launcher starts.
     binary: ServingBinary
+    # The server's port.
     port: int
     # The live directory's name in the server's folder.
     model: str
     # The reload interval, in seconds.
     tick_s: int = 1
+    # ``cpu`` or ``gpu``.
     device: str = "cpu"
 
 

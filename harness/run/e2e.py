@@ -76,9 +76,13 @@ class RunSettings:
     serving_bin: Optional[Path] = None
     # A server that runs already.
     server: Optional[RunningServing] = None
+    # ``cpu`` or ``gpu``.
     device: str = "cpu"
+    # The port of the first leg's server; None: a free one.
     port: Optional[int] = None
+    # Whether the run ends at the first leg that fails.
     fail_fast: bool = False
+    # Where the run folder is made.
     runs: Path = Path("runs")
     # The command that repeats the run; empty if the run was not started by a command.
     command: tuple[str, ...] = ()

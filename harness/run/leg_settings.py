@@ -31,6 +31,7 @@ class LegSettings:
     table_mb: int = 0
     # The seed of the training.
     seed: int = 1
+    # ``cpu`` or ``gpu``: where the producer trains and the server computes.
     device: str = "cpu"
     # The model's name; the tarball is NAME.tar.gz.
     name: str = "uci_housing"

@@ -38,7 +38,9 @@ class Budget:
 
     runs: int = 40
     seconds: float = 1800.0
+    # How many runs there were.
     used: int = 0
+    # When the first one began (CLOCK_MONOTONIC, in seconds).
     since: float = dataclasses.field(default_factory=time.monotonic)
 
     @property

@@ -16,7 +16,9 @@ class ServingBinary:
     """
 
     kind: str
+    # The file that the launcher starts.
     path: Path
+    # What the binary says of itself.
     version: str
     why: str
 

@@ -44,8 +44,11 @@ _LINE_EVERY_S = 10.0
 class Limits:
     """Time-outs in seconds: for the first answer, without data, and the pause after a break."""
 
+    # For the first answer.
     answer_s: float = 30.0
+    # Without data.
     stall_s: float = 30.0
+    # The pause after a break.
     pause_s: float = 1.0
 
 
@@ -53,8 +56,11 @@ class Limits:
 class Offer:
     """A host's answer before the first byte. Size and validator are None if the host sends none."""
 
+    # The address after redirects.
     url: str
+    # The length in bytes.
     size: Optional[int]
+    # The ETag, or else Last-Modified.
     validator: Optional[str]
 
     @property

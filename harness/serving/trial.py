@@ -63,9 +63,13 @@ class Limits:
     ``total_s`` is for all steps; ending what was started takes at most 10 s more.
     """
 
+    # Until the port listens.
     start_s: float = 35.0
+    # Until each client has an answer.
     answer_s: float = 20.0
+    # Until each client has an answer of the new model.
     reload_s: float = 15.0
+    # Until the server has ended.
     stop_s: float = 8.0
     total_s: float = 50.0
 
@@ -74,9 +78,12 @@ class Limits:
 class Result:
     """How a trial ended; ``sentence`` says what failed, what was printed and where the log is."""
 
+    # Whether each step worked.
     passed: bool
     sentence: str
+    # The folder of the trial (``proof``).
     key: str
+    # When the trial was.
     utc: str
 
 

@@ -19,8 +19,10 @@ class Usage:
     ``cpu_s`` includes children that have ended. ``fds`` is None if this user may not see them.
     """
 
+    # Resident memory.
     rss_bytes: int
     fds: Optional[int]
+    # Threads.
     threads: int
     cpu_s: float
 

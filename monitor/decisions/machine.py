@@ -81,9 +81,13 @@ class Wait(Enum):
 class Row:
     """One transition."""
 
+    # The state that ends.
     state: State
+    # How it ends.
     event: Event
+    # The next state.
     then: State
+    # The pause before the next state.
     wait: Wait = Wait.NONE
 
 

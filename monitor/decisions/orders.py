@@ -53,7 +53,9 @@ class Pin:
 class Orders:
     """What holds now. Both may hold at the same time."""
 
+    # ``hold`` lets no release in.
     hold: Optional[OnHold] = None
+    # ``pin`` lets in only one release.
     pin: Optional[Pin] = None
 
     def forbids(self, identity: Optional[Identity], now: float) -> Optional[Event]:

@@ -23,10 +23,14 @@ _KEYS = {0: "int64_data", 1: "float_data", 2: "int_data"}
 class Feed:
     """A feed in the prototxt. ``shape`` is without the batch; -1 stands for any length."""
 
+    # The graph's name.
     name: str
+    # The clients' name.
     alias: str
+    # Serving's number for the type.
     kind: int
     shape: tuple[int, ...]
+    # Whether its rows have lengths of their own.
     lod: bool
 
 

@@ -39,6 +39,7 @@ class Kind(Enum):
 class Heard:
     """The result of one look at the server; ``text`` is a sentence for people."""
 
+    # What was found.
     kind: Kind
     text: str
 

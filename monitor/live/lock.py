@@ -42,10 +42,15 @@ _BREAKING_S = 5.0
 class Owner:
     """A process of one host. ``started`` is field 22 of /proc/PID/stat: ticks since the boot."""
 
+    # The host's name.
     host: str
+    # The host's machine id; empty if it has none.
     machine: str
+    # The id of the boot.
     boot: str
+    # The namespace in which ``pid`` is valid.
     pid_namespace: str
+    # The process's number.
     pid: int
     started: str
 

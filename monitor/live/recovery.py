@@ -64,8 +64,11 @@ class When(Enum):
 class Row:
     """One thing that a kill may leave."""
 
+    # What is found.
     seen: Seen
+    # What is done with it.
     done: Done
+    # What finds it.
     when: When
 
 
@@ -87,7 +90,9 @@ _ROWS = {row.seen: row for row in TABLE}
 class Mended:
     """One thing that was found, and what was done with it."""
 
+    # Where it was.
     path: str
+    # What was done.
     done: Done
 
     @property

@@ -91,7 +91,9 @@ class Quarantine:
     its SHA-256, None where it did not come whole.
     """
 
+    # The release.
     identity: Identity
+    # What is wrong with it, as one sentence.
     reason: str
     until: Optional[float]
     rules: str

@@ -41,8 +41,11 @@ _FLUSH_EVERY = 8 * 1024 * 1024
 class Limits:
     """Most members, most bytes unpacked, most times that it may expand."""
 
+    # Most members.
     members: int
+    # Most bytes unpacked.
     size: int
+    # How many times its size the archive may unpack to.
     expansion: int
 
 
@@ -51,7 +54,9 @@ class Member:
     """A file or folder; ``path`` is relative to the top folder ("" is that folder itself)."""
 
     path: str
+    # The unpacked size, in bytes.
     size: int
+    # Whether it is a folder.
     folder: bool
 
 
@@ -59,7 +64,9 @@ class Member:
 class Skipped:
     """How many members were skipped: outside the top folder, and added by macOS."""
 
+    # Members outside the top folder.
     outside: int
+    # Members that macOS added.
     macos: int
 
 
@@ -145,6 +152,7 @@ class _Source:
     follow the header number ``index`` in the archive.
     """
 
+    # The size, in bytes.
     size: int
     path: Optional[str]
     index: int

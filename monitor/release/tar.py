@@ -45,9 +45,12 @@ class Header:
     of offset and length. A sparse file has zeros between them.
     """
 
+    # The name as it is in the archive.
     name: str
+    # One of ``tarfile``'s types.
     type: bytes
     size: int
+    # The name that a link leads to; else empty.
     link: str
     pieces: Pieces
 

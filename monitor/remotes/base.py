@@ -68,7 +68,9 @@ class Download:
 class Entry:
     """One member of a remote folder: its path relative to the folder, length if known."""
 
+    # The path, without a leading slash.
     path: str
+    # The length in bytes; None if the remote does not tell it.
     size: Optional[int]
 
 

@@ -29,8 +29,11 @@ _ZONES_S = 900
 class Reload:
     """A load of a model. Times are the log's own, in seconds since the epoch."""
 
+    # The directory of the model.
     model: str
+    # When the load began.
     begun: float
+    # When the load ended.
     ended: float
 
     def began_after(self, moment: float) -> bool:

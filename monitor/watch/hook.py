@@ -43,6 +43,7 @@ class Ended:
     """``code`` as from ``subprocess`` (negative: a signal), or None for a time-out."""
 
     code: Optional[int]
+    # The last lines that the program printed.
     output: str
 
 

@@ -82,10 +82,15 @@ class Throttle:
 
 @dataclass
 class _Partial:
+    # The release.
     identity: Identity
+    # The remote's mark; the pull goes on only while it stays the same.
     mark: str
+    # How many bytes are here.
     size: int = 0
+    # Their digest so far.
     digest: Any = field(default_factory=hashlib.sha256)
+    # Whether all bytes are here.
     whole: bool = False
     # Takes the bytes; None if they go into a file.
     unpacking: Optional[Unpacking] = None

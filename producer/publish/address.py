@@ -32,11 +32,16 @@ _PORTS = {
 class Address:
     """Where releases go. ``path`` is absolute, without a slash at its end (but for the root)."""
 
+    # Such as ``webhdfs``; it decides how to publish.
     scheme: str
+    # The server.
     host: str
+    # The server's port.
     port: int
     path: str
+    # The URL's user, if it has one.
     user: Optional[str] = None
+    # The URL's password, if it has one.
     password: Optional[str] = field(default=None, repr=False)
 
     @property

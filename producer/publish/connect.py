@@ -16,11 +16,17 @@ from .base import Publisher
 class Access:
     """How to reach a remote beside its address; what a remote has no use for is ignored."""
 
+    # The hadoop command.
     hadoop_bin: Optional[str] = None
+    # hadoop.job.ugi, "user,password".
     fs_ugi: Optional[str] = field(default=None, repr=False)
+    # The HDFS user; None: the one in the URL, else the one logged in.
     hdfs_user: Optional[str] = None
+    # The FTP password, unless the URL has one.
     ftp_password: Optional[str] = field(default=None, repr=False)
+    # The encoding of names at an FTP server.
     ftp_encoding: str = "utf-8"
+    # The authorities to trust for FTP with TLS.
     ca_file: Optional[str] = None
 
 

@@ -52,8 +52,11 @@ _SECTIONS = (*_TITLES.values(), _GOOD_TITLE)
 class Row:
     """One part: what was found, and what differs from its patch's word."""
 
+    # The part.
     part: Part
+    # What its judge found.
     found: Found
+    # What differs from the patch's word.
     wrong: str
 
     @property

@@ -32,6 +32,7 @@ _STOCK_BREAKS = {"live directory is whole"}
 class Pair:
     """A good part and its judge. ``run`` judges the pair once: folder and seed to findings."""
 
+    # The name in the table.
     name: str
     judge: str
     run: Callable[[Path, int], Found]

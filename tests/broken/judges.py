@@ -50,8 +50,11 @@ _SECONDS = "seconds.txt"
 class Found:
     """What a judge found: the broken claims with their reasons, and those without an answer."""
 
+    # The broken claims, with their reasons.
     broken: Mapping[str, tuple[str, ...]]
+    # The claims without an answer, with their reasons.
     unknown: Mapping[str, tuple[str, ...]]
+    # How long the judge took.
     seconds: float
 
     def against(self, part: Part, *, whole: bool) -> str:

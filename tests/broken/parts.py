@@ -43,6 +43,7 @@ class Break:
     """
 
     name: str
+    # A reason must match one of them.
     patterns: tuple[str, ...]
 
     def explains(self, reasons: Sequence[str]) -> bool:
@@ -57,8 +58,11 @@ class Part:
     ``judge`` is the judge that has to find it.
     """
 
+    # ``monitor`` or ``server``.
     kind: str
+    # The patch's name.
     name: str
+    # What the part does wrong.
     wrong: str
     judge: str
     breaks: tuple[Break, ...] = ()

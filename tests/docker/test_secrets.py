@@ -107,6 +107,7 @@ def test_a_build_is_lent_the_proxy_and_its_password_stays_in_no_layer(
 class Mirror:
     """An apt mirror behind https, its certificate signed by an unknown authority."""
 
+    # Where it listens.
     address: str
     authority: Path
 

@@ -31,18 +31,29 @@ IDLE_POLLS = 3
 class Finished:
     """What a finished leg left: its logs, its history and what the checker says of it."""
 
+    # The name of the remote.
     remote: str
+    # The monitor's ``--type``.
     kind: str
+    # The leg's folder.
     folder: Path
+    # The releases.
     published: list[Event]
+    # The whole history.
     events: list[Event]
+    # The history of the leg.
     leg: LegHistory
+    # What the checker says.
     verdict: Verdict
+    # The log of the monitor.
     monitor_log: str
+    # The log of the server.
     server_log: str
+    # How many pulls there were before the idle time.
     pulls_before_idle: int
     # By its id, when each process that ran at the end was started: another may have the id by now.
     started: dict[int, str]
+    # The monitor's options.
     options: list[str]
 
     def answers(self, client: str) -> list[Event]:

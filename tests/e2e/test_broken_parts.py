@@ -27,8 +27,11 @@ from tests.unit.harness.serving import vendor
 class Judged:
     """What a run ended with: its exit code, its report, and what it printed."""
 
+    # The exit code.
     exit_code: int
+    # The report.
     report: dict[str, Any]
+    # What it printed.
     printed: str
 
     def claims(self, outcome: str) -> dict[str, str]:

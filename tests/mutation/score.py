@@ -53,9 +53,13 @@ TIMEOUT_S = 60
 class Survivor:
     """A change that no test noticed: the source line as it stood and as it was changed to."""
 
+    # The module.
     module: str
+    # The number of the line.
     line: int
+    # The line as it stood.
     before: str
+    # The line as it was changed to.
     after: str
 
     def __str__(self) -> str:

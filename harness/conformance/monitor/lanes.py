@@ -48,8 +48,11 @@ class Task:
     ``length`` is its rough duration, as a multiple of a short pair's.
     """
 
+    # The monitor's place in the list of monitors.
     monitor: int
+    # The name of the remote.
     place: str
+    # The name of the scenario.
     scenario: str
     length: float = 1.0
 
@@ -68,8 +71,11 @@ class Task:
 class Work:
     """What a lane needs to know: where it may write, what each monitor is run with."""
 
+    # The run's folder.
     folder: Path
+    # Where trained releases are kept.
     cache: Path
+    # How each monitor is run.
     settings: Sequence[Settings]
 
 

@@ -45,12 +45,16 @@ class Monitor:
     command as a person would type it.
     """
 
+    # The heading of its column.
     name: str
     command: str
     said: str
+    # The remotes that it can use; None: all.
     remotes: Optional[tuple[str, ...]] = None
+    # A pattern for the scenarios that it runs.
     scenarios: str = "*"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    # The failures that are known.
     expected: tuple[Expected, ...] = ()
 
 

@@ -16,6 +16,7 @@ from harness.support.live_directory import Content
 class Look:
     """A change of the live directory as seen from outside; ``content`` None: it was not there."""
 
+    # When (CLOCK_MONOTONIC, in seconds).
     at: float
     content: Optional[Content]
 
@@ -42,12 +43,18 @@ class Publication:
 class MonitorRun:
     """One run of the monitor. ``ended_itself``: it ended before the suite ended it."""
 
+    # When it began (CLOCK_MONOTONIC, in seconds).
     started: float
+    # When it ended; None while it runs.
     ended: Optional[float]
+    # The exit code; None if it had to be killed.
     code: Optional[int]
     ended_itself: bool
+    # What it printed.
     log: str
+    # How long it took to end after SIGTERM; None if it got none.
     stop_s: Optional[float] = None
+    # Its command line.
     argv: tuple[str, ...] = ()
 
 
@@ -62,12 +69,17 @@ class Kill:
     ``code``: the interposer's exit code, ``KILLED`` when the kill came; None: it was still running.
     """
 
+    # The system call.
     point: str
     code: Optional[int]
     before: Optional[Content]
+    # What the live directory held right after the kill.
     after_kill: Optional[Content]
+    # What it held after the restart.
     after_restart: Optional[Content]
+    # What lay beside the live directory after the restart.
     left_over: tuple[str, ...]
+    # What the restarted monitor printed.
     log: str = ""
 
 
@@ -75,16 +87,27 @@ class Kill:
 class Observed:
     """Everything that was observed in one scenario on one remote."""
 
+    # The releases and folders that the scenario knows.
     known: list[Known] = field(default_factory=list)
+    # The announcements, in order.
     published: list[Publication] = field(default_factory=list)
+    # The changes of the live directory, in order.
     looks: list[Look] = field(default_factory=list)
+    # The monitor's runs, in order.
     runs: list[MonitorRun] = field(default_factory=list)
+    # The preconditions that did not come about.
     unmet: list[str] = field(default_factory=list)
+    # The files that the monitor wrote where it must not.
     outside: list[str] = field(default_factory=list)
+    # The command lines of the monitor's processes, as other users see them.
     processes: list[str] = field(default_factory=list)
+    # The kills at system calls.
     kills: list[Kill] = field(default_factory=list)
+    # Measured values by name.
     figures: dict[str, list[float]] = field(default_factory=dict)
+    # Other findings by name.
     facts: dict[str, str] = field(default_factory=dict)
+    # When the scenario ended (CLOCK_MONOTONIC, in seconds).
     end: Optional[float] = None
 
     @property

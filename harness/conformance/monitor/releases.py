@@ -44,10 +44,13 @@ class Release:
     whether a monitor may install it.
     """
 
+    # The name in verdicts.
     label: str
+    # The number in its manifest.
     number: int
     top: str
     members: Mapping[str, bytes]
+    # The packed bytes.
     tarball: bytes
     manifest: Mapping[str, Any]
     good: bool = True

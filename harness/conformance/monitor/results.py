@@ -40,9 +40,13 @@ class Expected:
 
     scenario: str
     remotes: Optional[tuple[str, ...]]
+    # Why it fails, for the page.
     reason: str
+    # A pattern that a reason of the verdict must match.
     evidence: str
+    # More patterns that must match.
     also: tuple[str, ...] = ()
+    # Whether a pass is fine as well.
     sometimes: bool = False
 
     def is_about(self, scenario: str, place: str) -> bool:
@@ -63,13 +67,18 @@ class Result:
     """One scenario on one remote. ``expected``: the failure that was expected of it, if any."""
 
     scenario: str
+    # The name of the remote.
     place: str
+    # What the judge says.
     verdict: Verdict
+    # How long it took.
     seconds: float
+    # What was counted, for a reader of the page.
     facts: tuple[tuple[str, str], ...] = ()
     expected: Optional[Expected] = None
-    # The monitor's first command line, and the folder of its logs in the run's folder.
+    # The monitor's first command line.
     command: str = ""
+    # The folder of its logs, in the run's folder.
     folder: str = ""
 
     @property

@@ -26,7 +26,9 @@ class Settings:
     patience: float = 15.0
     recovery: float = 45.0
     silence: float = 90.0
+    # Whether the scenarios take their short forms.
     short: bool = False
+    # The seed of random choices.
     seed: int = 1
     count: int = 1000
     every_kill_on: frozenset[str] = frozenset({"http"})

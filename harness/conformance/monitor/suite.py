@@ -41,7 +41,9 @@ SUITE_FAILED = "the suite itself failed: "
 class Stock:
     """What every scenario of a run starts from: the trained releases and the user's choices."""
 
+    # The trained releases.
     releases: Sequence[Release]
+    # The user's choices.
     settings: Settings
 
 
@@ -53,6 +55,7 @@ class Done:
     about it. ``torn`` is what a look found instead.
     """
 
+    # What came of it.
     result: Result
     whole: Optional[bool] = None
     torn: str = ""

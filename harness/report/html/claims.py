@@ -31,18 +31,25 @@ _BEFORE_S, _AFTER_S = 2.0, 1.0
 class Judged:
     """One claim for a reader."""
 
+    # The leg; empty for a claim about the whole run.
     remote: str
+    # The claim's name in the table of claims.
     name: str
     # Unique in the page.
     id: str
+    # What the claim says.
     sentence: str
+    # What the checker says.
     outcome: Outcome
     # Whether the verdict needs the claim.
     required: bool
+    # The reason, as one sentence.
     why: str
+    # What the checker looked at.
     looked_at: str
     # The records that break the claim: names and values.
     records: tuple[tuple[tuple[str, str], ...], ...]
+    # The logs around the records.
     excerpts: tuple[Excerpt, ...]
 
     @property

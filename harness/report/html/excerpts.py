@@ -22,7 +22,9 @@ class Line:
     """A line of a log, or an event in words; ``t`` counts from the begin of the run."""
 
     t: float
+    # The log or the part that it comes from.
     source: str
+    # The line, or the event in words.
     text: str
 
 
@@ -30,9 +32,13 @@ class Line:
 class Excerpt:
     """The lines around one moment, and how many others of that time are left out."""
 
+    # The moment, in seconds from the begin of the run.
     t: float
+    # What happened at that moment.
     title: str
+    # The lines around it, in order.
     lines: tuple[Line, ...]
+    # How many other lines of that time are left out.
     left_out: int
 
 

@@ -43,8 +43,10 @@ class Answers:
     """The requests of one client: when each was planned or sent, and its latency in seconds."""
 
     client: str
+    # When each request was planned or sent, in seconds from the begin of the run.
     t: Floats
     latency: Floats
+    # Whether each request failed.
     failed: NDArray[numpy.bool_]
 
 
@@ -52,11 +54,17 @@ class Answers:
 class PhaseMean:
     """A phase over all releases that reached every client: its mean, and its share of the wait."""
 
+    # The phase's name.
     name: str
+    # What happens in it.
     meaning: str
+    # Whether the part only waits in it.
     is_wait: bool
+    # The mean.
     seconds: float
+    # Its share of the wait.
     share: float
+    # Of how many releases.
     releases: int
 
 
@@ -64,26 +72,41 @@ class PhaseMean:
 class LegFacts:
     """One remote's part of the run."""
 
+    # The name of the leg.
     remote: str
+    # The time of the first event. All times count from the begin of the run.
     begin: float
+    # The time of the last event.
     end: float
     # When the server was ready; None if it never was.
     served_since: Optional[float]
+    # Why the leg was cut short; empty if it was not.
     cut_short: str
+    # Names and values of its settings.
     settings: tuple[tuple[str, str], ...]
+    # The table of releases.
     rows: tuple[Row, ...]
+    # The timeline.
     lanes: tuple[Lane, ...]
+    # The times of faults.
     shades: tuple[Shade, ...]
+    # The requests, by client.
     answers: tuple[Answers, ...]
     # When the server began to load a release, and which one.
     reloads: tuple[tuple[float, Optional[int]], ...]
+    # The samples of latency.
     latencies: tuple[latency.Measured, ...]
+    # When each moment of a release was seen.
     moments: tuple[Moments, ...]
+    # The claims about the leg.
     claims: tuple[Judged, ...]
+    # The logs around each reload.
     logs: tuple[Excerpt, ...]
     # Whether the monitor wrote its moments itself.
     own_events: bool
+    # How many requests there were.
     requests: int
+    # How many of these requests failed.
     failed: int
 
     @property
@@ -131,22 +154,31 @@ class LegFacts:
 class Report:
     """A whole run for a reader."""
 
+    # The heading.
     title: str
+    # The verdict.
     outcome: Outcome
     # The verdict in one sentence, without its first word.
     sentence: str
+    # More sentences about the verdict.
     details: str
     # What was run: names and values.
     facts: tuple[tuple[str, str], ...]
+    # The machine: names and values.
     machine: tuple[tuple[str, str], ...]
+    # The versions of the parts.
     versions: tuple[tuple[str, str], ...]
+    # The command that repeats the run.
     command: str
     # Whether the command is put together from the history, which has no command.
     command_is_made: bool
+    # The legs, in order.
     legs: tuple[LegFacts, ...]
     # Claims about the whole run.
     claims: tuple[Judged, ...]
+    # The schema of the history.
     schema: Optional[int] = None
+    # The names of the clients.
     clients: tuple[str, ...] = field(default=())
 
     @property

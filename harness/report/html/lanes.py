@@ -27,10 +27,14 @@ NOTE = "note"
 class Span:
     """A time in which a part had one release; ``release`` None: none, an unknown, or several."""
 
+    # The begin, in seconds from the begin of the run.
     begin: float
+    # The end.
     end: float
     release: Optional[int]
+    # What a reader sees when the pointer rests on it.
     text: str
+    # How many further changes it stands for.
     changes: int = 0
 
 
@@ -38,7 +42,9 @@ class Span:
 class Mark:
     """Something that happened at one time; ``kind`` is ``FAILURE`` or ``NOTE``."""
 
+    # The time, in seconds from the begin of the run.
     t: float
+    # What happened.
     text: str
     kind: str = NOTE
 
@@ -47,8 +53,11 @@ class Mark:
 class Lane:
     """One row of the timeline."""
 
+    # The part.
     name: str
+    # Its releases.
     spans: tuple[Span, ...]
+    # What happened to it.
     marks: tuple[Mark, ...] = ()
 
 
@@ -56,8 +65,11 @@ class Lane:
 class Shade:
     """A time in which a fault or an outage was caused on purpose."""
 
+    # The begin, in seconds from the begin of the run.
     begin: float
+    # The end.
     end: float
+    # What was caused.
     text: str
 
 

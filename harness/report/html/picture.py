@@ -25,10 +25,15 @@ _LINE_CHARS = 92
 class Box:
     """One release in one lane, in pixels."""
 
+    # The left edge.
     x: float
+    # The width.
     width: float
+    # The colour.
     color: str
+    # The colour of the text.
     ink: str
+    # The release's number.
     text: str
 
 
@@ -36,8 +41,11 @@ class Box:
 class Row:
     """One lane, in pixels; ``crosses`` are failures."""
 
+    # The part.
     label: str
+    # The upper edge.
     y: float
+    # Its releases.
     boxes: tuple[Box, ...]
     crosses: tuple[float, ...]
 
@@ -46,10 +54,15 @@ class Row:
 class Picture:
     """All that the template of the SVG draws."""
 
+    # The width, in pixels.
     width: int
+    # The height, in pixels.
     height: int
+    # The text above the lanes.
     lines: tuple[str, ...]
+    # The lanes.
     rows: tuple[Row, ...]
+    # How many legs are left out.
     left_out: int
 
 

@@ -38,9 +38,13 @@ pytestmark = [
 class One:
     """A server with its monitor."""
 
+    # The name in the list of servers.
     stage: str
+    # The monitor's current folder.
     folder: Path
+    # The address of the monitor's endpoint.
     url: str
+    # The monitor.
     monitor: Process
 
     def moments(self, event: str) -> dict[int, float]:

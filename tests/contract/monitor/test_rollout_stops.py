@@ -41,9 +41,13 @@ def publish(site: Site, number: int) -> None:
 class One:
     """A monitor and its server."""
 
+    # The name in the list of servers.
     stage: str
+    # The monitor's current folder.
     folder: Path
+    # Whether the server answers with an error.
     broken: bool = False
+    # The port of the monitor's endpoint.
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:

@@ -11,8 +11,11 @@ from tests.http_server import HttpServer
 
 @dataclass
 class Answer:
+    # The status.
     code: int = 200
+    # The body.
     body: bytes = b""
+    # Further headers.
     headers: dict[str, str] = field(default_factory=dict)
 
 

@@ -154,8 +154,10 @@ class _Stay:
     The latter are seconds of the time file while a mixture was live, since the release before.
     """
 
+    # The release's name.
     label: str
     second: Optional[int]
+    # The earlier seconds beside a mixture.
     mixed: frozenset[int]
 
 

@@ -21,9 +21,12 @@ from .generated import LATENCY_BOUND_S, RTOL, WINDOW_S, Run
 class Break:
     """How a run is broken (``spoil`` changes it), and which claims say so."""
 
+    # The claim that breaks.
     claim: str
+    # How the run is broken.
     name: str
     spoil: Callable[[Run, random.Random], None]
+    # Other claims that may break.
     also: frozenset[str] = frozenset()
 
     def __str__(self) -> str:

@@ -29,7 +29,9 @@ _TICK_S, _LOAD_S = 1.0, 0.2
 class Release:
     """How a release comes: its distance to the one before, and what happens to it."""
 
+    # It follows the release before at once.
     burst: bool
+    # A server can load it.
     good: bool
     # The monitor pulls it although a newer one follows at once.
     pulled: bool

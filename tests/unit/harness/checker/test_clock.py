@@ -23,6 +23,7 @@ DELAYS = st.floats(0, 0.05)
 class Worker:
     """A machine whose clock is shifted and runs ``rate`` seconds for each of the master's."""
 
+    # How far its clock is ahead, in seconds.
     shift: float
     rate: float
 
