@@ -59,7 +59,7 @@ class Place:
     def _in_use(self) -> str:
         return (
             f"the parts of a run by hand are up in {self.folder} already; end them with "
-            "`python -m harness down`, or name another folder with --runs"
+            "`.venv/bin/python -m harness down`, or name another folder with --runs"
         )
 
     @contextlib.contextmanager
@@ -146,7 +146,8 @@ class Place:
                 line = b""
         if not line:
             raise NothingUp(
-                f"nothing is up in {self.folder}; start the parts with `python -m harness up`"
+                f"nothing is up in {self.folder}; start the parts with "
+                "`.venv/bin/python -m harness up`"
             )
         reply: Reply = json.loads(line)
         if "error" in reply:

@@ -88,7 +88,9 @@ class Supervisor:
             if do in self._done:
                 return self._done[do](**fields)
             if not self.ready or self.ending.is_set():
-                raise BadInput("the parts start or stop now; `python -m harness status` says more")
+                raise BadInput(
+                    "the parts start or stop now; `.venv/bin/python -m harness status` says more"
+                )
             return self._done_when_ready[do](**fields)
         except HarnessError as error:
             return {"error": str(error), "exit": error.exit_code}
@@ -106,7 +108,7 @@ class Supervisor:
         if bad and bad not in BAD_RELEASES:
             raise BadInput(f"--bad {bad} is not known; use one of {', '.join(BAD_RELEASES)}")
         if "producer" in self._down_on_purpose:
-            raise BadInput("the producer is down; type `python -m harness mend` first")
+            raise BadInput("the producer is down; type `.venv/bin/python -m harness mend` first")
         number = int(self.leg.published[-1]["release"]) + 1
 
         def publish() -> Reply:
@@ -144,7 +146,9 @@ class Supervisor:
             )
         with self._faults:
             if made.target in self._down_on_purpose:
-                raise BadInput(f"{made.target} is down already; `python -m harness mend` starts it")
+                raise BadInput(
+                    f"{made.target} is down already; `.venv/bin/python -m harness mend` starts it"
+                )
             undo = contextlib.ExitStack()
             undo.enter_context(caused(made, self.leg))
             self._broken.append(_Broken(made, undo, time.monotonic()))
@@ -164,7 +168,9 @@ class Supervisor:
                 for one in broken:
                     undo.callback(one.undo.close)
         if not broken:
-            raise BadInput("nothing is broken; `python -m harness break FAULT` breaks a part")
+            raise BadInput(
+                "nothing is broken; `.venv/bin/python -m harness break FAULT` breaks a part"
+            )
         return {"mended": [_named(one.fault) for one in reversed(broken)]}
 
     def _restart(self, part: str) -> Reply:

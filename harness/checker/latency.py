@@ -245,8 +245,8 @@ def judge_latency(leg: LegHistory) -> Claim:
     at_swaps, at_ticks = rise(found), rise(found, control=True)
     if at_swaps.swaps < MIN_SWAPS:
         return unknown(
-            f"{at_swaps.swaps} swaps have a client with {MIN_REQUESTS} requests in the window and "
-            f"{MIN_REQUESTS} outside; {MIN_SWAPS} swaps are needed"
+            f"{MIN_SWAPS} swaps with {MIN_REQUESTS} requests of a client in the window and "
+            f"{MIN_REQUESTS} outside are needed, the run has {at_swaps.swaps}"
         )
     own = lags(found)
     lag = quantile(own, 0.99)

@@ -101,7 +101,7 @@ def sort(events: Iterable[Event]) -> RunHistory:
     if run.clocks - run.merged:
         raise BadInput(
             f"the times of {', '.join(sorted(run.clocks - run.merged))} are of another machine's "
-            "clock; put the histories on one clock with `python -m harness merge` first"
+            "clock; put the histories on one clock with `.venv/bin/python -m harness merge` first"
         )
     run.legs = _one_for_each_server(run.legs)
     for leg in run.legs.values():

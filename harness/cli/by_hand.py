@@ -105,7 +105,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return _predict(place, console)
     if args.command == "break":
         reply = place.ask("break", fault=args.fault, parameters=_parameters(args.parameters))
-        print(f"broken: {reply['broken']}; `python -m harness mend` ends the fault")
+        print(f"broken: {reply['broken']}; `.venv/bin/python -m harness mend` ends the fault")
         return 0
     if args.command == "mend":
         print(f"mended: {'; '.join(place.ask('mend')['mended'])}")
@@ -244,7 +244,7 @@ def _print_up(reply: Reply, place: Place, console: Console) -> None:
     line(f"\nup: {reply['remote']} at {reply['url']}, server on 127.0.0.1:{reply['port']}\n")
     line("look into")
     table([(title, _short(path)) for title, path in reply["folders"].items()])
-    line("type next (python -m harness …)")
+    line("type next (.venv/bin/python -m harness …)")
     table(
         [
             ("publish", "a new release; --bad corrupt damages the release"),
@@ -279,7 +279,7 @@ def _publish(args: argparse.Namespace, place: Place, console: Console) -> int:
     if "pending" in reply:
         print(
             f"release {reply['pending']} is not public yet: the producer tries until the remote "
-            "takes it; `python -m harness mend` ends a fault"
+            "takes it; `.venv/bin/python -m harness mend` ends a fault"
         )
         return 1
     view = follower.view
@@ -290,7 +290,7 @@ def _publish(args: argparse.Namespace, place: Place, console: Console) -> int:
     if published.bad:
         print(
             f"no monitor may install it: release {view.live} stays live, and "
-            "`python -m harness status` shows what the monitor says"
+            "`.venv/bin/python -m harness status` shows what the monitor says"
         )
         return 0
     end = time.monotonic() + args.wait
@@ -312,8 +312,8 @@ def _publish(args: argparse.Namespace, place: Place, console: Console) -> int:
             return 0
         time.sleep(0.05)
     print(
-        f"release {number} is not served after {args.wait:g} s; `python -m harness status` says "
-        "what each part does"
+        f"release {number} is not served after {args.wait:g} s; "
+        "`.venv/bin/python -m harness status` says what each part does"
     )
     return 1
 
@@ -366,7 +366,9 @@ def _predict(place: Place, console: Console) -> int:
 def _say_starting() -> int:
     from harness.support.errors import BadInput
 
-    raise BadInput("the parts start or stop now; try again when `python -m harness up` has ended")
+    raise BadInput(
+        "the parts start or stop now; try again when `.venv/bin/python -m harness up` has ended"
+    )
 
 
 def _status(place: Place, console: Console) -> int:
@@ -381,7 +383,7 @@ def _status(place: Place, console: Console) -> int:
         if place.crashed:
             raise NothingUp(
                 f"the supervisor of {place.folder} was killed, and all parts ended with it; "
-                "`python -m harness up` starts them again"
+                "`.venv/bin/python -m harness up` starts them again"
             ) from None
         raise
     if not state["ready"]:

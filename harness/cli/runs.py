@@ -224,7 +224,7 @@ def _command() -> tuple[str, ...]:
     """Return the command line of this process, as a person types it."""
     chosen = os.environ.get("SERVING_BIN")
     before = ("env", f"SERVING_BIN={chosen}") if chosen else ()
-    return (*before, "python", "-m", "harness", *sys.argv[1:])
+    return (*before, ".venv/bin/python", "-m", "harness", *sys.argv[1:])
 
 
 def _remotes(args: argparse.Namespace) -> tuple[RemoteType, ...]:

@@ -149,7 +149,7 @@ def _files_of_head(bundle: Path, name: str, content: bytes) -> int:
         return int(head["files"])
     except (ValueError, KeyError, TypeError):
         raise BadInput(
-            f"{bundle} is no bundle of a run; make one with `python -m harness bundle`"
+            f"{bundle} is no bundle of a run; make one with `.venv/bin/python -m harness bundle`"
         ) from None
 
 

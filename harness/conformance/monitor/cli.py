@@ -38,7 +38,7 @@ from .monitors import Monitor, read_failures, read_monitor
 from .places import PLACES
 from .releases import Release, trained_releases
 from .report import SUITE
-from .results import against
+from .results import Result, against
 from .scenarios import all_scenarios
 from .scenarios.base import Scenario
 from .scenarios.throughout import WholeThroughout
@@ -223,14 +223,18 @@ def _run(options: argparse.Namespace) -> int:
     tasks = [task for task in tasks if task.id in only]
     for monitor in monitors:
         print(f"conformance: {monitor.said}")
-    print(f"{len(tasks)} checks, {options.jobs} at a time, in {folder}", flush=True)
+    checks = f"{len(tasks)} check{'s' * (len(tasks) != 1)}"
+    print(f"{checks}, {options.jobs} at a time, in {folder}", flush=True)
     told: list[tuple[Task, Done]] = []
     began = time.monotonic()
 
+    def show(monitor: Monitor, result: Result) -> None:
+        said = f"{monitor.name}: " if len(monitors) > 1 else ""
+        print(said + report.line(result), flush=True)
+
     def tell(task: Task, done: Done) -> None:
         result = against(done.result, monitors[task.monitor].expected)
-        said = f"{monitors[task.monitor].name}: " if len(monitors) > 1 else ""
-        print(said + report.line(result), flush=True)
+        show(monitors[task.monitor], result)
         told.append((task, replace(done, result=result)))
         progress.done(task.length)
 
@@ -260,6 +264,11 @@ def _run(options: argparse.Namespace) -> int:
     try:
         with Progress("checks", sum(task.length for task in tasks)) as progress:
             run_all(tasks, Work(folder, cache, settings), options.jobs, tell)
+        for number, monitor in enumerate(monitors):
+            for result in _over_all(
+                monitor, [done for task, done in told if task.monitor == number]
+            ):
+                show(monitor, result)
     finally:
         found = judged()
         keep(folder, found, SUITE)
@@ -373,14 +382,16 @@ def _settings(options: argparse.Namespace, monitor: Monitor) -> Settings:
 def _in_order(monitor: Monitor, done: Sequence[Done]) -> list[CaseResult]:
     """In the order of the page, and with the result over all scenarios of each remote."""
     order = [scenario.name for scenario in all_scenarios()]
-    results = [one.result for one in done]
-    for place in PLACES:
-        over = throughout(place, [one for one in done if one.result.place == place])
-        if over is not None:
-            results.append(against(over, monitor.expected))
+    results = [*(one.result for one in done), *_over_all(monitor, done)]
     places = list(PLACES)
     results.sort(key=lambda r: (order.index(r.scenario), places.index(r.place)))
     return [result.case for result in results]
+
+
+def _over_all(monitor: Monitor, done: Sequence[Done]) -> list[Result]:
+    """Return the result over all scenarios of each remote that was watched."""
+    each = (throughout(place, [d for d in done if d.result.place == place]) for place in PLACES)
+    return [against(over, monitor.expected) for over in each if over is not None]
 
 
 def pick(scenarios: Sequence[Scenario], patterns: str) -> list[Scenario]:

@@ -388,7 +388,7 @@ def _command(head: Event, run: RunHistory) -> tuple[str, bool]:
     """Return the command of the run; one put together if the history has none."""
     if head.get("command"):
         return shlex.join(map(str, head["command"])), False
-    words = ["python", "-m", "harness", "run", str(head.get("scenario", "page"))]
+    words = [".venv/bin/python", "-m", "harness", "run", str(head.get("scenario", "page"))]
     for option in ("remotes", "on", "seed", "device"):
         value = head.get(option)
         if value is not None:

@@ -263,6 +263,8 @@ def test_a_run_writes_results_junit_and_the_page(
     code = cli.main(words)
     said = capsys.readouterr().out
     assert code == 0, said
+    shown = [line.split()[-3] for line in said.splitlines() if line.endswith(" s")]
+    assert shown.count("whole-throughout") == 2, f"each result has a line: {said}"
     assert "ours: 2 checks: 2 passed" in said
     assert "nothing: 2 checks: 1 passed, 1 failed as expected" in said
     run = json.loads((tmp_path / "run" / "conformance.json").read_text())

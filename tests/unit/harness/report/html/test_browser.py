@@ -19,6 +19,9 @@ from .runs import reported, whole_story
 pytestmark = pytest.mark.skipif(program() is None, reason="no chromium is installed here")
 
 CHARTS = 4
+# How many captions of tables leave the window on the right.
+CUT = """Array.from(document.querySelectorAll('caption')).filter(
+  caption => caption.getBoundingClientRect().right > document.documentElement.clientWidth).length"""
 # What a page is wider than the window by.
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -59,6 +62,7 @@ def test_the_page_is_right_in_every_form(tmp_path: Path, browser: Chromium, pict
         assert browser.value("document.documentElement.dataset.drawn") == str(CHARTS), form
         assert browser.value("document.querySelectorAll('.main-svg').length") >= CHARTS
         assert browser.value(OVERFLOW) <= 0, form
+        assert browser.value(CUT) == 0, f"{form}: a caption is cut"
     browser.pdf(pictures / "broken.pdf")
     assert browser.complaints == []
     assert all(url.startswith(("file://", "data:", "blob:")) for url in browser.requested)

@@ -80,7 +80,7 @@ def test_an_older_history_is_readable(schema: int) -> None:
     events[0]["schema"] = schema
     report = reported(events)
     assert report.outcome is Outcome.VALID
-    assert report.command == "python -m harness run page --remotes ftp"
+    assert report.command == ".venv/bin/python -m harness run page --remotes ftp"
     assert report.command_is_made
     assert not report.machine
 
