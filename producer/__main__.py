@@ -9,6 +9,8 @@ import sys
 def _main() -> int:
     try:
         from .cli import main
+
+        return main()
     except ImportError as error:
         # A package was removed from the environment, or another Python runs this.
         print(
@@ -17,7 +19,6 @@ def _main() -> int:
             file=sys.stderr,
         )
         return 2
-    return main()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 # The runs of the tests are no part of the summary that GitHub shows of a workflow.
 os.environ.pop("GITHUB_STEP_SUMMARY", None)
+# A shell's background job ignores it, and so would each program that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,6 @@ class Harness:
                 [sys.executable, "-m", *words],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # A shell's background job has it ignored, and so would all that it starts.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
             )
 
     @property

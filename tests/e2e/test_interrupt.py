@@ -68,8 +68,6 @@ def test_nothing_is_left_after(
             command,
             cwd=tmp_path,
             env={**os.environ, name: value, "PYTHONUNBUFFERED": "1"},
-            # A shell's background job has it ignored, and so would all that it starts.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

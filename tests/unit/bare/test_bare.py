@@ -52,7 +52,9 @@ def test_the_folder_of_a_trial_that_is_killed_is_removed(number: int, tmp_path: 
         with Workplace("machine") as folder:
             (folder / "file").write_text("x")
             print(folder, flush=True)
-            time.sleep(300)
+            # In steps: a signal that comes just before a long sleep would be seen only behind it.
+            for _ in range(3000):
+                time.sleep(0.1)
     """
     with subprocess.Popen(
         [sys.executable, "-c", code],

@@ -18,7 +18,7 @@ from harness.support.errors import BadInput
 ROOT = Path(__file__).resolve().parents[4]
 # Options with which these programs get as far as their packages.
 ONCE = {
-    "producer": ["--remote", "http://127.0.0.1:9/"],
+    "producer": ["--remote", "webhdfs://127.0.0.1:9/"],
     "monitor": [
         *("--once", "--general_host=http://127.0.0.1:9", "--remote_path=/"),
         *("--remote_model_name=m.tar.gz", "--remote_donefile_name=d", "--local_model_name=m"),
@@ -76,14 +76,15 @@ def test_bad_input_is_one_sentence(
 
 
 def test_a_run_that_cannot_write_is_unknown_and_says_so(tmp_path: Path) -> None:
-    # No file may grow, as on a full disk.
+    # No file may grow, as on a full disk. Coverage's file could not either, and would complain.
+    unmeasured = {k: v for k, v in os.environ.items() if k != "COVERAGE_PROCESS_CONFIG"}
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
     code = full + "import sys; from harness.__main__ import main; sys.exit(main(sys.argv[1:]))"
     words = ["e2e", "--remotes", "ftp", "--serving", "embedded", "--serving-trial", "skip"]
     done = subprocess.run(
         [sys.executable, "-c", code, *words],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**unmeasured, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -155,7 +156,7 @@ def test_a_package_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "No module named 'rich'; use .venv/bin/python" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    for program, package in (("producer", "numpy"), ("monitor", "requests")):
+    for program, package in (("producer", "hdfs"), ("monitor", "requests")):
         (tmp_path / "rich.py").rename(tmp_path / f"{package}.py")
         done = subprocess.run(
             [sys.executable, "-m", program, *ONCE[program]],
