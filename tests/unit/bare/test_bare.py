@@ -16,14 +16,8 @@ from tests.bare import roots
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTEST = [
-    sys.executable,
-    "-m",
-    "pytest",
-    "-q",
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "tests.bare.outcomes",
+    *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+    *("-p", "xdist.plugin", "-p", "tests.bare.outcomes"),
 ]
 
 
@@ -89,6 +83,8 @@ def test_what_passed_elsewhere_is_left_out_and_nothing_else(tmp_path: Path) -> N
     words = ["-n", "1", "--dist", "loadgroup", "-o", "addopts=", "--rootdir", str(tmp_path)]
     words.append(str(tmp_path))
     before = {name: value for name, value in os.environ.items() if name != "ROOT"}
+    # The other plugins take most of the time.
+    before["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     subprocess.run([*PYTEST, *words, "--outcomes", str(file)], cwd=ROOT, env=before, check=False)
     assert json.loads(file.read_text()) == {
         "test_some.py::test_passes[a@b]": "passed",

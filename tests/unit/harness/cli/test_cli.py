@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.__main__ import main
 from harness.run.e2e import _try_gpu
 from harness.support.errors import BadInput
 
@@ -40,32 +41,53 @@ def harness(*options: str, cwd: Path, **environment: str) -> subprocess.Complete
 
 
 @pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["e2e", "--remotes", ""], "REMOTES is empty"),
+        (["e2e", "--remotes", "ftp,ftp"], "names a remote twice"),
+        (["e2e", "--on", "moon"], "ON=moon is not known; use one of local, docker"),
+        (["e2e", "--serving", "fast"], "SERVING=fast is not known"),
+        (["e2e", "--serving-trial", "no"], "SERVING_TRIAL=no is not known"),
+        (["e2e", "--releases", "1"], "RELEASES=1 shows no hot loading"),
+        (["e2e", "--releases", "many"], "invalid int value: 'many'"),
+        (["e2e", "--port", "70000"], "--port 70000 is no TCP port"),
+        (["e2e", "--port", "-1"], "--port -1 is no TCP port"),
+        (["e2e", "--rate", "0"], "RATE=0 is no rate; use 1 to 100000 requests a second"),
+        (["e2e", "--poll", "0"], "--poll 0 is no interval"),
+        (["e2e", "--margin", "-1"], "--margin -1 is no time"),
+        (["e2e", "--seed", "-1"], "SEED=-1 is no seed"),
+        (["e2e", "--runs", "/dev/null"], "no run folder can be made in /dev/null"),
+        (["e2e", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["serving-trial", "--serving", "docker"], "invalid choice: 'docker'"),
+        (["sing"], "invalid choice: 'sing'"),
+    ],
+)
+@pytest.mark.usefixtures("kept_handlers")
+def test_a_bad_option_is_one_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(options) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said.strip().splitlines()) == 1, said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("options", "environment", "sentence"),
     [
         (["e2e", "--remotes", "gopher"], {}, "REMOTES names 'gopher'; known are hdfs, ftp, http"),
-        (["e2e", "--remotes", ""], {}, "REMOTES is empty"),
-        (["e2e", "--remotes", "ftp,ftp"], {}, "names a remote twice"),
-        (["e2e", "--on", "moon"], {}, "ON=moon is not known; use one of local, docker"),
-        (["e2e", "--serving", "fast"], {}, "SERVING=fast is not known"),
-        (["e2e", "--serving-trial", "no"], {}, "SERVING_TRIAL=no is not known"),
-        (["e2e", "--releases", "1"], {}, "RELEASES=1 shows no hot loading"),
-        (["e2e", "--releases", "many"], {}, "invalid int value: 'many'"),
-        (["e2e", "--port", "70000"], {}, "--port 70000 is no TCP port"),
-        (["e2e", "--port", "-1"], {}, "--port -1 is no TCP port"),
-        (["e2e", "--rate", "0"], {}, "RATE=0 is no rate; use 1 to 100000 requests a second"),
-        (["e2e", "--poll", "0"], {}, "--poll 0 is no interval"),
-        (["e2e", "--margin", "-1"], {}, "--margin -1 is no time"),
-        (["e2e", "--seed", "-1"], {}, "SEED=-1 is no seed"),
-        (["e2e", "--runs", "/dev/null"], {}, "no run folder can be made in /dev/null"),
         (["setup"], {"HARNESS_CACHE": "/dev/null/x"}, "the cache /dev/null/x"),
-        (["e2e", "--nonsense"], {}, "unrecognized arguments: --nonsense"),
         (["e2e"], {"SERVING_BIN": "/no/such"}, "SERVING_BIN=/no/such is not an executable file"),
-        (["serving-trial", "--serving", "docker"], {}, "invalid choice: 'docker'"),
         (["serving-trial"], {"SERVING_DOWNLOAD_URL": "http://[x"}, "http://[x/serving-cpu-"),
-        (["sing"], {}, "invalid choice: 'sing'"),
     ],
 )
-def test_bad_input_is_one_sentence(
+def test_bad_input_ends_the_program_with_one_sentence(
     tmp_path: Path, options: list[str], environment: dict[str, str], sentence: str
 ) -> None:
     done = harness(*options, cwd=tmp_path, **environment)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
@@ -34,10 +32,11 @@ MAINS: dict[str, Callable[[list[str]], int]] = {
 
 
 @pytest.fixture
-def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Print]:
+def printed(
+    kept_handlers: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Print:
     """Return what a command prints on a terminal of 80 columns."""
     monkeypatch.setenv("COLUMNS", str(COLUMNS))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(program: str, *words: str) -> str:
         with pytest.raises(SystemExit) as ended:
@@ -45,9 +44,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         assert ended.value.code == 0
         return capsys.readouterr().out
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return run
 
 
 def commands(printed: Print) -> list[list[str]]:
