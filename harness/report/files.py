@@ -7,12 +7,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.checker.verdict import Verdict
 
 from . import junit, latency, rollout
-from .html import page
-from .html.facts import Report
+
+if TYPE_CHECKING:
+    from .html.facts import Report
 
 # GitHub shows on a run's page what a step appends to the file with this name.
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -20,6 +22,9 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 def write_pages(folder: Path, report: Report) -> None:
     """Write ``report.html``, ``report.svg`` and ``report.md``."""
+    # At a run's end: the templates take long to import.
+    from .html import page
+
     (folder / "report.html").write_text(page.html(report), encoding="utf-8")
     (folder / "report.svg").write_text(page.svg(report), encoding="utf-8")
     found = rollout.rollouts(report.rows)

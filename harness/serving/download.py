@@ -3,6 +3,8 @@
 A break is a connection that ends too early. The download resumes there if the host proves with
 ``If-Range`` that the file is the same; otherwise it begins again. Repeated breaks without a new
 byte end the download, and so does silence.
+
+Most runs download nothing, and the import of httpx takes long: each function that needs it does it.
 """
 
 from __future__ import annotations
@@ -14,10 +16,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, Union
 from urllib.parse import urlsplit
 
-import httpx
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -30,6 +31,9 @@ from rich.progress import (
 
 from harness.setup.sources import certificates
 from harness.support.errors import BadInput
+
+if TYPE_CHECKING:
+    import httpx
 
 Say = Callable[[str], None]
 _GZIP = b"\x1f\x8b"
@@ -74,6 +78,8 @@ class _Broken(Exception):
 
 def ask(url: str, limits: Limits) -> Offer:
     """Return the host's offer for an address. Raises ``BadInput`` when it offers no archive."""
+    import httpx
+
     host = _host(url)
     try:
         with _client(limits.answer_s) as client, client.stream("GET", url) as answer:
@@ -94,6 +100,8 @@ def _host(url: str) -> str:
 
 
 def _client(timeout_s: float) -> httpx.Client:
+    import httpx
+
     bundle = certificates()
     try:
         trusted = ssl.create_default_context(cafile=bundle.value) if bundle else True
@@ -186,6 +194,8 @@ def fetch(offer: Offer, target: Path, say: Say, limits: Limits) -> str:
 
 def _blocks(offer: Offer, done: int, limits: Limits) -> Iterator[Union[int, bytes]]:
     """Yield the offset at which the host continues, then the bytes that it sends."""
+    import httpx
+
     headers = {}
     if done and offer.validator:
         headers = {"Range": f"bytes={done}-", "If-Range": offer.validator}

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.__main__ import main
 from harness.run.e2e import _try_gpu
 from harness.support.errors import BadInput
+from tests.unit.harness.conftest import Harness
 
 ROOT = Path(__file__).resolve().parents[4]
 # Options with which these programs get as far as their packages.
@@ -62,17 +62,16 @@ def harness(*options: str, cwd: Path, **environment: str) -> subprocess.Complete
         (["sing"], "invalid choice: 'sing'"),
     ],
 )
-@pytest.mark.usefixtures("kept_handlers")
 def test_a_bad_option_is_one_sentence(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    here: Harness,
     options: list[str],
     sentence: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(options) == 2
-    said = capsys.readouterr().err
+    code, _, said = here(*options)
+    assert code == 2
     assert sentence in said
     assert len(said.strip().splitlines()) == 1, said
     assert list(tmp_path.iterdir()) == []
@@ -135,20 +134,21 @@ def test_an_error_of_the_machine_is_no_broken_claim(tmp_path: Path) -> None:
     assert "harness: No space left on device; make room, or name folders" in done.stderr
 
 
-def test_a_port_in_use_is_named_before_anything_is_started(tmp_path: Path) -> None:
+def test_a_port_in_use_is_named_before_anything_is_started(tmp_path: Path, here: Harness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = harness("e2e", "--port", str(port), "--serving", "embedded", cwd=tmp_path)
-    assert done.returncode == 2
-    assert f"port {port} on 127.0.0.1 is in use" in done.stderr
+        words = ("--port", str(port), "--serving", "embedded", "--runs", str(tmp_path))
+        code, _, said = here("e2e", *words)
+    assert code == 2
+    assert f"port {port} on 127.0.0.1 is in use" in said
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
-def test_the_gpu_is_asked_for_where_there_is_none(tmp_path: Path) -> None:
-    done = harness("e2e", "--device", "gpu", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "this machine has no NVIDIA GPU" in done.stderr
+def test_the_gpu_is_asked_for_where_there_is_none(tmp_path: Path, here: Harness) -> None:
+    code, _, said = here("e2e", "--device", "gpu", "--runs", str(tmp_path))
+    assert code == 2
+    assert "this machine has no NVIDIA GPU" in said
 
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
@@ -157,10 +157,10 @@ def test_what_the_trial_of_a_gpu_says_is_the_sentence() -> None:
         _try_gpu()
 
 
-def test_the_traceback_comes_with_debug(tmp_path: Path) -> None:
-    done = harness("e2e", "--remotes", "gopher", "--debug", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "Traceback" in done.stderr
+def test_the_traceback_comes_with_debug(here: Harness) -> None:
+    code, _, said = here("e2e", "--remotes", "gopher", "--debug")
+    assert code == 2
+    assert "Traceback" in said
 
 
 def test_help_answers_without_importing_paddle(tmp_path: Path) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -13,6 +12,10 @@ from harness.checker.verdict import judge
 from tests.unit.harness.checker.test_clock import Worker, step_back
 from tests.unit.harness.checker.test_verdict import Story
 from tests.unit.harness.cli.test_check import write
+from tests.unit.harness.conftest import Harness
+
+#: Merges histories; gives the exit code, standard error, and the merged history.
+Merge = Callable[..., "tuple[int, str, Path]"]
 
 # The round trip takes 20 ms; the clock is 12 days ahead and gains 200 ppm.
 WORKER, THERE_S, BACK_S = Worker(1e6, 1.0002), 0.004, 0.016
@@ -33,19 +36,20 @@ def of_worker(story: Story, *, clock: bool = True) -> list[Event]:
     ]
 
 
-def merge(folder: Path, *histories: list[Event]) -> tuple[int, str, Path]:
-    """Return the exit code, standard error, and the merged history."""
-    names = "abc"
-    files = [write(folder / f"{name}.jsonl", one) for name, one in zip(names, histories)]
-    output = folder / "merged.jsonl"
-    words = [sys.executable, "-m", "harness", "merge", *map(str, files), "--output", str(output)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stderr, output
+@pytest.fixture
+def merge(here: Harness, tmp_path: Path) -> Merge:
+    def merge(*histories: list[Event]) -> tuple[int, str, Path]:
+        files = [write(tmp_path / f"{name}.jsonl", one) for name, one in zip("abc", histories)]
+        output = tmp_path / "merged.jsonl"
+        code, _, said = here("merge", *map(str, files), "--output", str(output))
+        return code, said, output
+
+    return merge
 
 
-def test_a_worker_far_away_is_judged_with_the_run(tmp_path: Path) -> None:
+def test_a_worker_far_away_is_judged_with_the_run(merge: Merge) -> None:
     story = Story()
-    code, errors, output = merge(tmp_path, of_worker(story), of_run(story))
+    code, errors, output = merge(of_worker(story), of_run(story))
     assert code == 0, errors
     events = list(read(output))
     assert judge(events).exit_code == 0
@@ -61,37 +65,37 @@ def test_a_worker_far_away_is_judged_with_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("late_s", "code"), [(0.04, 1), (0.004, 0)])
-def test_a_step_back_after_the_merge(tmp_path: Path, late_s: float, code: int) -> None:
+def test_a_step_back_after_the_merge(merge: Merge, late_s: float, code: int) -> None:
     story = step_back(late_s, own=False)
-    _, _, output = merge(tmp_path, of_run(story), of_worker(story))
+    _, _, output = merge(of_run(story), of_worker(story))
     verdict = judge(read(output))
     assert [claim.name for claim in verdict.broken] == ["no step back"] * code
 
 
-def test_a_history_without_clock_records_is_bad_input(tmp_path: Path) -> None:
+def test_a_history_without_clock_records_is_bad_input(merge: Merge, tmp_path: Path) -> None:
     story = Story()
-    code, errors, output = merge(tmp_path, of_run(story), of_worker(story, clock=False))
+    code, errors, output = merge(of_run(story), of_worker(story, clock=False))
     assert code == 2
     assert errors.startswith(f"harness: {tmp_path / 'b.jsonl'} has no clock records, so ")
     assert errors.count("\n") == 1
     assert not output.exists()
 
 
-def test_histories_that_do_not_go_together_are_bad_input(tmp_path: Path) -> None:
+def test_histories_that_do_not_go_together_are_bad_input(merge: Merge) -> None:
     story = Story()
     worker = of_worker(story)
-    code, errors, _ = merge(tmp_path, of_run(story), worker, worker)
+    code, errors, _ = merge(of_run(story), worker, worker)
     assert (code, errors.count("\n")) == (2, 1)
     assert "both have a client http" in errors
-    code, errors, _ = merge(tmp_path, of_run(story), of_run(story))
+    code, errors, _ = merge(of_run(story), of_run(story))
     assert (code, errors.count("\n")) == (2, 1)
     assert "are histories of two runs" in errors
 
 
-def test_an_output_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+def test_an_output_that_is_there_stays_as_it_is(merge: Merge, tmp_path: Path) -> None:
     story = Story()
     there = write(tmp_path / "merged.jsonl", [])
-    code, errors, _ = merge(tmp_path, of_run(story), of_worker(story))
+    code, errors, _ = merge(of_run(story), of_worker(story))
     assert code == 2
     assert "is already there" in errors
     assert there.read_text() == ""

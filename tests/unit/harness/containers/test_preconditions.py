@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -14,8 +13,11 @@ from harness.run.backend import Docker
 from harness.serving import container
 from harness.serving.binary import ServingBinary
 from harness.support.errors import BadInput
+from tests.unit.harness.conftest import Harness
 from tests.unit.harness.containers.standins import HEALTHY, borrowed, docker
 
+#: What the main job over HTTP says, in its one sentence, before it starts anything.
+Said = Callable[[str, str], str]
 IN_CONTAINERS = [
     pytest.param("docker", "docker", id="all-in-containers"),
     pytest.param("docker", "auto", id="remotes"),
@@ -25,32 +27,33 @@ IN_CONTAINERS = [
 ]
 
 
-def e2e(on: str, serving: str, programs: Path, tmp_path: Path) -> str:
-    """What the main job over HTTP says, in its one sentence, before it starts anything."""
-    words = ["--remotes", "http", "--on", on, "--serving", serving]
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("BASE_IMAGE")}
-    for name in ("ALLOW_INSTALL", "HARNESS_COMPOSE", "DOCKER_HOST", "DOCKER_CONTEXT"):
-        kept.pop(name, None)
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "e2e", *words, "--runs", str(tmp_path / "runs")],
-        env={**kept, "PATH": str(programs), "OFFICIAL_IMAGE": "vendor.example/serving:0.9.0"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 2, done.stderr
-    assert not (tmp_path / "runs").exists()
-    (sentence,) = done.stderr.splitlines()
-    return sentence
+@pytest.fixture
+def e2e(here: Harness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Said:
+    for name in (
+        *("ALLOW_INSTALL", "HARNESS_COMPOSE", "DOCKER_HOST", "DOCKER_CONTEXT"),
+        *(name for name in os.environ if name.startswith("BASE_IMAGE")),
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OFFICIAL_IMAGE", "vendor.example/serving:0.9.0")
+
+    def run(on: str, serving: str) -> str:
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+        words = ["--remotes", "http", "--on", on, "--serving", serving]
+        code, _, said = here("e2e", *words, "--runs", str(tmp_path / "runs"))
+        assert code == 2, said
+        assert not (tmp_path / "runs").exists()
+        (sentence,) = said.splitlines()
+        return sentence
+
+    return run
 
 
 @pytest.mark.parametrize(("on", "serving"), IN_CONTAINERS)
 def test_a_machine_without_an_engine_is_told_in_one_sentence(
-    on: str, serving: str, tmp_path: Path
+    on: str, serving: str, tmp_path: Path, e2e: Said
 ) -> None:
     borrowed(tmp_path / "bin", "uname")
-    sentence = e2e(on, serving, tmp_path / "bin", tmp_path)
+    sentence = e2e(on, serving)
     assert "there is no docker command on this machine; `make docker-ready` says" in sentence
 
 
@@ -63,18 +66,20 @@ def test_a_machine_without_an_engine_is_told_in_one_sentence(
     ],
 )
 def test_a_base_image_that_no_registry_gives_is_named_in_one_sentence(
-    on: str, serving: str, base: str, tmp_path: Path
+    on: str, serving: str, base: str, tmp_path: Path, e2e: Said
 ) -> None:
     borrowed(tmp_path / "bin", "uname")
     docker(tmp_path / "bin")
-    sentence = e2e(on, serving, tmp_path / "bin", tmp_path)
+    sentence = e2e(on, serving)
     assert f"the base image {base} is not here and no registry gave it" in sentence
 
 
-def test_the_vendors_image_with_local_remotes_asks_for_no_base_image(tmp_path: Path) -> None:
+def test_the_vendors_image_with_local_remotes_asks_for_no_base_image(
+    tmp_path: Path, e2e: Said
+) -> None:
     borrowed(tmp_path / "bin", "uname")
     docker(tmp_path / "bin")
-    sentence = e2e("local", "official-docker", tmp_path / "bin", tmp_path)
+    sentence = e2e("local", "official-docker")
     assert "the official image vendor.example/serving:0.9.0 is not here and cannot be" in sentence
     assert "SERVING=docker" in sentence
 
