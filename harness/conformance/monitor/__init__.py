@@ -12,12 +12,14 @@ failed with evidence, or unknown with why.
     packing      good ones, packed as other producers do
     damage       bad releases, made from real ones
     command      the monitor's command line, from the user's
+    controls     how the suite asks a running monitor for something
     settings     what the user chose
     stage        one scenario on one remote: folders, monitor, watcher; records, decides nothing
     runs         the runs of the monitor on a stage
     namespace    a mount namespace for a monitor: a small disk, a read-only one
     space        looks at the free space of its disk all the time
     watch        looks at the live directory all the time
+    receiver     what a monitor tells a web hook or a program
     interposer   kills a monitor before or after its n-th change of a file
     observed     what was seen, as values
     suite        runs one pair; says which there are

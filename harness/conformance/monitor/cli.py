@@ -30,11 +30,12 @@ from harness.support.errors import BadInput, Failed, HarnessError, interrupted
 from harness.support.parser import Parser, complete
 from harness.support.progress import Progress
 
-from . import report
-from .command import resolved, words_of
+from . import controls, report
+from .command import BESIDE, resolved, words_of
+from .controls import NAMES
 from .first_start import require_start
 from .lanes import Task, Work, run_all
-from .monitors import Monitor, read_failures, read_monitor
+from .monitors import Monitor, known, read_failures, read_monitor
 from .places import PLACES
 from .releases import Release, trained_releases
 from .report import SUITE
@@ -159,7 +160,16 @@ def _parser() -> argparse.ArgumentParser:
         "--knows",
         metavar="OPTIONS",
         default="",
-        help="options beside upstream's that --monitor-cmd has: http_token, recheck_interval",
+        help=f"options beside upstream's that --monitor-cmd has: {', '.join(BESIDE)}",
+    )
+    add(
+        "--control",
+        metavar="NAME=WAY",
+        action="append",
+        default=[],
+        help="how the suite asks the running monitor: NAME is "
+        + ", ".join(NAMES)
+        + "; WAY is a signal, an address for a POST or a command; may be repeated",
     )
     add(
         "--every-kill",
@@ -200,6 +210,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.list:
         for scenario in scenarios:
             print(f"{scenario.name}\n    {scenario.title}\n    Otherwise: {scenario.loss}")
+            if scenario.needs:
+                print(f"    Needs: {', '.join(scenario.needs)}")
         return 0
     if options.results:
         earlier = read(options, SUITE)
@@ -316,7 +328,8 @@ def _chosen_by(options: argparse.Namespace, number: int) -> list[str]:
         return ["--monitor", str(options.monitor[number])]
     words = ["--monitor-cmd", options.monitor_cmd, "--interval", f"{options.interval:g}"]
     words += ["--expected", str(options.expected)] * bool(options.expected)
-    return words + ["--knows", options.knows] * bool(options.knows)
+    words += ["--knows", options.knows] * bool(options.knows)
+    return words + [word for one in options.control for word in ("--control", one)]
 
 
 def _part(options: argparse.Namespace) -> str:
@@ -332,7 +345,10 @@ def _monitors(options: argparse.Namespace) -> list[Monitor]:
     monitors = [read_monitor(path, names) for path in options.monitor]
     if options.monitor_cmd:
         expected = read_failures(options.expected, names) if options.expected else []
-        own = {"knows": frozenset(_words(options.knows))}
+        own = {
+            "knows": known(_words(options.knows), "--knows"),
+            "controls": _controls(options.control),
+        }
         said = options.monitor_cmd.replace(f"{Path.cwd()}/", "")
         monitors.append(
             Monitor(options.name, options.monitor_cmd, said, None, "*", own, tuple(expected))
@@ -356,6 +372,17 @@ def _remotes(options: argparse.Namespace, monitor: Monitor) -> list[str]:
     return [name for name in asked if name in monitor.remotes] if asked else list(monitor.remotes)
 
 
+def _controls(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the ways of ``--control``, by name. Raises ``BadInput`` for a word without one."""
+    found: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        name, equals, way = word.partition("=")
+        if not equals:
+            raise BadInput(f"--control {word} has no way: write NAME=WAY, as in look=SIGHUP")
+        found[name] = (*found.get(name, ()), way)
+    return found
+
+
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
@@ -376,7 +403,8 @@ def _settings(options: argparse.Namespace, monitor: Monitor) -> Settings:
         count=options.count,
         every_kill_on=frozenset(_words(options.every_kill)),
     )
-    return replace(chosen_here, **monitor.settings)
+    own = replace(chosen_here, **monitor.settings)
+    return replace(own, controls=controls.read(own.controls, here))
 
 
 def _in_order(monitor: Monitor, done: Sequence[Done]) -> list[CaseResult]:

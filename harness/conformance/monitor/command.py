@@ -21,7 +21,7 @@ from pathlib import Path
 
 from harness.support.errors import BadInput
 
-OPTIONS = (
+UPSTREAM = (
     "type",
     "remote_path",
     "remote_model_name",
@@ -42,9 +42,20 @@ OPTIONS = (
     "ftp_password",
     "webhdfs_url",
     "hdfs_user",
-    "http_token",
     "remote_url",
 )
+# Options beside upstream's that a scenario may give to a monitor, if the monitor has them.
+BESIDE = (
+    "http_token",
+    "http_token_file",
+    "metrics_port",
+    "on_swap",
+    "poll_token_file",
+    "recheck_interval",
+    "verify_signature",
+    "webhook",
+)
+OPTIONS = (*UPSTREAM, *BESIDE)
 _PLACE = re.compile(r"\{([A-Za-z_]+)\}")
 
 

@@ -3,7 +3,8 @@
 One JSON file a monitor (``monitors/ours.json`` and its neighbours):
 
     {"name": "what to call it", "command": "{python} -m monitor", "interval": 0.3,
-     "remotes": ["http", "ftp"], "knows": ["http_token"], "failures": [
+     "remotes": ["http", "ftp"], "knows": ["http_token"],
+     "controls": {"look": ["SIGHUP"], "hold": ["{python} -m monitor hold"]}, "failures": [
         {"scenario": "happy-path", "remotes": ["http"], "reason": "Why.",
          "evidence": "a pattern", "also": ["patterns of what follows"], "sometimes": false}]}
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from typing import Any, Callable, Optional
 
 from harness.support.errors import BadInput
 
+from .command import BESIDE
 from .results import Expected
 
 _SETTINGS: Mapping[str, Callable[[Any], Any]] = {
@@ -34,7 +37,10 @@ _SETTINGS: Mapping[str, Callable[[Any], Any]] = {
     "silence": float,
     "count": int,
 }
-_KEYS = {"name", "command", "remotes", "scenarios", "knows", "every_kill", "failures", *_SETTINGS}
+_KEYS = {
+    *("name", "command", "remotes", "scenarios", "knows", "controls", "every_kill", "failures"),
+    *_SETTINGS,
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,12 @@ def read_monitor(path: Path, scenarios: Iterable[str]) -> Monitor:
         }
         if "every_kill" in content:
             settings["every_kill_on"] = frozenset(map(str, content["every_kill"]))
-        settings["knows"] = frozenset(map(str, content.get("knows", ())))
+        settings["knows"] = known(content.get("knows", ()), str(path))
+        ways = {name: map(str, ways) for name, ways in content.get("controls", {}).items()}
+        settings["controls"] = {
+            name: tuple(way.replace("{python}", shlex.quote(sys.executable)) for way in mine)
+            for name, mine in ways.items()
+        }
         return Monitor(
             str(content["name"]),
             said.replace("{python}", sys.executable).replace("{here}", str(path.parent.resolve())),
@@ -86,6 +97,15 @@ def read_monitor(path: Path, scenarios: Iterable[str]) -> Monitor:
             f"{path} is no file of a monitor ({type(error).__name__}: {error}): it needs a name, a "
             "command and failures"
         ) from None
+
+
+def known(words: Iterable[Any], source: str) -> frozenset[str]:
+    """Return the options of ``knows``. Raises ``BadInput`` naming ``source``."""
+    found = frozenset(map(str, words))
+    unknown = sorted(found - {*BESIDE})
+    if unknown:
+        raise BadInput(f"{source} has {unknown[0]!r}, which no scenario uses: {', '.join(BESIDE)}")
+    return found
 
 
 def read_failures(path: Path, scenarios: Iterable[str]) -> list[Expected]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from harness.support.live_directory import Content
 
@@ -23,11 +23,15 @@ class Look:
 
 @dataclass(frozen=True)
 class Known:
-    """A release that was published: its label, files (path → sha256), and whether it is good."""
+    """A release that was published: its label, files (path → sha256), and whether it is good.
+
+    ``sha256`` is the digest of its tarball.
+    """
 
     label: str
     files: Mapping[str, str]
     good: bool = True
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,29 @@ class MonitorRun:
     stop_s: Optional[float] = None
     # Its command line.
     argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """At ``at`` the monitor was asked to look, while ``label`` was announced and not live."""
+
+    at: float
+    # The way in which it was asked.
+    how: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """One try to tell a hook of a release. ``taken``: the hook took it, and did not fail.
+
+    ``message`` is the JSON of a web hook.
+    """
+
+    taken: bool
+    # The number of the release; empty if the hook got none.
+    release: str
+    message: Mapping[str, Any] = field(default_factory=dict)
 
 
 # The interposer's exit code when it has killed.
@@ -103,6 +130,12 @@ class Observed:
     processes: list[str] = field(default_factory=list)
     # The kills at system calls.
     kills: list[Kill] = field(default_factory=list)
+    # The requests to look, in order.
+    asked: list[Asked] = field(default_factory=list)
+    # What the hook was told, in order.
+    told: list[Told] = field(default_factory=list)
+    # From when on a release may be live, by its label.
+    allowed: dict[str, float] = field(default_factory=dict)
     # Measured values by name.
     figures: dict[str, list[float]] = field(default_factory=dict)
     # Other findings by name.

@@ -66,7 +66,7 @@ class Release:
     def known(self) -> Known:
         """What the judge gets to know of it."""
         digests = {path: hashlib.sha256(data).hexdigest() for path, data in self.members.items()}
-        return Known(self.label, digests, self.good)
+        return Known(self.label, digests, self.good, hashlib.sha256(self.tarball).hexdigest())
 
     def numbered(self, number: int, label: Optional[str] = None) -> Release:
         """The same model announced under another number."""

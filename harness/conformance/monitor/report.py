@@ -51,6 +51,10 @@ To judge any monitor:
 .venv/bin/python -m harness conformance --list   # each scenario, and what a user loses
 ```
 
+Some scenarios need a feature beside upstream's, such as push or hooks. The suite runs them only for
+a monitor that has the feature. [Judge your own monitor](how-to/own-parts.md#a-monitor) shows how to
+say so.
+
 The monitor runs in a folder of its own. So the suite makes relative paths in its command absolute.
 It looks for files, and for a Python module after `-m`, in the folder where the suite is started. It
 starts the command once first. A command that ends before it asks the remote anything is bad input

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Optional
 
 
@@ -16,8 +16,8 @@ class Settings:
     beside polls. ``recovery``: the same after an outage, where a monitor may back off.
     ``silence``: after which time of silence in a transfer a monitor must have given up waiting.
     ``count``: releases of many-releases; ``every_kill_on``: remotes on which every system call is
-    killed at. ``knows``: options beside upstream's that the monitor has (``http_token``,
-    ``recheck_interval``).
+    killed at. ``knows``: options beside upstream's that the monitor has (``command.BESIDE``).
+    ``controls``: how the suite asks the running monitor for something (``controls``).
     ``environment`` replaces the monitor's environment when given.
     """
 
@@ -33,4 +33,5 @@ class Settings:
     count: int = 1000
     every_kill_on: frozenset[str] = frozenset({"http"})
     knows: frozenset[str] = frozenset()
+    controls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     environment: Optional[Mapping[str, str]] = None

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, NoReturn, Optional
 
 from harness.support.errors import Failed
 from harness.support.waits import wait_for
 
+from . import controls
 from .command import command_line
 from .judge import name_of
 from .observed import Observed, Publication
@@ -215,6 +217,34 @@ class Stage:
         """The monitor's polling interval here, in seconds."""
         return max(self.settings.interval, self.place.interval_s)
 
+    def ask(self, way: str, *, token: str = "", release: str = "") -> str:
+        """Ask the monitor for something by a way of its controls; end the act if that fails.
+
+        Args:
+            way: A signal, an address or a command.
+            token: The bearer token of a POST.
+            release: The number of the release that a command names.
+
+        Returns:
+            What came of it, such as the status of a POST.
+        """
+        options = {**self.all_options, "release": release}
+        try:
+            if controls.is_signal(way):
+                self.runs.monitor.signal(signal.Signals[way])
+                return "sent"
+            if controls.is_address(way):
+                return str(controls.post(way, options, token))
+            log = self.folder / "control.log"
+            controls.run(way, options, self.runs.environment, log)
+            return "done"
+        except Failed as failed:
+            self._give_up(str(failed))
+
+    def allow(self, release: Release) -> None:
+        """Note that from now on ``release`` may be live."""
+        self.observed.allowed[release.label] = time.monotonic()
+
     # --- waiting -------------------------------------------------------------------------
 
     @property
@@ -349,7 +379,7 @@ class Stage:
             alive=alive,
         )
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: str) -> NoReturn:
         self.observed.unmet.append(why)
         raise NotMet(why)
 

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from harness.conformance.monitor.monitors import read_monitor
 from harness.conformance.monitor.places import PLACES
 from harness.conformance.monitor.places.base import Place
 from harness.conformance.monitor.releases import Release, trained_releases
+from harness.conformance.monitor.scenarios import all_scenarios
 from harness.conformance.monitor.settings import Settings
 from harness.conformance.monitor.suite import Stock
 from harness.conformance.serving.server import Launched
@@ -25,6 +27,10 @@ from tests.unit.monitor.fixtures import Site
 
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "conformance" / "releases"
+KNOWN = read_monitor(
+    ROOT / "harness/conformance/monitor/monitors/ours.json",
+    [scenario.name for scenario in all_scenarios()],
+)
 # Short waits of ours, so that a test of a silent remote takes seconds; both are options. The FTP
 # server lets three of them pass before it answers a wrong password.
 OURS = f"{sys.executable} -m monitor --timeout 5 --backoff_max 2"
@@ -47,7 +53,8 @@ def settings() -> Settings:
         recovery=90.0,
         silence=30.0,
         short=True,
-        knows=frozenset({"http_token"}),
+        knows=KNOWN.settings["knows"],
+        controls=KNOWN.settings["controls"],
     )
 
 

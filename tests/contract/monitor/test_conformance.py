@@ -21,9 +21,11 @@ from harness.conformance.monitor.scenarios.base import Scenario
 from harness.conformance.monitor.settings import Settings
 from harness.conformance.monitor.suite import Stock, run_pair
 from harness.remotes.hdfs.local import LocalHdfs
+from tests.contract.monitor.conftest import KNOWN
 from tests.local_remotes import ONE_WORKER, healthy
 
 SCENARIOS = {s.name: s for s in all_scenarios() if s.name != "whole-throughout"}
+OURS = Settings("", knows=KNOWN.settings["knows"], controls=KNOWN.settings["controls"])
 # Over FTP: what depends on the protocol. The rest happens after the pull, whatever the remote.
 SHORT_FTP = {
     "happy-path",
@@ -64,6 +66,7 @@ PROOF_HTTP = {
     "wrong-top-folder",
     "temporary-path-on-another-disk",
     "ambiguous-model",
+    "pin-keeps",
 }
 # The happy path on HDFS is tests/e2e's; a poll of the hdfs type is a JVM of seconds.
 SHORT_HDFS = [
@@ -79,7 +82,7 @@ def _pairs(place: str, proof: set[str]) -> list[object]:
     return [
         pytest.param(s, id=s.name, marks=[pytest.mark.proof] if s.name in proof else [])
         for s in wanted
-        if s.applies(place, Settings("", knows=frozenset({"http_token"})))
+        if s.applies(place, OURS)
     ]
 
 

@@ -10,11 +10,13 @@ from harness.checker.outcome import Outcome
 from harness.conformance.monitor import judge
 from harness.conformance.monitor.observed import (
     KILLED,
+    Asked,
     Kill,
     Known,
     Look,
     MonitorRun,
     Observed,
+    Told,
 )
 from harness.support.live_directory import Content
 
@@ -233,6 +235,93 @@ def test_a_disk_that_was_nearly_full_for_a_moment_was_nearly_full(
 ) -> None:
     observed = Observed(figures={"least free": least})
     assert _outcome(observed, judge.disk_stays_free(0.25)) is outcome
+
+
+@pytest.mark.parametrize(
+    ("asked", "outcome"),
+    [
+        ([Asked(0.5, "SIGHUP", "release 2")], Outcome.VALID),
+        ([Asked(0.5, "SIGHUP", "release 1")], Outcome.INVALID),
+        ([], Outcome.UNKNOWN),
+    ],
+)
+def test_a_request_is_followed_by_a_release_that_becomes_live_after_it(
+    asked: list[Asked], outcome: Outcome
+) -> None:
+    observed = seen((dict(OLD.files), 10), (dict(NEW.files), 11))
+    observed.asked = asked
+    assert _outcome(observed, judge.each_request_was_followed) is outcome
+
+
+@pytest.mark.parametrize(
+    ("allowed", "outcome"),
+    [
+        ({"release 2": 0.5}, Outcome.VALID),
+        ({"release 2": 1.5}, Outcome.INVALID),
+        ({}, Outcome.UNKNOWN),
+    ],
+)
+def test_a_release_is_not_live_before_it_may_be(
+    allowed: dict[str, float], outcome: Outcome
+) -> None:
+    observed = seen((dict(OLD.files), 10), (dict(NEW.files), 11))
+    observed.allowed = allowed
+    assert _outcome(observed, judge.not_live_before_its_time) is outcome
+
+
+def test_a_bad_release_is_found_however_short_it_was_live() -> None:
+    assert judge.never_a_bad_release(GOOD_SWAP) is None
+    assert judge.never_a_bad_release(seen((dict(BAD.files), 10), (dict(NEW.files), 11)))
+
+
+@pytest.mark.parametrize(
+    ("tries", "why"),
+    [
+        ("-1 -1 +1 +2", None),
+        # After a kill a notice may come twice.
+        ("-1 +1 +1 +2", None),
+        ("-1 -2", "the hook never took release 1 (failed 1, failed 2)"),
+        ("-1 +2", "the hook never took release 1 (failed 1, took 2)"),
+        ("-1 +2 +1", "the hook took the releases in another order (failed 1, took 2, took 1)"),
+        ("+1 +2 +1", "the hook took the releases in another order (took 1, took 2, took 1)"),
+        ("", "the hook never took release 1 (it was told nothing)"),
+    ],
+)
+def test_a_hook_takes_each_release_in_its_turn(tries: str, why: Optional[str]) -> None:
+    observed = Observed(told=[Told(one[0] == "+", one[1:]) for one in tries.split()])
+    assert judge.told_in_order("1", "2")(observed) == why
+
+
+def test_a_hook_that_never_failed_shows_nothing_about_tries() -> None:
+    never, once = Observed(told=[Told(True, "1")]), Observed(told=[Told(False, "1")])
+    assert _outcome(never, judge.told_again(1)) is Outcome.UNKNOWN
+    assert _outcome(once, judge.told_again(1)) is Outcome.VALID
+
+
+def _message(number: int, **other: object) -> Told:
+    message = {
+        **{"model": "m", "release": number, "digest": f"d{number}", "times": {"swapped": 1.5}},
+        **{"previous": number - 1 or None, **other},
+    }
+    return Told(True, str(number), message)
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome"),
+    [
+        ([_message(1), _message(1), _message(2)], Outcome.VALID),
+        ([], Outcome.UNKNOWN),
+        ([_message(1, model="n")], Outcome.INVALID),
+        ([_message(1, digest="d2")], Outcome.INVALID),
+        ([_message(1), _message(2, previous=None)], Outcome.INVALID),
+        ([_message(1, times=None)], Outcome.INVALID),
+        ([Told(False, "")], Outcome.INVALID),
+    ],
+)
+def test_a_message_says_which_release_of_which_model(told: list[Told], outcome: Outcome) -> None:
+    known = [Known(f"release {n}", {"model": str(n)}, sha256=f"d{n}") for n in (1, 2)]
+    observed = Observed(known=known, told=told, facts={"model": "m"})
+    assert _outcome(observed, judge.messages_are_right) is outcome
 
 
 def test_a_refusal_must_have_been_met_and_said() -> None:

@@ -54,6 +54,12 @@ QUICK = Settings(
     short=True,
     count=24,
     knows=frozenset({"http_token"}),
+    # A monitor of somebody else has ways of its own.
+    controls={
+        "look": ("SIGUSR1",),
+        "hold": ("touch {local_path}/held",),
+        "resume": ("rm {local_path}/held",),
+    },
 )
 
 # What is broken, the scenario that has to catch it, and the evidence it has to give.
@@ -99,6 +105,8 @@ CAUGHT = [
     ("knows-no-layers", "live-directory-in-an-image", "never live in its turn: release 1"),
     ("moves-the-time-file-early", "live-directory-is-a-mount-point", "has the same second"),
     ("ends-when-it-cannot-swap", "live-directory-read-only", "the monitor ended by itself"),
+    ("deaf-to-requests", "look-at-once", "release 2 did not become live after SIGUSR1"),
+    ("forgets-a-hold", "hold-keeps", "too early"),
 ]
 
 
@@ -135,6 +143,8 @@ SHORT_RIGHT = {
     "replaced-during-pull",
     "remote-cut-in-transfer",
     "wrong-token",
+    "look-at-once",
+    "hold-keeps",
 }
 
 

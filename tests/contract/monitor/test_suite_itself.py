@@ -79,6 +79,11 @@ def test_a_short_run_draws_the_same_sample_for_the_same_seed() -> None:
         ["--monitor-cmd", "m", "--expected", "/nowhere/file"],
         ["--monitor-cmd", "m", "--no-such-option"],
         ["--monitor-cmd", "m {nonsense}"],
+        ["--monitor-cmd", "m", "--knows", "nonsense"],
+        ["--monitor-cmd", "m", "--control", "look"],
+        ["--monitor-cmd", "m", "--control", "nonsense=SIGHUP"],
+        ["--monitor-cmd", "m", "--control", "look="],
+        ["--monitor-cmd", "m", "--control", "hold=stop {nonsense}"],
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

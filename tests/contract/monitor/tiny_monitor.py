@@ -71,7 +71,11 @@ BROKEN = {
     "loads-any-graph": "installs a model in which two files may be the graph",
     "loads-any-graph-late": "does so, and moves the time file a while after the files",
     "ends-when-it-cannot-swap": "ends when the live directory cannot be replaced",
+    "deaf-to-requests": "looks no sooner when it is asked to look",
+    "forgets-a-hold": "ends a hold at its start",
 }
+# Asks for a look at the donefile.
+LOOK = signal.SIGUSR1
 _EXCHANGE, _HERE = 2, -100
 _LARGEST = 32 << 20
 _LONG_S = 60.0
@@ -96,6 +100,8 @@ class Tiny:
         self.staging = self.into / f".{options.live}.new"
         if self.broken == "stages-where-it-pulls":
             self.staging = self.tarball.with_name("new")
+        # While it is there, nothing is installed.
+        self.held = self.into / "held"
         self.installed: Optional[bytes] = None
         self.number = 0
         self.came = bytearray()
@@ -136,7 +142,7 @@ class Tiny:
             announced = modified.encode()
         elif self.broken == "sees-touches":
             announced += modified.encode()
-        if announced == self.installed:
+        if announced == self.installed or self.held.exists():
             return
         if self.broken == "remembers-too-early":
             self.installed = announced
@@ -347,8 +353,10 @@ class Tiny:
             until = time.time() + seconds
             while time.time() < until:
                 time.sleep(0.01)
-        else:
+        elif self.broken == "deaf-to-requests":
             time.sleep(seconds)
+        else:
+            signal.sigtimedwait({LOOK}, seconds)
 
 
 def dress(new: Path, live: Path) -> None:
@@ -378,7 +386,11 @@ def main() -> NoReturn:
     asked: list[int] = []
     if options.broken == "deaf-in-a-pull":
         signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+    # One that comes during a poll waits for the end of the poll.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {LOOK})
     tiny = Tiny(options)
+    if options.broken == "forgets-a-hold":
+        tiny.held.unlink(missing_ok=True)
     shutil.rmtree(tiny.staging, ignore_errors=True)
     while not asked:
         try:

@@ -5,6 +5,14 @@ returns that sentence as ``Unjudged`` if too little was observed. A scenario nam
 verdict follows from them and from the waits that were not met.
 """
 
+from ._asked import (
+    each_request_was_followed,
+    messages_are_right,
+    never_a_bad_release,
+    not_live_before_its_time,
+    told_again,
+    told_in_order,
+)
 from ._kills import every_kill_is_survived, some_kills
 from ._live import (
     all_of_many_were_live,
@@ -42,6 +50,7 @@ __all__ = [
     "always_one_whole_release",
     "both_refusals_were_met",
     "disk_stays_free",
+    "each_request_was_followed",
     "each_was_live",
     "ends_with",
     "every_kill_is_survived",
@@ -49,9 +58,12 @@ __all__ = [
     "goes_on_with_its_pull",
     "keeps_running",
     "last_line",
+    "messages_are_right",
     "name_of",
+    "never_a_bad_release",
     "never_torn_by_a_bad_release",
     "no_traceback",
+    "not_live_before_its_time",
     "nothing_outside",
     "one_claim",
     "refusal_was_met_and_said",
@@ -64,6 +76,8 @@ __all__ = [
     "stopped_within_1_s",
     "swaps_at_most",
     "time_file_moves_last",
+    "told_again",
+    "told_in_order",
     "verdict",
     "whole_once_installed",
 ]

@@ -102,11 +102,14 @@ def _name_in_url(reader: Reader, secret: str) -> None:
 
 
 @contextlib.contextmanager
-def guarded_server(reader: Reader, access: Mapping[str, bool]) -> Iterator[Callable[[], list[int]]]:
+def guarded_server(
+    reader: Reader, access: Mapping[str, bool], port: Optional[int] = None
+) -> Iterator[Callable[[], list[int]]]:
     """Serve the reader's folder once more, by a server that asks for authorization.
 
     ``access`` is that of ``harness.remotes.http.server``. The monitor then gets this server's
-    address. Gives the statuses of the answers that refused, in order.
+    address. Gives the statuses of the answers that refused, in order. ``port``: a free one if not
+    given.
     """
     assert isinstance(reader.remote, HttpFolder)
     log = reader.folder / "guarded-http.log"
@@ -119,7 +122,7 @@ def guarded_server(reader: Reader, access: Mapping[str, bool]) -> Iterator[Calla
         return [int(status) for status in found]
 
     environment = {**os.environ, "HTTP_SERVER_ACCESS": json.dumps(dict(access))}
-    with _served(reader, http_server.__name__, [], log, environment):
+    with _served(reader, http_server.__name__, [], log, environment, port=port):
         yield refused
 
 
@@ -149,10 +152,16 @@ def lying_server(reader: Reader) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _served(
-    reader: Reader, module: str, more: list[str], log: Path, environment: Optional[dict[str, str]]
+    reader: Reader,
+    module: str,
+    more: list[str],
+    log: Path,
+    environment: Optional[dict[str, str]],
+    *,
+    port: Optional[int] = None,
 ) -> Iterator[None]:
     assert isinstance(reader.remote, HttpFolder)
-    port = free_port()
+    port = port or free_port()
     argv = [sys.executable, "-m", module, "--port", str(port)]
     argv += ["--folder", str(reader.remote.path.parent), *more]
     reader.options["general_host"] = f"http://127.0.0.1:{port}"

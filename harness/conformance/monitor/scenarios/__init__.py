@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from . import announcing, bad_releases, disk, endurance, kills, machine, outages, throughout
+from . import (
+    announcing,
+    bad_releases,
+    disk,
+    endurance,
+    kills,
+    machine,
+    operating,
+    outages,
+    throughout,
+)
 from .base import Scenario
 
 FAMILIES: tuple[tuple[str, tuple[type[Scenario], ...]], ...] = (
@@ -11,6 +21,7 @@ FAMILIES: tuple[tuple[str, tuple[type[Scenario], ...]], ...] = (
     ("Bad releases", bad_releases.SCENARIOS),
     ("The machine", disk.SCENARIOS + machine.SCENARIOS),
     ("Starts, stops, many releases", endurance.SCENARIOS),
+    ("Push, hooks, orders, keys", operating.SCENARIOS),
     ("Kills", kills.SCENARIOS),
     ("Over all", throughout.SCENARIOS),
 )

@@ -17,8 +17,9 @@ class Scenario(ABC):
     ``title``: one sentence, what a monitor does when it passes. ``loss``: one sentence, what a
     user loses when it fails. ``claims``: what is judged, in the order of weight. ``places``: on
     which remotes it means something (all without it). ``whole_throughout``: whether the live
-    directory can be one whole release in every look. ``needs``: an option beside upstream's that
-    the monitor has to know. ``length``: how long it takes, roughly, as a multiple of a short one.
+    directory can be one whole release in every look. ``needs``: options beside upstream's that
+    the monitor has to know, and controls that it has to have. ``length``: how long it takes,
+    roughly, as a multiple of a short one.
     """
 
     name: ClassVar[str]
@@ -27,13 +28,13 @@ class Scenario(ABC):
     claims: ClassVar[tuple[Check, ...]]
     whole_throughout: ClassVar[bool] = True
     places: ClassVar[Optional[frozenset[str]]] = None
-    needs: ClassVar[Optional[str]] = None
+    needs: ClassVar[tuple[str, ...]] = ()
     length: ClassVar[float] = 1.0
 
     def applies(self, place: str, settings: Settings) -> bool:
         """Whether the scenario means anything on this remote, for this monitor."""
         fits = self.places is None or place in self.places
-        return fits and (self.needs is None or self.needs in settings.knows)
+        return fits and {*self.needs} <= {*settings.knows, *settings.controls}
 
     def cannot(self, place: Place, settings: Settings) -> Optional[str]:
         """Why it cannot be run on this machine; None when it can."""

@@ -228,7 +228,7 @@ class WrongToken(Scenario):
     title = "A token that is refused (401), or may not read (403), harms nothing and stays secret."
     loss = "The token ends up in a log that many can read, or a traceback is all one gets."
     places = frozenset({"http"})
-    needs = "http_token"
+    needs = ("http_token",)
     claims = (
         judge.ends_with("release 0"),
         judge.refusal_was_met_and_said,

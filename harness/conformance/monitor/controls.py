@@ -1,0 +1,107 @@
+"""How the suite asks a monitor for something while the monitor runs.
+
+A control has a name and one or more ways. A way is one of these:
+
+    SIGHUP                                   a signal, sent to the monitor
+    http://127.0.0.1:{metrics_port}/-/poll   an address, which gets a POST with a bearer token
+    python -m monitor hold --local_path=…    a command
+
+An address and a command may have places, as ``--monitor-cmd`` has. Each place is an option that
+the suite gives the monitor, or ``{release}``.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from harness.support.errors import BadInput, Failed
+from harness.support.ports import is_listening
+from harness.support.waits import tail, wait_for
+
+from .command import OPTIONS, filled, resolved, words_of
+
+# What each control makes a monitor do.
+NAMES: Mapping[str, str] = {
+    "look": "reads the donefile at once",
+    "hold": "installs nothing from now on",
+    "resume": "ends a hold",
+    "pin": "installs nothing but {release} from now on",
+    "unpin": "ends a pin",
+}
+_OPTION = "--control"
+_PLACES = (*OPTIONS, "release")
+_LONGEST_S = 60.0
+
+
+def is_address(way: str) -> bool:
+    """Return whether the way is an address that gets a POST."""
+    return way.startswith(("http://", "https://"))
+
+
+def is_signal(way: str) -> bool:
+    """Return whether the way is a signal."""
+    return way in signal.Signals.__members__
+
+
+def read(controls: Mapping[str, Sequence[str]], folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return the controls with the relative paths of their commands as seen from ``folder``.
+
+    Raises:
+        BadInput: There is no control of a name, or a way cannot be read.
+    """
+    return {name: tuple(_read(name, way, folder) for way in controls[name]) for name in controls}
+
+
+def _read(name: str, way: str, folder: Path) -> str:
+    if name not in NAMES:
+        raise BadInput(f"{_OPTION} {name} is not known: use one of {', '.join(NAMES)}")
+    if not way.strip():
+        raise BadInput(f"{_OPTION} {name} is empty: give a signal, an address or a command")
+    words_of(way, option=_OPTION, known=_PLACES)
+    if is_address(way) or is_signal(way):
+        return way
+    return resolved(way, folder, option=_OPTION, known=_PLACES)
+
+
+def post(way: str, options: Mapping[str, str], token: str) -> int:
+    """Send the POST of an address; give the status of its answer.
+
+    Raises:
+        Failed: No answer came.
+    """
+    (address,) = filled(way, options, option=_OPTION, known=_PLACES)
+    port = urlsplit(address).port
+    assert port is not None, f"{address} has no port"
+    wait_for(lambda: is_listening(port), f"a listener for {way}", 20)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(address, method="POST", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=_LONGEST_S) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError as error:
+        raise Failed(f"no answer from {way}: {error}") from None
+
+
+def run(way: str, options: Mapping[str, str], environment: Mapping[str, str], log: Path) -> None:
+    """Run a command to its end. Its output goes to ``log``.
+
+    Raises:
+        Failed: The exit code is not 0.
+    """
+    argv = filled(way, options, option=_OPTION, known=_PLACES)
+    with log.open("ab") as output:
+        done = subprocess.run(
+            argv, env=dict(environment), cwd=log.parent, stdin=subprocess.DEVNULL,
+            stdout=output, stderr=subprocess.STDOUT, timeout=_LONGEST_S, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise Failed(f"`{way}` ended with exit code {done.returncode}: {tail(log, 1)}")
