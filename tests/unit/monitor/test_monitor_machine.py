@@ -335,7 +335,8 @@ def test_a_release_during_the_delay_starts_no_other_delay() -> None:
     left = splay.left(1000.0)
     splay.begin("2-abc", 1000.0 + left / 2)
     assert splay.left(1000.0 + left / 2) == pytest.approx(left / 2)
-    assert splay.left(1000.0 + left) == 0.0
+    assert splay.left(1.0) == pytest.approx(left + 999.0)
+    assert splay.left(1000.0 + left) == splay.left(1001.0 + left) == 0.0
     splay.end()
     assert splay.left(1000.0) == 0.0
 

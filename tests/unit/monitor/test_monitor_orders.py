@@ -345,6 +345,9 @@ def test_orders_that_cannot_be_read_hold_every_release_back(
     site.publish(3)
     assert poll(one) is Event.ON_HOLD
     assert any("WARNING" in line and f"cannot read {orders}" in line for line in lines)
+    hold = read_orders(str(orders)).hold
+    assert hold is not None
+    assert (hold.since, hold.until) == (0.0, None)
     assert f"cannot read {orders}" in here("status", *where)[1]
     for command in (["resume"], ["pin", "1"], ["rollback"]):
         code, _, err = here(*command, *where)
@@ -357,7 +360,7 @@ def test_orders_that_cannot_be_read_hold_every_release_back(
 def test_the_monitor_s_user_may_read_the_orders_of_another_user(tmp_path: Path) -> None:
     folder = tmp_path / "control"
     folder.mkdir()
-    folder.chmod(0o750)
+    folder.chmod(0o755)
     if os.geteuid() == 0:
         os.chown(folder, 4321, 4322)
     before = os.umask(0o077)
@@ -366,7 +369,7 @@ def test_the_monitor_s_user_may_read_the_orders_of_another_user(tmp_path: Path) 
     finally:
         os.umask(before)
     made, around = (folder / "orders.json").stat(), folder.stat()
-    assert made.st_mode & 0o777 == 0o640
+    assert made.st_mode & 0o777 == 0o644
     assert (made.st_uid, made.st_gid) == (around.st_uid, around.st_gid)
 
 

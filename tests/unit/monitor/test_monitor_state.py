@@ -15,7 +15,7 @@ from monitor.decisions.notices import Notice, Queue, Told
 from monitor.decisions.trust import Trust
 from monitor.live import state
 from monitor.live.layout import STATE
-from monitor.live.state import Hold, Installed, Quarantine
+from monitor.live.state import Hold, Installed, Quarantine, Serving
 
 ONE = Identity("one", 1)
 RULES = "rules"
@@ -28,6 +28,7 @@ RULES = "rules"
         Installed(Identity("k"), 0, 0.0),
         Installed(None, 5, None),
         Installed(ONE, 5, 1.5, "ab12"),
+        Installed(ONE, 5, 1.5, "ab12", {"feed": {}}, brought_back=True),
         Installed(),
     ],
 )
@@ -98,6 +99,41 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="Is a directory"):
         state.write_json(str(path), {})
     assert state.read_json(str(path)) == {"old": 1}
+
+
+def test_a_file_gets_the_mode_of_the_umask_not_that_of_its_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    before = os.umask(0o022)
+    try:
+        state.write_json(str(tmp_path / "file"), {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    "serving",
+    [
+        Serving(ONE, 5, "SERVED", ""),
+        Serving(ONE, None, "LATE", "no server answers", was_served=True, load_s=1.5),
+    ],
+)
+def test_whether_the_server_serves_is_read_as_it_was_written(
+    tmp_path: Path, serving: Serving
+) -> None:
+    path = str(tmp_path / "serving.json")
+    assert state.read_serving(path) is None
+    state.write_serving(path, serving)
+    assert state.read_serving(path) == serving
+
+
+def test_what_is_odd_in_the_serving_file_reads_as_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "serving.json"
+    path.write_text('{"phase": "SERVED"}')
+    assert state.read_serving(str(path)) is None
+    odd = {"identity": ONE.to_json(), "second": "5", "was_served": 1, "load_s": "1"}
+    path.write_text(json.dumps(odd))
+    assert state.read_serving(str(path)) == Serving(ONE, None, "", "")
 
 
 def test_a_hold_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -212,8 +248,11 @@ def test_a_quarantine_covers_no_other_release_and_no_other_rules() -> None:
 
 def test_what_is_remembered_are_values_that_nobody_can_change() -> None:
     for value, name in (
-        (Installed(), "second"), (Quarantine(ONE, "", None, ""), "until"), (Hold(ONE), "replaced"),
-    ):  # fmt: skip
+        (Installed(), "second"),
+        (Quarantine(ONE, "", None, ""), "until"),
+        (Hold(ONE), "replaced"),
+        (Serving(ONE, 5, "SERVED", ""), "why"),
+    ):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, name, 1)
 
