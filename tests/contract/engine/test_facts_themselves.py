@@ -88,11 +88,13 @@ def test_an_answer_that_differs_in_one_thing_is_caught(subject: Subject, tmp_pat
     )
 
 
+@pytest.mark.proof
 def test_an_answer_of_no_release_is_caught(subject: Subject, tmp_path: Path) -> None:
     binary = script(subject.binary, tmp_path, ANSWERS, replaced=[(b"[92.0]", b"[93.0]")])
     assert_judged(binary, {"reload/one-step": "answers: {"})
 
 
+@pytest.mark.proof
 def test_a_server_that_dies_of_some_wrong_feeds_only_is_caught(
     subject: Subject, tmp_path: Path
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_server_that_dies_of_some_wrong_feeds_only_is_caught(
     assert_judged(binary, {"requests/wrong-feed": "feed x has no shape"})
 
 
+@pytest.mark.proof
 def test_a_server_that_dies_of_a_bad_model_in_another_way_is_caught(
     subject: Subject, tmp_path: Path
 ) -> None:

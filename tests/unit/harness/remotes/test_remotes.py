@@ -18,6 +18,7 @@ from harness.support.errors import BadInput, Failed
 from harness.support.ports import is_listening
 from harness.support.waits import wait_for
 from tests.conftest import Releases
+from tests.local_remotes import ONE_WORKER
 
 from .reading import BROKEN, Client, publisher, put
 
@@ -109,6 +110,15 @@ def test_disconnected_it_cuts_and_refuses_while_its_processes_live(
     again.close()
 
 
+# An HDFS takes long to start again. tests/e2e looks for processes that one leaves behind.
+@pytest.mark.parametrize(
+    "remote",
+    [
+        pytest.param(name, marks=[ONE_WORKER, pytest.mark.proof] if name == "hdfs" else [])
+        for name in registry.NAMES
+    ],
+    indirect=True,
+)
 def test_stopped_it_leaves_no_process_and_no_open_port_and_keeps_its_files(
     remote: LocalRemote, tmp_path: Path
 ) -> None:
