@@ -71,8 +71,16 @@ def start_of(pid: int) -> str:
 
 
 def _ways() -> list[object]:
+    """Each way of ``WAYS``. The default run takes one a remote; WebHDFS is proof."""
     return [
-        pytest.param(way, id=f"{way[0]}-{way[1]}", marks=pytest.mark.xdist_group("-".join(way)))
+        pytest.param(
+            way,
+            id="-".join(way),
+            marks=[
+                pytest.mark.xdist_group("-".join(way)),
+                *([pytest.mark.proof] if way[1] == "webhdfs" else []),
+            ],
+        )
         for way in WAYS
     ]
 

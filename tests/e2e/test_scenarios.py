@@ -56,6 +56,7 @@ def report_of(folder: Path, name: str, **leg: Any) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.proof
 def test_a_burst_ends_with_its_last_release(tmp_path: Path) -> None:
     rows = report_of(tmp_path, "burst")["rows"]
     times = [row["published"] for row in rows[1:]]
