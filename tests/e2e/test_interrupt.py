@@ -45,9 +45,17 @@ def marked(mark: str) -> list[str]:
         (HARNESS, "release 1 published", signal.SIGINT, 130),
         (HARNESS, "server ready", signal.SIGKILL, -signal.SIGKILL),
         # As a CI runner cancels: make alone, or all of its group, and a second one to hurry it.
-        (MAKE, "release 1 served to all", signal.SIGTERM, -signal.SIGTERM),
+        (MAKE, "server ready", signal.SIGTERM, -signal.SIGTERM),
         (GROUP, "artefacts of this run", signal.SIGTERM, -signal.SIGTERM),
-        (COMPOSE, "release 1 served to all", signal.SIGTERM, 130),
+        (COMPOSE, "server ready", signal.SIGTERM, 130),
+        # The same with all parts up.
+        pytest.param(
+            *(MAKE, "release 1 served to all", signal.SIGTERM, -signal.SIGTERM),
+            marks=pytest.mark.proof,
+        ),
+        pytest.param(
+            *(COMPOSE, "release 1 served to all", signal.SIGTERM, 130), marks=pytest.mark.proof
+        ),
     ],
 )
 def test_nothing_is_left_after(

@@ -50,6 +50,7 @@ print(layer(paddle.CPUPlace(), x, w, b).tolist(), paddle.in_dynamic_mode())
 """
 
 
+@pytest.mark.proof
 def test_the_arithmetic_is_right_on_the_cpu_and_leaves_the_mode_as_it_was() -> None:
     done = subprocess.run(
         [sys.executable, "-c", ARITHMETIC],
