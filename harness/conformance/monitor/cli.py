@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="how the suite asks the running monitor: NAME is "
         + ", ".join(NAMES)
-        + "; WAY is a signal, an address for a POST or a command; may be repeated",
+        + "; WAY is a signal, an address or a command; may be repeated",
     )
     add(
         "--every-kill",

@@ -3,7 +3,8 @@
 A control has a name and one or more ways. A way is one of these:
 
     SIGHUP                                   a signal, sent to the monitor
-    http://127.0.0.1:{metrics_port}/-/poll   an address, which gets a POST with a bearer token
+    http://127.0.0.1:{metrics_port}/-/poll   an address, which gets a POST with a bearer token;
+                                             for ``ready`` a GET
     python -m monitor hold --local_path=…    a command
 
 An address and a command may have places, as ``--monitor-cmd`` has. Each place is an option that
@@ -33,6 +34,7 @@ NAMES: Mapping[str, str] = {
     "resume": "ends a hold",
     "pin": "installs nothing but {release} from now on",
     "unpin": "ends a pin",
+    "ready": "says whether the server serves the installed release",
 }
 _OPTION = "--control"
 _PLACES = (*OPTIONS, "release")
@@ -69,8 +71,8 @@ def _read(name: str, way: str, folder: Path) -> str:
     return resolved(way, folder, option=_OPTION, known=_PLACES)
 
 
-def post(way: str, options: Mapping[str, str], token: str) -> int:
-    """Send the POST of an address; give the status of its answer.
+def request(method: str, way: str, options: Mapping[str, str], token: str) -> int:
+    """Send the request of an address; give the status of its answer.
 
     Raises:
         Failed: No answer came.
@@ -80,9 +82,9 @@ def post(way: str, options: Mapping[str, str], token: str) -> int:
     assert port is not None, f"{address} has no port"
     wait_for(lambda: is_listening(port), f"a listener for {way}", 20)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(address, method="POST", headers=headers)
+    asked = urllib.request.Request(address, method=method, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=_LONGEST_S) as answer:
+        with urllib.request.urlopen(asked, timeout=_LONGEST_S) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:

@@ -217,16 +217,17 @@ class Stage:
         """The monitor's polling interval here, in seconds."""
         return max(self.settings.interval, self.place.interval_s)
 
-    def ask(self, way: str, *, token: str = "", release: str = "") -> str:
+    def ask(self, way: str, *, token: str = "", release: str = "", method: str = "POST") -> str:
         """Ask the monitor for something by a way of its controls; end the act if that fails.
 
         Args:
             way: A signal, an address or a command.
-            token: The bearer token of a POST.
+            token: The bearer token of a request.
             release: The number of the release that a command names.
+            method: The method of a request.
 
         Returns:
-            What came of it, such as the status of a POST.
+            What came of it, such as the status of the answer.
         """
         options = {**self.all_options, "release": release}
         try:
@@ -234,7 +235,7 @@ class Stage:
                 self.runs.monitor.signal(signal.Signals[way])
                 return "sent"
             if controls.is_address(way):
-                return str(controls.post(way, options, token))
+                return str(controls.request(method, way, options, token))
             log = self.folder / "control.log"
             controls.run(way, options, self.runs.environment, log)
             return "done"

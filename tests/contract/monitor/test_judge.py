@@ -324,6 +324,31 @@ def test_a_message_says_which_release_of_which_model(told: list[Told], outcome: 
     assert _outcome(observed, judge.messages_are_right) is outcome
 
 
+@pytest.mark.parametrize(
+    ("told", "outcome"),
+    [("0", Outcome.VALID), ("1", Outcome.INVALID), (None, Outcome.UNKNOWN)],
+)
+def test_a_hook_is_told_of_a_release_when_it_is_served(
+    told: Optional[str], outcome: Outcome
+) -> None:
+    observed = Observed(facts={} if told is None else {"told while not served": told})
+    assert _outcome(observed, judge.not_told_too_early) is outcome
+
+
+@pytest.mark.parametrize(
+    ("ready", "why"),
+    [
+        ([200.0, 503.0, 200.0], None),
+        ([200.0], "asked whether it is ready, the monitor answered 200"),
+        ([], "asked whether it is ready, the monitor answered nothing"),
+    ],
+)
+def test_a_monitor_is_ready_while_the_release_is_served(
+    ready: list[float], why: Optional[str]
+) -> None:
+    assert judge.readiness_was(200, 503, 200)(Observed(figures={"ready": ready})) == why
+
+
 def test_a_refusal_must_have_been_met_and_said() -> None:
     for refused, log, outcome in (
         (1.0, "login failed\n", Outcome.VALID),

@@ -71,6 +71,29 @@ def told_again(times: int) -> Check:
     return claim
 
 
+def not_told_too_early(observed: Observed) -> Optional[str]:
+    """The hook was told nothing of a release before the server served it."""
+    early = observed.facts.get("told while not served")
+    if early is None:
+        return Unjudged("no release was kept from being served")
+    if early != "0":
+        return f"the hook was told {early} times of a release that was not served"
+    return None
+
+
+def readiness_was(*statuses: int) -> Check:
+    """The monitor answered with these statuses, one after the other (``figures["ready"]``)."""
+
+    def claim(observed: Observed) -> Optional[str]:
+        seen = [int(status) for status in observed.figures.get("ready", [])]
+        if seen == list(statuses):
+            return None
+        said = ", ".join(map(str, seen)) or "nothing"
+        return f"asked whether it is ready, the monitor answered {said}"
+
+    return claim
+
+
 def messages_are_right(observed: Observed) -> Optional[str]:
     """Each message names model, release, digest, the release before, and the time of the swap."""
     digests = {release.label: release.sha256 for release in observed.known}

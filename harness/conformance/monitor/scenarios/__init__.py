@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import (
     announcing,
     bad_releases,
+    beside_a_server,
     disk,
     endurance,
     kills,
@@ -22,6 +23,7 @@ FAMILIES: tuple[tuple[str, tuple[type[Scenario], ...]], ...] = (
     ("The machine", disk.SCENARIOS + machine.SCENARIOS),
     ("Starts, stops, many releases", endurance.SCENARIOS),
     ("Push, hooks, orders, keys", operating.SCENARIOS),
+    ("Beside a server", beside_a_server.SCENARIOS),
     ("Kills", kills.SCENARIOS),
     ("Over all", throughout.SCENARIOS),
 )

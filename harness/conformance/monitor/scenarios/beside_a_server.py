@@ -1,0 +1,163 @@
+"""A monitor beside a server that really loads what is live: what is served, and what is bad."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Optional
+
+from harness.conformance.serving.server import Launched
+from harness.support.ports import free_port
+
+from .. import judge
+from ..observed import Told
+from ..places.base import Place
+from ..receiver import Program
+from ..settings import Settings
+from ..stage import Stage
+from .base import Scenario
+
+_ENGINE = Path(sys.prefix, "bin", "embedded-serving")
+# The server's reload interval (seconds).
+_TICK_S = 1
+# How long a server may take to load a release and be asked, on a busy machine (seconds).
+_SERVED_S = 60.0
+
+
+class _BesideAServer(Scenario):
+    """The server aborts when it loads a bad model, and a supervisor starts it again."""
+
+    places = frozenset({"http"})
+    length = 3.0
+    # After so many seconds the monitor takes a release for one that is not served.
+    served_within: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._server: Optional[Launched] = None
+
+    @property
+    def server(self) -> Launched:
+        """The server that runs."""
+        assert self._server is not None
+        return self._server
+
+    def cannot(self, place: Place, settings: Settings) -> Optional[str]:
+        return None if os.access(_ENGINE, os.X_OK) else "needs the embedded engine"
+
+    def prepare(self, stage: Stage) -> None:
+        first = stage.folder / "first"
+        first.mkdir()
+        stage.releases[0].write_to(first)
+        stage.know(stage.releases[0])
+        program = stage.folder / "serving"
+        program.write_text(
+            f'#!/bin/sh\nwhile :; do\n{_ENGINE} "$@" --strict-compat\nsleep 0.2\ndone\n'
+        )
+        program.chmod(0o755)
+        self._server = Launched(program, first, folder=stage.local, tick_s=_TICK_S)
+        self._server.start(_SERVED_S)
+        given = {
+            "server": f"http://127.0.0.1:{self._server.port}",
+            "tick": str(_TICK_S),
+            "served_within": self.served_within,
+        }
+        stage.options.update({k: v for k, v in given.items() if k in stage.settings.knows})
+
+    def clean(self, stage: Stage) -> None:
+        if self._server is not None:
+            self._server.stop()
+
+
+class ServedIsTold(_BesideAServer):
+    name = "served-is-told"
+    title = "While the server does not serve the installed release, the monitor is not ready."
+    loss = "A roll-out goes on, and traffic is sent, to servers that still answer as before."
+    needs = ("server", "on_served", "metrics_port", "ready")
+    served_within = "5"
+    claims = (
+        judge.settles_whole,
+        judge.readiness_was(200, 503, 200),
+        judge.told_in_order("1", "2"),
+        judge.not_told_too_early,
+        judge.ends_with("release 2"),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        hook = Program(stage.folder)
+        stage.options["on_served"] = hook.command
+        stage.options["metrics_port"] = str(free_port())
+        (way,) = stage.settings.controls["ready"]
+        seen = stage.observed.figures.setdefault("ready", [])
+
+        def is_ready(wanted: int) -> bool:
+            status = float(stage.ask(way, method="GET"))
+            # Until it is ready for the first time, the answer depends on the moment.
+            if seen[-1:] != [status] and (seen or status == wanted):
+                seen.append(status)
+            return status == wanted
+
+        try:
+            stage.publish(stage.releases[1])
+            stage.start_monitor()
+            stage.expect_live(stage.releases[1])
+            stage.expect(lambda: hook.told, "release 1 to be served", _SERVED_S)
+            stage.expect(lambda: is_ready(200), "the monitor to be ready", _SERVED_S)
+            self.server.process.pause()
+            stage.publish(stage.releases[2])
+            stage.expect_live(stage.releases[2])
+            stage.expect(lambda: is_ready(503), "the monitor not to be ready", _SERVED_S)
+            early = sum(told.release == "2" for told in hook.told)
+            stage.observed.facts["told while not served"] = str(early)
+            self.server.process.resume()
+            stage.expect(lambda: Told(True, "2") in hook.told, "release 2 to be served", _SERVED_S)
+            stage.expect(lambda: is_ready(200), "the monitor to be ready again", _SERVED_S)
+        finally:
+            stage.observed.told = hook.told
+            self.server.process.resume()
+
+
+class BadReleaseRolledBack(_BesideAServer):
+    name = "bad-release-rolled-back"
+    title = "A release on which the server aborts is taken back, and is not installed again."
+    loss = "The server restarts for ever with a model that it cannot load, until somebody wakes up."
+    needs = ("server", "on_served", "on_bad_release")
+    # So that a good release is not taken back because the machine is busy.
+    served_within = "60"
+    claims = (
+        judge.settles_whole,
+        judge.each_was_live("release 1", "a release that aborts", "release 1", "release 3"),
+        judge.ends_with("release 3"),
+        judge.told_in_order("1", "3"),
+        judge.swaps_at_most(4),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        hook = Program(stage.folder)
+        stage.options.update(on_served=hook.command, on_bad_release="rollback")
+        garbage = stage.releases[2].with_files({"params.pdiparams": b"garbage" * 100})
+        # Whole, and its manifest proves it: that it is bad, only the server can tell.
+        bad = replace(garbage, label="a release that aborts")
+        try:
+            stage.publish(stage.releases[1])
+            stage.start_monitor()
+            stage.expect_live(stage.releases[1])
+            stage.expect(lambda: hook.told, "release 1 to be served", _SERVED_S)
+            stage.publish(bad)
+            stage.expect_live(bad)
+            began = time.monotonic()
+            stage.expect_live(stage.releases[1], _SERVED_S)
+            stage.observed.facts["seconds until it was back"] = f"{time.monotonic() - began:.1f}"
+            stage.let_polls_pass(2)
+            stage.publish(stage.releases[3])
+            stage.expect_live(stage.releases[3])
+            stage.expect(lambda: Told(True, "3") in hook.told, "release 3 to be served", _SERVED_S)
+        finally:
+            stage.observed.told = hook.told
+
+
+SCENARIOS: tuple[type[Scenario], ...] = (ServedIsTold, BadReleaseRolledBack)
