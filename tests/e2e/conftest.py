@@ -71,14 +71,17 @@ def start_of(pid: int) -> str:
 
 
 def _ways() -> list[object]:
-    """Each way of ``WAYS``. The default run takes one a remote; WebHDFS is proof."""
+    """Each way of ``WAYS``. Type hdfs is proof, because each of its polls starts a Java.
+
+    `make e2e` has such a leg.
+    """
     return [
         pytest.param(
             way,
             id="-".join(way),
             marks=[
                 pytest.mark.xdist_group("-".join(way)),
-                *([pytest.mark.proof] if way[1] == "webhdfs" else []),
+                *([pytest.mark.proof] if way[1] == "hdfs" else []),
             ],
         )
         for way in WAYS

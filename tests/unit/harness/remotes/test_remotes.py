@@ -181,7 +181,13 @@ def test_its_options_lead_every_type_of_monitor_to_the_release(
         done = subprocess.run(
             argv, cwd=folder, capture_output=True, text=True, timeout=90, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        if "--hadoop_bin" in argv:
+            # The page's example begins with these lines.
+            hadoop = argv[argv.index("--hadoop_bin") + 1]
+            assert f"] _hadoop_bin: {hadoop}\n" in said.partition("\n")[0] + "\n", said
+            assert "] AFS prefix cmd: " in said
         installed = folder / "uci_housing_model" / "params.pdiparams"
         assert installed.read_bytes() == (releases.model(1) / "params.pdiparams").read_bytes()
 
