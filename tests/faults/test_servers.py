@@ -156,17 +156,31 @@ def first_release(folder: Path, releases: Releases) -> None:
     (folder / MODEL / "fluid_time_file").touch()
 
 
+# One server for all tests.
+@pytest.mark.xdist_group("gated server")
 class TestServersOnThisMachine(ServerFaults):
-    @pytest.fixture
-    def server(self, tmp_path: Path, releases: Releases) -> Iterator[Serving]:
+    @pytest.fixture(scope="class")
+    def gated(
+        self, tmp_path_factory: pytest.TempPathFactory, releases: Releases
+    ) -> Iterator[LocalServing]:
         """A local server behind a gate."""
-        first_release(tmp_path, releases)
+        folder = tmp_path_factory.mktemp("gated")
+        first_release(folder, releases)
         made = LocalServing(
-            tmp_path, binary=choose("embedded"), port=free_port(), model=MODEL, gated=True
+            folder, binary=choose("embedded"), port=free_port(), model=MODEL, gated=True
         )
         with made:
             made.ready(READY_S)
             yield made
+
+    @pytest.fixture
+    def server(self, gated: LocalServing) -> Serving:
+        """The server, up whatever the test before did to it."""
+        if gated.identity() is None:
+            gated.start()
+        gated.resume()
+        gated.ready(READY_S)
+        return gated
 
     def test_without_a_gate_a_server_cannot_be_disconnected_and_says_so(
         self, tmp_path: Path
