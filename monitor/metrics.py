@@ -39,6 +39,7 @@ _FAILURES = "Failures by family: remote, release, machine."
 _COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("polls", "Polls of the donefile.", "polls", {}),
     ("pokes", "Polls that SIGHUP or POST /-/poll asked for.", "pokes", {}),
+    ("pokes_refused", "Requests POST /-/poll without the right token.", "pokes_refused", {}),
     ("swaps", "Releases swapped in.", "swaps", {}),
     ("rollbacks", "Bad releases taken out of service by --on_bad_release.", "rollbacks", {}),
     ("pulled_bytes", "Bytes pulled.", "bytes_pulled", {}),
@@ -192,6 +193,8 @@ class Endpoint:
                 # Check the token first, so that the body of a wrong request is not read.
                 refusal = refused(self.headers.get("Authorization", ""), poll_token_file)
                 if refusal is not None:
+                    for watch in watches:
+                        watch.reporter.figures.pokes_refused += 1
                     return refusal
                 length = self.headers.get("Content-Length", "0")
                 size = int(length) if length.isdecimal() else 0

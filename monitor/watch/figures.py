@@ -22,6 +22,8 @@ class Figures:
     polls: int = 0
     # How many of them a poke caused.
     pokes: int = 0
+    # Requests to poll that were refused, for all models of the process.
+    pokes_refused: int = 0
     # Swaps to a new release.
     swaps: int = 0
     # Failures of the remote.

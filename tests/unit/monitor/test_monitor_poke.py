@@ -86,6 +86,7 @@ def test_a_request_with_the_token_looks_at_once(start: Start, site: Site, tmp_pa
         assert ask(port, f"/-/poll?model={unknown}", TOKEN)[0] == 404, unknown
     assert ask(port, "/-/poll", TOKEN, method="GET")[0] == 404
     assert (polls(port), release_in(live(tmp_path))) == (1, 1)
+    assert polls(port, "pokes_refused") == 5
     assert ask(port, f"/-/poll?model={MODEL}", TOKEN) == (202, "looking\n")
     serves(tmp_path, 2, one)
     # A rotated token needs no restart.
