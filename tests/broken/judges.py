@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from harness.conformance.monitor.scenarios import all_scenarios
 from harness.support.process import Process
 
 from .parts import HERE, ROOT, Part
@@ -155,12 +156,18 @@ def _run_monitors(
 
 
 def should_pass(file: str, case: str) -> bool:
-    """Whether a case is none of the failures that a monitor's file expects."""
+    """Whether a monitor has all that a case needs, and its file expects no failure of the case."""
     place, _, name = case.partition("/")
     content = json.loads((_MONITORS / f"{file}.json").read_text())
-    return place in content["remotes"] and not any(
-        fnmatch.fnmatchcase(name, one["scenario"]) and place in one.get("remotes", [place])
-        for one in content["failures"]
+    needs = next(one.needs for one in all_scenarios() if one.name == name)
+    fits = {*needs} <= {*content.get("knows", ()), *content.get("controls", ())}
+    return (
+        fits
+        and place in content["remotes"]
+        and not any(
+            fnmatch.fnmatchcase(name, one["scenario"]) and place in one.get("remotes", [place])
+            for one in content["failures"]
+        )
     )
 
 

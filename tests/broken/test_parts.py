@@ -19,7 +19,7 @@ from harness.conformance.monitor.scenarios import all_scenarios
 from harness.conformance.serving.promises import PROMISES
 
 from . import good, judges
-from .judges import CONFORMANCE, SCENARIOS, SERVING, Found
+from .judges import CONFORMANCE, SCENARIOS, SERVING, Found, should_pass
 from .parts import PACKAGES, ROOT, Break, Part, parts
 
 PARTS = [part for kind in PACKAGES for part in parts(kind)]
@@ -112,3 +112,9 @@ def test_a_run_that_is_judged_again_elsewhere_keeps_its_seconds(tmp_path: Path) 
     shutil.copytree(tmp_path / "run", tmp_path / "copy", copy_function=shutil.copyfile)
 
     assert judges.server(part, SERVING, only, tmp_path / "copy") == found
+
+
+def test_a_monitor_is_judged_by_no_case_for_which_it_lacks_a_feature() -> None:
+    assert should_pass("ours", "http/hook-runs-again")
+    assert not should_pass("stock", "http/hook-runs-again")
+    assert should_pass("stock", "http/happy-path")
