@@ -21,6 +21,7 @@ from tests.contract.engine.damage import damage_so_that_loading_crashes, truncat
 
 # Longer than a packet between the two processes, both ways.
 MANY_ROWS = 20_000
+ONE_SERVER = pytest.mark.xdist_group("model process")
 
 
 def fork_server(server: Launched) -> int:
@@ -77,6 +78,21 @@ def stopped(pid: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.fixture(scope="module")
+def shared(subject: Subject) -> Iterator[Launched]:
+    with subject.launch() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared: Launched, subject: Subject) -> Launched:
+    """The server that all tests with ``ONE_SERVER`` share, with the first model."""
+    shared.reload(subject.models / "uci")
+    # The process of the model before ends behind the log's last line.
+    waits.wait_for(lambda: len(guard.descendants(shared.pid)) == 2, "one model process", 10)
+    return shared
+
+
 def test_a_model_whose_process_is_killed_is_loaded_anew_before_anybody_asks(
     subject: Subject,
 ) -> None:
@@ -107,23 +123,23 @@ def test_a_query_that_meets_a_dying_model_is_refused_with_the_reason(subject: Su
         assert ask(server) == PRICE
 
 
-def test_a_model_that_is_gone_and_damaged_is_tried_until_it_is_there(subject: Subject) -> None:
-    with subject.launch() as server:
-        params = server.live / "params.pdiparams"
-        whole = params.read_bytes()
-        params.write_bytes(whole[:-2])
-        start = len(server.log())
-        os.kill(model_process(server), signal.SIGKILL)
-        waits.wait_for(
-            lambda: server.log()[start:].count("Failed reload resource!") >= 2,
-            "the load to fail twice",
-            15,
-            log=server.log_file(),
-        )
-        params.write_bytes(whole)
-        # Without a new time file.
-        server.wait_for_log("Succ load engine, path:", start=start)
-        assert ask(server) == PRICE
+@ONE_SERVER
+def test_a_model_that_is_gone_and_damaged_is_tried_until_it_is_there(server: Launched) -> None:
+    params = server.live / "params.pdiparams"
+    whole = params.read_bytes()
+    params.write_bytes(whole[:-2])
+    start = len(server.log())
+    os.kill(model_process(server), signal.SIGKILL)
+    waits.wait_for(
+        lambda: server.log()[start:].count("Failed reload resource!") >= 2,
+        "the load to fail twice",
+        15,
+        log=server.log_file(),
+    )
+    params.write_bytes(whole)
+    # Without a new time file.
+    server.wait_for_log("Succ load engine, path:", start=start)
+    assert ask(server) == PRICE
 
 
 def test_without_its_fork_server_the_engine_serves_and_another_takes_its_place(
@@ -146,28 +162,31 @@ def test_without_its_fork_server_the_engine_serves_and_another_takes_its_place(
             ended(pid)
 
 
-def test_a_load_that_takes_long_holds_up_nobody(subject: Subject) -> None:
-    with subject.launch() as server:
-        with stopped(fork_server(server)):
-            start = len(server.log())
-            server.install(subject.models / "uci_2")
-            server.wait_for_log("begin reload model", start=start)
-            for _ in range(20):
-                assert ask(server) == PRICE
-        server.wait_for_log("Succ load engine, path:", start=start)
-        assert ask(server) == 2 * PRICE
+@ONE_SERVER
+def test_a_load_that_takes_long_holds_up_nobody(server: Launched, subject: Subject) -> None:
+    with stopped(fork_server(server)):
+        start = len(server.log())
+        server.install(subject.models / "uci_2")
+        server.wait_for_log("begin reload model", start=start)
+        for _ in range(20):
+            assert ask(server) == PRICE
+    server.wait_for_log("Succ load engine, path:", start=start)
+    assert ask(server) == 2 * PRICE
 
 
-def test_each_reload_gets_a_new_process_and_ends_the_one_before(subject: Subject) -> None:
-    with subject.launch() as server:
-        for number in range(4):
-            before = model_process(server)
-            server.reload(subject.models / ("uci_2", "uci")[number % 2])
-            ended(before)
-            assert model_process(server) != before
-            assert ask(server) == (2 * PRICE, PRICE)[number % 2]
+@ONE_SERVER
+def test_each_reload_gets_a_new_process_and_ends_the_one_before(
+    server: Launched, subject: Subject
+) -> None:
+    for number in range(4):
+        before = model_process(server)
+        server.reload(subject.models / ("uci_2", "uci")[number % 2])
+        ended(before)
+        assert model_process(server) != before
+        assert ask(server) == (2 * PRICE, PRICE)[number % 2]
 
 
+@ONE_SERVER
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -177,19 +196,18 @@ def test_each_reload_gets_a_new_process_and_ends_the_one_before(subject: Subject
     ids=["crashes Paddle", "refused"],
 )
 def test_a_model_that_is_refused_leaves_no_process_behind(
-    subject: Subject, damage: Callable[[Path], None], reason: str
+    server: Launched, subject: Subject, damage: Callable[[Path], None], reason: str
 ) -> None:
-    with subject.launch() as server:
-        server.reload(subject.models / "uci_2")
-        damage(server.live)
-        start = len(server.log())
-        server.touch()
-        text = server.wait_for_log("Failed reload resource!", start=start)
-        assert reason in text
-        assert ask(server) == 2 * PRICE
-        waits.wait_for(lambda: len(children(fork_server(server))) == 1, "one model process", 10)
-        server.reload(subject.models / "uci")
-        assert ask(server) == PRICE
+    server.reload(subject.models / "uci_2")
+    damage(server.live)
+    start = len(server.log())
+    server.touch()
+    text = server.wait_for_log("Failed reload resource!", start=start)
+    assert reason in text
+    assert ask(server) == 2 * PRICE
+    waits.wait_for(lambda: len(children(fork_server(server))) == 1, "one model process", 10)
+    server.reload(subject.models / "uci")
+    assert ask(server) == PRICE
 
 
 @pytest.mark.parametrize("reloads", [0, 1])
@@ -207,28 +225,30 @@ def test_every_process_ends_with_a_killed_engine(subject: Subject, reloads: int)
             ended(pid)
 
 
-def test_a_model_process_that_does_not_end_holds_up_no_reload(subject: Subject) -> None:
-    with subject.launch() as server:
-        before = model_process(server)
-        with stopped(before):
-            for number in range(2):
-                server.reload(subject.models / ("uci_2", "uci")[number])
-                assert ask(server) == (2 * PRICE, PRICE)[number]
-        ended(before)
+@ONE_SERVER
+def test_a_model_process_that_does_not_end_holds_up_no_reload(
+    server: Launched, subject: Subject
+) -> None:
+    before = model_process(server)
+    with stopped(before):
+        for number in range(2):
+            server.reload(subject.models / ("uci_2", "uci")[number])
+            assert ask(server) == (2 * PRICE, PRICE)[number]
+    ended(before)
 
 
-def test_feeds_and_answers_of_any_length_pass_between_the_processes(subject: Subject) -> None:
-    with subject.launch() as server:
-        body = json.loads(JSON_BODY)
-        (tensor,) = body["tensor"]
-        row = tensor["float_data"]
-        numbers = [float(number % 7) for number in range(MANY_ROWS)]
-        tensor["float_data"] = [number * value for number in numbers for value in row]
-        tensor["shape"] = [MANY_ROWS, len(row)]
-        answer = json.loads(http(server.port, json.dumps(body).encode(), headers=JSON).body)
-        prices = answer["outputs"][0]["tensor"][0]["float_data"]
-        single = ask(server)
-        body["tensor"][0]["float_data"] = [0.0] * len(row)
-        body["tensor"][0]["shape"] = [1, len(row)]
-        bias = price(http(server.port, json.dumps(body).encode(), headers=JSON))
-        assert prices == [bias + number * (single - bias) for number in numbers]
+@ONE_SERVER
+def test_feeds_and_answers_of_any_length_pass_between_the_processes(server: Launched) -> None:
+    body = json.loads(JSON_BODY)
+    (tensor,) = body["tensor"]
+    row = tensor["float_data"]
+    numbers = [float(number % 7) for number in range(MANY_ROWS)]
+    tensor["float_data"] = [number * value for number in numbers for value in row]
+    tensor["shape"] = [MANY_ROWS, len(row)]
+    answer = json.loads(http(server.port, json.dumps(body).encode(), headers=JSON).body)
+    prices = answer["outputs"][0]["tensor"][0]["float_data"]
+    single = ask(server)
+    body["tensor"][0]["float_data"] = [0.0] * len(row)
+    body["tensor"][0]["shape"] = [1, len(row)]
+    bias = price(http(server.port, json.dumps(body).encode(), headers=JSON))
+    assert prices == [bias + number * (single - bias) for number in numbers]
