@@ -15,6 +15,7 @@ manifest: ``parse`` gives None and never raises.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import zlib
@@ -50,6 +51,8 @@ class Manifest:
     text: str = field(default="", compare=False, repr=False)
 
 
+# Polls read the same donefile again.
+@functools.lru_cache(maxsize=4)
 def parse(donefile: bytes) -> Optional[Manifest]:
     """Return the manifest in the bytes of a donefile, or None if they hold none of ours."""
     try:

@@ -54,14 +54,16 @@ def cause(error: BaseException) -> str:
             or seen.__cause__
             or seen.__context__
         )
-    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
+    last = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
+    late = isinstance(last, (requests.Timeout, urllib3.exceptions.TimeoutError))
+    if late and not isinstance(last, urllib3.exceptions.NewConnectionError):
         return "nothing came within the time-out"
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def unexpected_status(operation: str, url: str, answer: requests.Response) -> RemoteError:
+def unexpected_status(operation: str, url: str, answer: urllib3.HTTPResponse) -> RemoteError:
     """Return the error for an answer whose status code was not expected."""
-    code = answer.status_code
+    code = answer.status
     hint = "look in the server's log"
     if code in (401, 403, 407):
         hint = "check the user, --http_token_file, --http_header or --http_query_file"

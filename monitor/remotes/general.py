@@ -17,7 +17,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Optional
 from urllib.parse import unquote, urljoin, urlsplit
 
-import requests
+import urllib3
 
 from .. import manifest
 from ..errors import RemoteError
@@ -51,8 +51,8 @@ class HttpRemote(Remote):
 
     def look(self, name: str) -> Optional[Sighting]:
         url = self._url(name)
-        with self._get(url, "read", {}) as answer:
-            if answer.status_code in (404, 410):
+        with contextlib.closing(self._get(url, "read", {})) as answer:
+            if answer.status in (404, 410):
                 # Read all the same: a connection with an unread answer cannot be kept.
                 with contextlib.suppress(RemoteError):
                     b"".join(_limited(self._chunks(answer, url), DONEFILE_LIMIT))
@@ -70,16 +70,16 @@ class HttpRemote(Remote):
         if offset and mark:
             headers = {"Range": f"bytes={offset}-", "If-Range": mark}
         answer = self._get(url, "pull", headers)
-        if headers and answer.status_code == 416:
+        if headers and answer.status == 416:
             # Nothing is there at the offset (the file is shorter, or was here whole already).
             answer.close()
             return self.open(name)
         try:
-            if answer.status_code in (404, 410):
+            if answer.status in (404, 410):
                 raise RemoteError("pull", url, "the server has no such file", _NAME_HINT)
             self._expect(answer, url, "pull", (200, 206))
             start, size = 0, _length(answer)
-            if answer.status_code == 206:
+            if answer.status == 206:
                 found = _RANGE.match(answer.headers.get("Content-Range", ""))
                 if not found or int(found.group(1)) != offset:
                     raise RemoteError(
@@ -98,11 +98,11 @@ class HttpRemote(Remote):
     def peek(self, name: str) -> dict[str, str]:
         url = self._url(name)
         # Not HEAD: a signature in the address may allow only GET.
-        with self._get(url, "look at", {"Range": "bytes=0-0"}) as answer:
+        with contextlib.closing(self._get(url, "look at", {"Range": "bytes=0-0"})) as answer:
             self._expect(answer, url, "look at", (200, 206, 416))
             found = _validators(answer)
             length = found.pop("Content-Length")
-            if answer.status_code == 200:
+            if answer.status == 200:
                 return {**found, "size": length}
             # Read, so that the connection can be kept.
             b"".join(_limited(self._chunks(answer, url), DONEFILE_LIMIT))
@@ -115,7 +115,7 @@ class HttpRemote(Remote):
         todo, seen = [top], {top}
         while todo:
             page = todo.pop()
-            with self._get(page, "list", {}) as answer:
+            with contextlib.closing(self._get(page, "list", {})) as answer:
                 self._expect(answer, page, "list", (200,))
                 body = b"".join(_limited(self._chunks(answer, page), 16 * 1024 * 1024))
             links = _Links()
@@ -170,28 +170,30 @@ class HttpRemote(Remote):
             self._session = session
         return self._session
 
-    def _get(self, url: str, operation: str, headers: dict[str, str]) -> requests.Response:
+    def _get(self, url: str, operation: str, headers: dict[str, str]) -> urllib3.HTTPResponse:
         self._stop.check()
         with as_remote_error(operation, url):
             return self._connected().ask(url, self._query(url), headers, self._options.timeout)
 
     def _expect(
-        self, answer: requests.Response, url: str, operation: str, codes: tuple[int, ...]
+        self, answer: urllib3.HTTPResponse, url: str, operation: str, codes: tuple[int, ...]
     ) -> None:
-        if answer.status_code not in codes:
+        if answer.status not in codes:
             raise unexpected_status(operation, url, answer)
 
-    def _chunks(self, answer: requests.Response, url: str) -> Iterator[bytes]:
+    def _chunks(self, answer: urllib3.HTTPResponse, url: str) -> Iterator[bytes]:
         expected = _length(answer)
         got = 0
         with as_remote_error("read", url):
             while True:
                 self._stop.check()
-                chunk: bytes = answer.raw.read(CHUNK, decode_content=False)
+                chunk: bytes = answer.read(CHUNK, decode_content=False)
                 if not chunk:
                     break
                 got += len(chunk)
                 yield chunk
+                if answer.length_remaining == 0:
+                    break
         if expected is not None and got < expected:
             raise RemoteError(
                 "read",
@@ -200,7 +202,7 @@ class HttpRemote(Remote):
                 "check that the server is up",
             )
 
-    def _body(self, answer: requests.Response, url: str) -> Generator[bytes, None, None]:
+    def _body(self, answer: urllib3.HTTPResponse, url: str) -> Generator[bytes, None, None]:
         try:
             yield from self._chunks(answer, url)
         finally:
@@ -210,12 +212,12 @@ class HttpRemote(Remote):
 _NAME_HINT = "check --remote_path and --remote_model_name"
 
 
-def _length(answer: requests.Response) -> Optional[int]:
+def _length(answer: urllib3.HTTPResponse) -> Optional[int]:
     text = answer.headers.get("Content-Length", "")
     return int(text) if text.isdigit() else None
 
 
-def _validators(answer: requests.Response) -> dict[str, str]:
+def _validators(answer: urllib3.HTTPResponse) -> dict[str, str]:
     wanted = ("ETag", "Last-Modified", "Content-Length")
     return {key: answer.headers.get(key, "") for key in wanted}
 
@@ -229,7 +231,7 @@ def _decoded(content: bytes, coding: str, url: str) -> bytes:
     Raises:
         RemoteError: The gzip stream is cut short, or the monitor cannot decode the coding.
     """
-    if manifest.parse(content) is not None:
+    if not coding or manifest.parse(content) is not None:
         return content
     # Codings stand in the order in which they were applied.
     for name in reversed([name.strip().lower() for name in coding.split(",")]):
@@ -258,7 +260,7 @@ _WINDOWS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 _FOREIGN_CODINGS = ("br", "zstd", "dcb", "dcz", "compress", "x-compress")
 
 
-def _resume_mark(answer: requests.Response) -> str:
+def _resume_mark(answer: urllib3.HTTPResponse) -> str:
     """Return a validator for If-Range, or "" if there is none that is strong (RFC 9110, 8.8)."""
     if answer.headers.get("Accept-Ranges", "").lower() == "none":
         return ""

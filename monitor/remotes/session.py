@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Optional
+import functools
+from collections.abc import Hashable, Mapping
+from typing import Any, Callable, Optional
 from urllib.parse import unquote, urlsplit
 
 import requests
+import urllib3
 from requests.auth import HTTPBasicAuth
 from requests.utils import get_auth_from_url, get_netrc_auth
 
 from ..mask import SHORTEST
 from ..options.secrets import Secret
+
+# A poll repeats one request or two.
+_MOST_KEPT = 4
 
 
 class Session(requests.Session):
@@ -37,10 +42,12 @@ class Session(requests.Session):
         self._query = Secret()
         # With a callable here, requests does not read .netrc itself.
         self.auth = _log_in
-        # Polls repeat one request. To prepare it and to read the environment is half of its cost.
-        # The environment's settings by scheme and host, and the last request that is repeatable.
+        # The environment's settings by scheme and host. To read them at each request is slow.
         self._settings: dict[Any, dict[str, Any]] = {}
-        self._repeatable: Optional[tuple[Any, requests.PreparedRequest]] = None
+        # The last request and how it was sent, if it needs nothing of requests when it is repeated.
+        self._last: Optional[tuple[requests.PreparedRequest, dict[str, Any]]] = None
+        # Sends a request once more, by the name that ``keep`` was given.
+        self._kept: dict[Hashable, Callable[[], urllib3.HTTPResponse]] = {}
 
     def merge_environment_settings(
         self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
@@ -59,32 +66,74 @@ class Session(requests.Session):
 
     def ask(
         self, url: str, query: Secret, headers: Mapping[str, str], timeout: float
-    ) -> requests.Response:
+    ) -> urllib3.HTTPResponse:
         """GET ``url`` with ``query``, which only this origin gets."""
         self._first_url, self._query = url, query
         whole = f"{url}?{query.reveal()}" if query else url
-        return self.get(whole, headers=headers, stream=True, timeout=timeout)
+        name = (whole, *headers.items())
+        answer = self.repeat(name)
+        if answer is None:
+            answer = self.get(whole, headers=headers, stream=True, timeout=timeout).raw
+            self.keep(name)
+        return answer
 
-    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """Return the request as it is sent. Called by requests."""
-        params, headers = dict(request.params or {}), dict(request.headers or {})
-        key = (request.method, request.url, tuple(params.items()), tuple(headers.items()))
-        if self._repeatable is not None and self._repeatable[0] == key and not self.cookies:
-            return self._repeatable[1]
-        prepared = super().prepare_request(request)
-        # .netrc may have another login by the next request.
-        simple = request.method == "GET" and not get_netrc_auth(request.url or "")
-        self._repeatable = (key, prepared) if simple else None
-        return prepared
+    def keep(self, name: Hashable) -> None:
+        """Let ``repeat`` send the last request again, if that is possible."""
+        if self._last is None:
+            return
+        request, given = self._last
+        adapter: Any = self.get_adapter(request.url or "")
+        pool = adapter.get_connection_with_tls_context(
+            request, given["verify"], proxies=given["proxies"], cert=given["cert"]
+        )
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        # As the adapter of requests calls it.
+        self._kept[name] = functools.partial(
+            pool.urlopen, "GET", adapter.request_url(request, given["proxies"]),
+            headers=request.headers, timeout=given["timeout"], retries=adapter.max_retries,
+            redirect=False, assert_same_host=False, preload_content=False, decode_content=False,
+        )  # fmt: skip
+
+    def repeat(self, name: Hashable) -> Optional[urllib3.HTTPResponse]:
+        """Send a kept request again, without the cost of requests, which is that of urllib3.
+
+        Returns:
+            The answer. None if there is no such request, or the answer needs requests.
+
+        Raises:
+            urllib3.exceptions.HTTPError: The request failed.
+        """
+        send = self._kept.get(name)
+        if send is None:
+            return None
+        try:
+            answer = send()
+        except urllib3.exceptions.ClosedPoolError:
+            # requests keeps the pools of the last ten servers.
+            del self._kept[name]
+            return None
+        if answer.status != 200 or "Set-Cookie" in answer.headers:
+            # After a refusal ``.netrc`` counts again. Some servers answer 404 to strangers.
+            self._kept.clear()
+        if answer.get_redirect_location() or "Set-Cookie" in answer.headers:
+            answer.close()
+            return None
+        return answer
 
     def send(self, request: requests.PreparedRequest, **given: Any) -> requests.Response:
-        """Send a request. Called by requests."""
+        """Send a request. Called by requests, also for each redirect."""
+        self._last = None
         answer = super().send(request, **given)
-        if answer.status_code >= 400:
-            # So that an account that was added to .netrc is found. Some servers answer 404 to
-            # strangers.
-            self._repeatable = None
+        # .netrc may have another login by the next request, and a redirect may lead elsewhere.
+        plain = request.method == "GET" and answer.status_code == 200 and not answer.history
+        simple = plain and not self.cookies and not get_netrc_auth(request.url or "")
+        self._last = (request, given) if simple else None
         return answer
+
+    def close(self) -> None:
+        self._kept.clear()
+        super().close()
 
     def rebuild_auth(self, prepared_request: Any, response: requests.Response) -> None:
         """Remove secrets from a request that follows a redirect. Called by requests."""

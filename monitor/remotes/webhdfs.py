@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
@@ -183,7 +184,10 @@ class WebHdfsRemote(Remote):
     def _status(self, operation: str, path: str) -> Optional[dict[str, Any]]:
         with self._guard(operation, path):
             try:
-                status: dict[str, Any] = self._connected().status(path)
+                status = self._status_again(path)
+                if status is None:
+                    status = self._connected().status(path)
+                    self._client._session.keep(path)
                 int(status["length"])
             except hdfs.HdfsError as error:
                 # Any other refusal says nothing about the file.
@@ -203,6 +207,22 @@ class WebHdfsRemote(Remote):
                 operation, self._where(path), "it is a folder", "check --remote_donefile_name"
             )
         return status
+
+    def _status_again(self, path: str) -> Optional[dict[str, Any]]:
+        """Ask the NameNode that answered last. Return None if the library has to ask."""
+        session = self._connected()._session
+        try:
+            answer = session.repeat(path)
+        except urllib3.exceptions.HTTPError:
+            if ";" not in self._options.webhdfs_url.reveal():
+                raise
+            # The library asks the other NameNodes, too.
+            return None
+        if answer is None:
+            return None
+        with contextlib.closing(answer):
+            content = answer.read()
+        return json.loads(content)["FileStatus"] if answer.status == 200 else None
 
     def _read(
         self, operation: str, path: str, offset: int, length: Optional[int]

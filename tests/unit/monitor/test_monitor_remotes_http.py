@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import RemoteError
+from monitor.remotes.base import Remote
 
 from .answers import Answer, Answers
 from .fixtures import closing_all
@@ -69,6 +70,40 @@ def test_one_connection_serves_all_polls_and_pulls(server: Answers, tmp_path: Pa
             assert seen.content == b"%d" % turn
             assert b"".join(remote.open("donefile").chunks) == seen.content
     assert server.connections == 1
+
+
+def test_a_repeated_poll_fails_with_the_words_of_the_first(server: Answers, tmp_path: Path) -> None:
+    with make(tmp_path / "a", general_host=server.url) as remote:
+        assert remote.look("donefile") is not None
+        server.by_path["/donefile"] = Answer(503, b"")
+        assert failure(remote) == failure(remote)
+        server.by_path["/donefile"] = Answer(200, b"x", {"Connection": "close"})
+        assert remote.look("donefile") is not None
+        server.close()
+        repeated = failure(remote)
+    with make(tmp_path / "b", general_host=server.url) as fresh:
+        assert failure(fresh) == repeated
+    assert "Connection refused" in repeated
+
+
+def failure(remote: Remote) -> str:
+    with pytest.raises(RemoteError) as caught:
+        remote.look("donefile")
+    return str(caught.value)
+
+
+def test_a_redirect_that_begins_later_is_followed(
+    server: Answers, elsewhere: Answers, tmp_path: Path
+) -> None:
+    with make(tmp_path / "local", general_host=server.url, http_token="t0k") as remote:
+        assert remote.look("donefile") is not None
+        server.by_path["/donefile"] = moved(f"{elsewhere.url}/donefile")
+        elsewhere.by_path["/donefile"] = Answer(200, b"far")
+        for _ in range(2):
+            seen = remote.look("donefile")
+            assert seen is not None
+            assert seen.content == b"far"
+    assert not any("Authorization" in headers for _, headers in elsewhere.seen)
 
 
 def test_a_cookie_goes_back_with_the_next_poll(server: Answers, tmp_path: Path) -> None:
