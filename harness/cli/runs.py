@@ -30,6 +30,11 @@ def add_options(parser: argparse.ArgumentParser, *, any_scenario: bool = False) 
     option("--remotes", default=",".join(NAMES), help="the remotes, in this order (%(default)s)")
     option("--on", default="local", help="where the remotes run: local or docker (%(default)s)")
     option(
+        "--monitor-on",
+        default="local",
+        help="where the monitor runs: local or docker, in a container of its own (%(default)s)",
+    )
+    option(
         "--serving",
         default="auto",
         help="the serving binary: auto, embedded or official (SERVING_BIN has priority); in a "
@@ -205,6 +210,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         steps=scenario.steps,
         remotes=_remotes(args),
         on=args.on,
+        monitor_on=args.monitor_on,
         serving=args.serving,
         serving_trial=args.serving_trial,
         releases_from=args.releases_from if args.command == "run" else None,

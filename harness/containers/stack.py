@@ -355,6 +355,7 @@ class Stack:
             engine.docker("network", "disconnect", self._network, container)
 
     def _connect(self, container: str, seen: dict[str, Any]) -> None:
-        if self._network not in seen["NetworkSettings"]["Networks"]:
+        connected = seen["NetworkSettings"]["Networks"]
+        if self._network not in connected and "host" not in connected:
             service = seen["Config"]["Labels"][engine.SERVICE_LABEL]
             engine.docker("network", "connect", "--alias", service, self._network, container)

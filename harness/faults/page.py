@@ -44,8 +44,8 @@ containers have no gate.
 *Answers* are the bytes that come from the remote. *Requests* are the bytes that go to the
 remote."""
 _PROCESSES = """\
-These faults work for local processes, and for remotes and servers in containers. When `kill` or
-`restart` ends, the run starts the process again and waits until the process is ready."""
+These faults work for local processes, and for remote, server and monitor in containers. When
+`kill` or `restart` ends, the run starts the process again and waits until the process is ready."""
 _DISK = """\
 The run gives the monitor a small disk of its own: a tmpfs in a mount namespace. The disk needs
 util-linux, and root or user namespaces. Without them the command reports an error before the run

@@ -1,7 +1,8 @@
 """The place where remotes and server run: as processes of this machine, or in containers.
 
 The remotes and the server of a run have a backend each, because ``ON=docker`` and
-``SERVING=docker`` are independent. Producer, monitor and clients are always local processes.
+``SERVING=docker`` are independent. Producer and clients are always local processes; the monitor
+may have a container (``harness.containers.monitor``).
 """
 
 from __future__ import annotations

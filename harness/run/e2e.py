@@ -22,6 +22,7 @@ from harness.checker.history import History
 from harness.checker.leg_history import same
 from harness.checker.outcome import Outcome
 from harness.checker.verdict import Verdict, judge
+from harness.containers import monitor as container_monitor
 from harness.faults.base import Fault
 from harness.load.patched_client import patched_library
 from harness.remotes.registry import REMOTES, RemoteType
@@ -45,7 +46,7 @@ from .equipment import Equipment, equipped
 from .leg import Leg
 from .leg_settings import LegSettings
 from .ready_releases import flat, ready_releases
-from .requirements import require_parts, require_servers
+from .requirements import require_movable_monitor, require_parts, require_servers
 from .steps import Cause, Publish, Step
 
 # Loading Paddle takes seconds; a driver that hangs takes for ever.
@@ -68,6 +69,8 @@ class RunSettings:
     steps: tuple[Step, ...] = (Publish(),)
     remotes: tuple[RemoteType, ...] = REMOTES
     on: str = "local"
+    # Where the monitor runs: local, or docker for a container of its own.
+    monitor_on: str = "local"
     serving: str = "auto"
     serving_trial: str = "run"
     # A folder of releases to publish instead of the producer's.
@@ -111,6 +114,9 @@ def run(settings: RunSettings, console: Console) -> int:
         console.print(f"[{time.monotonic() - begin:6.1f} s] {text}", markup=False, highlight=False)
 
     prepare(settings, say)
+    if settings.monitor_on == "docker":
+        image = container_monitor.prepare(say)
+        settings = replace(settings, leg=replace(settings.leg, monitor_image=image))
     binary = serving_binary(settings, say)
     console.print(f"serving binary: {binary}", markup=False, highlight=False, soft_wrap=True)
     # Before the folder is told: afterwards the history has to begin at once.
@@ -133,6 +139,7 @@ def run(settings: RunSettings, console: Console) -> int:
             seed=settings.leg.seed,
             remotes=[remote.name for remote in settings.remotes],
             on=settings.on,
+            monitor_on=settings.monitor_on,
             servers=settings.leg.servers,
             serving=str(binary),
             device=settings.device,
@@ -208,6 +215,7 @@ def check(settings: RunSettings) -> None:
     """Raise ``BadInput`` for a setting that is wrong."""
     for option, value, known in (
         ("ON", settings.on, backend.PLACES),
+        ("--monitor-on", settings.monitor_on, backend.PLACES),
         ("SERVING", settings.serving, backend.SERVINGS),
         ("SERVING_TRIAL", settings.serving_trial, SERVING_TRIALS),
         ("DEVICE", settings.device, DEVICES),
@@ -238,6 +246,8 @@ def check(settings: RunSettings) -> None:
         settings.remotes,
         releases_given=settings.releases_from is not None,
     )
+    if settings.monitor_on != "local":
+        require_movable_monitor(settings.leg, settings.faults)
     if settings.leg.servers > 1:
         _require_own_servers(settings)
     if settings.server is not None and len(settings.remotes) > 1:
@@ -472,6 +482,7 @@ def _finish(
         "scenario": settings.scenario,
         "serving binary": str(binary),
         "remotes": f"{', '.join(remote.name for remote in settings.remotes)} on {settings.on}",
+        "monitor": f"on {settings.monitor_on}",
         "seed": str(settings.leg.seed),
         "device": settings.device,
     }

@@ -11,9 +11,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from harness.checker.history import Event
+from harness.containers.monitor import ContainerMonitor
 from harness.support.errors import Failed
 from harness.support.live_directory import look_once
 from harness.support.process import Process
@@ -22,7 +23,7 @@ from .observe import TIME_FILE
 from .ready_releases import flat
 
 
-def install_once(once: Process, live_dir: Path, bound_s: float) -> str:
+def install_once(once: Union[Process, ContainerMonitor], live_dir: Path, bound_s: float) -> str:
     """Install the release with our monitor's ``--once``.
 
     Returns:

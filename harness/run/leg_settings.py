@@ -37,6 +37,8 @@ class LegSettings:
     name: str = "uci_housing"
     # The monitor's command.
     monitor: tuple[str, ...] = OUR_MONITOR
+    # The image of the monitor's container; "": the monitor is a process of this machine.
+    monitor_image: str = ""
     # Another monitor's command line (harness.conformance.monitor.command); "": this project's.
     monitor_cmd: str = ""
     # Another producer's command line (harness.run.producer_command); "": our producer.

@@ -114,6 +114,21 @@ def _require_remote(scenario: str, target: str, remote: RemoteType) -> None:
         )
 
 
+def require_movable_monitor(leg: LegSettings, faults: Sequence[Fault]) -> None:
+    """Raise ``BadInput`` if the monitor has to be a process of this machine."""
+    if not leg.is_our_monitor:
+        raise BadInput(
+            "--monitor-on docker runs this project's monitor; leave out --monitor-cmd, or "
+            "--monitor-on"
+        )
+    for fault in faults:
+        if fault.target == "monitor" and fault.needs & {"disk", "clock"}:
+            raise BadInput(
+                f"the fault {fault.name} needs a monitor that is a process of this machine; leave "
+                "out --monitor-on"
+            )
+
+
 def _require_no_disk(scenario: str, faults: Sequence[Fault]) -> None:
     """Raise ``BadInput`` for a fault of the monitor's disk: a running server does not see it."""
     for fault in faults:

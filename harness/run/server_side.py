@@ -13,16 +13,18 @@ import sys
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 from harness.checker.history import Event, History
 from harness.conformance.monitor import command
+from harness.containers.monitor import ContainerMonitor
 from harness.load.asking import KINDS
 from harness.remotes.base import Remote
 from harness.serving.base import Serving
 from harness.support.errors import BadInput, Failed
 from harness.support.live_directory import look_once
 from harness.support.process import Process
+from harness.support.startable import Startable
 
 from .answers import Answers
 from .equipment import Equipment
@@ -30,6 +32,8 @@ from .leg_settings import OUR_MONITOR, LegSettings
 from .observe import TIME_FILE, Observer
 from .recorded import masked, recorded
 from .resources import Sampler
+
+Monitor = Union[Process, ContainerMonitor]
 
 
 class ServerSide:
@@ -124,7 +128,7 @@ class ServerSide:
     def monitor_command(self, *more: str) -> list[str]:
         """The page's own command line for this remote, and ``more``, which our monitor knows."""
         s = self.settings
-        options = self.remote.monitor_options(s.monitor_kind)
+        options = self.remote.monitor_options(self._monitor_kind)
         options += ["--remote_model_name", f"{s.name}.tar.gz", "--remote_donefile_name", "donefile"]
         options += ["--local_path", ".", "--local_model_name", self.live_dir.name]
         options += ["--local_timestamp_file", "fluid_time_file", "--local_tmp_path", "_tmp"]
@@ -136,15 +140,36 @@ class ServerSide:
         options += ["--keep", str(s.keep)] if s.keep else []
         return [*s.monitor, *options, *more]
 
+    @property
+    def _monitor_kind(self) -> Optional[str]:
+        """The monitor's ``--type``; None: the usual one of the remote."""
+        if not self.settings.monitor_image or self.settings.monitor_kind:
+            return self.settings.monitor_kind
+        # The image has no programs, such as `hadoop`, that a monitor could start.
+        kinds = self.remote.monitor_kinds
+        return next(kind for kind in kinds if not self.remote.programs_cpu(kind))
+
     @cached_property
-    def monitor(self) -> Process:
+    def monitor(self) -> Monitor:
         """The monitor that polls. Made at its first use: only a started remote knows its ports."""
         return self.new_monitor(self.monitor_log)
 
-    def new_monitor(self, log: Path, *more: str) -> Process:
+    def new_monitor(self, log: Path, *more: str) -> Monitor:
         """Return a monitor that is not started, with ``more`` options."""
+        name = f"the monitor of {self.name} {' '.join(more)}".strip()
+        if self.settings.monitor_image:
+            return ContainerMonitor(
+                name,
+                self.monitor_command(*more)[len(OUR_MONITOR) :],
+                image=self.settings.monitor_image,
+                log=log,
+                cwd=self.serving_folder,
+                folders=[self.folder, self.serving_folder],
+                place=self.folder / f"{log.stem}-container",
+                mark=self.mark,
+            )
         return Process(
-            f"the monitor of {self.name} {' '.join(more)}".strip(),
+            name,
             self.equipment.command(self.monitor_command(*more)),
             log=log,
             cwd=self.serving_folder,
@@ -199,7 +224,7 @@ class ServerSide:
             self.clients[name] = client
             self._start(client)
 
-    def _start(self, process: Process) -> None:
+    def _start(self, process: Startable) -> None:
         process.start()
         self._stack.callback(process.stop)
 
@@ -217,7 +242,7 @@ class ServerSide:
         """Record the settings, with the command lines of monitor and producer."""
         s = self.settings
         secrets = self.remote.producer_environment.values()
-        cpu = s.monitor_cpu_bound + self.remote.programs_cpu(s.monitor_kind)
+        cpu = s.monitor_cpu_bound + self.remote.programs_cpu(self._monitor_kind)
         self.history.record(
             "settings",
             remote=self.remote.name,

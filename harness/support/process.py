@@ -25,7 +25,7 @@ from .waits import tail, wait_for
 
 _GUARD = Path(guard.__file__)
 # The variable that holds a mark.
-_MARK = "HARNESS_LEG"
+MARK = "HARNESS_LEG"
 
 
 def new_mark() -> str:
@@ -35,14 +35,16 @@ def new_mark() -> str:
 
 def marked(mark: str) -> list[int]:
     """Living processes of ours whose environment at their start held ``mark``."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
-            # Another user's, gone meanwhile, or a zombie without an environment.
-            with contextlib.suppress(OSError):
-                if mark.encode() in (folder / "environ").read_bytes():
-                    found.append(int(folder.name))
-    return found
+    found = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return [pid for pid in found if pid != os.getpid() and has_mark(pid, mark)]
+
+
+def has_mark(pid: int, mark: str) -> bool:
+    """Whether the environment of a living process held ``mark`` at its start."""
+    # Another user's, gone meanwhile, or a zombie without an environment.
+    with contextlib.suppress(OSError):
+        return mark.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    return False
 
 
 class Process(Startable):
@@ -109,7 +111,7 @@ class Process(Startable):
     def _environment(self) -> dict[str, str]:
         environment = dict(os.environ if self._env is None else self._env)
         if self._given_mark:
-            environment[_MARK] = self._given_mark
+            environment[MARK] = self._given_mark
         # Python writes to a file in blocks: a line that is waited for would not be in the log yet.
         return {"PYTHONUNBUFFERED": "1", **environment, self._mark: "1"}
 

@@ -15,7 +15,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from harness.cli import images
-from harness.containers import builder, compose, engine
+from harness.containers import builder, compose, engine, monitor
 from harness.containers.packages import parse_names
 from harness.serving.container import PACKAGES
 from harness.support.paths import repository_root
@@ -74,7 +74,7 @@ def test_every_build_context_leaves_caches_out(name: str) -> None:
     assert "**/__pycache__" in (DOCKER / name / ".dockerignore").read_text().splitlines()
 
 
-@pytest.mark.parametrize("selection", [PACKAGES, images.MONITOR_PACKAGES], ids=lambda s: s.image)
+@pytest.mark.parametrize("selection", [PACKAGES, monitor.PACKAGES], ids=lambda s: s.image)
 def test_every_python_package_in_an_image_is_pinned_with_hashes_in_a_lock(selection: Any) -> None:
     names = parse_names((DOCKER / selection.image / "packages.txt").read_text())
     chosen = selection.requirements()

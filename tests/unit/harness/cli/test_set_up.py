@@ -49,6 +49,8 @@ from harness.conformance.monitor.releases import unpacked
         (["--servers", "9999"], "--servers 9999 needs 6999.3 GB of memory and "),
         (["--servers", "2", "--port", "9292"], "leave out --port or --servers"),
         (["--servers", "2", "--serving", "docker"], "starts servers on this machine"),
+        (["--monitor-on", "moon"], "--monitor-on=moon is not known; use one of local, docker"),
+        (["--monitor-on", "docker", "--monitor-cmd", "sh"], "leave out --monitor-cmd, or --mon"),
         (["--serving", "embedded", "--serving-bin", "/nowhere"], "/nowhere is not an executable"),
     ],
 )
@@ -59,6 +61,13 @@ def test_what_does_not_fit_is_told_before_anything_starts(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_a_monitor_in_a_container_has_no_disk_and_no_clock_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["run", "monitor-faults", "--monitor-on", "docker"]) == 2
+    assert "the fault full-disk needs a monitor that is a process of" in capsys.readouterr().err
 
 
 RUNNING = ("--remotes", "ftp", "--server", "127.0.0.1:1", "--live-dir", ".")
