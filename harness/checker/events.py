@@ -23,8 +23,8 @@ class EventType(NamedTuple):
 EVENTS = {
     "run": EventType(
         (
-            "`schema`, `scenario`, `utc`, `seed`, `remotes`, `on`, `monitor_on` (default: "
-            "local), `servers` (how many watch each remote; default: 1), `serving`, `device`, `machine`, `versions` "
+            "`schema`, `scenario`, `utc`, `seed`, `remotes`, `on`, `monitor_on`, `servers` "
+            "(how many watch each remote; default: 1), `serving`, `device`, `machine`, `versions` "
             "(and the commit), `command` (secrets masked). The last three are new in schema"
             " 3"
         ),
