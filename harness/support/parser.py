@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import textwrap
 from collections.abc import Set as AbstractSet
 from typing import NoReturn
@@ -12,11 +13,16 @@ from monitor.options.short_help import FIRST_CLAUSE, ShortHelpParser
 
 from .errors import BadInput
 
+# What argparse calls by the name of a Python type.
+_NUMBERS = {"int": "whole number", "float": "number"}
+
 
 class Parser(ShortHelpParser):
     """Raises ``BadInput`` for a wrong option; ``--help`` fits on one screen."""
 
     def error(self, message: str) -> NoReturn:
+        for kind, said in _NUMBERS.items():
+            message = re.sub(rf"invalid {kind} value: (.*)", rf"\1 is no {said}", message)
         raise BadInput(f"{message}; see {self.prog} --help")
 
     def shorten(self, shown: AbstractSet[str]) -> None:

@@ -14,6 +14,7 @@ from . import judge
 from .results import AS_EXPECTED, FAILED, OTHERWISE, PASSED, UNEXPECTED_PASS, WORDS, Result
 from .scenarios import FAMILIES
 from .scenarios.base import Scenario
+from .scenarios.throughout import WholeThroughout
 
 
 def line(result: Result) -> str:
@@ -140,7 +141,9 @@ def _sections() -> dict[str, list[About]]:
 def _repeat(column: Column, result: CaseResult) -> str:
     # Older files do not have the options.
     options = column.about.get("options") or ["--monitor-cmd", column.about["command"]]
-    words = ["--remotes", result.group, "--only", result.id]
+    words = ["--remotes", result.group]
+    # The case over all scenarios has no run of its own.
+    words += [] if result.name == WholeThroughout.name else ["--only", result.id]
     return f".venv/bin/python -m harness conformance {shlex.join([*options, *words])}"
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -172,6 +173,13 @@ def test_the_page_shows_every_scenario_and_each_monitor_beside_the_other() -> No
     row = next(line for line in text.splitlines() if line.startswith("| `happy-path` R"))
     assert row.endswith("| passed: http | fails: http |")
     assert "Known." in text
+
+
+def test_the_command_that_repeats_a_case_names_a_case_that_can_run() -> None:
+    column = _column(ABOUT, _result(PASSED), replace(_result(PASSED), scenario="whole-throughout"))
+    one, over_all = (report.SUITE.repeat(column, result) for result in column.results)
+    assert one.endswith("--remotes http --only http/happy-path")
+    assert over_all.endswith("--remotes http")
 
 
 def test_results_are_written_with_their_reasons() -> None:

@@ -95,6 +95,14 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize("option", ["--interval", "--jobs"])
+def test_a_word_in_place_of_a_number_is_named(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--monitor-cmd", "m", option, "soon"]) == 2
+    assert f"argument {option}: 'soon' is no " in capsys.readouterr().err
+
+
 def test_files_of_the_callers_folder_are_found_from_any_other(tmp_path: Path) -> None:
     for name in ("mine.py", "mine", "conf.ini", "sh"):
         (tmp_path / name).touch()
