@@ -23,6 +23,16 @@ from tests.local_remotes import ONE_WORKER
 from .reading import BROKEN, Client, publisher, put
 
 PATIENCE_S = 1.0
+# An HDFS takes long to start again: proof. tests/faults kills its services and starts them again.
+# tests/e2e looks for processes that an HDFS leaves behind.
+QUICK_TO_START = pytest.mark.parametrize(
+    "remote",
+    [
+        pytest.param(name, marks=[ONE_WORKER, pytest.mark.proof] if name == "hdfs" else [])
+        for name in registry.NAMES
+    ],
+    indirect=True,
+)
 
 
 @pytest.fixture
@@ -56,6 +66,7 @@ def test_what_is_put_there_is_read_back_and_replaced(
     assert publisher(remote).read("nothing") is None
 
 
+@QUICK_TO_START
 def test_killed_it_refuses_connections_and_started_again_it_has_kept_its_files(
     remote: LocalRemote, tmp_path: Path
 ) -> None:
@@ -110,15 +121,7 @@ def test_disconnected_it_cuts_and_refuses_while_its_processes_live(
     again.close()
 
 
-# An HDFS takes long to start again. tests/e2e looks for processes that one leaves behind.
-@pytest.mark.parametrize(
-    "remote",
-    [
-        pytest.param(name, marks=[ONE_WORKER, pytest.mark.proof] if name == "hdfs" else [])
-        for name in registry.NAMES
-    ],
-    indirect=True,
-)
+@QUICK_TO_START
 def test_stopped_it_leaves_no_process_and_no_open_port_and_keeps_its_files(
     remote: LocalRemote, tmp_path: Path
 ) -> None:
