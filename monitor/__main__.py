@@ -45,8 +45,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        # Interrupted while it executed text (``dataclass`` does), Python would end by the signal
-        # whatever this returns; it forgets that with the next text.
+        # If the signal came during an ``exec`` (``dataclass`` uses it), Python ends by the signal
+        # instead of with this code. Another ``exec`` clears that.
         exec("")
         return 130
 

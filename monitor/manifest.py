@@ -26,7 +26,7 @@ FORMAT = 1
 MAX_BYTES = 64 * 1024
 # ``MAX_BYTES`` in UTF-32, the longest encoding, with its byte order mark.
 MAX_ENCODED = 4 * MAX_BYTES + 4
-# What 64 bits hold: no release and no byte is counted farther, and a gauge's float has room for it.
+# The largest number of 64 bits. No release or size is larger, and a gauge can show it.
 _MOST = 2**64 - 1
 GZIP = b"\x1f\x8b"
 _GZIP_WINDOW = 31

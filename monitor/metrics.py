@@ -226,7 +226,7 @@ class Endpoint:
                 self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None:
-                # A scrape every few seconds is no news.
+                # A line for each scrape would fill the log.
                 return
 
         class Server(ThreadingHTTPServer):

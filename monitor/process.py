@@ -31,7 +31,7 @@ from .served.confirm import Confirmer
 from .stop import Stop, Stopped
 from .watch.watch import Watch
 
-# After it the guard ends the process, whatever it is at; of the second that is promised.
+# Then the guard ends the process, in seconds. The monitor promises one second.
 _END_S = 0.6
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -63,7 +63,7 @@ class Process:
         before = [signal.getsignal(signum) for signum in _SIGNALS]
         endpoint = None
         try:
-            # In here, because the first signal may come at once.
+            # Inside ``try``, because the first signal may come at once.
             for signum in _SIGNALS:
                 signal.signal(signum, self._on_signal)
             first = self.watches[0].options
@@ -87,8 +87,8 @@ class Process:
             for watch in self.watches:
                 watch.end()
             if self.signalled:
-                # Everything is put away; taking the interpreter apart could take the rest of the
-                # second on a busy machine.
+                # All is done. On a busy machine the end of the interpreter could take the rest of
+                # the second.
                 logging.shutdown()
                 os._exit(self._code_after_signal())
             if endpoint is not None:
@@ -106,7 +106,7 @@ class Process:
                 Confirmer(options, watch.reporter.figures, self.stop, watch.notices).start()
 
     def _watch_all(self) -> int:
-        # Until a thread says otherwise it has failed.
+        # A thread that sets no code has failed.
         codes = [1] * len(self.watches)
 
         def work(index: int, watch: Watch) -> None:
@@ -130,7 +130,7 @@ class Process:
         for thread in threads:
             thread.start()
         while not self.signalled and any(thread.is_alive() for thread in threads):
-            # A thread is still alive for a moment after its last word: hence the time-out.
+            # A thread lives for a moment after it wakes this loop: hence the time-out.
             if select.select([self._woken], [], [], 0.5)[0]:
                 os.read(self._woken, 64)
             if self._poked:
@@ -162,7 +162,7 @@ class Process:
         threading.Thread(target=wait, daemon=True).start()
 
     def _code_after_signal(self) -> int:
-        # Who said --once waits for an installed release, and did not get one.
+        # With --once a person waits for an installed release, and there is none.
         return 128 + self.signalled if any(w.options.once for w in self.watches) else 0
 
     def _on_signal(self, signum: int, frame: object) -> None:
@@ -187,7 +187,7 @@ def _forever(watch: Watch) -> int:
         try:
             watch.step()
         except Exception:
-            # A mistake of ours must not end the watch either: say so, and go on at the next poll.
+            # An error of the monitor itself must not end the watch: log it, and go on.
             logger.exception("unexpected; watching goes on")
             watch.start_over()
     return 0
@@ -208,7 +208,7 @@ def _install_once(watch: Watch) -> int:
     while True:
         row = watch.step()
         if row.event is Event.SETTLING:
-            # Nothing is wrong, it only is too early; the next steps sleep and look again.
+            # It is only too early: the next steps sleep and look again.
             continue
         if row.then is State.IDLE or row.then is State.ENDED:
             break
@@ -217,7 +217,7 @@ def _install_once(watch: Watch) -> int:
     error = watch.reporter.error
     options = watch.options
     if isinstance(error, MonitorError) and row.event is not Event.QUARANTINED:
-        # Already in the log, as one sentence.
+        # The log has the sentence already.
         return error.exit_code
     if row.event is not Event.STOP:
         logger.error(

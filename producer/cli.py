@@ -63,8 +63,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("producer: interrupted", file=sys.stderr)
-        # Interrupted while it executed text (``dataclass`` does), Python would end by the signal
-        # whatever this returns; it forgets that with the next text.
+        # If the signal came during an ``exec`` (``dataclass`` uses it), Python ends by the signal
+        # instead of with this code. Another ``exec`` clears that.
         exec("")
         return 128 + signal.SIGINT
     except _Terminated:

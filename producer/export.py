@@ -51,7 +51,7 @@ def export(trainer: Trainer, model: Path, client: Path) -> Exported:
     client.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=model.parent) as folder:
         prefix = str(Path(folder) / "model")
-        # Names anew each time: the fetch stays save_infer_model/scale_0.tmp_0 over all releases.
+        # Names start again, so that each release has the fetch save_infer_model/scale_0.tmp_0.
         with paddle.static.scope_guard(trainer.scope), paddle.utils.unique_name.guard():
             paddle.static.save_inference_model(
                 prefix, [trainer.x], [trainer.price], trainer.executor, program=trainer.program
@@ -61,7 +61,7 @@ def export(trainer: Trainer, model: Path, client: Path) -> Exported:
     replace(model / "model.pdmodel", graph)
     replace(model / "params.pdiparams", parameters)
 
-    # The names are Paddle's to choose: ask the exported model, not the source above.
+    # Paddle chooses the names, so read them from the exported model.
     loaded = Predictor(model)
     (feed_name,), (fetch_name,) = loaded.inputs, loaded.outputs
     feeds = [Variable(feed_name, FEED_ALIAS, "float32", [-1, *trainer.x.shape[1:]])]

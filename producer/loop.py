@@ -81,7 +81,7 @@ def run(settings: Settings) -> None:
             if folder is not None:
                 release, how = _ready_made(folder, number, settings), f"from {folder}"
             else:
-                # Late: loading Paddle takes seconds, and everything above should fail at once.
+                # Not earlier: loading Paddle takes seconds, and wrong options must fail at once.
                 maker = maker or _maker(settings, first, expected, key)
                 release = maker.make(number)
                 how = f"pass {maker.passes}, loss {maker.loss:.3f}"
@@ -209,8 +209,8 @@ class _Maker:
         from .predict import Predictor
 
         exported = export(self._trainer, folder, self._settings.work / "client")
-        # What the exported files predict, not what the training program does: the promise is
-        # about the release.
+        # Predict with the exported files, not with the training program: the probe
+        # describes the release.
         feed = {
             variable.name: np.array(self._probe[variable.alias], dtype=variable.dtype)
             for variable in exported.feeds

@@ -28,7 +28,7 @@ class Monitors:
         """``token_file`` has the token in its first line. Raises ``BadInput`` without one."""
         self._urls = urls
         if urls:
-            # So that the first notice does not wait for it.
+            # Imported here, so that the first notice does not wait for the import.
             import requests  # noqa: F401
         self._token_file = token_file
         if token_file is not None:

@@ -42,7 +42,7 @@ def main(words: Sequence[str]) -> int:
     command.add_options(parser)
     operand = ""
     if command.operand and not {"-h", "--help"} & set(rest):
-        # Anywhere else, the value of an option that is not the command's could be taken for it.
+        # Elsewhere, the value of an unknown option could be taken for the operand.
         if not rest or rest[0].startswith("-"):
             raise BadOption(f"{command.operand} is missing; type `{usage} …`, and the options last")
         operand = rest.pop(0)

@@ -102,7 +102,7 @@ def _pin(layout: Layout, given: argparse.Namespace) -> int:
     events.check()
     pin = Pin(release, time.time(), given.why)
     with _changing(layout, given) as orders:
-        # What an earlier command that was killed left.
+        # Mend what a killed command left.
         recover(layout, given.local_timestamp_file, until=When.POLL)
         live = read_installed(layout.live).identity
         chosen = choose(listed(layout), release)

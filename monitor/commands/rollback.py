@@ -99,7 +99,7 @@ def _run(layout: Layout, given: argparse.Namespace) -> int:
     ownership = Ownership(layout, break_lock=given.break_lock)
     ownership.prepare()
     with ownership.swapping():
-        # What an earlier one that was killed left.
+        # Mend what a killed command left.
         recover(layout, given.local_timestamp_file, until=When.POLL)
         chosen = choose(listed(layout), given.to)
         if chosen is None:

@@ -13,7 +13,7 @@ from .schedule import Backoff
 
 # The shortest sleep until a known time, in seconds.
 _SHORTEST_S = 0.01
-# Events after which the donefile is at rest, or its moves do not hinder a pull.
+# After these events the donefile is at rest, or its changes do not hinder a pull.
 _AT_REST = frozenset(
     (
         Event.NO_DONEFILE, Event.INSTALLED, Event.HELD, Event.ON_HOLD, Event.NOT_PINNED,

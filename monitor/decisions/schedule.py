@@ -28,7 +28,7 @@ class Backoff:
 
     def fail(self) -> float:
         """Count a failure, and return the pause after it, in seconds."""
-        # Beyond 2^30 the cap has long won, and the float must not overflow.
+        # The cap is reached long before 2^30. The bound keeps the float from overflowing.
         pause = min(self.cap, self.base * 2.0 ** min(self.failures, 30))
         self.failures += 1
         return pause * (1.0 - 0.5 * self._random.random())

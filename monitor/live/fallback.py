@@ -85,7 +85,7 @@ def _two_renames(staging: str, live: str) -> str:
 def _out_of_lower_layer(
     staging: str, live: str, timestamp_file: str, alive: Callable[[], None]
 ) -> Optional[str]:
-    # A copy of the old release, because what follows eats it (and --keep may want it).
+    # Copy the old release first: what follows removes it, and --keep may need it.
     old = f"{staging}{OLD}"
     ready = staging + READY
     try:
@@ -99,7 +99,7 @@ def _out_of_lower_layer(
         shutil.rmtree(live)
         os.rename(ready, live)
     except BaseException:
-        # On a full disk a copy at every try would make it worse; and a signal leaves nothing.
+        # A full disk has no space for a copy at each try, and after a signal nothing may stay.
         remove(old)
         if os.path.lexists(ready) and state.read_json(torn_note(ready)) is None:
             os.rename(ready, staging)
@@ -141,8 +141,8 @@ def _into_mount(staging: str, live: str, timestamp_file: str, alive: Callable[[]
 
 def put_away_copied(ready: str) -> None:
     """Remove what was copied into a mount."""
-    # First under another name: half removed it must pass neither for what is ready nor for what
-    # a rollback holds.
+    # Rename the folder first: while it is removed, it must not look like a ready release or like
+    # one of a rollback.
     old = f"{ready[: -len(READY)]}{OLD}"
     os.rename(ready, old)
     remove(torn_note(ready))
@@ -168,7 +168,7 @@ def fill_mount(
                 with open(os.path.join(folder, name), "rb") as file:
                     os.fsync(file.fileno())
         alive()
-        # Cut off from here on it is neither release, and ``recover`` has to do it over.
+        # After a kill from here on, the mount holds neither release: ``recover`` fills it again.
         state.write_json(torn_note(ready), {"live": live, "mount": True})
         _move_in(inside, live, timestamp_file)
     finally:
@@ -187,9 +187,9 @@ def _copier(alive: Callable[[], None]) -> Callable[[str, str], None]:
 
 def _move_in(inside: str, live: str, timestamp_file: str) -> None:
     wanted = {os.path.relpath(path, inside) for path in _files(inside)}
-    # Time file after all that a server reads; state after it, so that a cut is done over.
+    # The time file follows all that a server reads. The state is last: a cut is repaired.
     last = [timestamp_file, STATE]
-    # A monitor without ``recover``'s files (another --local_path above the mount) does it over.
+    # A monitor with another --local_path does not see the note, and installs the release again.
     state.write_installed(live, Installed(None, state.read_installed(live).second))
     for name in sorted(wanted - set(last)):
         target = os.path.join(live, name)

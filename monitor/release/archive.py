@@ -33,7 +33,7 @@ from .tar import FILES, VOLUME_LABEL, Header, Tar
 _EXPANSION_FREE = 64 * 1024 * 1024
 # How many names a sentence shows.
 _SHOWN = 3
-# Every so many bytes of a file, the kernel is asked to begin to write them to disk.
+# After so many bytes of a file, the kernel is asked to begin to write them to disk.
 _FLUSH_EVERY = 8 * 1024 * 1024
 
 
@@ -339,7 +339,7 @@ class _Reader:
 
     def _check_expansion(self) -> None:
         times, given = self._limits.expansion, self._stream.given
-        # Compared with the whole file: added bytes may come long before most of the packed ones.
+        # Compare with the whole file: added bytes may come long before most of the packed bytes.
         if given > max(times * self._stream.read_in, _EXPANSION_FREE) or (
             given + self._added > max(times * self._packed_size, _EXPANSION_FREE)
         ):

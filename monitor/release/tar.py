@@ -18,7 +18,7 @@ from .stream import ACCEPTED, CHUNK, Buffer, Unpacked, named
 BLOCK = 512
 VOLUME_LABEL = b"V"
 _ZEROS = bytes(BLOCK)
-# For names and pax records. An extended attribute of 64 KiB comes twice, once in base64.
+# The limit for names and pax records. A record may hold an extended attribute of 64 KiB twice.
 _MAX_EXTENSION = 4 * 1024 * 1024
 # One member may have a comment for all, a pax header, a GNU long name and a GNU long link.
 _MAX_EXTENSIONS = 4

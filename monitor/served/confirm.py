@@ -157,11 +157,11 @@ class Confirmer:
             if first and served:
                 self._wait.served_before()
         else:
-            # A release that was replaced before its turn came is no reason to trust the next less.
+            # A release that was replaced before it was judged says nothing about the next one.
             waiting = known.phase == Phase.WAITING.name and known.was_served
             self._was_served = served or waiting
         if installed.brought_back:
-            # The server may still be down from the release before, and a person's choice stands.
+            # The release before may have ended the server, and a person chose this release.
             self._was_served = False
         if self._options.on_bad_release == "rollback":
             self._bad = None if installed.brought_back else is_condemned(self._layout)
@@ -190,7 +190,7 @@ class Confirmer:
         return None
 
     def _look(self, reloads: list[Reload], *, probation: bool) -> Heard:
-        # Without a probation, a start of the server is how a release may be loaded.
+        # Without a probation, a person may restart the server so that it loads the release.
         if probation and self._log is not None and self._log.starts > self._starts:
             return Heard(Kind.ENDED, f"{self._options.server_log} shows another start")
         if self._query is not None:

@@ -72,7 +72,7 @@ class Announcer:
         self._remote = remote
         self._reporter = reporter
         self._clock = clock
-        # The release for which the log says last that the donefile changed.
+        # The last release for which the log says that the donefile changed.
         self._said: Optional[Identity] = None
         # The digest of the previous pull, if the donefile changed during it.
         self._moved_tarball: Optional[str] = None
@@ -135,7 +135,7 @@ class Announcer:
             reporter.no_manifest(found.identity, size, installed.identity)
         bad = self.refusals.read()
         if identity is not None:
-            # For a rollback, which may come while it is pulled; so before anything else.
+            # First, because a rollback may come during the pull, and reads this file.
             if read_announced(self._layout.announced) != identity:
                 trusted = self._signatures.number(found.manifest) if found else 0
                 write_announced(self._layout.announced, identity, trusted)
@@ -143,7 +143,7 @@ class Announcer:
         hold = read_hold(self._layout.hold)
         recheck = found is not None and bool(found.validators) and self.validators.recheck_is_due()
         if recheck:
-            # Pull it: its bytes say whether it is still the release that stays out.
+            # Only its bytes say whether it is still the release that stays out, so pull it.
             hold = None if hold is not None and hold.tarball else hold
             bad = None if bad is not None and bad.tarball else bad
         event = judge(

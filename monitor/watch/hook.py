@@ -72,7 +72,7 @@ def run(argv: list[str], environment: dict[str, str], timeout: float, stop: Stop
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     code = process.wait(0.1)
         finally:
-            # What it started and left behind goes with it.
+            # Kill what the program started and left running, too.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -124,7 +124,7 @@ def check(
     environment["SERVING_MONITOR_DONEFILE"] = copy
     environment["SERVING_MONITOR_TARBALL"] = tarball
     if manifest is not None:
-        # Its own text: written anew it may be thrice as long, and too long for the kernel.
+        # The published text: JSON written again can be too long for the kernel.
         environment["MONITOR_MANIFEST"] = os.fsdecode(manifest.text.encode())
     argv = [*words(options.check_command, "--check_command"), staging]
     try:

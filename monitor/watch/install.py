@@ -199,7 +199,7 @@ class Install:
             )
             self._staging = ""
             if self._unpacking is not None:
-                # After the exchange its path is that of the replaced release.
+                # After the exchange, this path leads to the replaced release.
                 self._unpacking.release()
             self._last_second = installed.second
         assert installed.second is not None
@@ -240,7 +240,7 @@ class Install:
         Raises:
             OSError: Something could not be done. It can be tried again.
         """
-        # Not beside a rollback, whose staging folder would go.
+        # Under the lock: this would remove the staging folder of a rollback.
         options = self._options
         with self._ownership.swapping():
             if clear:

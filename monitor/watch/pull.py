@@ -388,6 +388,6 @@ class Puller:
             hint = "check space and permissions of --local_tmp_path"
             wrong = machine_error("write", self.part, error, hint)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                # Others need the space as well, and this pull needs it whole.
+                # Free the space: others need it, and the next try needs all of it.
                 self.forget()
             raise wrong from error

@@ -65,7 +65,7 @@ class Refusals:
         try:
             remove(path)
         except OSError as error:
-            # It is of another release, and stops nothing.
+            # The file names another release, so it stops nothing.
             logger.warning("cannot remove %s: %s", path, error.strerror)
 
     def _write(self, bad: Quarantine) -> None:

@@ -141,7 +141,7 @@ class Watch:
         except Stopped:
             event = Event.STOP
         except RemoteError as error:
-            # A signal ends the programs that were asked as well: that is no fault of the remote.
+            # The end also kills the programs that ask the remote: that is no fault of the remote.
             event = Event.STOP if self._stop.asked else self._failed(Event.REMOTE_FAILED, error)
         except ReleaseError as error:
             event = self._condemn(error)
@@ -162,7 +162,7 @@ class Watch:
         if row.then in (State.IDLE, State.ENDED):
             self._install.drop()
         if row.event is Event.MACHINE_FAILED and not keep:
-            # It may be incomplete, or not be on disk. Others may need the space.
+            # The release may be incomplete or not on disk, and others may need the space.
             self._puller.forget_unpacked()
         self._pause_after(row)
         return row

@@ -87,7 +87,7 @@ class Ftp(Publisher):
             here = ""
             for part in self._path.strip("/").split("/"):
                 here += "/" + part
-                # Exists already, mostly; when it could not be made, the next line says so.
+                # Usually the folder exists. If it could not be made, the next command fails.
                 with contextlib.suppress(ftplib.error_perm):
                     ftp.mkd(here)
             ftp.cwd(self._path)
@@ -118,8 +118,8 @@ class Ftp(Publisher):
             try:
                 ftp.voidcmd(f"RNTO {name}")
             except ftplib.error_perm:
-                # Some servers do not rename onto an existing file: then there is a moment
-                # without one, which a monitor takes for "not there yet".
+                # Some servers do not rename onto an existing file. For a moment there is no
+                # file, which a monitor takes for "not there yet".
                 ftp.delete(name)
                 ftp.rename(part, name)
 

@@ -24,7 +24,7 @@ from .address import Address
 from .base import Publisher
 
 _TIMEOUT_S = 180.0
-# By default a client that is refused a connection asks again for a good minute before it says so.
+# By default a client tries a refused connection again for more than a minute.
 _QUICK_REFUSAL = "-Dipc.client.connect.max.retries=2"
 # The format for -stat: no banner contains it, and it has no space at which a script splits it.
 _STAT = "producer-upload:%b"

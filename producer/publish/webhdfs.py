@@ -17,7 +17,7 @@ from ..errors import RemoteError
 from .address import Address
 from .base import Publisher, uploading
 
-# To connect, and of silence while reading. A WebHDFS server just started needs seconds.
+# Limits to connect, and without data. A WebHDFS server that has just started needs seconds.
 _TIMEOUT_S = (5.0, 60.0)
 
 
@@ -51,7 +51,7 @@ class WebHdfs(Publisher):
                 self._client.write(part, source, overwrite=True)
             size, arrived = local.stat().st_size, self._client.status(part)["length"]
             if arrived != size:
-                # A file whose writer never closed it lists short, and no call has failed.
+                # A file that was never closed shows a shorter length, although no call failed.
                 raise RemoteError(
                     "upload", self.where(name), f"{arrived} of {size} bytes arrived, and no error"
                 )

@@ -58,6 +58,7 @@ GOOD = {"format": 1, "identity": {"key": "one", "release": 1}, "second": 7, "swa
         ({"swapped": 8.25}, Installed(ONE, 7, 8.25)),
         ({"tarball": "ab12"}, Installed(ONE, 7, 8.0, "ab12")),
         ({"tarball": 12}, Installed(ONE, 7, 8.0, None)),
+        ({"brought_back": 1}, Installed(ONE, 7, 8.0)),
     ],
     ids=str,
 )
@@ -156,6 +157,7 @@ def test_what_is_announced_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert state.read_announced(path) is None
     state.write_announced(path, ONE)
     assert state.read_announced(path) == ONE
+    assert state.read_trusted(path) == 0
 
 
 def test_the_highest_trusted_number_stays(tmp_path: Path) -> None:
