@@ -125,9 +125,13 @@ class Session(requests.Session):
         """Send a request. Called by requests, also for each redirect."""
         self._last = None
         answer = super().send(request, **given)
+        cookie = "Set-Cookie" in answer.headers
+        if cookie:
+            # The kept requests carry the old cookies.
+            self._kept.clear()
         # .netrc may have another login by the next request, and a redirect may lead elsewhere.
         plain = request.method == "GET" and answer.status_code == 200 and not answer.history
-        simple = plain and not self.cookies and not get_netrc_auth(request.url or "")
+        simple = plain and not cookie and not get_netrc_auth(request.url or "")
         self._last = (request, given) if simple else None
         return answer
 
