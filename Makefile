@@ -142,6 +142,7 @@ conformance-serving: setup
 BENCHES ?= engine monitor_publish polls checker load
 # A line each, so that SIGTERM reaches the bench (see e2e).
 define BENCH
+@[ -e bench/$(1).py ] || [ -d bench/$(1) ] || { echo "there is no bench $(1): name files of bench/" >&2; exit 2; }
 @echo "--- bench.$(1)"
 @exec $(PY) -m bench.$(1)
 

@@ -16,6 +16,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Dict, List, Optional, Tuple
 from urllib import error, request
 
@@ -134,7 +135,8 @@ def _unreachable(url: str) -> Optional[str]:
     bundle = sources.certificates()
     context = ssl.create_default_context(cafile=bundle.value if bundle else None)
     proxies = {k[:-6].lower(): told[k] for k in told if k.endswith("_PROXY")}
-    said = [f"it does not answer within {_NETWORK_S:g} s"]
+    cure = "check the network, or name a mirror or a proxy (docs/setup.md)"
+    said = [f"it does not answer within {_NETWORK_S:g} s; {cure}"]
 
     def ask() -> None:
         handlers = [request.ProxyHandler(dict(request.getproxies(), **proxies))]
@@ -241,11 +243,13 @@ def main(name: str = "whole") -> int:
         print("doctor: name one environment: " + known, file=sys.stderr)
         return 2
     code = 0
-    for title, check in CHECKS:
-        found = check(environment)
-        if found.startswith("MISSING"):
-            code = 2
-        print(f"{title:16} {found}", flush=True)
+    # At the same time, so that two servers that do not answer cost one wait.
+    with ThreadPoolExecutor() as pool:
+        answers = pool.map(lambda row: row[1](environment), CHECKS)
+        for (title, _), found in zip(CHECKS, answers):
+            if found.startswith("MISSING"):
+                code = 2
+            print(f"{title:16} {found}", flush=True)
     if not _is_set_up(environment):
         return code
     inside = [_python(environment), "-m", "harness.cli.environment"]

@@ -32,7 +32,8 @@ class DiskFault(Fault):
     def _start(self, targets: Targets, at_end: Callable[..., object]) -> None:
         if targets.disk is None:
             raise BadInput(
-                f"{self.name} breaks the monitor's disk, but this run gave it none of its own"
+                f"{self.name} breaks the monitor's disk, but this run gave it no disk of its own; "
+                "cause the fault in a scenario, which makes one"
             )
         self._spoil(targets.disk, at_end)
 

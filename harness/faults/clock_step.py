@@ -26,7 +26,10 @@ class ClockStep(Fault):
     def require(self) -> None:
         why = clock.why_not()
         if why is not None:
-            raise BadInput(f"no process here can be given a clock of its own: {why}")
+            raise BadInput(
+                f"no process here can be given a clock of its own: {why}; use a scenario without "
+                "this fault"
+            )
 
     def _start(self, targets: Targets, at_end: Callable[..., object]) -> None:
         own = targets.clock_of(self.target)

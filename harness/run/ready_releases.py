@@ -200,7 +200,10 @@ def _asked(models: Sequence[Path], feed: Optional[Path]) -> list[dict[str, Any]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        raise BadInput(f"a release of --releases-from predicts nothing: {said}")
+        raise BadInput(
+            f"a release of --releases-from predicts nothing: {said}; publish models that "
+            "Paddle can load"
+        )
     probes = [json.loads(line) for line in done.stdout.splitlines()[-len(models) :]]
     return [
         {"probe": probe, "fetches": [{"alias": alias} for alias in probe["expected"]]}

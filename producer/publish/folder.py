@@ -12,6 +12,8 @@ from ..errors import RemoteError
 from .address import Address
 from .base import Publisher, uploading
 
+_HINT = "name a folder that this user can write"
+
 
 class Folder(Publisher):
     """``file:///path``."""
@@ -24,9 +26,10 @@ class Folder(Publisher):
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RemoteError("make the folder", str(self.address), str(error.strerror)) from None
+            why = str(error.strerror)
+            raise RemoteError("make the folder", str(self.address), why, _HINT) from None
         if not os.access(self._folder, os.W_OK | os.X_OK):
-            raise RemoteError("write to", str(self.address), "permission denied")
+            raise RemoteError("write to", str(self.address), "permission denied", _HINT)
 
     def read(self, name: str) -> Optional[bytes]:
         try:

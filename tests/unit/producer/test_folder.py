@@ -49,4 +49,5 @@ def test_a_path_that_is_no_folder_gives_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "www").write_text("a file")
     with pytest.raises(RemoteError) as caught:
         folder_remote(tmp_path / "www").prepare()
-    assert str(caught.value) == f"cannot make the folder file://{tmp_path}/www: File exists"
+    made = f"cannot make the folder file://{tmp_path}/www: File exists"
+    assert str(caught.value) == f"{made} (name a folder that this user can write)"

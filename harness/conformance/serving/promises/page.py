@@ -92,7 +92,7 @@ def page(run: Run) -> str:
             for one in PROMISES
             if one.id.startswith(f"{group}/")
         ]
-        head = ["promise", "without it", *names]
+        head = ["promise", "what a user loses when it fails", *names]
         lines += ["", f"## {title}", "", *table(head, rows)]
     for one in past:
         cells = [

@@ -88,7 +88,7 @@ def test_a_target_that_the_run_does_not_have_is_bad_input(counter: Counter) -> N
         make("kill", {"target": "server"}).start(counter.targets)
     with pytest.raises(BadInput, match="no such gate: it has no gate at all; remotes in contain"):
         make("cut", {}).start(counter.targets)
-    with pytest.raises(BadInput, match="gave it none of its own"):
+    with pytest.raises(BadInput, match="gave it no disk of its own"):
         make("full-disk", {}).start(counter.targets)
     with pytest.raises(BadInput, match="no such clock"):
         make("clock-step", {}).start(counter.targets)

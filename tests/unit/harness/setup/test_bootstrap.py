@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Optional
 
@@ -259,6 +261,26 @@ def test_the_doctor_looks_before_the_setup_and_leaves_nothing(tmp_path: Path) ->
     wanting = run(root, "cli/doctor.py", {**environment, "PYTHON39": "/bin/false"})
     assert wanting.returncode == 2
     assert "MISSING: PYTHON39=/bin/false" in wanting.stdout
+
+
+def test_the_doctor_asks_the_index_and_maven_at_the_same_time(tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    class Mirror(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            both.wait(timeout=30)
+            self.send_response(200)
+            self.end_headers()
+
+    root = checkout(tmp_path / "root")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        mirrors = {"PIP_INDEX_URL": url, "MAVEN_MIRROR": url}
+        done = run(root, "cli/doctor.py", {**programs(tmp_path), **mirrors})
+        server.shutdown()
+    rows = {line[:16].strip(): line[17:] for line in done.stdout.splitlines()}
+    assert (rows["package index"], rows["Maven"]) == (f"{url} answers", f"{url} answers")
 
 
 def without_venv_and_pip(folder: Path) -> dict[str, str]:
