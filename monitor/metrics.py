@@ -39,7 +39,7 @@ _FAILURES = "Failures by family: remote, release, machine."
 _COUNTERS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("polls", "Polls of the donefile.", "polls", {}),
     ("pokes", "Polls that SIGHUP or POST /-/poll asked for.", "pokes", {}),
-    ("pokes_refused", "Requests POST /-/poll without the right token.", "pokes_refused", {}),
+    ("pokes_refused", "POST /-/poll requests without the right token.", "pokes_refused", {}),
     ("swaps", "Releases swapped in.", "swaps", {}),
     ("rollbacks", "Bad releases taken out of service by --on_bad_release.", "rollbacks", {}),
     ("pulled_bytes", "Bytes pulled.", "bytes_pulled", {}),
