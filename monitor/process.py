@@ -87,8 +87,8 @@ class Process:
             for watch in self.watches:
                 watch.end()
             if self.signalled:
-                # All is done. On a busy machine the end of the interpreter could take the rest of
-                # the second.
+                # All work is done. On a busy machine the end of the interpreter could take the rest
+                # of the second.
                 logging.shutdown()
                 os._exit(self._code_after_signal())
             if endpoint is not None:

@@ -20,7 +20,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 # The runs of the tests are no part of the summary that GitHub shows of a workflow.
 os.environ.pop("GITHUB_STEP_SUMMARY", None)
-# A shell's background job ignores it, and so would each program that a test starts and interrupts.
+# A background job of a shell ignores SIGINT. The programs that a test starts inherit this.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -105,8 +105,8 @@ def ended(words: Sequence[str], log: Path, limit_s: float) -> Optional[int]:
         except Failed:
             return None
         finally:
-            # To the run alone: it ends its parts in order. The guard would end all at once, and the
-            # run would wait for answers of a server that is gone.
+            # Signal only the run, which ends its parts in order. The guard would end all parts at
+            # once, and the run would wait for the answers of a dead server.
             with contextlib.suppress(Failed, ProcessLookupError):
                 process.signal(signal.SIGTERM)
                 process.wait(_GRACE_S)

@@ -32,15 +32,15 @@ IMAGE = Image(
     recipe=PACKAGES.recipe,
 )
 _SERVICE = "monitor"
-# The log is a file that the harness reads, as the log of a local monitor. Compose reads $$ as $.
+# The harness reads the log from a file, as with a local monitor. Compose reads $$ as $.
 _START = 'exec python3 -m monitor "$$@" >>"$$0" 2>&1'
 
 
 def prepare(say: Callable[[str], None]) -> str:
-    """Return the name of the monitor's image, which is built if it is not up to date.
+    """Build the monitor's image if it is not up to date. Return the image's name.
 
     Raises:
-        BadInput: There is no engine for it.
+        BadInput: No container engine can run the image.
     """
     readiness.prepare((IMAGE.suite,), say, bases.installing_allowed())
     if engine.rootless():
@@ -88,7 +88,7 @@ class ContainerMonitor(Startable):
             "network_mode": "host",
             "read_only": True,
             "tmpfs": ["/tmp:mode=1777"],
-            # What root needs to write into a folder of the server's user; no other user gets them.
+            # Root needs these to write into a folder of the server's user. Other users get none.
             "cap_drop": ["ALL"],
             "cap_add": ["CHOWN", "DAC_OVERRIDE", "FOWNER"],
             "security_opt": ["no-new-privileges:true"],
@@ -127,7 +127,7 @@ class ContainerMonitor(Startable):
         self._stack.down()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill the container with SIGKILL."""
         self._stack.kill()
 
     def pause(self) -> None:

@@ -4,7 +4,8 @@ A break is a connection that ends too early. The download resumes there if the h
 ``If-Range`` that the file is the same; otherwise it begins again. Repeated breaks without a new
 byte end the download, and so does silence.
 
-Most runs download nothing, and the import of httpx takes long: each function that needs it does it.
+The import of httpx is slow, and most runs download nothing. So each function that needs httpx
+imports it.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
             )
             return 2
 
-    # Only now: the package brings Flask and gRPC along.
+    # Only now, because the import takes half a second.
     from paddle_serving_server import OpMaker, OpSeqMaker, Server
     from paddle_serving_server.serve import is_gpu_mode
     from paddle_serving_server.util import dump_pid_file

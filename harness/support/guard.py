@@ -72,8 +72,8 @@ def main() -> int:
 
     asked, asking = os.pipe()
     os.set_blocking(asking, False)
-    # A handler of a signal that comes right before select() would run after it. The interpreter
-    # itself writes the signal's number at once.
+    # If a signal comes right before select(), its handler runs only after select(). The
+    # interpreter writes the signal's number into the pipe at once, which ends select().
     signal.set_wakeup_fd(asking, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGCHLD, lambda *_: None)

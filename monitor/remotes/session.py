@@ -1,4 +1,4 @@
-"""The HTTP session of the remotes that use HTTP: which certificates it trusts, who gets secrets."""
+"""The HTTP session of remotes: which certificates it trusts, and which hosts get secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Session(requests.Session):
     A redirect to another origin gets neither. ``ca_file`` and ``proxy``, if given, win over the
     environment. Otherwise certificates and proxies come from the usual variables.
 
-    Plain requests does it in another way. REQUESTS_CA_BUNDLE wins over ``session.verify``. An
+    A plain session of requests differs. REQUESTS_CA_BUNDLE wins over ``session.verify``. An
     account of ``.netrc`` wins over an Authorization header and over the address. A redirect to
     another host keeps all headers but Authorization.
     """
@@ -44,9 +44,9 @@ class Session(requests.Session):
         self.auth = _log_in
         # The environment's settings by scheme and host. To read them at each request is slow.
         self._settings: dict[Any, dict[str, Any]] = {}
-        # The last request and how it was sent, if it needs nothing of requests when it is repeated.
+        # The last request and its settings, if urllib3 alone can repeat it.
         self._last: Optional[tuple[requests.PreparedRequest, dict[str, Any]]] = None
-        # Sends a request once more, by the name that ``keep`` was given.
+        # For each name that ``keep`` got: a function that sends the request once more.
         self._kept: dict[Hashable, Callable[[], urllib3.HTTPResponse]] = {}
 
     def merge_environment_settings(
@@ -88,7 +88,7 @@ class Session(requests.Session):
         )
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        # As the adapter of requests calls it.
+        # The same call as in the adapter of requests.
         self._kept[name] = functools.partial(
             pool.urlopen, "GET", adapter.request_url(request, given["proxies"]),
             headers=request.headers, timeout=given["timeout"], retries=adapter.max_retries,
@@ -96,10 +96,10 @@ class Session(requests.Session):
         )  # fmt: skip
 
     def repeat(self, name: Hashable) -> Optional[urllib3.HTTPResponse]:
-        """Send a kept request again, without the cost of requests, which is that of urllib3.
+        """Send a kept request again through urllib3, which takes less CPU time than requests.
 
         Returns:
-            The answer. None if there is no such request, or the answer needs requests.
+            The answer. None if there is no such request, or only requests can handle the answer.
 
         Raises:
             urllib3.exceptions.HTTPError: The request failed.
@@ -110,11 +110,11 @@ class Session(requests.Session):
         try:
             answer = send()
         except urllib3.exceptions.ClosedPoolError:
-            # requests keeps the pools of the last ten servers.
+            # requests keeps only the pools of the last ten servers.
             del self._kept[name]
             return None
         if answer.status != 200 or "Set-Cookie" in answer.headers:
-            # After a refusal ``.netrc`` counts again. Some servers answer 404 to strangers.
+            # After a refusal, read ``.netrc`` again. Some servers refuse with 404.
             self._kept.clear()
         if answer.get_redirect_location() or "Set-Cookie" in answer.headers:
             answer.close()

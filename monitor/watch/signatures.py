@@ -65,7 +65,7 @@ class Signatures:
         )
 
     def keep(self, refused: Optional[ReleaseError]) -> None:
-        """Keep why the donefile is refused, for ``status``; None if it is not refused.
+        """Write for ``status`` why the donefile is refused. None: it is not refused.
 
         Raises:
             OSError: The file cannot be changed.

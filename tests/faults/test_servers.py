@@ -175,7 +175,7 @@ class TestServersOnThisMachine(ServerFaults):
 
     @pytest.fixture
     def server(self, gated: LocalServing) -> Serving:
-        """The server, up whatever the test before did to it."""
+        """The server. It runs, whatever the previous test did to it."""
         if gated.identity() is None:
             gated.start()
         gated.resume()

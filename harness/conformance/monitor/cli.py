@@ -373,7 +373,7 @@ def _remotes(options: argparse.Namespace, monitor: Monitor) -> list[str]:
 
 
 def _controls(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the ways of ``--control``, by name. Raises ``BadInput`` for a word without one."""
+    """Return the ways of ``--control``, by name. Raises ``BadInput`` for a word without a way."""
     found: dict[str, tuple[str, ...]] = {}
     for word in words:
         name, equals, way = word.partition("=")

@@ -7,8 +7,8 @@ A control has a name and one or more ways. A way is one of these:
                                              for ``ready`` a GET
     python -m monitor hold --local_path=…    a command
 
-An address and a command may have places, as ``--monitor-cmd`` has. Each place is an option that
-the suite gives the monitor, or ``{release}``.
+An address and a command may have names in braces, like ``--monitor-cmd``. Each name is an option
+that the suite gives the monitor, or ``release``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LONGEST_S = 60.0
 
 
 def is_address(way: str) -> bool:
-    """Return whether the way is an address that gets a POST."""
+    """Return whether the way is an address."""
     return way.startswith(("http://", "https://"))
 
 
@@ -52,10 +52,10 @@ def is_signal(way: str) -> bool:
 
 
 def read(controls: Mapping[str, Sequence[str]], folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the controls with the relative paths of their commands as seen from ``folder``.
+    """Return the controls. Relative paths in their commands start at ``folder``.
 
     Raises:
-        BadInput: There is no control of a name, or a way cannot be read.
+        BadInput: A name is not that of a control, or a way cannot be read.
     """
     return {name: tuple(_read(name, way, folder) for way in controls[name]) for name in controls}
 
@@ -72,7 +72,7 @@ def _read(name: str, way: str, folder: Path) -> str:
 
 
 def request(method: str, way: str, options: Mapping[str, str], token: str) -> int:
-    """Send the request of an address; give the status of its answer.
+    """Send a request to an address. Return the status of the answer.
 
     Raises:
         Failed: No answer came.

@@ -74,7 +74,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Told:
-    """One try to tell a hook of a release. ``taken``: the hook took it, and did not fail.
+    """One try to tell a hook of a release. ``taken``: the hook did not fail.
 
     ``message`` is the JSON of a web hook.
     """

@@ -1,6 +1,6 @@
-"""What a monitor tells its hooks: a receiver of web hooks, and a program for other hooks.
+"""Receives what a monitor tells its hooks: a receiver of web hooks, and a program for other hooks.
 
-Each notes in ``observed.told`` what came, and whether it took the notice.
+Both note each notice in ``told``, and whether they took it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .observed import Told
 
 
 class Program:
-    """A program for ``--on_swap``. It fails while ``failing`` is set."""
+    """A program for ``--on_swap``. It fails between ``fail`` and ``take``."""
 
     def __init__(self, folder: Path) -> None:
         self._log, self._fails = folder / "hook.log", folder / "hook-fails"
@@ -36,16 +36,16 @@ class Program:
         self.command = shlex.quote(str(path))
 
     def fail(self) -> None:
-        """From now on the program ends with exit code 1."""
+        """Let the program end with exit code 1 from now on."""
         self._fails.touch()
 
     def take(self) -> None:
-        """From now on the program ends with exit code 0."""
+        """Let the program end with exit code 0 from now on."""
         self._fails.unlink()
 
     @property
     def told(self) -> list[Told]:
-        """What the program was told so far."""
+        """The notices that the program got so far."""
         lines = [line.partition(" ") for line in self._log.read_text().splitlines()]
         return [Told(word == "took", release) for word, _, release in lines]
 

@@ -218,7 +218,7 @@ class Stage:
         return max(self.settings.interval, self.place.interval_s)
 
     def ask(self, way: str, *, token: str = "", release: str = "", method: str = "POST") -> str:
-        """Ask the monitor for something by a way of its controls; end the act if that fails.
+        """Ask the monitor by one way of a control. End the act if the request fails.
 
         Args:
             way: A signal, an address or a command.
@@ -227,7 +227,7 @@ class Stage:
             method: The method of a request.
 
         Returns:
-            What came of it, such as the status of the answer.
+            The result, such as the status of the answer.
         """
         options = {**self.all_options, "release": release}
         try:

@@ -88,7 +88,7 @@ def shared(subject: Subject) -> Iterator[Launched]:
 def server(shared: Launched, subject: Subject) -> Launched:
     """The server that all tests with ``ONE_SERVER`` share, with the first model."""
     shared.reload(subject.models / "uci")
-    # The process of the model before ends behind the log's last line.
+    # The process of the previous model ends only after the log's last line.
     waits.wait_for(lambda: len(guard.descendants(shared.pid)) == 2, "one model process", 10)
     return shared
 
@@ -215,7 +215,7 @@ def test_every_process_ends_with_a_killed_engine(subject: Subject, reloads: int)
     with subject.launch() as server:
         for _ in range(reloads):
             server.reload(subject.models / "uci_2")
-        # The process of the model before ends behind the log's last line.
+        # The process of the previous model ends only after the log's last line.
         waits.wait_for(
             lambda: len(guard.descendants(server.pid)) == 2, "a fork server and one model", 10
         )

@@ -54,7 +54,7 @@ QUICK = Settings(
     short=True,
     count=24,
     knows=frozenset({"http_token"}),
-    # A monitor of somebody else has ways of its own.
+    # Another project's monitor has ways of its own.
     controls={
         "look": ("SIGUSR1",),
         "hold": ("touch {local_path}/held",),

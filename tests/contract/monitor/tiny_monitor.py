@@ -74,7 +74,7 @@ BROKEN = {
     "deaf-to-requests": "looks no sooner when it is asked to look",
     "forgets-a-hold": "ends a hold at its start",
 }
-# Asks for a look at the donefile.
+# The signal that asks for a look at the donefile.
 LOOK = signal.SIGUSR1
 _EXCHANGE, _HERE = 2, -100
 _LARGEST = 32 << 20
@@ -100,7 +100,7 @@ class Tiny:
         self.staging = self.into / f".{options.live}.new"
         if self.broken == "stages-where-it-pulls":
             self.staging = self.tarball.with_name("new")
-        # While it is there, nothing is installed.
+        # While this file exists, the monitor installs nothing.
         self.held = self.into / "held"
         self.installed: Optional[bytes] = None
         self.number = 0
@@ -386,7 +386,7 @@ def main() -> NoReturn:
     asked: list[int] = []
     if options.broken == "deaf-in-a-pull":
         signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
-    # One that comes during a poll waits for the end of the poll.
+    # A request during a poll waits for the end of the poll.
     signal.pthread_sigmask(signal.SIG_BLOCK, {LOOK})
     tiny = Tiny(options)
     if options.broken == "forgets-a-hold":

@@ -46,7 +46,7 @@ def test_the_folder_of_a_trial_that_is_killed_is_removed(number: int, tmp_path: 
         with Workplace("machine") as folder:
             (folder / "file").write_text("x")
             print(folder, flush=True)
-            # In steps: a signal that comes just before a long sleep would be seen only behind it.
+            # Short sleeps: a signal right before a long sleep takes effect only after the sleep.
             for _ in range(3000):
                 time.sleep(0.1)
     """

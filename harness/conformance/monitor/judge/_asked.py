@@ -1,4 +1,4 @@
-"""Claims about what a monitor was asked for, and about what it told its hooks."""
+"""Claims about requests to a monitor, and about what the monitor told its hooks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def each_request_was_followed(observed: Observed) -> Optional[str]:
 
 
 def not_live_before_its_time(observed: Observed) -> Optional[str]:
-    """No release was live before it might be (``allowed``)."""
+    """No release was live before the scenario allowed it (``allowed``)."""
     if not observed.allowed:
         return Unjudged("no release was kept out")
     for look in observed.looks:
@@ -44,7 +44,7 @@ def told_in_order(*releases: str) -> Check:
 
     def claim(observed: Observed) -> Optional[str]:
         taken = [told.release for told in observed.told if told.taken]
-        # After a kill, the same one may come twice.
+        # After a kill, the same release may come twice.
         order = [release for release, _ in itertools.groupby(taken)]
         if order == list(releases):
             return None
@@ -62,7 +62,7 @@ def _shown(told: Told) -> str:
 
 
 def told_again(times: int) -> Check:
-    """The hook had failed at least so often: without failures, nothing is told again."""
+    """The hook failed often enough (``times``), so the monitor had to tell it again."""
 
     def claim(observed: Observed) -> Optional[str]:
         failed = sum(not told.taken for told in observed.told)
@@ -72,7 +72,7 @@ def told_again(times: int) -> Check:
 
 
 def not_told_too_early(observed: Observed) -> Optional[str]:
-    """The hook was told nothing of a release before the server served it."""
+    """The monitor told the hook of a release only after the server served it."""
     early = observed.facts.get("told while not served")
     if early is None:
         return Unjudged("no release was kept from being served")

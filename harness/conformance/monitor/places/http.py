@@ -107,9 +107,9 @@ def guarded_server(
 ) -> Iterator[Callable[[], list[int]]]:
     """Serve the reader's folder once more, by a server that asks for authorization.
 
-    ``access`` is that of ``harness.remotes.http.server``. The monitor then gets this server's
-    address. Gives the statuses of the answers that refused, in order. ``port``: a free one if not
-    given.
+    The monitor then gets this server's address. Yields a function that returns the statuses of
+    the refusals, in order. ``access`` is that of ``harness.remotes.http.server``. Without
+    ``port`` the server takes a free port.
     """
     assert isinstance(reader.remote, HttpFolder)
     log = reader.folder / "guarded-http.log"

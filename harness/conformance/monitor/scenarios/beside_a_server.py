@@ -1,4 +1,4 @@
-"""A monitor beside a server that really loads what is live: what is served, and what is bad."""
+"""Scenarios beside a real server: a release that is not served, and a bad release."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .base import Scenario
 _ENGINE = Path(sys.prefix, "bin", "embedded-serving")
 # The server's reload interval (seconds).
 _TICK_S = 1
-# How long a server may take to load a release and be asked, on a busy machine (seconds).
+# How long the server may take to load a release and to answer, on a busy machine (seconds).
 _SERVED_S = 60.0
 
 
@@ -32,7 +32,7 @@ class _BesideAServer(Scenario):
 
     places = frozenset({"http"})
     length = 3.0
-    # After so many seconds the monitor takes a release for one that is not served.
+    # After this many seconds the monitor says that the server does not serve the release.
     served_within: ClassVar[str]
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class _BesideAServer(Scenario):
 class ServedIsTold(_BesideAServer):
     name = "served-is-told"
     title = "While the server does not serve the installed release, the monitor is not ready."
-    loss = "A roll-out goes on, and traffic is sent, to servers that still answer as before."
+    loss = "A roll-out goes on, although servers still answer with the old release."
     needs = ("server", "on_served", "metrics_port", "ready")
     served_within = "5"
     claims = (
@@ -95,7 +95,7 @@ class ServedIsTold(_BesideAServer):
 
         def is_ready(wanted: int) -> bool:
             status = float(stage.ask(way, method="GET"))
-            # Until it is ready for the first time, the answer depends on the moment.
+            # Before the monitor is ready for the first time, the answer depends on the moment.
             if seen[-1:] != [status] and (seen or status == wanted):
                 seen.append(status)
             return status == wanted
@@ -122,10 +122,10 @@ class ServedIsTold(_BesideAServer):
 
 class BadReleaseRolledBack(_BesideAServer):
     name = "bad-release-rolled-back"
-    title = "A release on which the server aborts is taken back, and is not installed again."
-    loss = "The server restarts for ever with a model that it cannot load, until somebody wakes up."
+    title = "The monitor rolls back a release on which the server aborts, and keeps it out."
+    loss = "The server restarts with a model that it cannot load, until a person helps."
     needs = ("server", "on_served", "on_bad_release")
-    # So that a good release is not taken back because the machine is busy.
+    # Long, so that the monitor does not roll back a good release on a busy machine.
     served_within = "60"
     claims = (
         judge.settles_whole,
@@ -140,7 +140,7 @@ class BadReleaseRolledBack(_BesideAServer):
         hook = Program(stage.folder)
         stage.options.update(on_served=hook.command, on_bad_release="rollback")
         garbage = stage.releases[2].with_files({"params.pdiparams": b"garbage" * 100})
-        # Whole, and its manifest proves it: that it is bad, only the server can tell.
+        # The release matches its manifest, so only the server can find that it is bad.
         bad = replace(garbage, label="a release that aborts")
         try:
             stage.publish(stage.releases[1])

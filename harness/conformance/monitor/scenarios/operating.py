@@ -27,17 +27,17 @@ from .base import Scenario
 _WHOLE = judge.settles_whole
 # Longer than any scenario waits (seconds).
 _LONG = "600"
-# How long a monitor that looks has time to install what it finds, beside a poll (seconds).
+# How long a monitor may take to look and to install, in addition to a poll (seconds).
 _LOOKS_S = 1.5
 
 
 def _later(stage: Stage) -> int:
-    """The second of another donefile, also for a remote that lists minutes only."""
+    """Return the second of the next donefile, in a later minute: some remotes list only minutes."""
     return stage.remote.second(DONEFILE_NAME) + 120
 
 
 def _give_token(stage: Stage) -> str:
-    """Give the monitor a port and a token for a POST, if it knows them; return the token."""
+    """Set port and token for a POST, if the monitor knows these options. Return the token."""
     token = f"token-{stage.settings.seed}-to-look"
     file = stage.folder / "poll.token"
     file.write_text(f"{token}\n")
@@ -49,8 +49,8 @@ def _give_token(stage: Stage) -> str:
 
 class LookAtOnce(Scenario):
     name = "look-at-once"
-    title = "A monitor with a long interval that is asked to look installs the release at once."
-    loss = "A release is late by an interval, or every server polls ten times a second."
+    title = "After a request to look, a monitor with a long interval installs the release at once."
+    loss = "A release comes an interval late, or every monitor polls ten times a second."
     needs = ("look",)
     claims = (
         _WHOLE,
@@ -75,8 +75,8 @@ class LookAtOnce(Scenario):
 
 class PushNeedsToken(Scenario):
     name = "push-needs-its-token"
-    title = "A request to look without the right token changes nothing; with it, it is followed."
-    loss = "Anybody on the network decides when the servers load, or keeps them busy."
+    title = "The monitor follows a request to look only if the request has the right token."
+    loss = "Any program on the network can make the servers load, or keep the monitors busy."
     places = frozenset({"http"})
     needs = ("look", "poll_token_file")
     claims = (
@@ -110,10 +110,10 @@ class PushNeedsToken(Scenario):
 class HookRunsAgain(Scenario):
     name = "hook-runs-again"
     title = (
-        "A hook that fails is run again until it succeeds, in the order of the releases, also "
-        "after a kill and a restart of the monitor."
+        "The monitor runs a failed hook again until the hook succeeds, in the order of the "
+        "releases, even after a kill of the monitor."
     )
-    loss = "A cache that nobody warms, or a balancer that never hears of a release."
+    loss = "A cache stays cold, or a load balancer never learns of a release."
     places = frozenset({"http"})
     needs = ("on_swap",)
     claims = (
@@ -146,8 +146,8 @@ class HookRunsAgain(Scenario):
 
 class WebHookOnceMore(Scenario):
     name = "webhook-once-more"
-    title = "A web hook that answers 500 gets the same JSON again until it answers 200."
-    loss = "While the receiver restarts, it misses a release, and nobody notices."
+    title = "A receiver that answers 500 gets the same JSON again until it answers 200."
+    loss = "A receiver misses a release while it restarts, and no message says so."
     places = frozenset({"http"})
     needs = ("webhook",)
     claims = (
@@ -176,7 +176,7 @@ class WebHookOnceMore(Scenario):
 
 
 class _Order(Scenario):
-    """An order keeps release 2 out, also over a restart, until another order ends it."""
+    """An order keeps release 2 out until another order ends it, even after a restart."""
 
     places = frozenset({"http"})
     claims = (
@@ -207,24 +207,24 @@ class _Order(Scenario):
 
 class HoldKeeps(_Order):
     name = "hold-keeps"
-    title = "While an operator holds releases back none is installed, also after a restart."
-    loss = "A release goes live in the middle of an incident, or of a roll-out that was stopped."
+    title = "During a hold the monitor installs no release, even after a restart."
+    loss = "A release goes live during an incident, or after a person has stopped a roll-out."
     needs = ("hold", "resume")
     begins, ends = needs
 
 
 class PinKeeps(_Order):
     name = "pin-keeps"
-    title = "While a release is pinned no other one is installed, also after a restart."
-    loss = "A server that must stay on one release for a test or an audit gets another one."
+    title = "During a pin the monitor installs no other release, even after a restart."
+    loss = "A server that must keep one release for a test or an audit gets another release."
     needs = ("pin", "unpin")
     begins, ends = needs
 
 
 class SecretRotated(Scenario):
     name = "secret-rotated"
-    title = "A token that is replaced in its file is used without a restart."
-    loss = "Each rotation of a token means a restart of every monitor, or no releases."
+    title = "The monitor uses a new token from its token file without a restart."
+    loss = "After each rotation of a token, every monitor needs a restart to install releases."
     places = frozenset({"http"})
     needs = ("http_token_file",)
     claims = (
@@ -261,10 +261,10 @@ def _replace(file: Path, text: str) -> None:
 class SignatureRefused(Scenario):
     name = "signature-refused"
     title = (
-        "With a public key, only what its owner signed is installed: no release that is unsigned, "
-        "stripped, changed, signed by another key, or older."
+        "With a public key, the monitor refuses a release that is unsigned, stripped, changed, "
+        "older, or signed by another key."
     )
-    loss = "Everybody who may write to the remote decides what the servers answer."
+    loss = "Any person who can write to the remote decides what the servers answer."
     places = frozenset({"http"})
     needs = ("verify_signature",)
     claims = (
@@ -306,7 +306,7 @@ class SignatureRefused(Scenario):
             stage.let_polls_pass(2)
         stage.publish(*second)
         stage.expect_live(second[0])
-        # What was signed once, and is not what the owner announces now.
+        # A replay: the owner signed this release, but announces another release now.
         stage.publish(*first)
         stage.let_polls_pass(2)
         stage.publish(*third)
@@ -314,7 +314,7 @@ class SignatureRefused(Scenario):
 
 
 def _forged(release: Release, donefile: bytes) -> Iterator[tuple[Release, bytes]]:
-    """Yield releases of somebody without the key. ``donefile`` is that of ``release``, signed."""
+    """Yield releases of a person without the key. ``donefile`` is the signed one of ``release``."""
     signature = json.loads(donefile)["signature"]
 
     def with_file(label: str) -> Release:

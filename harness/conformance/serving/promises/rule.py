@@ -17,7 +17,7 @@ def _loads_at(subject: Subject, second_after: Callable[[int], int]) -> None:
     with subject.launch() as server:
         same(predicted(server), PRICE, "the first model's answer")
         tag = server.live / TIME_FILE
-        # The launcher sets the second, too: a second from before the start may be the same.
+        # The launcher also sets the second, so a second from before the start may be the same.
         second = second_after(int(tag.stat().st_mtime))
         server.install(subject.models / "uci_2")
         os.utime(tag, (second, second))

@@ -98,7 +98,7 @@ def test_bad_input_ends_the_program_with_one_sentence(
 
 
 def test_a_run_that_cannot_write_is_unknown_and_says_so(tmp_path: Path) -> None:
-    # No file may grow, as on a full disk. Coverage's file could not either, and would complain.
+    # No file may grow, as on a full disk. Coverage could not write its file, and would complain.
     unmeasured = {k: v for k, v in os.environ.items() if k != "COVERAGE_PROCESS_CONFIG"}
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
     code = full + "import sys; from harness.__main__ import main; sys.exit(main(sys.argv[1:]))"

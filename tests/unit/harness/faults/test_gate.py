@@ -89,7 +89,7 @@ def test_an_open_gate_passes_bytes_both_ways_and_ends_with_the_client(gate: Gate
 
 
 def test_a_second_small_answer_does_not_wait_for_a_confirmation() -> None:
-    """Without TCP_NODELAY the second waits until the client confirms the first, some 40 ms."""
+    """Without TCP_NODELAY the second part waits some 40 ms for the ACK of the first part."""
     read = threading.Event()
 
     class InTwoParts(socketserver.StreamRequestHandler):
@@ -117,7 +117,7 @@ def test_a_second_small_answer_does_not_wait_for_a_confirmation() -> None:
             client.shutdown(socket.SHUT_WR)
             assert client.recv(1) == b""
         server.shutdown()
-    # The shortest, because other work of the machine delays some.
+    # The shortest time, because other work of the machine delays some answers.
     assert min(took[20:]) < 0.03, f"the second part took {[f'{one:.3f}' for one in took]} s"
 
 
