@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable, Mapping
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -47,7 +47,7 @@ class Session(requests.Session):
         # The last request and its settings, if urllib3 alone can repeat it.
         self._last: Optional[tuple[requests.PreparedRequest, dict[str, Any]]] = None
         # For each name that ``keep`` got: a function that sends the request once more.
-        self._kept: dict[Hashable, Callable[[], urllib3.HTTPResponse]] = {}
+        self._kept: dict[Hashable, functools.partial[urllib3.HTTPResponse]] = {}
 
     def merge_environment_settings(
         self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
@@ -113,10 +113,13 @@ class Session(requests.Session):
             # requests keeps only the pools of the last ten servers.
             del self._kept[name]
             return None
-        if answer.status != 200 or "Set-Cookie" in answer.headers:
-            # After a refusal, read ``.netrc`` again. Some servers refuse with 404.
-            self._kept.clear()
-        if answer.get_redirect_location() or "Set-Cookie" in answer.headers:
+        cookie = "Set-Cookie" in answer.headers
+        if answer.status == 200 and not cookie:
+            return answer
+        # After a refusal, read ``.netrc`` again. Some servers refuse with 404.
+        self._kept.clear()
+        # A cookie that was sent may be too old, which only requests knows.
+        if cookie or answer.get_redirect_location() or "Cookie" in send.keywords["headers"]:
             answer.close()
             return None
         return answer
@@ -125,7 +128,7 @@ class Session(requests.Session):
         """Send a request. Called by requests, also for each redirect."""
         self._last = None
         answer = super().send(request, **given)
-        cookie = "Set-Cookie" in answer.headers
+        cookie = any("Set-Cookie" in one.headers for one in (answer, *answer.history))
         if cookie:
             # The kept requests carry the old cookies.
             self._kept.clear()

@@ -209,19 +209,15 @@ class WebHdfsRemote(Remote):
         return status
 
     def _status_again(self, path: str) -> Optional[dict[str, Any]]:
-        """Ask the NameNode that answered last. Return None if the library has to ask."""
-        session = self._connected()._session
-        try:
-            answer = session.repeat(path)
-        except urllib3.exceptions.HTTPError:
-            if ";" not in self._options.webhdfs_url.reveal():
-                raise
-            # The library asks the other NameNodes, too.
+        """Repeat the last request for a status. Return None if the library has to ask."""
+        if ";" in self._options.webhdfs_url.reveal():
+            # Only the library asks the other NameNodes, too.
             return None
+        answer = self._connected()._session.repeat(path)
         if answer is None:
             return None
         with contextlib.closing(answer):
-            content = answer.read()
+            content = answer.read(decode_content=True)
         return json.loads(content)["FileStatus"] if answer.status == 200 else None
 
     def _read(

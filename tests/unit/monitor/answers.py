@@ -22,12 +22,14 @@ class Answer:
 class Answers:
     """Gives ``by_path`` what a path asks for, ``otherwise`` to all else; HTTP/1.1, kept alive.
 
-    ``seen`` has path and headers of every request, ``connections`` how many were opened.
+    ``seen`` has path and headers of every request, ``connections`` how many were opened. With
+    ``refuses_cookies`` a request with a cookie gets 403.
     """
 
     def __init__(self) -> None:
         self.by_path: dict[str, Answer] = {}
         self.otherwise = Answer(404)
+        self.refuses_cookies = False
         self.seen: list[tuple[str, dict[str, str]]] = []
         self._server = HttpServer(self._answer)
         self.port, self.url = self._server.port, self._server.url
@@ -42,6 +44,8 @@ class Answers:
         path, query = urlsplit(request.path).path, urlsplit(request.path).query
         operation = f"{path}?{query.partition('op=')[2].partition('&')[0]}"
         answer = self.by_path.get(operation) or self.by_path.get(path) or self.otherwise
+        if self.refuses_cookies and "Cookie" in request.headers:
+            answer = Answer(403)
         request.send_response(answer.code)
         length = {"Content-Length": str(len(answer.body))}
         for key, value in {**length, **answer.headers}.items():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.support.waits import wait_for
 from monitor.errors import RemoteError
 from monitor.remotes.base import Remote
 
@@ -116,6 +118,31 @@ def test_a_cookie_goes_back_with_the_next_poll(server: Answers, tmp_path: Path) 
             assert remote.look("donefile") is not None
     shown = [headers.get("Cookie") for _, headers in server.seen]
     assert shown == [None, "a=1", "a=2", "a=3", "a=3"]
+
+
+def test_a_cookie_that_is_too_old_fails_no_poll(server: Answers, tmp_path: Path) -> None:
+    with make(tmp_path / "local", general_host=server.url) as remote:
+        server.by_path["/donefile"] = Answer(200, b"x", {"Set-Cookie": "a=1; Max-Age=1"})
+        assert remote.look("donefile") is not None
+        too_old = time.time() + 1.5
+        server.by_path["/donefile"] = Answer(200, b"x")
+        assert remote.look("donefile") is not None
+        wait_for(lambda: time.time() > too_old, "the end of the cookie", 10)
+        server.refuses_cookies = True
+        assert remote.look("donefile") is not None
+
+
+def test_a_cookie_of_a_redirect_goes_with_the_next_poll(server: Answers, tmp_path: Path) -> None:
+    with make(tmp_path / "local", general_host=server.url) as remote:
+        server.by_path["/donefile"] = Answer(200, b"x", {"Set-Cookie": "s=1"})
+        assert remote.look("donefile") is not None
+        server.by_path["/donefile"] = Answer(200, b"x")
+        assert remote.look("donefile") is not None
+        to = {"Location": f"{server.url}/there", "Set-Cookie": "s=2; path=/"}
+        server.by_path.update({"/model": Answer(302, b"", to), "/there": Answer(200, b"y")})
+        assert b"".join(remote.open("model").chunks) == b"y"
+        assert remote.look("donefile") is not None
+    assert server.seen[-1][1]["Cookie"] == "s=2"
 
 
 @pytest.mark.parametrize("refusal", [401, 404])

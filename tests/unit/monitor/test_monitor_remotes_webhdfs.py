@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -63,6 +64,18 @@ def test_only_hdfs_s_own_word_makes_a_file_absent(server: Answers, remote: Remot
     assert remote.look("donefile") is None
     with pytest.raises(RemoteError, match="no such file"):
         remote.open("donefile")
+
+
+def test_repeated_polls_read_what_a_proxy_compressed(server: Answers, remote: Remote) -> None:
+    content = b"x" * 9
+    holds(server, content)
+    body = server.by_path[DONEFILE].body
+    gzipped = Answer(200, gzip.compress(body), {"Content-Encoding": "gzip"})
+    server.by_path[DONEFILE] = gzipped
+    for _ in range(3):
+        seen = remote.look("donefile")
+        assert seen is not None
+        assert seen.content == content
 
 
 DENIED = "Permission denied: user=me, access=EXECUTE, inode=/base"
