@@ -13,6 +13,7 @@ that the suite gives the monitor, or ``release``.
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import urllib.error
@@ -39,6 +40,7 @@ NAMES: Mapping[str, str] = {
 _OPTION = "--control"
 _PLACES = (*OPTIONS, "release")
 _LONGEST_S = 60.0
+_PORT = re.compile(r"https?://[^/?#]+:(\d+|\{\w+\})([/?#]|$)")
 
 
 def is_address(way: str) -> bool:
@@ -66,6 +68,10 @@ def _read(name: str, way: str, folder: Path) -> str:
     if not way.strip():
         raise BadInput(f"{_OPTION} {name} is empty: give a signal, an address or a command")
     words_of(way, option=_OPTION, known=_PLACES)
+    if name == "ready" and not is_address(way):
+        raise BadInput(f"{_OPTION} ready is {way!r}: give an address, which answers 200 or 503")
+    if is_address(way) and not _PORT.match(way):
+        raise BadInput(f"{_OPTION} {name} is {way!r}: give the address with its port")
     if is_address(way) or is_signal(way):
         return way
     return resolved(way, folder, option=_OPTION, known=_PLACES)
@@ -78,8 +84,7 @@ def request(method: str, way: str, options: Mapping[str, str], token: str) -> in
         Failed: No answer came.
     """
     (address,) = filled(way, options, option=_OPTION, known=_PLACES)
-    port = urlsplit(address).port
-    assert port is not None, f"{address} has no port"
+    port = urlsplit(address).port or 0
     wait_for(lambda: is_listening(port), f"a listener for {way}", 20)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     asked = urllib.request.Request(address, method=method, headers=headers)
@@ -97,13 +102,16 @@ def run(way: str, options: Mapping[str, str], environment: Mapping[str, str], lo
     """Run a command to its end. Its output goes to ``log``.
 
     Raises:
-        Failed: The exit code is not 0.
+        Failed: The command cannot be started, takes too long, or its exit code is not 0.
     """
     argv = filled(way, options, option=_OPTION, known=_PLACES)
-    with log.open("ab") as output:
-        done = subprocess.run(
-            argv, env=dict(environment), cwd=log.parent, stdin=subprocess.DEVNULL,
-            stdout=output, stderr=subprocess.STDOUT, timeout=_LONGEST_S, check=False,
-        )  # fmt: skip
+    try:
+        with log.open("ab") as output:
+            done = subprocess.run(
+                argv, env=dict(environment), cwd=log.parent, stdin=subprocess.DEVNULL,
+                stdout=output, stderr=subprocess.STDOUT, timeout=_LONGEST_S, check=False,
+            )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failed(f"`{way}` cannot be run to its end: {error}") from None
     if done.returncode:
         raise Failed(f"`{way}` ended with exit code {done.returncode}: {tail(log, 1)}")

@@ -79,8 +79,9 @@ def read_monitor(path: Path, scenarios: Iterable[str]) -> Monitor:
             settings["every_kill_on"] = frozenset(map(str, content["every_kill"]))
         settings["knows"] = known(content.get("knows", ()), str(path))
         ways = {name: map(str, ways) for name, ways in content.get("controls", {}).items()}
+        python, here = (shlex.quote(str(one)) for one in (sys.executable, path.parent.resolve()))
         settings["controls"] = {
-            name: tuple(way.replace("{python}", shlex.quote(sys.executable)) for way in mine)
+            name: tuple(w.replace("{python}", python).replace("{here}", here) for w in mine)
             for name, mine in ways.items()
         }
         return Monitor(

@@ -135,6 +135,9 @@ def test_a_secret_is_found_in_the_log_and_in_the_process_list() -> None:
     in_log.facts["secret"] = "s3cret"
     in_list = Observed(facts={"secret": "s3cret"}, processes=["wget ftp://u:s3cret@h/"])
     clean = Observed(facts={"secret": "s3cret"}, processes=["wget ftp://h/"])
+    rotated = _run("refused: 0ld\n")
+    rotated.facts.update({"secret": "s3cret", "old secret": "0ld"})
+    assert judge.secret_stays_secret(rotated) is not None
     assert judge.secret_stays_secret(in_log) is not None
     assert judge.secret_stays_secret(in_list) is not None
     assert judge.secret_stays_secret(clean) is None

@@ -84,6 +84,8 @@ def test_a_short_run_draws_the_same_sample_for_the_same_seed() -> None:
         ["--monitor-cmd", "m", "--control", "nonsense=SIGHUP"],
         ["--monitor-cmd", "m", "--control", "look="],
         ["--monitor-cmd", "m", "--control", "hold=stop {nonsense}"],
+        ["--monitor-cmd", "m", "--control", "look=http://127.0.0.1/look"],
+        ["--monitor-cmd", "m", "--control", "ready=SIGHUP"],
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

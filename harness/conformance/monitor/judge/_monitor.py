@@ -28,17 +28,15 @@ def nothing_outside(observed: Observed) -> Optional[str]:
 
 
 def secret_stays_secret(observed: Observed) -> Optional[str]:
-    """The scenario's secret (``facts["secret"]``) appears nowhere.
+    """The scenario's secrets (``facts["secret"]`` and ``facts["old secret"]``) appear nowhere.
 
-    Neither the monitor's output nor the command lines of its children may have it. The command line
-    that the suite gave the monitor does not count.
+    Neither the monitor's output nor the command lines of its children may have one. The command
+    line that the suite gave the monitor does not count.
     """
-    secret = observed.facts.get("secret")
-    if secret is None:
-        return None
-    if secret in observed.log:
+    secrets = [observed.facts[name] for name in ("secret", "old secret") if name in observed.facts]
+    if any(secret in observed.log for secret in secrets):
         return "the password is in the log"
-    if any(secret in line for line in observed.processes):
+    if any(secret in line for line in observed.processes for secret in secrets):
         return "the password is in the command line of a process that the monitor started"
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from dataclasses import replace
@@ -52,9 +53,9 @@ class _BesideAServer(Scenario):
         first.mkdir()
         stage.releases[0].write_to(first)
         stage.know(stage.releases[0])
-        program = stage.folder / "serving"
+        program, engine = stage.folder / "serving", shlex.quote(str(_ENGINE))
         program.write_text(
-            f'#!/bin/sh\nwhile :; do\n{_ENGINE} "$@" --strict-compat\nsleep 0.2\ndone\n'
+            f'#!/bin/sh\nwhile :; do\n{engine} "$@" --strict-compat\nsleep 0.2\ndone\n'
         )
         program.chmod(0o755)
         self._server = Launched(program, first, folder=stage.local, tick_s=_TICK_S)
@@ -75,7 +76,7 @@ class ServedIsTold(_BesideAServer):
     name = "served-is-told"
     title = "While the server does not serve the installed release, the monitor is not ready."
     loss = "A roll-out goes on, although servers still answer with the old release."
-    needs = ("server", "on_served", "metrics_port", "ready")
+    needs = ("server", "served_within", "on_served", "metrics_port", "ready")
     served_within = "5"
     claims = (
         judge.settles_whole,
@@ -124,7 +125,7 @@ class BadReleaseRolledBack(_BesideAServer):
     name = "bad-release-rolled-back"
     title = "The monitor rolls back a release on which the server aborts, and keeps it out."
     loss = "The server restarts with a model that it cannot load, until a person helps."
-    needs = ("server", "on_served", "on_bad_release")
+    needs = ("server", "served_within", "on_served", "on_bad_release")
     # Long, so that the monitor does not roll back a good release on a busy machine.
     served_within = "60"
     claims = (

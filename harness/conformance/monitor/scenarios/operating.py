@@ -43,7 +43,8 @@ def _give_token(stage: Stage) -> str:
     file.write_text(f"{token}\n")
     given = {"metrics_port": str(free_port()), "poll_token_file": str(file)}
     stage.options.update({k: v for k, v in given.items() if k in stage.settings.knows})
-    stage.set_secret(token)
+    if "poll_token_file" in stage.settings.knows:
+        stage.set_secret(token)
     return token
 
 
@@ -70,7 +71,7 @@ class LookAtOnce(Scenario):
             stage.publish(release, second=_later(stage))
             stage.observed.asked.append(Asked(time.monotonic(), way, release.label))
             stage.ask(way, token=token)
-            stage.expect_live(release)
+            stage.expect_live(release, while_waiting=stage.runs.note_processes)
 
 
 class PushNeedsToken(Scenario):
@@ -104,7 +105,7 @@ class PushNeedsToken(Scenario):
         stage.allow(stage.releases[2])
         answers.append(stage.ask(way, token=token))
         stage.observed.facts["answers"] = " ".join(answers)
-        stage.expect_live(stage.releases[2])
+        stage.expect_live(stage.releases[2], while_waiting=stage.runs.note_processes)
 
 
 class HookRunsAgain(Scenario):
@@ -125,21 +126,23 @@ class HookRunsAgain(Scenario):
     )
 
     def act(self, stage: Stage) -> None:
-        hook = Program(stage.folder)
+        hook, recovery = Program(stage.folder), stage.settings.recovery
         stage.options["on_swap"] = hook.command
         hook.fail()
         stage.publish(stage.releases[1])
         stage.start_monitor()
         try:
             stage.expect_live(stage.releases[1])
-            stage.expect(lambda: hook.told, "the hook to be run")
+            stage.expect(lambda: hook.told, "the hook to be run", recovery)
             stage.publish(stage.releases[2])
             stage.expect_live(stage.releases[2])
-            stage.expect(lambda: len(hook.told) > 1, "the hook to be run again")
+            stage.expect(lambda: len(hook.told) > 1, "the hook to be run again", recovery)
             stage.runs.stop()
             stage.start_monitor()
             hook.take()
-            stage.expect(lambda: Told(True, "2") in hook.told, "the hook to take release 2")
+            stage.expect(
+                lambda: Told(True, "2") in hook.told, "the hook to take release 2", recovery
+            )
         finally:
             stage.observed.told = hook.told
 
@@ -172,6 +175,7 @@ class WebHookOnceMore(Scenario):
             stage.expect(
                 lambda: any(told.taken and told.release == "2" for told in receiver.told),
                 "the web hook to take the notice of release 2",
+                stage.settings.recovery,
             )
 
 
@@ -240,6 +244,7 @@ class SecretRotated(Scenario):
         file, port = stage.folder / "token", free_port()
         stage.options["http_token_file"] = str(file)
         stage.set_secret(new)
+        stage.observed.facts["old secret"] = old
         _replace(file, old)
         with guarded_server(stage, {f"Bearer {old}": True}, port):
             stage.publish(stage.releases[1])
@@ -249,7 +254,9 @@ class SecretRotated(Scenario):
             stage.publish(stage.releases[2])
             stage.expect(refused, "the old token to be refused", stage.settings.recovery)
             _replace(file, new)
-            stage.expect_live(stage.releases[2], stage.settings.recovery)
+            stage.expect_live(
+                stage.releases[2], stage.settings.recovery, while_waiting=stage.runs.note_processes
+            )
 
 
 def _replace(file: Path, text: str) -> None:
