@@ -172,7 +172,8 @@ def readme() -> str:
     lines = ["| checks of | this project's monitor | stock monitor 0.9.0 |", "| --- | --- | --- |"]
     total = [0, 0, 0, 0]
     for group, counts in _counts(page).items():
-        lines.append("| {} | {} of {} | {} of {} |".format(group, *counts))
+        ours, stock = ("{} of {}".format(*pair) for pair in (counts[:2], counts[2:]))
+        lines.append(f"| {group} | {ours} | {stock if counts[3] else '–'} |")
         total = [sum(pair) for pair in zip(total, counts)]
     lines.append("| **all** | **{} of {}** | **{} of {}** |".format(*total))
     part = re.compile(r"(<!-- conformance: generated -->\n).*?(<!-- end -->)", re.S)
