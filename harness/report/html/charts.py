@@ -25,6 +25,8 @@ MAX_POINTS = 1200
 MAX_RELEASES = 40
 _LANE_PX = 36
 _LEFT_PX = 104
+# The share of the run that a shaded time needs for its label.
+_LABEL = 1 / 8
 
 
 def _layout(height: int, **more: Any) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def timeline(leg: LegFacts) -> Figure:
                 "fixedrange": True,
                 "type": "category",
             },
-            shapes=[_shade(shade.begin, shade.end, shade.text) for shade in leg.shades],
+            shapes=_shades(leg),
         ),
     }
 
@@ -124,18 +126,22 @@ def _marks(lanes: tuple[Lane, ...], kind: str, name: str, marker: dict[str, Any]
     }
 
 
-def _shade(begin: float, end: float, text: str) -> dict[str, Any]:
-    return {
-        **{"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"},
-        **{"x0": round(begin, 3), "x1": round(end, 3)},
-        **{"fillcolor": colors.BAD, "opacity": 0.22, "line": {"width": 0}},
-        "label": {
+def _shades(leg: LegFacts) -> list[dict[str, Any]]:
+    """Return a rectangle for each fault and outage. The narrow ones have no label."""
+    found = []
+    for shade in leg.shades:
+        shape: dict[str, Any] = {
+            **{"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"},
+            **{"x0": round(shade.begin, 3), "x1": round(shade.end, 3)},
+            **{"fillcolor": colors.BAD, "opacity": 0.22, "line": {"width": 0}},
+        }
+        if shade.end - shade.begin > leg.end * _LABEL:
             # The page lists the whole texts.
-            "text": escape(text if len(text) <= 24 else f"{text[:22]} …"),
-            "textposition": "top left",
-            "font": {"size": 10},
-        },
-    }
+            text = shade.text if len(shade.text) <= 24 else f"{shade.text[:22]} …"
+            label = {"text": escape(text), "textposition": "top left", "font": {"size": 10}}
+            shape["label"] = label
+        found.append(shape)
+    return found
 
 
 def latency_over_time(leg: LegFacts) -> Figure:
@@ -151,7 +157,7 @@ def latency_over_time(leg: LegFacts) -> Figure:
             trace = _requests(t, taken, f"{one.client}, failed", colors.BAD)
             trace["marker"].update(symbol="x", size=8)
             traces.append(trace)
-    shapes = [_shade(shade.begin, shade.end, shade.text) for shade in leg.shades]
+    shapes = _shades(leg)
     shapes += [_swap(t, release) for t, release in leg.reloads[-MAX_RELEASES * 3 :]]
     return {
         "data": traces,

@@ -107,7 +107,10 @@ def shades(leg: LegHistory, faults: Iterable[Event], begin: float, end: float) -
         for event in faults
         if "since" in event and "until" in event
     ]
-    found += [(event, f"outage: {event['why']}") for event in leg.outages]
+    # A fault that stops a part is an outage, too.
+    shown = {f"the {text}" for _, text in found}
+    others = [event for event in leg.outages if event["why"] not in shown]
+    found += [(event, f"outage: {event['why']}") for event in others]
     return [
         Shade(float(event["since"]) - begin, min(float(event["until"]), end) - begin, text)
         for event, text in found

@@ -175,6 +175,18 @@ def test_an_outage_that_never_ended_has_a_shade_until_the_end_of_the_leg() -> No
         json.loads(figure, parse_constant=pytest.fail)
 
 
+def test_a_fault_that_is_an_outage_has_one_shade() -> None:
+    times = {"t": 4.6, "remote": "ftp", "since": 4.1, "until": 4.6}
+    fault = {"event": "fault", "fault": "kill", "target": "server", **times}
+    outages = [
+        {"event": "outage", "why": why, "requests": True, **times}
+        for why in ("the fault kill of server", "the server restarts")
+    ]
+    (leg,) = reported([*Story().events(), fault, *outages]).legs
+    texts = [shade.text for shade in leg.shades]
+    assert texts == ["fault kill of server", "outage: the server restarts"]
+
+
 def test_each_of_several_servers_has_its_own_logs_and_the_faults_of_the_remote() -> None:
     line = {"event": "monitor_log", "t": 4.5, "remote": "ftp", "line": "only the second one"}
     fault = {"event": "fault", "t": 4.6, "remote": "ftp", "fault": "refuse", "target": "remote"}
