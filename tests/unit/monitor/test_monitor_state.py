@@ -170,6 +170,15 @@ def test_the_highest_trusted_number_stays(tmp_path: Path) -> None:
     assert state.read_trusted(str(path)) == 0
 
 
+def test_the_reason_of_a_refused_donefile_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "untrusted.json"
+    assert state.read_untrusted(str(path)) is None
+    state.write_untrusted(str(path), "no known key signed it")
+    assert state.read_untrusted(str(path)) == "no known key signed it"
+    path.write_text('{"why": 5}')
+    assert state.read_untrusted(str(path)) is None
+
+
 def test_a_queue_of_notices_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "notices.json"
     assert state.read_queue(str(path)) is None
