@@ -23,12 +23,11 @@ def check(paths: Sequence[Path], console: Console) -> int:
         The exit code: 0 if all claims hold, 1 if one is broken, 3 if one cannot be judged.
 
     Raises:
-        BadInput: A file is missing, empty or not readable.
+        BadInput: A file is missing, holds no event, or is not readable.
     """
     files = [history_in(path) for path in paths]
     for file in files:
-        if next(events_in(file), None) is None:
-            raise BadInput(f"{file} is empty; name the history of a run")
+        require_an_event(file)
     unreadable: list[BadInput] = []
     verdict = judge(_all_events(files, unreadable))
     if unreadable:
@@ -63,3 +62,14 @@ def history_in(path: Path) -> Path:
         if (path / name).exists():
             return path / name
     raise BadInput(f"{path} has no {' or '.join(_NAMES)}; name a run folder or a history")
+
+
+def require_an_event(file: Path) -> None:
+    """Raise ``BadInput`` if a file is empty, or if none of its lines is an event."""
+    kinds = (event["event"] for event in events_in(file))
+    first = next(kinds, None)
+    if first is None:
+        raise BadInput(f"{file} is empty; name the history of a run")
+    # A compressed history that ends too early may give no event.
+    if first == "damaged" and file.suffix != ".zst" and all(kind == "damaged" for kind in kinds):
+        raise BadInput(f"{file} holds no event of a run; name the history of a run")

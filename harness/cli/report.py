@@ -11,7 +11,7 @@ from harness.report.html.facts import facts
 from harness.report.masking import remember_environment, remember_secrets
 from harness.support.errors import BadInput
 
-from .check import events_in, history_in
+from .check import events_in, history_in, require_an_event
 
 
 def report(run: Path, output: Optional[Path]) -> int:
@@ -25,11 +25,11 @@ def report(run: Path, output: Optional[Path]) -> int:
         The exit code: 0, whatever the verdict is.
 
     Raises:
-        BadInput: The history is missing, empty or not readable, or a page cannot be written.
+        BadInput: The history is missing, holds no event or is not readable; or a page cannot be
+            written.
     """
     history = history_in(run)
-    if next(events_in(history), None) is None:
-        raise BadInput(f"{history} is empty; name the history of a run")
+    require_an_event(history)
     remember_environment()
     if run.is_dir():
         remember_secrets(run)

@@ -86,6 +86,7 @@ def test_a_file_that_ends_too_early_is_unknown(tmp_path: Path, name: str) -> Non
         ("empty.jsonl", b"", "{path} is empty"),
         ("empty.jsonl.zst", zstd.compress(b""), "{path} is empty"),
         ("text.jsonl.zst", b'{"event":"end"}\n', "cannot read {path}: "),
+        ("passwd.jsonl", b"root:x:0:0\nbin:x:1:1\n", "{path} holds no event of a run"),
         ("folder/other", b"", "has no history.jsonl or history.jsonl.zst"),
     ],
 )
