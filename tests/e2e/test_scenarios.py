@@ -1,4 +1,4 @@
-"""The scenarios, run for real on FTP: each one's promise holds."""
+"""The scenarios, run for real on FTP, and all faults on each remote: each one's promise holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from harness import scenarios
 from harness.remotes.existing import existing
 from harness.remotes.ftp.local import LocalFtp
-from harness.remotes.registry import chosen
+from harness.remotes.registry import REMOTES, chosen
 from harness.run.e2e import RunSettings, run
 from harness.run.leg_settings import LegSettings
 from harness.serving.choice import choose
@@ -32,22 +32,22 @@ LONG = (
     "server-restarts",
     "all-restart",
     "rollback",
-    "network-faults",
-    "monitor-faults",
 )
+# These cause all faults.
+FAULTS = ("network-faults", "monitor-faults")
 
 
-def report_of(folder: Path, name: str, **leg: Any) -> dict[str, Any]:
-    """Run a scenario on FTP; return its report."""
+def report_of(folder: Path, name: str, remote: str = "ftp") -> dict[str, Any]:
+    """Run a scenario on a remote; return its report."""
     scenario = scenarios.read(name)
     settings = RunSettings(
         scenario=name,
         steps=scenario.steps,
-        remotes=chosen(["ftp"]),
+        remotes=chosen([remote]),
         serving="embedded",
         runs=folder / "runs",
         # Clients that ask less leave the processor to the rest.
-        leg=replace(scenario.leg, poll_s=0.5, rate=30, **leg),
+        leg=replace(scenario.leg, poll_s=0.5, rate=30),
     )
     printed = io.StringIO()
     code = run(settings, Console(file=printed, width=140))
@@ -77,6 +77,13 @@ def test_a_bad_release_between_good_ones_is_not_served(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", LONG)
 def test_the_promise_holds(tmp_path: Path, name: str) -> None:
     report_of(tmp_path, name)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("remote", [remote.name for remote in REMOTES])
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_promise_holds_on_each_remote(tmp_path: Path, name: str, remote: str) -> None:
+    report_of(tmp_path, name, remote)
 
 
 @pytest.mark.proof

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import scenarios
-from harness.faults.registry import make
+from harness.faults.registry import FAULTS, make
 from harness.run.steps import Cause, Publish, Restart
 from harness.scenarios import page
 from harness.support.errors import BadInput
@@ -26,6 +26,11 @@ def read(folder: Path, text: str) -> scenarios.Scenario:
 def test_the_page_is_made_from_the_files() -> None:
     again = "make it again: python -m harness scenarios --page docs/scenarios.md"
     assert DOCS.read_text() == page.text(), again
+
+
+def test_each_fault_is_in_a_scenario() -> None:
+    steps = [step for scenario in scenarios.listed() for step in scenario.steps]
+    assert {step.fault for step in steps if isinstance(step, Cause)} == set(FAULTS)
 
 
 def test_a_file_says_how_legs_run_and_what_is_done(tmp_path: Path) -> None:
