@@ -41,7 +41,9 @@ found broken.
 
 `python -m tests.broken --page docs/broken-parts.md` makes this page; do not edit it. With
 `--good 100` the command makes the section about good parts: each pair runs again and again, and
-each claim found broken is a false alarm. A dash means that the run did not keep its seconds.
+each claim found broken is a false alarm. With `--only` the command makes the rows of these parts
+and of the good part, and keeps the other rows. The column *judged* has the day and the commit. A
+dash means that the run did not keep its seconds.
 """
 _GOOD_TITLE = "Good parts"
 _TITLES = {kind: f"{kind.capitalize()}s" for kind in PACKAGES}
@@ -58,6 +60,8 @@ class Row:
     found: Found
     # What differs from the patch's word.
     wrong: str
+    # The day and the commit.
+    judged: str
 
     @property
     def seconds(self) -> str:
@@ -71,10 +75,13 @@ class Row:
 
 
 def _monitors(wanted: Sequence[Part], folder: Path, *, whole: bool, jobs: int) -> list[Row]:
+    stamp = _stamp(folder)
     judged = [good.good("monitor", CONFORMANCE), *wanted]
     # Their cases mostly wait.
     found = judges.monitors(judged, folder, jobs=4 * jobs, whole=whole)
-    return [Row(part, one, one.against(part, whole=whole)) for part, one in zip(judged, found)]
+    return [
+        Row(part, one, one.against(part, whole=whole), stamp) for part, one in zip(judged, found)
+    ]
 
 
 def _one_for_each_break(wanted: Sequence[Part]) -> list[Part]:
@@ -86,16 +93,21 @@ def _one_for_each_break(wanted: Sequence[Part]) -> list[Part]:
     return [part for part in wanted if part in chosen.values()]
 
 
+def _good(kind: str, wanted: Sequence[Part]) -> list[Part]:
+    """Return the good part of a kind, once for each judge of ``wanted``."""
+    return [good.good(kind, judge) for judge in sorted({part.judge for part in wanted})]
+
+
 def _servers(wanted: Sequence[Part], folder: Path, *, whole: bool, jobs: int) -> list[Row]:
-    judged = [good.good("server", judge) for judge in sorted({part.judge for part in wanted})]
-    judged += wanted
+    stamp = _stamp(folder)
+    judged = [*_good("server", wanted), *wanted]
 
     def row(part: Part) -> Row:
-        mine = [part] if part.patch and not whole else [p for p in judged if p.judge == SERVING]
-        cases = [one.name for p in mine for one in (p.breaks if whole else p.breaks[:1])]
-        only = list(dict.fromkeys(cases))
+        mine = parts("server") if whole else [part] if part.patch else judged
+        breaks = [p.breaks if whole else p.breaks[:1] for p in mine if p.judge == SERVING]
+        only = list(dict.fromkeys(one.name for some in breaks for one in some))
         found = judges.server(part, part.judge, only, folder / part.name)
-        return Row(part, found, found.against(part, whole=whole or part.judge != SERVING))
+        return Row(part, found, found.against(part, whole=whole or part.judge != SERVING), stamp)
 
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         return list(pool.map(row, judged))
@@ -120,21 +132,36 @@ def _stamp(folder: Path) -> str:
         done = subprocess.run(asked, capture_output=True, text=True, check=False)
         day = time.strftime("%Y-%m-%d", time.gmtime())
         folder.mkdir(parents=True, exist_ok=True)
-        kept.write_text(f"Judged on {day}, commit {done.stdout.strip() or 'unknown'}.\n")
+        kept.write_text(f"{day}, commit {done.stdout.strip() or 'unknown'}\n")
     return kept.read_text().strip()
 
 
-def _rows(rows: Sequence[Row]) -> list[str]:
-    """Return the table of the broken parts of a kind, as lines of the page."""
-    lines = ["| part | what is wrong with it | judge | what it broke | seconds | verdict |"]
-    lines += ["| --- | --- | --- | --- | --- | --- |"]
+_HEAD = (
+    "| part | what is wrong with it | judge | what it broke | seconds | verdict | judged |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+)
+
+
+def _rows(kind: str, rows: Sequence[Row], before: str) -> list[str]:
+    """Return the table of the broken parts of a kind, as lines of the page.
+
+    Args:
+        kind: ``monitor`` or ``server``.
+        rows: The parts that were judged.
+        before: The section as it is. Its row of a part stays if ``rows`` has none.
+    """
+    lines = {line.split("`")[1]: line for line in before.splitlines() if line.startswith("| `")}
     for row in rows:
-        broken = ", ".join(row.found.broken) or "nothing"
-        lines.append(
-            f"| `{row.part.name}` | {row.part.wrong} | {row.part.judge} | {broken} | "
-            f"{row.seconds} | {row.verdict} |"
-        )
-    return lines
+        part, broken = row.part, ", ".join(row.found.broken) or "nothing"
+        cells = (f"`{part.name}`", part.wrong, part.judge, broken, row.seconds, row.verdict)
+        lines[part.name] = _line((*cells, row.judged))
+    every = parts(kind)
+    names = [part.name for part in (*_good(kind, every), *every)]
+    return [*_HEAD, *(lines[name] for name in names if name in lines)]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 _GOOD = ("pair", "judge", "runs", "false alarms", "unknown", "median s")
@@ -155,6 +182,10 @@ def _good_rows(runs: Sequence[Runs]) -> list[list[str]]:
     ]
 
 
+def _section(page: str, title: str) -> str:
+    return page.partition(f"## {title}\n")[2].partition("\n## ")[0].strip()
+
+
 def _page(tables: Mapping[str, Sequence[str]], before: str) -> str:
     """Return the page of the docs.
 
@@ -164,14 +195,19 @@ def _page(tables: Mapping[str, Sequence[str]], before: str) -> str:
     """
     sections = [_PAGE.strip()]
     for title in _SECTIONS:
-        kept = before.partition(f"## {title}\n")[2].partition("\n## ")[0].strip()
-        text = "\n".join(tables[title]) if title in tables else kept
+        text = "\n".join(tables[title]) if title in tables else _section(before, title)
         sections += [f"## {title}\n\n{text}"] if text else []
     return "\n\n".join(sections) + "\n"
 
 
-def _write(page: Path, tables: Mapping[str, Sequence[str]]) -> None:
-    page.write_text(_page(tables, page.read_text() if page.exists() else ""))
+def write_rows(page: Path, rows: Sequence[Row]) -> None:
+    """Write the rows of the broken parts into the page of the docs."""
+    before = page.read_text() if page.exists() else ""
+    tables = {}
+    for kind in dict.fromkeys(row.part.kind for row in rows):
+        mine = [row for row in rows if row.part.kind == kind]
+        tables[_TITLES[kind]] = _rows(kind, mine, _section(before, _TITLES[kind]))
+    page.write_text(_page(tables, before))
 
 
 def _judge_good(options: argparse.Namespace, folder: Path, console: Console) -> int:
@@ -190,8 +226,10 @@ def _judge_good(options: argparse.Namespace, folder: Path, console: Console) -> 
     for line in [*alarms, *unknown]:
         console.print(line, markup=False, soft_wrap=True)
     if options.page:
-        lines = [f"| {' | '.join(cells)} |" for cells in (_GOOD, ["---"] * len(_GOOD), *rows)]
-        _write(options.page, {_GOOD_TITLE: [stamp, "", *lines]})
+        lines = [_line(cells) for cells in (_GOOD, ["---"] * len(_GOOD), *rows)]
+        before = options.page.read_text() if options.page.exists() else ""
+        section = [f"Judged on {stamp}.", "", *lines]
+        options.page.write_text(_page({_GOOD_TITLE: section}, before))
     return 1 if alarms else 3 if unknown else 0
 
 
@@ -230,7 +268,6 @@ def main() -> int:
     wanted = [part for part in every if not words or {part.name, part.kind} & set(words)]
     began = time.monotonic()
     rows: list[Row] = []
-    stamps: dict[str, str] = {}
     console = Console(width=None if sys.stdout.isatty() else 160)
     with tempfile.TemporaryDirectory(prefix="broken-") as temporary:
         folder = options.run.resolve() if options.run else Path(temporary)
@@ -242,7 +279,6 @@ def main() -> int:
                 if kind == "server" and options.short and not words:
                     mine = _one_for_each_break(mine)
                 if mine:
-                    stamps[kind] = _stamp(folder / kind)
                     rows += judge(mine, folder / kind, whole=not options.short, jobs=options.jobs)
         except (Failed, OSError, ValueError) as error:
             print(f"tests.broken: {error}", file=sys.stderr)
@@ -255,13 +291,7 @@ def main() -> int:
     wrong = sum(1 for row in rows if row.wrong)
     console.print(f"{len(rows)} parts, {wrong} wrong, in {seconds:.0f} s")
     if options.page:
-        _write(
-            options.page,
-            {
-                _TITLES[kind]: [stamp, "", *_rows([row for row in rows if row.part.kind == kind])]
-                for kind, stamp in stamps.items()
-            },
-        )
+        write_rows(options.page, rows)
     return 1 if wrong else 0
 
 

@@ -27,6 +27,7 @@ from harness.conformance.monitor.scenarios import all_scenarios
 from harness.support.process import Process
 
 from .parts import HERE, ROOT, Part
+from .parts import parts as all_parts
 
 # How long a judge may take, in seconds.
 _MAX_S = 1800.0
@@ -130,7 +131,8 @@ def _run_monitors(
     parts: Sequence[Part], folder: Path, results: Path, *, jobs: int, whole: bool
 ) -> None:
     ours = json.loads((_MONITORS / "ours.json").read_text())
-    listed = dict.fromkeys(one.name for part in parts for one in part.breaks)
+    breaking = all_parts("monitor") if whole else parts
+    listed = dict.fromkeys(one.name for part in breaking for one in part.breaks)
     cases = [name for name in listed if not name.endswith(_OVER_ALL)]
     command = [sys.executable, "-m", "harness", "conformance", "--jobs", str(jobs)]
     for part in parts:

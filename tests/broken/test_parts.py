@@ -19,8 +19,9 @@ from harness.conformance.monitor.scenarios import all_scenarios
 from harness.conformance.serving.promises import PROMISES
 
 from . import good, judges
+from .__main__ import Row, write_rows
 from .judges import CONFORMANCE, SCENARIOS, SERVING, Found, should_pass
-from .parts import PACKAGES, ROOT, Break, Part, parts
+from .parts import PACKAGES, ROOT, Break, Part, named, parts
 
 PARTS = [part for kind in PACKAGES for part in parts(kind)]
 CASES = {f"{place}/{scenario.name}" for place in PLACES for scenario in all_scenarios()}
@@ -112,6 +113,29 @@ def test_a_run_that_is_judged_again_elsewhere_keeps_its_seconds(tmp_path: Path) 
     shutil.copytree(tmp_path / "run", tmp_path / "copy", copy_function=shutil.copyfile)
 
     assert judges.server(part, SERVING, only, tmp_path / "copy") == found
+
+
+def rows_of(page: Path) -> dict[str, list[str]]:
+    """Return the cells of each part on the page, in the page's order."""
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| `")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return {one[0].strip("`"): one for one in cells}
+
+
+def test_a_part_that_is_judged_alone_gets_its_row_and_the_other_rows_stay(tmp_path: Path) -> None:
+    def row(name: str, seconds: float, judged: str) -> Row:
+        return Row(named("server", name), Found({"a": ("lost",)}, {}, seconds), "", judged)
+
+    page = tmp_path / "page.md"
+    write_rows(page, [row("never-reloads", 1, "Sunday"), row("goes-back", 2, "Sunday")])
+    write_rows(page, [row("never-reloads", 3, "Monday"), row("dies-in-a-reload", 4, "Monday")])
+
+    found = [(name, cells[4], cells[6]) for name, cells in rows_of(page).items()]
+    assert found == [
+        ("dies-in-a-reload", "4", "Monday"),
+        ("goes-back", "2", "Sunday"),
+        ("never-reloads", "3", "Monday"),
+    ]
 
 
 def test_a_monitor_is_judged_by_no_case_for_which_it_lacks_a_feature() -> None:
