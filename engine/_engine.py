@@ -127,7 +127,9 @@ class Engine:
         except BadModel as error:
             self._die_if_strict(error.real_signal, str(error))
             self._loader.log_failure(error)
-            raise CannotServe(f"cannot load the model in {serving.model_dir}: {error}") from None
+            raise CannotServe(
+                f"cannot load the model in {serving.model_dir}: {error}; put a whole model there"
+            ) from None
         log.warning_line("infer.cpp:43", f"Succ load model:{serving.model_dir}")
         log.warning_line(
             "infer.cpp:234", f"Succ proc initialize version engine: {_reload.NO_VERSION}"

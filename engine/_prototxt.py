@@ -115,7 +115,8 @@ def read(flags: Flags) -> Serving:
         raise Refused(f"{resource_file} names no model; let the launcher write it with --model")
     if len(workflows) != 1:
         raise Refused(
-            f"{workflow_file} holds {len(workflows)} workflows, but the embedded engine runs one"
+            f"{workflow_file} holds {len(workflows)} workflows, but the embedded engine runs "
+            "one; let the launcher write it with one --model"
         )
     steps = tuple(node.type for node in workflows[0].nodes)
     if steps != _STEPS:

@@ -34,10 +34,10 @@ class RemoteError(ProducerError):
 
     exit_code = 2
 
-    def __init__(self, operation: str, where: str, cause: str, hint: str = "") -> None:
+    def __init__(self, operation: str, where: str, cause: str, hint: str) -> None:
         self.operation = operation
         self.where = where
         self.cause = cause
         self.hint = hint
         text = f"cannot {operation} {where}: {cause.strip() or 'no reason given'}"
-        super().__init__(f"{text} ({hint})" if hint else text)
+        super().__init__(f"{text} ({hint})")

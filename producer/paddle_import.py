@@ -22,11 +22,11 @@ def require_paddle() -> None:
         if "libgomp" in str(error):
             # The set-up links a replacement; an environment of another origin has none.
             raise BadInput(
-                f"Paddle cannot be loaded here ({error}): run `make setup` and use its .venv, or "
+                f"Paddle cannot be loaded here ({error}); run `make setup` and use its .venv, or "
                 "install the library, for instance with `apt-get install libgomp1`"
             ) from None
         raise BadInput(
-            f"Paddle cannot be imported here ({error}): run `make setup` and use the Python of its "
+            f"Paddle cannot be imported here ({error}); run `make setup` and use the Python of its "
             "environment (.venv, or .venv-gpu)"
         ) from None
 

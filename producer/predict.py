@@ -52,11 +52,14 @@ def _find(folder: Path, suffixes: tuple[str, ...]) -> Path:
     try:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
-        raise ProducerError(f"the model folder {folder} cannot be read: {error.strerror}") from None
+        raise ProducerError(
+            f"the model folder {folder} cannot be read: {error.strerror}; name a model's folder"
+        ) from None
     for suffix in suffixes:
         for name in names:
             if name.endswith(suffix) and not name.startswith("."):
                 return folder / name
     raise ProducerError(
-        f"the model folder {folder} has no file that ends in {' or '.join(suffixes)}"
+        f"the model folder {folder} has no file that ends in {' or '.join(suffixes)}; "
+        "export it for Serving"
     )

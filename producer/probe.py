@@ -52,7 +52,9 @@ def predicted(folder: Path, feed_file: Optional[Path]) -> dict[str, Any]:
         dtype = _TYPES.get(variable.feed_type)
         rows = given.get(variable.alias_name)
         if rows is None and (given or dtype != "float32"):
-            raise BadInput(f"--feed must name rows for {variable.alias_name}")
+            raise BadInput(
+                f"--feed has no rows for {variable.alias_name}; give each feed a key with its rows"
+            )
         if rows is None:
             rows = np.random.RandomState(number).rand(1, *variable.shape).round(3).tolist()
         feed[variable.alias_name] = np.array(rows, dtype)
@@ -96,7 +98,9 @@ def _given(file: Optional[Path]) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise BadInput(f"--feed {file}: {error}") from None
+        raise BadInput(
+            f"--feed {file} cannot be read: {error}; give a JSON file with the rows of each feed"
+        ) from None
     return content
 
 

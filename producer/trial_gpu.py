@@ -46,10 +46,10 @@ def check() -> str:
     if not paddle.device.is_compiled_with_cuda():
         raise BadInput(
             f"--device gpu needs the GPU build of Paddle and this environment has paddlepaddle "
-            f"{paddle.__version__} for the CPU: use the GPU environment, or {_CPU}"
+            f"{paddle.__version__} for the CPU; use the GPU environment, or {_CPU}"
         )
     if paddle.device.cuda.device_count() == 0:
-        raise BadInput(f"--device gpu found no CUDA device here: look at nvidia-smi, or use {_CPU}")
+        raise BadInput(f"--device gpu found no CUDA device here; look at nvidia-smi, or use {_CPU}")
     x = np.arange(26, dtype=np.float32).reshape(2, 13)
     w = np.linspace(-1, 1, 13, dtype=np.float32).reshape(13, 1)
     b = np.array([7], np.float32)

@@ -30,7 +30,7 @@ def _suites(text: str) -> list[str]:
     names = [name for name in text.split(",") if name]
     for name in names:
         if name not in bases.OFFICIAL:
-            raise BadInput(f"there is no base {name!r}: use some of {', '.join(bases.OFFICIAL)}")
+            raise BadInput(f"there is no base {name!r}; use some of {', '.join(bases.OFFICIAL)}")
     return names
 
 

@@ -90,7 +90,7 @@ def ready(say: Callable[[str], None], allow_install: bool, suites: Sequence[str]
             say(f"no registry gave it: {refusal}")
         if not allow_install:
             raise BadInput(
-                "not ready for containers.\n"
+                "not ready for containers; do this:\n"
                 + "\n".join(map(str, needs))
                 + "\nor, as root on Debian, let it be done: `make docker-ready ALLOW_INSTALL=1`"
                 * _has_apt()
@@ -106,7 +106,9 @@ def ready(say: Callable[[str], None], allow_install: bool, suites: Sequence[str]
             if need.what in (still.what for still in missing(suites)):
                 need.do(say)
     left = "; ".join(need.what for need in missing(suites))
-    raise Failed(f"still missing after installing it: {left}")
+    raise Failed(
+        f"still missing after installing it: {left}; `make docker-ready` says what to type"
+    )
 
 
 @contextlib.contextmanager
@@ -164,7 +166,7 @@ def _apt(say: Callable[[str], None], *arguments: str) -> None:
     """
     if not _has_apt():
         raise BadInput(
-            "this is no Debian or Ubuntu (there is no apt-get): install Docker Engine and Compose "
+            "this is no Debian or Ubuntu (there is no apt-get); install Docker Engine and Compose "
             "with the system's own package manager"
         )
     said: list[str] = []
@@ -292,7 +294,10 @@ def _take_compose(mirror: str) -> None:
     apt works on folders of its own here, so that the machine's package lists stay as they are.
     """
     if not _KEYRING.is_file():
-        raise BadInput(f"{_KEYRING} is missing, so no signature could be checked")
+        raise BadInput(
+            f"{_KEYRING} is missing, so no signature could be checked; as root: "
+            "`apt-get install -y debian-archive-keyring`"
+        )
     with tempfile.TemporaryDirectory(dir=cache_dir("docker"), prefix="apt-") as name:
         folder = Path(name)
         for inside in ("lists/partial", "cache/archives/partial", "root"):
@@ -366,7 +371,9 @@ def make_base(suite: str, say: Callable[[str], None]) -> str:
         raise BadInput("debootstrap is missing; as root: `apt-get install -y debootstrap`")
     name = bases.made_here(suite)
     if os.geteuid() != 0:
-        raise BadInput(f"only root can make the base image {name} with debootstrap")
+        raise BadInput(
+            f"only root can make the base image {name} with debootstrap; {_make_words(suite)}"
+        )
     sources = mirrors.machine_mirrors()
     say(f"making the base image {name} with debootstrap from this machine's mirror")
     script = repository_root() / "docker" / "base" / "make-base.sh"

@@ -32,7 +32,10 @@ def watch(desk: Desk, every_s: float) -> None:
         if desk.error:
             raise Failed(desk.error)
         if desk.seconds > until:
-            raise Failed(f"the main job has not ended after {until:g} s")
+            raise Failed(
+                f"the main job has not ended after {until:g} s; see why in its folder, which "
+                "the first line names"
+            )
         if time.monotonic() >= asked + _STATE_EVERY_S:
             asked = time.monotonic()
             desk.ask_state()

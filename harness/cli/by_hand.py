@@ -428,7 +428,10 @@ def _demo(args: argparse.Namespace, place: Place, console: Console) -> int:
 
     _settings(args)
     if args.releases < 1 or not args.every > 0:
-        raise BadInput("--releases is at least 1, and --every is more than 0 seconds")
+        raise BadInput(
+            f"--releases {args.releases} --every {args.every:g} publishes nothing; use at least 1 "
+            "release, and more than 0 seconds"
+        )
     place.make_ready()
     # Unlike the supervisor of `up`, this one ends with the screen, also after kill -9.
     supervisor = Process(

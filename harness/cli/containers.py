@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 def _build(args: argparse.Namespace) -> None:
     for name in args.images:
         if name not in IMAGES:
-            raise BadInput(f"there is no image {name!r}: use some of {', '.join(IMAGES)}")
+            raise BadInput(f"there is no image {name!r}; use some of {', '.join(IMAGES)}")
     names = args.images or list(IMAGES)
     with Progress("images", len(names)) as progress:
         for name in names:

@@ -168,7 +168,9 @@ def _set_up(args: argparse.Namespace) -> tuple[dict[str, Any], Optional[RunningS
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise BadInput(f"--server {args.server} is no address; use HOST:PORT")
     if args.live_dir is None:
-        raise BadInput("--server needs --live-dir: the folder that the server loads from")
+        raise BadInput(
+            "--server is given without --live-dir; name the folder that the server loads from"
+        )
     if args.serving_bin is not None or args.port is not None:
         raise BadInput("--server names a server that runs; leave out --serving-bin and --port")
     log = args.server_log or Path("no-server-log")

@@ -22,7 +22,7 @@ def selected(ids: Sequence[str], only: str) -> list[str]:
     words = [word.strip() for word in only.split(",") if word.strip()]
     for word in words:
         if not any(_names(word, one) for one in ids):
-            raise BadInput(f"--only has {word!r}, which is no case: see --list")
+            raise BadInput(f"--only has {word!r}, which is no case; see --list")
     return [one for one in ids if not words or any(_names(word, one) for word in words)]
 
 

@@ -69,7 +69,10 @@ def remove_images() -> str:
             engine.docker("image", "rm", "--force", image, deadline_s=120, check=False)
     left = built_images()
     if left:
-        raise Failed(f"{len(left)} images could not be removed: {', '.join(left)}")
+        raise Failed(
+            f"{len(left)} images could not be removed: {', '.join(left)}; "
+            "remove the containers that use them"
+        )
     return f"removed {len(before)} images"
 
 

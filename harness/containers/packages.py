@@ -103,6 +103,8 @@ def select(lock: str, names: Iterable[str], title: str = "the lock") -> str:
     chosen = []
     for name in names:
         if name not in blocks:
-            raise BadInput(f"packages.txt names {name}, which {title} does not pin")
+            raise BadInput(
+                f"packages.txt names {name}, which {title} does not pin; make the lock again"
+            )
         chosen += blocks[name]
     return "\n".join(chosen) + "\n"

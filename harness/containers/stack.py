@@ -260,7 +260,7 @@ class Stack:
             if service not in states:
                 raise Failed(
                     f"the container of {service} is gone: somebody else has removed it "
-                    "(`docker system prune`?), or the engine was started anew"
+                    "(`docker system prune`?), or the engine was started anew; start the run again"
                 )
             container, state = states[service]
             if state in ("running", "paused"):
@@ -318,7 +318,7 @@ class Stack:
 
     def _each(self, service: Optional[str], act: Callable[[str, dict[str, Any]], object]) -> None:
         if service is not None and service not in self.services:
-            raise BadInput(f"{service} is not one of {', '.join(self.services)}")
+            raise BadInput(f"{service} is no service; use {', '.join(self.services)}")
         for name in self.services if service is None else (service,):
             found = self._containers(name)
             if not found and service is not None:

@@ -85,9 +85,9 @@ T = TypeVar("T")
 def _chosen(what: str, name: str, offered: Mapping[str, T]) -> T:
     if name in offered:
         return offered[name]
-    known = f"use one of {', '.join(sorted(offered))}" if offered else f"it has no {what} at all"
+    known = f"use one of {', '.join(sorted(offered))}" if offered else "use another scenario"
     hint = "; remotes in containers have none, so use ON=local" if what == "gate" else ""
-    raise BadInput(f"a fault's target is {name!r}, but this run has no such {what}: {known}{hint}")
+    raise BadInput(f"a fault's target is {name!r}, but this run has no such {what}; {known}{hint}")
 
 
 def parameter(

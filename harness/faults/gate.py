@@ -145,7 +145,10 @@ class Gate:
                 asyncio.get_running_loop().add_reader(listening, self._accept, listening)
         except OSError as error:
             await self._close()
-            raise Failed(f"the gate cannot listen on {OUTSIDE}:{port}: {error.strerror}") from None
+            raise Failed(
+                f"the gate cannot listen on {OUTSIDE}:{port}: {error.strerror}; "
+                "end what has the port"
+            ) from None
 
     async def _close(self) -> None:
         for listening in self._listening:

@@ -62,10 +62,10 @@ def make(name: str, given: Mapping[str, object]) -> Fault:
     values = {}
     for key, value in given.items():
         if key not in known:
-            raise BadInput(f"the fault {name} has no parameter {key!r}: only {', '.join(known)}")
+            raise BadInput(f"the fault {name} has no parameter {key!r}; use {', '.join(known)}")
         why = _why_not(known[key], value)
         if why:
-            raise BadInput(f"the fault {name} cannot have {key} = {value!r}: use {why}")
+            raise BadInput(f"the fault {name} cannot have {key} = {value!r}; use {why}")
         values[key] = float(value) if isinstance(known[key].default, float) else value  # type: ignore[arg-type]
     return FAULTS[name](**values)  # type: ignore[arg-type]
 

@@ -100,7 +100,7 @@ def copy_openssl(folder: Path) -> None:
     for wanted, begins in _OPENSSL.items():
         found = [library for library in libraries if library.name.startswith(begins)]
         if not found:
-            raise MissingPart(f"pymssql bundles no {begins}*.so: `make setup` installs 2.3.9")
+            raise MissingPart(f"pymssql bundles no {begins}*.so; `make setup` installs 2.3.9")
         shutil.copy2(found[0], folder / wanted)
     for library in libraries:
         shutil.copy2(library, folder / library.name)

@@ -136,7 +136,7 @@ class Remote(Startable):
         chosen = kind or self.monitor_kinds[0]
         if chosen not in self.monitor_kinds:
             raise BadInput(
-                f"no monitor of type {chosen!r} reaches {self.name}: one of "
+                f"no monitor of type {chosen!r} reaches {self.name}; use one of "
                 f"{', '.join(self.monitor_kinds)}"
             )
         return ["--type", chosen, "--remote_path", self.path, *self.address_options(chosen)]

@@ -125,7 +125,7 @@ def existing(url: str, publish_dir: Optional[Path], uploads: bool = False) -> Re
         raise BadInput(f"--remote is no URL of a remote; use {' or '.join(_FORMS)}")
     name, kind = _KINDS[address.scheme]
     if kind == "webhdfs" and not port:
-        raise BadInput("--remote webhdfs://… needs the port of WebHDFS, usually 9870")
+        raise BadInput("--remote webhdfs://… has no port; give the port of WebHDFS, usually 9870")
     if kind == "general" and publish_dir is None and not uploads:
         raise BadInput(
             f"--remote {address.scheme}://… takes no uploads of our producer; name the folder that "

@@ -153,7 +153,7 @@ class LocalRemote(Remote):
     def _chosen(self, service: Optional[str]) -> list[tuple[str, Service]]:
         if service is not None and service not in self.services:
             raise BadInput(
-                f"{self.name} has no service {service!r}: one of {', '.join(self.services)}"
+                f"{self.name} has no service {service!r}; use one of {', '.join(self.services)}"
             )
         if not self._parts:
             raise Failed(f"{self.name} was never started")

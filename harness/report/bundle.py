@@ -144,7 +144,8 @@ def _files_of_head(bundle: Path, name: str, content: bytes) -> int:
         head = json.loads(content) if name == _HEAD else {}
         if head["format"] != _FORMAT:
             raise BadInput(
-                f"{bundle} has format {head['format']}; this harness reads format {_FORMAT}"
+                f"{bundle} has format {head['format']}; this harness reads format {_FORMAT}; use "
+                "the harness that made it"
             )
         return int(head["files"])
     except (ValueError, KeyError, TypeError):

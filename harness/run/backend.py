@@ -142,7 +142,10 @@ class Docker(Backend):
         self, serving: str, device: str, trial: str, say: Say, given: Optional[Path] = None
     ) -> ServingBinary:
         if given is not None:
-            raise BadInput(f"--serving-bin {given} needs SERVING=auto, embedded or official")
+            raise BadInput(
+                f"--serving-bin {given} is not for SERVING={serving}; use auto, embedded or "
+                "official"
+            )
         if os.environ.get("SERVING_BIN"):
             say(f"SERVING_BIN is not used: SERVING={serving} serves what its image holds")
         return container.serving_binary(serving, device)

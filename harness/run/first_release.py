@@ -60,7 +60,9 @@ def installed_before(live_dir: Path, first: Event, feed: Path) -> dict[str, Any]
     """
     content = look_once(live_dir, TIME_FILE)
     if content is None:
-        raise Failed(f"{live_dir} holds no model")
+        raise Failed(
+            f"{live_dir} holds no model; name the folder from which the server loads its model"
+        )
     feed.write_text(json.dumps(first["manifest"]["probe"]["feed"]))
     asked = subprocess.run(
         [sys.executable, "-m", "producer.probe", str(live_dir), "--feed", str(feed)],
@@ -69,7 +71,10 @@ def installed_before(live_dir: Path, first: Event, feed: Path) -> dict[str, Any]
         check=False,
     )
     if asked.returncode:
-        raise Failed(f"the model in {live_dir} predicts nothing: {asked.stderr.strip()}")
+        raise Failed(
+            f"the model in {live_dir} predicts nothing: {asked.stderr.strip()}; start the "
+            "server with a model that predicts"
+        )
     expected = json.loads(asked.stdout.splitlines()[-1])["expected"]
     alias = first["manifest"]["fetches"][0]["alias"]
     before = first["t_begin"]

@@ -59,7 +59,8 @@ def ready_releases(folder: Path, work: Path) -> tuple[ReadyRelease, ...]:
     found.sort(key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)] or [0])
     if len(found) < 2:
         raise BadInput(
-            f"--releases-from {folder} holds {len(found)} folders with a .tar.gz; a run needs 2"
+            f"--releases-from {folder} holds {len(found)} folders with a .tar.gz; add "
+            "folders, because a run needs 2 releases"
         )
     if len({next(path.glob("*.tar.gz")).name for path in found}) > 1:
         raise BadInput(f"--releases-from {folder}: the tarballs have different names; use one name")

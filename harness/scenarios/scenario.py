@@ -153,7 +153,7 @@ def _leg(path: Path, content: Mapping[str, Any], steps: tuple[Step, ...]) -> Leg
             raise BadInput(f"{path}: [leg] releases: every publish step has a count; leave it out")
         given["releases"] = 1 + counted
     elif not all(step.count for step in publishing[:-1]):
-        raise BadInput(f"{path}: only the last publish step may be without a count")
+        raise BadInput(f"{path}: a publish step before the last has no count; give it one")
     claims = content.get("claims")
     if claims is not None:
         try:
@@ -191,12 +191,12 @@ def _filled(path: Path, where: str, kind: Any, given: Mapping[str, Any]) -> Any:
         return kind(**values)
     except TypeError:
         lacking = [field.name for field in fields(kind) if field.name not in given]
-        raise BadInput(f"{path}: {where} lacks {', '.join(lacking)}") from None
+        raise BadInput(f"{path}: {where} lacks {', '.join(lacking)}; add that") from None
 
 
 def _only(path: Path, where: str, table: Any, known: Any) -> None:
     if not isinstance(table, Mapping):
-        raise BadInput(f"{path}: {where} is no table")
+        raise BadInput(f"{path}: {where} is no table; see docs/scenarios.md")
     for key in table:
         if key not in known:
             raise BadInput(f"{path}: {where}: {key!r} is not known; use {', '.join(known)}")

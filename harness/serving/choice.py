@@ -52,7 +52,7 @@ def choose(
         BadInput: The requested binary cannot be downloaded, or failed its trial.
     """
     if serving not in CHOICES:
-        raise BadInput(f"SERVING={serving} is not known: use one of {', '.join(CHOICES)}")
+        raise BadInput(f"SERVING={serving} is not known; use one of {', '.join(CHOICES)}")
     gpu = " DEVICE=gpu" if device == "gpu" else ""
 
     def prove(path: Path, name: str, why: str) -> str:
@@ -93,7 +93,7 @@ def choose(
         if serving == "auto":
             return _embedded(sentence)
         raise BadInput(
-            f"{sentence}, or use SERVING=embedded, or name a binary of yours in SERVING_BIN"
+            f"{sentence}; or use SERVING=embedded, or name a binary of yours in SERVING_BIN"
         ) from error
     version = f"{official.VERSION}, {official.build_name(device)}"
     return ServingBinary("official", path, version, why)

@@ -70,7 +70,7 @@ def serving_binary(
     Raises ``BadInput`` when it cannot be had.
     """
     if serving not in CHOICES:
-        raise BadInput(f"SERVING={serving} is not a container: use one of {', '.join(CHOICES)}")
+        raise BadInput(f"SERVING={serving} is not a container; use one of {', '.join(CHOICES)}")
     engine.require()
     if serving == "official-docker":
         return _official(device, say)

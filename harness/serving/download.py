@@ -110,7 +110,7 @@ def _client(timeout_s: float) -> httpx.Client:
         assert bundle is not None
         raise BadInput(
             f"the certificates in {bundle.value} ({bundle.where}) cannot be read: "
-            f"{error.strerror or error}"
+            f"{error.strerror or error}; name a PEM bundle there"
         ) from error
     return httpx.Client(
         follow_redirects=True,

@@ -69,7 +69,7 @@ class RunningServing(Serving):
         except OSError as error:
             raise Failed(
                 f"nothing answers at the server's address {self.host}:{self.port}: "
-                f"{error.strerror or error}"
+                f"{error.strerror or error}; start the server again, or correct --server"
             ) from None
 
     def identity(self) -> Optional[str]:

@@ -100,7 +100,7 @@ def free_range(count: int) -> tuple[int, int]:
         for port in taken:
             _let_go(port)
     raise BadInput(
-        f"no {count} free TCP ports in a row on the loopback addresses in 500 tries: end what "
+        f"no {count} free TCP ports in a row on the loopback addresses in 500 tries; end what "
         f"listens on ports {_LOWEST} to {_highest()}, or raise the first number in {_EPHEMERAL}"
     )
 

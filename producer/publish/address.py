@@ -72,7 +72,7 @@ def parse(url: str, encoding: str = "utf-8") -> Address:
             return unquote(text, encoding, "strict")
         except ValueError:
             raise BadInput(
-                f"--remote has bytes that are not {encoding}: give the encoding of the server's "
+                f"--remote has bytes that are not {encoding}; give the encoding of the server's "
                 "names as --ftp_encoding"
             ) from None
 
@@ -81,24 +81,26 @@ def parse(url: str, encoding: str = "utf-8") -> Address:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise BadInput(f"--remote is not a URL ({error}): one of {forms}") from None
+        raise BadInput(f"--remote is not a URL ({error}); use one of {forms}") from None
     if parts.scheme not in _FORMS:
-        raise BadInput(f"--remote has the unknown scheme {parts.scheme!r}: one of {forms}")
+        raise BadInput(f"--remote has the unknown scheme {parts.scheme!r}; use one of {forms}")
     form = _FORMS[parts.scheme]
     if parts.query or parts.fragment:
-        raise BadInput(f"--remote has a query or a fragment and may have none: {form}")
+        raise BadInput(f"--remote has a query or a fragment and may have none; write {form}")
     path = plain(parts.path)
     if not path.startswith("/"):
-        raise BadInput(f"--remote has no absolute path: {form}")
+        raise BadInput(f"--remote has no absolute path; write {form}")
     if any(ord(character) < 32 for character in unquote(url)):
-        raise BadInput(f"--remote has a control character in it: {form}")
+        raise BadInput(f"--remote has a control character in it; write {form}")
     path = path.rstrip("/") or "/"
     if parts.scheme == "file":
         if parts.hostname not in (None, "localhost"):
-            raise BadInput(f"--remote names the host {parts.hostname} for a local folder: {form}")
+            raise BadInput(
+                f"--remote names the host {parts.hostname} for a local folder; write {form}"
+            )
         return Address("file", "", 0, path)
     if not parts.hostname:
-        raise BadInput(f"--remote has no host: {form}")
+        raise BadInput(f"--remote has no host; write {form}")
     return Address(
         parts.scheme,
         parts.hostname,

@@ -65,9 +65,9 @@ def connect(address: Address, access: Access) -> Publisher:
 def _executable(command: Optional[str], scheme: str) -> str:
     if not command:
         raise BadInput(
-            f"--remote {scheme}://… is reached through Hadoop: give --hadoop_bin as well"
+            f"--remote {scheme}://… is reached through Hadoop; give --hadoop_bin as well"
         )
     found = shutil.which(command)
     if found is None:
-        raise BadInput(f"--hadoop_bin {command} is not an executable file: give the path of hadoop")
+        raise BadInput(f"--hadoop_bin {command} is not an executable file; give the path of hadoop")
     return os.path.abspath(found)

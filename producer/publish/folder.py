@@ -12,7 +12,7 @@ from ..errors import RemoteError
 from .address import Address
 from .base import Publisher, uploading
 
-_HINT = "name a folder that this user can write"
+_HINT = "name a folder that this user can read and write, on a disk with space"
 
 
 class Folder(Publisher):
@@ -37,7 +37,7 @@ class Folder(Publisher):
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise RemoteError("read", self.where(name), str(error.strerror)) from None
+            raise RemoteError("read", self.where(name), str(error.strerror), _HINT) from None
 
     def put(self, local: Path, name: str) -> None:
         part = self._folder / uploading(name)
@@ -53,7 +53,7 @@ class Folder(Publisher):
         except OSError as error:
             with contextlib.suppress(OSError):
                 part.unlink()
-            raise RemoteError("write", self.where(name), str(error.strerror)) from None
+            raise RemoteError("write", self.where(name), str(error.strerror), _HINT) from None
 
 
 def _flush_folder(folder: Path) -> None:

@@ -21,6 +21,7 @@ from .address import Address
 from .base import Publisher, uploading
 
 _TIMEOUT_S = 20.0
+_PUT_HINT = "may the user write there, and is there space?"
 
 
 class _TlsSocket(ssl.SSLSocket):
@@ -144,7 +145,10 @@ class Ftp(Publisher):
             return  # no SIZE command (it is an extension, RFC 3659)
         if arrived is not None and arrived != size:
             raise RemoteError(
-                "upload", self.where(name), f"{arrived} of {size} bytes arrived, and no error"
+                "upload",
+                self.where(name),
+                f"{arrived} of {size} bytes arrived, and no error",
+                _PUT_HINT,
             )
 
     @staticmethod
@@ -166,7 +170,7 @@ class Ftp(Publisher):
             return text.encode(self._encoding, "surrogateescape").decode("latin-1")
         except UnicodeEncodeError:
             raise BadInput(
-                f"--remote has a letter that --ftp_encoding {self._encoding} does not have: "
+                f"--remote has a letter that --ftp_encoding {self._encoding} does not have; "
                 "give the encoding of the server's names"
             ) from None
 
@@ -181,7 +185,7 @@ class Ftp(Publisher):
             context = ssl.create_default_context(cafile=self._ca_file)
         except ssl.SSLError:
             raise BadInput(
-                f"--ca_file {self._ca_file} has no certificate in it: give a PEM file"
+                f"--ca_file {self._ca_file} has no certificate in it; give a PEM file"
             ) from None
         context.sslsocket_class = _TlsSocket
         return kind(context=context, timeout=_TIMEOUT_S)
@@ -198,12 +202,14 @@ class Ftp(Publisher):
             yield ftp
             ftp.quit()
         except ftplib.error_perm as error:
-            hint = ""
+            hint = _PUT_HINT
             if str(error).startswith("530"):
                 hint = "the user stands in the URL, the password in PRODUCER_FTP_PASSWORD"
             raise RemoteError(operation, where, self._said(error), hint) from None
         except ftplib.Error as error:
-            raise RemoteError(operation, where, self._said(error)) from None
+            raise RemoteError(
+                operation, where, self._said(error), "read the server's log"
+            ) from None
         except ssl.SSLError as error:
             raise RemoteError(
                 operation,

@@ -29,6 +29,7 @@ _QUICK_REFUSAL = "-Dipc.client.connect.max.retries=2"
 # The format for -stat: no banner contains it, and it has no space at which a script splits it.
 _STAT = "producer-upload:%b"
 _LENGTH = re.compile(r"producer-upload:(\d+)")
+_HINT = "is the NameNode up, its port right, and may the user write?"
 _COMPLAINT = re.compile(r"(?<!\S)(put|get|mkdir|stat|copyFromLocal): .*")
 
 
@@ -59,7 +60,7 @@ class HadoopCommand(Publisher):
                 return target.read_bytes()
         if any(_is_absence(line, path) for line in _complaints(done)):
             return None
-        raise RemoteError("read", self.where(name), _why(done))
+        raise RemoteError("read", self.where(name), _why(done), _HINT)
 
     def put(self, local: Path, name: str) -> None:
         # The shell has no rename that replaces. "-put -f" writes NAME._COPYING_, closes it, removes
@@ -71,16 +72,19 @@ class HadoopCommand(Publisher):
         arrived = _LENGTH.search(done.stdout.decode(errors="replace"))
         size = local.stat().st_size
         if arrived is None:
-            raise RemoteError("upload", self.where(name), _why(done))
+            raise RemoteError("upload", self.where(name), _why(done), _HINT)
         if int(arrived[1]) != size:
             raise RemoteError(
-                "upload", self.where(name), f"{arrived[1]} of {size} bytes arrived, and no error"
+                "upload",
+                self.where(name),
+                f"{arrived[1]} of {size} bytes arrived, and no error",
+                _HINT,
             )
 
     def _fs(self, operation: str, where: str, *words: str) -> None:
         done = self._run(where, *words)
         if done.returncode != 0 or _complaints(done):
-            raise RemoteError(operation, where, _why(done))
+            raise RemoteError(operation, where, _why(done), _HINT)
 
     def _run(self, where: str, *words: str) -> subprocess.CompletedProcess[bytes]:
         environment = dict(os.environ)
@@ -100,10 +104,12 @@ class HadoopCommand(Publisher):
                 )
             except subprocess.TimeoutExpired:
                 raise RemoteError(
-                    f"run hadoop fs {words[0]} on", where, f"no end after {_TIMEOUT_S:g} s"
+                    f"run hadoop fs {words[0]} on", where, f"no end after {_TIMEOUT_S:g} s", _HINT
                 ) from None
             except OSError as error:
-                raise RemoteError(f"run {self._hadoop} for", where, str(error.strerror)) from None
+                raise RemoteError(
+                    f"run {self._hadoop} for", where, str(error.strerror), "check --hadoop_bin"
+                ) from None
 
     @contextlib.contextmanager
     def _configuration(self) -> Iterator[list[str]]:

@@ -19,6 +19,7 @@ from .base import Publisher, uploading
 
 # Limits to connect, and without data. A WebHDFS server that has just started needs seconds.
 _TIMEOUT_S = (5.0, 60.0)
+_HINT = "may the user of --hdfs_user write there, and are NameNode and DataNodes up?"
 
 
 class WebHdfs(Publisher):
@@ -53,7 +54,10 @@ class WebHdfs(Publisher):
             if arrived != size:
                 # A file that was never closed shows a shorter length, although no call failed.
                 raise RemoteError(
-                    "upload", self.where(name), f"{arrived} of {size} bytes arrived, and no error"
+                    "upload",
+                    self.where(name),
+                    f"{arrived} of {size} bytes arrived, and no error",
+                    "are the DataNodes up?",
                 )
             # The public rename() has no way to say OVERWRITE (FileContext's atomic replace).
             self._client._rename(part, destination=self.address.of(name), renameoptions="OVERWRITE")
@@ -63,7 +67,7 @@ class WebHdfs(Publisher):
         try:
             yield
         except hdfs.HdfsError as error:
-            raise RemoteError(operation, where, _first_line(str(error))) from None
+            raise RemoteError(operation, where, _first_line(str(error)), _HINT) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unreachable(operation, where, error) from None
 

@@ -25,5 +25,5 @@ def test_ids_groups_names_and_patterns_select_cases(only: str, ids: list[str]) -
 
 
 def test_a_word_that_names_no_case_is_bad_input() -> None:
-    with pytest.raises(BadInput, match="--only has 'http/nothing', which is no case: see --list"):
+    with pytest.raises(BadInput, match="--only has 'http/nothing', which is no case; see --list"):
         selected(IDS, "log,http/nothing")

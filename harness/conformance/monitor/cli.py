@@ -354,13 +354,14 @@ def _monitors(options: argparse.Namespace) -> list[Monitor]:
             Monitor(options.name, options.monitor_cmd, said, None, "*", own, tuple(expected))
         )
     if not monitors:
-        raise BadInput("--monitor-cmd is missing: give the monitor's command line")
+        raise BadInput("--monitor-cmd is missing; give the monitor's command line")
     for monitor in monitors:
         words_of(monitor.command)
         for name in _remotes(options, monitor):
             if name not in PLACES:
                 raise BadInput(
-                    f"there is no remote {name!r} for {monitor.name}: one of {', '.join(PLACES)}"
+                    f"there is no remote {name!r} for {monitor.name}; use one of "
+                    f"{', '.join(PLACES)}"
                 )
     return monitors
 
@@ -378,7 +379,7 @@ def _controls(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
     for word in words:
         name, equals, way = word.partition("=")
         if not equals:
-            raise BadInput(f"--control {word} has no way: write NAME=WAY, as in look=SIGHUP")
+            raise BadInput(f"--control {word} has no way; write NAME=WAY, as in look=SIGHUP")
         found[name] = (*found.get(name, ()), way)
     return found
 
@@ -427,7 +428,7 @@ def pick(scenarios: Sequence[Scenario], patterns: str) -> list[Scenario]:
     words = [word.strip() for word in patterns.split(",") if word.strip()]
     for word in words:
         if not fnmatch.filter([s.name for s in scenarios], word.lstrip("!")):
-            raise BadInput(f"--scenarios has {word!r}, which is no scenario: see --list")
+            raise BadInput(f"--scenarios has {word!r}, which is no scenario; see --list")
     wanted = [word for word in words if not word.startswith("!")] or ["*"]
     unwanted = [word[1:] for word in words if word.startswith("!")]
     return [

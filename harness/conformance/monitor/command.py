@@ -80,13 +80,13 @@ def words_of(
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise BadInput(f"{option} {command!r} cannot be read ({error}): check its quotes") from None
+        raise BadInput(f"{option} {command!r} cannot be read ({error}); check its quotes") from None
     if not words:
-        raise BadInput(f"{option} is empty: give the {option[2:-4]}'s command line")
+        raise BadInput(f"{option} is empty; give the {option[2:-4]}'s command line")
     for name in _PLACE.findall(command):
         if name not in known:
             raise BadInput(
-                f"{option} has the place {{{name}}}, which is not known: use one of "
+                f"{option} has the place {{{name}}}, which is not known; use one of "
                 f"{', '.join(known)}"
             )
     return words

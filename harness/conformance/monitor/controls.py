@@ -64,14 +64,14 @@ def read(controls: Mapping[str, Sequence[str]], folder: Path) -> dict[str, tuple
 
 def _read(name: str, way: str, folder: Path) -> str:
     if name not in NAMES:
-        raise BadInput(f"{_OPTION} {name} is not known: use one of {', '.join(NAMES)}")
+        raise BadInput(f"{_OPTION} {name} is not known; use one of {', '.join(NAMES)}")
     if not way.strip():
-        raise BadInput(f"{_OPTION} {name} is empty: give a signal, an address or a command")
+        raise BadInput(f"{_OPTION} {name} is empty; give a signal, an address or a command")
     words_of(way, option=_OPTION, known=_PLACES)
     if name == "ready" and not is_address(way):
-        raise BadInput(f"{_OPTION} ready is {way!r}: give an address, which answers 200 or 503")
+        raise BadInput(f"{_OPTION} ready is {way!r}; give an address, which answers 200 or 503")
     if is_address(way) and not _PORT.match(way):
-        raise BadInput(f"{_OPTION} {name} is {way!r}: give the address with its port")
+        raise BadInput(f"{_OPTION} {name} is {way!r}; give the address with its port")
     if is_address(way) or is_signal(way):
         return way
     return resolved(way, folder, option=_OPTION, known=_PLACES)

@@ -56,6 +56,6 @@ def require_start(
     (run,) = stage.observed.runs
     if run.ended_itself and place.traffic() == before:
         raise BadInput(
-            f"the monitor `{said}` does not start: check the command and its options. It ended "
-            f"with exit code {run.code} before it asked the remote anything: {tail(log, 1)}"
+            f"the monitor `{said}` does not start: it ended with exit code {run.code} before it "
+            f"asked the remote anything ({tail(log, 1)}); check the command and its options"
         )

@@ -69,7 +69,9 @@ def read_monitor(path: Path, scenarios: Iterable[str]) -> Monitor:
     content = _content(path)
     unknown = sorted(set(content) - _KEYS)
     if unknown:
-        raise BadInput(f"{path} has {unknown[0]!r}, which is none of {', '.join(sorted(_KEYS))}")
+        raise BadInput(
+            f"{path} has {unknown[0]!r}, which is no key; use {', '.join(sorted(_KEYS))}"
+        )
     try:
         said = str(content["command"])
         settings: dict[str, Any] = {
@@ -95,7 +97,7 @@ def read_monitor(path: Path, scenarios: Iterable[str]) -> Monitor:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(
-            f"{path} is no file of a monitor ({type(error).__name__}: {error}): it needs a name, a "
+            f"{path} is no file of a monitor ({type(error).__name__}: {error}); give it a name, a "
             "command and failures"
         ) from None
 
@@ -105,7 +107,9 @@ def known(words: Iterable[Any], source: str) -> frozenset[str]:
     found = frozenset(map(str, words))
     unknown = sorted(found - {*BESIDE})
     if unknown:
-        raise BadInput(f"{source} has {unknown[0]!r}, which no scenario uses: {', '.join(BESIDE)}")
+        raise BadInput(
+            f"{source} has {unknown[0]!r}, which no scenario uses; use {', '.join(BESIDE)}"
+        )
     return found
 
 
@@ -134,8 +138,8 @@ def failures(rows: Any, scenarios: Iterable[str], source: str) -> list[Expected]
                 re.compile(pattern)
     except (re.error, ValueError, KeyError, TypeError) as error:
         raise BadInput(
-            f"{source} has no list of expected failures ({type(error).__name__}: {error}): it "
-            'needs {"failures": [{"scenario": …, "reason": …, "evidence": …}]}'
+            f"{source} has no list of expected failures ({type(error).__name__}: {error}); "
+            'write {"failures": [{"scenario": …, "reason": …, "evidence": …}]}'
         ) from None
     for one in expected:
         if not one.evidence.strip():
@@ -145,7 +149,7 @@ def failures(rows: Any, scenarios: Iterable[str], source: str) -> list[Expected]
             )
         if not fnmatch.filter(known, one.scenario):
             raise BadInput(
-                f"{source} expects a failure of {one.scenario!r}, which is no scenario: see --list"
+                f"{source} expects a failure of {one.scenario!r}, which is no scenario; see --list"
             )
     return expected
 

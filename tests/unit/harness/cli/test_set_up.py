@@ -17,7 +17,7 @@ from harness.conformance.monitor.releases import unpacked
     [
         (["--server", "here"], "--server here is no address; use HOST:PORT"),
         (["--server", "127.0.0.1:0"], "--server 127.0.0.1:0 is no address; use HOST:PORT"),
-        (["--server", "127.0.0.1:9292"], "--server needs --live-dir"),
+        (["--server", "127.0.0.1:9292"], "--server is given without --live-dir"),
         (["--live-dir", "."], "--live-dir is for a server that runs already; add --server"),
         (["--server-log", "x"], "--server-log is for a server that runs already; add --server"),
         (
@@ -26,7 +26,7 @@ from harness.conformance.monitor.releases import unpacked
         ),
         (["--server", "127.0.0.1:1", "--live-dir", "."], "each remote needs one of its own"),
         (["--remote", "gopher://x/"], "--remote is no URL of a remote; use webhdfs://"),
-        (["--remote", "webhdfs://x/"], "needs the port of WebHDFS"),
+        (["--remote", "webhdfs://x/"], "give the port of WebHDFS"),
         (
             ["--remote", "https://x/"],
             "takes no uploads of our producer; name the folder that it serves",
@@ -42,8 +42,8 @@ from harness.conformance.monitor.releases import unpacked
         (["--claims", ""], "no claim is named"),
         (["--tick", "0"], "--tick 0 is no interval"),
         (["--monitor-cmd", ""], "--monitor-cmd is empty"),
-        (["--producer-cmd", ""], "--producer-cmd is empty: give the producer's command line"),
-        (["--producer-cmd", "x {host}"], "the place {host}, which is not known: use one of type,"),
+        (["--producer-cmd", ""], "--producer-cmd is empty; give the producer's command line"),
+        (["--producer-cmd", "x {host}"], "the place {host}, which is not known; use one of type,"),
         (["--producer-cmd", "x", "--releases-from", "y"], "leave out --releases-from"),
         (["--servers", "0"], "--servers 0 is no number of servers; use 1 or more"),
         (["--servers", "9999"], "--servers 9999 needs 6999.3 GB of memory and "),

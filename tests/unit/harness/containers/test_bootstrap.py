@@ -260,5 +260,5 @@ def test_a_base_image_is_made_by_the_program_outside_the_lock(
 
 
 def test_the_program_refuses_a_suite_that_no_image_stands_on(bare_path: Path) -> None:
-    with pytest.raises(BadInput, match="there is no base 'potato': use some of bookworm"):
+    with pytest.raises(BadInput, match="there is no base 'potato'; use some of bookworm"):
         bootstrap.run(["potato"], lambda _: None)

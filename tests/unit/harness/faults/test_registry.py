@@ -29,7 +29,7 @@ def test_parameters_that_are_given_are_taken() -> None:
     ("name", "given", "why"),
     [
         ("sabotage", {}, "there is no fault 'sabotage'; use one of latency, bandwidth"),
-        ("cut", {"afer": 1}, "the fault cut has no parameter 'afer': only target, direction"),
+        ("cut", {"afer": 1}, "the fault cut has no parameter 'afer'; use target, direction"),
         ("cut", {"after": 1.5}, "cannot have after = 1.5: use a whole number"),
         ("cut", {"after": True}, "cannot have after = True: use a whole number"),
         ("cut", {"after": -1}, "cannot have after = -1: use 0 to"),
