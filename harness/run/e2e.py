@@ -433,10 +433,8 @@ def _first_failure(error: BaseException) -> Failed:
             error = first
     if isinstance(error, OSError):
         # For example a full disk or a folder that cannot be written.
-        at = f" at {error.filename}" if error.filename else ""
-        return Failed(
-            f"the machine refuses{at}: {error.strerror or error}; mend that, and run again"
-        )
+        where = f": {error.filename}" if error.filename else ""
+        return Failed(f"{error.strerror or error}{where}; mend that, and run again")
     assert isinstance(error, Failed)
     return error
 
@@ -507,7 +505,8 @@ def _finish(
     except OSError as error:
         why = f"{error.strerror or error}: {error.filename or folder}"
         return verdict, Failed(
-            f"the report cannot be written: {why}; mend that, and make it with `harness report`"
+            f"the report cannot be written: {why}; mend that, then type "
+            f"`.venv/bin/python -m harness report {folder}`"
         )
     times = ", ".join(f"{name} {facts[name]}" for name in ("set-up", "run") if name in facts)
     console.print(f"{times}; report: {folder / 'report.html'}", markup=False, highlight=False)

@@ -84,7 +84,7 @@ def test_a_paused_process_stands_still_and_goes_on_where_it_was(counter: Counter
 
 
 def test_a_target_that_the_run_does_not_have_is_bad_input(counter: Counter) -> None:
-    with pytest.raises(BadInput, match="no such process: use one of monitor"):
+    with pytest.raises(BadInput, match="no such process; use one of monitor"):
         make("kill", {"target": "server"}).start(counter.targets)
     with pytest.raises(BadInput, match="no such gate; use another scenario; remotes in contain"):
         make("cut", {}).start(counter.targets)

@@ -67,4 +67,7 @@ def test_an_interrupt_ends_the_run_although_stopping_a_leg_fails_too() -> None:
         _first_failure(stopping(KeyboardInterrupt()))
     assert str(_first_failure(stopping(Failed("the server ended")))) == "the server ended"
     full = OSError(28, "No space left on device", "/runs/x")
-    assert str(_first_failure(stopping(full))) == "No space left on device: /runs/x"
+    assert (
+        str(_first_failure(stopping(full)))
+        == "No space left on device: /runs/x; mend that, and run again"
+    )
