@@ -1,6 +1,7 @@
 """Asks every external address that a page names: ``python -m tests.links`` (``make docs-links``).
 
-Prints one line for each address that does not answer, and ends with exit code 1 if there is one.
+Prints one line for each wrong address, and ends with exit code 1 if there is one. If no address
+answers at all, it says that there is no network, and the exit code is 2.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ def addresses() -> dict[str, list[str]]:
     return found
 
 
+_SILENT = "does not answer"
+
+
 def wrong(address: str) -> Optional[str]:
     """Return why an address does not answer well, or None."""
     try:
         answer = httpx.get(address, follow_redirects=True, timeout=20)
     except httpx.HTTPError as error:
-        return f"does not answer ({error})"
+        return f"{_SILENT} ({error})"
     return f"answers {answer.status_code}" if answer.status_code >= 400 else None
 
 
@@ -44,6 +48,14 @@ def main() -> int:
     named = addresses()
     with ThreadPoolExecutor(8) as pool:
         answers = dict(zip(named, pool.map(wrong, named)))
+    if all(why is not None and why.startswith(_SILENT) for why in answers.values()):
+        address, why = next(iter(answers.items()))
+        print(
+            f"links: none of {len(answers)} addresses answers, so no link is checked; find a "
+            f"network, or set HTTPS_PROXY. The first one: {address} {why}",
+            file=sys.stderr,
+        )
+        return 2
     for address, why in answers.items():
         if why is not None:
             print(f"{address} {why}; named by {', '.join(named[address])}")

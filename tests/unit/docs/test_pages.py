@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -39,6 +40,21 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         assert target.exists(), f"{page.name} links to {link}, which is not there"
         if anchor:
             assert anchor in anchors(target), f"{page.name} links to {link}: no such heading"
+
+
+def test_without_a_network_the_external_links_count_as_not_checked() -> None:
+    # Nothing listens there.
+    proxy = f"http://127.0.0.1:{free_port()}"
+    environment = {**os.environ, "HTTPS_PROXY": proxy, "HTTP_PROXY": proxy, "NO_PROXY": ""}
+    for name in ("https_proxy", "http_proxy", "no_proxy", "ALL_PROXY", "all_proxy"):
+        environment.pop(name, None)
+    argv = [sys.executable, "-m", "tests.links"]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=60, cwd=ROOT, env=environment, check=False
+    )
+    assert done.returncode == 2
+    assert re.match(r"links: none of \d+ addresses answers, so no link is checked; ", done.stderr)
+    assert done.stdout == ""
 
 
 def test_every_page_is_in_the_index_and_in_the_site() -> None:
