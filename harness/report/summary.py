@@ -8,6 +8,7 @@ how many failed, until the next release. Seconds count from the end of the relea
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
@@ -138,7 +139,7 @@ def verdict_line(verdict: Verdict) -> str:
         counts.append(f"{len(broken)} of {total} claims do not hold")
     if unknown:
         counts.append(f"{len(unknown)} {'' if broken else f'of {total} claims '}cannot be judged")
-    lines = [f"{claim.remote}: {claim.name}: {claim.why}"[:300] for claim in broken]
+    lines = [_short(f"{claim.remote}: {claim.name}: {claim.why}", 300) for claim in broken]
     lines += [*_one_line_a_reason("cannot be judged", unknown), *without]
     return f"{verdict.outcome.name}: {', '.join(counts)}:\n  " + "\n  ".join(lines)
 
@@ -148,8 +149,12 @@ def _one_line_a_reason(what: str, claims: Sequence[Claim]) -> list[str]:
     lines = []
     for remote, why in dict.fromkeys((claim.remote, claim.why) for claim in claims):
         names = [claim.name for claim in claims if (claim.remote, claim.why) == (remote, why)]
-        lines.append(f"{remote}: {what}: {', '.join(names)} ({why[:200]})")
+        lines.append(f"{remote}: {what}: {', '.join(names)} ({_short(why, 200)})")
     return lines
+
+
+def _short(text: str, width: int) -> str:
+    return textwrap.shorten(text, width, placeholder=" …")
 
 
 def print_report(console: Console, table: Sequence[Row], verdict: Verdict, serving: str) -> None:

@@ -12,7 +12,7 @@ from ..errors import RemoteError
 from .address import Address
 from .base import Publisher, uploading
 
-_HINT = "name a folder that this user can read and write, on a disk with space"
+_HINT = "name a folder that this user can write"
 
 
 class Folder(Publisher):

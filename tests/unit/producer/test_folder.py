@@ -11,6 +11,8 @@ import pytest
 from producer.errors import RemoteError
 from producer.publish import Access, Publisher, connect, parse
 
+HINT = "name a folder that this user can write"
+
 
 def folder_remote(folder: Path) -> Publisher:
     return connect(parse(f"file://{folder}"), Access())
@@ -41,7 +43,7 @@ def test_a_file_that_cannot_be_replaced_leaves_no_litter_and_gives_one_sentence(
     with pytest.raises(RemoteError) as caught:
         folder_remote(tmp_path / "www").put(local, "donefile")
     where = f"file://{tmp_path}/www/donefile"
-    assert str(caught.value) == f"cannot write {where}: Is a directory"
+    assert str(caught.value) == f"cannot write {where}: Is a directory ({HINT})"
     assert os.listdir(tmp_path / "www") == ["donefile"]
 
 
@@ -50,4 +52,4 @@ def test_a_path_that_is_no_folder_gives_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RemoteError) as caught:
         folder_remote(tmp_path / "www").prepare()
     made = f"cannot make the folder file://{tmp_path}/www: File exists"
-    assert str(caught.value) == f"{made} (name a folder that this user can write)"
+    assert str(caught.value) == f"{made} ({HINT})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -87,6 +88,12 @@ def test_what_cannot_be_judged_is_told_apart_from_what_does_not_hold() -> None:
     unknown = verdict_line(judge([*Story().events(), cut]))
     assert unknown.startswith("UNKNOWN: 11 of 11 claims cannot be judged:")
     assert "do not hold" not in unknown
+
+
+def test_a_long_reason_ends_at_a_word_and_says_that_more_follows() -> None:
+    cut = {"event": "cut_short", "t": 9.0, "remote": "ftp", "why": "the monitor ended " * 20}
+    line = verdict_line(judge([*Story().events(), cut])).splitlines()[1]
+    assert re.search(r" (the|monitor|ended) …\)$", line), line
 
 
 def test_a_claim_that_need_not_be_known_is_named_and_skipped(tmp_path: Path) -> None:

@@ -84,7 +84,10 @@ def test_the_last_publish_step_may_leave_its_count_to_the_releases(tmp_path: Pat
         (FAULT + 'fault = "cut"\nfor_s = -1.0\n', "for_s and count are at least 0"),
         (f'promise = "P."\n[leg]\nspeed = 1\n{PUBLISH}', "[leg]: 'speed' is not known; use "),
         (f'promise = "P."\nclaims = ["luck"]\n{PUBLISH}', "claims: 'luck' is no claim; use "),
-        (f'promise = "P."\n{PUBLISH}{PUBLISH}', "only the last publish step may be without"),
+        (
+            f'promise = "P."\n{PUBLISH}{PUBLISH}',
+            "a publish step before the last has no count",
+        ),
         (f'promise = "P."\n[leg]\nreleases = 3\n{PUBLISH}count = 1\n', "has a count; leave it"),
     ],
 )
