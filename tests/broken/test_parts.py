@@ -138,6 +138,15 @@ def test_a_part_that_is_judged_alone_gets_its_row_and_the_other_rows_stay(tmp_pa
     ]
 
 
+def test_the_page_has_each_part_and_each_was_caught() -> None:
+    found = rows_of(ROOT / "docs" / "broken-parts.md")
+    for part in PARTS:
+        again = f"python -m tests.broken --only {part.name} --page docs/broken-parts.md"
+        assert part.name in found, again
+        _, wrong, judge, _, _, verdict, _ = found[part.name]
+        assert (wrong, judge, verdict) == (part.wrong, part.judge, "caught"), again
+
+
 def test_a_monitor_is_judged_by_no_case_for_which_it_lacks_a_feature() -> None:
     assert should_pass("ours", "http/hook-runs-again")
     assert not should_pass("stock", "http/hook-runs-again")
