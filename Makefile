@@ -109,7 +109,7 @@ docker-ready: environment
 
 ## make test-docker    the tests in containers, and those that Compose is enough for
 test-docker: docker-ready
-	@$(PY) -m harness.containers build
+	@$(PY) -m harness containers build
 	@CONTAINERS_REQUIRED=1 $(PY) -m pytest -m 'not proof' tests/docker tests/unit/harness/containers $(PYTEST)
 
 BARE ?= bullseye,bookworm,trixie,jammy
@@ -123,7 +123,7 @@ test-bare-docker: docker-ready
 
 ## make docker-clean   removes images of ours that a newer one has superseded, and nothing else
 docker-clean: environment
-	@$(PY) -m harness.containers prune
+	@$(PY) -m harness containers prune
 
 KNOWN := $(patsubst %,--monitor harness/conformance/monitor/monitors/%.json,ours stock stock-dash)
 JOBS ?= 8

@@ -147,6 +147,9 @@ def _parser() -> argparse.ArgumentParser:
         help="judge a monitor; `conformance serving` judges a server",
         add_help=False,
     )
+    commands.add_parser(
+        "containers", help="build images, keep remotes in containers up, clean up", add_help=False
+    )
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="print a traceback with an error")
     return parser
@@ -230,6 +233,10 @@ def _run(words: list[str]) -> int:
         from .conformance.monitor.cli import main as conformance
 
         return conformance(words[2:] if words[1:2] == ["monitor"] else words[1:])
+    if begin[:1] == ["containers"]:
+        from .cli.containers import main as containers
+
+        return containers(words[1:])
     from .cli import by_hand
 
     parser = _parser()

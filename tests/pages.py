@@ -21,7 +21,6 @@ from harness.__main__ import main as harness_main
 from harness.checker.claims import CLAIMS
 from harness.checker.events import EVENTS
 from harness.checker.verdict import Verdict
-from harness.cli.containers import main as containers_main
 from harness.support.errors import HarnessError, interrupted
 from monitor.__main__ import main as monitor_main
 from monitor.errors import MonitorError
@@ -36,12 +35,11 @@ _COMMANDS = (
     *("harness rollback", "harness status", "harness down", "harness demo"),
     *("harness bundle", "harness scenarios", "harness compose", "harness serving-trial"),
     *("harness setup", "harness doctor", "harness conformance", "harness conformance serving"),
-    *("harness.containers", "monitor", "monitor status", "monitor rollback", "monitor hold"),
+    *("harness containers", "monitor", "monitor status", "monitor rollback", "monitor hold"),
     *("monitor resume", "monitor pin", "monitor unpin", "producer"),
 )
 _MAINS: dict[str, Callable[[list[str]], int]] = {
     "harness": harness_main,
-    "harness.containers": containers_main,
     "monitor": monitor_main,
     "producer": producer_main,
 }

@@ -1,13 +1,13 @@
-"""The command line for the containers: images, remotes and cleaning up.
+"""``python -m harness containers``: images, remotes in containers, and cleaning up.
 
 Commands:
 
-    python -m harness.containers build [IMAGE …]    builds the images that are not up to date
-    python -m harness.containers up [REMOTE …]      remotes up until Ctrl-C, and how to reach them
-    python -m harness.containers down [PROJECT …]   removes what ended runs left (or these projects)
-    python -m harness.containers prune              removes images that a newer image replaces
-    python -m harness.containers clean              does down, and removes all images built here
-    python -m harness.containers config             the compose file as Compose understands it
+    python -m harness containers build [IMAGE …]    builds the images that are not up to date
+    python -m harness containers up [REMOTE …]      remotes up until Ctrl-C, and how to reach them
+    python -m harness containers down [PROJECT …]   removes what ended runs left (or these projects)
+    python -m harness containers prune              removes images that a newer image replaces
+    python -m harness containers clean              does down, and removes all images built here
+    python -m harness containers config             the compose file as Compose understands it
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Optional
 
 from harness.containers import cleaning, compose, engine, images
 from harness.remotes import registry
 from harness.remotes.container import ContainerRemote
 from harness.support.errors import BadInput, HarnessError, interrupted
-from harness.support.parser import Parser
+from harness.support.parser import Parser, complete
 from harness.support.progress import Progress
 
 from .images import IMAGES
@@ -40,7 +39,7 @@ def _say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m harness.containers",
+        prog="python -m harness containers",
         description="Builds images, keeps remotes up, and cleans up.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -127,17 +126,13 @@ _COMMANDS = {
 }
 
 
-def _on_sigterm(_signum: int, _frame: Optional[FrameType]) -> None:
-    # As Ctrl-C, so that every `with` on the way takes its containers down.
-    raise KeyboardInterrupt
-
-
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Runs the command; gives its exit code: 0, 1 when something failed, 2 for bad input."""
+    """Run the command. Return its exit code: 0, 1 when something failed, 2 for bad input."""
     words = list(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, _on_sigterm)
     try:
-        args = _parser().parse_args(words)
+        parser = _parser()
+        complete(parser, skipped=1)
+        args = parser.parse_args(words)
         _COMMANDS[args.command](args)
     except HarnessError as error:
         if "--debug" in words:

@@ -1,10 +1,10 @@
-"""``python -m harness.containers``: the command line of ``harness.cli.containers``."""
+"""``python -m harness.containers``: another name of ``python -m harness containers``."""
 
 from __future__ import annotations
 
+import os
 import sys
 
-from harness.cli.containers import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    words = ["-m", "harness", "containers", *sys.argv[1:]]
+    os.execv(sys.executable, [sys.executable, *words])

@@ -51,7 +51,7 @@ def clean() -> str:
     if used:
         raise BadInput(
             f"a run that is still going uses {', '.join(used)} and the images; wait for its end, "
-            f"or take its containers away first: `python -m harness.containers down {used[0]}`"
+            f"or take its containers away first: `python -m harness containers down {used[0]}`"
         )
     return f"{down(None)}; {remove_images()}"
 

@@ -67,8 +67,8 @@ def left_in_engine(project: str) -> list[str]:
 
 
 def cli(*words: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m harness.containers`` to its end with exactly this environment."""
-    return _run("harness.containers", *words, environment=environment)
+    """Run ``python -m harness containers`` to its end with exactly this environment."""
+    return _run("harness", "containers", *words, environment=environment)
 
 
 def bootstrapped(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

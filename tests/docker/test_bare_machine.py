@@ -126,8 +126,8 @@ def test_a_bare_machine_is_told_what_to_type_and_made_ready_on_demand(machine: M
     # The second time there is nothing to do, and nothing is done.
     again = machine.do("make docker-ready")
     assert "installing" not in again
-    machine.do(".venv/bin/python -m harness.containers build http ftp", 600)
-    up = "timeout --signal INT 60 .venv/bin/python -m harness.containers up http ftp"
+    machine.do(".venv/bin/python -m harness containers build http ftp", 600)
+    up = "timeout --signal INT 60 .venv/bin/python -m harness containers up http ftp"
     shown = machine.run(f"{up}; true", 120).stdout
     assert "containers: up after" in shown, shown
     assert machine.do("docker ps --all --quiet") == ""

@@ -118,7 +118,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 def up(start: Start, tmp_path: Path, *remotes: str) -> Harness:
     folder = ("--folder", str(tmp_path / "run"))
-    return start("harness.containers", "up", *remotes, *folder)
+    return start("harness", "containers", "up", *remotes, *folder)
 
 
 @pytest.mark.parametrize("kind", ["network", "container"])

@@ -48,7 +48,7 @@ def test_two_runs_at_once_share_no_project_and_no_port_and_end_each_for_itself(
     for name in NAMES:
         folder = tmp_path / name
         folder.mkdir()
-        argv = [sys.executable, "-m", "harness.containers", "up", "ftp", "http"]
+        argv = [sys.executable, "-m", "harness", "containers", "up", "ftp", "http"]
         with (folder / "output").open("w") as output:
             runs[name] = subprocess.Popen(
                 [*argv, "--folder", str(folder / "run")],

@@ -15,7 +15,6 @@ import harness
 import monitor
 import producer
 from harness.__main__ import main as harness_main
-from harness.cli.containers import main as containers_main
 from monitor.__main__ import main as monitor_main
 from producer.cli import main as producer_main
 
@@ -27,7 +26,6 @@ MAINS: dict[str, Callable[[list[str]], int]] = {
     "harness": harness_main,
     "monitor": monitor_main,
     "producer": producer_main,
-    "harness.containers": containers_main,
 }
 
 
@@ -56,7 +54,6 @@ def commands(printed: Print) -> list[list[str]]:
         *(["harness", name] for name in names),
         ["harness", "conformance", "serving"],
         *(["monitor", name] for name in ("status", "rollback")),
-        ["harness.containers"],
     ]
 
 
@@ -90,6 +87,19 @@ def test_the_long_help_shows_what_the_short_one_leaves_out(
 ) -> None:
     assert rare not in printed(*words, "--help")
     assert rare in printed(*words, "--help-all")
+
+
+def test_the_old_name_of_the_command_for_containers_still_works(printed: Print) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.containers", "up", "--help"],
+        env={**os.environ, "COLUMNS": str(COLUMNS)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == printed("harness", "containers", "up", "--help")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
