@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ import numpy as np
 from harness.remotes.http import server as http_server
 from harness.support.ports import free_port, is_listening
 from harness.support.process import Process
+from harness.support.repeater import Repeater
 from harness.support.waits import wait_for
 
 _MODEL, _BLOCK = "bench_model", 16 << 20
@@ -110,24 +110,22 @@ def _packed(packing: str, size: int, seed: int) -> Iterator[bytes]:
 @contextlib.contextmanager
 def most_space(folder: Path) -> Iterator[list[float]]:
     """Yield a list with one number: the most MiB that ``folder`` used on the disk."""
-    most, ending = [0.0], threading.Event()
+    most = [0.0]
 
     def look() -> None:
-        while not ending.wait(0.02):
-            blocks = 0
-            for where, _, names in os.walk(folder):
-                for name in names:
-                    with contextlib.suppress(OSError):
-                        blocks += os.lstat(os.path.join(where, name)).st_blocks
-            most[0] = max(most[0], blocks / 2048)
+        blocks = 0
+        for where, _, names in os.walk(folder):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    blocks += os.lstat(os.path.join(where, name)).st_blocks
+        most[0] = max(most[0], blocks / 2048)
 
-    looker = threading.Thread(target=look, daemon=True)
+    looker = Repeater(look, 0.02, "looker")
     looker.start()
     try:
         yield most
     finally:
-        ending.set()
-        looker.join()
+        looker.stop()
 
 
 def ours(base: Path, port: int, name: str, packing: str) -> Ours:

@@ -20,13 +20,13 @@ import statistics
 import sys
 import tarfile
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 from harness.remotes.http import server as http_server
 from harness.support.ports import free_port, is_listening
 from harness.support.process import Process
+from harness.support.repeater import Repeater
 from harness.support.waits import wait_for
 from monitor.live.state import read_installed
 
@@ -84,15 +84,13 @@ def measure(given: argparse.Namespace, base: Path) -> dict[str, str]:
     serve = [sys.executable, "-m", http_server.__name__, f"--folder={remote}", f"--port={port}"]
     live = local / MODEL
     swapped: dict[int, float] = {}
-    ending = threading.Event()
 
     def look() -> None:
-        while not ending.wait(0.002):
-            identity = read_installed(str(live)).identity
-            if identity is not None and identity.release is not None:
-                swapped.setdefault(identity.release, time.monotonic())
+        identity = read_installed(str(live)).identity
+        if identity is not None and identity.release is not None:
+            swapped.setdefault(identity.release, time.monotonic())
 
-    looker = threading.Thread(target=look, daemon=True)
+    looker = Repeater(look, 0.002, "looker")
     looker.start()
     argv = [
         sys.executable, "-m", "monitor", f"--general_host=http://127.0.0.1:{port}",
@@ -116,8 +114,7 @@ def measure(given: argparse.Namespace, base: Path) -> dict[str, str]:
         wait_for(lambda: last in swapped, "the last release", 60, alive=monitor.check)
         after = status_of(monitor.pids[0])
         took = time.monotonic() - begun
-    ending.set()
-    looker.join()
+    looker.stop()
     times = sorted(when - published[n] for n, when in swapped.items() if n)
     return {
         "releases published": str(given.releases),

@@ -29,10 +29,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from harness.conformance.serving.server import MODEL_NAME, TIME_FILE, Launched, binary
+from harness.conformance.serving.server import MODEL_NAME, Launched, binary
 from harness.remotes.base import Remote
 from harness.remotes.registry import named
 from harness.support.errors import Failed
+from harness.support.live_directory import TIME_FILE
 from harness.support.ports import free_port
 from harness.support.process import Process
 from harness.support.waits import wait_for

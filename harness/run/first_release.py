@@ -16,10 +16,9 @@ from typing import Any, Union
 from harness.checker.history import Event
 from harness.containers.monitor import ContainerMonitor
 from harness.support.errors import Failed
-from harness.support.live_directory import look_once
+from harness.support.live_directory import TIME_FILE, look_once
 from harness.support.process import Process
 
-from .observe import TIME_FILE
 from .ready_releases import flat
 
 
@@ -58,7 +57,7 @@ def installed_before(live_dir: Path, first: Event, feed: Path) -> dict[str, Any]
     Raises:
         Failed: There is no model, or the model predicts nothing.
     """
-    content = look_once(live_dir, TIME_FILE)
+    content = look_once(live_dir)
     if content is None:
         raise Failed(
             f"{live_dir} holds no model; name the folder from which the server loads its model"

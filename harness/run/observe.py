@@ -11,7 +11,6 @@ import contextlib
 import errno
 import json
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
@@ -20,11 +19,11 @@ from harness.checker.history import History
 from harness.checker.leg_history import RELOAD_BEGIN
 from harness.support.errors import Failed
 from harness.support.live_directory import Digests, look_once
+from harness.support.repeater import Repeater
 
 LOOK_S = 0.01
 # What the history keeps of an event of the monitor, beside its name and time.
 _TOLD = ("release", "sha256", "why")
-TIME_FILE = "fluid_time_file"
 # A monitor can make a live directory that cannot be opened; the open then gives one of these.
 _NO_MODEL = (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENAMETOOLONG)
 # What stands in serving.INFO when a release goes in (see docs/serving.md): idle ticks say
@@ -95,37 +94,32 @@ class Observer:
         self._seen: Optional[tuple[str, int]] = None
         self._digests = Digests()
         self._reloading = False
-        self._done = threading.Event()
-        self._broken: Optional[BaseException] = None
-        self._thread = threading.Thread(target=self._run, name=f"observe {remote}", daemon=True)
+        self._looks = Repeater(self._look_or_say_why_not, LOOK_S, f"observe {remote}")
 
     def start(self) -> None:
-        self._thread.start()
+        """Start to watch."""
+        self._looks.start()
 
     def check(self) -> None:
-        """Raises ``Failed`` when watching has come to an end by itself."""
-        if self._broken is not None:
-            error = f"{type(self._broken).__name__}: {self._broken}"
-            raise Failed(f"the observer of {self._remote} failed: {error}") from self._broken
+        """Raise ``Failed`` if the observer ended by itself: such a run must not pass."""
+        error = self._looks.error
+        if error is not None:
+            why = f"{type(error).__name__}: {error}"
+            raise Failed(f"the observer of {self._remote} failed: {why}") from error
 
     def stop(self) -> None:
-        """Looks a last time and ends. Raises ``Failed`` when it had ended before."""
-        self._done.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        """Look a last time and end. Raise ``Failed`` if the observer ended before."""
+        self._looks.stop()
         self.check()
 
-    def _run(self) -> None:
+    def _look_or_say_why_not(self) -> None:
         try:
-            while not self._done.wait(LOOK_S):
-                self._look()
             self._look()
         except BaseException as error:
-            # Kept for stop(): a run whose observer died must not pass.
-            self._broken = error
             with contextlib.suppress(Failed):
                 why = f"{type(error).__name__}: {error}"
                 self._history.record("observer_ended", remote=self._remote, why=why)
+            raise
 
     def _look(self) -> None:
         # The log first: a pull is told before the swap that follows it.
@@ -157,7 +151,7 @@ class Observer:
 
     def _look_at_live_directory(self) -> None:
         try:
-            content = look_once(self._live_dir, TIME_FILE, digests=self._digests)
+            content = look_once(self._live_dir, digests=self._digests)
         except OSError as error:
             if error.errno not in _NO_MODEL:
                 raise

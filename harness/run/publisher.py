@@ -17,7 +17,6 @@ from harness.support.errors import Failed
 from harness.support.live_directory import look_once
 from harness.support.process import Process
 
-from .observe import TIME_FILE
 from .ready_releases import flat
 
 Say = Callable[[str], None]
@@ -118,7 +117,7 @@ class Publisher(ABC):
 
 
 def _digest(model: Path) -> str:
-    content = look_once(model, TIME_FILE)
+    content = look_once(model)
     if content is None:
         raise Failed(f"the producer left no {model}")
     return content.digest

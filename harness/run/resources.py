@@ -8,12 +8,12 @@ every ``EVERY_S`` seconds, so at least one sample lies between two reloads.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Callable, Optional
 
 from harness.checker.history import History
 from harness.support.errors import Failed
+from harness.support.repeater import Repeater
 from harness.support.usage import usage
 
 # Half of the shortest tick.
@@ -42,25 +42,18 @@ class Sampler:
         self._remote = remote
         self._parts = parts
         self._bytes_sent = bytes_sent
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"sample {remote}", daemon=True)
+        self._repeater = Repeater(self._sample, EVERY_S, f"sample {remote}")
 
     def start(self) -> None:
         """Start to sample."""
-        self._thread.start()
+        self._repeater.start()
 
     def stop(self) -> None:
         """Sample a last time and end. Safe to repeat."""
-        self._done.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
+        self._repeater.stop()
         # A full disk ends the run elsewhere. Without samples their claims are unknown.
         with contextlib.suppress(Failed):
-            while not self._done.wait(EVERY_S):
-                self._sample()
-            self._sample()
+            self._repeater.check()
 
     def _sample(self) -> None:
         for part, pids_of in self._parts.items():

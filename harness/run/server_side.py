@@ -22,14 +22,14 @@ from harness.load.asking import KINDS
 from harness.remotes.base import Remote
 from harness.serving.base import Serving
 from harness.support.errors import BadInput, Failed
-from harness.support.live_directory import look_once
+from harness.support.live_directory import TIME_FILE, look_once
 from harness.support.process import Process
 from harness.support.startable import Startable
 
 from .answers import Answers
 from .equipment import Equipment
 from .leg_settings import OUR_MONITOR, LegSettings
-from .observe import TIME_FILE, Observer
+from .observe import Observer
 from .recorded import masked, recorded
 from .resources import Sampler
 
@@ -131,7 +131,7 @@ class ServerSide:
         options = self.remote.monitor_options(self._monitor_kind)
         options += ["--remote_model_name", f"{s.name}.tar.gz", "--remote_donefile_name", "donefile"]
         options += ["--local_path", ".", "--local_model_name", self.live_dir.name]
-        options += ["--local_timestamp_file", "fluid_time_file", "--local_tmp_path", "_tmp"]
+        options += ["--local_timestamp_file", TIME_FILE, "--local_tmp_path", "_tmp"]
         options += ["--unpacked_filename", s.unpacked_filename, "--interval", f"{s.poll_s:g}"]
         if s.monitor_cmd:
             named = {name[2:]: value for name, value in zip(options[::2], options[1::2])}
@@ -316,7 +316,7 @@ class ServerSide:
         with rolling:
             if rolling.wait(self.settings.bound_s) != 0:
                 rolling.check()
-        content = look_once(self.live_dir, TIME_FILE)
+        content = look_once(self.live_dir)
         digest = content.digest if content else ""
         release = next((e for e in published if e["digest"] == digest), None)
         if release is None:

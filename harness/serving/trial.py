@@ -26,6 +26,7 @@ from harness.checker import history as histories
 from harness.checker.leg_history import same
 from harness.load.asking import KINDS
 from harness.support.errors import BadInput, Failed
+from harness.support.live_directory import TIME_FILE
 from harness.support.paths import cache_dir
 from harness.support.ports import free_port, is_listening
 from harness.support.process import Process
@@ -315,7 +316,7 @@ class _Trial:
             beside = self._folder / path.name
             shutil.copy(path, beside)
             beside.replace(self._live / path.name)
-        tag = self._live / "fluid_time_file"
+        tag = self._live / TIME_FILE
         # A whole second that the server has not seen.
         second = max(int(time.time()), int(tag.stat().st_mtime)) + 1
         os.utime(tag, (second, second))

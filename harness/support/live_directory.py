@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+# The time file of upstream's hot-loading page.
+TIME_FILE = "fluid_time_file"
 _UNDECIDED_RETRIES = 1000
 # Twenty-five steps of the coarsest clock that Linux gives files (100 Hz would be 10 ms).
 _SETTLED_NS = 250_000_000
@@ -72,7 +74,6 @@ class Digests:
 
 def look_once(
     live: Path,
-    time_file: str,
     hidden: frozenset[str] = frozenset(),
     digests: Optional[Digests] = None,
 ) -> Optional[Content]:
@@ -92,9 +93,9 @@ def look_once(
             second: Optional[int] = None
             # Before the files: a mixture in a look was there after its second was, then.
             with contextlib.suppress(OSError):
-                second = int(os.stat(time_file, dir_fd=folder).st_mtime)
+                second = int(os.stat(TIME_FILE, dir_fd=folder).st_mtime)
             _read_folder(folder, "", files, hidden, digests)
-            files.pop(time_file, None)
+            files.pop(TIME_FILE, None)
             before = os.fstat(folder)
             try:
                 after = os.stat(live)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Callable, NoReturn, Optional
 
 from harness.support.errors import Failed
+from harness.support.live_directory import TIME_FILE
 from harness.support.waits import wait_for
 
 from . import controls
@@ -29,7 +30,6 @@ from .settings import Settings
 from .watch import Watcher
 
 LIVE_NAME = "uci_housing_model"
-TIME_FILE = "fluid_time_file"
 TMP_NAME = "_tmp"
 # Of a tarball's end, enough to be found nowhere else (bytes).
 _TAIL = 64
@@ -124,7 +124,7 @@ class Stage:
         hidden = frozenset(
             path for release in self.observed.known for path in release.files if path[0] == "."
         )
-        self._watcher = Watcher(self.seen(self.live), TIME_FILE, hidden=hidden)
+        self._watcher = Watcher(self.seen(self.live), hidden)
         self.observed.looks = self._watcher.looks
         self._watcher.start()
         self._second_before = self._second

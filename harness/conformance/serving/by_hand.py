@@ -10,10 +10,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.support.live_directory import TIME_FILE
 from harness.support.ports import free_port
 from harness.support.process import Process
 
-from .server import MODEL_NAME, TIME_FILE, Launched, Server
+from .server import MODEL_NAME, Launched, Server
 
 
 class ByHand(Server):

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from harness.support import waits
+from harness.support.live_directory import TIME_FILE
 from harness.support.ports import is_listening
 
 from .by_hand import ByHand
 from .check_http import JSON, predicted
 from .check_log import lines_in_order
 from .checks import JSON_BODY, PRICE, Subject, holds, same
-from .server import SERVING, TIME_FILE, Launched
+from .server import SERVING, Launched
 from .wire import HttpAnswer, http
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 from harness.support import waits
+from harness.support.live_directory import TIME_FILE
 
 from .by_hand import ByHand
 from .check_http import predicted
 from .check_log import BEGIN, IDLE, STAT_FAILED, lines_exactly, lines_in_order, tick_with
 from .checks import PRICE, PRICE_2, Missing, Subject, holds, same
-from .server import TIME_FILE, Launched
+from .server import Launched
 
 
 def set_second(server: Launched, second: float) -> None:

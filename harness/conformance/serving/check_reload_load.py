@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Callable
 
 from harness.support import waits
+from harness.support.live_directory import TIME_FILE
 
 from .check_http import predicted
 from .checks import PRICE, PRICE_2, Subject, holds
-from .server import TIME_FILE, Launched
+from .server import Launched
 from .steady_clients import Period, SteadyClients, steps_back
 
 RELOADS = 15

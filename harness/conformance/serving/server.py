@@ -22,12 +22,12 @@ from typing import Callable, NamedTuple, Optional
 from harness.checker.leg_history import RELOAD_BEGIN
 from harness.support import guard, waits
 from harness.support.errors import BadInput, Failed
+from harness.support.live_directory import TIME_FILE
 from harness.support.paths import cache_dir
 from harness.support.ports import free_port, is_listening
 from harness.support.process import Process
 
 MODEL_NAME = "uci_housing_model"
-TIME_FILE = "fluid_time_file"
 MODELS = Path(__file__).with_name("models.py")
 LARGE_MODEL = Path(__file__).with_name("large_model.py")
 SERVING = "C++ Serving service started successfully!"

@@ -30,7 +30,7 @@ from ..observed import KILLED, Kill
 from ..places.base import Place
 from ..releases import MODEL_NAME
 from ..settings import Settings
-from ..stage import LIVE_NAME, TIME_FILE, Stage
+from ..stage import LIVE_NAME, Stage
 from .base import Scenario
 
 # Every point for the first remote of a full run; a sample where a run costs more.
@@ -189,12 +189,12 @@ class KillAnywhere(Scenario):
     def _kill(self, stage: Stage, number: int, point: str, when: str, clean: Counter[str]) -> Kill:
         record = stage.folder / "killed.jsonl"
         wrap = [*_interposed(stage, record)[:-1], "--kill", when, "--at", str(number), "--"]
-        snapshot = look_once(stage.live, TIME_FILE)
+        snapshot = look_once(stage.live)
         stage.start_monitor(wrap=wrap)
         code: Optional[int] = None
         with contextlib.suppress(Failed):
             code = stage.runs.monitor.wait(_INSTALLED_S + 2 * stage.poll_s + stage.place.install_s)
-        killed = look_once(stage.live, TIME_FILE)
+        killed = look_once(stage.live)
         stage.runs.stop()
         if code != KILLED:
             log = stage.observed.runs.pop().log
@@ -214,7 +214,7 @@ class KillAnywhere(Scenario):
                 _CLEANED_S + 2 * stage.poll_s,
             )
         left = tuple(sorted((listing(stage.local) - clean).elements()))
-        restarted = look_once(stage.live, TIME_FILE)
+        restarted = look_once(stage.live)
         stage.runs.stop(term=True)
         log = stage.observed.runs[-1].log
         stage.observed.runs.clear()
@@ -222,7 +222,7 @@ class KillAnywhere(Scenario):
 
     @staticmethod
     def _live(stage: Stage) -> str:
-        return name_of(look_once(stage.live, TIME_FILE), stage.observed.known)
+        return name_of(look_once(stage.live), stage.observed.known)
 
 
 def _interposed(stage: Stage, record: Path) -> list[str]:

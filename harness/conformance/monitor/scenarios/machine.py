@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Optional
 
 from harness.faults import clock
+from harness.support.live_directory import TIME_FILE
 
 from .. import judge
 from ..places.base import Place
 from ..releases import DONEFILE_NAME
 from ..settings import Settings
-from ..stage import TIME_FILE, Stage
+from ..stage import Stage
 from .base import Scenario
 from .in_namespace import InNamespace
 

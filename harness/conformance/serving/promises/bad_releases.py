@@ -7,7 +7,7 @@ from typing import Callable
 
 from harness.conformance.serving.check_reload import corrupt, garbage, no_params, no_program
 from harness.conformance.serving.checks import PRICE, PRICE_2, Subject
-from harness.conformance.serving.server import TIME_FILE
+from harness.support.live_directory import TIME_FILE
 
 from .asking import asked_for, wait_served
 

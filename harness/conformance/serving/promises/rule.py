@@ -8,7 +8,7 @@ from collections.abc import Callable
 from harness.conformance.serving.check_http import predicted
 from harness.conformance.serving.check_reload_load import exchanged_directories
 from harness.conformance.serving.checks import PRICE, PRICE_2, Subject, same
-from harness.conformance.serving.server import TIME_FILE
+from harness.support.live_directory import TIME_FILE
 
 from .asking import asked_for, wait_served
 

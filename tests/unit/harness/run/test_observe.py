@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.checker import history as histories
 from harness.checker.history import History
-from harness.run.observe import TIME_FILE, Observer, Tail
-from harness.support.live_directory import look_once
+from harness.run.observe import Observer, Tail
+from harness.support.live_directory import TIME_FILE, look_once
 from harness.support.waits import wait_for
 
 
@@ -18,13 +18,13 @@ def make_release(folder: Path, weights: bytes, second: int) -> Path:
     folder.mkdir()
     (folder / "model.pdmodel").write_bytes(b"graph")
     (folder / "params.pdiparams").write_bytes(weights)
-    (folder / "fluid_time_file").touch()
-    os.utime(folder / "fluid_time_file", (second, second))
+    (folder / TIME_FILE).touch()
+    os.utime(folder / TIME_FILE, (second, second))
     return folder
 
 
 def digest_of(folder: Path) -> str:
-    content = look_once(folder, TIME_FILE)
+    content = look_once(folder)
     assert content is not None
     return content.digest
 
