@@ -41,6 +41,8 @@ class NotNow(Exception):
 
 
 class Decision(NamedTuple):
+    """What a tick does, and the second that the engine has seen last after it."""
+
     tick: Tick
     last_seen: Optional[int]
 

@@ -128,6 +128,8 @@ class Http1Reply(HttpReply):
 
 
 class Http2Reply(HttpReply):
+    """A reply over HTTP/2."""
+
     def __init__(self, connection: Transport, session: Http2Session, request: HttpRequest) -> None:
         super().__init__(connection, request)
         self._session = session
@@ -138,6 +140,8 @@ class Http2Reply(HttpReply):
 
 
 class GrpcReply(Http2Reply):
+    """A reply to a gRPC call."""
+
     def succeed(self, answer: Answer) -> None:
         headers = [(":status", "200"), ("content-type", self._request.content_type)]
         message = self._connection.protobuf.encode(answer)

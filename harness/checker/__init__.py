@@ -1,0 +1,1 @@
+"""Judges the history of a run: history, claims, verdict."""

@@ -32,6 +32,7 @@ def _asked_after(leg: LegHistory, client: str, t: float) -> bool:
 
 
 def nothing_lost(leg: LegHistory) -> Claim:
+    """Judge whether every client got each good release in time, or a newer one."""
     lost: list[Event] = [
         {"release": event["release"], "client": client, "why": event["why"]}
         for event in leg.install_failed
@@ -128,6 +129,7 @@ def _last_one(leg: LegHistory) -> tuple[Optional[int], float]:
 
 
 def last_one_serves(leg: LegHistory) -> Claim:
+    """Judge whether the last answer of each client comes from the last good release."""
     wrong: list[Event] = []
     open_yet: list[Event] = []
     index, since = _last_one(leg)
@@ -153,6 +155,7 @@ def last_one_serves(leg: LegHistory) -> Claim:
 
 
 def all_clients_agree(leg: LegHistory) -> Claim:
+    """Judge whether a release that some clients got reached all clients."""
     wrong = []
     for index, release in enumerate(leg.published if leg.settings["paced"] else []):
         served = {c: leg.first_served(index, c) for c in leg.settings["clients"]}

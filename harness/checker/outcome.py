@@ -13,6 +13,8 @@ MAX_QUOTED = 20
 
 
 class Outcome(Enum):
+    """What came of a claim."""
+
     VALID = "valid"
     INVALID = "invalid"
     UNKNOWN = "unknown"

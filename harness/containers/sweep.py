@@ -89,6 +89,7 @@ def remove(docker: str, project: str) -> bool:
 
 
 def main() -> int:
+    """Wait for the end of the lifeline, then remove the project. Return the exit code."""
     lifeline, docker, project, folder, life = int(sys.argv[1]), *sys.argv[2:5], int(sys.argv[5])
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)

@@ -1,0 +1,1 @@
+"""The faults that a run can cause on purpose, one a file."""

@@ -1,6 +1,6 @@
-"""One client that asks for predictions at a planned rate and writes each answer into the history.
+r"""One client that asks for predictions at a planned rate and writes each answer into the history.
 
-    python -m harness.load.probe brpc --port 9292 --client_config client --feed feed.json \\
+    python -m harness.load.probe brpc --port 9292 --client_config client --feed feed.json \
         --fetch price --history history.jsonl --remote ftp --rate 70
 
 ``harness.load.asking`` has the kinds of clients. SIGTERM ends the program after the answer to the

@@ -1,0 +1,1 @@
+"""What a run shows: table, pages, JUnit XML, bundle, badge."""

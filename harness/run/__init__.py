@@ -1,0 +1,1 @@
+"""A run: its legs, its steps, the observer."""

@@ -1,0 +1,1 @@
+"""Which binary serves, its trial, and the launcher."""

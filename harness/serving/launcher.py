@@ -1,6 +1,6 @@
-"""Starts a Paddle Serving server through the launcher's Python API.
+r"""Starts a Paddle Serving server through the launcher's Python API.
 
-    python -m harness.serving.launcher --model uci_housing_model --thread 10 --port 9292 \\
+    python -m harness.serving.launcher --model uci_housing_model --thread 10 --port 9292 \
         --reload_interval_s 1
 
 For the options below it is the same as ``python -m paddle_serving_server.serve``. It adds

@@ -58,6 +58,7 @@ def cached(device: str) -> Optional[Path]:
 
 
 def download_url(device: str) -> str:
+    """Return the address of the archive with the official binary."""
     base = os.environ.get("SERVING_DOWNLOAD_URL", DOWNLOAD_URL).rstrip("/")
     return f"{base}/serving-{build_name(device)}-{VERSION}.tar.gz"
 

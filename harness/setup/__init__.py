@@ -1,0 +1,1 @@
+"""The environment: what it needs, and how to get it."""

@@ -48,11 +48,13 @@ FIND_LIBGOMP = "import ctypes; ctypes.CDLL('libgomp.so.1')"
 
 
 def fail(sentence: str) -> NoReturn:
+    """Print a sentence and end with exit code 2."""
     print(f"setup: {sources.masked(sentence)}; {places.DOCTOR}", file=sys.stderr)
     sys.exit(2)
 
 
 def say(text: str) -> None:
+    """Print a line of progress."""
     print("setup: " + text, flush=True)
 
 
@@ -144,6 +146,7 @@ def wrong_path() -> Optional[str]:
 
 
 def works(command: List[str]) -> bool:
+    """Return whether a command succeeds."""
     return reason(command) is None
 
 
@@ -171,6 +174,7 @@ def uv_here() -> Optional[str]:
 
 
 def find_uv() -> str:
+    """Return the path of uv; install uv into the cache if there is none."""
     found = uv_here()
     if found:
         return found
@@ -208,6 +212,7 @@ def not_python39(program: str) -> Optional[str]:
 
 
 def find_python39(uv: str) -> str:
+    """Return a CPython 3.9; let uv download one if there is none."""
     given = os.environ.get("PYTHON39")
     if given:
         why = not_python39(shutil.which(given) or given)
@@ -296,6 +301,7 @@ def provide_libgomp(python: str) -> None:
 
 
 def digest(*paths: str) -> str:
+    """Return the SHA-256 of the contents of some files."""
     total = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as file:
@@ -304,6 +310,7 @@ def digest(*paths: str) -> str:
 
 
 def main() -> None:
+    """Make the environment that the command line names."""
     if len(sys.argv) != 2 or sys.argv[1] not in ENVIRONMENTS:
         fail("name one environment: {}".format(", ".join(sorted(ENVIRONMENTS))))
     name = sys.argv[1]

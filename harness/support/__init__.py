@@ -1,0 +1,1 @@
+"""What all packages of the harness use: processes, ports, waits, errors."""

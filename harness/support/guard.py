@@ -64,6 +64,7 @@ def _signal_all(signum: int) -> list[int]:
 
 
 def main() -> int:
+    """Run the command until it ends or the lifeline breaks. Return the exit code."""
     lifeline = int(sys.argv[1])
     grace = float(sys.argv[2])
     command = sys.argv[3:]

@@ -32,10 +32,16 @@ def wait_for(
     """Return the first true value of ``check()``.
 
     Args:
+        check: Asks whether the condition holds.
+        what: What is waited for, in words for the error.
+        deadline_s: How long to wait, in seconds.
+        every_s: The time between two checks, in seconds.
+        retry_on: Exceptions of ``check`` that mean "not yet".
         alive: Called before each try. It raises ``Failed`` when waiting is pointless, for example
             because the process is gone. One more try follows.
         last_seen: Gives what to quote when time runs out (default: the last value or exception).
         log: A file whose last lines are quoted.
+        hint: What to do about it; the end of the error's first line.
 
     Raises:
         Failed: After ``deadline_s`` seconds.

@@ -100,7 +100,7 @@ def _first_line(text: str) -> str:
 
 
 def _root_cause(error: BaseException) -> str:
-    """requests wraps an errno three layers deep and prints all of them: the innermost says it."""
+    """Return the innermost cause: requests wraps an errno in three layers and prints all."""
     cause: Optional[BaseException] = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

@@ -321,6 +321,7 @@ class Interposer:
 
 
 def main() -> int:
+    """Trace the command and record its calls. Return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--under", action="append", required=True)
     parser.add_argument("--record", required=True)

@@ -24,6 +24,7 @@ NO_CLIENT = 3
 
 
 def connected(configuration: str, endpoint: str) -> Any:
+    """Return the compiled client, connected to the server."""
     from harness.load.patched_client import client_class
 
     client = client_class()()
@@ -33,6 +34,7 @@ def connected(configuration: str, endpoint: str) -> Any:
 
 
 def compiled(configuration: str, endpoint: str) -> Any:
+    """Ask for one row, for a batch and with a wrong name. Return the answers."""
     client = connected(configuration, endpoint)
     answers: dict[str, Any] = {
         "row": client.predict(feed={"x": ROW}, fetch=["price"], batch=False)["price"].tolist(),
@@ -48,6 +50,7 @@ def compiled(configuration: str, endpoint: str) -> Any:
 
 
 def wrong_shape(configuration: str, endpoint: str) -> Any:
+    """Ask with a row that is one value too short. Return the answer."""
     client = connected(configuration, endpoint)
     return client.predict(feed={"x": np.ones((1, 12), "float32")}, fetch=["price"], batch=True)
 
@@ -83,6 +86,7 @@ def outage(configuration: str, endpoint: str) -> Any:
 
 
 def http(configuration: str, endpoint: str, mode: str) -> Any:
+    """Ask with ``HttpClient``. Return the prices; None without an answer."""
     client = http_client(configuration, endpoint, mode)
     rows = 200 if "gzip" in mode else 1
     answer = client.predict(feed={"x": np.stack([ROW] * rows)}, fetch=["price"], batch=True)
@@ -94,6 +98,7 @@ def http(configuration: str, endpoint: str, mode: str) -> Any:
 
 
 def http_client(configuration: str, endpoint: str, mode: str) -> Any:
+    """Return an ``HttpClient`` for a mode such as ``JSON`` or ``gRPC gzip``."""
     from paddle_serving_client import HttpClient
 
     client = HttpClient()

@@ -18,15 +18,18 @@ SERVICE = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
 
 
 def payload(**fields: Any) -> bytes:
+    """Return a serialized request message."""
     data: bytes = wire.request_message(**fields).SerializeToString()
     return data
 
 
 def frame(data: bytes, correlation_id: int = 7, **options: Any) -> bytes:
+    """Return the bytes of a baidu_std request."""
     return baidu_std.request(SERVICE, "inference", data, correlation_id, **options)
 
 
 def price(answer: Answer) -> Any:
+    """Return the price of an answer that must be good."""
     holds(answer.code == 0, f"error {answer.code}: {answer.text}")
     return wire.response_message(gzip.decompress(answer.payload)).outputs[0].tensor[0].float_data[0]
 

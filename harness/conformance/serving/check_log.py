@@ -85,6 +85,7 @@ TICKING = ("server.cpp:155]", "infer.cpp:286]", "manager.h:131]")
 
 
 def symlink(folder: Path, severity: str, pid: int) -> None:
+    """Require the link of a severity to have the name that glog gives it."""
     target = os.readlink(folder / f"serving.{severity}")
     name = re.escape(f"serving.{socket.gethostname()}.") + rf"[^.]+\.log\.{severity}"
     holds(re.fullmatch(rf"{name}\.\d{{8}}-\d{{6}}\.\d+", target), target)
@@ -92,6 +93,7 @@ def symlink(folder: Path, severity: str, pid: int) -> None:
 
 
 def header(text: str) -> None:
+    """Require the first lines of a log to be those that glog writes."""
     lines = text.splitlines()[:4]
     pattern = r"Log file created at: \d{4}/\d\d/\d\d \d\d:\d\d:\d\d"
     holds(re.fullmatch(pattern, lines[0]), lines[0])

@@ -19,6 +19,7 @@ from .server import Launched
 
 
 def set_second(server: Launched, second: float) -> None:
+    """Set the time file of a server's live directory to this second."""
     os.utime(server.live / TIME_FILE, (second, second))
 
 

@@ -48,6 +48,7 @@ def reload_in_turns(
 
 
 def turns(subject: Subject) -> list[Path]:
+    """Return the two models that a server loads in turns."""
     return [subject.models / "uci_2", subject.models / "uci"]
 
 

@@ -60,6 +60,7 @@ def _prototxt(feeds: Sequence[Variable], fetches: Sequence[Variable]) -> str:
 def export(
     folder: Path, build: Any, feeds: Sequence[Variable], fetches: Sequence[Variable]
 ) -> None:
+    """Build a model, and write it into a folder as a server reads it."""
     import paddle
 
     main, startup = paddle.static.Program(), paddle.static.Program()
@@ -88,6 +89,7 @@ def export(
 
 
 def parameter(paddle: Any, value: Any) -> Any:
+    """Return a parameter of a model with this value."""
     return paddle.static.create_parameter(
         list(value.shape),
         str(value.dtype),

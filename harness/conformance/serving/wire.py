@@ -135,6 +135,8 @@ def response_message(data: bytes) -> Any:
 
 
 class Http2Answer(NamedTuple):
+    """An answer over HTTP/2."""
+
     headers: dict[str, str]
     body: bytes
     trailers: dict[str, str]

@@ -1,0 +1,1 @@
+"""The remote FTP, as a local server and in a container."""

@@ -1,0 +1,1 @@
+"""The remote HTTP, as a local server and in a container."""

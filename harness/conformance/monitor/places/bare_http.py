@@ -1,6 +1,6 @@
-"""An HTTP server that says nothing about a file but its length: no dates, no tags, no ranges.
+r"""An HTTP server that says nothing about a file but its length: no dates, no tags, no ranges.
 
-    python -m harness.conformance.monitor.places.bare_http \\
+    python -m harness.conformance.monitor.places.bare_http \
         --folder DIR --port PORT [--status_file FILE]
 
 Small servers in applications and object stores behind proxies are like this. A standard server
