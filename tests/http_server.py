@@ -43,6 +43,8 @@ class Request(BaseHTTPRequestHandler):
             # The client has gone.
             self.close_connection = True
 
+    do_HEAD = do_GET
+
     def do_POST(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.do_GET()

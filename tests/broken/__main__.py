@@ -40,8 +40,8 @@ found broken.
 [testing.md](testing.md#broken-parts-that-must-be-caught) explains the judges, and how to add a row.
 
 `python -m tests.broken --page docs/broken-parts.md` makes this page; do not edit it. With
-`--good 100` the command makes the section about good parts: each pair runs again and again, and
-each claim found broken is a false alarm. With `--only` the command makes the rows of these parts
+`--good 100` the command makes the section about good parts. Each good part is judged 100 times,
+and each claim found broken is a false alarm. With `--only` the command makes the rows of these parts
 and of the good part, and keeps the other rows. The column *judged* has the day and the commit. A
 dash means that the run did not keep its seconds.
 """

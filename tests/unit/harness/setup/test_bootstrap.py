@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import platform
 import shutil
@@ -10,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Optional
 
@@ -19,6 +19,7 @@ import pytest
 from engine._inference import package_folder
 from harness.setup import bootstrap, causes
 from harness.support import places
+from tests.http_server import HttpServer, Request
 
 # Loads every library that Paddle's loading needs, all symbols bound, and counts OpenMP's threads.
 LOAD = """
@@ -266,19 +267,16 @@ def test_the_doctor_looks_before_the_setup_and_leaves_nothing(tmp_path: Path) ->
 def test_the_doctor_asks_the_index_and_maven_at_the_same_time(tmp_path: Path) -> None:
     both = threading.Barrier(2)
 
-    class Mirror(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            both.wait(timeout=30)
-            self.send_response(200)
-            self.end_headers()
+    def answer(request: Request) -> None:
+        both.wait(timeout=30)
+        request.send_response(200)
+        request.end_headers()
 
     root = checkout(tmp_path / "root")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
+    with contextlib.closing(HttpServer(answer)) as server:
+        url = server.url
         mirrors = {"PIP_INDEX_URL": url, "MAVEN_MIRROR": url}
         done = run(root, "cli/doctor.py", {**programs(tmp_path), **mirrors})
-        server.shutdown()
     rows = {line[:16].strip(): line[17:] for line in done.stdout.splitlines()}
     assert (rows["package index"], rows["Maven"]) == (f"{url} answers", f"{url} answers")
 
