@@ -41,9 +41,9 @@ found broken.
 
 `python -m tests.broken --page docs/broken-parts.md` makes this page; do not edit it. With
 `--good 100` the command makes the section about good parts. Each good part is judged 100 times,
-and each claim found broken is a false alarm. With `--only` the command makes the rows of these parts
-and of the good part, and keeps the other rows. The column *judged* has the day and the commit. A
-dash means that the run did not keep its seconds.
+and each claim found broken is a false alarm. With `--only` the command makes the rows of these
+parts and of the good part, and keeps the other rows. The column *judged* has the day and the
+commit. A dash means that the run did not keep its seconds.
 """
 _GOOD_TITLE = "Good parts"
 _TITLES = {kind: f"{kind.capitalize()}s" for kind in PACKAGES}
