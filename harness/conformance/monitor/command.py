@@ -56,6 +56,7 @@ BESIDE = (
     "recheck_interval",
     "served_within",
     "server",
+    "splay",
     "tick",
     "verify_signature",
     "webhook",

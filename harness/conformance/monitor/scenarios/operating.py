@@ -1,4 +1,4 @@
-"""What operators use beside upstream's options: push, hooks, orders, secrets, signatures."""
+"""What operators use beside upstream's options: push, hooks, orders, delays, keys."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ _WHOLE = judge.settles_whole
 _LONG = "600"
 # How long a monitor may take to look and to install, in addition to a poll (seconds).
 _LOOKS_S = 1.5
+# The longest delay of a monitor whose release must not arrive (seconds). One of 100,000 servers
+# would be delayed by less than 10 s.
+_SPLAY = "1000000"
 
 
 def _later(stage: Stage) -> int:
@@ -225,6 +228,43 @@ class PinKeeps(_Order):
     begins, ends = needs
 
 
+class SplayDelays(Scenario):
+    name = "splay-delays"
+    title = (
+        "With a splay, the monitor delays a release by a part of the splay. A restart does not "
+        "end the delay."
+    )
+    loss = "All servers pull and load a release in the same second, or after they all restart."
+    places = frozenset({"http"})
+    needs = ("splay",)
+    claims = (
+        _WHOLE,
+        judge.not_live_before_its_time,
+        judge.ends_with("release 2"),
+        judge.swaps_at_most(2),
+        judge.keeps_running,
+    )
+
+    def act(self, stage: Stage) -> None:
+        def start_again(splay: str) -> None:
+            stage.runs.stop(term=True)
+            stage.options["splay"] = splay
+            stage.start_monitor()
+
+        stage.publish(stage.releases[1])
+        stage.start_monitor()
+        stage.expect_live(stage.releases[1])
+        start_again(_SPLAY)
+        stage.let_polls_pass(1)
+        stage.publish(stage.releases[2])
+        stage.let_polls_pass(2)
+        start_again(_SPLAY)
+        stage.let_polls_pass(3)
+        stage.allow(stage.releases[2])
+        start_again("1")
+        stage.expect_live(stage.releases[2])
+
+
 class SecretRotated(Scenario):
     name = "secret-rotated"
     title = "The monitor uses a new token from its token file without a restart."
@@ -343,6 +383,7 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     WebHookOnceMore,
     HoldKeeps,
     PinKeeps,
+    SplayDelays,
     SecretRotated,
     SignatureRefused,
 )
