@@ -216,7 +216,8 @@ class Serving:
     ``identity`` and ``second`` are those of the installed release. ``phase`` is the name of a
     ``decisions.serving.Phase``, ``why`` its sentence. ``was_served`` says whether the server served
     the release before, so that this one is at fault if the server fails. ``load_s`` is the longest
-    load that was seen, in seconds; None if none was seen.
+    load that was seen, in seconds; None if none was seen. ``last_served`` is the release that was
+    served last before the installed one.
     """
 
     identity: Identity
@@ -225,6 +226,7 @@ class Serving:
     why: str
     was_served: bool = False
     load_s: Optional[float] = None
+    last_served: Optional[Identity] = None
 
 
 def read_serving(path: str) -> Optional[Serving]:
@@ -241,6 +243,7 @@ def read_serving(path: str) -> Optional[Serving]:
         str(content.get("why", "")),
         content.get("was_served") is True,
         float(load_s) if isinstance(load_s, (int, float)) else None,
+        Identity.from_json(content.get("last_served")),
     )
 
 
@@ -249,6 +252,8 @@ def write_serving(path: str, serving: Serving) -> None:
     content: dict[str, Any] = {"identity": serving.identity.to_json(), "second": serving.second}
     content.update(phase=serving.phase, why=serving.why, was_served=serving.was_served)
     content.update(load_s=serving.load_s)
+    if serving.last_served is not None:
+        content.update(last_served=serving.last_served.to_json())
     write_json(path, content)
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Any, Optional
 
+from ..decisions.identity import Identity
 from ..decisions.moments import Moment
 from ..decisions.probation import Probation
 from ..decisions.probe import Unfit, parts, request
@@ -67,6 +68,8 @@ class Confirmer:
         # Why the installed release is bad; None if it is not known to be.
         self._bad: Optional[str] = None
         self._was_served = False
+        # The release that was served last before the installed one.
+        self._last_served: Optional[Identity] = None
         self._starts = 0
         self._installed = Installed()
         # What is sent and what should come back; None without a usable probe.
@@ -150,6 +153,7 @@ class Confirmer:
         blind = self._prepare()
         self._wait.begin(now, blind=blind)
         served = known is not None and known.phase == Phase.SERVED.name
+        self._last_served = known.last_served if known is not None else None
         if known is None:
             self._was_served = False
         elif (known.identity, known.second) == (installed.identity, installed.second):
@@ -160,6 +164,8 @@ class Confirmer:
             # A release that was replaced before it was judged says nothing about the next one.
             waiting = known.phase == Phase.WAITING.name and known.was_served
             self._was_served = served or waiting
+            if served:
+                self._last_served = known.identity
         if installed.brought_back:
             # The release before may have ended the server, and a person chose this release.
             self._was_served = False
@@ -201,7 +207,7 @@ class Confirmer:
         identity = self._installed.identity
         assert identity is not None
         try:
-            done = take_back(self._options, identity, why, self._events)
+            done = take_back(self._options, identity, why, self._events, self._last_served)
         except MachineError as error:
             if str(error) != self._figures.last_error:
                 self._figures.last_error = str(error)
@@ -295,6 +301,7 @@ class Confirmer:
                 wait.why,
                 self._was_served,
                 wait.load_s,
+                self._last_served,
             )
             write_serving(self._layout.serving, serving)
         except OSError as error:

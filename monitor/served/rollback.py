@@ -31,7 +31,13 @@ def is_condemned(layout: Layout) -> Optional[str]:
     return bad.reason if bad is not None and bad.identity == live else None
 
 
-def take_back(options: Options, identity: Identity, why: str, events: EventFile) -> bool:
+def take_back(
+    options: Options,
+    identity: Identity,
+    why: str,
+    events: EventFile,
+    last_served: Optional[Identity] = None,
+) -> bool:
     """Put the live release into quarantine, and swap the last good release in.
 
     Args:
@@ -39,6 +45,8 @@ def take_back(options: Options, identity: Identity, why: str, events: EventFile)
         identity: The bad release.
         why: What is wrong with it.
         events: The event file.
+        last_served: The release that was served last. If it is not kept, the newest kept release
+            counts as good.
 
     Returns:
         Whether a good release is live now. False: another release is live already, or no good
@@ -55,7 +63,7 @@ def take_back(options: Options, identity: Identity, why: str, events: EventFile)
         if before.identity != identity:
             # A person or a newer release was faster.
             return False
-        good = _last_good(layout, identity)
+        good = _last_good(layout, identity, last_served)
         if good is None:
             logger.error("%s is bad, and no good release is kept: %s", identity.label, why)
             return False
@@ -80,8 +88,13 @@ def take_back(options: Options, identity: Identity, why: str, events: EventFile)
     return True
 
 
-def _last_good(layout: Layout, bad: Identity) -> Optional[Kept]:
-    for one in reversed(listed(layout)):
-        if not one.rolled_back and one.installed.identity not in (None, bad):
-            return None if linked(one.path) else one
-    return None
+def _last_good(layout: Layout, bad: Identity, last_served: Optional[Identity]) -> Optional[Kept]:
+    kept = [
+        one
+        for one in reversed(listed(layout))
+        if not one.rolled_back and one.installed.identity not in (None, bad)
+    ]
+    # A newer release may have been replaced before the server loaded it.
+    served = [one for one in kept if one.installed.identity == last_served]
+    good = next(iter(served or kept), None)
+    return None if good is None or linked(good.path) else good

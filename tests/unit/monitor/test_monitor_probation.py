@@ -207,6 +207,31 @@ def test_a_server_that_stays_down_costs_one_release_and_not_the_kept_ones(
     assert release_in(live(tmp_path)) == 3
 
 
+@pytest.mark.parametrize("looks", [0, 1], ids=["not asked", "asked once"])
+def test_a_release_that_was_replaced_before_it_was_served_does_not_come_back(
+    watch: MakeWatch, site: Site, tmp_path: Path, looks: int
+) -> None:
+    one = watch(keep="2", **GATED)
+    confirmer = Confirmer(one.options, Figures(), Stop())
+    for number in (1, 2, 3):
+        packed = tarball(model_files(number))
+        site.publish(number, packed, donefile=manifest_of(number, packed, probe=PROBE))
+        assert poll(one) is Event.SWAPPED
+        if number == 1:
+            now = read_installed(one.layout.live)
+            assert now.identity is not None
+            write_serving(one.layout.serving, Serving(now.identity, now.second, "SERVED", ""))
+            confirmer.step()
+        elif number == 2:
+            for _ in range(looks):
+                confirmer.step()
+    # A restart in between changes nothing.
+    confirmer = Confirmer(one.options, Figures(), Stop())
+    for _ in range(10):
+        confirmer.step()
+    assert release_in(live(tmp_path)) == 1
+
+
 @pytest.mark.parametrize("command", [["rollback"], ["pin", "3"]], ids=["rollback", "pin"])
 def test_a_release_that_a_person_brought_back_is_not_judged(
     watch: MakeWatch, site: Site, here: Here, tmp_path: Path, command: list[str]

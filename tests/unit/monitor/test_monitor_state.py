@@ -117,6 +117,7 @@ def test_a_file_gets_the_mode_of_the_umask_not_that_of_its_folder(tmp_path: Path
     [
         Serving(ONE, 5, "SERVED", ""),
         Serving(ONE, None, "LATE", "no server answers", was_served=True, load_s=1.5),
+        Serving(ONE, 6, "WAITING", "", last_served=Identity("two", 2)),
     ],
 )
 def test_whether_the_server_serves_is_read_as_it_was_written(
