@@ -14,8 +14,9 @@ import ftplib
 import re
 import socket as sockets
 import ssl
+import time
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, Union
 from urllib.parse import unquote, urlsplit
 
 from ..errors import RemoteError
@@ -42,12 +43,10 @@ _DOS_LINE = re.compile(
 # Ports and TLS by the scheme of an address.
 FTP, EXPLICIT, IMPLICIT = "ftp", "ftps", "ftps-implicit"
 PORTS = {FTP: 21, EXPLICIT: 21, IMPLICIT: 990}
+# A connection that was used so many seconds ago is taken as alive without a question.
+_IDLE_S = 1.0
 # Name, whether it is a folder (None: a link), size if known.
 _Row = tuple[str, Optional[bool], Optional[int]]
-
-
-class _EnoughError(Exception):
-    """Ends a transfer of which no more is wanted."""
 
 
 class _TlsSocket(ssl.SSLSocket):
@@ -60,7 +59,18 @@ class _TlsSocket(ssl.SSLSocket):
 
 
 class _Passive(ftplib.FTP):
-    """Adds a hint when the server refuses EPSV, the only command for IPv6 (RFC 2428)."""
+    """Stays in binary mode, and says more when the server refuses EPSV.
+
+    EPSV is the only command for IPv6 (RFC 2428).
+    """
+
+    def retrlines(self, cmd: str, callback: Optional[Callable[[str], object]] = None) -> str:
+        # ftplib lists in ASCII mode. That mode changes the bytes of a file, and in it many servers
+        # give no size.
+        try:
+            return super().retrlines(cmd, callback)
+        finally:
+            self.voidcmd("TYPE I")
 
     def makepasv(self) -> tuple[str, int]:
         try:
@@ -129,6 +139,8 @@ class FtpRemote(Remote):
         self._base = base
         self._lines = lines
         self._ftp: Optional[ftplib.FTP] = None
+        # When the connection was last taken for a command (time.monotonic).
+        self._taken = 0.0
         self._mlst = True
 
     @classmethod
@@ -186,7 +198,7 @@ class FtpRemote(Remote):
             wire = self._wire(path)
             mark = self._facts(ftp, wire)
             try:
-                content = self._small(ftp, wire)
+                content = self._small(ftp, path)
             except ftplib.error_perm as error:
                 if not self._absent(ftp, wire, error):
                     raise
@@ -199,10 +211,7 @@ class FtpRemote(Remote):
             ftp = self._connected()
             wire = self._wire(path)
             facts = self._facts(ftp, wire)
-            # ftplib's listings leave the connection in ASCII mode, which would change the bytes,
-            # and in which many servers refuse SIZE.
-            ftp.voidcmd("TYPE I")
-            size = self._size(ftp, wire)
+            size = self._size(ftp, wire, facts)
             start = offset if offset and mark and facts == mark else 0
             try:
                 socket, _ = ftp.ntransfercmd(f"RETR {wire}", rest=start or None)
@@ -224,7 +233,7 @@ class FtpRemote(Remote):
                 socket.close()
                 self.close()
 
-        return Download(start, size, sure, self._body(ftp, socket, path), release)
+        return Download(start, size, sure, self._body("pull", ftp, socket, path), release)
 
     def tree(self, name: str, most: int) -> list[Entry]:
         top = join(self._base, name)
@@ -289,9 +298,11 @@ class FtpRemote(Remote):
 
     def _connected(self) -> ftplib.FTP:
         self._stop.check()
+        idle, self._taken = time.monotonic() - self._taken, time.monotonic()
         if self._ftp is not None:
             try:
-                self._ftp.voidcmd("NOOP")
+                if idle > _IDLE_S:
+                    self._ftp.voidcmd("NOOP")
                 return self._ftp
             except (OSError, EOFError, ftplib.Error):
                 # The server ended it while it was idle.
@@ -331,7 +342,6 @@ class FtpRemote(Remote):
                 if str(error).startswith(("500", "501", "502", "504")):
                     self._mlst = False
         parts: list[str] = []
-        ftp.voidcmd("TYPE I")
         for command in ("MDTM", "SIZE"):
             with contextlib.suppress(ftplib.error_perm):
                 parts.append(command + ftp.sendcmd(f"{command} {path}")[3:].strip())
@@ -346,7 +356,10 @@ class FtpRemote(Remote):
         return "modify=" in facts or "MDTM" in facts
 
     @staticmethod
-    def _size(ftp: ftplib.FTP, path: str) -> Optional[int]:
+    def _size(ftp: ftplib.FTP, path: str, facts: str) -> Optional[int]:
+        known = re.search(r"\bsize=(\d+)", facts)
+        if known is not None:
+            return int(known[1])
         with contextlib.suppress(ftplib.error_perm):
             return ftp.size(path)
         return None
@@ -377,24 +390,19 @@ class FtpRemote(Remote):
 
     def _small(self, ftp: ftplib.FTP, path: str) -> bytes:
         content = bytearray()
-
-        def keep(chunk: bytes) -> None:
-            self._stop.check()
-            content.extend(chunk[: DONEFILE_LIMIT - len(content)])
-            if len(content) == DONEFILE_LIMIT:
-                raise _EnoughError
-
-        try:
-            ftp.retrbinary(f"RETR {path}", keep)
-        except _EnoughError:
-            # The server still answers to RETR: this connection cannot be used for another command.
-            self.close()
+        socket = ftp.transfercmd(f"RETR {self._wire(path)}")
+        # Leaving a body early lets go of the connection, because the server still answers to RETR.
+        with contextlib.closing(self._body("read", ftp, socket, path)) as body:
+            for chunk in body:
+                content.extend(chunk[: DONEFILE_LIMIT - len(content)])
+                if len(content) == DONEFILE_LIMIT:
+                    break
         return bytes(content)
 
     def _body(
-        self, ftp: ftplib.FTP, socket: sockets.socket, path: str
+        self, operation: str, ftp: ftplib.FTP, socket: sockets.socket, path: str
     ) -> Generator[bytes, None, None]:
-        with self._guard("pull", path), socket:
+        with self._guard(operation, path), socket:
             while True:
                 self._stop.check()
                 chunk = socket.recv(CHUNK)
@@ -448,8 +456,6 @@ class FtpRemote(Remote):
 
         Without SIZE the answer is True, and the pull shows whether there is a file.
         """
-        # Listings leave the connection in ASCII mode, in which many servers give no size.
-        ftp.voidcmd("TYPE I")
         try:
             ftp.size(self._wire(path))
         except ftplib.error_perm as error:

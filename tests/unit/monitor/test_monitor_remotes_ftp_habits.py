@@ -307,3 +307,31 @@ def test_a_link_to_a_file_is_a_file_of_the_folder(tmp_path: Path, habit: str) ->
         found = sorted(entry.path for entry in remote.tree("folder", 9))
         assert found == ["a link", "whole"]
         assert b"".join(remote.open("folder/a link").chunks) == b"123"
+
+
+def test_a_repeated_look_costs_three_commands_and_a_listing_leaves_binary_mode(
+    tmp_path: Path,
+) -> None:
+    from pyftpdlib.handlers import FTPHandler
+
+    commands: list[str] = []
+
+    class Handler(FTPHandler):  # type: ignore[misc]
+        def process_command(self, cmd: str, *args: Any, **kwargs: Any) -> None:
+            commands.append(cmd)
+            super().process_command(cmd, *args, **kwargs)
+
+    site = served(tmp_path / "remote", Handler)
+    content = b"1\r\n2\n" * 9
+    site.put("donefile", content)
+    site.put("folder/file", content)
+    with closing_all(site), make(tmp_path / "local", **ftp_options(site)) as remote:
+        first = remote.look("donefile")
+        commands.clear()
+        assert remote.look("donefile") == first
+        assert [cmd for cmd in commands if cmd not in ("EPSV", "PASV")] == ["MLST", "RETR"]
+        assert len(commands) == 3
+        assert [entry.path for entry in remote.tree("folder", 9)] == ["file"]
+        download = remote.open("folder/file")
+        assert download.size == len(content)
+        assert b"".join(download.chunks) == content
