@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ftplib
 import re
+import select
 import socket as sockets
 import ssl
 import time
@@ -43,7 +44,8 @@ _DOS_LINE = re.compile(
 # Ports and TLS by the scheme of an address.
 FTP, EXPLICIT, IMPLICIT = "ftp", "ftps", "ftps-implicit"
 PORTS = {FTP: 21, EXPLICIT: 21, IMPLICIT: 990}
-# A connection that was used so many seconds ago is taken as alive without a question.
+# Up to so many seconds after its last use a connection needs no NOOP, unless the server sent
+# something.
 _IDLE_S = 1.0
 # Name, whether it is a folder (None: a link), size if known.
 _Row = tuple[str, Optional[bool], Optional[int]]
@@ -301,7 +303,7 @@ class FtpRemote(Remote):
         idle, self._taken = time.monotonic() - self._taken, time.monotonic()
         if self._ftp is not None:
             try:
-                if idle > _IDLE_S:
+                if idle > _IDLE_S or self._has_input(self._ftp):
                     self._ftp.voidcmd("NOOP")
                 return self._ftp
             except (OSError, EOFError, ftplib.Error):
@@ -328,6 +330,14 @@ class FtpRemote(Remote):
             raise
         self._ftp = ftp
         return ftp
+
+    @staticmethod
+    def _has_input(ftp: ftplib.FTP) -> bool:
+        """Return whether the server ended the connection, or said something without a command."""
+        assert ftp.sock is not None
+        waiting = select.poll()
+        waiting.register(ftp.sock, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def _facts(self, ftp: ftplib.FTP, path: str) -> str:
         """Time and length as finely as the server gives them; "" when it gives neither."""
