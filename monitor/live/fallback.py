@@ -21,7 +21,7 @@ from ..disk import copy_file, remove
 from ..log import logger
 from . import state
 from .exchange import UNKNOWN, rename_new
-from .layout import ASIDE, INSIDE, NEW, OLD, READY, STATE, torn_note
+from .layout import ASIDE, COPIED, INSIDE, NEW, OLD, READY, STATE, torn_note
 from .staging import dress, step_past_touch, tree
 from .state import Installed, flush_folder
 
@@ -141,12 +141,12 @@ def _into_mount(staging: str, live: str, timestamp_file: str, alive: Callable[[]
 
 def put_away_copied(ready: str) -> None:
     """Remove what was copied into a mount."""
-    # Rename the folder first: while it is removed, it must not look like a ready release or like
-    # one of a rollback.
-    old = f"{ready[: -len(READY)]}{OLD}"
-    os.rename(ready, old)
+    # Rename the folder first. While it is removed, it must look like nothing that is kept or made
+    # live.
+    copied = f"{ready[: -len(READY)]}{COPIED}"
+    os.rename(ready, copied)
     remove(torn_note(ready))
-    remove(old)
+    remove(copied)
 
 
 def fill_mount(

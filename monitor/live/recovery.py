@@ -15,8 +15,8 @@ from enum import Enum
 
 from ..disk import remove
 from .fallback import fill_mount, put_away_copied
-from .kept import add
-from .layout import INSIDE, OLD, READY, ROLLBACK, TORN, Layout, torn_note
+from .kept import put_away
+from .layout import INSIDE, OLD, READY, ROLLBACK, STATE, TORN, Layout, torn_note
 from .state import flush_folder, read_hold, read_installed, read_json, read_quarantine
 
 
@@ -37,7 +37,10 @@ class Seen(Enum):
         f"`.MODEL.staging-ID{ROLLBACK}`: a kept release, or the release that a rollback replaced"
     )
     TAKEN_LINK = f"`.MODEL.staging-ID{ROLLBACK}`, a link: the live directory before a rollback"
-    REPLACED = f"`.MODEL.staging-ID{OLD}`: the release that a swap replaced"
+    REPLACED = (
+        f"`.MODEL.staging-ID` or `.MODEL.staging-ID{OLD}`, and `{STATE}` in the live directory has "
+        "the name `.MODEL.staging-ID`: the release that a swap replaced"
+    )
     UNFINISHED = "any other `.MODEL.staging-…`: an incomplete release, or a note about a swap"
     PULLED = "`TARBALL.ID.part…` in `--local_tmp_path`, or `ugi-….xml`"
 
@@ -49,6 +52,7 @@ class Done(Enum):
     RENAME = "removes the rest of the live directory, then gives the folder that name"
     UNDO = "renames the folder back to `.MODEL.staging-ID`, because the swap had not begun"
     KEEP = "moves the release into `kept/`, as the newest release"
+    PUT_AWAY = "moves the release into `kept/`, as the newest release; without `--keep` removes it"
     REMOVE = "removes it"
 
 
@@ -79,7 +83,7 @@ TABLE = (
     Row(Seen.READY_EARLY, Done.UNDO, When.SWAP),
     Row(Seen.TAKEN, Done.KEEP, When.POLL),
     Row(Seen.TAKEN_LINK, Done.REMOVE, When.POLL),
-    Row(Seen.REPLACED, Done.REMOVE, When.START),
+    Row(Seen.REPLACED, Done.PUT_AWAY, When.START),
     Row(Seen.UNFINISHED, Done.REMOVE, When.START),
     Row(Seen.PULLED, Done.REMOVE, When.START),
 )
@@ -113,6 +117,7 @@ def recover(
     until: When,
     pulled: Sequence[str] = (),
     spare: str = "",
+    keep: int = 0,
     mended: Callable[[Mended], None] = lambda _: None,
 ) -> None:
     """Do what the table says. Needs the lock for a swap, and for ``When.START`` the monitor's.
@@ -123,6 +128,8 @@ def recover(
         until: The last kind of row that is carried out.
         pulled: What an earlier pull left; removed at the start.
         spare: A staging folder that is in use.
+        keep: How many old releases are kept, the replaced release included. Only the start needs
+            it.
         mended: Called for each thing that was done, also if a later one fails.
 
     Raises:
@@ -133,13 +140,13 @@ def recover(
         for path in layout.stagings():
             row = _row(path, layout)
             if row.when is when and path != spare:
-                _carry_out(row.done, path, layout, timestamp_file)
+                _carry_out(row.done, path, layout, timestamp_file, keep)
                 mended(Mended(path, row.done))
         if when is until:
             break
     if until is When.START:
         for path in pulled:
-            _carry_out(_ROWS[Seen.PULLED].done, path, layout, timestamp_file)
+            _carry_out(_ROWS[Seen.PULLED].done, path, layout, timestamp_file, keep)
             mended(Mended(path, _ROWS[Seen.PULLED].done))
 
 
@@ -166,10 +173,12 @@ def _look(path: str, live: str) -> Seen:
         return Seen.READY_TORN if os.path.isdir(live) else Seen.READY_EARLY
     if path.endswith(ROLLBACK):
         return Seen.TAKEN_LINK if os.path.islink(path) else Seen.TAKEN
-    return Seen.REPLACED if path.endswith(OLD) else Seen.UNFINISHED
+    name = os.path.basename(path)
+    name = name[: -len(OLD)] if name.endswith(OLD) else name
+    return Seen.REPLACED if name == read_installed(live).staging else Seen.UNFINISHED
 
 
-def _carry_out(done: Done, path: str, layout: Layout, timestamp_file: str) -> None:
+def _carry_out(done: Done, path: str, layout: Layout, timestamp_file: str, keep: int) -> None:
     live = layout.live
     if done is Done.FILL:
         fill_mount(path, live, timestamp_file)
@@ -184,12 +193,13 @@ def _carry_out(done: Done, path: str, layout: Layout, timestamp_file: str) -> No
         remove(os.path.join(live, INSIDE))
         os.rename(path, path[: -len(READY)])
         remove(torn_note(path))
-    elif done is Done.KEEP:
+    elif done in (Done.KEEP, Done.PUT_AWAY):
         hold = read_hold(layout.hold)
         identity = read_installed(path).identity
         bad = read_quarantine(layout.quarantine)
         gone = (hold.replaced if hold else None, bad.identity if bad else None)
         rolled_back = identity is not None and identity in gone
-        add(layout, path, sys.maxsize, rolled_back=rolled_back)
+        most = sys.maxsize if done is Done.KEEP else keep
+        put_away(layout, path, most, rolled_back=rolled_back)
     else:
         remove(path)

@@ -56,7 +56,7 @@ def replace_live(
     now = installed.swapped
     assert now is not None
     second = choose_second(layout.live, timestamp_file, now, last_second)
-    installed = replace(installed, second=second)
+    installed = replace(installed, second=second, staging=os.path.basename(staging))
     added = stamp(staging, timestamp_file, installed)
     dress(added, layout.live)
     flush(added)

@@ -32,7 +32,8 @@ class Installed:
     clock in seconds since the epoch. ``identity`` is None for a directory without our state.
     ``tarball`` is the SHA-256 of the tarball it came from, None for a folder release. ``probe`` is
     that of the manifest; it is kept for ``--server`` alone. ``brought_back`` says whether a
-    rollback or a pin swapped the release in again.
+    rollback or a pin swapped the release in again. ``staging`` is the name that the folder had
+    before the swap. After a kill it leads to the release that the swap replaced.
     """
 
     identity: Optional[Identity] = None
@@ -41,6 +42,7 @@ class Installed:
     tarball: Optional[str] = None
     probe: Optional[dict[str, Any]] = None
     brought_back: bool = False
+    staging: Optional[str] = None
 
     @property
     def label(self) -> str:
@@ -55,6 +57,7 @@ def read_installed(live: str) -> Installed:
         return Installed()
     second, swapped = content.get("second"), content.get("swapped")
     tarball, probe = content.get("tarball"), content.get("probe")
+    staging = content.get("staging")
     return Installed(
         Identity.from_json(content.get("identity")),
         second if isinstance(second, int) else None,
@@ -62,6 +65,7 @@ def read_installed(live: str) -> Installed:
         tarball if isinstance(tarball, str) else None,
         probe if isinstance(probe, dict) else None,
         content.get("brought_back") is True,
+        staging if isinstance(staging, str) else None,
     )
 
 
@@ -79,6 +83,8 @@ def write_installed(folder: str, installed: Installed) -> None:
         content["probe"] = installed.probe
     if installed.brought_back:
         content["brought_back"] = True
+    if installed.staging is not None:
+        content["staging"] = installed.staging
     write_json(os.path.join(folder, STATE), content)
 
 

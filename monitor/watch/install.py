@@ -323,7 +323,8 @@ class Install:
         timestamp_file = self._options.local_timestamp_file
         recover(
             self._layout, timestamp_file,
-            until=until, pulled=pulled, spare=spare, mended=self._say_mended,
+            until=until, pulled=pulled, spare=spare, keep=self._options.keep,
+            mended=self._say_mended,
         )  # fmt: skip
 
     def _say_mended(self, one: Mended) -> None:
@@ -331,5 +332,7 @@ class Install:
             logger.warning("finished a swap that was cut off: %s", self._layout.live)
         elif one.done is Done.KEEP:
             logger.warning("kept what a rollback that was cut off left: %s", one.path)
-        elif one.done is Done.REMOVE:
+        elif one.done is Done.PUT_AWAY and self._options.keep:
+            logger.warning("kept what a swap that was cut off replaced: %s", one.path)
+        elif one.done in (Done.REMOVE, Done.PUT_AWAY):
             logger.debug("removed what an earlier run left: %s", one.path)

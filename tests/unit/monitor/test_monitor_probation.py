@@ -339,6 +339,54 @@ def test_a_kill_at_any_step_is_completed_by_the_next_run(
     assert number > 10
 
 
+def _swap_and_judge(local: Path, url: str) -> bool:
+    """Install what is announced, and ask the server. Return whether the release is quarantined."""
+    one_poll(local, url, **GATED)
+    options = options_for(local, general_host=url, **GATED)
+    confirmer = Confirmer(options, Figures(), Stop())
+    for _ in range(10):
+        confirmer.step()
+    return read_quarantine(Layout(options.live).quarantine) is not None
+
+
+def _swap_and_judge_in_child(number: int, local: Path, url: str) -> None:
+    log.set_up(debug=False, as_json=False, stream=io.StringIO())
+    _Killer(number).arm()
+    os._exit(0 if _swap_and_judge(local, url) else 4)
+
+
+@pytest.mark.parametrize(
+    "stride", [7, pytest.param(1, marks=pytest.mark.proof)], ids=["every seventh", "every one"]
+)
+def test_a_kill_between_swap_and_rollback_spares_no_bad_release(
+    tmp_path: Path, site: Site, quiet: None, stride: int
+) -> None:
+    number, killed = 0, True
+    while killed:
+        number += stride
+        local = tmp_path / str(number)
+        for release in (1, 2):
+            packed = tarball(model_files(release))
+            site.publish(release, packed, donefile=manifest_of(release, packed, probe=PROBE))
+            if release == 1:
+                assert one_poll(local, site.url, keep="1") is Event.SWAPPED
+                served = read_installed(str(local / MODEL))
+                assert served.identity is not None
+                layout = Layout(str(local / MODEL))
+                known = Serving(served.identity, served.second, Phase.SERVED.name, "")
+                write_serving(layout.serving, known)
+        child = _forks.Process(target=_swap_and_judge_in_child, args=(number, local, site.url))
+        child.start()
+        child.join(60)
+        assert child.exitcode in (0, -signal.SIGKILL), child.exitcode
+        killed = child.exitcode != 0
+        where = f"killed before change {number}"
+        assert whole_release(local / MODEL) in (1, 2), where
+        assert _swap_and_judge(local, site.url), where
+        assert whole_release(local / MODEL) == 1, where
+    assert number > 40
+
+
 def identity_of(layout: Layout) -> Identity:
     identity = read_installed(layout.live).identity
     assert identity is not None

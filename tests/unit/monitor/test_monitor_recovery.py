@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
@@ -10,7 +11,7 @@ import pytest
 from monitor.live.kept import listed
 from monitor.live.layout import INSIDE, OLD, READY, ROLLBACK, Layout, torn_note
 from monitor.live.recovery import TABLE, Done, Mended, Row, Seen, When, is_cut_off, recover
-from monitor.live.state import write_json
+from monitor.live.state import read_installed, write_installed, write_json
 
 from .filesystems import TIME, content, staged
 
@@ -60,9 +61,12 @@ def taken_link(folder: Path) -> Path:
     return path
 
 
-def replaced(folder: Path) -> Path:
+def replaced(folder: Path, end: str = "") -> Path:
     live_1(folder)
-    return staging_2(folder, OLD)
+    path = staging_2(folder, end)
+    live = str(folder / "m")
+    write_installed(live, replace(read_installed(live), staging=".m.staging-2"))
+    return path
 
 
 def unfinished(folder: Path) -> Path:
@@ -99,14 +103,25 @@ def test_what_a_kill_left_is_mended_as_the_table_says(tmp_path: Path, row: Row) 
 
     found = layout.pulled(layout.part(str(tmp_path), "t.tar.gz"))
     mended: list[Mended] = []
-    recover(layout, TIME, until=row.when, pulled=found, mended=mended.append)
+    recover(layout, TIME, until=row.when, pulled=found, keep=1, mended=mended.append)
 
     assert [(one.path, one.done) for one in mended] == [(str(path), row.done)]
     assert mended[0].finished == (row.done in (Done.FILL, Done.RENAME))
     assert content(live) == ({"2"} if mended[0].finished else {"1"})
-    assert [one.number for one in listed(layout)] == ([1] if row.done is Done.KEEP else [])
+    kept = row.done in (Done.KEEP, Done.PUT_AWAY)
+    assert [one.number for one in listed(layout)] == ([1] if kept else [])
     left = {one.name for one in tmp_path.iterdir()} - {"m", ".m.monitor"}
     assert left == ({".m.staging-2"} if row.done is Done.UNDO else set())
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize("end", ["", OLD], ids=["exchanged", "renamed"])
+def test_a_replaced_release_is_kept_only_if_any_is(tmp_path: Path, end: str, keep: int) -> None:
+    path = replaced(tmp_path, end)
+    layout = Layout(str(tmp_path / "m"))
+    recover(layout, TIME, until=When.START, keep=keep)
+    assert [content(Path(one.path)) for one in listed(layout)] == [{"2"}] * keep
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.seen.name)
