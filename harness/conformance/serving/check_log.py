@@ -52,14 +52,16 @@ def lines_exactly(text: str, wanted: list[str]) -> None:
 def tick_with(server: Launched, text: str, start: int) -> str:
     """Wait for the tick that logs ``text`` behind ``start``, and return its lines.
 
-    These are all lines up to the next tick.
+    These are all lines up to the next tick, except those of requests: a server may answer a
+    request before it logs the request.
     """
     server.wait_for_log(text, start=start)
     at = server.log().index(text, start) + len(text)
     server.wait_for_log(BEGIN, start=at)
     log = server.log()
     first = log.rindex(BEGIN, 0, at)
-    return log[log.rindex("\n", 0, first) + 1 : log.rindex("\n", 0, log.index(BEGIN, at)) + 1]
+    tick = log[log.rindex("\n", 0, first) + 1 : log.rindex("\n", 0, log.index(BEGIN, at)) + 1]
+    return "".join(one for one in tick.splitlines(keepends=True) if "logid=" not in one)
 
 
 START = [

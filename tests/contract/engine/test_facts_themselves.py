@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.conformance.serving import judging
+from harness.conformance.serving import check_log, judging
 from harness.conformance.serving.checks import Subject
 from harness.conformance.serving.facts import FACTS
+from harness.conformance.serving.steady_clients import SteadyClients
 from tests.contract.engine.unlike import ANSWERS, AROUND, LOG, script
 
 pytestmark = pytest.mark.xdist_group("unlike servers")
@@ -54,6 +55,11 @@ def test_a_log_that_differs_in_one_thing_is_caught(subject: Subject, tmp_path: P
             "reload/truncated-parameters": "the model before serves on, though the log says",
         },
     )
+
+
+def test_a_request_beside_a_tick_is_no_part_of_the_tick(subject: Subject) -> None:
+    with contextlib.closing(Subject(subject.binary)) as own, SteadyClients(own.server, 1):
+        check_log.idle_tick(own)
 
 
 def test_an_answer_that_differs_in_one_thing_is_caught(subject: Subject, tmp_path: Path) -> None:
