@@ -80,6 +80,7 @@ def test_the_promise_holds(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("remote", [remote.name for remote in REMOTES])
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_promise_holds_on_each_remote(tmp_path: Path, name: str, remote: str) -> None:
