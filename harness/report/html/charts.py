@@ -287,8 +287,13 @@ def waterfall(leg: LegFacts) -> Figure:
                 "textfont": {"color": "#ffffff" if color in ("#0072b2", "#00507d") else "#000000"},
                 "marker": {
                     "color": color,
-                    # Waits are hatched: colour alone is no sign.
-                    "pattern": {"shape": "/" if name in WAITS else "", "fillmode": "replace"},
+                    # Waits are hatched: colour alone is no sign. The colour is also between the
+                    # lines, because the share stands on it.
+                    "pattern": {
+                        "shape": "/" if name in WAITS else "",
+                        "fillmode": "overlay",
+                        "fgcolor": "#ffffff",
+                    },
                     "line": {"width": 0.5, "color": "rgba(0,0,0,0.45)"},
                 },
             }

@@ -22,6 +22,9 @@ CHARTS = 4
 # How many captions of tables leave the window on the right.
 CUT = """Array.from(document.querySelectorAll('caption')).filter(
   caption => caption.getBoundingClientRect().right > document.documentElement.clientWidth).length"""
+# Hatched bars without a colour between the lines, on which black text is unreadable in the dark.
+HOLLOW = """[...document.querySelectorAll(".main-svg pattern")]
+  .filter(one => !one.querySelector("rect")).length"""
 # What a page is wider than the window by.
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -63,6 +66,8 @@ def test_the_page_is_right_in_every_form(tmp_path: Path, browser: Chromium, pict
         assert browser.value("document.querySelectorAll('.main-svg').length") >= CHARTS
         assert browser.value(OVERFLOW) <= 0, form
         assert browser.value(CUT) == 0, f"{form}: a caption is cut"
+        assert browser.value("document.querySelectorAll('.main-svg pattern').length") > 0
+        assert browser.value(HOLLOW) == 0, f"{form}: text on hatched bars is unreadable"
     browser.pdf(pictures / "broken.pdf")
     assert browser.complaints == []
     assert all(url.startswith(("file://", "data:", "blob:")) for url in browser.requested)
