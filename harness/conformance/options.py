@@ -13,6 +13,8 @@ from harness.support.run_folder import new_run_folder
 from . import html, results
 from .results import Run, Suite
 
+_RESULTS = "conformance.json"
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that both suites have."""
@@ -43,10 +45,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_folder(options: argparse.Namespace, last: object) -> Path:
-    """Return the run's folder, ``runs/<utc>-<last>`` if none is given; make it."""
+    """Return the run's folder, ``runs/<utc>-<last>`` if none is given; make it.
+
+    Raises:
+        BadInput: The folder holds an earlier run.
+    """
     if options.run is None:
         return new_run_folder(Path("runs").resolve(), last, latest=False)
     folder: Path = options.run.resolve()
+    if (folder / _RESULTS).exists():
+        raise BadInput(
+            f"--run {folder} holds an earlier run; name another folder, or remove that one"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -78,7 +88,7 @@ def prepare(options: argparse.Namespace) -> None:
 def keep(folder: Path, run: Run, suite: Suite) -> None:
     """Write ``conformance.json``, also of a run that was interrupted."""
     text = results.as_json(run, suite)
-    (folder / "conformance.json").write_text(text, encoding="utf-8")
+    (folder / _RESULTS).write_text(text, encoding="utf-8")
 
 
 def finish(folder: Path, run: Run) -> None:

@@ -98,6 +98,11 @@ def test_a_real_run_has_a_page_for_each_cell_with_command_claims_and_log(tmp_pat
     done = _conformance("--results", str(run / "conformance.json"), "--html", str(again))
     assert done.returncode == 0, done.stderr
     assert _texts(again) == texts
+    done = _conformance(*OURS, *only, "--run", str(run))
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"conformance: --run {run} holds an earlier run; name another folder, or remove that one\n"
+    )
 
 
 def test_each_cell_says_what_was_seen_and_no_page_shows_a_secret(tmp_path: Path) -> None:

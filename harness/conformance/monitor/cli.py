@@ -223,7 +223,6 @@ def _run(options: argparse.Namespace) -> int:
     settings = [_settings(options, monitor) for monitor in monitors]
     folder = run_folder(options, options.seed)
     cache: Path = options.cache.resolve()
-    _require_starts(options, monitors, settings, folder, trained_releases(cache))
     tasks = [
         Task(number, place, scenario.name, scenario.length * PLACES[place].length)
         for number, monitor in enumerate(monitors)
@@ -233,6 +232,7 @@ def _run(options: argparse.Namespace) -> int:
     ]
     only = selected(sorted({task.id for task in tasks}), options.only)
     tasks = [task for task in tasks if task.id in only]
+    _require_starts(options, monitors, settings, folder, trained_releases(cache))
     for monitor in monitors:
         print(f"conformance: {monitor.said}")
     checks = f"{len(tasks)} check{'s' * (len(tasks) != 1)}"
