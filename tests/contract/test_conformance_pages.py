@@ -113,7 +113,7 @@ def test_each_cell_says_what_was_seen_and_no_page_shows_a_secret(tmp_path: Path)
     assert not [name for name, text in texts.items() if "zx81" in text]
     failed = texts["2-a-b-c/http-happy-path.html"]
     assert WHY in failed
-    assert "The live directory holds label at the end." in failed
+    assert "The live directory holds the expected release at the end." in failed
     assert "a/b c: passed" in failed, "the same case of the other monitor"
     assert "4701 more lines are in the log" in failed
     assert "Old." in texts["2-a-b-c/ftp-happy-path.html"]

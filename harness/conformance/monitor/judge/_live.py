@@ -81,7 +81,7 @@ def whole_once_installed(observed: Observed) -> Optional[str]:
 
 
 def ends_with(label: str) -> Check:
-    """The live directory holds ``label`` at the end."""
+    """The live directory holds the expected release at the end."""
 
     def claim(observed: Observed) -> Optional[str]:
         names = _names(observed)
@@ -182,7 +182,7 @@ def _stays(observed: Observed) -> list[_Stay]:
 
 
 def swaps_at_most(count: int) -> Check:
-    """The server is made to reload at most ``count`` times: changes of the time file's second."""
+    """The time file's second changes no more often than expected; each change is a reload."""
 
     def claim(observed: Observed) -> Optional[str]:
         seconds = [look.content.second for look in observed.looks if look.content]
