@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,35 @@ def test_the_monitor_accepts_the_settings(file: Path, tmp_path: Path) -> None:
     here.write_text(text + 'intervall = "10"\n')
     with pytest.raises(Exception, match="there is no option intervall"):
         config.read(str(here), {})
+
+
+SAVE = """
+import sys, paddle
+paddle.enable_static()
+x = paddle.static.data("x", [None, 4], "float32")
+number = paddle.static.data("number", [None, 1], "int64")
+y = paddle.static.nn.fc(x, 3) + paddle.cast(number, "float32")
+executor = paddle.static.Executor(paddle.CPUPlace())
+executor.run(paddle.static.default_startup_program())
+paddle.static.save_inference_model(sys.argv[1], [x, number], [y], executor)
+"""
+
+
+def test_a_model_of_ones_own_becomes_a_folder_that_serves(tmp_path: Path) -> None:
+    def python(*words: object) -> str:
+        argv = [sys.executable, *map(str, words)]
+        done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    folder = tmp_path / "my_model_server"
+    python("-c", SAVE, tmp_path / "my_model/model")
+    python(EXAMPLES / "own-model" / "for_serving.py", tmp_path / "my_model/model", folder)
+    (tmp_path / "feed.json").write_text('{"x": [[1, 2, 3, 4]], "number": [[5]]}')
+    predicted = json.loads(python("-m", "producer.probe", folder, "--feed", tmp_path / "feed.json"))
+    assert set(predicted["feed"]) == {"x", "number"}
+    (prediction,) = predicted["expected"].values()
+    assert len(prediction[0]) == 3
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
