@@ -1,23 +1,64 @@
 """Imports paddle, or says in one sentence that it cannot be had; and what one of its errors says.
 
-Importing it takes seconds.
+``import paddle`` takes seconds, nearly all of it for the Python parts that train. Who only predicts
+needs the extension module ``paddle/base/libpaddle.so``, which loads in a third of a second.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib.util
 import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from .errors import BadInput
 
 
 def require_paddle() -> None:
-    """Raises ``BadInput`` when paddle does not import.
+    """Imports all of paddle. Raises ``BadInput`` when it does not import."""
+    with _one_sentence():
+        import paddle  # noqa: F401
 
-    Its greetings on stderr are switched off; warnings and errors stay.
+
+@functools.cache
+def inference() -> Any:
+    """Return the module with paddle's C++ inference API (``AnalysisConfig``, ``create_predictor``).
+
+    After it, paddle cannot be imported in this process any more, unless it was before.
+
+    Raises:
+        BadInput: There is no paddle here.
+    """
+    with _one_sentence():
+        if "paddle" in sys.modules:
+            from paddle.base import core
+
+            return core
+        found = importlib.util.find_spec("paddle")
+        if found is None or not found.submodule_search_locations:
+            raise ImportError("No module named 'paddle'")
+        path = Path(next(iter(found.submodule_search_locations)), "base", "libpaddle.so")
+        spec = importlib.util.spec_from_file_location("libpaddle", path)
+        assert spec is not None
+        assert spec.loader is not None
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        return loaded
+
+
+@contextlib.contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Raises ``BadInput`` for an ``ImportError`` of the block.
+
+    Paddle's greetings on stderr are switched off; warnings and errors stay.
     """
     os.environ.setdefault("GLOG_minloglevel", "1")
     try:
-        import paddle  # noqa: F401
+        yield
     except ImportError as error:
         if "libgomp" in str(error):
             # The set-up links a replacement; an environment of another origin has none.

@@ -1,7 +1,4 @@
-"""Asks an exported model folder for predictions, with Paddle Inference in this process.
-
-Imports paddle, which takes seconds: import this module late.
-"""
+"""Asks an exported model folder for predictions, with Paddle Inference in this process."""
 
 from __future__ import annotations
 
@@ -10,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from paddle import inference
 
 from .errors import ProducerError
+from .paddle_import import inference
 
 # Serving finds the files by suffix, in this order (facts of paddle_serving_server 0.9.0).
 _GRAPHS = (".pdmodel", "__model__", "model")
@@ -27,11 +24,12 @@ class Predictor:
     """
 
     def __init__(self, folder: Path) -> None:
+        library = inference()
         graph, parameters = _find(folder, _GRAPHS), _find(folder, _PARAMETERS)
-        config = inference.Config(str(graph), str(parameters))
+        config = library.AnalysisConfig(str(graph), str(parameters))
         config.disable_gpu()
         config.disable_glog_info()
-        self._predictor: Any = inference.create_predictor(config)
+        self._predictor: Any = library.create_predictor(config)
         self.inputs: list[str] = list(self._predictor.get_input_names())
         self.outputs: list[str] = list(self._predictor.get_output_names())
 
@@ -41,7 +39,8 @@ class Predictor:
             array = np.ascontiguousarray(feed[name])
             handle = self._predictor.get_input_handle(name)
             handle.reshape(array.shape)
-            handle.copy_from_cpu(array)
+            # What ``copy_from_cpu`` calls, which only Paddle's Python part defines.
+            handle._copy_from_cpu_bind(array)
         self._predictor.run()
         return {
             name: self._predictor.get_output_handle(name).copy_to_cpu() for name in self.outputs

@@ -18,8 +18,9 @@ from typing import Any, Optional
 import numpy as np
 
 from .errors import BadInput, ProducerError
-from .paddle_import import reason, require_paddle
+from .paddle_import import reason
 from .parser import Parser
+from .predict import Predictor
 
 _CONFIGURATION = "serving_server_conf.prototxt"
 # The codes of FeedVar.feed_type (general_model_config.proto).
@@ -58,9 +59,6 @@ def predicted(folder: Path, feed_file: Optional[Path]) -> dict[str, Any]:
         if rows is None:
             rows = np.random.RandomState(number).rand(1, *variable.shape).round(3).tolist()
         feed[variable.alias_name] = np.array(rows, dtype)
-    require_paddle()
-    from .predict import Predictor
-
     try:
         answers = Predictor(folder)({v.name: feed[v.alias_name] for v in feeds})
         expected = {v.alias_name: answers[v.name].tolist() for v in fetches}

@@ -23,8 +23,9 @@ import numpy as np
 
 from .errors import BadInput, ProducerError
 from .manifest import FORMAT, RTOL, decode
-from .paddle_import import reason, require_paddle
+from .paddle_import import reason
 from .parser import Parser
+from .predict import Predictor
 
 VARIABLE = "MONITOR_MANIFEST"
 _CONFIGURATION = "serving_server_conf.prototxt"
@@ -49,9 +50,6 @@ def check(folder: Path, manifest: Optional[dict[str, Any]]) -> str:
         raise ProducerError(f"{folder} is not a folder")
     if not (folder / _CONFIGURATION).is_file():
         raise ProducerError(f"{folder} has no {_CONFIGURATION}, without which nothing serves it")
-    require_paddle()
-    from .predict import Predictor
-
     try:
         predictor = Predictor(folder)
     except ProducerError:
