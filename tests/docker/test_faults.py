@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -26,13 +25,25 @@ class TestPullsFromContainers(PullFaults):
 
 @pytest.mark.usefixtures("built")
 class TestServersInContainers(ServerFaults):
-    @pytest.fixture
-    def server(self, tmp_path: Path, releases: Releases) -> Iterator[Serving]:
+    @pytest.fixture(scope="class")
+    def contained(
+        self, tmp_path_factory: pytest.TempPathFactory, releases: Releases
+    ) -> Iterator[Serving]:
         """Release 1 served from a container."""
-        first_release(tmp_path, releases)
+        folder = tmp_path_factory.mktemp("contained")
+        first_release(folder, releases)
         image = serving_binary("docker")
-        made = ContainerServing(tmp_path, model=MODEL, binary=image, port=free_port())
+        made = ContainerServing(folder, model=MODEL, binary=image, port=free_port())
         with made:
             made.ready(READY_S)
             yield made
         assert left_in_engine(made.stack.project) == []
+
+    @pytest.fixture
+    def server(self, contained: Serving) -> Serving:
+        """The server. It runs, whatever the previous test did to it."""
+        # In this order: starting a paused container would wait for its answer.
+        contained.resume()
+        contained.start()
+        contained.ready(READY_S)
+        return contained

@@ -58,8 +58,8 @@ def test_checks_at_the_same_time_do_not_disturb_each_other(
         # Empty, there would be nothing to compare.
         (remote.data / "release").write_bytes(bytes(1 << 16))
     for container in engine.containers(remote.project):
-        with ThreadPoolExecutor(6) as pool:
-            well = list(pool.map(is_well, [container] * 12))
+        with ThreadPoolExecutor(5) as pool:
+            well = list(pool.map(is_well, [container] * 5))
         assert all(well), f"{name}: {well.count(False)} of {len(well)} checks failed: {well}"
 
 

@@ -35,6 +35,8 @@ LEAKS = {
     "a command": "RUN echo {word} > /dev/null",
     "a label": "LABEL password={word}",
 }
+# The others are proof: the search finds them in the same ways.
+SHORT_LEAKS = {"a file that the next layer removes", "a compressed file", "a command"}
 
 
 @pytest.fixture
@@ -56,7 +58,13 @@ def tag() -> Iterator[str]:
         engine.docker("image", "rm", "--force", *left, check=False)
 
 
-@pytest.mark.parametrize("leak", LEAKS)
+@pytest.mark.parametrize(
+    "leak",
+    [
+        pytest.param(leak, marks=[] if leak in SHORT_LEAKS else [pytest.mark.proof])
+        for leak in LEAKS
+    ],
+)
 def test_the_search_finds_a_secret_that_an_image_leaks(
     leak: str, base: str, tag: str, tmp_path: Path
 ) -> None:

@@ -76,6 +76,8 @@ def test_a_server_that_waits_for_its_first_release_ends_at_once_when_told_to(
         engine.docker("rm", "--force", "--volumes", container)
 
 
+# `make e2e ON=docker SERVING=docker` is the short form.
+@pytest.mark.proof
 def test_the_main_job_holds_with_remote_and_server_in_containers(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -114,6 +116,8 @@ def test_a_server_without_a_first_model_is_refused_before_a_container_is_made(
     assert left_in_engine(made.stack.project) == []
 
 
+# tests/docker/test_official.py has the short form.
+@pytest.mark.proof
 def test_the_vendors_entrypoint_finds_the_python_with_the_server_in_it(
     tmp_path: Path,
     releases: Releases,

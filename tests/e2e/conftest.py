@@ -1,4 +1,7 @@
-"""One whole leg for each way to reach a remote; the tests then look at what it left behind."""
+"""One whole leg for each way to reach a remote; the tests then look at what it left behind.
+
+The producer publishes releases that are there already. In other runs it trains them.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,13 @@ from harness.checker.verdict import Verdict, judge
 from harness.remotes.registry import named
 from harness.run.leg import Leg as RunningLeg
 from harness.run.leg_settings import LegSettings
+from harness.run.ready_releases import ready_releases
 from harness.serving.choice import choose
 from harness.serving.local import LocalServing
 from harness.support.ports import free_port
 from harness.support.process import marked, new_mark
 from harness.support.waits import wait_for
+from tests.conftest import Releases
 from tests.local_remotes import WAYS
 
 RELEASES = 3
@@ -71,17 +76,14 @@ def start_of(pid: int) -> str:
 
 
 def _ways() -> list[object]:
-    """Each way of ``WAYS``. Type hdfs is proof, because each of its polls starts a Java.
-
-    `make e2e` has such a leg.
-    """
+    """Each way of ``WAYS``. Those that `make e2e` takes are proof, except FTP with its password."""
     return [
         pytest.param(
             way,
             id="-".join(way),
             marks=[
                 pytest.mark.xdist_group("-".join(way)),
-                *([pytest.mark.proof] if way[1] == "hdfs" else []),
+                *([pytest.mark.proof] if way[1] in ("hdfs", "general") else []),
             ],
         )
         for way in WAYS
@@ -89,7 +91,9 @@ def _ways() -> list[object]:
 
 
 @pytest.fixture(scope="session", params=_ways())
-def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, releases: Releases
+) -> Finished:
     """Remote, producer, monitor, server and three clients; three releases, then some idle polls."""
     name, kind = request.param
     folder = tmp_path_factory.mktemp(f"{name}-{kind}")
@@ -98,7 +102,8 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
     mark = new_mark()
     remote = named(name).local(folder / "remote", mark=mark)
-    settings = LegSettings(releases=RELEASES, monitor_kind=kind, calm_s=0)
+    ready = ready_releases(releases.folder / "releases", folder / "unpacked")
+    settings = LegSettings(releases=RELEASES, ready=ready, monitor_kind=kind, calm_s=0)
     running = RunningLeg(
         remote,
         [LocalServing(folder / "serving", binary=choose("embedded"), port=free_port(), mark=mark)],

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 from rich.console import Console
@@ -20,6 +20,7 @@ from harness.run.leg_settings import LegSettings
 from harness.support.errors import HarnessError
 from harness.support.paths import cache_dir
 from tests.broken import parts
+from tests.conftest import Releases
 from tests.unit.harness.serving import vendor
 
 
@@ -51,6 +52,7 @@ def judged(
     serving: str = "embedded",
     serving_trial: str = "skip",
     margin_s: float = 10.0,
+    releases_from: Optional[Path] = None,
     **leg: Any,
 ) -> Judged:
     """Runs the main job on FTP in this process."""
@@ -59,6 +61,7 @@ def judged(
         serving=serving,
         serving_trial=serving_trial,
         fail_fast=fail_fast,
+        releases_from=releases_from,
         runs=folder / "runs",
         # Clients that ask less leave the processor to the rest.
         leg=LegSettings(releases=releases, poll_s=0.5, margin_s=margin_s, rate=30, calm_s=0, **leg),
@@ -129,11 +132,12 @@ def an_official_binary_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("an_official_binary_that_ends")
-def test_a_monitor_that_never_installs(tmp_path: Path) -> None:
+def test_a_monitor_that_never_installs(tmp_path: Path, releases: Releases) -> None:
     program = parts.named("monitor", "never-installs-after-its-start").build(tmp_path)
     found = judged(
         tmp_path,
-        releases=3,
+        releases=len(releases.published),
+        releases_from=releases.folder / "releases",
         fail_fast=True,
         serving="auto",
         serving_trial="run",

@@ -42,17 +42,20 @@ def marked(mark: str) -> list[str]:
     ("command", "moment", "signum", "code"),
     [
         (HARNESS, "artefacts of this run", signal.SIGINT, 130),
-        (HARNESS, "release 1 published", signal.SIGINT, 130),
         (HARNESS, "server ready", signal.SIGKILL, -signal.SIGKILL),
         # As a CI runner cancels: make alone, or all of its group, and a second one to hurry it.
         (MAKE, "server ready", signal.SIGTERM, -signal.SIGTERM),
         (GROUP, "artefacts of this run", signal.SIGTERM, -signal.SIGTERM),
-        (COMPOSE, "server ready", signal.SIGTERM, 130),
-        # The same with all parts up.
+        (COMPOSE, "artefacts of this run", signal.SIGTERM, 130),
+        # The same with more parts up.
+        pytest.param(
+            *(HARNESS, "release 1 published", signal.SIGINT, 130), marks=pytest.mark.proof
+        ),
         pytest.param(
             *(MAKE, "release 1 served to all", signal.SIGTERM, -signal.SIGTERM),
             marks=pytest.mark.proof,
         ),
+        pytest.param(*(COMPOSE, "server ready", signal.SIGTERM, 130), marks=pytest.mark.proof),
         pytest.param(
             *(COMPOSE, "release 1 served to all", signal.SIGTERM, 130), marks=pytest.mark.proof
         ),

@@ -12,6 +12,7 @@ from harness.checker.verdict import judge
 from harness.load.asking import KINDS
 from harness.report.bundle import history_of, pack
 from harness.report.summary import verdict_line
+from tests.conftest import Releases
 
 from .conftest import IDLE_POLLS, RELEASES, Finished, first_served, start_of
 
@@ -168,10 +169,11 @@ def test_nothing_is_left_running(finished: Finished) -> None:
     assert len(finished.started) >= 12
 
 
-def test_the_live_directory_ends_as_the_last_release_alone(finished: Finished) -> None:
+def test_the_live_directory_ends_as_the_last_release_alone(
+    finished: Finished, releases: Releases
+) -> None:
     live = finished.folder / "serving" / "uci_housing_model"
-    release = finished.folder / "producer" / "releases" / str(RELEASES) / "uci_housing_model"
-    ours = {path.name: path.read_bytes() for path in release.iterdir()}
+    ours = {path.name: path.read_bytes() for path in releases.model(RELEASES).iterdir()}
     found = {
         path.name: path.read_bytes()
         for path in live.iterdir()

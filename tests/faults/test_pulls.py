@@ -36,8 +36,8 @@ Healthy = Callable[[str], Remote]
 MODEL, TARBALL, DONEFILE = "uci_housing_model", "uci_housing.tar.gz", "donefile"
 # More than the buffers between server and monitor hold (Docker's proxy has some, too), so that a
 # pull needs the server to its end. The rate is slow, so that a fault meets the pull on any machine.
-EXTRA_BYTES = 32_000_000
-RATE = EXTRA_BYTES // 10
+EXTRA_BYTES = 16_000_000
+RATE = EXTRA_BYTES // 6
 DEADLINE_S = 150.0
 
 

@@ -1,4 +1,8 @@
-"""The embedded engine against every fact measured on the real server: one test each."""
+"""The embedded engine against every fact measured on the real server: one test each.
+
+Two facts about many reloads under clients are proof. ``reload/exchanged-directories`` and
+``test_under_load.py`` stay as their short form.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,15 @@ from harness.conformance.serving import judging
 from harness.conformance.serving.checks import Subject
 from harness.conformance.serving.facts import FACTS, Fact
 
+LONG = ("reload/under-clients", "reload/copied-releases")
+
 
 def _parameters() -> list[Any]:
     parameters = []
     for one in FACTS:
         # Those that share a server stay on one worker, so that it starts once.
         marks = [] if one.own else [pytest.mark.xdist_group("shared server")]
+        marks += [pytest.mark.proof] if one.id in LONG else []
         parameters.append(pytest.param(one, id=one.id, marks=marks))
     return parameters
 

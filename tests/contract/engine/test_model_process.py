@@ -84,6 +84,13 @@ def shared(subject: Subject) -> Iterator[Launched]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def unhurried(subject: Subject) -> Iterator[Launched]:
+    """A server that does not look at its time file within a test."""
+    with subject.launch(tick_s=600) as server:
+        yield server
+
+
 @pytest.fixture
 def server(shared: Launched, subject: Subject) -> Launched:
     """The server that all tests with ``ONE_SERVER`` share, with the first model."""
@@ -93,34 +100,34 @@ def server(shared: Launched, subject: Subject) -> Launched:
     return shared
 
 
+@ONE_SERVER
 def test_a_model_whose_process_is_killed_is_loaded_anew_before_anybody_asks(
-    subject: Subject,
+    unhurried: Launched,
 ) -> None:
-    with subject.launch(tick_s=600) as server:
-        before = model_process(server)
-        start = len(server.log())
-        os.kill(before, signal.SIGKILL)
-        server.wait_for_log("Succ load engine, path:", start=start)
-        text = server.log()[start:]
-        assert "The process in which the model ran has ended; loading the model anew" in text
-        assert ask(server) == PRICE
-        assert model_process(server) != before
-        assert state(before) == "", "the killed process is still there as a zombie"
+    before = model_process(unhurried)
+    start = len(unhurried.log())
+    os.kill(before, signal.SIGKILL)
+    unhurried.wait_for_log("Succ load engine, path:", start=start)
+    text = unhurried.log()[start:]
+    assert "The process in which the model ran has ended; loading the model anew" in text
+    assert ask(unhurried) == PRICE
+    assert model_process(unhurried) != before
+    assert state(before) == "", "the killed process is still there as a zombie"
 
 
-def test_a_query_that_meets_a_dying_model_is_refused_with_the_reason(subject: Subject) -> None:
-    with subject.launch(tick_s=600) as server:
-        # The fork_server stands still, so that no new model can come before the query.
-        with stopped(fork_server(server)):
-            start = len(server.log())
-            os.kill(model_process(server), signal.SIGKILL)
-            server.wait_for_log("The process in which the model ran has ended", start=start)
-            answer = http(server.port, JSON_BODY, headers=JSON)
-            assert answer.status == 500
-            assert b"[E-5100]" in answer.body
-            assert b"the process in which the model ran has ended" in answer.body
-        server.wait_for_log("Succ load engine, path:", start=start)
-        assert ask(server) == PRICE
+@ONE_SERVER
+def test_a_query_that_meets_a_dying_model_is_refused_with_the_reason(unhurried: Launched) -> None:
+    # The fork_server stands still, so that no new model can come before the query.
+    with stopped(fork_server(unhurried)):
+        start = len(unhurried.log())
+        os.kill(model_process(unhurried), signal.SIGKILL)
+        unhurried.wait_for_log("The process in which the model ran has ended", start=start)
+        answer = http(unhurried.port, JSON_BODY, headers=JSON)
+        assert answer.status == 500
+        assert b"[E-5100]" in answer.body
+        assert b"the process in which the model ran has ended" in answer.body
+    unhurried.wait_for_log("Succ load engine, path:", start=start)
+    assert ask(unhurried) == PRICE
 
 
 @ONE_SERVER
@@ -210,7 +217,7 @@ def test_a_model_that_is_refused_leaves_no_process_behind(
     assert ask(server) == PRICE
 
 
-@pytest.mark.parametrize("reloads", [0, 1])
+@pytest.mark.parametrize("reloads", [pytest.param(0, marks=pytest.mark.proof), 1])
 def test_every_process_ends_with_a_killed_engine(subject: Subject, reloads: int) -> None:
     with subject.launch() as server:
         for _ in range(reloads):

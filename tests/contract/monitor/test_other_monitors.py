@@ -23,6 +23,7 @@ from harness.conformance.monitor.places.base import Place
 from harness.conformance.monitor.scenarios import all_scenarios
 from harness.conformance.monitor.settings import Settings
 from harness.conformance.monitor.suite import Stock, run_pair
+from tests.broken.parts import parts
 from tests.contract.monitor.tiny_monitor import BROKEN
 
 HERE = Path(__file__).parent
@@ -148,9 +149,36 @@ SHORT_RIGHT = {
 }
 
 
-def _unless_long(scenario: str) -> list[pytest.MarkDecorator]:
-    # It unpacks 256 MiB.
-    return [pytest.mark.proof] if scenario == "bomb" else []
+# `make proof-short` finds a patch of our monitor in the same scenario, by the same evidence.
+FOUND_IN_A_PATCH = {
+    ("copies-into-place", "whole-at-every-instant"),
+    ("remembers-too-early", "donefile-before-model"),
+    ("remembers-too-late", "replaced-during-pull"),
+    ("keeps-the-second", "happy-path"),
+    ("leaves-tarballs", "many-releases"),
+    ("leaks-descriptors", "many-releases"),
+    ("sees-touches", "touched-without-change"),
+    ("says-the-password", "password-stays-secret"),
+    ("trusts-any-bytes", "bytes-do-not-match-manifest"),
+    ("deaf-in-a-pull", "stops-in-a-pull"),
+    ("keeps-old-files", "files-of-the-old-release-go"),
+    ("ends-without-a-donefile", "donefile-gone-and-back"),
+    ("only-goes-up", "older-release-announced"),
+    ("forgets-rights", "rights-stay"),
+    ("deaf-to-requests", "look-at-once"),
+    ("forgets-a-hold", "hold-keeps"),
+}
+
+
+def _marks(broken: str, scenario: str) -> list[pytest.MarkDecorator]:
+    # A bomb unpacks 256 MiB.
+    long = scenario == "bomb" or (broken, scenario) in FOUND_IN_A_PATCH
+    return [pytest.mark.proof] if long else []
+
+
+def test_what_is_found_in_a_patch_is_the_first_case_of_a_patch() -> None:
+    first = {part.breaks[0].name.partition("/")[2] for part in parts("monitor")}
+    assert {scenario for _, scenario in FOUND_IN_A_PATCH} <= first
 
 
 @pytest.mark.parametrize(
@@ -169,7 +197,10 @@ def test_a_small_right_monitor_with_options_of_its_own_passes(
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, id=f"{case[0]}-{case[1]}", marks=_unless_long(case[1])) for case in CAUGHT],
+    [
+        pytest.param(case, id=f"{case[0]}-{case[1]}", marks=_marks(case[0], case[1]))
+        for case in CAUGHT
+    ],
 )
 def test_a_broken_monitor_is_caught_where_it_should_be(
     case: tuple[str, str, str], http: Place, stock: Stock, tmp_path: Path
