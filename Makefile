@@ -70,12 +70,12 @@ soak: setup
 
 ## make test     every test that CI runs
 test: setup
-	@$(PY) -m pytest -n 3 --dist loadgroup --durations=15 --durations-min=5 $(PYTEST)
+	@$(PY) -m pytest -n 4 --dist loadgroup --durations=15 --durations-min=5 $(PYTEST)
 
 ## make proof    broken monitors and servers that must be caught, then the long forms of tests (hours)
 proof: setup
 	@$(PY) -m tests.broken $(BROKEN)
-	@$(PY) -m pytest -n 3 --dist loadgroup -m 'proof and not docker' $(PYTEST)
+	@$(PY) -m pytest -n 4 --dist loadgroup -m 'proof and not docker' $(PYTEST)
 
 ## make proof-short   each broken monitor by one case, one broken server a claim (5 minutes)
 proof-short: setup
@@ -87,7 +87,7 @@ GOALS ?= monitor producer harness/checker
 # Programs that a test starts are measured too, but for those that it kills or gives another
 # environment. With PYTEST='tests/unit/monitor' GOALS=monitor: one part alone.
 coverage: setup
-	@$(PY) -m pytest -n 3 --dist loadgroup --cov --cov-report= $(PYTEST)
+	@$(PY) -m pytest -n 4 --dist loadgroup --cov --cov-report= $(PYTEST)
 	@# What programs wrote that ended after the tests.
 	@$(COVERAGE) combine -q --append 2>/dev/null || true
 	@$(COVERAGE) report
@@ -95,7 +95,7 @@ coverage: setup
 	  $(COVERAGE) report --include="$$goal/*" --format=total --fail-under=90 || exit 1; done
 
 TOX := .venv-tox/bin/python
-MONITORS ?= monitor-py39,monitor-py310,monitor-py311,monitor-py312,monitor-py313
+MONITORS ?= monitor-py39,monitor-py310,monitor-py311,monitor-py312,monitor-py313,branches-py39
 ## make test-monitor   the monitor alone, without Paddle, on each of CPython 3.9 to 3.13 found here
 # pyenv's own interpreters, because its shims only start the versions that are switched on.
 test-monitor:
