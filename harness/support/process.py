@@ -187,10 +187,15 @@ class Process(Startable):
         """SIGKILL to the command and to everything it started, at once."""
         if self._guard is None or not self.running:
             return
-        for pid in self.pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not self.running, f"{self.name} to be gone after SIGKILL", 10)
+
+        def killed() -> bool:
+            # Again each time: right after the start, the guard has not started the command yet.
+            for pid in self.pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not self.running
+
+        wait_for(killed, f"{self.name} to be gone after SIGKILL", 10)
         self._sweep()
         self._let_go()
 

@@ -72,6 +72,13 @@ def test_stop_and_kill_end_the_command_and_the_daemon_it_left(tmp_path: Path, ho
     process.stop()
 
 
+def test_a_kill_right_after_the_start_ends_the_command(tmp_path: Path) -> None:
+    process = command(tmp_path)
+    process.start()
+    process.kill()
+    assert not process.running
+
+
 def test_a_command_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS
     process = command(tmp_path, stubborn)
