@@ -1,4 +1,4 @@
-"""The process: one thread a model, signals that end it within a second, ``--once``.
+"""The process: a pool of threads, signals that end it within a second, ``--once``.
 
 SIGHUP lets every model look at its donefile at once.
 
@@ -21,12 +21,15 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
+from typing import Optional
 
 from . import remotes
 from .decisions.machine import Event, State
 from .errors import BadOption, MonitorError
 from .log import logger, name_model
 from .options.fields import Options
+from .pool import Pool
 from .served.confirm import Confirmer
 from .stop import Stop, Stopped
 from .watch.watch import Watch
@@ -76,7 +79,6 @@ class Process:
             for watch in self.watches:
                 watch.begin()
             self._starting = False
-            self._confirm()
             return self._watch_all()
         except Stopped:
             # While it was starting.
@@ -98,21 +100,26 @@ class Process:
             os.close(self._woken)
             os.close(self._wake)
 
-    def _confirm(self) -> None:
-        """Find out what the servers serve. With ``--once`` the process does not wait for that."""
-        for watch in self.watches:
-            options = watch.options
-            if (options.server or options.server_log) and not options.once:
-                Confirmer(options, watch.reporter.figures, self.stop, watch.notices).start()
+    def _confirmers(self) -> list[Confirmer]:
+        """Return what asks the servers. With ``--once`` the process does not wait for them."""
+        return [
+            Confirmer(options, watch.reporter.figures, self.stop, watch.notices)
+            for watch in self.watches
+            for options in [watch.options]
+            if (options.server or options.server_log) and not options.once
+        ]
 
     def _watch_all(self) -> int:
-        # A thread that sets no code has failed.
+        # A model that sets no code has failed.
         codes = [1] * len(self.watches)
 
-        def work(index: int, watch: Watch) -> None:
+        def turn(number: int, watch: Watch) -> Optional[float]:
             name_model(watch.options.local_model_name)
             try:
-                codes[index] = once(watch) if watch.options.once else _forever(watch)
+                pause = None if watch.options.once else _turn(watch)
+                if pause is None:
+                    codes[number] = once(watch) if watch.options.once else 0
+                return pause
             except Exception as error:
                 logger.error(
                     "unexpected %s: %s; a mistake of the monitor, --debug shows where",
@@ -120,35 +127,37 @@ class Process:
                     " ".join(str(error).split()),
                 )
                 logger.debug("traceback", exc_info=True)
-            finally:
-                self._wake_up()
+                return None
 
-        threads = [
-            threading.Thread(target=work, args=pair, daemon=True)
-            for pair in enumerate(self.watches)
-        ]
-        for thread in threads:
-            thread.start()
-        while not self.signalled and any(thread.is_alive() for thread in threads):
-            # A thread lives for a moment after it wakes this loop: hence the time-out.
+        pool = Pool([partial(turn, *pair) for pair in enumerate(self.watches)], over=self._wake_up)
+        for number, watch in enumerate(self.watches):
+            watch.on_poke = partial(pool.wake, number)
+        # Threads of their own, because the end does not wait for the answer of a server.
+        asking = Pool([confirmer.turn for confirmer in self._confirmers()])
+        pool.start()
+        asking.start()
+        while not self.signalled and not pool.is_over:
             if select.select([self._woken], [], [], 0.5)[0]:
                 os.read(self._woken, 64)
             if self._poked:
                 self._poked = False
                 for watch in self.watches:
                     watch.poke()
+            pool.relieve()
+            asking.relieve()
         if self.signalled:
-            self._end(threads)
+            self._end()
+        pool.end()
+        asking.end()
+        pool.wait_ended()
         return max(codes) if not self.signalled else self._code_after_signal()
 
-    def _end(self, threads: list[threading.Thread]) -> None:
+    def _end(self) -> None:
         self._guard()
         self.stop.set()
         for remote in self._remotes:
             remote.interrupt()
         logger.info("signal %d: ending.", self.signalled)
-        for thread in threads:
-            thread.join()
 
     def _guard(self) -> None:
         """End the process in ``_END_S`` seconds, if it is still there."""
@@ -182,7 +191,8 @@ class Process:
             os.write(self._wake, b"x")
 
 
-def _forever(watch: Watch) -> int:
+def _turn(watch: Watch) -> Optional[float]:
+    """Carry out states up to the next pause. Return its seconds; None at the end."""
     while watch.machine.state is not State.ENDED:
         try:
             watch.step()
@@ -190,7 +200,9 @@ def _forever(watch: Watch) -> int:
             # An error of the monitor itself must not end the watch: log it, and go on.
             logger.exception("unexpected; watching goes on")
             watch.start_over()
-    return 0
+        if watch.machine.state is State.IDLE:
+            return watch.rest()
+    return None
 
 
 def once(watch: Watch) -> int:

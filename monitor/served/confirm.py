@@ -9,7 +9,6 @@ release back, as the command ``rollback`` does beside a running monitor.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from typing import Any, Optional
 
@@ -78,9 +77,18 @@ class Confirmer:
         # Models that the server's log names.
         self._loaded: set[str] = set()
 
-    def start(self) -> None:
-        """Begin, in a thread that ends with the process or when it is asked to stop."""
-        threading.Thread(target=self._run, daemon=True).start()
+    def turn(self) -> Optional[float]:
+        """Do ``step`` and log what is unforeseen. Return None if the process ends."""
+        name_model(self._options.local_model_name)
+        try:
+            self._stop.check()
+            return self.step()
+        except Stopped:
+            return None
+        except Exception:
+            # A mistake in here must not end the confirmation of later releases.
+            logger.exception("unexpected; the server is asked again")
+            return 10.0
 
     def step(self) -> float:
         """Look once at the live directory and at the server. Return the pause after it."""
@@ -120,20 +128,6 @@ class Confirmer:
         if wait.phase is not Phase.WAITING:
             return _CALM_S
         return _IN_ROW_S if heard.kind is Kind.OURS else _WAITING_S
-
-    def _run(self) -> None:
-        name_model(self._options.local_model_name)
-        while True:
-            try:
-                pause = self.step()
-            except Exception:
-                # A mistake in here must not end the confirmation of later releases.
-                logger.exception("unexpected; the server is asked again")
-                pause = 10.0
-            try:
-                self._stop.wait(pause)
-            except Stopped:
-                return
 
     def _begin(self, installed: Installed) -> None:
         """Wait for another release than before."""

@@ -41,6 +41,7 @@ class Watch:
         machine: Its state.
         reporter: What it says: figures and the last error.
         notices: What its hooks are told.
+        on_poke: Called after each ``poke``, in the same thread.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class Watch:
             options.splay, f"{socket.gethostname()}\0{os.path.realpath(options.live)}"
         )
         self._telling = Telling(options, self.reporter, self._puller)
+        self.on_poke: Callable[[], None] = lambda: None
         self._poked = stop.alarm()
+        self._rested = False
         self._announced: Optional[Announced] = None
         self._cleared = False
 
@@ -123,6 +126,13 @@ class Watch:
     def poke(self) -> None:
         """Look at the donefile at once, or once more after the present work. Any thread may."""
         self._poked.set()
+        self.on_poke()
+
+    def rest(self) -> float:
+        """Return the seconds that IDLE lasts. The next step does not wait, because others do."""
+        self._rested = True
+        pause = self._pause()
+        return 0.0 if self._poked.is_set() else pause
 
     def step(self) -> Row:
         """Carry out the state that the machine is in."""
@@ -170,8 +180,8 @@ class Watch:
     # --- the states -------------------------------------------------------------------------
 
     def _idle(self) -> Event:
-        logger.info("sleep %ss.", shown(self._pauses.sleep))
-        poked = self._poked.wait(max(0.0, self._pauses.sleep))
+        poked = self._poked.wait(0.0 if self._rested else self._pause())
+        self._rested = False
         # Before the look, so that a poke during the look causes another one.
         self._poked.clear()
         self._stop.check()
@@ -277,6 +287,10 @@ class Watch:
         return Event.SWAPPED
 
     # --- parts of them ----------------------------------------------------------------------
+
+    def _pause(self) -> float:
+        logger.info("sleep %ss.", shown(self._pauses.sleep))
+        return max(0.0, self._pauses.sleep)
 
     def _alive(self) -> None:
         self._stop.check()

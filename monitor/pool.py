@@ -1,0 +1,154 @@
+"""Theory of operation: a few threads for many jobs that mostly wait.
+
+A job is a call that does some work and returns the seconds until its next call. Jobs that wait are
+in one heap, by the time of the next call. A thread takes the first job that is due. If no job is
+due, one thread sleeps until the first one is, and the other threads sleep until they are needed.
+
+A job that takes long, such as a pull or a poll of a dead remote, must not delay the others. So a
+thread that is busy with one job for ``_LONG_S`` no longer counts, and ``relieve`` starts another
+thread in its place. There are ``size`` threads, and one more for each job that takes long.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import threading
+import time
+from collections.abc import Sequence
+from typing import Callable, Optional
+
+# Does the work. Returns the seconds until the next call, or None when the job is over.
+Job = Callable[[], Optional[float]]
+SIZE = 16
+_LONG_S = 0.5
+
+
+class Pool:
+    """Threads for ``jobs``, which must not raise. The threads do not keep the process alive."""
+
+    def __init__(
+        self, jobs: Sequence[Job], *, size: int = SIZE, over: Callable[[], None] = lambda: None
+    ) -> None:
+        """``over`` is called when the last job is over. It must not block."""
+        self._jobs = jobs
+        self._size = size
+        self._over = over
+        self._changed = threading.Condition()
+        now = time.monotonic()
+        # When each job is due; None while it runs and when it is over.
+        self._due: list[Optional[float]] = [now] * len(jobs)
+        # The same with the job's number. A time that is not the one in ``_due`` is out of date.
+        self._heap = [(now, number) for number in range(len(jobs))]
+        # Jobs that were woken while they ran.
+        self._woken: set[int] = set()
+        # When the first of the sleeping threads wakes by itself.
+        self._alarm = math.inf
+        # The threads. For each that is busy, since when; infinity if it no longer counts.
+        self._threads: dict[threading.Thread, Optional[float]] = {}
+        self._left = len(jobs)
+        self._ended = False
+
+    def start(self) -> None:
+        """Call each job for the first time."""
+        with self._changed:
+            for _ in range(min(self._size, len(self._jobs))):
+                self._hire()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all jobs are over."""
+        return self._left == 0
+
+    def wake(self, number: int) -> None:
+        """Call a job at once, or once more after the present call. Any thread may."""
+        with self._changed:
+            if self._due[number] is None:
+                self._woken.add(number)
+            else:
+                self._put(number, time.monotonic())
+                self._changed.notify()
+
+    def relieve(self) -> None:
+        """Start threads in place of those that are busy for long. Call this regularly."""
+        now = time.monotonic()
+        with self._changed:
+            for thread, since in self._threads.items():
+                if since is not None and now - since > _LONG_S:
+                    self._threads[thread] = math.inf
+            busy = None not in self._threads.values()
+            while busy and self._counting() < self._size and len(self._threads) < self._left:
+                try:
+                    self._hire()
+                except RuntimeError:
+                    # The system allows no more threads: the jobs wait for the present ones.
+                    break
+
+    def end(self) -> None:
+        """Call no job any more."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def wait_ended(self) -> None:
+        """Wait for the jobs that still run after ``end``."""
+        for thread in list(self._threads):
+            thread.join()
+
+    def _hire(self) -> None:
+        thread = threading.Thread(target=self._work, daemon=True)
+        thread.start()
+        self._threads[thread] = None
+
+    def _counting(self) -> int:
+        return sum(since != math.inf for since in self._threads.values())
+
+    def _put(self, number: int, due: float) -> None:
+        self._due[number] = due
+        heapq.heappush(self._heap, (due, number))
+
+    def _work(self) -> None:
+        me = threading.current_thread()
+        while (number := self._take(me)) is not None:
+            pause = self._jobs[number]()
+            with self._changed:
+                if pause is None:
+                    self._left -= 1
+                    if not self._left:
+                        self._over()
+                else:
+                    woken = number in self._woken
+                    self._put(number, time.monotonic() + (0.0 if woken else pause))
+                self._woken.discard(number)
+                replaced = self._threads[me] == math.inf
+                self._threads[me] = None
+                if replaced and self._counting() > self._size:
+                    del self._threads[me]
+                    self._changed.notify()
+                    break
+
+    def _take(self, me: threading.Thread) -> Optional[int]:
+        """Return the number of the next job, when it is due; None when none is left."""
+        with self._changed:
+            while not self._ended and self._left:
+                due, number = self._heap[0] if self._heap else (math.inf, -1)
+                if number >= 0 and self._due[number] != due:
+                    heapq.heappop(self._heap)
+                    continue
+                now = time.monotonic()
+                if due <= now:
+                    heapq.heappop(self._heap)
+                    self._due[number] = None
+                    self._threads[me] = now
+                    if self._alarm == math.inf:
+                        # Another thread watches the time from now on.
+                        self._changed.notify()
+                    return number
+                if due < self._alarm:
+                    self._alarm = due
+                    self._changed.wait(due - now)
+                    self._alarm = math.inf
+                else:
+                    self._changed.wait()
+            self._changed.notify_all()
+            return None
