@@ -78,11 +78,11 @@ def publish(remote: Remote, work: Path) -> None:
     subprocess.run(argv, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
-def one_model(remote: Remote, kind: str, base: Path, seconds: float) -> None:
+def one_model(remote: Remote, kind: str, base: Path, seconds: float, python: str) -> None:
     """Print the row of one model on a remote that has a release."""
     local = base / kind
     local.mkdir()
-    argv = [sys.executable, "-m", "monitor", *remote.monitor_options(kind), *_NAMES]
+    argv = [python, "-m", "monitor", *remote.monitor_options(kind), *_NAMES]
     argv += [f"--local_path={local}", "--interval=0.1"]
     log = base / f"{kind}.log"
     with Process("monitor", argv, log=log) as monitor:
@@ -90,7 +90,7 @@ def one_model(remote: Remote, kind: str, base: Path, seconds: float) -> None:
         row(f"`--type {kind}`", log, monitor, seconds)
 
 
-def many_models(remote: Remote, count: int, base: Path, seconds: float) -> None:
+def many_models(remote: Remote, count: int, base: Path, seconds: float, python: str) -> None:
     """Print the row of ``count`` models in one process, each polled every 10 s."""
     tables = []
     for number in range(count):
@@ -100,7 +100,7 @@ def many_models(remote: Remote, count: int, base: Path, seconds: float) -> None:
     config = base / "many.toml"
     config.write_text("\n".join(tables))
     log = base / "many.log"
-    argv = [sys.executable, "-m", "monitor", f"--config={config}", "--interval=10"]
+    argv = [python, "-m", "monitor", f"--config={config}", "--interval=10"]
     argv += [*remote.monitor_options("general"), *_NAMES]
     with Process("monitor", argv, log=log) as monitor:
         for number in range(count):
@@ -124,6 +124,7 @@ def main() -> int:
     kinds = [kind for remote in REMOTES for kind in remote.local.monitor_kinds]
     parser.add_argument("--kinds", default=",".join(kinds), help="types of remotes (%(default)s)")
     parser.add_argument("--seconds", type=float, default=20, help="of each row (%(default)s)")
+    parser.add_argument("--python", default=sys.executable, help="of the monitor (%(default)s)")
     parser.add_argument("--models", type=int, default=0, help="of the last row (none)")
     given = parser.parse_args()
     wanted = given.kinds.split(",")
@@ -147,9 +148,9 @@ def main() -> int:
             remote.ready()
             publish(remote, base / "producer")
             for name in chosen:
-                one_model(remote, name, base, given.seconds)
+                one_model(remote, name, base, given.seconds, given.python)
             if many:
-                many_models(remote, many, base, 2 * given.seconds)
+                many_models(remote, many, base, 2 * given.seconds, given.python)
     return 0
 
 
