@@ -80,6 +80,14 @@ class S3:
         """Put an object into the folder. Needs no credentials while nothing is ``guarded``."""
         self.call("PUT", f"{BUCKET}/{FOLDER}/{name}", content)
 
+    def remove(self, name: str) -> None:
+        """Remove an object from the folder."""
+        self.call("DELETE", f"{BUCKET}/{FOLDER}/{name}")
+
+    def last_modified(self, name: str) -> str:
+        """Return the time of an object of the folder, in whole seconds, as S3 writes it."""
+        return self.call("HEAD", f"{BUCKET}/{FOLDER}/{name}").headers["Last-Modified"]
+
     def requests(self, method: str, name: str) -> int:
         """Return how many such requests for an object of the folder came."""
         return self._process.log.read_text().count(f"{method} /{BUCKET}/{FOLDER}/{name} ")

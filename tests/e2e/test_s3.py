@@ -124,6 +124,37 @@ def test_releases_are_swapped_in_whatever_the_donefile_holds(s3: S3, tmp_path: P
     assert monitor.said().count("update local model") == 6
 
 
+def test_a_donefile_is_tried_again_until_its_tarball_is_there(s3: S3, tmp_path: Path) -> None:
+    publish(s3, 1)
+    with Monitor(s3, tmp_path) as monitor:
+        monitor.installs(1)
+        s3.remove(TARBALL)
+        packed = tarball(model_files(2))
+        s3.put("donefile", manifest_of(2, packed))
+        monitor.says("no such file", times=2)
+        assert release_in(live(tmp_path)) == 1
+        s3.put(TARBALL, packed)
+        monitor.installs(2)
+
+
+def test_two_donefiles_of_one_size_and_second_are_two_releases(s3: S3, tmp_path: Path) -> None:
+    def announced(number: int) -> str:
+        publish(s3, number, donefile=b"release %04d" % number)
+        return s3.last_modified("donefile")
+
+    with Monitor(s3, tmp_path) as monitor:
+        # No client chooses the time of an object: try until both come in one second.
+        for number in range(1, 60, 2):
+            time.sleep(1 - time.time() % 1)
+            first = announced(number)
+            monitor.installs(number)
+            second = announced(number + 1)
+            monitor.installs(number + 1)
+            if first == second:
+                return
+    pytest.fail("no installation took less than a second")
+
+
 @pytest.mark.proof
 def test_a_lost_connection_loses_no_release(s3: S3, tmp_path: Path) -> None:
     publish(s3, 1)
