@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.run.ready_releases import ready_releases
 from monitor.options import config
 
 ROOT = Path(__file__).parents[3]
@@ -36,11 +36,10 @@ SAVE = """
 import sys, paddle
 paddle.enable_static()
 x = paddle.static.data("x", [None, 4], "float32")
-number = paddle.static.data("number", [None, 1], "int64")
-y = paddle.static.nn.fc(x, 3) + paddle.cast(number, "float32")
+y = paddle.static.nn.fc(x, 3)
 executor = paddle.static.Executor(paddle.CPUPlace())
 executor.run(paddle.static.default_startup_program())
-paddle.static.save_inference_model(sys.argv[1], [x, number], [y], executor)
+paddle.static.save_inference_model(sys.argv[1], [x], [y], executor)
 """
 
 
@@ -51,14 +50,18 @@ def test_a_model_of_ones_own_becomes_a_folder_that_serves(tmp_path: Path) -> Non
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    folder = tmp_path / "my_model_server"
-    python("-c", SAVE, tmp_path / "my_model/model")
-    python(EXAMPLES / "own-model" / "for_serving.py", tmp_path / "my_model/model", folder)
-    (tmp_path / "feed.json").write_text('{"x": [[1, 2, 3, 4]], "number": [[5]]}')
-    predicted = json.loads(python("-m", "producer.probe", folder, "--feed", tmp_path / "feed.json"))
-    assert set(predicted["feed"]) == {"x", "number"}
-    (prediction,) = predicted["expected"].values()
-    assert len(prediction[0]) == 3
+    export = EXAMPLES / "own-model" / "for_serving.py"
+    for place in (tmp_path, tmp_path / "newer"):
+        python("-c", SAVE, place / "my_model/model")
+        python(export, place / "my_model/model", place / "my_model_server")
+    page = (ROOT / "docs" / "how-to" / "own-model.md").read_text(encoding="utf-8")
+    packing = re.findall(r"^(?:mkdir|tar) .*my_releases.*$", page, re.M)
+    subprocess.run(["sh", "-ec", "\n".join(packing)], cwd=tmp_path, check=True)
+    found = ready_releases(tmp_path / "my_releases", tmp_path / "work")
+    assert len(found) == 2
+    for release in found:
+        (prediction,) = release.content["probe"]["expected"].values()
+        assert len(prediction[0]) == 3
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
