@@ -161,7 +161,7 @@ class Unpacked:
         doubt: The end of a sentence about a wrong end.
     """
 
-    def __init__(self, file: Readable, path: str, proven: bool = False) -> None:
+    def __init__(self, file: Readable, path: str, proven: bool) -> None:
         self._file = file
         self._path = path
         self.filler = b"\0\t\n\r " if proven else b"\0"
