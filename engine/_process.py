@@ -83,19 +83,17 @@ class ModelProcess(Model):
         return result
 
     def feed_each(self, queries: Sequence[Sequence[Tensor]]) -> list[Result]:
-        results: list[Result] = []
         try:
             if not self.over:
                 message = [[(one.name, *_packed(one.array, one.lod)) for one in q] for q in queries]
                 send(self._channel, message)
-                while len(results) < len(queries):
-                    results.append(_result(receive(self._channel)))
+                return [_result(answer) for answer in receive(self._channel)]
         except Gone:
             self.over = (
                 "the process in which the model ran has ended, perhaps on this request; "
                 "the model is being loaded anew"
             )
-        return results + [inference_failed(self.over)] * (len(queries) - len(results))
+        return [inference_failed(self.over)] * len(queries)
 
     def watch(self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]) -> None:
         def ended() -> None:
@@ -126,15 +124,18 @@ class ModelProcess(Model):
 def serve(core: Core, channel: Connection) -> None:
     """Answer on ``channel``. Raises ``Gone`` when the other end closes it."""
     while True:
-        for query in receive(channel):
-            try:
-                outputs = core.feed([Tensor(name, *_unpacked(packed)) for name, *packed in query])
-                answer: Any = [_packed(array, lod) for array, lod in outputs]
-            except ServiceError as error:
-                answer = error.text
-            except Exception as error:
-                answer = inference_failed(f"{type(error).__name__}: {error}").text
-            send(channel, answer)
+        # One message for all answers: each message wakes the engine, which waits for all of them.
+        send(channel, [_answer(core, query) for query in receive(channel)])
+
+
+def _answer(core: Core, query: Sequence[Any]) -> Any:
+    try:
+        outputs = core.feed([Tensor(name, *_unpacked(packed)) for name, *packed in query])
+        return [_packed(array, lod) for array, lod in outputs]
+    except ServiceError as error:
+        return error.text
+    except Exception as error:
+        return inference_failed(f"{type(error).__name__}: {error}").text
 
 
 def _packed(array: Array, lod: tuple[int, ...]) -> tuple[Any, ...]:
