@@ -21,6 +21,7 @@ from harness.conformance.monitor.scenarios.base import Scenario
 from harness.conformance.monitor.settings import Settings
 from harness.conformance.monitor.suite import Stock, run_pair
 from harness.remotes.hdfs.local import LocalHdfs
+from tests.broken.parts import parts
 from tests.contract.monitor.conftest import KNOWN
 from tests.local_remotes import ONE_WORKER, healthy
 
@@ -48,7 +49,6 @@ PROOF_HTTP = {
     "password-stays-secret",
     "foreign-donefile",
     "kill-in-first-install",
-    "files-of-the-old-release-go",
     "corrupt-tarball",
     "html-instead-of-tarball",
     "bomb",
@@ -56,9 +56,7 @@ PROOF_HTTP = {
     "hard-link",
     "named-pipe",
     "empty-parameters",
-    "older-release-announced",
     "two-in-one-second",
-    "donefile-gone-and-back",
     "remote-down-at-start",
     "tarball-without-trailer",
     "empty-tarball",
@@ -84,6 +82,12 @@ def _pairs(place: str, proof: set[str]) -> list[object]:
         for s in wanted
         if s.applies(place, OURS)
     ]
+
+
+def test_the_default_run_has_each_case_by_which_the_short_form_judges_broken_monitors() -> None:
+    cases = {f"ftp/{name}" for name in SHORT_FTP}
+    cases |= {f"http/{name}" for name in set(SCENARIOS) - PROOF_HTTP}
+    assert {part.breaks[0].name for part in parts("monitor")} <= cases
 
 
 def _run(scenario: Scenario, place: Place, stock: Stock, folder: Path) -> None:
