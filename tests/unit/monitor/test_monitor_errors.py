@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 from pathlib import Path
 
@@ -20,6 +21,7 @@ FAMILIES = {
 }
 
 
+@functools.cache
 def sites() -> list[tuple[str, ast.Call, ast.Module]]:
     """Every call that makes one of our errors: where, the call, the module around it."""
     found = []
