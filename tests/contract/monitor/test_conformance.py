@@ -84,7 +84,7 @@ def _pairs(place: str, proof: set[str]) -> list[object]:
     ]
 
 
-def test_the_default_run_has_each_case_by_which_the_short_form_judges_broken_monitors() -> None:
+def test_the_default_run_has_each_first_case_of_a_broken_monitor() -> None:
     cases = {f"ftp/{name}" for name in SHORT_FTP}
     cases |= {f"http/{name}" for name in set(SCENARIOS) - PROOF_HTTP}
     assert {part.breaks[0].name for part in parts("monitor")} <= cases
