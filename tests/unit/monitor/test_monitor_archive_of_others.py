@@ -302,6 +302,14 @@ def test_a_sparse_file_may_have_any_number_of_pieces(
     assert read(tmp_path, packed) == {"s": content, **WHOLE}
 
 
+def test_each_block_of_a_map_in_the_content_may_have_another_number_of_lines(
+    tmp_path: Path,
+) -> None:
+    numbers = [0, 0] * 300 + [number for place in range(100) for number in (100_000 + place, 1)]
+    packed = sparse("1.0", numbers, b"x" * 100, 100_100) + PLAIN
+    assert read(tmp_path, packed) == {"s": bytes(100_000) + b"x" * 100, **WHOLE}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_sparse_file_that_is_left_out_is_read_over(tmp_path: Path, version: str) -> None:
     packed = sparse(version, NUMBERS, STORED, 3000) + member("other/a", b"12345") + END
@@ -434,8 +442,10 @@ def test_owners_times_and_modes_are_not_looked_at(tmp_path: Path) -> None:
     assert read(tmp_path, header + END) == WHOLE
 
 
-def test_a_name_in_two_parts_is_put_together(tmp_path: Path) -> None:
-    name = "/".join(["d" * 60] * 3)
+@pytest.mark.parametrize(
+    "name", ["/".join(["d" * 60] * 3), "/".join(["d" * 149, "e" * 100])], ids=["short", "full"]
+)
+def test_a_name_in_two_parts_is_put_together(tmp_path: Path, name: str) -> None:
     assert read(tmp_path, member(f"model/{name}", b"1") + END)[name] == b"1"
 
 
@@ -446,15 +456,17 @@ def test_what_gnu_keeps_where_posix_has_the_first_part_of_a_name_is_no_name(tmp_
 
 
 def test_a_sum_of_signed_bytes_is_a_sum(tmp_path: Path) -> None:
-    header = bytearray(member("model/é", b"12345"))
+    # 127 is the largest byte without a sign.
+    header = bytearray(member("model/é", b"12345", uname="\x7f"))
     total = sum(header[:148]) + 8 * 32 + sum(header[156:512]) - 2 * 256
     header[148:156] = b"%06o\0 " % total
     assert read(tmp_path, bytes(header) + END) == {"é": b"12345"}
 
 
-def test_an_old_archive_has_folders_that_only_a_slash_tells(tmp_path: Path) -> None:
-    old = patched(member("model/d/", type=tarfile.AREGTYPE), 257, bytes(8))
-    assert read(tmp_path, old + PLAIN) == {"d/": b"", **WHOLE}
+@pytest.mark.parametrize("name", ["d", "d" * 93], ids=["short", "full"])
+def test_an_old_archive_has_folders_that_only_a_slash_tells(tmp_path: Path, name: str) -> None:
+    old = patched(member(f"model/{name}/", type=tarfile.AREGTYPE), 257, bytes(8))
+    assert read(tmp_path, old + PLAIN) == {f"{name}/": b"", **WHOLE}
 
 
 @pytest.mark.parametrize("key", ["SCHILY.xattr.user.big", "LIBARCHIVE.xattr.user.名"])
