@@ -205,6 +205,7 @@ def test_anything_but_files_and_folders_refuses_the_whole_archive(
     packed = member("model/good", b"1") + member(name, type=kind, linkname="good") + END
     cause = refused(tmp_path, packed)
     assert what in cause
+    assert name in cause
     assert "only files and folders are allowed" in cause
 
 

@@ -214,6 +214,12 @@ def test_a_hard_link_to_a_file_that_was_left_out_is_a_copy_too(tmp_path: Path, p
     assert found == {"conf": b"the same", "twice": b"the same", **WHOLE}
 
 
+def test_the_target_of_a_hard_link_may_fill_its_field(tmp_path: Path) -> None:
+    name = "t" * 94
+    packed = member(f"model/{name}", b"1") + link("model/l", f"model/{name}") + END
+    assert read(tmp_path, packed) == {name: b"1", "l": b"1"}
+
+
 def test_the_long_target_of_a_hard_link_is_read_as_gnu_and_as_pax_write_it(tmp_path: Path) -> None:
     packed = (
         member("model/a", b"1")
