@@ -23,7 +23,7 @@ from tests.unit.harness.serving import vendor
 ENGINE = Path(sys.prefix) / "bin" / "embedded-serving"
 RELEASE_2 = Path(trial.__file__).with_name("trial_model") / "release-2"
 # For what hangs at its start: enough for the launcher to come up on a busy machine.
-HANGS = trial.Limits(start_s=16, answer_s=6)
+HANGS = trial.Limits(start_s=10, answer_s=4)
 # For the others, which may take long to load Paddle.
 ENDS = trial.Limits(reload_s=3)
 # What a real server prints when a model's parameters are damaged.
@@ -97,17 +97,17 @@ def listen(healthy: bool = False) -> str:
         ),
         pytest.param(
             ["trap '' TERM INT", "echo starting; sleep 1000"],
-            "it did not open its port within 16 s",
+            "it did not open its port within 10 s",
             '"starting"',
             id="never-opens",
         ),
         pytest.param(["exec yes"], "it printed more than 32 MiB", '"y"', id="prints-for-ever"),
         pytest.param(
-            [listen()], "did not answer /health within 16 s", "nothing", id="never-answers"
+            [listen()], "did not answer /health within 10 s", "nothing", id="never-answers"
         ),
         pytest.param(
             [listen(healthy=True)],
-            "no prediction came back within 6 s (client: brpc, grpc, http)",
+            "no prediction came back within 4 s (client: brpc, grpc, http)",
             "nothing",
             id="never-predicts",
         ),
