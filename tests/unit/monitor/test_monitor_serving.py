@@ -227,7 +227,7 @@ def test_the_probe_is_kept_in_the_state_for_the_server_alone(
     publish(1)
     assert poll(watch()) is Event.SWAPPED
     state = json.loads((live(tmp_path) / ".monitor-state.json").read_text())
-    assert set(state) == {"format", "identity", "second", "swapped", "tarball"}
+    assert set(state) == {"format", "identity", "second", "staging", "swapped", "tarball"}
     publish(2)
     assert poll(watch(server="http://127.0.0.1:1")) is Event.SWAPPED
     assert read_installed(str(live(tmp_path))).probe == PROBE
