@@ -211,8 +211,12 @@ def _official(_: str) -> str:
 
 
 def _environment(environment: str) -> str:
+    path = os.path.join(places.ROOT, environment)
+    wrong = bootstrap.foreign_link(path)
+    if wrong:
+        return "MISSING: " + wrong
     if _is_set_up(environment):
-        return os.path.join(places.ROOT, environment)
+        return path
     return "not made yet: `make setup` makes it, and `make doctor` then says more"
 
 

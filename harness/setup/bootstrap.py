@@ -145,6 +145,16 @@ def wrong_path() -> Optional[str]:
     return None
 
 
+def foreign_link(venv: str) -> Optional[str]:
+    """Return a sentence if ``venv`` is a link to another checkout's environment, else None."""
+    stamp = os.path.join(venv, "lock.sha256")
+    if not os.path.islink(venv) or not os.path.exists(stamp):
+        return None
+    with open(stamp) as file:
+        own = file.read().endswith(" " + ROOT)
+    return None if own else venv + " links to another checkout's environment; remove the link"
+
+
 def works(command: List[str]) -> bool:
     """Return whether a command succeeds."""
     return reason(command) is None
@@ -322,7 +332,11 @@ def main() -> None:
     os.makedirs(CACHE, exist_ok=True)
     # Two `make` at once must not install into the same environment.
     with open(os.path.join(CACHE, "setup.lock"), "w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another set-up in this folder")
+            fcntl.flock(guard, fcntl.LOCK_EX)
         provide(name)
 
 
@@ -340,6 +354,9 @@ def provide(name: str) -> None:
             if file.read() == wanted and works([python, "--version"]):
                 provide_libgomp(python)
                 return
+    wrong = foreign_link(venv)
+    if wrong:
+        fail(wrong)
     shutil.rmtree(venv, ignore_errors=True)
     for sentence in places.too_small(ENVIRONMENTS[name]):
         fail(sentence)

@@ -318,6 +318,23 @@ def test_the_doctor_and_the_setup_miss_the_same_part(
     assert setup.stderr.endswith("; `make doctor` lists all that is missing\n")
 
 
+def test_a_link_to_the_environment_of_another_checkout_stays_as_it_is(tmp_path: Path) -> None:
+    root, other = checkout(tmp_path / "root"), tmp_path / "other"
+    other.mkdir()
+    (other / "lock.sha256").write_text(f"0123 {tmp_path}")
+    (root / ".venv").symlink_to(other)
+    (root / "requirements").mkdir(exist_ok=True)
+    shutil.copy(Path(places.ROOT) / "requirements" / "whole.txt", root / "requirements")
+    environment = {**programs(tmp_path), "PYTHON39": sys.executable}
+    sentence = f"{root}/.venv links to another checkout's environment; remove the link"
+    doctor = run(root, "cli/doctor.py", environment)
+    assert f"environment      MISSING: {sentence}\n" in doctor.stdout
+    assert doctor.returncode == 2
+    setup = run(root, "setup/bootstrap.py", environment)
+    assert (setup.returncode, sentence in setup.stderr) == (2, True), setup.stderr
+    assert (other / "lock.sha256").exists()
+
+
 @pytest.mark.parametrize(
     ("row", "remotes", "change"),
     [
@@ -357,6 +374,8 @@ def test_the_doctor_is_content_where_the_demo_works(tmp_path: Path) -> None:
     # Other programs may use the memory at this moment.
     if [line for line in missing if line.startswith("memory")]:
         pytest.skip("too little free memory at this moment")
+    if [line for line in missing if "links to another checkout" in line]:
+        pytest.skip(".venv belongs to another checkout")
     assert not missing
     assert doctor.returncode == 0, doctor.stdout
 
