@@ -119,7 +119,7 @@ BARE ?= bullseye,bookworm,trixie,jammy
 test-bare: environment
 	@$(PY) -m tests.bare --roots $(BARE)
 
-## make test-bare-docker   a bare Debian, in a container, made ready for containers (15 minutes)
+## make test-bare-docker   a bare Debian made ready for containers, and long forms in containers
 test-bare-docker: docker-ready
 	@$(PY) -m pytest -m 'docker and proof' tests/docker $(PYTEST)
 
