@@ -21,7 +21,7 @@ from ..disk import copy_file, remove
 from ..log import logger
 from . import state
 from .exchange import UNKNOWN, rename_new
-from .layout import ASIDE, COPIED, INSIDE, NEW, OLD, READY, STATE, torn_note
+from .layout import ASIDE, GONE, INSIDE, NEW, OLD, READY, STATE, torn_note
 from .staging import dress, step_past_touch, tree
 from .state import Installed, flush_folder
 
@@ -143,10 +143,10 @@ def put_away_copied(ready: str) -> None:
     """Remove what was copied into a mount."""
     # Rename the folder first. While it is removed, it must look like nothing that is kept or made
     # live.
-    copied = f"{ready[: -len(READY)]}{COPIED}"
-    os.rename(ready, copied)
+    gone = f"{ready[: -len(READY)]}{GONE}"
+    os.rename(ready, gone)
     remove(torn_note(ready))
-    remove(copied)
+    remove(gone)
 
 
 def fill_mount(

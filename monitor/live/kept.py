@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..disk import remove
-from .layout import ROLLED_BACK, Layout
+from .layout import GONE, ROLLED_BACK, Layout
 from .state import Installed, read_installed
 
 
@@ -57,7 +57,7 @@ def add(layout: Layout, old: str, keep: int, *, rolled_back: bool = False) -> No
     number = before[-1].number + 1 if before else 1
     os.rename(old, layout.kept_release(number, rolled_back=rolled_back))
     for kept in listed(layout)[: -keep or None]:
-        remove(kept.path)
+        _discard(layout, kept.path)
 
 
 def put_away(layout: Layout, old: Optional[str], keep: int, *, rolled_back: bool = False) -> None:
@@ -77,4 +77,12 @@ def put_away(layout: Layout, old: Optional[str], keep: int, *, rolled_back: bool
     if keep and not os.path.islink(old):
         add(layout, old, keep, rolled_back=rolled_back)
     else:
-        remove(old)
+        _discard(layout, old)
+
+
+def _discard(layout: Layout, path: str) -> None:
+    # Rename the folder first: after a kill, its rest must not look like a kept release, or like one
+    # that was replaced.
+    gone = layout.staging(GONE)
+    os.rename(path, gone)
+    remove(gone)

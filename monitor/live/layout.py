@@ -28,8 +28,8 @@ READY = ".ready"
 TORN = ".torn"
 # The release that was replaced, until it is kept or removed.
 OLD = ".old"
-# What was copied into a mount, until it is removed.
-COPIED = ".copied"
+# What is being removed.
+GONE = ".gone"
 # A kept release that a rollback is swapping in, or the release that it replaced.
 ROLLBACK = ".rollback"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable
@@ -11,7 +12,8 @@ import pytest
 from monitor.live.kept import listed
 from monitor.live.layout import INSIDE, OLD, READY, ROLLBACK, Layout, torn_note
 from monitor.live.recovery import TABLE, Done, Mended, Row, Seen, When, is_cut_off, recover
-from monitor.live.state import read_installed, write_installed, write_json
+from monitor.live.replace import replace_live
+from monitor.live.state import Installed, read_installed, write_installed, write_json
 
 from .filesystems import TIME, content, staged
 
@@ -122,6 +124,38 @@ def test_a_replaced_release_is_kept_only_if_any_is(tmp_path: Path, end: str, kee
     recover(layout, TIME, until=When.START, keep=keep)
     assert [content(Path(one.path)) for one in listed(layout)] == [{"2"}] * keep
     assert not path.exists()
+
+
+def test_a_release_whose_removal_was_cut_off_is_never_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live_1(tmp_path)
+    layout = Layout(str(tmp_path / "m"))
+
+    def cut_off(path: str) -> None:
+        (Path(path) / "a").unlink()
+        raise OSError("killed")
+
+    def swap_in(number: int, keep: int) -> None:
+        staging = staged(tmp_path, number).rename(layout.staging())
+        identity = read_installed(str(staging)).identity
+        new = Installed(identity, swapped=1000.0 + number)
+        replace_live(layout, str(staging), new, TIME, keep=keep)
+
+    def is_kept() -> list[set[str]]:
+        recover(layout, TIME, until=When.START, keep=2)
+        return [content(Path(one.path)) for one in listed(layout)]
+
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", cut_off)
+        swap_in(2, keep=0)
+    assert is_kept() == []
+    swap_in(3, keep=1)
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", cut_off)
+        swap_in(4, keep=1)
+    assert is_kept() == [{"3"}]
+    assert {one.name for one in tmp_path.iterdir()} == {"m", ".m.monitor"}
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.seen.name)
