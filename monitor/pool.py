@@ -52,8 +52,12 @@ class Pool:
     def start(self) -> None:
         """Call each job for the first time."""
         with self._changed:
-            for _ in range(min(self._size, len(self._jobs))):
-                self._hire()
+            self._hire()
+
+    @property
+    def has_threads(self) -> bool:
+        """Whether the system allowed a thread."""
+        return bool(self._threads)
 
     @property
     def is_over(self) -> bool:
@@ -76,13 +80,8 @@ class Pool:
             for thread, since in self._threads.items():
                 if since is not None and now - since > _LONG_S:
                     self._threads[thread] = math.inf
-            busy = None not in self._threads.values()
-            while busy and self._counting() < self._size and len(self._threads) < self._left:
-                try:
-                    self._hire()
-                except RuntimeError:
-                    # The system allows no more threads: the jobs wait for the present ones.
-                    break
+            if None not in self._threads.values():
+                self._hire()
 
     def end(self) -> None:
         """Call no job any more."""
@@ -96,9 +95,14 @@ class Pool:
             thread.join()
 
     def _hire(self) -> None:
-        thread = threading.Thread(target=self._work, daemon=True)
-        thread.start()
-        self._threads[thread] = None
+        while self._counting() < self._size and len(self._threads) < self._left:
+            thread = threading.Thread(target=self._work, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system allows no more threads: the jobs wait for the present ones.
+                break
+            self._threads[thread] = None
 
     def _counting(self) -> int:
         return sum(since != math.inf for since in self._threads.values())

@@ -26,7 +26,7 @@ from typing import Optional
 
 from . import remotes
 from .decisions.machine import Event, State
-from .errors import BadOption, MonitorError
+from .errors import BadOption, MachineError, MonitorError
 from .log import logger, name_model
 from .options.fields import Options
 from .pool import Pool
@@ -62,6 +62,7 @@ class Process:
 
         Raises:
             BadOption: A model cannot be watched.
+            MachineError: The system allows no thread.
         """
         before = [signal.getsignal(signum) for signum in _SIGNALS]
         endpoint = None
@@ -135,6 +136,11 @@ class Process:
         # Threads of their own, because the end does not wait for the answer of a server.
         asking = Pool([confirmer.turn for confirmer in self._confirmers()])
         pool.start()
+        if not pool.has_threads:
+            raise MachineError(
+                "watch", self.watches[0].options.live, "the system allows no more threads",
+                "raise the limit of threads of this process",
+            )  # fmt: skip
         asking.start()
         while not self.signalled and not pool.is_over:
             if select.select([self._woken], [], [], 0.5)[0]:

@@ -15,9 +15,11 @@ from typing import Optional
 import pytest
 
 from harness.support.waits import wait_for
+from monitor.errors import MachineError
 from monitor.pool import SIZE, Job, Pool
+from monitor.process import Process
 
-from .fixtures import MODEL, TARBALL, Place, Site
+from .fixtures import MODEL, TARBALL, Place, Site, options_for
 from .processes import Start
 
 _NEVER = 1000.0
@@ -146,6 +148,42 @@ def test_a_job_that_is_woken_during_its_call_is_called_once_more() -> None:
     wait_for(lambda: pool.is_over, "the last call", 20)
     pool.wait_ended()
     assert len(calls) == 3
+
+
+def test_a_pool_has_as_many_threads_as_the_system_allows(
+    jobs: list[Jobs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = 0
+    start = threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        nonlocal allowed
+        if not allowed:
+            raise RuntimeError("can't start new thread")
+        allowed -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    one = Jobs(2 * SIZE, pause=0.01)
+    jobs.append(one)
+    one.pool.start()
+    assert not one.pool.has_threads
+    allowed = 2
+    one.wait_called(3)
+    assert one.threads == 2
+    allowed = SIZE
+
+
+def test_a_process_that_gets_no_thread_says_so_at_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    process = Process([options_for(tmp_path / "local", general_host="http://127.0.0.1:1")])
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(MachineError, match="raise the limit of threads"):
+        process.run()
 
 
 def config(folder: Path, *models: str) -> str:
