@@ -70,9 +70,13 @@ class _Passive(ftplib.FTP):
         # ftplib lists in ASCII mode. That mode changes the bytes of a file, and in it many servers
         # give no size.
         try:
-            return super().retrlines(cmd, callback)
-        finally:
+            answer = super().retrlines(cmd, callback)
+        except ftplib.Error:
+            # The server refused the listing. After any other error the connection is closed.
             self.voidcmd("TYPE I")
+            raise
+        self.voidcmd("TYPE I")
+        return answer
 
     def makepasv(self) -> tuple[str, int]:
         try:
@@ -213,7 +217,7 @@ class FtpRemote(Remote):
             ftp = self._connected()
             wire = self._wire(path)
             facts = self._facts(ftp, wire)
-            size = self._size(ftp, wire, facts)
+            size = self._size(ftp, wire)
             start = offset if offset and mark and facts == mark else 0
             try:
                 socket, _ = ftp.ntransfercmd(f"RETR {wire}", rest=start or None)
@@ -366,10 +370,8 @@ class FtpRemote(Remote):
         return "modify=" in facts or "MDTM" in facts
 
     @staticmethod
-    def _size(ftp: ftplib.FTP, path: str, facts: str) -> Optional[int]:
-        known = re.search(r"\bsize=(\d+)", facts)
-        if known is not None:
-            return int(known[1])
+    def _size(ftp: ftplib.FTP, path: str) -> Optional[int]:
+        # Not from MLST: some servers give there the length of a link itself.
         with contextlib.suppress(ftplib.error_perm):
             return ftp.size(path)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from functools import partial
 from operator import eq
 from pathlib import Path
@@ -307,6 +308,53 @@ def test_a_link_to_a_file_is_a_file_of_the_folder(tmp_path: Path, habit: str) ->
         found = sorted(entry.path for entry in remote.tree("folder", 9))
         assert found == ["a link", "whole"]
         assert b"".join(remote.open("folder/a link").chunks) == b"123"
+
+
+def test_a_server_that_falls_silent_in_a_listing_costs_one_time_out(tmp_path: Path) -> None:
+    from pyftpdlib.handlers import FTPHandler
+
+    class Silent(FTPHandler):  # type: ignore[misc]
+        silent = False
+
+        def process_command(self, cmd: str, *args: Any, **kwargs: Any) -> None:
+            self.silent = self.silent or cmd == "MLSD"
+            if not self.silent:
+                super().process_command(cmd, *args, **kwargs)
+
+    site = served(tmp_path / "remote", Silent)
+    remote = make(tmp_path / "local", **ftp_options(site), timeout="1")
+    with closing_all(site, remote):
+        begun = time.monotonic()
+        with pytest.raises(RemoteError, match="time-out"):
+            remote.tree("folder", 9)
+        assert time.monotonic() - begun < 1.8
+
+
+def _with_links_in_mlst() -> Any:
+    """A server whose MLST speaks of a link and not of what it leads to, as Pure-FTPd's does."""
+    from pyftpdlib.filesystems import AbstractedFS
+    from pyftpdlib.handlers import FTPHandler
+
+    class Links(AbstractedFS):  # type: ignore[misc]
+        def format_mlsx(self, basedir: str, listing: list[str], *rest: Any, **more: Any) -> Any:
+            for name in listing:
+                size = os.lstat(os.path.join(basedir, name)).st_size
+                yield f"type=OS.unix=slink:there;size={size};modify=20261130; {name}\r\n".encode()
+
+    class Handler(FTPHandler):  # type: ignore[misc]
+        abstracted_fs = Links
+
+    return Handler
+
+
+def test_a_link_to_a_tarball_has_the_length_of_the_tarball(tmp_path: Path) -> None:
+    site = served(tmp_path / "remote", _with_links_in_mlst())
+    site.put("releases/1", b"1" * 999)
+    (site.root / TARBALL).symlink_to("releases/1")
+    with closing_all(site), make(tmp_path / "local", **ftp_options(site)) as remote:
+        download = remote.open(TARBALL)
+        assert download.size == 999
+        assert len(b"".join(download.chunks)) == 999
 
 
 def test_a_repeated_look_costs_three_commands_and_a_listing_leaves_binary_mode(
