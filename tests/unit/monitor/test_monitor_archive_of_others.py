@@ -295,6 +295,12 @@ def test_a_sparse_file_comes_out_whole(tmp_path: Path, version: str) -> None:
     assert read(tmp_path, packed) == {"s": SPARSE, "l": SPARSE, **WHOLE}
 
 
+def test_a_map_in_the_header_may_have_binary_numbers(tmp_path: Path) -> None:
+    packed = old_sparse("model/s", NUMBERS, STORED, 3000)
+    binary = b"".join(b"\x80" + number.to_bytes(11, "big") for number in NUMBERS[:8])
+    assert read(tmp_path, patched(packed, 386, binary) + PLAIN) == {"s": SPARSE, **WHOLE}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("count", [0, 4, 5, 25, 26, 300])
 def test_a_sparse_file_may_have_any_number_of_pieces(
@@ -453,6 +459,17 @@ def test_owners_times_and_modes_are_not_looked_at(tmp_path: Path) -> None:
 )
 def test_a_name_in_two_parts_is_put_together(tmp_path: Path, name: str) -> None:
     assert read(tmp_path, member(f"model/{name}", b"1") + END)[name] == b"1"
+
+
+def test_the_first_part_of_a_name_may_be_one_letter(tmp_path: Path) -> None:
+    name = "e" * 100
+    assert read(tmp_path, member(f"m/{name}", b"1") + END, top="m") == {name: b"1"}
+
+
+def test_the_first_part_of_a_name_ends_with_its_field(tmp_path: Path) -> None:
+    name = "/".join(["d" * 149, "e" * 100])
+    header = patched(member(f"model/{name}", b"1"), 500, b"beyond")
+    assert read(tmp_path, header + END)[name] == b"1"
 
 
 def test_what_gnu_keeps_where_posix_has_the_first_part_of_a_name_is_no_name(tmp_path: Path) -> None:
