@@ -430,6 +430,15 @@ def test_a_sparse_map_may_have_as_many_pieces_as_that(tmp_path: Path, few_pieces
     assert read(tmp_path, packed, Limits(9, 2**40, 200)) == {"s": bytes(9)}
 
 
+def test_a_full_map_in_the_header_may_end_with_an_empty_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tar, "_MAX_PIECES", 25)
+    full = old_sparse("model/s", [0, 0] * 25, b"", 9)
+    packed = full[:-8] + b"\1" + full[-7:] + bytes(BLOCK) + PLAIN
+    assert read(tmp_path, packed) == {"s": bytes(9), **WHOLE}
+
+
 # --- names, owners, attributes --------------------------------------------------------------
 
 
