@@ -298,7 +298,9 @@ def test_a_sparse_file_comes_out_whole(tmp_path: Path, version: str) -> None:
 def test_a_map_in_the_header_may_have_binary_numbers(tmp_path: Path) -> None:
     packed = old_sparse("model/s", NUMBERS, STORED, 3000)
     binary = b"".join(b"\x80" + number.to_bytes(11, "big") for number in NUMBERS[:8])
-    assert read(tmp_path, patched(packed, 386, binary) + PLAIN) == {"s": SPARSE, **WHOLE}
+    size = b"\x80" + (3000).to_bytes(11, "big") + b"\1"
+    packed = patched(patched(packed, 386, binary), 483, size)
+    assert read(tmp_path, packed + PLAIN) == {"s": SPARSE, **WHOLE}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -457,7 +459,7 @@ def test_owners_times_and_modes_are_not_looked_at(tmp_path: Path) -> None:
     header = member("model/a", b"12345")
     for place, field in (
         (265, "用户".encode("gbk")), (297, b"\xff\xfe"), (100, b"rwxr-xr"), (108, b"\xff" * 8),
-        (116, b"nobody"), (136, b"yesterday"), (157, b"\xfflink"), (329, b"\xffdevice"),
+        (116, b"nobody"), (136, b"12 new bytes"), (157, b"\xfflink"), (329, b"\xffdevice"),
     ):  # fmt: skip
         header = patched(header, place, field)
     assert read(tmp_path, header + END) == WHOLE
