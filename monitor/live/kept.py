@@ -7,7 +7,9 @@ service ends in ``.rolledback``. It is kept for people to look at: a rollback go
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from dataclasses import dataclass
 from typing import Optional
 
@@ -55,6 +57,9 @@ def add(layout: Layout, old: str, keep: int, *, rolled_back: bool = False) -> No
     os.makedirs(layout.kept, exist_ok=True)
     before = listed(layout)
     number = before[-1].number + 1 if before else 1
+    with contextlib.suppress(PermissionError):
+        # Its owner may move it to another folder only with write permission for it.
+        os.chmod(old, stat.S_IMODE(os.stat(old).st_mode) | stat.S_IWUSR)
     os.rename(old, layout.kept_release(number, rolled_back=rolled_back))
     for kept in listed(layout)[: -keep or None]:
         _discard(layout, kept.path)

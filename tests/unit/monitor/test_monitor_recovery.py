@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from monitor.live.recovery import TABLE, Done, Mended, Row, Seen, When, is_cut_o
 from monitor.live.replace import replace_live
 from monitor.live.state import Installed, read_installed, write_installed, write_json
 
-from .filesystems import TIME, content, staged
+from .filesystems import TIME, content, run_python, staged
 
 
 def live_1(folder: Path) -> None:
@@ -124,6 +125,38 @@ def test_a_replaced_release_is_kept_only_if_any_is(tmp_path: Path, end: str, kee
     recover(layout, TIME, until=When.START, keep=keep)
     assert [content(Path(one.path)) for one in listed(layout)] == [{"2"}] * keep
     assert not path.exists()
+
+
+def test_a_release_that_its_owner_may_not_write_to_is_kept(tmp_path: Path) -> None:
+    live_1(tmp_path)
+    (tmp_path / "m").chmod(0o555)
+    script = """
+        import stat
+        from monitor.live import state
+        from monitor.live.kept import listed
+        from monitor.live.layout import Layout
+        from monitor.live.recovery import When, recover
+        from monitor.live.replace import replace_live
+        from monitor.live.rollback import go_back
+        from monitor.live.state import Installed
+        live = Path(sys.argv[1], "m")
+        layout = Layout(str(live))
+        for number in (2, 3):
+            staging = str(staged(live.parent, number).rename(layout.staging()))
+            new = Installed(state.read_installed(staging).identity, swapped=1000.0)
+            replace_live(layout, staging, new, TIME, keep=1)
+        recover(layout, TIME, until=When.START, keep=1)
+        (kept,) = listed(layout)
+        assert content(Path(kept.path)) == {"2"}
+        go_back(layout, kept, None, TIME, 2000.0)
+        assert content(live) == {"2"}
+        assert stat.S_IMODE(live.stat().st_mode) == 0o555
+        assert [content(Path(one.path)) for one in listed(layout)] == [{"3"}]
+        assert {one.name for one in live.parent.iterdir()} == {"m", ".m.monitor"}
+    """
+    # Root may write everywhere, but for this capability.
+    lead = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    run_python(script, tmp_path, *lead)
 
 
 def test_a_release_whose_removal_was_cut_off_is_never_kept(
