@@ -72,12 +72,12 @@ soak: setup
 
 ## make test     every test that CI runs
 test: setup
-	@$(PY) -m pytest -n 4 --dist loadgroup --durations=15 --durations-min=5 $(PYTEST)
+	@$(PY) -m pytest -n 5 --dist loadgroup --durations=15 --durations-min=5 $(PYTEST)
 
 ## make proof    broken monitors and servers that must be caught, then the long forms of tests (hours)
 proof: setup
 	@$(PY) -m tests.broken $(BROKEN)
-	@$(PY) -m pytest -n 4 --dist loadgroup -m 'proof and not docker' $(PYTEST)
+	@$(PY) -m pytest -n 5 --dist loadgroup -m 'proof and not docker' $(PYTEST)
 
 ## make proof-short   each broken monitor by one case, one broken server a claim (5 minutes)
 proof-short: setup
@@ -89,7 +89,7 @@ GOALS ?= monitor producer harness/checker
 # Programs that a test starts are measured too, but for those that it kills or gives another
 # environment. With PYTEST='tests/unit/monitor' GOALS=monitor: one part alone.
 coverage: setup
-	@$(PY) -m pytest -n 4 --dist loadgroup --cov --cov-report= $(PYTEST)
+	@$(PY) -m pytest -n 5 --dist loadgroup --cov --cov-report= $(PYTEST)
 	@# What programs wrote that ended after the tests.
 	@$(COVERAGE) combine -q --append 2>/dev/null || true
 	@$(COVERAGE) report
