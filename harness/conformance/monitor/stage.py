@@ -141,6 +141,11 @@ class Stage:
         assert self._watcher is not None
         return name_of(self._watcher.last, self.observed.known)
 
+    def was_live(self, release: Release) -> bool:
+        """Whether the watcher saw ``release`` live, now or earlier."""
+        known = self.observed.known
+        return any(name_of(look.content, known) == release.label for look in self.observed.looks)
+
     @property
     def _second(self) -> Optional[int]:
         """The time file's second, as the watcher last saw it; None where none watches."""

@@ -85,6 +85,22 @@ def _let_it_try(stage: Stage, second: Process) -> None:
         second.wait(3 * stage.poll_s)
 
 
+class _Stillness:
+    """Says whether the threads of a program were asleep at each of the last looks."""
+
+    _LOOKS = 20
+
+    def __init__(self, program: Process) -> None:
+        self._program = program
+        self._asleep = 0
+
+    def __call__(self) -> bool:
+        paths = [path for pid in self._program.pids for path in Path(f"/proc/{pid}/task").iterdir()]
+        states = {(path / "stat").read_text().rpartition(")")[2].split()[0] for path in paths}
+        self._asleep = self._asleep + 1 if states == {"S"} else 0
+        return self._asleep >= self._LOOKS
+
+
 class SecondMonitorInPull(Scenario):
     name = "second-monitor-in-a-pull"
     title = "A second monitor started by mistake during a pull leaves the first one's work alone."
@@ -103,6 +119,12 @@ class SecondMonitorInPull(Scenario):
         stage.place.silent_after(stage.place.stop_at)
         stage.start_monitor()
         stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
+        # Before, it may not have begun to write, and then the second one could spoil nothing.
+        with contextlib.suppress(Failed):
+            still = _Stillness(stage.runs.monitor)
+            wait_for(
+                still, "the monitor to wait for the rest", 2, every_s=0.01, retry_on=(OSError,)
+            )
         # It stands still as well: that its time-outs run out meanwhile is another scenario.
         stage.runs.monitor.pause()
         # Bytes cannot be counted: on WebHDFS those of one pull pass the gates twice.
