@@ -201,7 +201,7 @@ class Confirmer:
         identity = self._installed.identity
         assert identity is not None
         try:
-            done = take_back(self._options, identity, why, self._events, self._last_served)
+            after = take_back(self._options, identity, why, self._events, self._last_served)
         except MachineError as error:
             if str(error) != self._figures.last_error:
                 self._figures.last_error = str(error)
@@ -209,10 +209,12 @@ class Confirmer:
             return
         self._bad = None
         self._probation.until = None
-        if done:
+        if after is not None:
             self._figures.rollbacks += 1
             self._figures.failures_release += 1
             self._figures.last_error = f"{identity.label} is bad: {why}"
+            # At once: the next release must not pay for a server that is still down.
+            self._begin(after)
 
     def _heard_of(self, reloads: list[Reload]) -> Heard:
         model, swapped = self._options.local_model_name, self._installed.swapped or 0.0

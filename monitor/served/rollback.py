@@ -37,7 +37,7 @@ def take_back(
     why: str,
     events: EventFile,
     last_served: Optional[Identity] = None,
-) -> bool:
+) -> Optional[Installed]:
     """Put the live release into quarantine, and swap the last good release in.
 
     Args:
@@ -49,8 +49,7 @@ def take_back(
             counts as good.
 
     Returns:
-        Whether a good release is live now. False: another release is live already, or no good
-        release is kept.
+        What is live now. None if another release is live already, or no good release is kept.
 
     Raises:
         MachineError: This machine failed. Call it again later.
@@ -62,11 +61,11 @@ def take_back(
         before = read_installed(layout.live)
         if before.identity != identity:
             # A person or a newer release was faster.
-            return False
+            return None
         good = _last_good(layout, identity, last_served)
         if good is None:
             logger.error("%s is bad, and no good release is kept: %s", identity.label, why)
-            return False
+            return None
         if is_condemned(layout) is None:
             error = ReleaseError("serve", identity.label, why, "publish another release")
             refusals = Refusals(options, layout, time.time)
@@ -85,7 +84,7 @@ def take_back(
         except OSError as error:
             raise MachineError("roll back", layout.live, error, "it is tried again") from error
     logger.error("%s is bad (%s): rolled back to %s", identity.label, why, after.label)
-    return True
+    return after
 
 
 def _last_good(layout: Layout, bad: Identity, last_served: Optional[Identity]) -> Optional[Kept]:

@@ -232,6 +232,20 @@ def test_a_release_that_was_replaced_before_it_was_served_does_not_come_back(
     assert release_in(live(tmp_path)) == 1
 
 
+def test_a_release_right_after_a_rollback_does_not_pay_for_a_server_that_is_down(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    one, confirmer = served_and_bad(watch, site)
+    while release_in(live(tmp_path)) != 3:
+        confirmer.step()
+    packed = tarball(model_files(5))
+    site.publish(5, packed, donefile=manifest_of(5, packed, probe=PROBE))
+    assert poll(one) is Event.SWAPPED
+    for _ in range(10):
+        confirmer.step()
+    assert release_in(live(tmp_path)) == 5
+
+
 @pytest.mark.parametrize("command", [["rollback"], ["pin", "3"]], ids=["rollback", "pin"])
 def test_a_release_that_a_person_brought_back_is_not_judged(
     watch: MakeWatch, site: Site, here: Here, tmp_path: Path, command: list[str]
