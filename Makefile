@@ -119,11 +119,11 @@ BARE ?= bullseye,bookworm,trixie,jammy
 test-bare: environment
 	@$(PY) -m tests.bare --roots $(BARE)
 
-## make test-bare-docker   a bare Debian made ready for containers, and long forms in containers
+## make test-bare-docker   makes a bare Debian ready for containers, runs long forms there
 test-bare-docker: docker-ready
 	@$(PY) -m pytest -m 'docker and proof' tests/docker $(PYTEST)
 
-## make docker-clean   removes images of ours that a newer one has superseded, and nothing else
+## make docker-clean   removes images of ours that a newer image replaces, and nothing else
 docker-clean: environment
 	@$(PY) -m harness containers prune
 

@@ -124,7 +124,7 @@ def main() -> int:
     kinds = [kind for remote in REMOTES for kind in remote.local.monitor_kinds]
     parser.add_argument("--kinds", default=",".join(kinds), help="types of remotes (%(default)s)")
     parser.add_argument("--seconds", type=float, default=20, help="of each row (%(default)s)")
-    parser.add_argument("--python", default=sys.executable, help="of the monitor (%(default)s)")
+    parser.add_argument("--python", default=sys.executable, help="for the monitor (%(default)s)")
     parser.add_argument("--models", type=int, default=0, help="of the last row (none)")
     given = parser.parse_args()
     wanted = given.kinds.split(",")

@@ -41,7 +41,7 @@ class NotNow(Exception):
 
 
 class Decision(NamedTuple):
-    """What a tick does, and the second that the engine has seen last after it."""
+    """What a tick does, and the last second that the engine has seen after the tick."""
 
     tick: Tick
     last_seen: Optional[int]

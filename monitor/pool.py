@@ -2,10 +2,10 @@
 
 A job is a call that does some work and returns the seconds until its next call. Jobs that wait are
 in one heap, by the time of the next call. A thread takes the first job that is due. If no job is
-due, one thread sleeps until the first one is, and the other threads sleep until they are needed.
+due, one thread sleeps until the next job is due. The other threads sleep until a thread wakes them.
 
-A job that takes long, such as a pull or a poll of a dead remote, must not delay the others. So a
-thread that is busy with one job for ``_LONG_S`` no longer counts, and ``relieve`` starts another
+A job that takes long, such as a pull or a poll of a dead remote, must not delay the others. So
+``relieve`` no longer counts a thread that is busy with one job for ``_LONG_S``, and starts another
 thread in its place. There are ``size`` threads, and one more for each job that takes long.
 """
 
@@ -25,7 +25,7 @@ _LONG_S = 0.5
 
 
 class Pool:
-    """Threads for ``jobs``, which must not raise. The threads do not keep the process alive."""
+    """Threads that run ``jobs``. A job must not raise. The threads keep no process alive."""
 
     def __init__(
         self, jobs: Sequence[Job], *, size: int = SIZE, over: Callable[[], None] = lambda: None
@@ -38,13 +38,13 @@ class Pool:
         now = time.monotonic()
         # When each job is due; None while it runs and when it is over.
         self._due: list[Optional[float]] = [now] * len(jobs)
-        # The same with the job's number. A time that is not the one in ``_due`` is out of date.
+        # The same times, each with its job's number. An entry is old if ``_due`` has another time.
         self._heap = [(now, number) for number in range(len(jobs))]
         # Jobs that were woken while they ran.
         self._woken: set[int] = set()
-        # When the first of the sleeping threads wakes by itself.
+        # When the thread that watches the time wakes; infinity if no thread watches it.
         self._alarm = math.inf
-        # The threads. For each that is busy, since when; infinity if it no longer counts.
+        # Since when each thread is busy; None if it is idle, infinity if it no longer counts.
         self._threads: dict[threading.Thread, Optional[float]] = {}
         self._left = len(jobs)
         self._ended = False
@@ -65,7 +65,7 @@ class Pool:
         return self._left == 0
 
     def wake(self, number: int) -> None:
-        """Call a job at once, or once more after the present call. Any thread may."""
+        """Call a job at once, or again after the call that runs now. Safe in any thread."""
         with self._changed:
             if self._due[number] is None:
                 self._woken.add(number)
@@ -74,7 +74,7 @@ class Pool:
                 self._changed.notify()
 
     def relieve(self) -> None:
-        """Start threads in place of those that are busy for long. Call this regularly."""
+        """Start threads in place of those that one job keeps busy. Call this regularly."""
         now = time.monotonic()
         with self._changed:
             for thread, since in self._threads.items():
@@ -84,7 +84,7 @@ class Pool:
                 self._hire()
 
     def end(self) -> None:
-        """Call no job any more."""
+        """Call no more jobs."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -132,7 +132,7 @@ class Pool:
                     break
 
     def _take(self, me: threading.Thread) -> Optional[int]:
-        """Return the number of the next job, when it is due; None when none is left."""
+        """Wait until a job is due, and return its number; None when no job is left."""
         with self._changed:
             while not self._ended and self._left:
                 due, number = self._heap[0] if self._heap else (math.inf, -1)

@@ -102,7 +102,7 @@ class Process:
             os.close(self._wake)
 
     def _confirmers(self) -> list[Confirmer]:
-        """Return what asks the servers. With ``--once`` the process does not wait for them."""
+        """Return what asks the servers; nothing with ``--once``, which does not wait for them."""
         return [
             Confirmer(options, watch.reporter.figures, self.stop, watch.notices)
             for watch in self.watches
@@ -133,7 +133,7 @@ class Process:
         pool = Pool([partial(turn, *pair) for pair in enumerate(self.watches)], over=self._wake_up)
         for number, watch in enumerate(self.watches):
             watch.on_poke = partial(pool.wake, number)
-        # Threads of their own, because the end does not wait for the answer of a server.
+        # A pool of its own: when the process ends, it does not wait for the answer of a server.
         asking = Pool([confirmer.turn for confirmer in self._confirmers()])
         pool.start()
         if not pool.has_threads:

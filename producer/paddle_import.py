@@ -1,7 +1,7 @@
-"""Imports paddle, or says in one sentence that it cannot be had; and what one of its errors says.
+"""Imports paddle, or says in one sentence why not. Finds the reason in a long error of paddle.
 
-``import paddle`` takes seconds, nearly all of it for the Python parts that train. Who only predicts
-needs the extension module ``paddle/base/libpaddle.so``, which loads in a third of a second.
+``import paddle`` takes seconds, nearly all of it for the Python parts that train. A prediction
+needs only the extension module ``paddle/base/libpaddle.so``, which loads in a third of a second.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def require_paddle() -> None:
 def inference() -> Any:
     """Return the module with paddle's C++ inference API (``AnalysisConfig``, ``create_predictor``).
 
-    After it, paddle cannot be imported in this process any more, unless it was before.
+    After this call, the process can import paddle only if it imported paddle before.
 
     Raises:
         BadInput: There is no paddle here.

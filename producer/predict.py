@@ -39,7 +39,7 @@ class Predictor:
             array = np.ascontiguousarray(feed[name])
             handle = self._predictor.get_input_handle(name)
             handle.reshape(array.shape)
-            # What ``copy_from_cpu`` calls, which only Paddle's Python part defines.
+            # ``copy_from_cpu`` calls this method, but exists only in Paddle's Python part.
             handle._copy_from_cpu_bind(array)
         self._predictor.run()
         return {

@@ -45,7 +45,7 @@ def check() -> str:
 
     if not paddle.device.is_compiled_with_cuda():
         raise BadInput(
-            f"--device gpu needs the GPU build of Paddle and this environment has paddlepaddle "
+            f"--device gpu needs the GPU build of Paddle, but this environment has paddlepaddle "
             f"{paddle.__version__} for the CPU; use the GPU environment, or {_CPU}"
         )
     if paddle.device.cuda.device_count() == 0:

@@ -107,7 +107,7 @@ def ready(say: Callable[[str], None], allow_install: bool, suites: Sequence[str]
                 need.do(say)
     left = "; ".join(need.what for need in missing(suites))
     raise Failed(
-        f"still missing after installing it: {left}; `make docker-ready` says what to type"
+        f"still missing after the installation: {left}; `make docker-ready` says what to type"
     )
 
 
@@ -295,7 +295,7 @@ def _take_compose(mirror: str) -> None:
     """
     if not _KEYRING.is_file():
         raise BadInput(
-            f"{_KEYRING} is missing, so no signature could be checked; as root: "
+            f"{_KEYRING} is missing, so no signature can be checked; type as root: "
             "`apt-get install -y debian-archive-keyring`"
         )
     with tempfile.TemporaryDirectory(dir=cache_dir("docker"), prefix="apt-") as name:

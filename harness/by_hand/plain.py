@@ -33,8 +33,8 @@ def watch(desk: Desk, every_s: float) -> None:
             raise Failed(desk.error)
         if desk.seconds > until:
             raise Failed(
-                f"the main job has not ended after {until:g} s; see why in its folder, which "
-                "the first line names"
+                f"the main job has not ended after {until:g} s; look into its folder, which "
+                "the first line of the output names"
             )
         if time.monotonic() >= asked + _STATE_EVERY_S:
             asked = time.monotonic()

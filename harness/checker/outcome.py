@@ -13,7 +13,7 @@ MAX_QUOTED = 20
 
 
 class Outcome(Enum):
-    """What came of a claim."""
+    """The outcome of a claim."""
 
     VALID = "valid"
     INVALID = "invalid"

@@ -3,11 +3,11 @@
 Commands:
 
     python -m harness containers build [IMAGE …]    builds the images that are not up to date
-    python -m harness containers up [REMOTE …]      remotes up until Ctrl-C, and how to reach them
-    python -m harness containers down [PROJECT …]   removes what ended runs left (or these projects)
+    python -m harness containers up [REMOTE …]      runs remotes until Ctrl-C, prints addresses
+    python -m harness containers down [PROJECT …]   removes containers that runs left behind
     python -m harness containers prune              removes images that a newer image replaces
     python -m harness containers clean              does down, and removes all images built here
-    python -m harness containers config             the compose file as Compose understands it
+    python -m harness containers config             prints the compose file as Compose reads it
 """
 
 from __future__ import annotations

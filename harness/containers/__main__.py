@@ -1,4 +1,4 @@
-"""``python -m harness.containers``: another name of ``python -m harness containers``."""
+"""``python -m harness.containers``: another name for ``python -m harness containers``."""
 
 from __future__ import annotations
 

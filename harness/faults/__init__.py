@@ -1,1 +1,1 @@
-"""The faults that a run can cause on purpose, one a file."""
+"""The faults that a run can cause on purpose, each in its own file."""

@@ -147,7 +147,7 @@ class Gate:
             await self._close()
             raise Failed(
                 f"the gate cannot listen on {OUTSIDE}:{port}: {error.strerror}; "
-                "end what has the port"
+                "end the process that uses the port"
             ) from None
 
     async def _close(self) -> None:

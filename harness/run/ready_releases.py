@@ -203,7 +203,7 @@ def _asked(models: Sequence[Path], feed: Optional[Path]) -> list[dict[str, Any]]
         said = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise BadInput(
             f"a release of --releases-from predicts nothing: {said}; publish models that "
-            "Paddle can load; if a feed is not float32, add a donefile with a probe to the first"
+            "Paddle can load; if a feed is not float32, give the first a donefile with a probe"
         )
     probes = [json.loads(line) for line in done.stdout.splitlines()[-len(models) :]]
     return [

@@ -93,7 +93,7 @@ def choose(
         if serving == "auto":
             return _embedded(sentence)
         raise BadInput(
-            f"{sentence}; or use SERVING=embedded, or name a binary of yours in SERVING_BIN"
+            f"{sentence}; or use SERVING=embedded, or name your own binary in SERVING_BIN"
         ) from error
     version = f"{official.VERSION}, {official.build_name(device)}"
     return ServingBinary("official", path, version, why)

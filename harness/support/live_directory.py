@@ -91,7 +91,7 @@ def look_once(
         try:
             files: dict[str, str] = {}
             second: Optional[int] = None
-            # Before the files: a mixture in a look was there after its second was, then.
+            # Before the files, so that a look sees a mixture only after it has seen the second.
             with contextlib.suppress(OSError):
                 second = int(os.stat(TIME_FILE, dir_fd=folder).st_mtime)
             _read_folder(folder, "", files, hidden, digests)

@@ -189,7 +189,7 @@ class Process(Startable):
             return
 
         def killed() -> bool:
-            # Again each time: right after the start, the guard has not started the command yet.
+            # Kill again at each check: right after its start, the guard may not have a child yet.
             for pid in self.pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

@@ -33,7 +33,7 @@ def wait_for(
 
     Args:
         check: Asks whether the condition holds.
-        what: What is waited for, in words for the error.
+        what: What the caller waits for, in words for the error.
         deadline_s: How long to wait, in seconds.
         every_s: The time between two checks, in seconds.
         retry_on: Exceptions of ``check`` that mean "not yet".
@@ -41,7 +41,7 @@ def wait_for(
             because the process is gone. One more try follows.
         last_seen: Gives what to quote when time runs out (default: the last value or exception).
         log: A file whose last lines are quoted.
-        hint: What to do about it; the end of the error's first line.
+        hint: What to do after a time-out; it ends the error's first line.
 
     Raises:
         Failed: After ``deadline_s`` seconds.

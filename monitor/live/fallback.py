@@ -141,8 +141,8 @@ def _into_mount(staging: str, live: str, timestamp_file: str, alive: Callable[[]
 
 def put_away_copied(ready: str) -> None:
     """Remove what was copied into a mount."""
-    # Rename the folder first. While it is removed, it must look like nothing that is kept or made
-    # live.
+    # Rename the folder first. If a kill cuts the removal off, recovery must not take the rest for a
+    # release.
     gone = f"{ready[: -len(READY)]}{GONE}"
     os.rename(ready, gone)
     remove(torn_note(ready))

@@ -58,7 +58,7 @@ def add(layout: Layout, old: str, keep: int, *, rolled_back: bool = False) -> No
     before = listed(layout)
     number = before[-1].number + 1 if before else 1
     with contextlib.suppress(PermissionError):
-        # Its owner may move it to another folder only with write permission for it.
+        # Without write permission for a folder, its owner cannot move it into another folder.
         os.chmod(old, stat.S_IMODE(os.stat(old).st_mode) | stat.S_IWUSR)
     os.rename(old, layout.kept_release(number, rolled_back=rolled_back))
     for kept in listed(layout)[: -keep or None]:
@@ -86,8 +86,8 @@ def put_away(layout: Layout, old: Optional[str], keep: int, *, rolled_back: bool
 
 
 def _discard(layout: Layout, path: str) -> None:
-    # Rename the folder first: after a kill, its rest must not look like a kept release, or like one
-    # that was replaced.
+    # Rename the folder first. If a kill cuts the removal off, recovery must not take the rest for a
+    # kept or a replaced release.
     gone = layout.staging(GONE)
     os.rename(path, gone)
     remove(gone)

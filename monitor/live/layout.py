@@ -28,7 +28,7 @@ READY = ".ready"
 TORN = ".torn"
 # The release that was replaced, until it is kept or removed.
 OLD = ".old"
-# What is being removed.
+# A folder that the monitor is removing.
 GONE = ".gone"
 # A kept release that a rollback is swapping in, or the release that it replaced.
 ROLLBACK = ".rollback"

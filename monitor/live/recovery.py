@@ -38,8 +38,8 @@ class Seen(Enum):
     )
     TAKEN_LINK = f"`.MODEL.staging-ID{ROLLBACK}`, a link: the live directory before a rollback"
     REPLACED = (
-        f"`.MODEL.staging-ID` or `.MODEL.staging-ID{OLD}`, and `{STATE}` in the live directory has "
-        "the name `.MODEL.staging-ID`: the release that a swap replaced"
+        f"`.MODEL.staging-ID` or `.MODEL.staging-ID{OLD}`, and `{STATE}` in the live directory "
+        "names `.MODEL.staging-ID`: the release that a swap replaced"
     )
     UNFINISHED = "any other `.MODEL.staging-…`: an incomplete release, or a note about a swap"
     PULLED = "`TARBALL.ID.part…` in `--local_tmp_path`, or `ugi-….xml`"

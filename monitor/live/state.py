@@ -33,7 +33,7 @@ class Installed:
     ``tarball`` is the SHA-256 of the tarball it came from, None for a folder release. ``probe`` is
     that of the manifest; it is kept for ``--server`` alone. ``brought_back`` says whether a
     rollback or a pin swapped the release in again. ``staging`` is the name that the folder had
-    before the swap. After a kill it leads to the release that the swap replaced.
+    before the swap. After a kill, recovery finds the replaced release by this name.
     """
 
     identity: Optional[Identity] = None

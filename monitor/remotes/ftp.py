@@ -44,7 +44,7 @@ _DOS_LINE = re.compile(
 # Ports and TLS by the scheme of an address.
 FTP, EXPLICIT, IMPLICIT = "ftp", "ftps", "ftps-implicit"
 PORTS = {FTP: 21, EXPLICIT: 21, IMPLICIT: 990}
-# Up to so many seconds after its last use a connection needs no NOOP, unless the server sent
+# A connection that was used in these last seconds needs no NOOP, unless the server sent
 # something.
 _IDLE_S = 1.0
 # Name, whether it is a folder (None: a link), size if known.
@@ -67,7 +67,7 @@ class _Passive(ftplib.FTP):
     """
 
     def retrlines(self, cmd: str, callback: Optional[Callable[[str], object]] = None) -> str:
-        # ftplib lists in ASCII mode. That mode changes the bytes of a file, and in it many servers
+        # ftplib lists in ASCII mode. In this mode the bytes of a file change, and many servers
         # give no size.
         try:
             answer = super().retrlines(cmd, callback)
@@ -371,7 +371,7 @@ class FtpRemote(Remote):
 
     @staticmethod
     def _size(ftp: ftplib.FTP, path: str) -> Optional[int]:
-        # Not from MLST: some servers give there the length of a link itself.
+        # Not from MLST, where some servers give the length of a link itself.
         with contextlib.suppress(ftplib.error_perm):
             return ftp.size(path)
         return None
@@ -403,7 +403,7 @@ class FtpRemote(Remote):
     def _small(self, ftp: ftplib.FTP, path: str) -> bytes:
         content = bytearray()
         socket = ftp.transfercmd(f"RETR {self._wire(path)}")
-        # Leaving a body early lets go of the connection, because the server still answers to RETR.
+        # Leaving the body early closes the connection, because the server still answers to RETR.
         with contextlib.closing(self._body("read", ftp, socket, path)) as body:
             for chunk in body:
                 content.extend(chunk[: DONEFILE_LIMIT - len(content)])

@@ -78,7 +78,7 @@ class Confirmer:
         self._loaded: set[str] = set()
 
     def turn(self) -> Optional[float]:
-        """Do ``step`` and log what is unforeseen. Return None if the process ends."""
+        """Do ``step``, and log any unexpected error. Return its pause; None if the process ends."""
         name_model(self._options.local_model_name)
         try:
             self._stop.check()
@@ -86,7 +86,7 @@ class Confirmer:
         except Stopped:
             return None
         except Exception:
-            # A mistake in here must not end the confirmation of later releases.
+            # An error in this code must not end the confirmation of later releases.
             logger.exception("unexpected; the server is asked again")
             return 10.0
 

@@ -129,7 +129,7 @@ class Watch:
         self.on_poke()
 
     def rest(self) -> float:
-        """Return the seconds that IDLE lasts. The next step does not wait, because others do."""
+        """Return the seconds that IDLE lasts. The caller waits, so the next step does not."""
         self._rested = True
         pause = self._pause()
         return 0.0 if self._poked.is_set() else pause

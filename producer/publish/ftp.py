@@ -204,7 +204,7 @@ class Ftp(Publisher):
         except ftplib.error_perm as error:
             hint = _PUT_HINT
             if str(error).startswith("530"):
-                hint = "the user stands in the URL, the password in PRODUCER_FTP_PASSWORD"
+                hint = "put the user in the URL, and the password in PRODUCER_FTP_PASSWORD"
             raise RemoteError(operation, where, self._said(error), hint) from None
         except ftplib.Error as error:
             raise RemoteError(

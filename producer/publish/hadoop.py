@@ -29,7 +29,7 @@ _QUICK_REFUSAL = "-Dipc.client.connect.max.retries=2"
 # The format for -stat: no banner contains it, and it has no space at which a script splits it.
 _STAT = "producer-upload:%b"
 _LENGTH = re.compile(r"producer-upload:(\d+)")
-_HINT = "is the NameNode up, its port right, and may the user write?"
+_HINT = "is the NameNode up, is its port right, and may the user write?"
 _COMPLAINT = re.compile(r"(?<!\S)(put|get|mkdir|stat|copyFromLocal): .*")
 
 

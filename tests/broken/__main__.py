@@ -40,10 +40,10 @@ found broken.
 [testing.md](testing.md#broken-parts-that-must-be-caught) explains the judges, and how to add a row.
 
 `python -m tests.broken --page docs/broken-parts.md` makes this page; do not edit it. With
-`--good 100` the command makes the section about good parts. Each good part is judged 100 times,
-and each claim found broken is a false alarm. With `--only` the command makes the rows of these
-parts and of the good part, and keeps the other rows. The column *judged* has the day and the
-commit. A dash means that the run did not keep its seconds.
+`--good 100` the command makes the section about good parts. The command judges each
+good part 100 times, and each claim found broken is a false alarm. With `--only NAMES` the command
+makes the rows of these parts and of the good part, and keeps the other rows. The column *judged*
+has the day and the commit. A dash means that the run did not keep its seconds.
 """
 _GOOD_TITLE = "Good parts"
 _TITLES = {kind: f"{kind.capitalize()}s" for kind in PACKAGES}

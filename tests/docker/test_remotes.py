@@ -32,7 +32,7 @@ PARTS = [(remote.name, service) for remote in IN_CONTAINERS for service in remot
 
 
 def parts(*short: str) -> list[object]:
-    """Return each service of each remote; all but those named are proof."""
+    """Return each service of each remote. Only those in ``short`` run without ``proof``."""
     return [
         pytest.param(*part, marks=[] if part[1] in short else [pytest.mark.proof]) for part in PARTS
     ]

@@ -28,7 +28,7 @@ FAULTS = [
 ]
 
 
-# Each fault and each target once; the nine pairs of them are proof.
+# Each fault and each target once. All nine pairs are the long form.
 SHORT_FAULTS = [("kill", "monitor"), ("restart", "server"), ("pause", "remote")]
 
 

@@ -35,7 +35,7 @@ LEAKS = {
     "a command": "RUN echo {word} > /dev/null",
     "a label": "LABEL password={word}",
 }
-# The others are proof: the search finds them in the same ways.
+# The other leaks are long forms, because the search finds them in the same ways.
 SHORT_LEAKS = {"a file that the next layer removes", "a compressed file", "a command"}
 
 

@@ -76,7 +76,7 @@ def start_of(pid: int) -> str:
 
 
 def _ways() -> list[object]:
-    """Each way of ``WAYS``. Those that `make e2e` takes are proof, except FTP with its password."""
+    """Return ``WAYS``. Ways that `make e2e` takes are long forms, except FTP with its password."""
     return [
         pytest.param(
             way,

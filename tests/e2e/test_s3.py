@@ -143,7 +143,7 @@ def test_two_donefiles_of_one_size_and_second_are_two_releases(s3: S3, tmp_path:
         return s3.last_modified("donefile")
 
     with Monitor(s3, tmp_path) as monitor:
-        # No client chooses the time of an object: try until both come in one second.
+        # A client cannot choose the time of an object: try until both have the same second.
         for number in range(1, 60, 2):
             time.sleep(1 - time.time() % 1)
             first = announced(number)

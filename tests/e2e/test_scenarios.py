@@ -1,4 +1,4 @@
-"""The scenarios, run for real on FTP, and all faults on each remote: each one's promise holds."""
+"""Runs each scenario on FTP, and all faults on each remote; the scenario's promise must hold."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
     python for_serving.py MODEL FOLDER
 
-MODEL is the path that `paddle.jit.save` or `paddle.static.save_inference_model` got, so that the
-files MODEL.pdmodel and MODEL.pdiparams exist. FOLDER must not exist.
+MODEL is the path that you gave to `paddle.jit.save` or `paddle.static.save_inference_model`: the
+files are MODEL.pdmodel and MODEL.pdiparams. FOLDER must not exist.
 """
 
 import shutil

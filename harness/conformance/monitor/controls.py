@@ -69,7 +69,7 @@ def _read(name: str, way: str, folder: Path) -> str:
         raise BadInput(f"{_OPTION} {name} is empty; give a signal, an address or a command")
     words_of(way, option=_OPTION, known=_PLACES)
     if name == "ready" and not is_address(way):
-        raise BadInput(f"{_OPTION} ready is {way!r}; give an address, which answers 200 or 503")
+        raise BadInput(f"{_OPTION} ready is {way!r}; give an address that answers 200 or 503")
     if is_address(way) and not _PORT.match(way):
         raise BadInput(f"{_OPTION} {name} is {way!r}; give the address with its port")
     if is_address(way) or is_signal(way):

@@ -13,7 +13,7 @@ _EVERY_S = 0.002
 
 
 class LeastFree:
-    """While it is entered: ``share`` is the least part of the disk of ``folder`` that was free."""
+    """Watches a disk during ``with``: ``share`` is the smallest free share of ``folder``'s disk."""
 
     def __init__(self, folder: Path) -> None:
         self.share = 1.0

@@ -82,7 +82,7 @@ IDLE = [
     "W infer\\.cpp:286\\] Succ reload version engine: 18446744073709551615",
     "I manager\\.h:131\\] Finish reload 1 workflow\\(s\\)",
 ]
-# Where a tick's lines come from, whatever they say.
+# The places in the server's source that log a tick.
 TICKING = ("server.cpp:155]", "infer.cpp:286]", "manager.h:131]")
 
 
@@ -183,7 +183,7 @@ def request(subject: Subject) -> None:
     body = JSON_BODY.replace(b'"log_id":0', b'"log_id":77')
     same(price(http(server.port, body, headers=JSON)), PRICE)
     text = server.wait_for_log("[serving]logid=77,cost=", start=start)
-    # The reload thread may log a tick meanwhile; and the answer before may still be logged.
+    # Meanwhile the reload thread may log a tick, and the server may still log the request before.
     lines = [one for one in text.splitlines() if not any(place in one for place in TICKING)]
     first = next((n for n, one in enumerate(lines) if "logid=77" in one), 0)
     side = r"\[127\.0\.0\.1:\d+\]"

@@ -287,8 +287,8 @@ def waterfall(leg: LegFacts) -> Figure:
                 "textfont": {"color": "#ffffff" if color in ("#0072b2", "#00507d") else "#000000"},
                 "marker": {
                     "color": color,
-                    # Waits are hatched: colour alone is no sign. The colour is also between the
-                    # lines, because the share stands on it.
+                    # Waits are hatched, so that a reader does not need the colour. The colour also
+                    # fills the gaps between the lines, so that the share is readable there.
                     "pattern": {
                         "shape": "/" if name in WAITS else "",
                         "fillmode": "overlay",

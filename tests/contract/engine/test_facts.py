@@ -1,6 +1,6 @@
 """The embedded engine against every fact measured on the real server: one test each.
 
-Two facts about many reloads under clients are proof. ``reload/exchanged-directories`` and
+Two facts about many reloads under clients are long forms. ``reload/exchanged-directories`` and
 ``test_under_load.py`` stay as their short form.
 """
 

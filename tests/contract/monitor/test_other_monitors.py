@@ -149,7 +149,7 @@ SHORT_RIGHT = {
 }
 
 
-# `make proof-short` finds a patch of our monitor in the same scenario, by the same evidence.
+# `make proof-short` catches a patch of our monitor in the same scenario, by the same evidence.
 FOUND_IN_A_PATCH = {
     ("copies-into-place", "whole-at-every-instant"),
     ("remembers-too-early", "donefile-before-model"),
@@ -171,7 +171,7 @@ FOUND_IN_A_PATCH = {
 
 
 def _marks(broken: str, scenario: str) -> list[pytest.MarkDecorator]:
-    # A bomb unpacks 256 MiB. Who follows a link copies its own copies for 20 s.
+    # A bomb unpacks 256 MiB. A monitor that follows the link copies its own copies for 20 s.
     long = scenario in ("bomb", "symbolic-link") or (broken, scenario) in FOUND_IN_A_PATCH
     return [pytest.mark.proof] if long else []
 

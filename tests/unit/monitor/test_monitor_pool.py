@@ -217,7 +217,7 @@ def test_a_process_of_a_thousand_models_has_few_threads_and_ends_at_once(
         return one.text.count("has no donefile.")
 
     wait_for(lambda: polled() >= 2000, "two polls of each model", 60, last_seen=polled)
-    # fsspec has a short thread for each call. On a busy machine some polls take long.
+    # fsspec starts a short-lived thread for each call. On a busy machine some polls take long.
     assert most < 100
     assert all(f"{name}: sleep 2s." in one.text for name in names)
     begun = time.monotonic()

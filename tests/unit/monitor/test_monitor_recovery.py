@@ -154,7 +154,7 @@ def test_a_release_that_its_owner_may_not_write_to_is_kept(tmp_path: Path) -> No
         assert [content(Path(one.path)) for one in listed(layout)] == [{"3"}]
         assert {one.name for one in live.parent.iterdir()} == {"m", ".m.monitor"}
     """
-    # Root may write everywhere, but for this capability.
+    # With this capability root may write everywhere.
     lead = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
     run_python(script, tmp_path, *lead)
 

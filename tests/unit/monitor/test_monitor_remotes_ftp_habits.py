@@ -331,7 +331,7 @@ def test_a_server_that_falls_silent_in_a_listing_costs_one_time_out(tmp_path: Pa
 
 
 def _with_links_in_mlst() -> Any:
-    """A server whose MLST speaks of a link and not of what it leads to, as Pure-FTPd's does."""
+    """A server whose MLST describes a link and not its target, as Pure-FTPd's does."""
     from pyftpdlib.filesystems import AbstractedFS
     from pyftpdlib.handlers import FTPHandler
 

@@ -29,8 +29,8 @@ _WHOLE = judge.settles_whole
 _LONG = "600"
 # How long a monitor may take to look and to install, in addition to a poll (seconds).
 _LOOKS_S = 1.5
-# The longest delay of a monitor whose release must not arrive (seconds). One of 100,000 servers
-# would be delayed by less than 10 s.
+# A splay so long that the release does not arrive during the scenario (seconds). Only one of
+# 100,000 servers gets a delay below 10 s.
 _SPLAY = "1000000"
 
 
@@ -234,7 +234,7 @@ class SplayDelays(Scenario):
         "With a splay, the monitor delays a release by a part of the splay. A restart does not "
         "end the delay."
     )
-    loss = "All servers pull and load a release in the same second, or after they all restart."
+    loss = "All servers pull and load a release at the same moment, also after they all restart."
     places = frozenset({"http"})
     needs = ("splay",)
     claims = (

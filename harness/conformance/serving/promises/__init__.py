@@ -89,7 +89,7 @@ PROMISES = (
     Promise(
         "answers/while-loading",
         answers.while_loading,
-        "Users wait at every release, the longer the larger the model is.",
+        "Users wait at every release, and longer for a larger model.",
     ),
     Promise(
         "answers/no-mixture",

@@ -138,7 +138,7 @@ def large_ones_in_flight(subject: Subject) -> None:
 
 
 def while_loading(subject: Subject) -> None:
-    """While a model of 200 MB loads, the clients get answers without a gap of half the load."""
+    """While a model of 200 MB loads, the answers never stop for as long as half the load."""
     large = subject.large_model
     with subject.launch() as server:
         with SteadyClients(server, _CLIENTS) as steady:

@@ -16,7 +16,7 @@ from harness.support.paths import repository_root
 _REFUSALS = ("BadInput", "MissingPart", "NothingUp", "CannotServe", "Refused", "MessagesMissing")
 # `harness.serving.choice` adds to each of their sentences what to do.
 _ENDED_BY_THE_CALLER = ("harness/serving/download.py", "harness/serving/official.py")
-# An error's own sentence, handed on.
+# Passes on the sentence of another error.
 _HANDED_ON = "{error}"
 
 

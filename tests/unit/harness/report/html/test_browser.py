@@ -22,7 +22,7 @@ CHARTS = 4
 # How many captions of tables leave the window on the right.
 CUT = """Array.from(document.querySelectorAll('caption')).filter(
   caption => caption.getBoundingClientRect().right > document.documentElement.clientWidth).length"""
-# Hatched bars without a colour between the lines, on which black text is unreadable in the dark.
+# Hatched bars without a colour between the lines, where black text is unreadable on a dark page.
 HOLLOW = """[...document.querySelectorAll(".main-svg pattern")]
   .filter(one => !one.querySelector("rect")).length"""
 # What a page is wider than the window by.
