@@ -213,7 +213,7 @@ class Confirmer:
             self._figures.rollbacks += 1
             self._figures.failures_release += 1
             self._figures.last_error = f"{identity.label} is bad: {why}"
-            # At once: the next release must not pay for a server that is still down.
+            # At once, so that the next release is not blamed for a server that is still down.
             self._begin(after)
 
     def _heard_of(self, reloads: list[Reload]) -> Heard:

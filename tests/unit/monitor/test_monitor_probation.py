@@ -232,7 +232,7 @@ def test_a_release_that_was_replaced_before_it_was_served_does_not_come_back(
     assert release_in(live(tmp_path)) == 1
 
 
-def test_a_release_right_after_a_rollback_does_not_pay_for_a_server_that_is_down(
+def test_a_release_right_after_a_rollback_is_not_blamed_for_a_dead_server(
     watch: MakeWatch, site: Site, tmp_path: Path
 ) -> None:
     one, confirmer = served_and_bad(watch, site)

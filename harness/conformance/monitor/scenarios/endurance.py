@@ -119,13 +119,13 @@ class SecondMonitorInPull(Scenario):
         stage.place.silent_after(stage.place.stop_at)
         stage.start_monitor()
         stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
-        # Before, it may not have begun to write, and then the second one could spoil nothing.
+        # Wait until the monitor has written what it got: only then can the second one damage it.
         with contextlib.suppress(Failed):
             still = _Stillness(stage.runs.monitor)
             wait_for(
                 still, "the monitor to wait for the rest", 2, every_s=0.01, retry_on=(OSError,)
             )
-        # It stands still as well: that its time-outs run out meanwhile is another scenario.
+        # Pause the monitor, so that none of its time-outs ends the pull here.
         stage.runs.monitor.pause()
         # Bytes cannot be counted: on WebHDFS those of one pull pass the gates twice.
         stage.place.seek(release.tarball[:_BEGINNING])
