@@ -91,11 +91,12 @@ class Pod:
         root = self.folder / f"root-{name}"
         root.mkdir()
         words: list[object] = []
-        for path in IMAGE:
-            words += [path, path, "rw" if path in ("/proc", "/dev") else "ro"]
+        # First, because this checkout may lie below the mount of a volume, such as /tmp.
         for mount in about["volumeMounts"]:
             access = "ro" if mount.get("readOnly") else "rw"
             words += [self.volumes[mount["name"]], mount["mountPath"], access]
+        for path in IMAGE:
+            words += [path, path, "rw" if path in ("/proc", "/dev") else "ro"]
         user, group = self.security["runAsUser"], self.security["runAsGroup"]
         assert about["securityContext"]["readOnlyRootFilesystem"]
         assert about["securityContext"]["capabilities"] == {"drop": ["ALL"]}
