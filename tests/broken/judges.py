@@ -135,8 +135,10 @@ def _run_monitors(
     listed = dict.fromkeys(one.name for part in breaking for one in part.breaks)
     cases = [name for name in listed if not name.endswith(_OVER_ALL)]
     command = [sys.executable, "-m", "harness", "conformance", "--jobs", str(jobs)]
+    judged: dict[str, None] = {}
     for part in parts:
         mine = cases if whole or part.patch is None else [part.breaks[0].name]
+        judged.update(dict.fromkeys(mine))
         program = part.build(folder / part.name)
         content = {
             **ours,
@@ -153,7 +155,7 @@ def _run_monitors(
         path = folder / part.name / "monitor.json"
         path.write_text(json.dumps(content))
         command += ["--monitor", str(path)]
-    command += ["--only", ",".join(cases), "--run", str(folder / "run"), "--json", str(results)]
+    command += ["--only", ",".join(judged), "--run", str(folder / "run"), "--json", str(results)]
     _run(command, folder)
 
 
