@@ -254,7 +254,7 @@ def test_an_unknown_service_or_monitor_type_is_bad_input(
     request: pytest.FixtureRequest,
 ) -> None:
     remote = healthy("http", request)
-    with pytest.raises(BadInput, match="namenode is not one of http"):
+    with pytest.raises(BadInput, match="namenode is no service; use http"):
         remote.kill("namenode")
     with pytest.raises(BadInput, match="no monitor of type 'ftp' reaches http"):
         remote.monitor_options("ftp")
