@@ -30,7 +30,7 @@ ENVIRONMENT := $(if $(filter gpu,$(DEVICE)),gpu,whole)
 PY := $(VENV)/bin/python
 # Without REMOTES, all that harness/remotes/registry.py lists.
 ONLY_REMOTES := $(if $(filter undefined,$(origin REMOTES)),,--remotes="$$REMOTES")
-# The tests start a thousand programs. Without bytecode each of them compiles its modules anew.
+# The tests start a thousand programs. Without bytecode each program compiles its modules again.
 unexport PYTHONDONTWRITEBYTECODE
 # Through the environment, so that no value is read by the shell.
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES RATE SEED RUNS HOURS
