@@ -225,7 +225,7 @@ def exit_codes() -> str:
         "## A verdict",
         "",
         "The commands that judge a run end with the exit code of the verdict: `make e2e`, "
-        "`harness run`, `check`, `report` and `conformance`.",
+        "`harness run`, `check` and `conformance`.",
         "",
         "| exit code | verdict |",
         "| --- | --- |",
