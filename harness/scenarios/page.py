@@ -50,6 +50,8 @@ Exit codes:
 """
 
 _FORM = """
+`faults (…)` stands for several steps `fault` in a row, with the named faults.
+
 ## A set-up of your own
 
 Each scenario also runs with your own parts. History, claims, verdict, report and exit codes are
@@ -95,8 +97,8 @@ With `--producer-cmd COMMAND` the harness runs your command once for each releas
 - Exit code 0 says that tarball and donefile are at the remote. Upload the tarball first. Another
   exit code ends the leg.
 - The command gets no options. Placeholders say where to publish. `{release}` is the number of the
-  release, from 1 on. `{publish_dir}` is the folder of an HTTP remote. A word is left out if the
-  remote has no value for its placeholder. The placeholders are:
+  release, from 1 on. `{publish_dir}` is the folder of an HTTP remote. The harness leaves out
+  a word if the remote has no value for its placeholder. The placeholders are:
 PLACEHOLDERS.
 - The harness then reads donefile and tarball back from the remote. At least one of them must be
   new, and a monitor must be able to unpack the tarball.
@@ -111,14 +113,14 @@ releases, does not run with `--producer-cmd`.
 ### Several servers
 
 With `--servers N` each remote has N servers. Each server has a live directory, a monitor and
-clients of its own. The clients of all servers share `--rate`. The claims are judged for each
-server. The verdict and the report name the server: `ftp/2` is the second server of the remote
+clients of its own. The clients of all servers share `--rate`. The harness judges the claims for
+each server. The verdict and the report name the server: `ftp/2` is the second server of the remote
 `ftp`. The report has the spread of each *roll-out*: the seconds until the first, the median and
 the last server serve the release.
 
-A step breaks the first server or its monitor with the part `server` or `monitor`. `server-2` and
-`monitor-2` are the parts of the second server. N must fit into the memory of the machine: a server
-with its monitor and clients takes 0.7 GB.
+In a step, the parts `server` and `monitor` are the first server and its monitor. `server-2` and
+`monitor-2` are the second server and its monitor. N must fit into the memory of the machine: a
+server with its monitor and clients takes 0.7 GB.
 
 ### What the run cannot see
 

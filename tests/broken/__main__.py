@@ -43,7 +43,7 @@ found broken.
 `--good 100` the command makes the section about good parts. The command judges each
 good part 100 times, and each claim found broken is a false alarm. With `--only NAMES` the command
 makes the rows of these parts and of the good part, and keeps the other rows. The column *judged*
-has the day and the commit. A dash means that the run did not keep its seconds.
+has the day and the commit. A dash in the column *seconds* means that the run recorded no time.
 """
 _GOOD_TITLE = "Good parts"
 _TITLES = {kind: f"{kind.capitalize()}s" for kind in PACKAGES}

@@ -33,15 +33,17 @@ def summary(results: Sequence[CaseResult]) -> str:
 
 
 _INTRODUCTION = """\
-Made by one run of the suite (`make conformance`); do not edit. Each monitor is run as a black box,
-by its command line, against real remotes. A cell names the outcome and the remotes that had it:
+For engineers who write a monitor, or choose one. After this page you know which checks each monitor
+passes, and what a user loses if a check fails. One run of the suite makes this page; do not edit it
+(`make conformance`). The suite runs each monitor as a black box, by its command line, against real
+remotes. A cell names the outcome and the remotes that had it:
 
 - *passed*: every claim of the scenario held.
 - *fails*: the failure is known, and its evidence is the expected one. The reason is below.
 - *–*: the scenario has no meaning there, or was not run.
 
 Any other failure fails the run. The claims in `harness/conformance/monitor/judge/` decide from what
-was observed.
+the suite observed.
 
 To judge any monitor:
 
@@ -57,13 +59,13 @@ a monitor that has the feature. [Judge your own monitor](how-to/own-parts.md#a-m
 say so.
 
 The monitor runs in a folder of its own. So the suite makes relative paths in its command absolute.
-It looks for files, and for a Python module after `-m`, in the folder where the suite is started. It
+It looks for files, and for a Python module after `-m`, in the folder where you start the suite. It
 starts the command once first. A command that ends before it asks the remote anything is bad input
-(exit code 2), and nothing is judged.
+(exit code 2), and the suite judges nothing.
 
 The suite cannot show everything. `clock-set-back` changes the clocks of the C library, not of the
-kernel, so the kernel's own times of files stay. Kills are made with ptrace at every system call
-that changes a file. Writes through shared mappings and io_uring are not seen."""
+kernel, so the kernel's own times of files stay. The suite uses ptrace to kill at every system call
+that changes a file. It does not see writes through shared mappings and io_uring."""
 
 
 def page(run: Run) -> str:

@@ -36,9 +36,9 @@ def page(run: Run) -> str:
     lines = [
         "# Facts about Paddle Serving 0.9.0",
         "",
-        "For readers who change a serving binary, or want to know what the embedded engine does",
-        "as the real server does. One run of the suite makes this page; do not edit it",
-        "(`make conformance-serving`).",
+        "For engineers who change a serving binary. After this page you know how the real server",
+        "behaves, and in which facts the embedded engine differs. One run of the suite makes this",
+        "page; do not edit it (`make conformance-serving`).",
         "",
         "Each fact was measured on the real Paddle Serving 0.9.0. A cell has one of these words:",
         "",
