@@ -1,8 +1,8 @@
 # PYTHON_ARGCOMPLETE_OK
 """``python -m monitor``: the command line.
 
-Exit codes: 0 as asked; 1 what was asked did not happen (``--once``); 2 a wrong option, a missing
-prerequisite, an unreachable remote (``--once``). One sentence each, no traceback.
+Exit codes: 0 done; 1 ``--once`` installed nothing, or a command failed; 2 a wrong option, a missing
+prerequisite or, with ``--once``, an unreachable remote. An error is one sentence without traceback.
 """
 
 from __future__ import annotations

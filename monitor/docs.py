@@ -1,7 +1,7 @@
 """The generated parts of ``docs/monitor.md``: ``python -m monitor.docs docs/monitor.md``.
 
-Each stands between ``<!-- NAME: generated -->`` and ``<!-- end -->``; a test holds the page
-against what this module makes.
+Each stands between ``<!-- NAME: generated -->`` and ``<!-- end -->``. A test fails if the page
+differs from what this module makes.
 """
 
 from __future__ import annotations

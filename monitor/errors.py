@@ -4,8 +4,8 @@
     ├── BadOption        a wrong option or a missing prerequisite: one sentence, exit code 2
     ├── RemoteError      the remote: tried again with growing pauses
     │   └── Mismatch     bytes that are not those the manifest promises: pulled again from zero
-    ├── ReleaseError     the release: quarantined whole until the donefile changes
-    └── MachineError     this machine (disk, permissions, a program): tried again, loudly
+    ├── ReleaseError     the release: in quarantine until the donefile changes
+    └── MachineError     this machine (disk, permissions, a program): tried again, logged as ERROR
 
 Each carries the operation, the path, the cause and a hint, and prints as one sentence. ``Taken``
 and ``NeedsFile`` are not part of the tree. Their callers turn them into an error, or handle them.

@@ -1,8 +1,8 @@
-"""What must not be seen, and ``mask``, which takes it out of any text.
+"""The secrets of this process, and ``mask``, which takes them out of any text.
 
-Errors mask themselves, the log masks every line, and so does what is printed. A known secret is
-replaced wherever and however it is written. In every address, what stands before the last ``@`` is
-masked, known or not.
+Errors mask themselves, and the log and the command line mask what they print. ``mask`` replaces a
+known secret wherever and however it is written. In every address it replaces what stands before the
+last ``@``, known or not.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 ``/healthz`` answers 200 while every model has shown a sign of life lately, else 503. It also
 answers 503 before the first poll. A sign of life is a poll that reached the remote, even if there
-is no donefile. Each piece of a release that comes or is worked on is one, too. The body names the
-model that has shown none, and why. ``/readyz`` answers 503 in these cases, too, and while the
-server does not serve the installed release. ``POST /-/poll`` lets the models look at their
-donefiles at once, for those who know the token.
+is no donefile. Each piece of a release that the monitor receives or works on is one, too. The body
+names each model without a sign of life, and why. ``/readyz`` answers 503 in these cases, too, and
+while the server does not serve the installed release. ``POST /-/poll`` with the right token lets
+the models look at their donefiles at once.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def poke(watches: Sequence[Watch], target: str) -> tuple[int, str]:
 
 
 class Endpoint:
-    """The HTTP server of one process. Raises ``BadOption`` when it cannot be had."""
+    """The HTTP server of one process. Raises ``BadOption`` when it cannot start."""
 
     def __init__(
         self, watches: Sequence[Watch], host: str, port: int, poll_token_file: str

@@ -3,9 +3,9 @@
 SIGHUP lets every model look at its donefile at once.
 
 The main thread only waits. On SIGTERM or SIGINT it asks the models to end. A guard ends the process
-if one of them does not. It may be in a call that cannot be interrupted: a DNS look-up, a connect, a
-flush. It may block because its log is not read. By the design of the swap that is safe at every
-instant.
+if a model does not end. The model may be in a call that cannot be interrupted: a DNS look-up, a
+connect, a flush. Or its log line may block, because no program reads the log. The process may end
+at every instant of a swap.
 
 A signal's handler takes no lock, because the interrupted thread may have it. The handler notes the
 signal and writes a byte to a pipe. At the start, where the main thread works itself, it raises.
@@ -34,7 +34,7 @@ from .served.confirm import Confirmer
 from .stop import Stop, Stopped
 from .watch.watch import Watch
 
-# Then the guard ends the process, in seconds. The monitor promises one second.
+# How long the guard waits, in seconds. The monitor promises to end within one second.
 _END_S = 0.6
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -82,7 +82,7 @@ class Process:
             self._starting = False
             return self._watch_all()
         except Stopped:
-            # While it was starting.
+            # The signal came during the start.
             self._guard()
             return self._code_after_signal()
         finally:
@@ -123,7 +123,7 @@ class Process:
                 return pause
             except Exception as error:
                 logger.error(
-                    "unexpected %s: %s; a mistake of the monitor, --debug shows where",
+                    "unexpected %s: %s; a bug in the monitor, --debug shows where",
                     type(error).__name__,
                     " ".join(str(error).split()),
                 )

@@ -42,13 +42,13 @@ def main(words: Sequence[str]) -> int:
     command.add_options(parser)
     operand = ""
     if command.operand and not {"-h", "--help"} & set(rest):
-        # Elsewhere, the value of an unknown option could be taken for the operand.
+        # The operand is the first word: later, it could be the value of an option of the monitor.
         if not rest or rest[0].startswith("-"):
             raise BadOption(f"{command.operand} is missing; type `{usage} …`, and the options last")
         operand = rest.pop(0)
     given, others = parser.parse_known_args(rest)
-    # The options of the monitor are allowed, so that its command line can be used again. Any other
-    # word is a mistake: a hold with a misspelt end has no end.
+    # A command accepts the monitor's options, so that a person can copy the monitor's command line.
+    # Any other word is a mistake: with a misspelt ``--until``, a hold would have no end.
     build_parser().parse_args(others)
     given.operand = operand
     layout = Layout(os.path.normpath(os.path.join(given.local_path, given.local_model_name)))

@@ -52,9 +52,9 @@ def identify(content: bytes, mark: str, manifest: Optional[Manifest]) -> Identit
 
 
 def superseded(pulled: Identity, announced: Optional[Identity]) -> bool:
-    """Return whether ``announced`` is a newer release than the pulled one, which is still good.
+    """Return whether a newer release than ``pulled`` is announced. Then ``pulled`` is still good.
 
-    The pulled release was withdrawn if an older release, or none, is announced now.
+    If the donefile announces an older release or none, the producer withdrew ``pulled``.
     """
     if announced is None or announced.release is None or pulled.release is None:
         return False

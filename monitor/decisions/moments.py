@@ -42,7 +42,8 @@ KEYS = {
     "why": "one sentence",
 }
 _FAILURES = (Event.REMOTE_FAILED, Event.MACHINE_FAILED, Event.MOVED_AGAIN, Event.UNFORESEEN)
-# ``SEEN`` and ``SWAPPED`` are not in here: one comes once a release, the other within its state.
+# ``SEEN`` and ``SWAPPED`` are absent: a release is seen once, not at each poll, and a swap is told
+# before its state ends.
 _AT_END: dict[tuple[State, Event], Moment] = {
     (State.PULL, Event.PULLED): Moment.PULLED,
     (State.VERIFY, Event.GOOD): Moment.VERIFIED,
@@ -59,7 +60,7 @@ TO_INSTALL = frozenset((Event.ANNOUNCED, Event.SETTLING, Event.BACKING_OFF))
 
 
 def moment_after(row: Row) -> Optional[Moment]:
-    """Return the moment that the end of ``row`` is; None for no moment."""
+    """Return the moment that the transition ``row`` is; None for no moment."""
     return _AT_END.get((row.state, row.event))
 
 

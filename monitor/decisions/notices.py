@@ -108,7 +108,7 @@ class Queue:
     lost: int = 0
 
     def add(self, notices: Iterable[Notice]) -> list[Notice]:
-        """Add notices. Return the oldest ones, if they are dropped to make room."""
+        """Add notices. Return the older notices that were dropped to make room."""
         dropped = []
         for notice in notices:
             if notice in self.pending:

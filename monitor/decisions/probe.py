@@ -1,4 +1,4 @@
-"""The manifest's probe: whether it may be sent, what is sent, and whose answer came back.
+"""The manifest's probe: whether it may be sent, the request, and which release answered.
 
 A feed of another name, type or shape aborts the real server. So a probe is sent only if it fits the
 installed ``serving_server_conf.prototxt``. Values in, values out.

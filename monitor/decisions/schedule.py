@@ -1,6 +1,6 @@
-"""When to try again: pauses that grow, have a cap, and never fall into step with others'.
+"""Growing pauses with a cap and jitter, delays before a swap, and the time file's next second.
 
-Values in, values out; the clock is read by the caller.
+Values in, values out; the caller reads the clock.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Heard:
 
 
 class Confirmation:
-    """The wait for one release after another. A newer release takes the place of the wait.
+    """The wait until the server serves the installed release. ``begin`` starts it for each release.
 
     Attributes:
         phase: What is known of the installed release.
@@ -112,7 +112,7 @@ class Confirmation:
 def served_within(
     given: float, tick: float, interval: Optional[float], load_s: Optional[float]
 ) -> float:
-    """Return after how many seconds a release that is not served is late.
+    """Return the seconds after a swap until a release that is not served is late.
 
     Args:
         given: ``--served_within``; 0 for none.

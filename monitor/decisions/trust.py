@@ -12,7 +12,9 @@ manifest has no other sign of a release, so the bytes of the tarball decide:
 | a count is 2 | – | the validator is dropped; the tarball's size and validators count, too |
 | a validator of the tarball changed | as above | counted and dropped in the same way |
 | nothing for ``--recheck_interval``, and one is dropped | the tarball | its bytes decide |
-| nothing for ``--recheck_interval`` after equal bytes | the tarball, once | it may have come late |
+| nothing for ``--recheck_interval`` after equal bytes | the tarball, once | its bytes decide |
+
+The last row is for a tarball that the remote gets only after its donefile.
 
 A dropped validator stays dropped for this remote, even after a restart. This module does no I/O:
 the caller reads clock, remote and files.
@@ -70,7 +72,7 @@ class Trust:
     def is_due(self, now: float, every: float) -> bool:
         """Return whether it is time to compare the tarball's bytes again.
 
-        If the clock was set back, it is.
+        It is time, too, if the clock was set back.
         """
         wanted = bool(self.dropped) or not self.settled
         return wanted and not 0 <= now - self.compared < every
@@ -78,7 +80,7 @@ class Trust:
     def after_swap(
         self, identity: Identity, content: bytes, validators: Mapping[str, str], now: float
     ) -> Trust:
-        """Return the trust after another tarball was installed: what changed was right."""
+        """Return the trust after another tarball was installed: the changes told the truth."""
         equal = {name: count for name, count in self.equal.items() if name in self.dropped}
         return Trust(identity.key, "", _digest(content), dict(validators), equal, now)
 

@@ -1,4 +1,4 @@
-"""Swaps where the exchange cannot be had; what each still promises stands in docs/monitor.md.
+"""Swaps where no exchange is possible; docs/monitor.md says what each still promises.
 
 EBUSY: the live directory is a mount point. File by file, each by a rename, time file last: a
 server that loads because of the time file finds the new release whole.
@@ -99,7 +99,7 @@ def _out_of_lower_layer(
         shutil.rmtree(live)
         os.rename(ready, live)
     except BaseException:
-        # A full disk has no space for a copy at each try, and after a signal nothing may stay.
+        # Each try would need space for one more copy, and a signal must leave nothing behind.
         remove(old)
         if os.path.lexists(ready) and state.read_json(torn_note(ready)) is None:
             os.rename(ready, staging)
@@ -113,8 +113,8 @@ def _out_of_lower_layer(
 def _step_past_touch(new: str, live: str, timestamp_file: str) -> None:
     """Do what ``step_past_touch`` does, and write the second into the release's own state as well.
 
-    If a kill comes between time file and state, the time file has this release's second. One more
-    second then costs a reload, and shows that no launcher touched the file meanwhile.
+    After a kill between time file and state, the live time file already has this release's second.
+    Recovery cannot tell that from a touch, and takes one second more. That costs a reload.
     """
     second = step_past_touch(new, live, timestamp_file)
     if second is not None:
@@ -160,7 +160,7 @@ def fill_mount(
     remove(inside)
     try:
         shutil.copytree(ready, inside, copy_function=_copier(alive))
-        # The mount has an owner and labels of its own, which a copy does not.
+        # The copy needs the owner and the labels of the mount.
         dress(tree(inside), live)
         for folder, _, files in os.walk(inside):
             for name in files:
@@ -187,9 +187,10 @@ def _copier(alive: Callable[[], None]) -> Callable[[str, str], None]:
 
 def _move_in(inside: str, live: str, timestamp_file: str) -> None:
     wanted = {os.path.relpath(path, inside) for path in _files(inside)}
-    # The time file follows all that a server reads. The state is last: a cut is repaired.
+    # The time file follows all that a server reads. The state is last, because it says "complete".
     last = [timestamp_file, STATE]
-    # A monitor with another --local_path does not see the note, and installs the release again.
+    # Until then the state names no release. A monitor with another --local_path, which does not see
+    # the note, then installs the release again.
     state.write_installed(live, Installed(None, state.read_installed(live).second))
     for name in sorted(wanted - set(last)):
         target = os.path.join(live, name)

@@ -102,7 +102,7 @@ class Layout:
         return os.path.join(self.parent, f"{self._staging_prefix}{secrets.token_hex(4)}{end}")
 
     def stagings(self) -> list[str]:
-        """Return the paths that exist of staging folders and of the notes beside them."""
+        """Return the existing staging folders and the notes beside them."""
         with os.scandir(self.parent) as entries:
             found = [entry.path for entry in entries if entry.name.startswith(self._staging_prefix)]
         return sorted(found)
@@ -118,7 +118,7 @@ class Layout:
         return os.path.join(tmp, f"{name}.{mine.hexdigest()[:8]}.part")
 
     def pulled(self, part: str) -> list[str]:
-        """Return the paths that exist of a pull to ``part``, and files that hold a secret."""
+        """Return the existing files and folders of a pull to ``part``, and files with a secret."""
         found = [part, part + TREE, part + DONEFILE]
         found += glob.glob(f"{glob.escape(part)}{FETCHED}*")
         found += glob.glob(os.path.join(glob.escape(self.control), f"{SECRET_PREFIX}*"))

@@ -78,7 +78,7 @@ def go_back(
     staging = ""
     try:
         if hold is not None:
-            # First the hold: cut off here, nothing has changed but that no pull happens.
+            # Write the hold first: after a kill here, only pulls have stopped.
             write_hold(layout.hold, hold)
         staging = layout.staging(ROLLBACK)
         count = len(listed(layout))

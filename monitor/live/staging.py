@@ -122,7 +122,7 @@ def tree(top: str) -> list[str]:
 
 
 def _umask() -> int:
-    # There is no call that only reads it; /proc has it without changing it for other threads.
+    # umask(2) changes the umask, for other threads, too. /proc only shows it.
     with contextlib.suppress(OSError, ValueError), open("/proc/self/status") as status:
         for line in status:
             if line.startswith("Umask:"):

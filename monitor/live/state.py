@@ -28,8 +28,8 @@ FORMAT = 1
 class Installed:
     """What the live directory holds.
 
-    ``second`` is the last whole second used for a time file, ``swapped`` when, both by the wall
-    clock in seconds since the epoch. ``identity`` is None for a directory without our state.
+    ``second`` is the last whole second used for a time file, ``swapped`` the time of the swap. Both
+    are in seconds since the epoch. ``identity`` is None for a directory without our state.
     ``tarball`` is the SHA-256 of the tarball it came from, None for a folder release. ``probe`` is
     that of the manifest; it is kept for ``--server`` alone. ``brought_back`` says whether a
     rollback or a pin swapped the release in again. ``staging`` is the name that the folder had
@@ -92,9 +92,9 @@ def write_installed(folder: str, installed: Installed) -> None:
 class Quarantine:
     """A release that was found bad.
 
-    ``until`` (seconds since the epoch) is when it may be tried again; None: never, a manifest
-    proves that the bytes were the release. ``rules`` names what it was checked with, ``tarball`` is
-    its SHA-256, None where it did not come whole.
+    ``until`` (seconds since the epoch) is when the monitor may try it again. None means never,
+    because a manifest proves that its bytes are complete. ``rules`` is the hash of the options that
+    affect verification. ``tarball`` is its SHA-256, None if it did not come whole.
     """
 
     # The release.

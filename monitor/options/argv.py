@@ -1,8 +1,8 @@
 """Takes secrets out of this process's own command line, as ``ps`` shows it.
 
 Linux keeps the words in the process's memory, between the two addresses in ``/proc/self/stat``
-(proc(5): arg_start and arg_end), and shows what stands there now. Until the options are read, a
-fraction of a second after the start, they can still be seen: a file or the environment is better.
+(proc(5): arg_start and arg_end), and shows what stands there now. ``ps`` can show the secrets until
+the monitor has read its options, a fraction of a second. A file or the environment is safer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``--config monitors.toml``: many models in one process.
 
 Keys are the options' names without dashes. What stands above the tables holds for all models, a
-``[[model]]`` table for one; options of the command line hold for all and win. A secret and the
-file that it may stand in are one thing: who gives either takes both from what is less specific.
+``[[model]]`` table for one; options of the command line hold for all and win. A secret and its
+``_file`` option count as one: a table or command line that gives either overrides both.
 
     type = "webhdfs"
     webhdfs_url = "http://namenode:9870"

@@ -67,7 +67,7 @@ def _opt(
 
 @dataclass(frozen=True)
 class Options:
-    """How one model is watched. Made by ``parse_command_line`` or ``from_mapping``."""
+    """How one model is watched. Made by ``from_mapping``."""
 
     remote_model_name: str = _opt(
         MISSING, "the model's name at the remote: a tarball, or a folder", origin=UPSTREAM

@@ -18,7 +18,7 @@ from .fields import OURS, UPSTREAM, option_fields
 from .secrets import Secret
 from .short_help import FIRST_CLAUSE, ShortHelpParser
 
-# argparse's sentences that repeat a value which was not meant for the option.
+# argparse's messages that quote a value. It may be a secret.
 _AMBIGUOUS = re.compile(r"(ambiguous option: -[^=\s]*)=.* could match", re.DOTALL)
 _EXPLICIT = re.compile(r"(ignored explicit argument ).*", re.DOTALL)
 
@@ -60,7 +60,7 @@ class Parser(ShortHelpParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         given, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            # What stands with a misspelt option may be a password.
+            # The value of a misspelt option may be a password.
             names = [word.partition("=")[0] if word.startswith("--") else STARS for word in unknown]
             self.error(f"unrecognized arguments: {' '.join(names)}")
         return given

@@ -1,7 +1,7 @@
 """Secrets that print as ``***``, and where they may come from: an option, a file, the environment.
 
-Whatever formats, logs or raises a ``Secret`` shows stars; only ``reveal`` gives the value. What
-slips into the text of a library's exception all the same is caught by ``mask``.
+Whatever formats, logs or raises a ``Secret`` shows stars; only ``reveal`` gives the value. If a
+library's exception quotes the value, ``mask`` replaces it.
 
 One scheme for all: the option ``--NAME`` itself, the file that ``--NAME_file`` names, the variable
 ``SERVING_MONITOR_NAME``; the first that is given counts.
@@ -197,7 +197,7 @@ def lines_of_file(path: str, option: str) -> list[str]:
 
 
 def know_proxies() -> None:
-    """Make secret what the usual variables for proxies hold before an ``@``."""
+    """Make the accounts in the variables for proxies (``http_proxy`` and the like) secrets."""
     for value in getproxies_environment().values():
         with contextlib.suppress(ValueError):
             address(value)

@@ -4,8 +4,9 @@ The reader unpacks the files and folders below one expected top folder ("." when
 none), each once. It skips harmless members outside that folder, and the files that macOS adds. It
 copies a hard link to an earlier file. Skipped members count in the bounds, too.
 
-Anything else refuses the whole archive: a name that is absolute, climbs out or is not allowed,
-another link, a device, an incomplete end. So does more than the bounds allow.
+For anything else the reader refuses the whole archive. Examples are a name that is absolute, climbs
+out or is not allowed, another link, a device, and an incomplete end. The reader also refuses an
+archive that exceeds the bounds.
 
 An archive may be a file, or a stream that is read once. A hard link to a skipped file needs the
 archive a second time, so it needs a file.
@@ -39,7 +40,7 @@ _FLUSH_EVERY = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Limits:
-    """Most members, most bytes unpacked, most times that it may expand."""
+    """The bounds of an archive."""
 
     # Most members.
     members: int

@@ -106,8 +106,8 @@ def _check_unambiguous(where: str, what: str, names: list[str], suffixes: tuple[
     raise ReleaseError(
         "use",
         where,
-        f"it has {_words(shown, 'and')}, and a server loads as {what} the first file that the "
-        f"filesystem lists whose name ends in {_words(suffixes, 'or')}",
+        f"it has {_words(shown, 'and')}, and the filesystem's order of files decides which of them "
+        f"a server loads as {what} (any name that ends in {_words(suffixes, 'or')})",
         "publish one of them in the model's folder, or use --allow_ambiguous_model",
     )
 

@@ -91,7 +91,7 @@ def packing(start: bytes) -> Optional[str]:
 
 
 def named(start: bytes) -> Optional[str]:
-    """Return a sentence on what a file is that begins with ``start``; None if unknown."""
+    """Return a sentence that names the kind of a file by its first bytes; None if unknown."""
     inner = packing(start)
     if inner is not None:
         return f"it is packed twice (there is {inner} inside)"

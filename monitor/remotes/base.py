@@ -1,8 +1,8 @@
 """What the monitor needs of a remote, whatever it is: to look at the donefile, and to pull.
 
-``Remote`` is the interface; one module beside this one per kind. Every failure of a remote is a
-``RemoteError``: the library's own exceptions stay inside. A donefile that is not there is None,
-because absence is an answer.
+``Remote`` is the interface. Each kind of remote has its own module beside this one. Every failure
+of a remote is a ``RemoteError``: the library's own exceptions stay inside. A donefile that is not
+there is None, because absence is an answer.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..options.fields import Options
 
 _T = TypeVar("_T")
-# What the file systems call a file's version, finest first; which of them there are differs.
+# Keys under which file systems give a file's version. Each file system has only some of them.
 _VERSIONS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "fileId", "unique", "ino",
              "mtime", "modificationTime", "modify", "LastModified", "last_modified", "updated",
              "created")  # fmt: skip
@@ -63,7 +63,7 @@ class FsspecRemote(Remote):
             now = _mark(info)
             start = offset if offset and mark == now else 0
             file = self._within(_begin, self._files, path, start)
-        # Another file may have the same size: with no more than that to tell, no pull goes on.
+        # Another file may have the same size, so without a version no pull is resumed.
         known = now if _versions(info) else ""
         body = self._body(file, name, path, now)
         return Download(start, info.get("size"), known, body, lambda: _let_go(file))
@@ -118,8 +118,8 @@ class FsspecRemote(Remote):
         with self._guard("reach", name):
             if self._files is None:
                 url = self._options.remote_url.reveal()
-                # Nothing from a cache: listings are what is watched, and the cached file system
-                # has failed.
+                # No caches: an old listing would hide a release, and a cached file system may have
+                # failed before.
                 self._files, base = self._within(
                     lambda: self._fsspec.core.url_to_fs(
                         url, use_listings_cache=False, skip_instance_cache=True
@@ -156,7 +156,7 @@ class FsspecRemote(Remote):
                     if not chunk:
                         break
                     yield chunk
-                # Many file systems fetch each block anew, by name: of whatever file has it then.
+                # Many file systems fetch each block by the name, which may be another file's now.
                 if _mark(self._within(_info, self._files, path)) != mark:
                     raise RemoteError(
                         "pull",

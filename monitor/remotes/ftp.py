@@ -1,7 +1,7 @@
 """FTP and FTP over TLS (``--type ftp``): one control connection, opened again by itself.
 
-RFC 3659 gives what is needed: MLST and MDTM (times), SIZE, REST STREAM (resume). Servers without
-it are looked at through the listing of the folder.
+RFC 3659 gives what is needed: MLST and MDTM (times), SIZE, REST STREAM (resume). For a server
+without it, the monitor reads the listing of the folder.
 
 ftplib is set to Latin-1, which keeps any bytes, so a banner may have any encoding. ``_wire`` and
 ``_text`` convert names to and from ``--ftp_encoding``.
@@ -52,7 +52,7 @@ _Row = tuple[str, Optional[bool], Optional[int]]
 
 
 class _TlsSocket(ssl.SSLSocket):
-    """Accepts a data connection that closes without TLS's goodbye: 226 says that all came."""
+    """Accepts a data connection that ends without close_notify: 226 says that all bytes came."""
 
     def unwrap(self) -> sockets.socket:
         with contextlib.suppress(OSError):
@@ -120,7 +120,7 @@ class _FtpImplicitTls(_FtpTls):
 
 
 class FtpRemote(Remote):
-    """One FTP server. A failed command lets go of the connection; the next one opens another."""
+    """One FTP server. A failed command closes the connection; the next command opens another."""
 
     def __init__(
         self,
@@ -235,7 +235,7 @@ class FtpRemote(Remote):
 
         def release() -> None:
             if socket.fileno() != -1:
-                # Never begun: an answer to RETR is under way, which is none to the next command.
+                # No byte was read. The next command would take the answer to RETR for its own.
                 socket.close()
                 self.close()
 

@@ -1,7 +1,7 @@
 """HDFS and AFS through ``hadoop fs`` (``--type hdfs`` and ``afs``), never through a shell.
 
-A JVM starts in 1 to 5 seconds, so a poll should take one. The last donefile decides which. If it
-had a manifest, the poll runs ``-get``, because the content says everything. Otherwise it runs
+A JVM starts in 1 to 5 seconds, so a poll should need only one. The last donefile decides which. If
+it had a manifest, the poll runs ``-get``, because the content says everything. Otherwise it runs
 ``-stat`` (time in milliseconds and length), and then ``-get`` unless the file is empty. Upstream
 reads ``-ls``, which shows minutes.
 
@@ -103,8 +103,8 @@ class HadoopRemote(Remote):
                 self._seen = None
                 return None
         mark = self._stat("read", path)
-        # Of an empty file there is nothing to read. Any other is read at every poll: its time can
-        # be set, and a file moved over it brings its own.
+        # An empty file is not read. Any other file is read at every poll, because its time proves
+        # nothing. A program can set the time, and a file that is moved keeps its time.
         content = b"" if mark is None or mark.endswith(" 0") else self._content(path)
         self._seen = None if mark is None or content is None else Sighting(content, mark)
         return self._seen
@@ -184,7 +184,7 @@ class HadoopRemote(Remote):
         options = self._options
         argv = [options.hadoop_bin, "fs"]
         if options.fs_ugi.reveal():
-            # In AFS the second half is a password: a file of ours, not the process list.
+            # In AFS the second half is a password. A file hides it from the process list.
             argv += ["-conf", self._ugi_file()]
         if options.fs_name:
             argv += ["-D", f"fs.default.name={options.fs_name}"]
@@ -208,7 +208,7 @@ class HadoopRemote(Remote):
         environment = environment_without_secrets()
         user = self._options.fs_ugi.reveal().partition(",")[0]
         if user:
-            # What current Hadoop goes by; it ignores hadoop.job.ugi.
+            # Current Hadoop takes the user from this variable and ignores hadoop.job.ugi.
             environment.setdefault("HADOOP_USER_NAME", user)
         return environment
 

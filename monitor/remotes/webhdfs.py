@@ -57,7 +57,7 @@ class WebHdfsRemote(Remote):
         self._base = "/" + options.remote_path.lstrip("/")
         self._client: Any = None
         # A file's id, time in milliseconds and length name its content: HDFS files only grow or
-        # are replaced. So the donefile is read again only when one of them is another.
+        # are replaced. So the donefile is read again only when one of the three changes.
         self._seen: Optional[Sighting] = None
 
     def describe(self) -> list[tuple[str, str]]:
@@ -77,7 +77,7 @@ class WebHdfsRemote(Remote):
             content = b"".join(self._read("read", path, 0, DONEFILE_LIMIT))
             length = int(status["length"])
             if len(content) != min(length, DONEFILE_LIMIT):
-                # HDFS sends what it has of a file that is still written, and calls that whole.
+                # For a file that is still being written, HDFS sends a part and reports no error.
                 raise RemoteError(
                     "read",
                     self._where(path),
@@ -244,7 +244,7 @@ def _refuse(answer: requests.Response, *_: Any, **__: Any) -> None:
             told = answer.json()["RemoteException"]
             if isinstance(told["exception"], str) and isinstance(told["message"], str):
                 return
-    # Unread, it would keep its connection until the garbage collector finds it.
+    # An unread answer keeps its connection until the garbage collector finds the answer.
     answer.close()
     raise requests.HTTPError(f"the server answered {code} {answer.reason}".strip(), response=answer)
 

@@ -27,7 +27,7 @@ def ask(url: str, request: dict[str, Any], expected: dict[str, Any]) -> Heard:
         expected: The prediction of the installed release.
 
     Returns:
-        Whose answer came.
+        Which release answered, or how the request failed.
     """
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection

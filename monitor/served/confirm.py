@@ -1,9 +1,9 @@
 """Finds out whether the server serves the installed release, beside the loop of the model.
 
-One thread a model looks at the live directory's state, which every swap and rollback changes. For
-each new state it asks the server with the release's probe, or reads the server's log. The model's
-loop never waits for this thread. With ``--on_bad_release=rollback`` the thread swaps the last good
-release back, as the command ``rollback`` does beside a running monitor.
+One job for each model looks at the live directory's state, which every swap and rollback changes.
+For each new state it asks the server with the release's probe, or reads the server's log. The
+model's loop never waits for this job. With ``--on_bad_release=rollback`` the job swaps the last
+good release back, as the command ``rollback`` does beside a running monitor.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Confirmer:
         return _IN_ROW_S if heard.kind is Kind.OURS else _WAITING_S
 
     def _begin(self, installed: Installed) -> None:
-        """Wait for another release than before."""
+        """Begin the confirmation of a newly installed release."""
         if self._notices is not None:
             self._notices.look()
         first, self._first = self._first, False
@@ -248,7 +248,7 @@ class Confirmer:
             Moment.SERVED, installed.identity, installed.tarball, by=by, after=round(after, 3)
         )
         self._figures.last_served = time.time()
-        # Before the state says that the release is served: a kill in between tells it again.
+        # First the notices, then the state: after a kill in between, the next run tells the hooks.
         if self._notices is None or self._notices.served(installed):
             self._remember()
 

@@ -10,7 +10,7 @@ from typing import Optional
 
 _INTERVAL = re.compile(rb"Entrence reload worker, interval_s: (\d+)")
 _BEGIN = re.compile(rb"begin reload model\[(.*?)\]")
-# The second at the server's start; the third of older servers.
+# A server logs the second form at its start. The third is that of older servers.
 _DONE = re.compile(
     rb"Succ load engine, path: (\S+)|Succ load model:(\S+)|Succ load clone model, path\[(.*?)\]"
 )
@@ -21,7 +21,7 @@ _HEAD = 64 * 1024
 _TAIL = 1024 * 1024
 # A server begins another file at its start, and when a file has 1.8 GB (glog's max_log_size).
 _ROTATED = 1024**3
-# The server's zone may be another one; all zones are multiples of this, in seconds.
+# The server may have another time zone. All offsets are multiples of this, in seconds.
 _ZONES_S = 900
 
 
@@ -37,7 +37,10 @@ class Reload:
     ended: float
 
     def began_after(self, moment: float) -> bool:
-        """Return whether it began after ``moment``, in any zone; both within some minutes."""
+        """Return whether it began after ``moment``, whatever the time zone of the log.
+
+        The two times must lie at most seven minutes apart.
+        """
         part = (self.begun - moment + _ZONES_S / 2) % _ZONES_S - _ZONES_S / 2
         return part >= 0
 

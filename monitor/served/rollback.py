@@ -1,4 +1,4 @@
-"""Takes a bad release out of service: into quarantine, and the last good release back.
+"""Takes a bad release out of service: quarantines it, and swaps the last good release in.
 
 The quarantine comes first. A kill after it leaves a bad release that is live and in quarantine, and
 the next run goes on from there.

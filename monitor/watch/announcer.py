@@ -120,7 +120,7 @@ class Announcer:
         orders = read_orders(self._layout.orders)
         reporter.orders(orders.in_force(self._clock()))
         if found is not None:
-            # First, because a donefile that anybody can write ends no hold.
+            # Check the signature first: a donefile without a good signature must not end a hold.
             refused = found.refused or self._signatures.replay(found.manifest, orders)
             reporter.trust(found.sighting.content, refused)
             self._signatures.keep(refused)
@@ -135,7 +135,7 @@ class Announcer:
             reporter.no_manifest(found.identity, size, installed.identity)
         bad = self.refusals.read()
         if identity is not None:
-            # First, because a rollback may come during the pull, and reads this file.
+            # Write the file before the pull, because a rollback during the pull reads it.
             if read_announced(self._layout.announced) != identity:
                 trusted = self._signatures.number(found.manifest) if found else 0
                 write_announced(self._layout.announced, identity, trusted)
@@ -143,7 +143,7 @@ class Announcer:
         hold = read_hold(self._layout.hold)
         recheck = found is not None and bool(found.validators) and self.validators.recheck_is_due()
         if recheck:
-            # Only its bytes say whether it is still the release that stays out, so pull it.
+            # Only its bytes show whether the tarball must still stay out, so pull the tarball.
             hold = None if hold is not None and hold.tarball else hold
             bad = None if bad is not None and bad.tarball else bad
         event = judge(
@@ -247,7 +247,7 @@ class Announcer:
             return Event.PULLED
         before, self._moved_tarball = self._moved_tarball, digest
         if moved and announced.manifest is None and digest and digest == before:
-            # The tarball was the same before and after the poll between the two pulls.
+            # Both pulls brought this tarball, so it is also that of the poll between them.
             return Event.PULLED
         if not moved:
             logger.debug("the donefile changed during the pull")

@@ -1,6 +1,6 @@
 """Numbers of one watched model since its start, for ``/metrics`` and ``/healthz``.
 
-Written by the model's thread, read by that of the endpoint.
+Several threads write them: the model's jobs, its hooks and the endpoint. The endpoint reads them.
 """
 
 from __future__ import annotations

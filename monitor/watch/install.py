@@ -1,8 +1,7 @@
-"""What becomes of a release once it is on this machine: verified, completed, swapped in.
+"""Installs a pulled release: verifies it, completes it and swaps it in.
 
-Comes in: the pulled tarball or folder, what the donefile announced, the wish to end. Goes out: a
-changed live directory, or a ``ReleaseError``, ``MachineError`` or ``OSError`` and an untouched one.
-``watch`` says when; nothing is decided here.
+``watch`` decides when. A step that fails raises ``ReleaseError``, ``MachineError`` or ``OSError``.
+The live directory is then as before, unless a swap without an exchange failed (``live.fallback``).
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ class Install:
             proven: A manifest's digest will prove its bytes.
 
         Raises:
-            OSError: There can be no staging folder.
-            MachineError: There can be no thread.
+            OSError: The staging folder cannot be made.
+            MachineError: The system allows no thread.
         """
         options, staging = self._options, self._new_staging()
         files: dict[str, int] = {}
@@ -206,7 +205,7 @@ class Install:
         return installed.second
 
     def drop(self) -> None:
-        """Remove a staging folder that did not come to its swap."""
+        """Remove a staging folder that was not swapped in."""
         staging, self._staging = self._staging, ""
         unpacking, self._unpacking = self._unpacking, None
         if staging and unpacking is None:
@@ -218,7 +217,7 @@ class Install:
     def abandon(self, unpacking: Optional[Unpacking]) -> None:
         """Do what ``drop`` does while another thread may be at work, unless it is in the swap.
 
-        ``unpacking`` is a staging folder that may not have come to ``verify``; it goes, too.
+        ``unpacking`` is the staging folder of a pull that may not be complete. It is removed, too.
         """
         # Deliberately never released: no later swap may start.
         if not self._hands.acquire(blocking=False):
@@ -240,7 +239,7 @@ class Install:
         Raises:
             OSError: Something could not be done. It can be tried again.
         """
-        # Under the lock: this would remove the staging folder of a rollback.
+        # Without the lock, this would remove the staging folder of a running rollback.
         options = self._options
         with self._ownership.swapping():
             if clear:
@@ -303,7 +302,10 @@ class Install:
                     copy_file(os.path.join(folder, name), os.path.join(there, name), self._alive)
 
     def _check_whole(self, unpacking: Unpacking) -> None:
-        """Compare the staging folder with what was unpacked: it may be as old as a paused pull."""
+        """Compare the staging folder with what was unpacked.
+
+        While a pull is paused, another program may change the folder.
+        """
         ours = (self._options.local_timestamp_file, STATE, f"{STATE}{NEW}")
         there = model.sizes(unpacking.folder)
         changed = {

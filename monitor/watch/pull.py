@@ -119,8 +119,8 @@ class Puller:
             stop: The request to end.
             received: Told of each piece that came, in bytes.
             largest: The most bytes that a file may have.
-            unpack: Begins to unpack a tarball of so many bytes, which a manifest's digest will
-                prove or not. None to keep every tarball.
+            unpack: Begins to unpack a tarball. Gets its length, and whether a manifest's digest
+                will prove its bytes. None to pull every tarball to ``part``.
         """
         self._received = received
         self._unpack = unpack
@@ -306,7 +306,7 @@ class Puller:
         return bool(partial.mark) and self._is_here(partial)
 
     def _is_here(self, partial: _Partial) -> bool:
-        """Return whether what came is still here: a cleaner may have come, too."""
+        """Return whether what came is still here: a cleaner of old files may have removed it."""
         if partial.unpacking is not None:
             return partial.unpacking.usable
         try:
@@ -381,7 +381,7 @@ class Puller:
 
     @contextlib.contextmanager
     def _here(self) -> Any:
-        """Turn an OSError into a MachineError. It is of a file here: no remote lets one out."""
+        """Turn an ``OSError`` into a ``MachineError``: remotes raise it only for a local file."""
         try:
             yield
         except OSError as error:

@@ -108,7 +108,7 @@ class Watch:
         self._ownership.unlock()
 
     def abandon(self) -> None:
-        """Do as much of ``end`` as is safe while another thread is still in the middle of it."""
+        """Do as much of ``end`` as is safe while another thread may still work on the model."""
         self._remote.interrupt()
         if self._ownership.locked:
             self._puller.abandon()
@@ -323,7 +323,7 @@ class Watch:
 
     def _condemn(self, error: ReleaseError) -> Event:
         announced = self._now_announced()
-        # A manifest has the digest of a tarball; of a folder it proves nothing.
+        # A manifest has the digest of a tarball. It proves nothing about a folder.
         proven = announced.manifest is not None and self.options.packed
         self.reporter.quarantined(announced.identity, error, proven=proven)
         tarball = self._puller.digest

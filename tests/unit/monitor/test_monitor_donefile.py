@@ -61,7 +61,7 @@ def test_a_tarball_that_is_not_the_announced_one_stays_out_of_every_remote(
         ("deflate", zlib.compress(PLAIN)[2:-4]),
         ("gzip, gzip", gzip.compress(gzip.compress(PLAIN))),
         ("Deflate, GZIP", gzip.compress(zlib.compress(PLAIN))),
-        # Named and not used.
+        # The server names a coding that it does not use.
         ("gzip", PLAIN),
         ("deflate", PLAIN),
         ("br", PLAIN),
@@ -203,5 +203,5 @@ def test_each_model_of_a_file_has_the_options_of_its_own(
     code, _, err = here("--config", str(config))
     assert code == 1
     assert "its 0 bytes are no manifest" in err
-    assert "it has model.pdmodel and spm.model, and a server loads as graph" in err
+    assert "it has model.pdmodel and spm.model, and the filesystem's order of files decides" in err
     assert {p.name for p in (tmp_path / "local").iterdir() if p.name in models} == {"lax"}
