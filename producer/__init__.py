@@ -11,6 +11,8 @@ It is a command, ``python -m producer --help``, and a few plain functions behind
     manifest  the donefile's content
     publish   one small class for each kind of remote
 
+Further commands are ``producer.probe``, ``producer.trial_load`` and ``producer.trial_gpu``.
+
 Nothing here imports paddle before a remote has answered and the options are known to be right.
 """
 

@@ -43,7 +43,7 @@ example: python -m producer --remote ftp://user@127.0.0.1:2121/ --passes 3 \\
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Runs the command; gives its exit code."""
+    """Run the command. Return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     signal.signal(signal.SIGTERM, _on_sigterm)
@@ -74,7 +74,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 class _Terminated(BaseException):
-    """SIGTERM; like KeyboardInterrupt no error that anything on the way may handle."""
+    """SIGTERM came. Not an ``Exception``: no handler of errors may swallow it."""
 
 
 def _on_sigterm(_signum: int, _frame: Optional[FrameType]) -> None:
@@ -219,8 +219,8 @@ def _parser() -> argparse.ArgumentParser:
         "--step",
         action="store_true",
         help="wait for a line on standard input before each release, instead of --interval; a line "
-        "that names a folder publishes the folder's tarball and donefile as they are; the input's "
-        "end is the end",
+        "that names a folder publishes the folder's tarball and donefile as they are; the producer "
+        "ends with its input",
     )
     add(
         "--events",

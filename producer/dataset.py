@@ -39,9 +39,9 @@ class Housing(NamedTuple):
 
 
 def load(path: Optional[Path] = None) -> Housing:
-    """Reads and normalises the set (the copy that the package carries, unless told otherwise).
+    """Read and normalise the set (the copy in this package, unless ``path`` names another).
 
-    Raises ``BadInput`` when the file is missing or is not the known one, by MD5.
+    Raises ``BadInput`` when the file is missing or has another MD5.
     """
     path = path or _FILE
     try:

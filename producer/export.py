@@ -7,8 +7,8 @@ after 2.4, so this one writes the same files with ``paddle.static``:
     MODEL/serving_server_conf.prototxt  MODEL/serving_server_conf.stream.prototxt
     CLIENT/serving_client_conf.prototxt  CLIENT/serving_client_conf.stream.prototxt
 
-The bytes depend on the weights alone: what Paddle records about where in the source an operator
-was made is taken out. Imports paddle: import this module late.
+The bytes depend on the weights alone: the export removes the call stack that Paddle records for
+each operator. Imports paddle: import this module late.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Exported:
 
 
 def export(trainer: Trainer, model: Path, client: Path) -> Exported:
-    """Writes the server's model folder and the client's configuration; both may exist already.
+    """Write the server's model folder and the client's configuration; both may exist already.
 
     Every file is complete when it appears (written beside, then renamed).
     """
@@ -75,7 +75,7 @@ def export(trainer: Trainer, model: Path, client: Path) -> Exported:
 
 
 def _configuration(feeds: list[Variable], fetches: list[Variable]) -> Any:
-    """A GeneralModelConfig. Its shapes leave the batch dimension out, as upstream's do."""
+    """Return a GeneralModelConfig. Its shapes leave the batch dimension out, as upstream's do."""
     configuration = general_model_config_pb2.GeneralModelConfig()
     for variable in feeds:
         entry = configuration.feed_var.add()
@@ -96,7 +96,7 @@ def _fill(entry: Any, variable: Variable) -> None:
 
 
 def _without_call_stacks(graph: bytes) -> bytes:
-    """The same program without ``op_callstack`` (paths and lines of the exporting process)."""
+    """Return the program without ``op_callstack`` (paths and lines of the exporting process)."""
     program = framework_pb2.ProgramDesc.FromString(graph)
     for block in program.blocks:
         for operator in block.ops:

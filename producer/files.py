@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Writes ``content`` beside ``path`` and renames it into place. Raises ``OSError``."""
+    """Write ``content`` beside ``path`` and rename it into place. Raise ``OSError``."""
     beside = path.with_name(f".{path.name}.part")
     beside.write_bytes(content)
     os.replace(beside, path)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 30.0
-# Passes that may go by without a prediction that differs from the one before.
+# The most passes that may leave the probe's prediction as it was.
 _PASSES_WITHOUT_CHANGE = 1000
 
 
@@ -63,7 +63,7 @@ class Release(NamedTuple):
 
 
 def run(settings: Settings) -> None:
-    """Publishes ``settings.passes`` releases. Raises ``ProducerError``."""
+    """Publish ``settings.passes`` releases. Raise ``ProducerError``."""
     monitors = Monitors(settings.notify, settings.notify_token_file)
     key = sign.read_key(settings.sign_key) if settings.sign_key else None
     events = _open_events(settings.events)
@@ -147,9 +147,9 @@ def _ready_made(folder: Path, number: int, settings: Settings) -> Release:
 class _Maker:
     """Makes release after release, one pass each.
 
-    It adds passes until the probe tells the release from the one before. ``probe`` is [1, 13]
-    float32. ``before`` is what the release on the remote expects, if any. ``key`` signs the
-    manifests, if given. ``passes`` and ``loss`` are the training's so far.
+    It adds passes until the prediction for the probe differs from that of the release before.
+    ``probe`` is [1, 13] float32. ``before`` is the prediction of the release on the remote, if any.
+    ``key`` signs the manifests, if given. ``passes`` and ``loss`` are the training's so far.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class _Maker:
         self.loss = 0.0
 
     def make(self, number: int) -> Release:
-        """Trains, exports and packs release ``number``."""
+        """Train, export and pack release ``number``."""
         folder = self._settings.work / "releases" / str(number)
         for _ in range(_PASSES_WITHOUT_CHANGE):
             self.loss = self._trainer.train_pass()
@@ -220,12 +220,12 @@ class _Maker:
 
 
 def say(line: str) -> None:
-    """A line of progress, visible at once."""
+    """Print a line of progress, visible at once."""
     print(line, flush=True)
 
 
 def _turns(settings: Settings, first: int) -> Iterator[tuple[int, Optional[Path]]]:
-    """Give each release when it is due: its number, and the folder that holds it if it is made."""
+    """Yield each release when it is due: its number, and its folder if it is ready-made."""
     due = time.monotonic()
     for number in range(first, first + settings.passes):
         folder = ""
@@ -242,7 +242,7 @@ def _turns(settings: Settings, first: int) -> Iterator[tuple[int, Optional[Path]
 
 
 def _publish_until_done(remote: Publisher, release: Release) -> None:
-    """Publishes, again and again with longer and longer pauses while the remote does not do it."""
+    """Publish a release. While the remote fails, try again with growing pauses."""
     pause = _FIRST_RETRY_S
     while True:
         try:

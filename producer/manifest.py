@@ -17,9 +17,9 @@ from typing import Any, NamedTuple, Optional
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024
-# Two predictions are the same within float32 rounding when they differ by less than this part.
+# A smaller relative difference between two predictions is float32 rounding.
 RTOL = 1e-5
-# How much farther apart two releases' probes are, so that no rounding can confuse them.
+# Two releases' predictions differ by this many times ``RTOL``, so that no rounding confuses them.
 _DISTINCT = 100
 
 # What 64 bits hold.
@@ -49,7 +49,7 @@ def manifest(
     probe: Mapping[str, Numbers],
     expected: Mapping[str, Numbers],
 ) -> dict[str, Any]:
-    """The manifest of one release; ``created`` is in seconds since the epoch."""
+    """Return the manifest of one release; ``created`` is in seconds since the epoch."""
     stamp = datetime.fromtimestamp(created, timezone.utc)
     return {
         "format": FORMAT,
@@ -113,7 +113,7 @@ def schema() -> dict[str, Any]:
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
-    """The donefile's bytes. Raises ``ValueError`` above 64 KiB."""
+    """Return the donefile's bytes. Raise ``ValueError`` above 64 KiB."""
     raw = json.dumps(content, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     if len(raw) > MAX_BYTES:
         raise ValueError(f"the manifest has {len(raw)} bytes, the limit is {MAX_BYTES}")
@@ -121,7 +121,7 @@ def encode(content: Mapping[str, Any]) -> bytes:
 
 
 def decode(raw: Optional[bytes]) -> Optional[dict[str, Any]]:
-    """The manifest in a donefile's bytes, or None when they are anything else (legal, too)."""
+    """Return the manifest in a donefile's bytes; None for any other content, which is legal."""
     if raw is None or not raw or len(raw) > MAX_BYTES:
         return None
     try:
@@ -144,7 +144,7 @@ def next_release(donefile: Optional[bytes]) -> int:
 
 
 def expected_of(donefile: Optional[bytes]) -> Optional[dict[str, Numbers]]:
-    """What the release in ``donefile`` predicts for its probe, if it says so."""
+    """Return what the release in ``donefile`` predicts for its probe; None if it does not say."""
     content = decode(donefile)
     probe = content.get("probe") if content else None
     expected = probe.get("expected") if isinstance(probe, dict) else None
@@ -166,7 +166,7 @@ def distinct(one: Optional[Mapping[str, Numbers]], other: Optional[Mapping[str, 
 
 
 def _flat(value: Numbers) -> Optional[list[float]]:
-    """All numbers in a nested value in a fixed order, None when there is anything else in it."""
+    """Return all numbers of a nested value in a fixed order; None if there is anything else."""
     if isinstance(value, dict):
         value = [value[key] for key in sorted(value)]
     if isinstance(value, list):

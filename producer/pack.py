@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .files import replace
 
-# 1980-01-01 00:00:00 UTC: GNU tar warns about times at the epoch, zip tools about earlier ones.
+# 1980-01-01 00:00:00 UTC: GNU tar warns about the epoch, zip tools about times before 1980.
 _MTIME = 315532800
 
 
@@ -28,7 +28,7 @@ class Packed(NamedTuple):
 
 
 def pack(folder: Path, top: str, tarball: Path) -> Packed:
-    """Writes ``tarball`` (replaced in one step) with the files of ``folder`` under ``top/``."""
+    """Write ``tarball`` (replaced in one step) with the files of ``folder`` under ``top/``."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         archive.addfile(_entry(top, tarfile.DIRTYPE, 0o755, 0))

@@ -19,7 +19,7 @@ from .errors import BadInput
 
 
 def require_paddle() -> None:
-    """Imports all of paddle. Raises ``BadInput`` when it does not import."""
+    """Import all of paddle. Raise ``BadInput`` when that fails."""
     with _one_sentence():
         import paddle  # noqa: F401
 
@@ -52,9 +52,9 @@ def inference() -> Any:
 
 @contextlib.contextmanager
 def _one_sentence() -> Iterator[None]:
-    """Raises ``BadInput`` for an ``ImportError`` of the block.
+    """Raise ``BadInput`` for an ``ImportError`` of the block.
 
-    Paddle's greetings on stderr are switched off; warnings and errors stay.
+    Paddle prints only its warnings and errors on stderr.
     """
     os.environ.setdefault("GLOG_minloglevel", "1")
     try:
@@ -73,7 +73,7 @@ def _one_sentence() -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Paddle's errors are pages; the line with the reason is the one marked as such."""
+    """Return the line with the reason from an error of Paddle, which may have pages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     for line in lines:
         if "Error:" in line:

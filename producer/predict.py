@@ -19,8 +19,8 @@ _PARAMETERS = (".pdiparams", "__params__", "params")
 class Predictor:
     """One loaded model. ``inputs`` and ``outputs`` are Paddle's names, in the model's order.
 
-    Raises ``ProducerError`` when ``folder`` holds no model. A damaged model raises whatever
-    Paddle makes of it, or ends the process: load what is not trusted in a process of its own.
+    Raises ``ProducerError`` when ``folder`` holds no model. For a damaged model, Paddle raises any
+    error or ends the process. So load an untrusted model in a process of its own.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +34,7 @@ class Predictor:
         self.outputs: list[str] = list(self._predictor.get_output_names())
 
     def __call__(self, feed: Mapping[str, Any]) -> dict[str, Any]:
-        """Predictions by output name; ``feed`` maps every input name to an array."""
+        """Return predictions by output name; ``feed`` maps every input name to an array."""
         for name in self.inputs:
             array = np.ascontiguousarray(feed[name])
             handle = self._predictor.get_input_handle(name)

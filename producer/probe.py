@@ -1,8 +1,8 @@
 """Says what models predict for a probe: ``python -m producer.probe MODEL_DIR... [--feed FILE]``.
 
 The last lines of standard output are JSON, one a model: ``feed`` and ``expected``, by alias, as in
-a manifest's ``probe``. ``--feed`` has the feed; without it, the feed is drawn with a fixed seed by
-the shapes of the model's configuration.
+a manifest's ``probe``. ``--feed`` has the feed. Without ``--feed``, the feed has random numbers of
+a fixed seed, in the shapes of the model's configuration.
 
 Exit codes: 0 done, 1 the model does not answer, 2 a wrong option; one sentence each.
 """
@@ -28,7 +28,7 @@ _TYPES = {0: "int64", 1: "float32", 2: "int32"}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Runs the command; gives its exit code."""
+    """Run the command. Return its exit code."""
     try:
         parser = Parser(prog="python -m producer.probe", allow_abbrev=False)
         parser.add_argument(

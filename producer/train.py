@@ -34,8 +34,8 @@ class Trainer:
     ``seed`` decides the first weights and every shuffle: the same seed gives the same weights
     after the same number of passes. ``table_mb`` adds a table of so many MB to the weights, of
     which the model reads one number: it makes loading slow. Not thread-safe: paddle keeps its
-    programs in globals. Raises ``BadInput`` when ``device`` is ``gpu`` and there is none that
-    computes.
+    programs in globals. Raises ``BadInput`` when ``device`` is ``gpu`` and no GPU computes a right
+    result.
     """
 
     def __init__(self, rows: Rows, *, seed: int, device: str = "cpu", table_mb: int = 0) -> None:
@@ -64,7 +64,7 @@ class Trainer:
             self.executor.run(startup)
 
     def train_pass(self) -> float:
-        """One pass over all rows in a new order; gives the mean loss over its batches."""
+        """Train one pass over all rows in a new order. Return the mean loss over its batches."""
         order = self._shuffle.permutation(len(self._rows.x))
         losses = []
         with paddle.static.scope_guard(self.scope):

@@ -26,7 +26,7 @@ _CURE = f"use {_CPU}, or a machine that has what docs/serving.md says under GPU"
 
 
 def main() -> int:
-    """Runs the command; gives its exit code."""
+    """Run the command. Return its exit code."""
     try:
         print(f"trial gpu: {check()}")
     except BadInput as error:
@@ -36,9 +36,9 @@ def main() -> int:
 
 
 def check() -> str:
-    """Compare one linear layer on the first GPU with numpy's result.
+    """Compare one linear layer on the first GPU with numpy's result. Return the sentence to print.
 
-    Gives the sentence to print. Raises ``BadInput`` for what is missing here, or wrong.
+    Raises ``BadInput`` if something is missing here, or the result is wrong.
     """
     require_paddle()
     import paddle
@@ -66,14 +66,14 @@ def check() -> str:
     if not np.allclose(found, wanted, rtol=1e-2, atol=1e-2):
         raise BadInput(
             f"--device gpu: on this {name} paddlepaddle-gpu {paddle.__version__} computes "
-            f"{found.ravel().tolist()} in place of {wanted.ravel().tolist()}, as where it has no "
-            f"code for a GPU; {_CURE}"
+            f"{found.ravel().tolist()} in place of {wanted.ravel().tolist()}, as on a GPU that it "
+            f"has no code for; {_CURE}"
         )
     return f"{name} computes what the CPU does"
 
 
 def layer(place: Any, x: Any, w: Any, b: Any) -> Any:
-    """``x @ w + b`` there: a matrix product of cuBLAS', and a kernel of Paddle's own."""
+    """Return ``x @ w + b``, computed on ``place`` by a cuBLAS product and a kernel of Paddle's."""
     import paddle
 
     # A guard, because the trainer switches to static programs for good.

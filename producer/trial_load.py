@@ -32,7 +32,7 @@ _CONFIGURATION = "serving_server_conf.prototxt"
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Runs the command; gives its exit code."""
+    """Run the command. Return its exit code."""
     try:
         print(f"trial load: {check(*_arguments(argv))}")
     except ProducerError as error:
@@ -89,7 +89,7 @@ def _arguments(argv: Optional[Sequence[str]]) -> tuple[Path, Optional[dict[str, 
     parser = Parser(
         prog="python -m producer.trial_load",
         description="Loads a model folder with Paddle Inference and runs the manifest's probe.",
-        epilog=f"Without --manifest the environment variable {VARIABLE} is asked (JSON). "
+        epilog=f"Without --manifest, the environment variable {VARIABLE} has the manifest (JSON). "
         "Exit codes: 0 the model may serve, 1 it may not, 2 a wrong option.",
         allow_abbrev=False,
     )
@@ -116,7 +116,7 @@ def _arguments(argv: Optional[Sequence[str]]) -> tuple[Path, Optional[dict[str, 
 
 
 def _names(manifest: dict[str, Any], key: str) -> dict[str, str]:
-    """Aliases to the names in the graph."""
+    """Return the names in the graph by their aliases."""
     try:
         return {str(entry["alias"]): str(entry["name"]) for entry in manifest[key]}
     except (KeyError, TypeError) as error:

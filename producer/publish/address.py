@@ -50,7 +50,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def of(self, name: str) -> str:
-        """The absolute path of a file there."""
+        """Return the absolute path of the file ``name``."""
         return self.path.rstrip("/") + "/" + name
 
     def __str__(self) -> str:

@@ -21,21 +21,21 @@ class Publisher(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Makes the folder if it is not there; proves that the remote answers."""
+        """Make the folder if it is missing. Prove that the remote answers."""
 
     @abstractmethod
     def read(self, name: str) -> Optional[bytes]:
-        """A small file's bytes, None when there is no such file."""
+        """Return a small file's bytes; None when there is no such file."""
 
     @abstractmethod
     def put(self, local: Path, name: str) -> None:
-        """Uploads ``local`` under a temporary name and renames it to ``name``, replacing it.
+        """Upload ``local`` under a temporary name and rename it to ``name``, replacing any file.
 
         A reader sees the old bytes or the new ones, never a part.
         """
 
     def where(self, name: str) -> str:
-        """``name``'s URL for messages, without a password."""
+        """Return ``name``'s URL for messages, without a password."""
         return f"{str(self.address).rstrip('/')}/{name}"
 
 
@@ -49,9 +49,9 @@ def uploading(name: str) -> str:
 
 
 def publish(remote: Publisher, tarball: Path, donefile: Path) -> None:
-    """Publishes one release: the tarball first, the donefile only when the tarball is in place.
+    """Publish one release: the tarball first, the donefile only when the tarball is in place.
 
-    The files' own names are used. Raises ``RemoteError``; publishing again is then safe.
+    The files keep their names. Raises ``RemoteError``; publishing again is then safe.
     """
     remote.put(tarball, tarball.name)
     remote.put(donefile, donefile.name)

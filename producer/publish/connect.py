@@ -31,7 +31,7 @@ class Access:
 
 
 def connect(address: Address, access: Access) -> Publisher:
-    """The publisher for ``address``; it talks to the remote only when it is used.
+    """Return the publisher for ``address``; it talks to the remote only when it is used.
 
     Raises ``BadInput`` when something is missing (``--hadoop_bin``).
     """

@@ -57,7 +57,7 @@ class Folder(Publisher):
 
 
 def _flush_folder(folder: Path) -> None:
-    """A rename is durable only once its folder is flushed (fsync(2))."""
+    """Flush a folder (fsync(2)): only then its renames survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -25,7 +25,7 @@ _PUT_HINT = "may the user write there, and is there space?"
 
 
 class _TlsSocket(ssl.SSLSocket):
-    """Accepts a data connection that closes without TLS's goodbye: 226 says that all came."""
+    """Accepts a data connection that ends without close_notify: 226 says that all bytes came."""
 
     def unwrap(self) -> socket.socket:
         with contextlib.suppress(OSError):

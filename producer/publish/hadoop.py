@@ -139,7 +139,7 @@ def _is_absence(complaint: str, path: str) -> bool:
 
 
 def _why(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The line in which FsShell says what is wrong; log lines and stack traces stand around it."""
+    """Return FsShell's message from among log lines and stack traces."""
     lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines()]
     # FsShell prints "-put: …" for options, "put: …" for files.
     telling = [line for line in lines if line.startswith("-")] + _complaints(done)

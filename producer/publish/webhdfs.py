@@ -17,7 +17,7 @@ from ..errors import RemoteError
 from .address import Address
 from .base import Publisher, uploading
 
-# Limits to connect, and without data. A WebHDFS server that has just started needs seconds.
+# Time-outs to connect and to read. A WebHDFS server that has just started needs seconds.
 _TIMEOUT_S = (5.0, 60.0)
 _HINT = "may the user of --hdfs_user write there, and are NameNode and DataNodes up?"
 

@@ -121,7 +121,7 @@ def test_a_gpu_that_is_not_there_gives_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 2
     *before, last = done.stderr.splitlines()
     assert last.startswith("producer: --device gpu"), done.stderr
-    # Only where the environment is that for GPUs, Paddle's own warnings come before it.
+    # Only in the GPU environment, Paddle's own warnings come before this line.
     assert not before or "GPU build" not in last, done.stderr
     assert "Traceback" not in done.stderr
     assert "--device cpu" in last
