@@ -20,7 +20,7 @@ from tests.local_remotes import ONE_WORKER, healthy
 
 from .test_pulls import Watched
 
-# The bytes of the release: the faults at a byte meet the middle of the tarball.
+# The bytes of the release's large file. A fault "after" some bytes hits the middle of the tarball.
 _EXTRA = 300_000
 _PARAMETERS: dict[str, dict[str, object]] = {
     "latency": {"delay_ms": 200, "jitter_ms": 100},

@@ -30,7 +30,7 @@ from producer.publish import Access, connect, parse, publish
 from tests.conftest import Releases
 from tests.local_remotes import ONE_WORKER, healthy
 
-#: Gives a remote, up and well, by its name.
+#: Returns the healthy remote of a name.
 Healthy = Callable[[str], Remote]
 
 MODEL, TARBALL, DONEFILE = "uci_housing_model", "uci_housing.tar.gz", "donefile"
@@ -64,12 +64,12 @@ class Watched:
         argv += ["--remote_model_name", TARBALL, "--remote_donefile_name", DONEFILE]
         argv += ["--local_path", ".", "--local_model_name", MODEL, "--local_tmp_path", "_tmp"]
         argv += ["--unpacked_filename", MODEL, "--rate_limit", str(RATE)]
-        # Impatient, so that an outage of a second is one, and the way back is short.
+        # With short times, the monitor notices an outage of one second, and recovers soon after it.
         argv += ["--interval", "0.3", "--timeout", "2", "--backoff_max", "1"]
         self.monitor = Process("monitor", argv, log=folder / "monitor.log", cwd=folder / "live")
 
     def publish(self, number: int, extra: int = EXTRA_BYTES) -> None:
-        """A release with the model of the producer's release ``number`` and a large file."""
+        """Publish the model of the producer's release ``number`` with a large file."""
         event = self._releases.published[number - 1]
         staged = self.folder / f"release-{number}"
         shutil.copytree(self._releases.model(number), staged / MODEL)
@@ -82,7 +82,7 @@ class Watched:
             publish(self._publisher, staged / TARBALL, staged / DONEFILE)
             return True
 
-        # Like the producer, again: a DataNode's first call to a restarted NameNode fails.
+        # Try again, as the producer does: a DataNode's first call to a restarted NameNode fails.
         wait_for(published, f"release {number} to be published", 60, retry_on=(RemoteError,))
 
     def installed(self) -> Optional[int]:
@@ -96,7 +96,7 @@ class Watched:
         return number
 
     def wait_for_release(self, number: int) -> None:
-        """Until release ``number`` is installed, with the files that it was published with."""
+        """Wait until release ``number`` is installed with the files that were published."""
         wait_for(
             lambda: self.installed() == number,
             f"release {number} in the live directory",
@@ -109,7 +109,7 @@ class Watched:
             assert (self.live / path.name).read_bytes() == path.read_bytes(), path.name
 
     def wait_for_a_pull_under_way(self) -> None:
-        """Until some of the tarball has come."""
+        """Wait until some of the tarball has come."""
 
         def begun() -> bool:
             places = [self._tmp, *self.live.parent.glob(f".{self.live.name}.staging-*")]
@@ -121,7 +121,7 @@ class Watched:
                  log=self.monitor.log, every_s=0.01)  # fmt: skip
 
     def wait_for_a_failure(self, name: str) -> None:
-        """Until the monitor has logged that it could not get the remote's file ``name``."""
+        """Wait until the monitor has logged that it could not get the remote's file ``name``."""
         said = re.compile(rf"cannot \w+ \S*{re.escape(name)}")
         wait_for(
             lambda: said.search(self.monitor.log.read_text()),
@@ -133,12 +133,12 @@ class Watched:
 
 
 def with_remote(name: str, kind: str) -> pytest.MarkDecorator:
-    """The fixture ``watched`` over this remote, the monitor of this type."""
+    """Run a test with the fixture ``watched`` on the remote ``name``, with ``--type=kind``."""
     return pytest.mark.parametrize("watched", [(name, kind)], indirect=True, ids=[kind])
 
 
 class PullFaults:
-    """Tests of the class that gives the fixture ``bring``."""
+    """The tests. A subclass has the fixture ``bring``."""
 
     @pytest.fixture
     def bring(self, request: pytest.FixtureRequest) -> Healthy:

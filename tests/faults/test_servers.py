@@ -76,7 +76,7 @@ def has_ended(connection: socket.socket, within_s: float) -> bool:
 
 
 class ServerFaults:
-    """Tests of the class that gives the fixture ``server``: release 1, served and ready."""
+    """The tests. A subclass has the fixture ``server``, which serves release 1."""
 
     def test_a_killed_server_refuses_and_comes_back_as_another(
         self, server: Serving, releases: Releases

@@ -20,7 +20,7 @@ class Answer:
 
 
 class Answers:
-    """Gives ``by_path`` what a path asks for, ``otherwise`` to all else; HTTP/1.1, kept alive.
+    """Gives a path in ``by_path`` its answer, any other ``otherwise``. Keeps connections open.
 
     ``seen`` has path and headers of every request, ``connections`` how many were opened. With
     ``refuses_cookies`` a request with a cookie gets 403.
@@ -40,7 +40,7 @@ class Answers:
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         self.seen.append((request.path, dict(request.headers.items())))
-        # "/a?OPEN" goes before "/a": WebHDFS tells its operations apart by it.
+        # "/a?OPEN" wins over "/a": a WebHDFS address has the operation in its query.
         path, query = urlsplit(request.path).path, urlsplit(request.path).query
         operation = f"{path}?{query.partition('op=')[2].partition('&')[0]}"
         answer = self.by_path.get(operation) or self.by_path.get(path) or self.otherwise

@@ -18,8 +18,8 @@ from monitor.live.recovery import Mended, When, recover
 from monitor.live.state import Installed
 
 TIME = "fluid_time_file"
-#: How a directory of a lower layer cannot be renamed: as for containers, and as for those without
-#: root. In a user namespace the kernel refuses the first.
+#: With this option of overlayfs, a directory of a lower layer cannot be renamed. Containers have
+#: ``redirect_dir=off``, but the kernel refuses that in a user namespace.
 OVERLAY = (
     "redirect_dir=off"
     if Path("/proc/self/uid_map").read_text().split()[1] == "0"

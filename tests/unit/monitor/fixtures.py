@@ -99,12 +99,12 @@ class Site(Place, Sending):
         # A length to claim in place of the true one.
         self.claimed: Optional[int] = None
         self.validators = True
-        # What a server does that lies about its files: "etag" alternates between two values,
-        # "modified" is another second in every answer.
+        # The wrong validators: "etag" alternates between two values, "modified" is another second
+        # in every answer.
         self.lies: set[str] = set()
-        # A server that does not ends the connection after what it sends.
+        # Without a Content-Length the server ends each answer with the connection.
         self.tells_length = True
-        # What has to stand after the name, by name; 403 without it.
+        # The query that a request for a file needs, by the file's name; else the answer is 403.
         self.queries: dict[str, str] = {}
         self.status: Optional[int] = None
         self.seen: list[tuple[str, dict[str, str]]] = []
@@ -116,7 +116,7 @@ class Site(Place, Sending):
         return self._server.url
 
     def serve_tls(self, context: ssl.SSLContext) -> None:
-        """From now on HTTPS."""
+        """Serve HTTPS from now on."""
         self._server.serve_tls(context)
 
     def close(self) -> None:
@@ -213,7 +213,7 @@ class FtpSite(Place):
 
 
 def options_for(local: Path, **given: object) -> fields.Options:
-    """Options for a live directory in ``local``, everything else as the page's example."""
+    """Options for a live directory in ``local``, the rest as in the example of docs/monitor.md."""
     local.mkdir(exist_ok=True)
     base: dict[str, object] = {
         "remote_path": "/",

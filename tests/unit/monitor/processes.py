@@ -15,8 +15,8 @@ from harness.support.waits import wait_for
 from .fixtures import MODEL, TARBALL, FtpSite, Site
 
 ROOT = Path(__file__).parents[3]
-# A signal ends the monitor within a second. This is for a busy machine; whatever the monitor would
-# wait for in the tests takes 50 s or more.
+# The limit for an end that should take a second, in seconds; the machine may be busy. In the tests,
+# an end that waits for something takes 50 s or more.
 SOON_S = 20
 Start = Callable[..., "Running"]
 Here = Callable[..., "tuple[int, str, str]"]
@@ -66,7 +66,7 @@ def general(site: Site, tmp_path: Path) -> list[str]:
 
 
 def ftp(site: FtpSite, tmp_path: Path) -> list[str]:
-    """All but the password."""
+    """The command line for ``site``, without the password."""
     return [
         "--type=ftp", f"--ftp_host={site.host}", f"--ftp_port={site.port}",
         f"--ftp_username={site.USER}", *common(tmp_path),

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 FILES = ROOT / "docs" / "examples" / "monitoring"
 ALERTS = (FILES / "alerts.yml").read_text(encoding="utf-8")
 DASHBOARD = json.loads((FILES / "dashboard.json").read_text(encoding="utf-8"))
-# Their alert fires while they have this value.
+# Metrics whose own value makes their alert fire.
 TROUBLES = (
     "not_served",
     "quarantined",

@@ -130,7 +130,7 @@ def test_zeros_may_follow_archive_and_stream(tmp_path: Path) -> None:
         ("model/a\x07", "no sane name"),
         ("model/a\u2028b", "no sane name"),
         ("model/a\u0085b", "no sane name"),
-        # What is left out is held to the same names.
+        # The rules for names hold for skipped members, too.
         ("/other/a", "absolute"),
         ("/._a", "absolute"),
         ("other/../../a", "leads out"),

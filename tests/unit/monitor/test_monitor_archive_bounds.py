@@ -1,4 +1,4 @@
-"""The strict reader: how much a tarball may hold, and that nothing about it is without a bound."""
+"""The strict reader: how much a tarball may hold. Everything about it has a bound."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_small_model_of_zeros_may_expand_as_much_as_it_does(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "times"),
     [
-        # The header, the end of the tar, the end of the stream; and what is between.
+        # The header, the end of the tar, the end of the stream. More cases add pieces in between.
         (member("model/a"), 3),
         # The header makes the content end in a fourth piece.
         (member("model/a", bytes(3 * stream.CHUNK)), 3 + 4),

@@ -1,4 +1,4 @@
-"""The strict reader: archives as people make them, with which tool ever, and what is left out."""
+"""The strict reader: archives as people make them with any tool, and what is left out."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_a_hard_link_to_an_earlier_file_is_a_copy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_a_hard_link_to_a_file_that_was_left_out_is_a_copy_too(tmp_path: Path, pack: Any) -> None:
-    """The client's conf and the server's are the same, and some file systems know."""
+    """The client's conf equals the server's, so one may be a hard link to the other."""
     packed = pack(
         member("client/", type=tarfile.DIRTYPE)
         + member("client/conf", b"the same")

@@ -216,7 +216,7 @@ def test_how_a_check_command_ends_says_whose_fault_it_is(
 def test_a_manifest_reaches_the_check_as_it_was_published_however_it_is_written(
     watch: MakeWatch, site: Site
 ) -> None:
-    """Escaped it would be longer than the kernel lets a variable be."""
+    """With escapes the manifest would be longer than the kernel allows for a variable."""
     packed = tarball(model_files(1))
     fields = {**json.loads(manifest_of(1, packed)), "note": "é" * 30_000}
     site.publish(1, packed, donefile=json.dumps(fields, ensure_ascii=False).encode())

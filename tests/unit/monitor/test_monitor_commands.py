@@ -80,7 +80,7 @@ def test_a_rollback_goes_to_the_named_release_and_status_says_so_in_words(
     code, _, err = here("rollback", "--to=9", *where)
     assert code == 2
     assert "release 9 is not kept" in err
-    # Twice back: the hold is still on what is announced.
+    # A second rollback still holds the announced release back.
     assert here("rollback", *where)[0] == 0
     assert "held: release 3\n" in here("status", *where)[1]
     assert here(*general(site, tmp_path), "--once")[0] == 1
@@ -130,7 +130,7 @@ def test_a_rollback_that_is_killed_loses_nothing_that_was_kept(
     )
     words = [sys.executable, "-c", script, moment, "rollback", *where]
     assert subprocess.run(words, cwd=ROOT, check=False).returncode == -signal.SIGKILL
-    # A monitor that starts clears what is left; it is held back from the announced release.
+    # The next start clears what the kill left. A hold may keep the announced release out.
     assert here(*general(site, tmp_path), "--once", "--keep=5")[0] in (0, 1)
     facts = json.loads(here("status", "--json", *where)[1])
     kept, live = ("release 1", "release 2")

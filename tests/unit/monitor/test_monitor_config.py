@@ -25,7 +25,7 @@ def tmp_path(in_memory: Path) -> Path:
 def test_many_models_run_in_one_process_and_a_broken_remote_delays_no_other(
     start: Start, site: Site, ftp_site: FtpSite, tmp_path: Path
 ) -> None:
-    """Of five models one's remote is silent, one's dead, one's never ends its transfer."""
+    """Five models: one remote is silent, one is dead, and one never ends its transfer."""
     local = tmp_path / "local"
     local.mkdir()
     slow = Site(tmp_path / "slow")
@@ -63,7 +63,7 @@ def test_many_models_run_in_one_process_and_a_broken_remote_delays_no_other(
             for name in ("one", "two"):
                 monitor.saw(f"{name}: update model timestamp", number)
                 assert (local / name / "params.pdiparams").read_bytes()[:9] == b"%09d" % number
-            # An hour is how long the silent remote and the slow one may take.
+            # The time-out of the silent remote and of the slow one is an hour.
             assert time.monotonic() - published < 60
         assert {path.name for path in local.iterdir() if path.name[0] not in "._"} == {"one", "two"}
         silent.settimeout(20)

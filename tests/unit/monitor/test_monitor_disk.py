@@ -84,7 +84,7 @@ with closing_all(site):
     )
 
 
-# The first that this kernel, and what is installed, can make.
+# The first filesystem that the kernel and the installed programs can make.
 IGNORING_CASE = """
 def ignoring_case():
     folder, image = tmp / "disk", tmp / "image"

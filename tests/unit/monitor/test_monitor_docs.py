@@ -85,7 +85,7 @@ def test_the_signature_check_of_the_docs_lets_in_only_what_is_signed(
     code, err = install()
     assert code == 0, err
     publish(2)
-    # Signed is not what is published: somebody who may write there, but has no key.
+    # A person without a key, who may write to the remote, publishes an unsigned release.
     site.publish(2)
     code, err = install()
     assert code == 1

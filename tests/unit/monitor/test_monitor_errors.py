@@ -103,7 +103,7 @@ def test_every_place_that_makes_an_error_says_all_four(call: ast.Call, module: a
         assert words(part) or not isinstance(part, ast.Constant)
     if isinstance(hint, ast.Name):
         hints = values_of(hint.id, module)
-        # A parameter that is handed on is looked at where it is given.
+        # A hint may also be a parameter. Then the test checks it in the call that gives it.
         assert hints or hint.id in {
             argument.arg for node in ast.walk(module) if isinstance(node, ast.arguments)
             for argument in node.args

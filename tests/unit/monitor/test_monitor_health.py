@@ -1,4 +1,4 @@
-"""What ``/healthz`` says of a model: well once its polls reach the remote, while they do."""
+"""What ``/healthz`` says of a model: it is healthy while its polls reach the remote."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_a_monitor_goes_on_with_a_lock_that_names_its_owner(
     assert named["pid"] == first.process.pid
     assert named["host"] == HERE.host
     assert named["boot"] == HERE.boot
-    # A second one is kept out, and named the first.
+    # A second monitor does not start, and its message names the first.
     second = start("second.log")
     assert second.end() == 2
     said = f"another monitor (process {first.process.pid} on host {HERE.host}) already watches"

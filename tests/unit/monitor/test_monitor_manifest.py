@@ -1,4 +1,4 @@
-"""What counts as our manifest in a donefile, and that nothing else hurts."""
+"""What counts as our manifest in a donefile. Any other content does no harm."""
 
 from __future__ import annotations
 

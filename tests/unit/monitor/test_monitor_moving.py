@@ -39,7 +39,7 @@ def test_a_donefile_that_changes_during_the_pull_starts_over_with_the_newer(
 def test_a_donefile_that_differs_at_each_look_costs_two_pulls_then_pauses(
     watch: MakeWatch, site: Site, lines: list[str]
 ) -> None:
-    """As a producer shows it that publishes faster than a pull takes, without a manifest."""
+    """A producer without manifests that publishes faster than a pull takes causes this."""
     site.publish(1, donefile=b"")
     looks = [0]
 

@@ -147,7 +147,7 @@ def test_a_kill_at_any_change_of_a_file_loses_no_notice(
     poll(one)
     drained(one)
     one.end()
-    # Earlier changes are those of the pull and the unpacking.
+    # The first 26 changes of a file are those of the pull and the unpacking.
     release, number = 2, 26
     swapped = set()
     site.publish(release)

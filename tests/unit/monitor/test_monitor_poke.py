@@ -173,7 +173,7 @@ def answer_to(port: int, sent: str) -> str:
 
 
 def test_a_body_is_read_only_with_the_token_and_up_to_a_limit(port: int) -> None:
-    # Nothing of a body comes, so an endpoint that reads it has no answer.
+    # The body does not come, so an endpoint that reads it would not answer.
     assert answer_to(port, HEAD.format(100) + "\r\n").startswith("HTTP/1.0 401 ")
     assert answer_to(port, SIGNED.format(3_000_000)).startswith("HTTP/1.0 413 ")
     most = 64 * 1024

@@ -116,7 +116,7 @@ def test_a_bad_release_is_quarantined_and_the_last_good_one_is_back(
     # It stays out over polls and restarts, until another release is announced.
     assert poll(one) is Event.QUARANTINED
     assert poll(watch(**GATED)) is Event.QUARANTINED
-    # Again is too late: another release is live.
+    # A second call does nothing, because another release is live.
     assert not take_back(one.options, identity, "it lies", EventFile("", MODEL))
     assert release_in(live(tmp_path)) == 1
     one = watch(**GATED)

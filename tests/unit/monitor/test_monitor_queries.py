@@ -150,14 +150,14 @@ def test_it_stays_with_its_host_over_redirects(
             f"/near?{SAS}",
             "/here?own=1",
         ]
-        # Another gets what is not ours of a query that was copied into the address.
+        # If the server copies the query into the new address, another host gets only the rest.
         for copied in (SAS, f"a=1&{SAS}&b=2", SAS.replace("%2F", "/")):
             origin.by_path["/donefile"] = Answer(
                 302, b"", {"Location": f"{elsewhere.url}/x?{copied}"}
             )
             assert remote.look("donefile") is not None
         assert [path for path, _ in elsewhere.seen] == ["/x", "/x?a=1&b=2", "/x"]
-        # From there nothing leads it back, nor on.
+        # A redirect from there gets no secret query, not even a redirect back to the first host.
         elsewhere.by_path["/x"] = Answer(302, b"", {"Location": "/y"})
         assert remote.look("donefile") is not None
         assert elsewhere.seen[-1][0] == "/y"
@@ -165,7 +165,7 @@ def test_it_stays_with_its_host_over_redirects(
         elsewhere.by_path["/back"] = Answer(302, b"", {"Location": f"{origin.url}/near?z"})
         assert remote.look("donefile") is not None
         assert origin.seen[-2][0] == "/near?z"
-        # Elsewhere in the address it cannot be taken out: not followed.
+        # The monitor does not follow an address that has the secret in any other part.
         nested = quote(quote(f"/donefile?{SAS}", safe=""), safe="")
         places = f"/{SIGNATURE}/x", f"/x?all={SIGNATURE}", f"/x#{DECODED}", f"/in?next={nested}"
         for place in places:

@@ -1,4 +1,4 @@
-"""Every row of the recovery table: what a kill left is found, and what the table says is done."""
+"""Every row of the recovery table: how the monitor finds and mends what a kill left."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def tmp_path(in_memory: Path) -> Path:
 
 
 def packed_with(files: dict[str, bytes], more: dict[str, bytes]) -> bytes:
-    """A tarball of a model and of other files, whose names are whole."""
+    """A tarball of a model and of the files ``more``, by their full names."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         for name, content in {**more, **{f"{MODEL}/{name}": files[name] for name in files}}.items():
@@ -57,7 +57,7 @@ def test_a_tarball_without_a_top_folder(watch: MakeWatch, site: Site, tmp_path: 
     one = watch()
     assert poll(one) is Event.BAD_RELEASE
     assert "or . if the files have none" in str(one.reporter.error)
-    # Other rules, other verdict.
+    # With another option the same release is no longer in quarantine.
     assert poll(watch(unpacked_filename=".")) is Event.SWAPPED
     assert release_in(live(tmp_path)) == 1
 

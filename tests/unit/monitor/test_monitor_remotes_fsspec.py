@@ -78,7 +78,7 @@ def test_a_file_system_that_says_nothing_fails_after_the_time_out(
     with make(tmp_path / "local", **options) as remote:
 
         def look() -> None:
-            """Until it is in time: the time-out is short even for a file that is there."""
+            """Look until an answer comes in time: the time-out is short for a busy machine."""
             wait_for(lambda: remote.look("donefile"), "the donefile", 20, retry_on=(RemoteError,))
 
         look()
@@ -88,7 +88,7 @@ def test_a_file_system_that_says_nothing_fails_after_the_time_out(
             remote.tree("folder", 9) if call == "ls" else remote.look("donefile")
         assert time.monotonic() - begun < 60
         stalling.stalled = set()
-        # Not through the connection that does not answer.
+        # The look does not use the file system that did not answer.
         made = stalling.made
         look()
         assert stalling.made > made
@@ -116,7 +116,7 @@ def test_a_file_that_blocks_in_the_system_fails_after_the_time_out(tmp_path: Pat
     with make(tmp_path / "local", **options) as remote:  # noqa: SIM117
         with pytest.raises(RemoteError, match="nothing came within the time-out"):
             remote.look("donefile")
-    # The call that was given up has its end, too.
+    # Let the abandoned call return.
     (tmp_path / "donefile").open("wb").close()
 
 

@@ -102,7 +102,7 @@ def test_data_connections_go_on_with_the_tls_session_as_most_servers_require(
 
 
 def test_data_connections_may_end_without_tls_s_goodbye(tls: Tls) -> None:
-    """Many servers just close them; 226 says whether all was sent."""
+    """Many servers just close them; 226 says whether the server sent all bytes."""
     from pyftpdlib.handlers import DTPHandler, TLS_DTPHandler
 
     class Blunt(TLS_DTPHandler):  # type: ignore[misc]

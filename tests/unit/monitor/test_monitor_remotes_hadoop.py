@@ -96,7 +96,7 @@ esac
 
 @pytest.fixture
 def no_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No time for a JVM to start in."""
+    """Allow no time for the start of a JVM."""
     monkeypatch.setattr(hadoop, "_START_S", 0.0)
 
 

@@ -184,7 +184,7 @@ def test_where_nothing_else_is_given_an_account_of_netrc_is_shown(
     server: Answers, elsewhere: Answers, tmp_path: Path
 ) -> None:
     assert authorization(server, tmp_path) == basic("of-netrc:pa55")
-    # The host that it leads to has an account there, too: its own.
+    # After a redirect, the account of the new host counts.
     server.by_path["/donefile"] = moved(f"{elsewhere.url}/donefile")
     assert authorization(elsewhere, tmp_path, server.url) == basic("of-netrc:pa55")
 
@@ -204,7 +204,7 @@ def test_secrets_do_not_follow_to_another_origin(
     assert all(shown <= headers.keys() for _, headers in server.seen)
     assert [path for path, _ in elsewhere.seen] == ["/far", "/donefile"] * 2
     assert not any(shown & headers.keys() for _, headers in elsewhere.seen)
-    # What is no secret, and what the transfer needs, still goes with it.
+    # Headers that are no secret still go to the other origin.
     assert all(headers["Accept-Encoding"] == "identity" for _, headers in elsewhere.seen)
 
 

@@ -1,4 +1,4 @@
-"""WebHDFS: what an answer that is not the wanted one means, against a server that gives it."""
+"""WebHDFS: what an unexpected answer means, against a server that gives it."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_kerberos_is_named_with_the_way_that_speaks_it(server: Answers, remote: 
 def test_a_donefile_of_which_less_or_more_comes_than_hdfs_says_is_not_believed(
     server: Answers, remote: Remote
 ) -> None:
-    """A file whose writer is still open lists with length 0, and is read short without a word."""
+    """While a file is being written, HDFS gives a wrong length or a part, without an error."""
     holds(server, b"whole")
     for came in (b"wh", b"", b"whole and more"):
         server.by_path[f"{DONEFILE}?OPEN"] = Answer(200, came)

@@ -73,7 +73,7 @@ def test_a_secret_behind_a_misspelt_option_is_not_said(
         assert "--ftp_passwort" in err
 
 
-# Of every kind that a secret may be of: a value of the option, what is secret in it, what it needs.
+# For each option that may hold a secret: a value, its secret part, and the options that it needs.
 KINDS = {
     "ftp_password": ("pa55-of-ftp", "pa55-of-ftp", {"type": "ftp", "ftp_host": "h"}),
     "fs_ugi": ("me,pa55-of-ugi", "pa55-of-ugi", {"type": "hdfs", "hadoop_bin": "/bin/true"}),

@@ -216,7 +216,7 @@ def in_a_pull_that_keeps_to_its_rate(scene: Scene) -> None:
 
 
 def in_an_unpacking(scene: Scene) -> None:
-    """Many megabytes, stopped for a look: nothing goes on until the signal is there."""
+    """Stop the process at the first file of a large release, until the test sends its signal."""
     scene.site.publish(1, tarball(model_files(1, 150_000_000), mode="w"))
     one = scene.start(*general(scene.site, scene.folder))
 
@@ -265,7 +265,7 @@ def _waits_for_lock(scene: Scene) -> None:
     assert scene.one is not None
     files = Path(f"/proc/{scene.one.process.pid}/fd")
 
-    # While it waits it keeps the file open, which the test has locked.
+    # While the monitor waits, it keeps the file open that the test has locked.
     def waits() -> bool:
         with contextlib.suppress(OSError):
             return any(os.readlink(file).endswith("/swap.lock") for file in files.iterdir())

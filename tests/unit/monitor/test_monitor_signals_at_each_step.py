@@ -48,7 +48,7 @@ class _Signaller:
         if event != "call" or not frame.f_code.co_filename.startswith(_OURS):
             return
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            # It has not begun: there is nothing to put away, and the system ends it.
+            # The monitor has no handler yet. It has nothing to clean up, and the system ends it.
             return
         with self._lock:
             self._left -= 1
@@ -61,7 +61,7 @@ class _Signaller:
 
 
 class _Log(io.StringIO):
-    """Tells by None that the monitor goes to sleep."""
+    """Sends None when the monitor goes to sleep."""
 
     def __init__(self, told: Any) -> None:
         super().__init__()
@@ -91,8 +91,7 @@ _forks.set_forkserver_preload([__name__, "requests"])
 
 
 def signalled_at(number: int, local: Path, url: str) -> Optional[str]:
-    """Where a monitor was when the signal came, until it ended; None: it was asleep before it had
-    made ``number`` calls."""
+    """Where the monitor was when the signal came. None if it slept before ``number`` calls."""
     ours, theirs = _forks.Pipe()
     child = _forks.Process(target=_child, args=(number, local, url, theirs))
     child.start()
@@ -145,6 +144,6 @@ def test_a_signal_at_any_call_ends_it_soon_with_one_whole_release(
         nothing_left(local)
         number += stride
         assert number < 20_000
-    # It has come all the way.
+    # The loop has reached the end of the installation.
     assert number > 400
     assert len(set(places)) > 10, places

@@ -237,7 +237,7 @@ def test_what_is_odd_in_a_quarantine_reads_as_none(
         (100.0, 100.0, 10.0, False),
         (99.0, 100.0, 10.0, False),
         (110.0, 100.0, 10.0, True),
-        # So far off, the clock was set back.
+        # ``until`` is too far ahead, so the clock was set back.
         (110.5, 100.0, 10.0, False),
     ],
 )

@@ -40,7 +40,7 @@ def pulls(site: Site) -> int:
 
 
 def settled(one: Watch, site: Site) -> None:
-    """Polls until the monitor has learnt whom not to believe."""
+    """Polls until the monitor has dropped the wrong validators."""
     quiet = 0
     for _ in range(30):
         before = pulls(site)
