@@ -51,7 +51,8 @@ def main(words: Optional[Sequence[str]] = None) -> int:
         serving = _prototxt.read(flags)
     except (_prototxt.Refused, _messages.MessagesMissing) as error:
         return _end(_REFUSED, error)
-    # One thread each: more would spin beside the event loop, and the fork server forks.
+    # One OpenBLAS thread a process: more would compete with the event loop, and threads do not
+    # survive a fork.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from . import _engine, _glog
 
@@ -64,7 +65,7 @@ def main(words: Optional[Sequence[str]] = None) -> int:
             "make the folder writable or give -log_dir",
         )
     try:
-        # asyncio would take an empty one for every address.
+        # To asyncio an empty host means every address.
         host = os.environ.get("ENGINE_HOST") or "127.0.0.1"
         _engine.run(_engine.Engine(flags, serving, log, host=host, strict=strict))
     except _prototxt.Refused as error:

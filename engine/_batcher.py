@@ -1,8 +1,8 @@
 """Queries that came in together go to the model together.
 
 The event loop hands over every request that one look at the sockets brought. Then ``Batcher``
-sends all of them to the model in one message, which saves most of the changes between the two
-processes. Nothing waits for company: a lone request runs at once.
+sends all of them to the model in one message, which saves most switches between the two processes.
+No request waits for others: a lone request runs at once.
 
 All of this happens in the loop's thread, between two looks at the sockets. A batch keeps its
 model: a reload swaps between two batches, in one step for all clients.
@@ -48,7 +48,7 @@ class Counters:
 
 
 def as_service_error(error: Exception) -> ServiceError:
-    """Return E-5100 for what is no error of the service already."""
+    """Return the error itself if it is a ``ServiceError``, else an E-5100 that names it."""
     if isinstance(error, ServiceError):
         return error
     return inference_failed(f"{type(error).__name__}: {error}")

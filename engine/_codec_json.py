@@ -29,7 +29,7 @@ _UINT32 = (0, 2**32 - 1)
 _FLOATS = frozenset({int, float})
 _INTS = frozenset({int})
 
-# Repeated fields of Tensor: what its numbers SHOULD be, the Python types that are one, the range.
+# Repeated fields of Tensor: the type's name in error texts, its Python types, and its range.
 _REPEATED: dict[str, tuple[str, frozenset[type], Optional[tuple[int, int]]]] = {
     "float_data": ("float", _FLOATS, None),
     "float64_data": ("double", _FLOATS, None),
@@ -96,7 +96,7 @@ def _tensor(document: Any) -> Tensor:
 
 
 def _list(document: dict[str, Any], message: str, key: str) -> list[Any]:
-    """Return a repeated field, empty when it is absent. Raises ``Unparsable`` for no list."""
+    """Return a repeated field, empty when it is absent. Raises ``Unparsable`` if it is no list."""
     value = document.get(key)
     if value is None:
         return []
@@ -109,7 +109,7 @@ def _repeated(document: dict[str, Any], key: str) -> list[Any]:
     """Return the elements of a tensor's repeated field. Raises ``Unparsable``."""
     should_be, types, limits = _REPEATED[key]
     value = _list(document, _TENSOR, key)
-    # Nearly always all is well, which C code finds out.
+    # The common case, all elements valid: C code finds this fast.
     if types.issuperset(map(type, value)) and not (
         limits and value and not (limits[0] <= min(value) and max(value) <= limits[1])
     ):

@@ -35,7 +35,7 @@ def unpack(kind: object, data: bytes, limit: int) -> bytes:
         raise BadCompression(f"the compression {kind} is unknown")
     unpacker = zlib.decompressobj(_WINDOW[kind])
     try:
-        # One byte more than allowed, so that too much shows.
+        # One byte more than the limit, to notice a body over the limit.
         whole = unpacker.decompress(data, limit + 1)
     except zlib.error as error:
         raise BadCompression(str(error)) from None
@@ -46,7 +46,7 @@ def unpack(kind: object, data: bytes, limit: int) -> bytes:
 
 def _snappy(data: bytes, limit: int) -> bytes:
     try:
-        # cramjam allocates what the body says before it looks into it.
+        # cramjam allocates the announced size before it looks at the rest of the body.
         if cramjam.snappy.decompress_raw_len(data) > limit:
             raise BadCompression(f"the compressed body is over {limit} bytes")
         return bytes(cramjam.snappy.decompress_raw(data))

@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._http2: Optional[Http2Session] = None
         # HTTP/1 requests whose answer has not been sent.
         self._slots: deque[Http1Reply] = deque()
-        # Nothing more is read; what was asked before is still answered.
+        # Read no more; earlier requests are still answered.
         self._ending = False
         self.remote = self.local = ""
 
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
             self._end_soon()
 
     def _end_soon(self) -> None:
-        """Close behind the batcher's turn, so that what came whole is answered."""
+        """Close after the batcher's turn, so that whole requests are answered first."""
         self._ending = True
         asyncio.get_running_loop().call_soon(self._transport.close)
 

@@ -76,7 +76,7 @@ class Core(Model):
                 raise BadModel(
                     f"the prototxt has the feed {feed.name}, the model has {', '.join(names)}"
                 )
-        # By name, and a name that the model does not have by its place.
+        # By name, or by place if the model has no output of that name.
         self._outputs: list[Any] = []
         for place, fetch in enumerate(fetches):
             if fetch.name in outputs:
@@ -124,7 +124,7 @@ class Core(Model):
 
     def warm_up(self) -> None:
         """Run once, which allocates what Paddle allocates late."""
-        # Random numbers need not suit the model: an embedding's index, for one.
+        # The model may refuse random numbers, for example as the index of an embedding.
         with suppress(ServiceError):
             self.feed(trial_feed(self._graph))
 
@@ -168,10 +168,10 @@ def _create(files: ModelFiles, device: Device) -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """Return the sentence in one of Paddle's errors, which bring a C++ stack along."""
+    """Return the sentence of one of Paddle's errors, without the C++ stack."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     for place, line in enumerate(lines):
         if line.startswith("Error Message Summary") and place + 2 < len(lines):
             return " ".join(lines[place + 2 : place + 4])
-    # Without that header the reason comes first, and last only where in the model it was.
+    # Without that header the first lines have the reason, and the last ones the place in the model.
     return " ".join(lines[:3])[:_LONGEST_REASON] if lines else type(error).__name__

@@ -91,7 +91,7 @@ class Engine:
         fork_server = None if strict else ForkServer(serving.feeds, serving.fetches)
         self._loader = Loader(serving, device, log, self._threads, fork_server)
         self._model: Model = self._first_model()
-        # Whether the process in which it ran is gone, so that every query fails.
+        # Whether the model's process has ended, so that every query fails.
         self._ended = False
         self.batcher: Batcher
         self._loop: asyncio.AbstractEventLoop
@@ -182,7 +182,7 @@ class Engine:
         self.log.info_line("server.cpp:1101", f"Server[{_SERVICE_CLASS}] is going to quit")
         server.close()
         reload.stop()
-        # What is under way is answered while the reload thread sleeps out its turn.
+        # The loop answers the last requests while the reload thread ends its sleep.
         await self._loop.run_in_executor(None, reload.join)
         self.log.info_line("server.cpp:167", "Exit reload worker!")
 
@@ -226,7 +226,7 @@ class Engine:
         return True
 
     def _swap(self, model: Model) -> Model:
-        """Give the model to the loop, wait until it has it, and return the model before."""
+        """Give the model to the loop, wait until the loop uses it, and return the old model."""
         done = threading.Event()
         before: list[Model] = []
 
@@ -244,7 +244,7 @@ class Engine:
 
     def _model_ended(self) -> None:
         self.log.error_line(
-            "infer.h:438", "The process in which the model ran has ended; loading the model anew"
+            "infer.h:438", "The process in which the model ran has ended; loading the model again"
         )
         self._ended = True
         self._reloading.hurry()
@@ -265,7 +265,7 @@ class Engine:
                 f"  what():  {reason}\n"
             )
             sys.stderr.flush()
-        # To this thread, so that it does not run on meanwhile.
+        # To this thread, so that it does not continue before the signal arrives.
         signal.pthread_kill(threading.get_ident(), signum)
 
 

@@ -93,7 +93,7 @@ class Log:
         Args:
             severity: ``INFO``, ``WARNING`` or ``ERROR``.
             where: The file and line of the real server's source, ``file:line``.
-            message: The text. Clients make up names in it, so control characters are escaped.
+            message: The text. It may hold names from a client, so control characters are escaped.
             tid: The thread's number; without it, this thread's.
         """
         number = threading.get_native_id() if tid is None else tid

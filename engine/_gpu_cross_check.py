@@ -1,7 +1,7 @@
 """Whether a model on a GPU answers what it answers on the CPU.
 
-A Paddle that was not built for the GPU at hand only warns of it (``producer.trial_gpu``). Served,
-that would be wrong predictions without a single error.
+A Paddle that was not built for this GPU only warns of it (``producer.trial_gpu``). The server would
+then give wrong predictions without an error.
 
 A model is not compared if it refuses random numbers, takes a fixed number of rows, or gives random
 answers. An output is not compared if its size depends on its content.
@@ -18,8 +18,8 @@ from ._model import Model, Output
 from ._model_files import BadModel, Graph
 from ._query import Array, ServiceError
 
-# A GPU may multiply in TF32, which keeps ten bits of a number, and sums in another order. An output
-# that was not computed at all is off by the whole.
+# A GPU may multiply in TF32, which keeps ten bits of a number, and it sums in another order. The
+# error of an output that was not computed at all is as large as the output.
 _MOST = 0.1
 
 
@@ -45,7 +45,7 @@ def ask_both(on_gpu: Model, on_cpu: Model, graph: Graph) -> None:
     different = unlike(on_gpu.feed(feed), wanted)
     if different:
         raise BadModel(
-            f"the GPU answers {different}, as where this Paddle has no code for a GPU; leave "
+            f"the GPU answers {different}; this Paddle may have no code for this GPU; leave "
             "--gpu_ids out"
         )
 
@@ -53,8 +53,8 @@ def ask_both(on_gpu: Model, on_cpu: Model, graph: Graph) -> None:
 def unlike(found: Sequence[Output], wanted: Sequence[Output]) -> str:
     """Return the values where an output differs most; empty when all outputs are alike.
 
-    Floats have to be nearly the same. A rounding may change integers, such as an index: of them
-    one equal element is enough.
+    Floats must be nearly the same. Rounding may change integers, such as an index, so one equal
+    integer is enough.
     """
     for (one, _), (other, _) in zip(found, wanted):
         if one.shape != other.shape or not one.size:

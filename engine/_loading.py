@@ -19,19 +19,19 @@ from ._prototxt import Serving
 class Loader:
     """Loads the one model that ``serving`` names.
 
-    Without a ``fork_server`` (``--strict-compat``) the model is loaded as the real server loads it.
-    Files are chosen by its rule, and Paddle gets them unchecked.
+    Without a ``fork_server`` (``--strict-compat``) the model is loaded as the real server loads it:
+    files are chosen by its rule, and Paddle gets them unchecked.
 
-    There, and on a GPU, the reload thread makes, tries and closes all models, and the event loop's
-    thread runs them. No model is closed while it runs.
+    In this mode, and on a GPU, the reload thread makes, tries and closes all models, and the event
+    loop's thread runs them. No model is closed while it runs.
 
     Args:
         serving: What to serve.
         device: Where and how it runs.
         log: The log.
         workers: The launcher's ``--thread``. The real server has a model for each worker and one
-            more, and logs each. Readers count these lines, so the engine writes as many.
-        fork_server: What loads models in processes of their own.
+            more, and logs each. Some readers of the log count these lines.
+        fork_server: Loads each model in a process of its own.
     """
 
     def __init__(

@@ -98,7 +98,7 @@ class Model(abc.ABC):
                 raise inference_failed(
                     f"feed {name} is {array.dtype.name}, the model takes {takes.dtype}"
                 )
-            # The rows of a sequence are what its lod makes of them. Its rank is fixed all the same.
+            # A sequence has as many rows as its lod says, so only its rank is checked.
             sequence = lod and name in self._sequences
             if len(array.shape) != len(takes.shape) or not (
                 sequence

@@ -1,7 +1,7 @@
 """A model's two files: found by suffix, opened together, and checked before Paddle runs them.
 
-Paddle Inference does not make these checks: it takes truncated parameters without a word, and a
-program that is none can end the process.
+Paddle Inference does not make these checks: it loads truncated parameters without an error, and a
+damaged program can end the process.
 
 - The program is a ``ProgramDesc`` with at least one operator, feed and fetch.
 - The parameters are exactly the tensors of the program's persistable variables, each with its type
@@ -147,7 +147,7 @@ def opened(directory: str, *, first_listed: bool = False) -> Iterator[ModelFiles
         except OSError as error:
             # The first words are the real server's, spelling included: people look for them.
             why = f"(cannot open the model directory): {error.strerror}"
-            # It looks for the directory itself, before Paddle does, and says that it is gone.
+            # The real server reports a missing directory before Paddle looks for it, and goes on.
             died = None if error.errno == errno.ENOENT else signal.SIGABRT
             raise BadModel(f"path not exits: {directory} {why}", died) from None
         stack.callback(os.close, folder)
@@ -250,7 +250,7 @@ def _check_parameters(params: BinaryIO, graph: Graph) -> None:
         _check_tensor(params, size, name, number, dims)
     behind = size - params.tell()
     if behind:
-        raise BadModel(f"the parameters have {behind} bytes behind the last one the program names")
+        raise BadModel(f"the parameters have {behind} bytes behind the program's last tensor")
 
 
 def _check_tensor(

@@ -91,7 +91,7 @@ class ModelProcess(Model):
         except Gone:
             self.over = (
                 "the process in which the model ran has ended, perhaps on this request; "
-                "the model is being loaded anew"
+                "the model is being loaded again"
             )
         return [inference_failed(self.over)] * len(queries)
 

@@ -18,7 +18,7 @@ from ._flags import Flags
 SERVICE = "GeneralModelService"
 _STEPS = ("GeneralReaderOp", "GeneralInferOp", "GeneralResponseOp")
 _PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-# Fields of an engine for what this engine does not have, and the launcher's options for them.
+# Fields of the configuration for features that this engine lacks, and the launcher's options.
 _ELSEWHERE = {
     "use_lite": "--use_lite",
     "use_xpu": "--use_xpu",
@@ -171,7 +171,7 @@ def _refuse_what_runs_elsewhere(engine: Any, flags: Flags) -> None:
         )
     if flags.text("precision") not in _PRECISIONS:
         raise Refused(
-            f"--precision {flags.text('precision')} is none that Paddle Serving has; "
+            f"--precision {flags.text('precision')} is no precision of Paddle Serving; "
             f"give {', '.join(_PRECISIONS[:-1])} or {_PRECISIONS[-1]}"
         )
 

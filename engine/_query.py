@@ -202,5 +202,5 @@ def _shaped(name: str, kind: ElemType, flat: Array, shape: tuple[int, ...]) -> A
     try:
         return flat.reshape(shape)
     except ValueError as error:
-        # More dimensions than numpy has, or sizes whose product it cannot hold beside a 0.
+        # More dimensions than numpy allows, or sizes whose product is too large beside a 0.
         raise inference_failed(f"feed {name} has the shape {list(shape)}: {error}") from None

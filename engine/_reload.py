@@ -1,4 +1,4 @@
-"""When the model is loaded anew: the rules of ``timestamp_ne``, and the thread that follows them.
+"""When the model is loaded again: the rules of ``timestamp_ne``, and the thread that follows them.
 
 Every ``interval_s`` the time file's mtime is read, in whole seconds. The rules, measured on the
 real server::
@@ -59,7 +59,7 @@ def decide(seen: Optional[int], last_seen: Optional[int]) -> Decision:
 def look(time_file: str) -> Optional[int]:
     """Return the time file's mtime in whole seconds, or None when it cannot be read."""
     try:
-        # As a fraction, the last 120 ns of a second would be the next one.
+        # The float ``st_mtime`` would round the last 120 ns of a second up to the next second.
         return os.stat(time_file).st_mtime_ns // 10**9
     except OSError:
         return None
@@ -107,7 +107,7 @@ class ReloadThread(threading.Thread):
             try:
                 self.tick()
             except Exception as error:
-                # Without this thread there would be no further reload, and no word of it.
+                # Without this thread there would be no further reload, and no log line about that.
                 self._log.error_line("server.cpp:157", f"{type(error).__name__}: {error}")
 
     def stop(self) -> None:

@@ -143,7 +143,7 @@ def check_stream(data: bytes, cuts: list[int]) -> None:
     at_once, error_at_once = read_stream(pieces(data, []))
     assert error_in_pieces == error_at_once, (error_in_pieces, error_at_once)
     if error_at_once != "HTTP/2":
-        # Behind an error, what had come before it in the same piece is given up.
+        # An error drops the messages before it in the same piece.
         shorter = min(len(in_pieces), len(at_once))
         assert in_pieces[:shorter] == at_once[:shorter]
         assert error_at_once or len(in_pieces) == len(at_once)
@@ -175,7 +175,7 @@ def http2_requests(data: bytes, cuts: list[int]) -> list[HttpRequest]:
 def check_http2(data: bytes, cuts: list[int]) -> None:
     """HTTP/2 framing and the gRPC message in each body."""
     in_pieces, at_once = http2_requests(data, cuts), http2_requests(data, [])
-    # Requests that come in one piece with a broken frame are given up.
+    # A broken frame drops the requests in the same piece.
     assert at_once == in_pieces[: len(at_once)]
 
 

@@ -109,7 +109,7 @@ def test_a_model_whose_process_is_killed_is_loaded_anew_before_anybody_asks(
     os.kill(before, signal.SIGKILL)
     unhurried.wait_for_log("Succ load engine, path:", start=start)
     text = unhurried.log()[start:]
-    assert "The process in which the model ran has ended; loading the model anew" in text
+    assert "The process in which the model ran has ended; loading the model again" in text
     assert ask(unhurried) == PRICE
     assert model_process(unhurried) != before
     assert state(before) == "", "the killed process is still there as a zombie"

@@ -29,7 +29,7 @@ except BadModel as error:
 
 def test_only_a_model_that_answers_as_on_the_cpu_is_let_in() -> None:
     (line,) = said_by(TWO_MODELS)
-    assert re.match(r"the GPU answers \S+ where the CPU answers \S+, as where ", line), line
+    assert re.match(r"the GPU answers \S+ where the CPU answers \S+; this Paddle ", line), line
 
 
 # A Paddle for the CPU takes the option for a GPU, says so in its log, and computes on the CPU.

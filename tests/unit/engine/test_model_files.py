@@ -45,13 +45,13 @@ def test_parameters_cut_off_at_any_byte_are_refused(model: Path) -> None:
 def test_bytes_behind_the_parameters_are_refused(model: Path) -> None:
     with (model / "params.pdiparams").open("ab") as params:
         params.write(b"more")
-    with pytest.raises(BadModel, match="4 bytes behind the last one"):
+    with pytest.raises(BadModel, match="4 bytes behind the program's last tensor"):
         check(model)
 
 
 def test_parameters_of_another_model_are_refused(model: Path) -> None:
     shutil.copy(server.models() / "uci" / "params.pdiparams", model / "params.pdiparams")
-    with pytest.raises(BadModel, match=r"the two files are not of one model|behind the last"):
+    with pytest.raises(BadModel, match=r"the two files are not of one model|the program's last"):
         check(model)
 
 

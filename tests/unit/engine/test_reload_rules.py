@@ -36,7 +36,7 @@ def test_the_time_file_is_read_in_whole_seconds(tmp_path: Path) -> None:
     tag.touch()
     os.utime(tag, (5.9, 5.9))
     assert look(str(tag)) == 5
-    # As a fraction this would be the next second.
+    # As a float this time would be the next second.
     os.utime(tag, ns=(0, 1_795_419_975_999_999_990))
     assert look(str(tag)) == 1_795_419_975
 
