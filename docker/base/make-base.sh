@@ -10,8 +10,8 @@ for address in "$mirror" "$security"; do
     host=${address#*://}
     case ${host%%/*} in
     *@*)
-        echo "make-base.sh: a mirror's address with a user or a password would stand in the image;" \
-            "give one without" >&2
+        echo "make-base.sh: the image would hold the user or the password in a mirror's address;" \
+            "give an address without them" >&2
         exit 2
         ;;
     esac

@@ -1,6 +1,6 @@
-"""What a bare machine lacks, what to type, and, when allowed as root, doing it.
+"""Finds what a machine lacks for containers, says what to type, and installs it if allowed.
 
-Nothing is installed on a machine that has an engine and Compose and whose registry answers.
+Installs nothing on a machine that has an engine and Compose and whose registry answers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from . import mirrors
 _APT_DEADLINE_S = 600.0
 _APT_LOCK_DEADLINE_S = 300.0
 _DAEMON_DEADLINE_S = 60.0
-#: One for the whole machine, whatever checkout a run is of; only root installs.
+#: One lock for all checkouts on the machine; only root installs.
 _LOCK = Path("/run/hot-loading-install.lock")
 _SUITES = tuple(bases.OFFICIAL)
 #: The Debian release whose Compose is a version 2 that needs nothing but libc.
@@ -37,7 +37,7 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 @dataclass(frozen=True)
 class Need:
-    """Something that is missing: what, why it is thought so, what to type, what would do it."""
+    """Something that is missing, and how to get it."""
 
     # What is missing.
     what: str
@@ -53,10 +53,10 @@ class Need:
 
 
 def missing(suites: Sequence[str] = _SUITES) -> list[Need]:
-    """What is missing, in the order in which it has to be mended; empty when all is there.
+    """Return what is missing, in the order in which it has to be installed.
 
-    ``suites`` are those whose base images are needed. Without an engine their base images are not
-    looked for.
+    ``suites`` are those whose base images are needed. Without an engine the base images cannot be
+    checked, and are left out.
     """
     reason = engine.why_unusable()
     needs = [] if reason is None else [_engine_need(reason)]
@@ -129,7 +129,7 @@ def _engine_need(reason: str) -> Need:
         words = _install_words("Docker Engine", _engine_packages())
         return Need("Docker engine", reason, words, _install_engine)
     if "permission denied" in reason.lower():
-        words = "sudo usermod -aG docker $USER, then log in anew"
+        words = "sudo usermod -aG docker $USER, then log in again"
         return Need("Docker engine", reason, words, _start_engine)
     return Need("Docker engine", reason, _start_words(), _start_engine)
 
@@ -161,8 +161,8 @@ class _AptIsBusy(Failed):
 def _apt(say: Callable[[str], None], *arguments: str) -> None:
     """Run apt-get; wait while another process uses it.
 
-    unattended-upgrades does in a machine's first minutes. apt-get itself waits for no lock but
-    dpkg's, and only when told to.
+    For example, unattended-upgrades runs apt-get in a machine's first minutes. apt-get itself waits
+    for dpkg's lock alone, and only if an option says so.
     """
     if not _has_apt():
         raise BadInput(
@@ -182,7 +182,7 @@ def _apt(say: Callable[[str], None], *arguments: str) -> None:
             if "Could not get lock" not in str(error):
                 raise
             if not said:
-                said.append("apt is in use by somebody else: waiting for it")
+                said.append("another process uses apt: waiting for it")
                 say(said[0])
             raise _AptIsBusy(str(error)) from None
         return True
@@ -192,7 +192,7 @@ def _apt(say: Callable[[str], None], *arguments: str) -> None:
 
 
 def _engine_packages() -> list[str]:
-    """The engine, and what newer Debians have taken out of its package: client and BuildKit."""
+    """Return the engine's packages; newer Debians package the client and BuildKit separately."""
     further = [name for name in ("docker-cli", "docker-buildx") if _candidate(name) is not None]
     return ["docker.io", "iptables", "debootstrap", *further]
 
@@ -272,7 +272,7 @@ def _compose_words() -> str:
 
 
 def bring_compose(say: Callable[[str], None]) -> None:
-    """A Compose: by apt where it has version 2, else a newer Debian's, else apt's 1.29."""
+    """Install apt's Compose if that is version 2, else a newer Debian's, else apt's 1.29."""
     _apt(say, "update", "-qq")
     package = _compose_package()
     if package is not None:
@@ -384,7 +384,7 @@ def make_base(suite: str, say: Callable[[str], None]) -> str:
 
 
 def _make_words(suite: str) -> str:
-    """What does the same as ``make_base``, for a person to type."""
+    """Return the command with which a person does what ``make_base`` does."""
     try:
         sources = mirrors.machine_mirrors()
     except BadInput:

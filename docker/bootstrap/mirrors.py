@@ -23,10 +23,10 @@ class Mirrors:
 
 
 def parse_sources(texts: Iterable[str]) -> Mirrors:
-    """The first Debian archive and security mirror in apt sources of either format.
+    """Return the first Debian archive and security mirror in apt sources of either format.
 
-    Raises ``BadInput`` when there is none, and for one with a password in its address: it would
-    stand in the image.
+    Raises ``BadInput`` if there is no archive, or if an address has a password, which the image
+    would show.
     """
     archive: Optional[str] = None
     security: Optional[str] = None
@@ -42,14 +42,14 @@ def parse_sources(texts: Iterable[str]) -> Mirrors:
                 archive = archive or address
     if archive is None:
         raise BadInput(
-            "no Debian mirror stands in /etc/apt, so debootstrap has nothing to work from; "
+            "/etc/apt names no Debian mirror, so debootstrap has nothing to work from; "
             "name base images in BASE_IMAGE_BOOKWORM and BASE_IMAGE_BULLSEYE"
         )
     for address in filter(None, (archive, security)):
         if "@" in urlsplit(address).netloc:
             raise BadInput(
                 f"the address of the mirror {urlsplit(address).hostname} in /etc/apt holds a user "
-                "or a password, which everybody who has the image would read; move them to "
+                "or a password, which the image would show; move them to "
                 "/etc/apt/auth.conf.d, or name base images in BASE_IMAGE_BOOKWORM and "
                 "BASE_IMAGE_BULLSEYE"
             )

@@ -3,9 +3,9 @@
 #
 #   entrypoint.sh namenode | datanode
 #
-# Inside, the NameNode is always namenode:9000 (RPC) and :9870 (HTTP). The DataNode's ports are the
-# same inside and outside, because a client is sent to them: DATANODE_HOSTNAME is the address a
-# client is told (127.0.0.1 for clients on the host, `datanode` for clients in containers).
+# Inside, the NameNode is always namenode:9000 (RPC) and :9870 (HTTP). The NameNode sends a client to
+# DATANODE_HOSTNAME and the DataNode's ports, so the ports are the same inside and outside.
+# DATANODE_HOSTNAME is 127.0.0.1 for clients on the host, `datanode` for clients in containers.
 set -eu
 role=${1:?namenode or datanode}
 : "${NAMENODE:=namenode}" "${DATA:=/data}"
@@ -57,8 +57,8 @@ datanode) main=org.apache.hadoop.hdfs.server.datanode.DataNode ;;
     ;;
 esac
 
-# Classes mapped from an archive (train.sh) start the daemon in half the time. The class path may
-# hold no folder then, so what Hadoop wants on it lies in a jar.
+# With the class archives of train.sh a daemon starts in half the time. Java takes an archive only if
+# the class path has no folder, so Hadoop's configuration files are in a jar.
 if [ -n "${RECORD:-}" ]; then
     sharing="-XX:ArchiveClassesAtExit=$RECORD"
 elif [ -r "$home/$role.jsa" ]; then
@@ -84,7 +84,7 @@ if [ "$role" = namenode ] && [ ! -e "$DATA/hdfs/name/current/VERSION" ]; then
         mv "$DATA/hdfs/name.new" "$DATA/hdfs/name"
     else
         (sharing='' arguments='-format -force -nonInteractive' && java_main env)
-        # While the image is built: as formatting leaves it, for every later first start.
+        # While the image is built: keep the new name folder, which later first starts copy.
         if [ -n "${RECORD:-}" ]; then cp -r "$DATA/hdfs/name" "$DATA/formatted"; fi
     fi
 fi

@@ -2,7 +2,7 @@
 # Does the daemon's real work: the NameNode changes its namespace (which safe mode refuses), the
 # DataNode takes a block and gives it back.
 set -eu
-# One at a time: a second check, run by hand beside the engine's, would take this one's file away.
+# One check at a time: a second check, run by hand beside the engine's, would delete the same file.
 exec 9<"$0"
 flock 9
 web=http://namenode:9870/webhdfs/v1
@@ -11,7 +11,7 @@ ask() { curl --silent --show-error --fail --max-time 8 --noproxy '*' "$@"; }
 
 case $(cat /tmp/hadoop-role) in
 namenode)
-    # Made and removed in one go: nobody who lists the root should meet a file of ours.
+    # Removed at once, so that other programs hardly ever see the folder in the root.
     folder=/.health-namenode
     ask -X PUT "$web$folder?op=MKDIRS&$query" | grep -q true
     ask -X DELETE "$web$folder?op=DELETE&recursive=true&$query" | grep -q true
@@ -19,7 +19,7 @@ namenode)
 datanode)
     file=/.health-datanode
     text=$(date +%s)
-    # The NameNode sends us to DATANODE_HOSTNAME, and in this container that is ourselves.
+    # The NameNode sends curl to DATANODE_HOSTNAME, which is this container.
     ask -L -X PUT --data-binary "$text" "$web$file?op=CREATE&overwrite=true&$query"
     got=$(ask -L "$web$file?op=OPEN&$query")
     ask -X DELETE "$web$file?op=DELETE&$query" >/dev/null

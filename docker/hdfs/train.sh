@@ -1,9 +1,9 @@
 #!/bin/sh
-# Run once while the image is built: formats a name folder, starts both daemons, writes and reads
-# one file through WebHDFS, and ends them so that they leave their class archives.
+# Runs once while the image is built: formats a name folder, starts both daemons, and writes and
+# reads one file through WebHDFS. Then it ends the daemons, which write their class archives.
 #
-# An image without archives works as well, only slower: so that one was not recorded is a line and
-# does not fail the build. It fails where HDFS does not come up, or leaves no name folder.
+# The build fails if HDFS does not start, or if there is no name folder. A missing archive is only
+# reported, because daemons also start without one, but slower.
 set -eu
 home=/opt/hadoop
 export NAMENODE=localhost DATA=/tmp/train

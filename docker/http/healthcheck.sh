@@ -1,13 +1,14 @@
 #!/bin/sh
-# The service's own work: a known file whole and by range, with the two headers that a monitor tells
-# releases apart by; and one of the files in the folder that is served, whole, as it lies there.
+# Does the service's own work. Reads a known file as a whole and by range, and looks for the two
+# headers by which a monitor tells releases apart. Then compares the first 64 KiB of one published
+# file with the folder.
 set -eu
-# One at a time: they share the file below.
+# One check at a time: all use the same temporary file.
 exec 9<"$0"
 flock 9
 url=http://127.0.0.1:8080
 ask() {
-    # The name keeps it out of the access log (nginx.conf).
+    # nginx.conf keeps requests of this user agent out of the access log.
     curl --silent --show-error --fail --max-time 4 --noproxy '*' --user-agent hot-loading-health "$@"
 }
 
@@ -17,13 +18,15 @@ ask --head "$url/.health/digits" | grep -qi '^etag:'
 ask --head "$url/.health/digits" | grep -qi '^last-modified:'
 
 same() { ask --range 0-65535 "$url/$file" | cmp -s - /tmp/health-expected; }
-# Empty before the first release. Only names that need no quoting in a URL.
+# The folder is empty before the first release. The check takes only a name that needs no quoting in
+# a URL.
 ls /data >/dev/null
 file=$(cd /data && find . -maxdepth 4 -type f -size +0 | grep -E '^[A-Za-z0-9._/-]+$' | head -n 1)
 [ -n "$file" ] || exit 0
 file=${file#./}
 for _ in 1 2 3; do
-    # A release may have come in between; one that was removed says nothing.
+    # A publish may replace the file during the check, so there are three tries. A removed file
+    # proves nothing.
     [ -e "/data/$file" ] || exit 0
     head -c 65536 "/data/$file" >/tmp/health-expected
     if same; then exit 0; fi

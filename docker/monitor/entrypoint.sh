@@ -1,5 +1,5 @@
 #!/bin/sh
-# The monitor with its metrics port; a command such as `status` or `pin` as it is.
+# Starts the monitor with its metrics port. Runs a command such as `status` or `pin` unchanged.
 set -eu
 case ${1:-} in
 [!-]* | --help | -h) exec python3 -m monitor "$@" ;;

@@ -6,7 +6,7 @@
 #   entrypoint.sh health        the health check, with the same Python
 set -u
 for python in python3 python python3.9 python3.8 python3.7; do
-    # 3.7: what the launcher's annotations need.
+    # The launcher's annotations need 3.7.
     package=$("$python" -c 'import importlib.util as u, sys
 found = u.find_spec("paddle_serving_server")
 if sys.version_info < (3, 7) or found is None:
@@ -14,13 +14,13 @@ if sys.version_info < (3, 7) or found is None:
 print(list(found.submodule_search_locations)[0])' 2>/dev/null) || continue
     if [ "${1:-}" = health ]; then exec "$python" /opt/hot-loading/healthcheck.py; fi
     if [ -z "${SERVING_BIN:-}" ]; then
-        # Where the vendor's images have it. They name it in root's .bashrc, which neither this
-        # shell nor this user reads; the launcher would try to download another one.
+        # The place in the vendor's images. They name it only in root's .bashrc, which this shell
+        # does not read. Without a name the launcher would download another binary.
         SERVING_BIN=/usr/local/serving_bin/serving
         if [ -x "$SERVING_BIN" ]; then
             export SERVING_BIN
         elif ls "$package"/serving-*/serving >/dev/null 2>&1; then
-            # Downloaded into the image: the launcher finds it, as long as nothing else is named.
+            # Downloaded into the image: the launcher finds it if SERVING_BIN is not set.
             unset SERVING_BIN
         else
             echo "entrypoint.sh: this image has no server binary, neither in SERVING_BIN nor at" \

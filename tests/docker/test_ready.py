@@ -182,14 +182,14 @@ def test_the_script_that_makes_bases_refuses_such_a_mirror_too(where: int) -> No
         ["sh", str(script), *words], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 2
-    assert "a user or a password would stand in the image" in done.stderr
+    assert "the image would hold the user or the password" in done.stderr
     assert "hush" not in done.stderr
 
 
 def test_a_script_that_is_ended_while_it_makes_a_base_leaves_no_folder(tmp_path: Path) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
-    # In debootstrap's place one that never comes to an end, with its folder half made.
+    # A debootstrap that never ends, with its folder half made.
     (programs / "debootstrap").write_text('#!/bin/sh\nmkdir "$3"\n: >"$3/made"\nsleep 300\n')
     (programs / "debootstrap").chmod(0o755)
     scratch = tmp_path / "scratch"

@@ -17,7 +17,7 @@ from harness.support.errors import BadInput, Failed
 from tests.docker.fleet import bootstrapped
 from tests.unit.harness.containers.standins import HEALTHY, borrowed, docker, program
 
-#: Debian 13's, in short: the client and BuildKit are packages of their own.
+#: apt-cache of Debian 13, in short: the client and BuildKit are packages of their own.
 TRIXIE = """\
 case "$2" in
 docker.io | docker-cli | docker-compose) echo "  Candidate: 26.1.5+dfsg1-9" ;;
@@ -110,7 +110,7 @@ def test_somebody_elses_apt_is_waited_for(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tmp_path))
     said: list[str] = []
     install._apt(said.append, "update")
-    assert said == ["apt is in use by somebody else: waiting for it"]
+    assert said == ["another process uses apt: waiting for it"]
     assert len((tmp_path / "times").read_text().splitlines()) == 2
 
 
