@@ -26,13 +26,13 @@ BROKEN ?=
 BOOT ?= python3
 VENV := $(if $(filter gpu,$(DEVICE)),.venv-gpu,.venv)
 ENVIRONMENT := $(if $(filter gpu,$(DEVICE)),gpu,whole)
-# Relative, so that the shell reads nothing of this folder's own path.
+# Relative: the path of this folder may have characters that the shell would interpret.
 PY := $(VENV)/bin/python
 # Without REMOTES, all that harness/remotes/registry.py lists.
 ONLY_REMOTES := $(if $(filter undefined,$(origin REMOTES)),,--remotes="$$REMOTES")
 # The tests start a thousand programs. Without bytecode each program compiles its modules again.
 unexport PYTHONDONTWRITEBYTECODE
-# Through the environment, so that no value is read by the shell.
+# Through the environment, so that the shell does not interpret the values.
 export PYTHON39 REMOTES ON SERVING SERVING_TRIAL DEVICE RELEASES RATE SEED RUNS HOURS
 
 .PHONY: help environment client setup e2e demo test proof proof-short soak test-monitor lint docker-ready test-docker test-bare
@@ -52,7 +52,7 @@ setup: environment
 	@exec $(PY) -m harness setup $(ONLY_REMOTES)
 
 ## make e2e      the main job on HDFS, FTP and HTTP, one table and a verdict at the end
-# make hands SIGTERM on to its child alone: `exec`, so that this is the harness and no shell.
+# make passes SIGTERM only to its own child. `exec` makes the harness that child, in place of a shell.
 e2e: export HARNESS_STARTED := $(shell date +%s.%N)
 e2e: setup
 	@exec $(PY) -m harness e2e \
@@ -86,11 +86,11 @@ proof-short: setup
 COVERAGE := $(PY) -m coverage
 GOALS ?= monitor producer harness/checker
 ## make coverage  the tests with branch coverage; monitor, producer and checker need 90 % each
-# Programs that a test starts are measured too, but for those that it kills or gives another
-# environment. With PYTEST='tests/unit/monitor' GOALS=monitor: one part alone.
+# Programs that a test starts are measured too, except those that it kills or gives another
+# environment. PYTEST='tests/unit/monitor' GOALS=monitor measures one part alone.
 coverage: setup
 	@$(PY) -m pytest -n 5 --dist loadgroup --cov --cov-report= $(PYTEST)
-	@# What programs wrote that ended after the tests.
+	@# Adds the data of programs that ended after the tests.
 	@$(COVERAGE) combine -q --append 2>/dev/null || true
 	@$(COVERAGE) report
 	@for goal in $(GOALS); do echo "--- $$goal"; \
@@ -142,7 +142,7 @@ conformance-serving: setup
 	@$(PY) -m harness conformance serving --facts --page docs/serving-facts.md
 
 BENCHES ?= engine monitor_publish polls checker load
-# A line each, so that SIGTERM reaches the bench (see e2e).
+# One line of the recipe for each bench, so that SIGTERM reaches the bench (see e2e).
 define BENCH
 @[ -e bench/$(1).py ] || [ -d bench/$(1) ] || { echo "there is no bench $(1): name files of bench/" >&2; exit 2; }
 @echo "--- bench.$(1)"

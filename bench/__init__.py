@@ -10,9 +10,9 @@ _show = sys.excepthook
 
 
 def _brief(kind: type[BaseException], error: BaseException, where: Optional[TracebackType]) -> None:
-    """Shows Ctrl-C as one line; Python then ends by SIGINT, which shells give as 130.
+    """Print one line for Ctrl-C and for a missing package, in place of a traceback.
 
-    A missing package is one line as well.
+    After Ctrl-C Python ends by SIGINT, and the shell shows exit code 130.
     """
     if issubclass(kind, KeyboardInterrupt):
         print("bench: interrupted", file=sys.stderr)

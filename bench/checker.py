@@ -123,7 +123,7 @@ def main() -> int:
             cost, code = judged(history)
             size = history.stat().st_size / 1e6
         if code:
-            print(f"bench: the verdict on {answers} answers is no valid one", file=sys.stderr)
+            print(f"bench: the verdict on {answers} answers is not valid", file=sys.stderr)
             return 1
         ratio = f"{cost.cpu_s / before:.1f}" if before else ""
         figures = (f"{size:.1f}", f"{cost.seconds:.1f}", f"{cost.cpu_s:.1f}", ratio)

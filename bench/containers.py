@@ -4,9 +4,9 @@
     python -m bench.containers --bases              and base images by debootstrap (root)
     python -m bench.containers --e2e 3              and the main job, 3 releases, here and in Docker
 
-One table, in seconds. Cold builds get names of their own, without any cache, and are removed after
-they were timed; what the engine holds stays as it is. The numbers say something of this machine at
-this time only: the load is in the table.
+One table, in seconds. A cold build uses no cache. Its image has a name of its own, and is removed
+after the timing. All other images stay. The numbers depend on what else the machine does: the table
+shows the load.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Watch:
 
 
 def size_of(image: str) -> str:
-    """An image's size as the engine counts it, with all that it stands on."""
+    """Return an image's size as the engine counts it, with the layers of its base."""
     size = int(engine.docker("image", "inspect", "--format", "{{.Size}}", image))
     return f"{size / 1e6:.0f} MB"
 
@@ -66,7 +66,7 @@ def scratch_tag(name: str) -> Iterator[str]:
 
 
 def cold_bases() -> Iterator[Row]:
-    """Each base by debootstrap; where that cannot be done, why."""
+    """Yield the time of each base image by debootstrap; without root only the reason."""
     script = repository_root() / "docker/base/make-base.sh"
     for suite in bases.OFFICIAL:
         what = f"base {suite} by debootstrap"
@@ -81,7 +81,7 @@ def cold_bases() -> Iterator[Row]:
 
 
 def cold_builds() -> Iterator[Row]:
-    """Each image from its base, no layer reused; jars and wheels from the host's caches."""
+    """Yield the time of each image without cached layers. Jars and wheels are in host caches."""
     for name, image in IMAGES.items():
         base = images.ensure(image.on) if image.on else bases.ensure(image.suite, print, False)
         with scratch_tag(name) as tag, tempfile.TemporaryDirectory() as context:
@@ -94,7 +94,7 @@ def cold_builds() -> Iterator[Row]:
 
 
 def warm() -> Iterator[Row]:
-    """With all images there: finding them, then each service up, used, and down."""
+    """Yield the times to find the images, and to start, use and stop each service."""
     for image in IMAGES.values():
         images.ensure(image)
     with Watch() as watch:
@@ -119,7 +119,7 @@ def warm() -> Iterator[Row]:
 
 
 def main_job(releases: int) -> Iterator[Row]:
-    """`make e2e` over local processes, and all in containers, one after the other."""
+    """Yield the times of `make e2e` with local processes and with all parts in containers."""
     for what, words in (
         ("main job, local processes", ["--serving", "embedded"]),
         ("main job in containers, the server too", ["--on", "docker", "--serving", "docker"]),

@@ -150,7 +150,7 @@ def models(counts: list[int], seconds: float) -> Iterator[dict[str, Any]]:
 
 
 def sizes(mebibytes: list[int]) -> Iterator[dict[str, Any]]:
-    """Measure from published to swapped for models of several sizes, polled every 0.1 s."""
+    """Measure the time from published to swapped for models of several sizes; poll every 0.1 s."""
     with tempfile.TemporaryDirectory() as name, served(Path(name)) as (folder, options, _):
         base = Path(name)
         publish(folder, 1, 1024)

@@ -56,7 +56,7 @@ class Row(NamedTuple):
 
 
 def measured(history: Path) -> Row:
-    """Return the figures of a run. Raises ``KeyError`` if the run did not come to its load."""
+    """Return the figures of a run. Raises ``KeyError`` if the run ended before its load."""
     verdict = judge(read(history))
     (claim,) = (one for one in verdict.claims if one.name == latency.NAME)
     leg = sort(read(history)).legs[_REMOTE]

@@ -3,8 +3,8 @@
     python -m bench.s3 --interval 0.1 --releases 30 --every 1
 
 Starts moto's S3 server and the HTTP remote's own server, and a monitor for each. Both monitors run
-in the Python environment ``.venv-s3``. Publishes each release to both servers at the same moment.
-Prints one table.
+in the Python environment ``.venv-s3``. Publishes each release for HTTP first and then to S3, and
+times each side from its own publish. Prints one table.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def measured(row: Row, launched: server.Launched, seconds: float) -> Figures:
 
 @contextlib.contextmanager
 def reloading(launched: server.Launched, at_least: int) -> Iterator[list[server.Span]]:
-    """Install two models in turns during the block; give the reloads, which are known after it.
+    """Install two models in turns during the block. Yield a list that has the reloads after it.
 
     Raises:
         Failed: There were fewer reloads than ``at_least``.
