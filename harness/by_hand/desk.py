@@ -18,7 +18,7 @@ from .rows import monitor_says
 from .ticks import Ticks
 from .view import View
 
-# What a key breaks, and how a key damages a release.
+# The fault of the key "break", and the damage of the key "bad one".
 FAULT = "refuse"
 DAMAGE = "corrupt"
 _HAPPENED = 500
@@ -46,7 +46,7 @@ class Desk:
         self.happened: deque[str] = deque(maxlen=_HAPPENED)
         self.error: Optional[str] = None
         self.ticks: Optional[Ticks] = None
-        # How many lines have happened, more than ``happened`` keeps.
+        # How many lines were ever added to ``happened``, which keeps only the last.
         self.count = 0
         self._place = place
         self._every_s = every_s
@@ -154,7 +154,7 @@ class Desk:
     def ask(self, do: str, **fields: object) -> Reply:
         """Ask the supervisor to do something, and return its reply.
 
-        If something goes wrong, the reply is empty, and what happened has a line.
+        After an error the reply is empty, and ``happened`` has a line about the error.
         """
         try:
             return self._place.ask(do, **fields)

@@ -100,9 +100,9 @@ class LiveScreen(App[None]):
             time.sleep(_STATE_EVERY_S)
 
     def show(self) -> None:
-        """Show the state of now. Ends the screen if the parts are gone."""
+        """Show the present state. End the screen if the parts are gone."""
         if not self.query("#title"):
-            # Before the first panel, and after the last one.
+            # The panels do not exist yet, or no longer.
             return
         desk, now = self._desk, self._clock()
         desk.read()

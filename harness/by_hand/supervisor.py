@@ -1,7 +1,7 @@
 """The supervisor: a process that holds the parts of a leg until ``down``, and answers requests.
 
-``Place.ask`` sends a request. Each request has a thread. Publishing and rolling back are one
-queue, because both take time; breaking and mending wait for neither.
+``Place.ask`` sends a request. Each request has a thread. Requests to publish and to roll back wait
+in one queue, because both take time. Requests to break and to mend do not wait.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ class Supervisor:
     def _announces(self) -> str:
         """Return what the remote's donefile says, or why the remote does not say it.
 
-        A remote that is broken may hold a reader for a long time. Then the reader goes on alone.
+        A broken remote may block a reader for a long time. The reader then continues in its thread.
         """
         if self._reading is None or not self._reading.is_alive():
             self._announced = None

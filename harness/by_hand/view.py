@@ -13,7 +13,7 @@ from monitor.decisions.machine import State
 from monitor.decisions.moments import Moment
 
 RTOL = 1e-5
-# The requests of this many last seconds make the rate.
+# The rate counts the requests of the last seconds, this many.
 RATE_WINDOW_S = 5.0
 # How many predictions a client keeps for the chart.
 _KEPT = 400
@@ -156,7 +156,7 @@ class View:
             self.published[number] = Published(
                 number, event["expected"], event["digest"], event.get("bad", ""), event["t_end"]
             )
-            # The observer can see a release before the producer has reported its end.
+            # The observer may see a release before the producer reports it as published.
             self._find_live()
         elif kind == "swapped":
             self._digest, self.swapped = event["digest"], event["t"]

@@ -135,7 +135,7 @@ def _settings(args: argparse.Namespace) -> RunSettings:
     if args.tick < 1:
         raise BadInput(f"--tick {args.tick} is no interval; use whole seconds from 1 on")
     leg = LegSettings(
-        # As many as a person may want. The producer trains for each when it is asked.
+        # More than a person publishes. The producer trains each one only when it is asked to.
         releases=1_000_000,
         paced=False,
         rate=args.rate,

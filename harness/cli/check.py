@@ -40,7 +40,7 @@ def check(paths: Sequence[Path], console: Console) -> int:
 
 
 def _all_events(files: Sequence[Path], unreadable: list[BadInput]) -> Iterator[Event]:
-    """Return the events of all files. The checker hides an error of this; it stays in the list."""
+    """Yield the events of all files. Add an error to the list too, because the checker hides it."""
     try:
         for file in files:
             yield from events_in(file)

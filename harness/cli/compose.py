@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         code = ended(words, log, limit_s)
         if code is None:
             say(f"a run did not end within {limit_s:.0f} s, and was stopped")
-            # A run that only the end of compose cuts short proves nothing.
+            # A run that was stopped because compose's own time was over proves nothing.
             return limit_s == longest_s
         if code not in (0, _BROKEN, _UNKNOWN):
             raise BadInput(f"`{' '.join(words)}` ended with exit code {code}; {log} says why")

@@ -135,8 +135,8 @@ def _unreachable(url: str) -> Optional[str]:
     bundle = sources.certificates()
     context = ssl.create_default_context(cafile=bundle.value if bundle else None)
     proxies = {k[:-6].lower(): told[k] for k in told if k.endswith("_PROXY")}
-    cure = "check the network, or name a mirror or a proxy (docs/setup.md)"
-    said = [f"it does not answer within {_NETWORK_S:g} s; {cure}"]
+    advice = "check the network, or name a mirror or a proxy (docs/setup.md)"
+    said = [f"it does not answer within {_NETWORK_S:g} s; {advice}"]
 
     def ask() -> None:
         handlers = [request.ProxyHandler(dict(request.getproxies(), **proxies))]

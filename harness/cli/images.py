@@ -8,7 +8,7 @@ from harness.remotes.registry import REMOTES
 from harness.serving import container as serving
 
 _REMOTES = tuple(remote.container.image for remote in REMOTES if remote.container)
-#: Each image by its name, after those that it stands on.
+#: Each image by its name, after the images that it is built on.
 IMAGES: dict[str, Image] = {
     image.name: image for image in (*_REMOTES, serving.PACKAGES_IMAGE, serving.IMAGE, monitor.IMAGE)
 }

@@ -28,7 +28,7 @@ class _Found:
     is_of_a_run: bool = False
     # The workers that wrote to it.
     workers: set[str] = field(default_factory=set)
-    # Worker and name of each client.
+    # Remote and name of each client.
     clients: set[tuple[str, str]] = field(default_factory=set)
     # The questions to the master's clock.
     exchanges: list[Exchange] = field(default_factory=list)

@@ -1,7 +1,7 @@
-"""Which projects belong to a run that is still going, so that `down` and `clean` let them be.
+"""Which projects belong to a run that is still going, so that `down` and `clean` leave them alone.
 
 All runs of a user share one file. A project is the byte at its number, and stays locked until its
-run releases it or ends in any way. Free ports are kept apart in the same way
+run releases it or ends in any way. Runs reserve free ports in the same way
 (``harness/support/ports.py``).
 """
 
@@ -23,14 +23,14 @@ _held: set[str] = set()
 
 @cache
 def _registry(_pid: int) -> Optional[int]:
-    """This user's file, open as long as the process lives; None where there can be none.
+    """Return this user's file, open until the process ends; None if it cannot be opened.
 
-    Closing it would let all go that this process holds (fcntl(2)).
+    Closing the file would release all locks of this process (fcntl(2)).
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(_FOLDER / f"{_NAME}{os.getuid()}", flags, 0o644)
-        # For other users to ask, whatever our umask.
+        # Other users' runs read the file, whatever our umask.
         os.fchmod(descriptor, 0o644)
     except OSError:
         return None
@@ -80,7 +80,7 @@ def _locked_elsewhere(path: Path, number: int) -> bool:
     except OSError:
         return False
     try:
-        # Shared: all that a file open for reading can ask for.
+        # A file that is open for reading allows only a shared lock.
         return _locked(descriptor, number, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The certificate authorities that a build is lent, for an apt mirror behind https.
+"""The certificate authorities that a build gets, for an apt mirror behind https.
 
 The host knows a company's own authority; a container does not. This module collects what the host
 trusts from the usual places into one bundle. A build gets the bundle as a secret: it is there while
@@ -67,7 +67,7 @@ def _from_environment() -> Iterable[Path]:
 def certificates(files: Iterable[Path]) -> list[str]:
     """The certificates in PEM files, each once, in their order; what cannot be read has none.
 
-    Only certificates: a key that lies in the same file stays there.
+    A key in the same file is left out.
     """
     found: dict[str, None] = {}
     for file in files:

@@ -28,13 +28,13 @@ _PULL_DEADLINE_S = 300.0
 
 
 def made_here(suite: str) -> str:
-    """The name of the base that debootstrap makes: not the official one's, which it is not."""
+    """Return the name of the base that debootstrap makes; the official image has another name."""
     return f"hot-loading/base:{suite}"
 
 
 @contextlib.contextmanager
 def locked(suite: str) -> Iterator[None]:
-    """Holds what two runs at once must not do twice: getting the base of a suite."""
+    """Hold the lock of a suite, so that two runs at once do not both get its base."""
     with (cache_dir("docker") / f"{suite}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -64,9 +64,9 @@ def find(suite: str) -> Optional[str]:
 
 
 def pull(suite: str) -> Optional[str]:
-    """None when a registry gave the image that is wanted, else its refusal in one line.
+    """Pull the wanted image. Return None, or the registry's refusal in one line.
 
-    Raises ``BadInput`` when that is one the user has named: nothing else could take its place.
+    Raises ``BadInput`` instead if the user has named the image, because no other may replace it.
     """
     try:
         engine.docker("pull", "--quiet", wanted(suite), deadline_s=_PULL_DEADLINE_S)
@@ -97,7 +97,7 @@ def ensure(suite: str, say: Callable[[str], None], allow_install: bool) -> str:
     if refusal is None:
         return wanted(suite)
     if allow_install:
-        # It takes the lock itself.
+        # The program takes the lock itself.
         bootstrap.run([suite], say)
         return find(suite) or made_here(suite)
     raise BadInput(
@@ -108,5 +108,5 @@ def ensure(suite: str, say: Callable[[str], None], allow_install: bool) -> str:
 
 
 def installing_allowed() -> bool:
-    """Whether ``ALLOW_INSTALL=1`` was said."""
+    """Return whether ``ALLOW_INSTALL=1`` is set."""
     return os.environ.get("ALLOW_INSTALL") == "1"

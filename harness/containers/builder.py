@@ -1,4 +1,4 @@
-"""``docker build``, whichever builder this machine has, and what it is lent for the time.
+"""Runs ``docker build`` with the builder that this machine has, and passes what it needs.
 
 BuildKit takes certificate authorities as a secret. A client of 23 or newer without buildx uses the
 old builder, which knows no secrets. It gets the authorities only if ``DOCKER_BUILD_CA`` asks for
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from . import authorities, engine
 
 _DEADLINE_S = 900.0
-#: In every Dockerfile of ours, before what apt does. The target is a file in memory.
+#: Each of our Dockerfiles has this in the RUN step of apt. The target is a file in memory.
 SECRET = "--mount=type=secret,id=ca,target=/run/build-ca.crt,mode=0444"
 #: Builders know these without an ARG and keep them out of an image's history.
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
@@ -26,10 +26,7 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 @dataclass(frozen=True)
 class Builder:
-    """How this machine builds images.
-
-    It has the words after ``docker``, further environment, and whether it is BuildKit.
-    """
+    """How this machine builds images."""
 
     # The words after ``docker``.
     words: tuple[str, ...]
@@ -40,7 +37,7 @@ class Builder:
 
 
 def find() -> Builder:
-    """buildx, the BuildKit of an older client, or the old builder."""
+    """Return buildx, the BuildKit of an older client, or the old builder."""
     if engine.docker("buildx", "version", check=False).startswith("github.com/docker/buildx"):
         # The builder inside the engine, named after docker's context. A selected builder (`buildx
         # create --use`, BUILDX_BUILDER) may live in a container, without the engine's images.
@@ -56,7 +53,7 @@ def find() -> Builder:
 def build(context: Path, tag: str, options: Sequence[str] = ()) -> None:
     """Builds the Dockerfile in ``context`` as ``tag``. Raises ``Failed`` with the builder's words.
 
-    In ``context`` the old builder's Dockerfile and bundle are put when need be.
+    For the old builder, ``context`` gets another Dockerfile and the bundle.
     """
     builder = find()
     words = [*builder.words, "--quiet", "--tag", tag, *options, *_proxies()]
@@ -73,7 +70,7 @@ def build(context: Path, tag: str, options: Sequence[str] = ()) -> None:
 
 
 def _for_the_old_builder(context: Path) -> None:
-    """A Dockerfile without secrets, with the bundle in its place if one is named (else empty)."""
+    """Write a Dockerfile that copies the bundle in place of the secret; empty if none is named."""
     given = authorities.named()
     (context / "build-ca.crt").write_text(authorities.bundle() if given else "")
     dockerfile = context / "Dockerfile"
@@ -82,7 +79,7 @@ def _for_the_old_builder(context: Path) -> None:
 
 
 def _proxies() -> list[str]:
-    """The proxies of the environment, by name: their values stand on no command line."""
+    """Return the options for the proxies, by name, so that no command line shows a value."""
     words = []
     on_this_host = False
     for name in _PROXIES:
@@ -93,5 +90,5 @@ def _proxies() -> list[str]:
                 if name != "no_proxy":
                     host = urlsplit(value if "://" in value else f"//{value}").hostname or ""
                     on_this_host |= host == "localhost" or host.startswith("127.")
-    # Such a proxy is reached from the host's own network only.
+    # Only the host's own network reaches a proxy on the host.
     return [*words, "--network", "host"] if on_this_host else words

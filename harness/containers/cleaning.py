@@ -25,7 +25,7 @@ def left_projects() -> list[str]:
 def down(projects: Optional[Sequence[str]]) -> str:
     """Removes the projects named, or for None what runs have left; gives a sentence on that.
 
-    What a run that is still going uses goes only when it is named. Raises ``BadInput`` for a name
+    A project that a run still uses is removed only if it is named. Raises ``BadInput`` for a name
     that is not one of ours.
     """
     engine.require()
@@ -62,8 +62,8 @@ def remove_images() -> str:
     Raises ``Failed`` when some are left, because a container of somebody else uses them.
     """
     before = built_images()
-    # Newest first, one by one: an image goes only after those that stand on it. A second time,
-    # because two of them may have been made within one second.
+    # Newest first, one by one: an image can be removed only after the images built on it. Twice,
+    # because the order of two images of the same second is not known.
     for _ in range(2):
         for image in built_images():
             engine.docker("image", "rm", "--force", image, deadline_s=120, check=False)
@@ -77,11 +77,10 @@ def remove_images() -> str:
 
 
 def remove_superseded(newest: Iterable[images.Image]) -> str:
-    """Removes images of ours that a newer one has taken the place of; gives a sentence.
+    """Remove our images that a newer build replaces, and return a sentence on that.
 
-    ``newest`` are the images that there are today.
-
-    What a container stands on stays, and so does what the newest stand on.
+    ``newest`` are the images of today's code. An image stays if a container uses it, or if one of
+    the newest is built on it.
     """
     latest = {engine.image_id(images.latest_of(image)) for image in newest}
     kept = 0
@@ -89,7 +88,7 @@ def remove_superseded(newest: Iterable[images.Image]) -> str:
     for name, image in _tagged():
         if image in latest:
             continue
-        # By name and without force: the engine refuses what somebody uses.
+        # By name and without force, so that the engine keeps an image that is in use.
         engine.docker("image", "rm", name, deadline_s=120, check=False)
         if engine.image_id(name) is None:
             removed += 1
@@ -110,7 +109,7 @@ def _tagged() -> list[tuple[str, str]]:
 
 def built_images() -> list[str]:
     """Ids of the images that ``images`` built, each once, newest first."""
-    # By name too: what somebody built on one of them has inherited the label.
+    # By name too, because an image that a user built on ours has inherited the label.
     filters = ["--filter", f"label={images.LABEL}", "--filter", "reference=hot-loading/*"]
     found = engine.docker("image", "ls", "--quiet", *filters).split()
     return list(dict.fromkeys(found))

@@ -1,4 +1,4 @@
-"""Which Compose there is: the plugin, the old program, or what ``ready`` installed."""
+"""Which Compose there is: the plugin, the old program, or one that docker/bootstrap installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.support.paths import cache_dir, repository_root
 
 from .engine import READY_HINT
 
-#: 1.28 brought profiles and devices; 1.29 is what was tried.
+#: Profiles and devices need 1.28; 1.29 is the oldest version that was tried.
 OLDEST = (1, 29)
 
 
@@ -97,5 +97,5 @@ def version() -> str:
 
 
 def forget() -> None:
-    """Looks anew at the next call (after an installation)."""
+    """Make the next call look again, for use after an installation."""
     _find.cache_clear()

@@ -1,7 +1,7 @@
-"""The Docker engine through its command line client: asked, told, and what it says when it fails.
+"""Runs Docker's command line client, and reports what it says when it fails.
 
-Nothing here decides anything; the callers do. Objects of ours are found by labels, never by
-names, because Compose 1.29 and 2 name containers differently.
+Callers make all decisions. Objects of ours are found by labels, never by names, because Compose
+1.29 and 2 name containers differently.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def command(
 ) -> str:
     """Runs one program to its end; like ``docker`` for any command.
 
-    ``both`` gives standard output and error together. The program has this process's environment
-    but for the variables in ``without``, and ``environment`` on top.
+    ``both`` gives standard output and error together. The program gets this process's environment
+    without the variables in ``without``, and with those in ``environment``.
     """
     inherited = {key: value for key, value in os.environ.items() if key not in without}
     process = subprocess.Popen(
@@ -73,7 +73,7 @@ def command(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**inherited, **(environment or {})},
-        # Ctrl-C is the harness's to handle: it takes the containers down in order.
+        # Only the harness handles Ctrl-C: it takes the containers down in order.
         start_new_session=True,
     )
     try:
@@ -115,12 +115,12 @@ def _shown(argv: Sequence[str]) -> str:
 
 
 def elsewhere() -> Optional[str]:
-    """The address of an engine on another machine that docker is told to use, else None.
+    """Return the engine's address if docker uses an engine on another machine, else None.
 
-    Asked of docker, which has it from ``DOCKER_HOST``, ``DOCKER_CONTEXT`` or `docker context use`.
+    docker has the address from ``DOCKER_HOST``, ``DOCKER_CONTEXT`` or `docker context use`.
     """
     shape = "{{.Endpoints.docker.Host}}"
-    # A client that knows no contexts says nothing here.
+    # A client that knows no contexts prints nothing here.
     address = os.environ.get("DOCKER_HOST") or docker(
         "context", "inspect", "--format", shape, check=False
     )
@@ -171,12 +171,12 @@ def require() -> None:
 
 @cache
 def _security_options() -> str:
-    # Once in a process: an engine takes a tenth of a second and does not change them as it runs.
+    # Once a process: the answer takes a tenth of a second, and is the same while the engine runs.
     return docker("info", "--format", "{{json .SecurityOptions}}")
 
 
 def rootless() -> bool:
-    """Whether the engine runs in a user's name: root in a container is that user then."""
+    """Return whether an ordinary user runs the engine; root in a container is then that user."""
     return "name=rootless" in _security_options()
 
 
@@ -191,8 +191,8 @@ def require_gpu() -> None:
     if "nvidia" not in named and shutil.which("nvidia-container-runtime-hook") is None:
         raise BadInput(
             "DEVICE=gpu in a container needs NVIDIA's container toolkit, and `docker info` names "
-            "no nvidia runtime or device; install nvidia-container-toolkit and start the engine "
-            "anew, or use DEVICE=cpu"
+            "no nvidia runtime or device; install nvidia-container-toolkit and restart the engine, "
+            "or use DEVICE=cpu"
         )
 
 

@@ -25,7 +25,7 @@ from .hashing import IGNORED, content_hash
 #: On every image of ours; Compose gives containers labels of its own.
 LABEL = "org.hot-loading.image"
 
-#: What every image on a Debian base installs packages with: name in the context, path.
+#: The script that installs packages in an image on a Debian base: name in the context, path.
 APT = ("apt-install.sh", "docker/base/apt-install.sh")
 
 
@@ -34,8 +34,8 @@ class Image:
     """One image: its folder under ``docker/`` is the build context.
 
     Attributes:
-        suite: The Debian whose base image it stands on.
-        on: Another image of ours that it stands on instead.
+        suite: The Debian release of its base image.
+        on: Another image of ours that it is built on instead.
         sources: Further files of the checkout for the context (name inside, path from the root).
         stage: Puts fetched files into the context. Called only when the image is built.
         recipe: Gives the words that stand for the fetched files in the hash.
@@ -103,13 +103,13 @@ def ensure(
 def _build(image: Image, base: str, base_id: str, say: Callable[[str], None]) -> str:
     begin = time.monotonic()
     place = cache_dir("docker")
-    # The lock's holder is alone, so these contexts are left by killed builds.
+    # The lock keeps other builds out, so killed builds have left these contexts.
     for left in place.glob(f"context-{image.name}-*"):
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=place, prefix=f"context-{image.name}-") as name:
         context = Path(name)
         copy_sources(image, context)
-        # Of what was copied: a file may have been saved since it was hashed.
+        # The tag of the copied files, because a file may have changed since ``ensure`` hashed it.
         made = tag(image, [(".", context)], base_id)
         say(f"building {made}")
         stage(image, context)
@@ -144,7 +144,7 @@ def stage(image: Image, context: Path) -> None:
             if wanted == mode:
                 continue
             if item.is_file() and seen.st_nlink > 1:
-                # A hard link into a cache, whose own file is to keep its mode.
+                # A hard link into a cache: the file in the cache must keep its mode.
                 copied = item.with_name(f"{item.name}.copied")
                 shutil.copy2(item, copied)
                 copied.replace(item)

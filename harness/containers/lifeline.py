@@ -1,10 +1,10 @@
-"""Holds on to a Compose project as long as the harness lives, and not a moment longer.
+"""Keeps a Compose project only as long as the harness lives.
 
 For example:
 
     line = Lifeline("hotloading-3f2a", run / "logs")
     …                       # harness killed: the sweeper keeps the logs and removes the project
-    line.let_go(done=True)  # all was removed in order: nothing is left to do for the sweeper
+    line.let_go(done=True)  # the harness has removed all: the sweeper ends without work
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from . import engine, sweep
 class Lifeline:
     """The writing end of a pipe; a sweeper (``sweep.py``) in a session of its own has the other.
 
-    ``logs`` is the folder that the containers' logs are kept in, ``life`` counts the project's
-    times up.
+    ``logs`` is the folder for the containers' logs. ``life`` is 1 for the project's first start,
+    and one more for each further start.
     """
 
     def __init__(self, project: str, logs: Path, life: int = 1) -> None:
@@ -38,9 +38,9 @@ class Lifeline:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[reading],
-                # Ctrl-C at a terminal reaches the whole foreground group, and must not reach it.
+                # Ctrl-C at a terminal goes to the foreground group, and must not reach the sweeper.
                 start_new_session=True,
-                # The run's folder may be gone, or be unmounted, before it has done its work.
+                # The run's folder may be removed or unmounted before the sweeper has ended.
                 cwd="/",
             )
         except BaseException:
@@ -50,10 +50,10 @@ class Lifeline:
             os.close(reading)
 
     def let_go(self, *, done: bool) -> None:
-        """Ends it; ``done`` says that nothing is left to remove, else the sweeper does it now."""
+        """End the sweeper. Unless ``done``, it first keeps the logs and removes the project."""
         with contextlib.suppress(BrokenPipeError):
             os.write(self._writing, b"done" if done else b"")
         os.close(self._writing)
-        # Longer only where the engine does not answer; it goes on by itself then.
+        # If the engine does not answer, the sweeper takes longer and continues alone.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._sweeper.wait(40)

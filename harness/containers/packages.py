@@ -41,7 +41,7 @@ class Selection:
         return select(lock.read_text(), parse_names(names.read_text()), lock.name)
 
     def recipe(self) -> list[str]:
-        """What stands for ``stage`` in an image's hash."""
+        """Return the words that stand for the packages in an image's hash."""
         return [self.requirements(), *self._options()]
 
     def _options(self) -> list[str]:

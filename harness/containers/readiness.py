@@ -35,9 +35,9 @@ def _has_programs() -> bool:
 
 
 def try_container(suites: Sequence[str]) -> None:
-    """Raises ``BadInput`` where an engine answers and yet runs nothing (a sandbox).
+    """Raise ``BadInput`` if the engine answers but cannot run a container, as in a sandbox.
 
-    Not tried where no base image is asked for: there is none to try it with then.
+    Without a base image there is nothing to try this with.
     """
     base = next(filter(None, map(bases.find, suites)), None)
     if base is None:

@@ -1,4 +1,4 @@
-"""One Compose project of a run: its services up, broken on purpose, and down without a trace.
+"""One Compose project of a run: starts its services, breaks them on purpose, and removes them.
 
 Every ``Stack`` has a project name of its own, so that two runs never share a project. Its sweeper
 (``sweep.py``) removes the project if the harness dies before it can.
@@ -107,9 +107,9 @@ class Stack:
                 self.keep_logs()
             with contextlib.suppress(Failed):
                 self.compose("down", "--volumes", "--timeout", "1", deadline_s=_DOWN_DEADLINE_S)
-            # Compose leaves what it cannot account for (a network somebody disconnected).
+            # Compose does not remove everything, for example a network that a fault disconnected.
             sweep.remove(engine.client(), self.project)
-            # Only when nothing is found any more is there nothing left for the sweeper to do.
+            # The sweeper has nothing to do only if a second removal finds nothing.
             clean = not sweep.remove(engine.client(), self.project)
         finally:
             line, self._lifeline = self._lifeline, None
@@ -119,7 +119,7 @@ class Stack:
 
     def compose(self, *arguments: str, deadline_s: float = 60.0) -> str:
         """Runs a Compose command on this project."""
-        # Compose lets the environment win over --env-file: a user's own HTTP_PORT must not.
+        # Compose prefers the environment to --env-file, but a user's own HTTP_PORT must not count.
         users = set().union(*map(compose.variables, self._files))
         words = [*self.compose_words(), *arguments]
         return engine.command(words, deadline_s, environment=self.variables, without=users)
@@ -136,7 +136,7 @@ class Stack:
 
     @property
     def settings_file(self) -> Path:
-        """The variables as Compose reads them; only its owner may (a password is among them)."""
+        """The file of variables that Compose reads. Only its owner can read its password."""
         return self.folder / "compose.env"
 
     def write_settings(self) -> None:
@@ -159,7 +159,7 @@ class Stack:
         if uid == os.getuid() and uid != 0 and engine.rootless():
             uid = gid = 0  # a rootless engine's root is the user
         return {
-            # For a person who wants to look on: `docker compose --env-file compose.env ps`.
+            # For a person who looks at the project: `docker compose --env-file compose.env ps`.
             "COMPOSE_PROJECT_NAME": self.project,
             "RUN_FOLDER": str(self.folder),
             "RUN_AS": f"{uid}:{gid}",
@@ -183,7 +183,7 @@ class Stack:
             path.mkdir(exist_ok=True)
             if os.getuid() == 0:
                 os.chown(path, uid, gid)
-        # Java asks the password file for its own name and does not start without one.
+        # Java looks for its user's name in the password file, and does not start without one.
         (self.folder / "passwd").write_text(
             f"root:x:0:0:root:/:/bin/sh\nservice:x:{uid}:{gid}::/data:/bin/false\n"
         )
@@ -248,7 +248,7 @@ class Stack:
     def check(self) -> None:
         """Raises ``Failed`` with the end of the log when a service has ended by itself.
 
-        Looks once a second at most: those who wait ask much more often, and asking costs 30 ms.
+        Looks at most once a second: callers in a wait call this often, and a look takes 30 ms.
         """
         if time.monotonic() >= self._next_look:
             self._look([name for name in self.services if name not in self._broken])
@@ -259,8 +259,8 @@ class Stack:
         for service in services:
             if service not in states:
                 raise Failed(
-                    f"the container of {service} is gone: somebody else has removed it "
-                    "(`docker system prune`?), or the engine was started anew; start the run again"
+                    f"the container of {service} is gone: another program has removed it "
+                    "(`docker system prune`?), or the engine was restarted; start the run again"
                 )
             container, state = states[service]
             if state in ("running", "paused"):

@@ -81,7 +81,8 @@ def remove(docker: str, project: str) -> bool:
         names = _lines(docker, *listing, "--filter", label)
         found = found or names is None or bool(names)
         if names:
-            # One that went away meanwhile must not keep the others: one call each for networks.
+            # One call for each network and volume: an object that is already gone must not keep
+            # the engine from removing the others.
             groups = [names] if kind == "container" else [[name] for name in names]
             for group in groups:
                 _lines(docker, *removing, *group)

@@ -33,7 +33,7 @@ class Remote(Startable):
         folder: Takes its data and logs.
         path: The remote's folder for releases, "/" as on upstream's hot-loading page. A test may
             change it, so that one HDFS serves many tests.
-        mark: In the environment of its local processes.
+        mark: A text in the environment of its local processes.
     """
 
     name: ClassVar[str]
@@ -47,7 +47,7 @@ class Remote(Startable):
 
     @classmethod
     def fetch(cls, say: Say) -> None:
-        """Fetch what is fetched once a machine; ``make setup`` does this. Default: nothing.
+        """Fetch what a machine fetches only once; ``make setup`` does this. Default: nothing.
 
         Raises:
             BadInput: It cannot be fetched.
@@ -105,7 +105,7 @@ class Remote(Startable):
     def check(self) -> None:
         """Raises ``Failed`` when a service that was started has ended by itself.
 
-        Not abstract: a remote that cannot tell says nothing.
+        Not abstract: a remote that cannot tell does nothing.
         """
 
     @property

@@ -28,7 +28,7 @@ class ContainerRemote(Remote):
 
     def __init__(self, folder: Path, *, path: str = "/", say: Say = print) -> None:
         super().__init__(folder.absolute(), path=path)
-        # First: a build takes minutes, in which a port drawn before could become another's.
+        # Build first: a build takes minutes, and another program could take a port chosen before.
         image = {f"{self.image.name.upper()}_IMAGE": images.ensure(self.image, say)}
         variables = {**image, **self._variables()}
         self._stack = Stack(folder, self.services, variables, data=self.services)

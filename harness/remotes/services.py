@@ -1,7 +1,7 @@
 """What all remotes on this machine have in common: services behind gates.
 
 A service is a guarded process that binds 127.0.0.2 and a gate on 127.0.0.1 with the same ports.
-Killing, stopping and pausing is done to the process, disconnecting to the gate.
+Faults kill, stop and pause the process. A disconnection closes the gate.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ _OPTIONS: dict[int, int] = {
 
 @dataclass(frozen=True)
 class Packed:
-    """The contents of a bundle: how many files, and how many lines with a secret."""
+    """The contents of a bundle."""
 
     # How many files.
     files: int

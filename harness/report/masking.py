@@ -4,8 +4,9 @@
 replace the value of an option, a field or a variable whose name means a secret.
 
 A known secret is replaced everywhere, however it is written, also if it has several words or is a
-number. Known are the secrets in this process's environment, and those that the run was given. The
-run keeps the latter in its folder, in a file that only its owner may read. No bundle has this file.
+number. The known secrets are those in this process's environment, and those that the run was given.
+The run keeps the latter in its folder, in a file that only its owner may read. No bundle has this
+file.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def _cells(row: Row, clients: Sequence[str]) -> list[str]:
     ]
 
 
-# Short, so that the table fits 80 columns; the caption says what each is.
+# The heads are short, so that the table fits 80 columns. The caption explains them.
 _CAPTION = (
     "published: seconds from the start of the run; then seconds from there to the pull, the swap, "
     "the reload and the first answer to each client; requests sent until the next release, and "
@@ -145,7 +145,7 @@ def verdict_line(verdict: Verdict) -> str:
 
 
 def _one_line_a_reason(what: str, claims: Sequence[Claim]) -> list[str]:
-    """A leg that was cut short has the same reason for many claims."""
+    """Return one line for each reason: a leg that was cut short has one for many claims."""
     lines = []
     for remote, why in dict.fromkeys((claim.remote, claim.why) for claim in claims):
         names = [claim.name for claim in claims if (claim.remote, claim.why) == (remote, why)]

@@ -131,7 +131,7 @@ class Docker(Backend):
         self, remotes: Sequence[RemoteType], serving: Optional[str], device: str, say: Say
     ) -> None:
         images = [self._container(remote).image for remote in remotes]
-        # The vendor's image stands on no base of ours.
+        # The vendor's image is not built on a base of ours.
         images += [container.IMAGE] if serving == "docker" else []
         suites = sorted({image.suite for image in images})
         readiness.prepare(suites, say, bases.installing_allowed())

@@ -119,7 +119,7 @@ def run(settings: RunSettings, console: Console) -> int:
         settings = replace(settings, leg=replace(settings.leg, monitor_image=image))
     binary = serving_binary(settings, say)
     console.print(f"serving binary: {binary}", markup=False, highlight=False, soft_wrap=True)
-    # Before the folder is told: afterwards the history has to begin at once.
+    # Before the folder's name is printed, because the history must begin right after that.
     machine_facts = {"machine": machine(settings.device), "versions": versions()}
     folder = new_run_folder(settings.runs, settings.leg.seed)
     say(f"artefacts of this run: {folder}")
@@ -280,7 +280,7 @@ def prepare(settings: RunSettings, say: Callable[[str], None]) -> None:
     Raises:
         BadInput: A leg would miss something.
     """
-    # All of it is on this machine, where a proxy of the user's would lead nowhere.
+    # All parts are on this machine, which the user's proxy does not reach.
     for name in ("no_proxy", "NO_PROXY"):
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
     on = backend.of_remotes(settings.on)
@@ -305,7 +305,7 @@ def prepare(settings: RunSettings, say: Callable[[str], None]) -> None:
 
 
 def _try_gpu() -> None:
-    """Raises ``BadInput`` when Paddle does not compute on the GPU here, of which it only warns."""
+    """Raise ``BadInput`` if Paddle cannot compute on the GPU here; Paddle itself only warns."""
     trial = [sys.executable, "-m", "producer.trial_gpu"]
     try:
         done = subprocess.run(trial, capture_output=True, text=True, check=False, timeout=_TRIAL_S)
@@ -389,7 +389,7 @@ def new_leg(
             model = str(equipment.disk.seen / model)
         servings.append(_serving(settings, binary, own / "serving", model, mark))
     made = backend.of_remotes(settings.on).remote(remote, folder / "remote", mark=mark)
-    # So that a bundle, which is made later, has none of these.
+    # A bundle that is made later must have none of these.
     secrets = made.producer_environment.values()
     commands = f"{settings.leg.monitor_cmd} {settings.leg.producer_cmd}"
     keep_secrets(folder.parent, secrets, commands)

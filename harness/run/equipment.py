@@ -36,7 +36,7 @@ class Equipment:
         """Return the monitor's command, so that it runs on its own disk if it has one."""
         if self.disk is None:
             return argv
-        # To enter a mount namespace changes the working directory.
+        # Entering a mount namespace changes the working directory.
         move = ["sh", "-c", 'cd "$0" && exec "$@"', str(self.disk.folder)]
         return [*self.disk.prefix, *move, *argv]
 
@@ -47,7 +47,7 @@ class Equipment:
 
 @contextlib.contextmanager
 def equipped(faults: Iterable[Fault], folder: Path) -> Iterator[Equipment]:
-    """Give what these faults need of a leg.
+    """Yield the equipment that these faults need.
 
     Args:
         faults: All faults that the leg will cause.

@@ -41,7 +41,7 @@ def install_once(once: Union[Process, ContainerMonitor], live_dir: Path, bound_s
 
 
 def install_by_hand(model: Path, live_dir: Path) -> None:
-    """Copy an unpacked release as a person does, because ``--once`` is our monitor's alone."""
+    """Copy an unpacked release as a person does, because only our monitor has ``--once``."""
     shutil.copytree(model, live_dir)
     (live_dir / TIME_FILE).touch()
 

@@ -206,7 +206,7 @@ class Leg:
         A gRPC client that finds no server waits longer before each new try to connect.
         """
         since = time.monotonic()
-        # Later than that, the failures of a client are its own.
+        # After this time the outage no longer excuses a client's failures.
         with contextlib.suppress(Failed):
             wait_for(
                 lambda: side.all_answered(since),

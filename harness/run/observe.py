@@ -26,8 +26,8 @@ LOOK_S = 0.01
 _TOLD = ("release", "sha256", "why")
 # A monitor can make a live directory that cannot be opened; the open then gives one of these.
 _NO_MODEL = (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENAMETOOLONG)
-# What stands in serving.INFO when a release goes in (see docs/serving.md): idle ticks say
-# "Succ reload version engine" as well, so that line proves nothing.
+# The lines of a reload in serving.INFO (docs/serving.md). "Succ reload version engine" is not among
+# them, because the server also writes it at an idle tick.
 _SERVER_LINES = (RELOAD_BEGIN, "switching to current_idx[", "Finish reload")
 
 
@@ -122,7 +122,7 @@ class Observer:
             raise
 
     def _look(self) -> None:
-        # The log first: a pull is told before the swap that follows it.
+        # The log first, so that the history has a pull before its swap.
         for line in self._monitor.new_lines():
             self._history.record("monitor_log", remote=self._remote, line=line)
         for line in self._monitor_events.new_lines():

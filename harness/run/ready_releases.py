@@ -113,7 +113,7 @@ def _made(folder: Path, work: Path) -> ReadyRelease:
     made = unpacked(tarball, work, proven=bool(manifest))
     donefile = folder / releases.DONEFILE_NAME
     if not donefile.exists():
-        # The folder may be somebody else's.
+        # The folder may belong to another user, so nothing is added there.
         (work / "published").mkdir(exist_ok=True)
         folder = work / "published"
         (folder / tarball.name).write_bytes(tarball.read_bytes())

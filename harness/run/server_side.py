@@ -126,7 +126,7 @@ class ServerSide:
         return self.live_dir.parent
 
     def monitor_command(self, *more: str) -> list[str]:
-        """The page's own command line for this remote, and ``more``, which our monitor knows."""
+        """Return the monitor's command, with upstream's options; only ours also gets ``more``."""
         s = self.settings
         options = self.remote.monitor_options(self._monitor_kind)
         options += ["--remote_model_name", f"{s.name}.tar.gz", "--remote_donefile_name", "donefile"]
@@ -374,7 +374,7 @@ class ServerSide:
 
 
 def _with_our_python() -> dict[str, str]:
-    """Return the environment in which ``python`` is ours and finds the modules that are here."""
+    """Return an environment whose ``python`` is ours, and finds modules in the current folder."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     modules = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PATH": path, "PYTHONPATH": modules}

@@ -2,7 +2,7 @@
 
 ``SERVING_BIN``, if set, names the binary. Otherwise ``auto`` takes the official binary if it can be
 downloaded and passes its trial, else the embedded engine. ``official`` and ``embedded`` allow no
-other. A run's first lines and its report print the choice and the reason.
+other binary. A run's first lines and its report print the choice and the reason.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from .binary import ServingBinary
 #: The Python packages of the image.
 PACKAGES = Selection("serving-packages", "whole.txt", "3.9")
 PACKAGES_IMAGE = Image("serving-packages", "bullseye", stage=PACKAGES.stage, recipe=PACKAGES.recipe)
-# The launcher and the engine without the rest of the harness, whose every change would otherwise
-# make a new image; the producer, for docker/example.
+# The launcher and the engine, and the producer for docker/example. The rest of the harness is left
+# out, so that its changes make no new image.
 _SOURCES = (
     "harness/__init__.py",
     "engine",
@@ -184,10 +184,10 @@ class ContainerServing(Serving):
         self._stack.up()
 
     def _give_to_the_service(self) -> None:
-        """The launcher writes beside the live directory, and touches its time file at the start.
+        """Give the server's folders to the container's user, if root runs the harness.
 
-        If root runs the harness, the container still runs as another user. So that user gets the
-        folders that the container writes to. The monitor keeps the owner from swap to swap.
+        The launcher writes beside the live directory, and touches its time file at the start. The
+        monitor keeps the owner from swap to swap.
         """
         if os.getuid() != 0:
             return

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--port", type=int, default=9393, help="TCP port")
     options.add_argument("--workdir", default="workdir", help="prefix of the generated folder")
     options.add_argument(
-        "--reload_interval_s", type=int, default=10, help="seconds between two looks at the tag"
+        "--reload_interval_s", type=int, default=10, help="seconds between two reload checks"
     )
     options.add_argument("--gpu_ids", nargs="+", default="", help="GPUs; none: the CPU")
     options.add_argument("--precision", default="fp32", help="fp32, fp16, bf16 or int8")

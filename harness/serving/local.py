@@ -78,7 +78,7 @@ class LocalServing(Serving):
         if gpu_ids is not None:
             argv += ["--gpu_ids", gpu_ids]
         environment = dict(os.environ, SERVING_BIN=binary.environment_value)
-        # Both would move ProcessInfo.json out of this folder, where another server may be named.
+        # Each of them moves ProcessInfo.json to another folder, where another server may have one.
         environment.pop("SERVING_HOME", None)
         environment.pop("CONF_HOME", None)
         self._gate: Optional[Gate] = None

@@ -125,7 +125,7 @@ def _download(folder: Path, url: str, say: Say, limits: Limits, again: bool) -> 
             say(f"WARNING: {name} has CHANGED: its sha256 was {before} and is now {sha256}")
         try:
             _unpack(archive, Path(new), folder.name)
-            _cure(Path(new) / folder.name)
+            _patch(Path(new) / folder.name)
         except _Refused as error:
             archives.note(name, offer, sha256, refused=str(error))
             raise
@@ -195,18 +195,18 @@ def _unpack(archive: Path, into: Path, folder: str) -> None:
         raise _Refused(f"{name} from the vendor's host holds no {folder}/serving")
 
 
-def needs_cure() -> bool:
+def needs_patch() -> bool:
     """Return whether this glibc has no ``_dl_sym`` (2.34 and newer)."""
     _, version = platform.libc_ver()
     return tuple(int(part) for part in version.split(".")[:2]) >= (2, 34)
 
 
-def _cure(folder: Path) -> None:
+def _patch(folder: Path) -> None:
     """Write a wrapper script; on a current glibc rename ``_dl_sym`` and add OpenSSL 1.0.2."""
     program = folder / "serving"
     program.chmod(0o755)
     libraries = folder
-    if needs_cure():
+    if needs_patch():
         from harness.load.patched_client import copy_openssl, rename_dl_sym
 
         try:

@@ -365,7 +365,7 @@ def provide(name: str) -> None:
     base = sys.executable if own else find_python39(uv)
     say(f"installing {name} packages into {ENVIRONMENTS[name]} (1 to 5 minutes the first time)")
     run([uv, "venv", "--python", base, venv], "check that the folder can be written")
-    retry = "run the same again, it goes on where it stopped"
+    retry = "run the same command again, which continues where this one stopped"
     run([uv, "pip", "sync", "--python", python, "--require-hashes", lock], retry)
     if name in ("docs", "tox"):
         # Neither holds a package of this project.

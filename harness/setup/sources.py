@@ -129,7 +129,7 @@ def uv_environment() -> Dict[str, str]:
             told["UV_DEFAULT_INDEX"] = pip["index-url"].value
         if "extra-index-url" in pip:
             told["UV_INDEX"] = " ".join(pip["extra-index-url"].value.split())
-            # Like pip, uv shall search all indexes. The hashes of the lock prove the result.
+            # Like pip, uv must search all indexes. The hashes of the lock prove the result.
             told["UV_INDEX_STRATEGY"] = "unsafe-best-match"
         links = pip["find-links"].value.split() if "find-links" in pip else []
         # Unlike pip, uv fails on a missing folder.

@@ -109,7 +109,7 @@ def main() -> int:
         _reap_adopted(child.pid)
         time.sleep(0.01)
     end = time.monotonic() + KILL_S
-    # Anew each time: something may have forked on meanwhile.
+    # Look for descendants each time, because one may have forked since the last time.
     while _signal_all(signal.SIGKILL) and time.monotonic() < end:
         child.poll()
         _reap_adopted(child.pid)
@@ -123,7 +123,7 @@ def main() -> int:
 
 
 def _reap_all(at_most_s: float) -> None:
-    """Collects every dead child: not every init does it for the orphans it is left."""
+    """Reap every dead child, because not every init reaps the orphans that it gets."""
     deadline = time.monotonic() + at_most_s
     with contextlib.suppress(ChildProcessError):
         while time.monotonic() < deadline:
@@ -132,7 +132,7 @@ def _reap_all(at_most_s: float) -> None:
 
 
 def _reap_adopted(own_child: int) -> None:
-    """Collects dead orphans that were handed to us, but leaves the command's status to Popen."""
+    """Reap the dead orphans of this guard. Popen reads the status of the command itself."""
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) == own_child:
             continue

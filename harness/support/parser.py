@@ -13,7 +13,7 @@ from monitor.options.short_help import FIRST_CLAUSE, ShortHelpParser
 
 from .errors import BadInput
 
-# What argparse calls by the name of a Python type.
+# Plain words for the names of Python types in argparse's messages.
 _NUMBERS = {"int": "whole number", "float": "number"}
 
 

@@ -35,10 +35,10 @@ def _highest() -> int:
 
 @cache
 def _registry(_pid: int) -> Optional[int]:
-    """The shared file's descriptor; None where there can be none, and luck must do.
+    """Return the shared file's descriptor; None without the file, and ports may then clash.
 
-    Not under TMPDIR, which may be a run's own. `make clean` removes it. A forked process has none
-    of its parent's locks (fcntl(2)) and opens the file anew.
+    The file is not under TMPDIR, which may be a run's own. `make clean` removes it. A forked
+    process has none of its parent's locks (fcntl(2)) and opens the file again.
     """
     path = f"/tmp/.hot-loading-ports-{os.getuid()}"
     try:

@@ -1,4 +1,4 @@
-"""FTP servers as other software has them: pyftpdlib's handler with one habit changed each.
+"""FTP servers that behave like other software: each changes one habit of pyftpdlib's handler.
 
 Every class is a handler (or a part of one) for ``FTPServer``; several combine by inheritance,
 the one named first wins. ``python -m harness.remotes.ftp.server --like NAME`` serves with one.

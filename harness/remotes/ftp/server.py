@@ -1,7 +1,7 @@
 """The FTP server's process: ``python -m harness.remotes.ftp.server --help``.
 
-User and password come from the environment (FTP_SERVER_USER, FTP_SERVER_PASSWORD), because
-arguments stand in the process list.
+User and password come from the environment (FTP_SERVER_USER, FTP_SERVER_PASSWORD), because the
+process list shows arguments.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def hadoop_command(folder: Optional[Path] = None, *, configuration: Optional[Pat
     It takes ``fs`` (or ``dfs``) with Hadoop's generic options and commands. Of the real command's
     environment it reads ``HADOOP_USER_NAME``, ``HADOOP_OPTS`` and ``HADOOP_ROOT_LOGGER``.
     ``configuration`` is a site file that it reads first, as a cluster's client configuration;
-    ``-D`` and ``-conf`` on the command line go over it.
+    ``-D`` and ``-conf`` on the command line override it.
     """
     folder = folder or cache_dir("hadoop", "bin")
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,8 +62,8 @@ def hadoop_command(folder: Optional[Path] = None, *, configuration: Optional[Pat
 def train_shell(configuration: Path, path: str) -> bool:
     """Record the class archive of ``hadoop fs`` once a machine.
 
-    It reads ``path`` from a running HDFS. Gives whether it recorded. Without an archive the command
-    is only slower.
+    It reads ``path`` from a running HDFS, and returns whether it recorded an archive. Without an
+    archive the command is only slower.
     """
     archive = _archive()
     if archive.is_file():

@@ -26,8 +26,8 @@ _CLASSES = {
 def daemon_argv(daemon: str, configuration: Path, scratch: Path, *arguments: str) -> list[str]:
     """The command of a ``namenode`` or ``datanode`` with the given ``-conf`` file.
 
-    ``scratch`` is a folder for what the JVM unpacks. The first one of a machine writes its class
-    archive when it is ended by SIGTERM; the next ones start faster by it.
+    ``scratch`` is a folder for what the JVM unpacks. The first daemon on a machine writes a class
+    archive when SIGTERM ends it. Later ones start faster with the archive.
     """
     program = java()
     jars = [*fetch_jars(), _cds.configuration_jar()]

@@ -69,7 +69,7 @@ def fetch_jars(*, verbose: bool = False) -> list[Path]:
     """Paths of all jars in class path order, fetched where they are missing.
 
     With ``verbose`` a line for each and the time in all is printed.
-    Raises ``BadInput`` when one cannot be had or has not the digest of the table.
+    Raises ``BadInput`` if one cannot be fetched, or does not have the digest in the table.
     """
     start = time.monotonic()
     paths = []
@@ -145,7 +145,7 @@ def _resolve(jar: Jar) -> Path:
 
 
 def _fetch(jar: Jar, path: Path) -> None:
-    # jgo takes a third of a second to import: late.
+    # Imported only here, because jgo takes a third of a second to import.
     from jgo.maven import MavenContext
 
     for name, value in sources.requests_environment().items():

@@ -1,4 +1,4 @@
-"""Finds a Java for Hadoop 3.4: 17 or 21 (it does not run on 25, nor WebHDFS on anything older)."""
+"""Finds a Java for Hadoop 3.4: 17 or 21. Hadoop does not run on 25, and WebHDFS needs 17."""
 
 from __future__ import annotations
 

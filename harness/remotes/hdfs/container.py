@@ -64,7 +64,7 @@ class ContainerHdfs(ContainerRemote, Hdfs):
         }
 
     def start(self, service: Optional[str] = None) -> None:
-        """Starts it; of the whole remote returns once the NameNode listens.
+        """Start the remote or one service. After the whole remote, wait for the NameNode's port.
 
         The engine accepts connections on a published port from the start and drops them until
         something listens inside. A client would take that for a broken NameNode rather than for

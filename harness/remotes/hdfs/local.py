@@ -25,7 +25,7 @@ _ARCHIVE_S = 60.0
 class LocalHdfs(LocalRemote, Hdfs):
     """Needs Java 17 or 21 and the jars (``harness.remotes.hdfs.fetch_jars``).
 
-    ``permissions``: whether it asks who may read and write.
+    ``permissions``: whether HDFS checks who may read and write.
     """
 
     def __init__(
@@ -97,17 +97,17 @@ class LocalHdfs(LocalRemote, Hdfs):
             "dfs.datanode.address": f"{INSIDE}:{data}",
             "dfs.datanode.http.address": f"{INSIDE}:{data_web}",
             "dfs.datanode.ipc.address": f"{INSIDE}:{data_ipc}",
-            # What clients are sent to: the gate.
+            # The NameNode sends clients to this address, which is the gate's.
             "dfs.datanode.hostname": OUTSIDE,
             "dfs.namenode.datanode.registration.ip-hostname-check": "false",
             "dfs.namenode.fs-limits.min-block-size": 4096,
-            # Everything that waits for a cluster to settle waits for one machine here.
+            # A cluster of one machine needs no time to settle.
             "dfs.namenode.safemode.extension": 0,
             "dfs.heartbeat.interval": 1,
             "dfs.namenode.heartbeat.recheck-interval": 500,
             "dfs.namenode.redundancy.interval.seconds": "1s",
-            # A writer that asks too early whether its block is known waits this long (400 ms by
-            # default); WebHDFS writes are the DataNode's.
+            # A writer waits this long (400 ms by default) before it asks again whether the
+            # NameNode knows its block. With WebHDFS the DataNode is the writer.
             CLOSE_RETRY: 20,
             "ipc.client.connect.retry.interval": 200,
             "ipc.client.connect.max.retries": 50,
@@ -119,7 +119,7 @@ class LocalHdfs(LocalRemote, Hdfs):
 
     def stop(self, service: Optional[str] = None) -> None:
         if self._parts:
-            # Both at once: each writes its archive for seconds.
+            # Signal both first, because each writes its archive for seconds.
             for _, part in self._chosen(service):
                 if part.process.running and hadoop.records_archive(part.process.argv):
                     part.process.resume()
@@ -131,7 +131,7 @@ class LocalHdfs(LocalRemote, Hdfs):
         if hadoop.records_archive(process.argv) and (process.running or process.returncode):
             # Not through the guard, whose patience is shorter than an archive takes.
             with contextlib.suppress(Failed):
-                # Ended in order it has written its archive whole, killed it may not have.
+                # A daemon that SIGTERM ended has written the whole archive; a killed one may not.
                 if process.wait(_ARCHIVE_S) == 128 + signal.SIGTERM:
                     hadoop.keep_archive(process.argv)
         part.stop()

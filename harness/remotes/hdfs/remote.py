@@ -62,7 +62,7 @@ class Hdfs(Remote):
         properties = {
             "fs.defaultFS": self.fs_url,
             "dfs.replication": 1,
-            # A DataNode is reached by the name it was told, which is the outside's 127.0.0.1.
+            # Clients must use the host name in the DataNode's settings, which is 127.0.0.1.
             "dfs.client.use.datanode.hostname": "true",
             CLOSE_RETRY: 20,
         }
@@ -125,6 +125,6 @@ class Hdfs(Remote):
         if kind == "webhdfs":
             return ["--webhdfs_url", self.web_url, "--hdfs_user", USER]
         options = ["--hadoop_bin", str(self.hadoop_bin)]
-        # As on the page: with "hdfs" the client's configuration knows the file system, with
-        # "afs" it is named.
+        # As on upstream's page: with "hdfs" the client's configuration names the file system, with
+        # "afs" an option does.
         return options if kind == "hdfs" else [*options, "--fs_name", self.fs_url]

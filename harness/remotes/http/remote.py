@@ -38,7 +38,7 @@ class Http(Remote):
         content = os.urandom(8).hex()
         file = self.data / f".harness-probe-{content}"
         file.write_text(content)
-        # Another user serves it when the harness is root's, whatever root's umask.
+        # If root runs the harness, another user serves the file. It must be readable for both.
         file.chmod(0o644)
         try:
             with requests.Session() as session:

@@ -144,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _refused(self) -> bool:
-        """Whether the client may not read; it has been told so then."""
+        """Refuse a client that may not read; return whether it was refused."""
         if self.access is None:
             return False
         allowed = self.access.get(self.headers.get("Authorization", ""))
@@ -156,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
         return not allowed
 
     def _path(self) -> Optional[Path]:
-        # Double slashes as any server: upstream's monitor asks for //donefile.
+        # Double slashes count as one, as in any server: upstream's monitor asks for //donefile.
         parts = [part for part in unquote(urlsplit("//h" + self.path).path).split("/") if part]
         if ".." in parts or any("\0" in part for part in parts):
             return None
@@ -197,14 +197,15 @@ class Handler(BaseHTTPRequestHandler):
         while length > 0:
             chunk = file.read(min(length, 256 * 1024))
             if not chunk:
-                # Cut short under our hands: the client must not take this for the whole.
+                # Another program truncated the file. Close the connection, so that the client
+                # notices that bytes are missing.
                 self.close_connection = True
                 return
             self.wfile.write(chunk)
             length -= len(chunk)
 
     def _told(self, state: Validators) -> Validators:
-        """The validators as this server tells them."""
+        """Return the validators that the server sends; with ``--lie`` they are wrong."""
         self.answers[self.path] += 1
         number = self.answers[self.path]
         return Validators(

@@ -21,7 +21,7 @@ from .lanes import FAILURE, NOTE, Lane
 Figure = dict[str, Any]
 # The most points of a client in the latency chart; two a slice of time.
 MAX_POINTS = 1200
-# The most releases that the waterfall draws; of more, the last ones.
+# The most releases that the waterfall draws. If there are more, it draws the last ones.
 MAX_RELEASES = 40
 _LANE_PX = 36
 _LEFT_PX = 104

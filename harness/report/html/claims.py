@@ -22,7 +22,7 @@ _OTHER_SENTENCES = {
 }
 # The times in a record, in the order in which they say when something went wrong.
 _TIMES = ("answered", "first_served", "t", "t_end", "sent")
-# So many of the records that break a claim have the lines around them.
+# The most records of a broken claim that get the log lines around them.
 _MAX_EXCERPTS = 3
 _BEFORE_S, _AFTER_S = 2.0, 1.0
 

@@ -70,7 +70,7 @@ class Journal:
 
 
 def _folded(lines: Iterable[Line]) -> Iterator[Line]:
-    """Give the lines; of neighbours that differ only in numbers, the first and how many follow."""
+    """Yield the lines; neighbours that differ only in numbers become one line with a count."""
     for _, alike in groupby(lines, lambda line: (line.source, re.sub(r"\d+", "", line.text))):
         first, *more = alike
         if len(more) < _MIN_FOLDED:
@@ -80,7 +80,7 @@ def _folded(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _said(event: Event, numbers: dict[str, int]) -> list[tuple[str, str]]:
-    """Return who says it, and the text; nothing for other events."""
+    """Return the source and the text of an event; nothing if a reader does not need the event."""
     kind = event["event"]
     if kind == "monitor_log":
         return [("monitor's log", str(event["line"]))]

@@ -31,9 +31,9 @@ from .claims import Judged, judged
 from .excerpts import Excerpt, Journal
 from .lanes import Lane, Shade, clients_of, lanes, shades
 
-# So many reloads have their log lines in the report; of more, the first and the last ones.
+# The most reloads with log lines in the report. If there are more, the first and the last ones.
 MAX_RELOADS = 24
-# So many releases are columns of the table of phases.
+# The most releases that are columns of the table of phases.
 MAX_COLUMNS = 12
 _BEFORE_S, _AFTER_S = 1.5, 0.5
 
@@ -198,7 +198,7 @@ class Report:
 
     @property
     def unknown(self) -> list[Judged]:
-        """Return the claims that cannot be judged and have to be."""
+        """Return the required claims that cannot be judged."""
         return [
             claim
             for claim in self.every_claim
@@ -207,7 +207,7 @@ class Report:
 
     @property
     def left_out(self) -> list[Judged]:
-        """Return the claims that cannot be judged and need not be."""
+        """Return the claims that cannot be judged and are not required."""
         return [
             claim
             for claim in self.every_claim
@@ -283,7 +283,7 @@ def facts(events: Iterable[Event], verdict: Verdict) -> Report:
 
 
 def _noting(events: Iterable[Event], noted: dict[str, list[Event]]) -> Iterator[Event]:
-    """Give the events on, and note those of each leg that are no requests, masked."""
+    """Pass the events on, and note the masked events of each leg that are no requests."""
     for event in events:
         if event["event"] != "prediction" and "remote" in event and "t" in event:
             texts = {name: masked(one) for name, one in event.items() if isinstance(one, str)}

@@ -134,7 +134,7 @@ def test_a_host_that_does_not_deliver_is_one_sentence(
 def test_an_archive_that_is_refused_is_not_downloaded_twice(
     mirror: vendor.Mirror, tmp_path: Path, cache: Path, content: str, sentence: str
 ) -> None:
-    if content == "text" and not official.needs_cure():
+    if content == "text" and not official.needs_patch():
         pytest.skip("this C library needs no patch")
     text = tmp_path / "text"
     text.write_text("no program")

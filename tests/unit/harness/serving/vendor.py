@@ -35,11 +35,11 @@ int main(int argc, char **argv) {
 def compiled(program: Path, target: Path) -> None:
     """A C program that needs ``_dl_sym`` and execs ``target``; without a compiler, ``patched``."""
     compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None or not official.needs_cure():
+    if compiler is None or not official.needs_patch():
         patched(program, target)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        # A library of the old C library's, for the linker alone: there the symbol still is.
+        # A stand-in for the old C library, which still has the symbol; only the linker reads it.
         old = f"{scratch}/old.so"
         cc = [compiler, "-x", "c", "-", "-x", "none"]
         shared = ["-shared", "-nostdlib", "-Wl,-soname,libm.so.6", "-o", old]
