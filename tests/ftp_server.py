@@ -55,7 +55,7 @@ class FtpServer:
         attributes = {
             "authorizer": authorizer,
             "process_command": process_command,
-            # Three seconds, as a server in the world has it, would only be waited for.
+            # pyftpdlib's own three seconds would only make the tests wait.
             "auth_failed_timeout": 0.05,
             **settings,
         }

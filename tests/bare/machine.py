@@ -127,7 +127,7 @@ class Machine:
                 "the trial copies the CPython 3.9 that runs it: start it with .venv/bin/python"
             )
         prefix, local = Path(sys.base_prefix), self.root / "usr/local"
-        # With its bytecode: the ordinary user cannot write any, and each start would compile anew.
+        # With its bytecode: the ordinary user cannot write any, and each start would compile again.
         shutil.copytree(prefix / "lib/python3.9", local / "lib/python3.9", ignore=_UNUSED)
         # ``python -m venv`` needs this folder.
         (local / "lib/python3.9/site-packages").mkdir(exist_ok=True)

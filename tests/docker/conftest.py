@@ -22,9 +22,9 @@ from harness.support.errors import BadInput
 HERE = Path(__file__).parent
 #: Set by `make test-docker`, which has made sure of engine, Compose and base images before.
 REQUIRED = "CONTAINERS_REQUIRED"
-#: Ends of the reasons for which a test may be skipped even so: what the machine's docker client,
-#: not its engine, cannot do.
-EXPECTED_SKIPS = ("no docker client here has BuildKit: certificates cannot be lent as a secret",)
+#: The ends of the reasons for which a test may be skipped even then, because the machine's docker
+#: client, not its engine, lacks something.
+EXPECTED_SKIPS = ("no docker client here has BuildKit: certificates cannot be passed as a secret",)
 
 
 @functools.cache

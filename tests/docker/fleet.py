@@ -32,7 +32,7 @@ def healthy(name: str, request: pytest.FixtureRequest) -> ContainerRemote:
         started[name] = remote
         session.addfinalizer(remote.stop)
     remote = started[name]
-    # First: to one that is paused, starting it would wait for it to answer.
+    # Resume first, because to start a paused remote waits for its answer.
     remote.resume()
     remote.start()
     remote.ready(150)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 
 def places(image: str, words: bytes, scratch: Path) -> list[str]:
-    """Where ``words`` stand in an image: ``LAYER: path`` for a file, else what of the image it is.
+    """Return where an image has ``words``: ``LAYER: path``, or a file of its configuration.
 
-    Files that a later layer removed are found as well, and so are those in an archive of gzip's.
+    Files that a later layer removed count too, and so does the content of a gzip file.
     """
     saved = scratch / "image.tar"
     with saved.open("wb") as target:

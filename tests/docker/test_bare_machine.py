@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.proof, pytest.mark.timeout(2400)]
 # What a person has to have for `make` itself (README); nothing of Docker among them.
 PREREQUISITES = "make python3 python3-venv ca-certificates"
 CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD")
-# What such a company's machines have in their environment: for OpenSSL, pip, requests.
+# Where a company's machine has its authorities, and the variables for OpenSSL, pip and requests.
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 TRUST = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 CHECKOUT = "/root/hot-loading"
@@ -38,14 +38,14 @@ class Machine:
         passed = [name for name in os.environ if name.lower().endswith("_proxy")]
         self.container = engine.docker(
             *("create", "--init", "--volume", "/var/lib/docker"),
-            # As Compose would: what the lifeline finds it by.
+            # The label of a Compose project, by which the lifeline finds the container.
             *("--label", f"{engine.PROJECT_LABEL}={project}"),
             # Not --privileged: a sandbox may refuse it because of a capability that is not needed.
             *(word for name in CAPABILITIES for word in ("--cap-add", name)),
             *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
             *("--security-opt", "systempaths=unconfined", "--cgroupns", "host"),
             *("--volume", "/sys/fs/cgroup:/sys/fs/cgroup"),
-            # CPython 3.9 is in no Debian 12 and is not what this is about.
+            # Debian 12 has no CPython 3.9, and this test is not about CPython.
             *("--volume", f"{python}:{python}:ro", "--env", f"PYTHON39={python}/bin/python3.9"),
             *(word for name in passed for word in ("--env", name)),
             *(word for name in TRUST for word in ("--env", f"{name}={BUNDLE}")),
@@ -66,7 +66,7 @@ class Machine:
         )
 
     def do(self, command: str, deadline_s: float = 900) -> str:
-        """The same for one that has to succeed; gives what it said."""
+        """Run a command that must succeed; return what it printed."""
         done = self.run(command, deadline_s)
         print(f"$ {command}\n{done.stdout}", flush=True)
         assert done.returncode == 0, f"`{command}` ended with {done.returncode}:\n{done.stdout}"

@@ -59,7 +59,7 @@ def test_what_is_built_is_named_after_what_was_copied_not_after_what_was_hashed(
         base_id = engine.image_id(base) or base
         assert raced == images.tag(image, image.inputs(), base_id)
         assert engine.docker("run", "--rm", raced, "cat", "/word") == "after"
-        # Found again, and called the latest again when something else was in between.
+        # The image is found again, and gets the tag "latest" back from another image.
         engine.docker("tag", base, "hot-loading/test-race:latest")
         said: list[str] = []
         assert images.ensure(image, said.append) == raced

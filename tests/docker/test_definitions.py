@@ -24,7 +24,7 @@ from tests.docker.compose_only import needs_compose
 DOCKER = repository_root() / "docker"
 COMPOSE_FILES = ("compose.yaml", "example/compose.yaml")
 IMAGES = sorted(images.IMAGES)
-# It is never started: the serving image stands on it.
+# serving-packages is never started: the serving image is built on it.
 STARTED = sorted(set(IMAGES) - {"serving-packages"})
 PROFILES = ("official", "official-gpu")
 

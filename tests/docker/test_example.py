@@ -1,7 +1,7 @@
 """The adopters' compose file, brought up as they would: by Compose alone, through pytest-docker.
 
-pytest-docker fits here: one plain compose file, up for the module and down after it. It takes down
-what came up whole; what a failed set-up or a killed test run leaves is the lifeline's.
+pytest-docker fits here: one plain compose file, up for the module and down after it. It takes a
+complete project down. The lifeline removes what a failed set-up or a killed test run leaves.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def docker_compose_file() -> str:
 
 @contextlib.contextmanager
 def project(logs: Path) -> Iterator[str]:
-    """A project's name; what carries it is gone from the engine afterwards, come what may."""
+    """Yield a project's name; afterwards the engine has nothing of the project in any case."""
     name = f"{engine.PROJECT_PREFIX}example-{secrets.token_hex(3)}"
     line = Lifeline(name, logs)
     try:

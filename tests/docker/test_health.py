@@ -55,7 +55,7 @@ def test_checks_at_the_same_time_do_not_disturb_each_other(
     # The engine runs its own check every few seconds, also during another check.
     remote = healthy(name, request)
     if isinstance(remote, ContainerHttp):
-        # Empty, there would be nothing to compare.
+        # In an empty folder the check compares nothing.
         (remote.data / "release").write_bytes(bytes(1 << 16))
     for container in engine.containers(remote.project):
         with ThreadPoolExecutor(5) as pool:
@@ -110,7 +110,7 @@ def test_what_the_health_check_fetches_is_not_in_the_web_servers_log(
     (container,) = engine.containers(remote.project)
     (remote.data / "looked-at").write_text("by the health check")
     assert is_well(container)
-    # A client's request after it is there, so that of the check would be as well.
+    # The log has a client's later request, so it would also have the check's.
     remote.ready()
     log = remote.logs[-1].read_text()
     assert "GET /.harness-probe" in log
@@ -148,7 +148,7 @@ def test_a_server_whose_engine_does_not_answer_is_unhealthy(server: ContainerSer
 
 
 def sidecar(image: str, network: str, host: str) -> str:
-    """A monitor's container that polls ``host`` five times a second, and soon gives it up."""
+    """Start a monitor that polls ``host`` five times a second; a poll gives up after 1 s."""
     return engine.docker(
         *("run", "--detach", "--network", network, image),
         *("--type", "general", "--general_host", host, "--remote_path", "/"),

@@ -1,6 +1,6 @@
-"""The vendor's service, with an image in the place of the vendor's that is laid out as that one is.
+"""Compose's service for the vendor's image, with an image of ours that has the same layout.
 
-Theirs cannot be pulled everywhere. Their install script puts the server binary in
+Not every machine can pull the vendor's image. Its install script puts the server binary in
 ``/usr/local/serving_bin`` and names it in root's ``.bashrc`` alone.
 """
 
@@ -27,7 +27,7 @@ from tests.faults.test_servers import MODEL, READY_S, expected, predict
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("built")]
 
-# Without SERVING_BIN, and our own sources where nothing of the vendor's would look for them.
+# Has no SERVING_BIN, and our own sources in a folder that the vendor's entrypoint does not know.
 STAND_IN = """\
 FROM {packages}
 COPY --from={serving} /opt/hot-loading /opt/engine

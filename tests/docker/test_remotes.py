@@ -102,7 +102,7 @@ def test_a_remote_that_a_test_left_paused_is_well_for_the_next(
 
 
 def test_a_remote_is_ready_whatever_the_umask(request: pytest.FixtureRequest) -> None:
-    # Of root's files another user is the reader, and of a folder's files the web server.
+    # Another user, the web server, must read what the harness writes.
     before = os.umask(0o077)
     try:
         healthy("http", request)
@@ -136,7 +136,7 @@ def test_a_paused_service_keeps_its_port_and_answers_when_resumed(
     remote.pause(service)
     assert is_listening(port)
     with pytest.raises(requests.exceptions.RequestException):
-        # To FTP this is no request, but a greeting would be an answer, and none comes.
+        # An FTP server would answer with its greeting before it reads the request.
         requests.get(f"http://127.0.0.1:{port}/", timeout=0.7)
     remote.resume(service)
     remote.ready(150)

@@ -1,7 +1,7 @@
 """What is handed over while an image is built or run is in none of its layers.
 
-Each search is tried on an image that leaks on purpose first: one that finds nothing there would
-find nothing anywhere.
+Each search is first tried on an image that leaks on purpose. A search that finds nothing there
+proves nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def base() -> str:
 
 @pytest.fixture
 def tag() -> Iterator[str]:
-    """A name for an image; it, and all that carries a label of that name, goes after the test."""
+    """Yield an image's name; the test's end removes it and all images with a label of that name."""
     name = f"hot-loading-test/{secrets.token_hex(4)}"
     yield name
     engine.docker("image", "rm", "--force", name, check=False)
@@ -85,7 +85,7 @@ def test_the_ftp_password_is_in_no_layer_and_in_no_file_that_others_can_read(
     password = remote.producer_environment["PRODUCER_FTP_PASSWORD"]
     image = remote.stack.variables["FTP_IMAGE"]
     assert places(image, password.encode(), tmp_path) == []
-    # What is written while it runs: had it gone to the disk, an image of the container has it.
+    # A file that the container writes while it runs would be in an image of the container.
     (container,) = engine.containers(remote.project)
     changed = engine.docker("diff", container).splitlines()
     assert [line for line in changed if line.startswith("A ")] == []
@@ -181,10 +181,10 @@ def with_buildkit(monkeypatch: pytest.MonkeyPatch) -> None:
         if found:
             monkeypatch.setenv("PATH", folder + os.environ["PATH"])
             return
-    pytest.skip("no docker client here has BuildKit: certificates cannot be lent as a secret")
+    pytest.skip("no docker client here has BuildKit: certificates cannot be passed as a secret")
 
 
-# The mirror is on this machine's loopback address, and so is the build's network then.
+# The mirror listens on this machine's loopback address, so the build uses the host's network.
 ON_THIS_HOST = ["--network", "host", "--no-cache"]
 
 
@@ -196,7 +196,7 @@ def test_a_build_reaches_a_mirror_behind_an_authority_and_keeps_nothing_of_it(
     line = mirror.authority.read_text().splitlines()[1].encode()
     with pytest.raises(Failed, match="certificate"):
         builder.build(context, tag, ON_THIS_HOST)
-    # Found where the host's programs find it; it needs no name of its own.
+    # The build finds the bundle by a variable of the host's programs, without DOCKER_BUILD_CA.
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(mirror.authority))
     builder.build(context, tag, ON_THIS_HOST)
     assert places(tag, line, tmp_path) == []

@@ -53,7 +53,7 @@ def test_a_server_that_is_stopped_ends_in_order_and_is_not_killed(
     server: ContainerServing,
 ) -> None:
     (container,) = engine.containers(server.stack.project)
-    # Patiently: how long it takes says more of the machine than of the server.
+    # A long time-out, because the time depends more on the machine than on the server.
     engine.docker("stop", "--time", "100", container, deadline_s=120)
     # 137 would say that it had to be killed.
     assert engine.inspect(container)["State"]["ExitCode"] == 143
@@ -124,8 +124,8 @@ def test_the_vendors_entrypoint_finds_the_python_with_the_server_in_it(
     built: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Any image with a Python that has paddle_serving_server will do; the vendor's cannot be
-    # pulled everywhere. What is tried is all around it: profile, entrypoint, launcher, folders.
+    # Any image with a Python that has paddle_serving_server will do, because not every machine can
+    # pull the vendor's. The test is of the parts around it: profile, entrypoint, launcher, folders.
     monkeypatch.setenv("OFFICIAL_IMAGE", built["serving"])
     image = serving_binary("official-docker", "cpu")
     assert (image.kind, image.service, image.why) == (

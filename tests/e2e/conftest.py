@@ -56,7 +56,7 @@ class Finished:
     server_log: str
     # How many pulls there were before the idle time.
     pulls_before_idle: int
-    # By its id, when each process that ran at the end was started: another may have the id by now.
+    # When each process that ran at the end was started, by its id, because ids are used again.
     started: dict[int, str]
     # The monitor's options.
     options: list[str]
@@ -67,8 +67,7 @@ class Finished:
 
 
 def start_of(pid: int) -> str:
-    """When a process was started, in ticks since the machine was (proc(5), stat, field 22); empty
-    when there is none of that id."""
+    """Return when a process started, in ticks since the boot; "" if it is gone (proc(5), stat)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

@@ -43,7 +43,7 @@ def marked(mark: str) -> list[str]:
     [
         (HARNESS, "artefacts of this run", signal.SIGINT, 130),
         (HARNESS, "server ready", signal.SIGKILL, -signal.SIGKILL),
-        # As a CI runner cancels: make alone, or all of its group, and a second one to hurry it.
+        # As a CI runner cancels: one signal to make alone, or two to all processes of its group.
         (MAKE, "server ready", signal.SIGTERM, -signal.SIGTERM),
         (GROUP, "artefacts of this run", signal.SIGTERM, -signal.SIGTERM),
         (COMPOSE, "artefacts of this run", signal.SIGTERM, 130),

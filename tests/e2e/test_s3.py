@@ -188,7 +188,7 @@ def keys(s3: S3, *words: str) -> list[tuple[str, str]]:
 
 
 def upload(s3: S3, key: tuple[str, str], number: int, folder: Path) -> None:
-    """Publish with a key, as others must while the server checks keys."""
+    """Publish with a key, as a producer must while the server checks keys."""
     packed = tarball(model_files(number))
     (folder / TARBALL).write_bytes(packed)
     (folder / "donefile").write_bytes(manifest_of(number, packed))

@@ -44,7 +44,7 @@ def under(launched: Any, at_least: int) -> list[Span]:
 
 def test_reloads_to_measure_under_are_counted() -> None:
     launched = Server()
-    # The last model is put back behind them.
+    # The reload that puts the first model back does not count.
     assert len(under(launched, 3)) == launched.installed - 1
 
 

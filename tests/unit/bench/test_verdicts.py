@@ -102,7 +102,7 @@ def test_a_line_of_a_log_says_when_it_was_written() -> None:
     stamp = time.strftime("%m%d %H:%M:%S.250000", time.localtime(now))
     line = f"W{stamp} 123 infer.cpp:134] begin reload model[m].\n".encode()
     assert written_at(line) == pytest.approx(int(now) + 0.25, rel=0, abs=1e-3)
-    # Of last year, as nothing is written tomorrow.
+    # A line has no year. A date in the future is last year's.
     ahead = time.localtime(now + 40 * 86400)
     line = f"I{time.strftime('%m%d %H:%M:%S.000000', ahead)} 1 a.cpp:1] a\n".encode()
     assert -330 * 86400 < written_at(line) - now < -320 * 86400

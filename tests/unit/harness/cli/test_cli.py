@@ -279,7 +279,7 @@ def test_make_clean_leaves_nothing_but_the_sources(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     for name in ("bench", "docker", "engine", "fuzz", "harness", "producer", "tests"):
         (tmp_path / name).mkdir()
-    # BOOT removes what runs of this user share, which tests beside this one use.
+    # BOOT=true, because the real command removes files that all runs of this user share.
     subprocess.run(["make", "-s", "clean", "BOOT=true"], cwd=tmp_path, check=True)
     left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
     assert left == ["Makefile", "monitor/source.py"]

@@ -1,4 +1,4 @@
-"""What was found out of a stand-in must not be believed of the machine's own programs."""
+"""No test keeps what an earlier test found out about its stand-in programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs in the place of docker, apt and their like, so that any machine can be played."""
+"""Stand-ins for docker, apt and similar programs, with which a test imitates any machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def program(folder: Path, name: str, script: str) -> Path:
 
 
 def borrowed(folder: Path, *names: str) -> None:
-    """The machine's own programs of these names, and of the shell's that stand-ins use."""
+    """Link the machine's own programs of these names, and the shell, which stand-ins need."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("sh", *names):
         found = shutil.which(name)

@@ -19,7 +19,7 @@ from tests.local_remotes import ONE_WORKER
 
 @pytest.fixture
 def forgetful() -> Iterator[None]:
-    """What was found is looked for anew, before and after."""
+    """Forget what was found before, so that each test looks for it again."""
     memories = (_jars._resolve, _java.java, _java.version_text)
     for memory in memories:
         memory.cache_clear()

@@ -151,7 +151,7 @@ def test_an_upload_that_breaks_leaves_the_old_file_and_the_next_one_succeeds(
 
 
 def _uploading(remote: LocalRemote) -> bool:
-    """Whether the temporary file is there, asked behind the slowed-down gates."""
+    """Return whether the remote has the temporary file."""
     name = f".{TARBALL}.uploading"
     if isinstance(remote, LocalFtp):
         part = remote.folder / "data" / remote.path.strip("/") / name

@@ -33,7 +33,7 @@ import sys
 import {program} as program
 
 def interrupt(*_, **__):
-    # As in the middle of a dataclass that is being made.
+    # Like an interrupt while Python makes a dataclass.
     exec("raise KeyboardInterrupt")
 
 assert program.{interrupted}

@@ -70,7 +70,7 @@ def test_a_system_libgomp_is_preferred(tmp_path: Path) -> None:
     libraries = environment_with_paddle(tmp_path)
     bootstrap.provide_libgomp(fake_python(tmp_path, finds_libgomp=True))
     assert not (libraries / "libgomp.so.1").is_symlink()
-    # Installed later: the link of the time before goes away.
+    # The system got libgomp later: the earlier link is removed.
     bootstrap.provide_libgomp(fake_python(tmp_path, finds_libgomp=False))
     assert (libraries / "libgomp.so.1").is_symlink()
     bootstrap.provide_libgomp(fake_python(tmp_path, finds_libgomp=True))
