@@ -74,11 +74,13 @@ POLLS = "polls"
 
 
 class Rule(NamedTuple):
-    """How a claim is judged, its sentence for readers, which ``SIGHTS`` it needs, and its schema.
+    """How a claim is judged, and what it needs.
 
-    ``looks_at`` names what the claim judges, for a report that counts what was looked at.
-    Histories of an older schema are judged without the claim. A ``statistical`` claim needs more
-    samples than a short run has. It may stay unknown unless the settings name it.
+    ``says`` is the claim's sentence for readers. ``looks_at`` names what the claim judges, for a
+    report that counts these things. ``needs`` names the ``SIGHTS`` without which the claim is
+    unknown. Histories with a schema older than ``schema`` are judged without the claim. A
+    ``statistical`` claim needs more samples than a short run has. It may stay unknown unless the
+    settings name it.
     """
 
     judge: Callable[[LegHistory], Claim]
@@ -141,7 +143,7 @@ def judge_leg(leg: LegHistory) -> list[Claim]:
             why = f"the run could not see: {', '.join(lacking)}"
             claims.append(Claim(leg.remote, name, Outcome.UNKNOWN, why, required=name in required))
             continue
-        # Neither requests nor processes are the observer's: they are recorded to the end.
+        # Clients record requests, and the leg records processes: both outlast the observer.
         claim = rule.judge(leg if set(rule.needs) <= {SERVER_PROCESSES} else watched)
         if missing and claim.outcome is not Outcome.INVALID:
             claim = replace(claim, outcome=Outcome.UNKNOWN, why=missing)
@@ -150,7 +152,7 @@ def judge_leg(leg: LegHistory) -> list[Claim]:
 
 
 def _required(settings: Event) -> list[str]:
-    """Return the claims that must be known: those that the settings name, else all but some."""
+    """Return the claims that must be known: those in the settings, else the non-statistical."""
     named = settings.get("required", settings.get("claims"))
     if named is not None:
         return _known("claim", named, CLAIMS)
@@ -173,7 +175,7 @@ def _no_request_failed(leg: LegHistory) -> Claim:
 
 def _no_torn_prediction(leg: LegHistory) -> Claim:
     asked = leg.predictions
-    # From when on each prediction may be answered; last, for the number -1, a failed request.
+    # The time from which each prediction is allowed. The last item is for failed requests: -1.
     public = [
         min((float(leg.published[index]["t_begin"]) for index in releases), default=math.inf)
         for releases in leg.matches
@@ -209,7 +211,7 @@ def _served_is_swapped(leg: LegHistory) -> Claim:
         served = leg.first_served(index)
         if served is None:
             continue
-        # The client may have got another release with the same prediction.
+        # The client may have got another release, which gives the same prediction.
         twins = leg.releases_of(release["expected"])
         if not any(t <= served + leg.seen_late_s for twin in twins for t in leg.swaps(twin)[:1]):
             swaps = [t for twin in twins for t in leg.swaps(twin)]

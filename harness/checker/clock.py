@@ -85,7 +85,7 @@ def estimate(exchanges: Sequence[Exchange], begin: float, end: float) -> Clock:
         end: The last one.
 
     Raises:
-        BadInput: There are less than two exchanges, or all of them are of one moment.
+        BadInput: There are fewer than two exchanges, or all of them are of one moment.
     """
     since = min((exchange.sent for exchange in exchanges), default=0.0)
     until = max((exchange.received for exchange in exchanges), default=0.0)
@@ -101,7 +101,7 @@ def estimate(exchanges: Sequence[Exchange], begin: float, end: float) -> Clock:
     rate = (last.master - first.master) / span
     line = Clock(since, 0.0, rate - 1)
     line = Clock(since, first.master - line.on_master(first.middle), rate - 1)
-    # The worker's rate may be higher than the line's, by what both round trips leave open.
+    # An exchange's error is half its round trip. Both errors together allow a higher rate, too.
     most = rate * (1 + (first.round_trip + last.round_trip) / span) / 2
     error = max(
         (abs(last.middle - t) * first.round_trip + abs(t - first.middle) * last.round_trip) / span

@@ -108,7 +108,7 @@ def _what_was_lost(leg: LegHistory, lost: list[Event]) -> str:
         elif all(event["first_served"] is None for event in mine):
             said.append(f"release {number} was not served to {clients} within {bound}")
         else:
-            said.append(f"release {number} was served to {clients} later than after {bound}")
+            said.append(f"release {number} was served to {clients} only after more than {bound}")
     return "; ".join(said)
 
 

@@ -96,14 +96,14 @@ def polls_stay_few(leg: LegHistory) -> Claim:
         return _unknown(leg, name, watched)
     first, last, polls = watched
     seconds = last["t"] - first["t"]
-    # The samples may lie beside the polls, and a machine's clocks may differ a little.
+    # Samples and polls do not coincide, and two clocks may differ a little.
     allowed = 1.1 * seconds / leg.settings["poll_s"] + 2 + len(_published(leg, first, last))
     why = f"the monitor polls {polls} times in {seconds:.0f} s (bound {allowed:.0f})"
     return _within(leg, name, polls <= allowed, why, first, last)
 
 
 def bytes_stay_few(leg: LegHistory) -> Claim:
-    """Judge the bytes that leave the remote: so many a poll, and two pulls for each release."""
+    """Judge the bytes that leave the remote: a bound for each poll, and two pulls a release."""
     name = "bytes stay few"
     bound = leg.settings.get("poll_bound_bytes")
     if bound is None:
@@ -194,7 +194,7 @@ def _minima(leg: LegHistory, part: str, field: str) -> Points:
 
 
 def _longest(leg: LegHistory, part: str, *, calm: bool = False) -> list[Event]:
-    """Return the samples of the longest time without a restart; if ``calm``, without outage."""
+    """Return the samples of the longest time without a restart and, if ``calm``, an outage."""
     lives: list[list[Event]] = []
     life: list[Event] = []
     for sample in leg.resources:
@@ -218,11 +218,11 @@ def _longest(leg: LegHistory, part: str, *, calm: bool = False) -> list[Event]:
 
 
 def _polling(leg: LegHistory) -> Union[tuple[Event, Event, int], str]:
-    """Return the monitor's first and last sample that count and the polls between; or why not."""
+    """Return the first and last sample to judge and the polls between; or why there are none."""
     samples = _longest(leg, "monitor", calm=True)
     if not samples:
         return "the monitor was not sampled: it runs in a container or on another machine"
-    # Before its first poll the monitor starts.
+    # Start-up, before the first poll, does not count.
     polls = [one["t"] for one in leg.polls if samples[0]["t"] <= one["t"] <= samples[-1]["t"]]
     if polls:
         samples = [one for one in samples if one["t"] >= polls[0]]

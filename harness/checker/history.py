@@ -1,7 +1,7 @@
 """The history of a run: one JSON line for every publish, swap, reload and prediction.
 
 Several processes append to one file (``history.jsonl``). Times are ``time.monotonic()`` in
-seconds: Linux' CLOCK_MONOTONIC is one clock for all processes of a machine. ``docs/history.md``
+seconds: on Linux, CLOCK_MONOTONIC is one clock for all processes of a machine. ``docs/history.md``
 lists the events and their fields; ``SCHEMA`` goes up when their meaning changes.
 """
 
@@ -46,7 +46,7 @@ class History:
         return other
 
     def record(self, event: str, **fields: object) -> None:
-        """Adds one event; ``t`` is now unless it is given. Raises ``Failed`` on a full disk."""
+        """Add one event; ``t`` is now unless it is given. Raise ``Failed`` on a full disk."""
         line = {"event": event, "t": time.monotonic(), **self._labels, **fields}
         text = json.dumps(line, separators=(",", ":")).encode() + b"\n"
         try:
@@ -61,9 +61,9 @@ class History:
 
 
 def parse(line: Union[str, bytes]) -> Event:
-    """The event in a line; an event ``damaged`` with ``why`` when the line holds none.
+    """Return the event in a line; an event ``damaged`` with ``why`` when the line holds none.
 
-    A full disk cuts a line, and another process may go on in the middle of it later.
+    A full disk cuts a line short. Another process may later append to the same line.
     """
     try:
         event: Event = _loads(line)

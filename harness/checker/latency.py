@@ -198,7 +198,7 @@ def limits(values: Floats) -> tuple[float, float]:
         share = 2 ** ((MIN_SWAPS_OF_ANY_SHAPE - count) / (count - 1)) - 1
         beyond = share * (ordered[-1] - ordered[0])
         return float(ordered[0] - beyond), float(ordered[-1] + beyond)
-    # So many values may lie above the upper limit: the chance that more do is at most 5 %.
+    # ``above`` values lie above the upper limit. The median does so with a chance of 5 % at most.
     above, chance = 0, 0.5**count
     while chance + math.comb(count, above + 1) * 0.5**count <= _LEVEL:
         above += 1

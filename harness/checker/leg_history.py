@@ -28,7 +28,7 @@ RELOAD_BEGIN = "begin reload model["
 RELOAD_ERROR = re.compile(
     r"^E.*(Failed (reload|stat config|create model|load)|create paddle predictor failed)"
 )
-# Ours and the stock monitor say it before each poll.
+# Our monitor and the stock monitor log this between two polls.
 POLL = re.compile(r"\bsleep \d")
 
 
@@ -132,7 +132,10 @@ class LegHistory:
 
     @cached_property
     def _outages_by_end(self) -> tuple[list[float], list[float]]:
-        """The outages' ends, and from each one on the earliest begin, at last infinity."""
+        """The ends of the outages in order, and a begin for each.
+
+        The begin is the earliest one of this outage and of all that end later. Infinity comes last.
+        """
         felt = [outage for outage in self.outages if outage.get("requests", True)]
         outages = sorted(felt, key=lambda outage: float(outage["until"]))
         begins = [float(outage["since"]) for outage in outages]
@@ -140,7 +143,7 @@ class LegHistory:
         return [float(outage["until"]) for outage in outages], earliest[::-1]
 
     def extended(self, begin: float, deadline: float) -> float:
-        """Return the deadline later by what each outage takes of the time since ``begin``."""
+        """Return the deadline, postponed by the time since ``begin`` that outages take."""
         outages, ends = self._outages_by_begin
         for outage in outages[bisect_right(ends, begin) :]:
             overlap_begin = max(outage["since"], begin)
@@ -255,7 +258,7 @@ class LegHistory:
     def first_served(
         self, index: int, client: Optional[str] = None, since: float = -math.inf
     ) -> Optional[float]:
-        """When anybody (or one client) was first answered with the release's prediction.
+        """Return when a client, or any client by default, first got the release's prediction.
 
         Counts no answer before the release's publishing, and none before ``since``.
         """

@@ -91,7 +91,7 @@ def _choose(
 
 
 class _Seen:
-    """The newest position that some requests have shown by a time, which only goes on."""
+    """The newest position that some requests have shown, for times that only increase."""
 
     def __init__(self, settled: Floats, numbers: Positions) -> None:
         in_order = numbers[numpy.argsort(settled[numbers], kind="stable")]
@@ -109,9 +109,10 @@ class _Seen:
 
 
 def _settled(leg: LegHistory) -> tuple[Floats, Floats]:
-    """Return for each answer until when other clients, and its own client, may get older ones.
+    """Return for each answer the time from which no older answer may follow it.
 
-    The order of one client's own requests is known without an error of a clock.
+    The first array is for other clients, the second for the client itself. The order of a client's
+    own requests is known without an error of a clock.
     """
     own = leg.predictions.answered + float(leg.settings["switch_window_s"])
     return own + 2 * leg.clock_error_s, own

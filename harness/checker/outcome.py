@@ -8,7 +8,7 @@ from enum import Enum
 
 from .history import Event
 
-# A claim quotes at most so many of the records that break it.
+# The most records that a claim quotes.
 MAX_QUOTED = 20
 
 
@@ -47,7 +47,10 @@ def quoted(records: Sequence[Event], wrong: Sequence[int]) -> list[Event]:
 
 
 def claim_about(remote: str, name: str, wrong: list[Event], what: str, count: int = 0) -> Claim:
-    """Return a claim that ``wrong`` breaks: all such records, or the first of ``count``."""
+    """Return a claim that is broken if there are ``wrong`` records.
+
+    ``count`` is the number of all wrong records, if ``wrong`` has only the first ones.
+    """
     if not wrong:
         return Claim(remote, name, Outcome.VALID)
     first = {key: value for key, value in wrong[0].items() if key not in ("event", "t", "remote")}

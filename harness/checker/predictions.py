@@ -98,14 +98,14 @@ class Predictions(Sequence[Event]):
         return all(bool(numpy.isfinite(column).all()) for column in times)
 
     def sent_between(self, begin: float, end: float) -> tuple[int, int]:
-        """Return how many requests were sent from ``begin`` to before ``end``, and had errors."""
+        """Return how many requests were sent from ``begin`` to before ``end``; how many failed."""
         sent, failed = self._by_sent
         first, last = numpy.searchsorted(sent, (begin, end))
         return int(last - first), int(failed[last] - failed[first])
 
     @cached_property
     def _by_sent(self) -> tuple[Floats, NDArray[numpy.int64]]:
-        """The times of sending in order, and how many errors come before each and in all."""
+        """The times of sending in order; before each, and at the end, the number of errors."""
         order = numpy.argsort(self.sent)
         failed = numpy.concatenate(([0], numpy.cumsum(self.error[order] >= 0)))
         return self.sent[order], failed

@@ -54,7 +54,7 @@ class RunHistory:
     clocks: set[str] = field(default_factory=set)
     # Workers whose times ``merge`` has put on the clock of the run.
     merged: set[str] = field(default_factory=set)
-    # What has a time or limit that is no finite number: every comparison with it is false.
+    # Why the history cannot be judged: a number in it is NaN or infinite. "" if none is.
     not_finite: str = ""
 
 
@@ -110,7 +110,7 @@ def sort(events: Iterable[Event]) -> RunHistory:
         if run.runs:
             leg.schema = run.runs[0]["schema"]
         if run.damaged:
-            # The line may have been any record: no claim may rest on one that is not there.
+            # The line may have been any record, so no claim may rely on the lack of a record.
             leg.blind_since = -math.inf
         # Several processes write the history: the order of its lines means nothing.
         for name in (*_LISTS.values(), *_LOG_LISTS):

@@ -49,12 +49,12 @@ class Verdict:
 
     @property
     def unknown(self) -> tuple[Claim, ...]:
-        """The claims that cannot be judged and have to be."""
+        """The required claims that cannot be judged."""
         return tuple(claim for claim in self._with(Outcome.UNKNOWN) if claim.required)
 
     @property
     def left_out(self) -> tuple[Claim, ...]:
-        """The claims that cannot be judged and need not be: the verdict is without them."""
+        """The other claims that cannot be judged; they do not change the verdict."""
         return tuple(claim for claim in self._with(Outcome.UNKNOWN) if not claim.required)
 
     @property
@@ -72,7 +72,7 @@ class Verdict:
 
 
 def judge(events: Iterable[Event]) -> Verdict:
-    """The verdict on a whole history."""
+    """Return the verdict on a whole history."""
     try:
         run = sort(events)
         if run.not_finite:
@@ -83,7 +83,7 @@ def judge(events: Iterable[Event]) -> Verdict:
         return Verdict(tuple(claims))
     except BadInput as error:
         return Verdict((Claim("run", "checker", Outcome.UNKNOWN, str(error)),))
-    except Exception as error:  # a checker that crashes has found nothing out
+    except Exception as error:  # a checker that crashes has no verdict
         why = f"the checker failed: {type(error).__name__}: {error}"
         return Verdict((Claim("run", "checker", Outcome.UNKNOWN, why),))
 
@@ -107,7 +107,7 @@ def _run_is_complete(run: RunHistory) -> Claim:
             name for name in _planned(run) if name not in run.legs or not run.legs[name].ended
         ]
         if unfinished:
-            why = f"nothing, or no end, is recorded of {', '.join(unfinished)}"
+            why = f"the history has no end, or no record at all, of {', '.join(unfinished)}"
         elif not run.ended:
             why = "no end of the run was recorded"
     outcome = Outcome.UNKNOWN if why else Outcome.VALID

@@ -57,7 +57,7 @@ def test_a_server_without_records_makes_the_run_incomplete() -> None:
     events = [event for event in together(Story(), Story()) if event.get("server") != "2"]
     verdict = judge(events)
     assert verdict.outcome is Outcome.UNKNOWN
-    assert "no end, is recorded of ftp/2" in verdict.evidence
+    assert "no end, or no record at all, of ftp/2" in verdict.evidence
 
 
 def test_the_report_has_the_spread_of_each_roll_out() -> None:

@@ -475,7 +475,7 @@ def test_reloads_that_no_swap_asked_for_are_seen() -> None:
     ("kind", "why"),
     [
         ("run", "0 records of a run"),
-        ("leg_ended", "no end, is recorded of ftp"),
+        ("leg_ended", "no end, or no record at all, of ftp"),
         ("end", "no end of the run"),
         ("settings", "no settings"),
         ("published", "no release"),
