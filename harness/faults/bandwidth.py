@@ -19,7 +19,7 @@ class Bandwidth(NetworkFault):
     rate: float = parameter(64_000.0, "bytes a second", least=1)
 
     async def transform(self, parts: AsyncIterator[bytes], lane: Lane) -> AsyncIterator[bytes]:
-        # Few bytes at a time, so that it is a rate and not bursts.
+        # A few bytes at a time give a steady rate instead of bursts.
         size = max(1, int(self.rate / 20))
         async for part in parts:
             for begin in range(0, len(part), size):

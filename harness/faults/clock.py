@@ -23,9 +23,9 @@ _SOURCE = Path(__file__).with_name("clock.c")
 
 
 def why_not() -> Optional[str]:
-    """Why no clock can be made here; None when one can."""
+    """Return why no clock can be made here; None if one can."""
     if sys.platform != "linux":
-        return "LD_PRELOAD is Linux'"
+        return "needs Linux, for LD_PRELOAD"
     if _compiler() is None:
         return "needs a C compiler (cc, gcc or clang)"
     return None
@@ -42,11 +42,11 @@ class Clock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a program needs to go by this clock; those it starts do, too."""
+        """The variables that make a program, and all programs that it starts, use this clock."""
         return {"LD_PRELOAD": str(self._library), "CLOCK_SHIFT": str(self._shift)}
 
     def set(self, seconds: int) -> None:
-        """So many seconds ahead of this machine's clock from now on; negative: behind."""
+        """Set the clock this many seconds ahead of the machine's clock; behind if negative."""
         # In place, in one write: programs have the file mapped.
         with open(self._shift, "r+b" if self._shift.exists() else "wb", buffering=0) as file:
             file.write(struct.pack("q", seconds))

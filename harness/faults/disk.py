@@ -20,7 +20,7 @@ _FILLER = ".filler"
 
 @contextlib.contextmanager
 def _the_disk_may_be_full() -> Iterator[None]:
-    """Do not fail if a monitor that runs has filled the disk first."""
+    """Do not fail if a running monitor has filled the disk first."""
     try:
         yield
     except OSError as error:
@@ -54,7 +54,7 @@ class Disk:
             file.write(bytes(max(0, status.f_bavail * status.f_frsize - left)))
 
     def fill_with_files(self, left: int = 0) -> None:
-        """Take all files that the disk can have but ``left``, until ``clear``."""
+        """Take all inodes but ``left``, until ``clear``."""
         filler = self.seen / _FILLER
         filler.mkdir()
         with _the_disk_may_be_full():

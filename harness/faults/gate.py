@@ -8,10 +8,10 @@ a protocol (WebHDFS's redirect, FTP's reply to PASV) also lead through the gate.
         gate.open()                       # ends every fault
         gate.apply(Cut(after=1000))       # each connection: RST after 1,000 bytes of answers
 
-``apply`` takes the network faults of this package. A fault at an exact byte is the same on
-a slow machine and on a fast one; a fault after some time is not. A connection with fewer bytes is
-not affected. The gate counts what it did (``stopped``) and the bytes that passed (``traffic``).
-A test can wait for these counts.
+``apply`` takes the network faults of this package. A fault at an exact byte is the same on a slow
+machine and on a fast one; a fault after some time is not. Such a fault spares a connection with
+fewer bytes. The gate counts the lanes that it stopped (``stopped``) and the bytes that passed
+(``traffic``). A test can wait for these counts.
 
 The gate is an asyncio loop in a thread of the harness. Any thread may call the methods. They return
 when the change is in effect.
@@ -50,7 +50,7 @@ class Gate:
         self.protocols = dict(protocols or {})
         # The listening sockets and their ports; none while the gate is closed.
         self._listening: dict[socket.socket, int] = {}
-        # Connections that are accepted and not yet among the ones below.
+        # Accepted connections that are not yet in ``_connections``.
         self._opening: set[asyncio.Task[None]] = set()
         self._connections: set[Connection] = set()
         self._numbers = 0
@@ -64,15 +64,15 @@ class Gate:
         self.traffic = 0
 
     def open(self) -> None:
-        """Listens and relays; ends every fault. Raises ``Failed`` when a port is taken."""
+        """Listen and relay; end every fault. Raise ``Failed`` if a port is taken."""
         self._call(self._open())
 
     def close(self) -> None:
-        """Resets every connection and refuses new ones. Safe to repeat."""
+        """Reset every connection and refuse new ones. Safe to repeat."""
         self._call(self._close())
 
     def apply(self, *transformations: Transformation, seed: int = 0) -> None:
-        """From now on change each connection so, and no longer as before.
+        """Replace the faults of all connections by these transformations.
 
         Each connection, also one that exists, counts its bytes from now on.
         """
@@ -80,7 +80,7 @@ class Gate:
         self._call(self._change(transformations, seed))
 
     def add(self, transformation: Transformation, seed: int = 0) -> None:
-        """Change each connection in this way, too."""
+        """Change each connection in this way, too. All connections count from zero again."""
         self.apply(*self._transformations, transformation, seed=seed)
 
     def remove(self, transformation: Transformation) -> None:
@@ -90,21 +90,21 @@ class Gate:
             self._call(self._change(left, self._seed))
 
     def spare_others(self) -> None:
-        """No further faults; connections that are held stay so."""
+        """End the faults of all connections except those that are held: they stay held."""
         self._call(self._change((), 0, free=False))
 
     def reset_held(self) -> None:
-        """Resets the connections that are held; everything else stays."""
+        """Reset the connections that are held; everything else stays."""
         self._call(self._reset_held())
 
     def reset(self) -> None:
-        """Resets every connection; new ones pass."""
+        """Reset every connection; new ones pass."""
         self._call(self._reset())
 
     def seek(self, data: bytes) -> None:
-        """Let ``found`` say whether these bytes pass in the answers of one connection.
+        """Let ``found`` say whether, from now on, these bytes pass in one connection's answers.
 
-        It counts from now on. Without bytes it stays False.
+        Without bytes ``found`` stays False.
         """
         self._found = False
         self._sought = data
@@ -163,13 +163,13 @@ class Gate:
     ) -> None:
         self._transformations = tuple(transformations)
         self._seed = seed
-        # The plan repeats by the seed: connections are numbered from here on.
+        # Number new connections from 1 again, so that the same seed gives the same random values.
         self._numbers = 0
         for connection in self._connections:
             connection.obey(transformations, seed, free=free)
 
     async def _reset(self) -> None:
-        # These are old connections, too: their clients have seen connect() return.
+        # A connection that waits for accept() is an old one, too: its client is connected.
         for listening in self._listening:
             self._accept(listening)
         if self._opening:
@@ -195,12 +195,12 @@ class Gate:
         self.stopped += 1
 
     def _accept(self, listening: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # none is left
+        with contextlib.suppress(OSError):  # no connection waits
             while True:
                 client, _ = listening.accept()
                 client.setblocking(False)
-                # Not asyncio.start_server: that loses a connection which it has accepted and not
-                # yet handed over when the server closes.
+                # Not asyncio.start_server: when its server closes, it loses the connections that
+                # are accepted and not yet handed over.
                 opening = asyncio.ensure_future(self._pass_on(client, self._listening[listening]))
                 self._opening.add(opening)
                 opening.add_done_callback(self._opening.discard)

@@ -3,8 +3,7 @@
 An idle process holds the namespace. nsenter(1) starts the monitor in the namespace, and the harness
 sees its files through ``/proc/PID/root``. When the idle process ends, the mounts are gone. No other
 program can see the mounts. An ordinary user also gets a user namespace, in which the monitor runs
-as root. Needs util-linux and, without root, a kernel that allows
-user namespaces.
+as root. Needs util-linux and, without root, a kernel that allows user namespaces.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _HOLD = "mount --make-rshared / && exec sleep infinity"
 
 
 def why_not() -> Optional[str]:
-    """Why this machine cannot make a mount namespace; None when it can."""
+    """Return why this machine cannot make a mount namespace; None if it can."""
     missing = [name for name in ("unshare", "nsenter", "mount") if shutil.which(name) is None]
     if missing:
         return f"{', '.join(missing)} is not installed (package util-linux)"
@@ -69,19 +68,19 @@ class Namespace:
         return ["nsenter", "-t", str(self._pid), *user, "-m", "--"]
 
     def seen(self, path: Path) -> Path:
-        """``path`` of the namespace as this process reaches it."""
+        """Return where this process sees ``path`` of the namespace."""
         return Path(f"/proc/{self._pid}/root{path}")
 
     def mount(self, *words: str) -> None:
-        """``mount WORDS…`` in the namespace. Raises ``Failed``."""
+        """Run ``mount WORDS…`` in the namespace. Raise ``Failed`` if it fails."""
         self._in_it(["mount", *words])
 
     def make_read_only(self, path: Path) -> None:
-        """A read-only view of ``path`` on top of it.
+        """Mount a read-only view of ``path`` over ``path``.
 
-        Not a remount of what is there: that is refused while a monitor holds a lock file open.
-        And made read-only elsewhere first: namespaces below this one are given new mounts as they
-        are, but not a later change of them.
+        The kernel refuses to remount ``path`` while a monitor holds a lock file open. A namespace
+        below this one gets each new mount, but no later change of a mount. So the view is made
+        read-only elsewhere before it is mounted here.
         """
         beside = path.with_name(path.name + "-read-only")
         self.seen(beside).mkdir(exist_ok=True)
@@ -90,7 +89,7 @@ class Namespace:
         self.mount("--bind", str(beside), str(path))
 
     def make_writable(self, path: Path) -> None:
-        """Ends ``make_read_only``."""
+        """End ``make_read_only``."""
         self._in_it(["umount", "-l", str(path)])
 
     def _holds(self) -> bool:
@@ -102,5 +101,5 @@ class Namespace:
             raise Failed(f"{' '.join(words)} failed in the namespace: {done.stderr.strip()}")
 
     def close(self) -> None:
-        """Ends the holder; what was mounted is gone with it."""
+        """End the holder, and with it all mounts of the namespace."""
         self._holder.stop()

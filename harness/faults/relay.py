@@ -83,7 +83,7 @@ class Lane:
         if self.over.done():
             return
         self.held = True
-        # After the flag: who has seen the count may end it at once.
+        # Count after the flag is set: a thread that sees the count may end the hold at once.
         self._connection.gate.stopped_one()
         await asyncio.wait({self.over})
         self.held = False
@@ -154,7 +154,7 @@ class Connection:
                 lane.end()
 
     async def relay(self) -> None:
-        """Until both directions have ended, or one of them broke."""
+        """Relay until both directions have ended, or one has broken."""
         try:
             from_service, self._service = await asyncio.open_connection(sock=await self._connect())
             requests = asyncio.ensure_future(self._pump(REQUESTS, self._reader, self._service))
@@ -162,7 +162,7 @@ class Connection:
             with contextlib.suppress(_Closed):
                 await asyncio.gather(requests, answers)
         except OSError:
-            # The service is down, or one side broke: so does the other.
+            # The service is down, or one side broke: break the other side, too.
             self.reset()
         finally:
             for reading in self._reading.values():
@@ -204,7 +204,7 @@ class Connection:
                     parts = one.transform(parts, lane)
             async for data in parts:
                 if lane.over.done():
-                    # What ended transformations still had is the next ones'.
+                    # Bytes that an ended transformation still yields go to the next ones.
                     self._left[direction].append(data)
                 elif direction == ANSWERS:
                     await self.answer(data)
@@ -224,7 +224,7 @@ class Connection:
         for data in left:
             yield data
         while True:
-            # A read that is under way when the lane ends is the next lane's.
+            # If the lane ends during a read, the next lane gets what the read returns.
             reading = self._reading.get(lane.direction)
             if reading is None:
                 reading = asyncio.ensure_future(reader.read(_CHUNK))
@@ -243,7 +243,7 @@ class Connection:
         await self._client.drain()
 
     def reset(self) -> None:
-        """RST to both sides."""
+        """Send RST to both sides."""
         for lane in self._lanes.values():
             lane.end()
         for writer in (self._client, self._service):

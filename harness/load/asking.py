@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any, Callable
 
 KINDS = ("brpc", "http", "grpc")
-# Gives one fetched value, flattened, or raises.
+# Sends one request. Returns the values of the fetched variable, flattened, or raises.
 Ask = Callable[[], list[float]]
 
 
 class _NoAnswer(Exception):
-    """The client library gave nothing; what it said itself is in the client's log."""
+    """The client library returned no prediction; the client's log may say why."""
 
 
 def asker(
     kind: str, endpoint: str, *, client_config: Path, feed: Path, fetch: str, timeout_s: float
 ) -> Ask:
-    """Return what asks the server for one prediction, over a connection of its own.
+    """Return a function that asks the server for one prediction, over its own connection.
 
     Args:
         kind: One of ``KINDS``.

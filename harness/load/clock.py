@@ -53,7 +53,7 @@ class ClockServer(socketserver.ThreadingTCPServer):
 def record_clock(
     host: str, port: int, *, worker: str, history: History, timeout_s: float = 5.0
 ) -> None:
-    """Ask the master's clock some times in a row; record an event ``clock`` for each.
+    """Ask the master's clock several times in a row; record an event ``clock`` for each answer.
 
     Raises:
         Failed: The clock does not answer.

@@ -1,4 +1,4 @@
-"""The lag of a load generator: how late a client sends, and what that costs."""
+"""The lag of a load generator: how late a client sends, and the CPU time of its process."""
 
 from __future__ import annotations
 

