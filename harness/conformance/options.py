@@ -92,10 +92,10 @@ def keep(folder: Path, run: Run, suite: Suite) -> None:
 
 
 def finish(folder: Path, run: Run) -> None:
-    """Write what only a run has that came to its end: ``junit.xml``, and a badge a column."""
+    """Write the files of a run that came to its end: ``junit.xml``, and a badge a column."""
     (folder / "junit.xml").write_text(results.junit_xml(run), encoding="utf-8")
     for name, text in results.badges(run).items():
-        # A name may hold what no file's name may.
+        # A column's name may have characters that a file's name may not have.
         file = re.sub(r"[^\w.-]+", "-", name)
         (folder / f"badge-{file}.json").write_text(text, encoding="utf-8")
 

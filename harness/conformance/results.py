@@ -1,7 +1,7 @@
-"""What a run of a suite found out: one result for each case of each column.
+"""The results of a suite's run: one for each case of each column.
 
 Both suites share this. A column is one implementation under test: a monitor, or a serving binary.
-Values in, values or text out: JSON, which a page can be made from again, and JUnit XML.
+Values in, values or text out: JUnit XML, and JSON from which the pages can be made again.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _FORMAT = 2
 
 @dataclass(frozen=True)
 class Word:
-    """A suite's word for what came of a case: what it counts as, and how a page shows it."""
+    """A suite's word for a result: which outcome it is, and how a page shows it."""
 
-    # What a case with this word counts as.
+    # The outcome of a case with this word.
     outcome: Outcome
     # The word in a page's table.
     mark: str
@@ -32,7 +32,7 @@ class Word:
 
 @dataclass(frozen=True)
 class About:
-    """What a suite says of a case, whatever came of it."""
+    """What a suite says of a case, whatever its result."""
 
     # The case's id, or the part behind the slash if several groups have the case.
     key: str
@@ -63,7 +63,7 @@ class Suite:
     sections: Callable[[], Mapping[str, Sequence[About]]]
     # The command that repeats one case of a column.
     repeat: Callable[[Column, CaseResult], str]
-    # What a row of the JSON file has beside what all suites write.
+    # What a row of the JSON file has in addition to what all suites write.
     row: Callable[[CaseResult], dict[str, Any]] = lambda _: {}
     # The sentence of a claim, by its name; empty if there is none.
     claim: Callable[[str], str] = lambda _: ""
@@ -73,13 +73,13 @@ class Suite:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What came of one case."""
+    """The result of one case."""
 
     # ``group/name``, unique in its column.
     id: str
     # One of the suite's words.
     word: str
-    # What the word counts as.
+    # The outcome of the word.
     outcome: Outcome
     # What was seen, empty if there is nothing to say.
     reasons: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ class CaseResult:
     claims: tuple[Claim, ...] = ()
     # The command line of what was under test; empty if the suite did not note it.
     command: str = ""
-    # Where the logs are, from the run's folder; empty if there are none.
+    # The folder of the logs, relative to the run's folder; empty if there are none.
     folder: str = ""
 
     @property
@@ -113,7 +113,7 @@ class CaseResult:
 
     @property
     def is_known_failure(self) -> bool:
-        """Return whether the case failed as it is expected to."""
+        """Return whether the case failed as expected."""
         return self.outcome is Outcome.VALID and bool(self.known and self.reasons)
 
 
@@ -133,7 +133,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Run:
-    """One run. ``about`` has ``date``, ``seconds``, ``part`` and what its suite says beside."""
+    """One run. ``about`` has ``date``, ``seconds``, ``part`` and what its suite adds."""
 
     about: Mapping[str, Any]
     # The implementations under test.
@@ -201,7 +201,7 @@ def _row(result: CaseResult) -> dict[str, Any]:
 
 def _result(row: Mapping[str, Any], suite: Suite) -> CaseResult:
     return CaseResult(
-        # Older files of the monitors' suite have the parts of the id alone.
+        # Older files of the monitor suite have only the parts of the id.
         row.get("id") or f"{row['remote']}/{row['scenario']}",
         row["outcome"],
         suite.words[row["outcome"]].outcome,
@@ -217,7 +217,7 @@ def _result(row: Mapping[str, Any], suite: Suite) -> CaseResult:
 
 
 def junit_xml(run: Run) -> str:
-    """Return JUnit XML: a suite a column; a known difference is skipped, with its reason."""
+    """Return JUnit XML: a test suite for each column; a known failure is skipped, with a reason."""
     return junit.text(
         junit.several(
             junit.suite(f"conformance of {column.name}", [_case(one) for one in column.results])

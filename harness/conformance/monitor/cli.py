@@ -49,8 +49,8 @@ from .suite import Done, chosen, throughout
 _DESCRIPTION = """\
 Judges a monitor by its command line: runs every scenario on every remote.
 
-Without {places} the suite appends upstream's options to --monitor-cmd. With
-{places} the command is a template:
+Without {placeholders} the suite appends upstream's options to --monitor-cmd.
+With {placeholders} the command is a template:
   --monitor-cmd 'python -m paddle_serving_server.monitor'
   --monitor-cmd 'mymonitor --from={general_host}/{remote_path} --into={local_path}'
 The monitor runs in a folder of its own. The suite looks for a relative path to a
@@ -61,7 +61,7 @@ remote anything is bad input.
 """
 _EPILOG = """\
 exit codes: 0 every claim holds, or fails as --expected says; 1 a claim failed,
-or an expected failure did not; 2 bad input; 3 a case could not be run to its end
+or an expected failure did not occur; 2 bad input; 3 a case did not come to its end
 """
 _EXAMPLE = """example: python -m harness conformance --monitor-cmd 'python3 -m my_monitor' \\
            --remotes http --only happy-path
@@ -70,7 +70,7 @@ guide:   docs/how-to/own-parts.md
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Runs the suite; gives the exit code."""
+    """Run the suite; return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         parser = _parser()
@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         "--silence",
         type=_seconds,
         default=90.0,
-        help="seconds after which a pull on which nothing comes must be given up (%(default)s)",
+        help="seconds after which a monitor must give up a pull that stands still (%(default)s)",
     )
     add(
         "--count",
@@ -175,7 +175,8 @@ def _parser() -> argparse.ArgumentParser:
         "--every-kill",
         metavar="REMOTES",
         default="http",
-        help="remotes on which every system call is killed at, a sample elsewhere (%(default)s)",
+        help="remotes on which the suite kills the monitor at every system call, not only at a "
+        "sample (%(default)s)",
     )
     add("--jobs", type=_count, default=1, help="scenarios at a time (%(default)s)")
     add("--expected", type=Path, metavar="FILE", help="failures that are expected, with reasons")
@@ -290,7 +291,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _summarized(run: Run) -> int:
-    """Prints a line for each monitor; gives the exit code."""
+    """Print a line for each monitor; return the exit code."""
     for column in run.columns:
         print(f"{column.name}: {report.summary(column.results)}")
     print(f"in {run.about['seconds']} s")
@@ -308,7 +309,7 @@ def _require_starts(
 
     If a remote does not come up, each of its checks says so later.
     """
-    # HDFS takes its time, so only where there is nothing else.
+    # HDFS starts slowly, so it is used only if there is no other remote.
     quickest = sorted(PLACES, key=lambda name: PLACES[name].length)
     for number, monitor in enumerate(monitors):
         remotes = _remotes(options, monitor)
@@ -333,7 +334,7 @@ def _chosen_by(options: argparse.Namespace, number: int) -> list[str]:
 
 
 def _part(options: argparse.Namespace) -> str:
-    """Of the suite, what was asked for; empty: all of it."""
+    """Return the options that choose a part of the suite; empty for the whole suite."""
     words = [f"--remotes {options.remotes}"] * bool(options.remotes)
     words += [f"--scenarios {options.scenarios}"] * (options.scenarios != "*")
     words += [f"--only {options.only}"] * bool(options.only)
@@ -389,7 +390,7 @@ def _words(text: str) -> list[str]:
 
 
 def _settings(options: argparse.Namespace, monitor: Monitor) -> Settings:
-    # The monitor runs in a folder of its own, and finds what it would find in this one.
+    # The monitor runs in a folder of its own. It finds the files and modules of this folder.
     here = Path.cwd()
     modules = os.pathsep.join(filter(None, (str(here), os.environ.get("PYTHONPATH"))))
     chosen_here = Settings(
@@ -409,7 +410,7 @@ def _settings(options: argparse.Namespace, monitor: Monitor) -> Settings:
 
 
 def _in_order(monitor: Monitor, done: Sequence[Done]) -> list[CaseResult]:
-    """In the order of the page, and with the result over all scenarios of each remote."""
+    """Return the cases in the page's order, with the case over all scenarios of each remote."""
     order = [scenario.name for scenario in all_scenarios()]
     results = [*(one.result for one in done), *_over_all(monitor, done)]
     places = list(PLACES)
@@ -424,7 +425,7 @@ def _over_all(monitor: Monitor, done: Sequence[Done]) -> list[Result]:
 
 
 def pick(scenarios: Sequence[Scenario], patterns: str) -> list[Scenario]:
-    """The scenarios that ``--scenarios`` names. Raises ``BadInput`` for a name of none."""
+    """Return the scenarios that ``--scenarios`` names. Raise ``BadInput`` for an unknown name."""
     words = [word.strip() for word in patterns.split(",") if word.strip()]
     for word in words:
         if not fnmatch.filter([s.name for s in scenarios], word.lstrip("!")):

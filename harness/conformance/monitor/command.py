@@ -1,13 +1,13 @@
 """The command line of the monitor under test, from what the user gave as ``--monitor-cmd``.
 
-Values in, values out; ``resolved`` alone looks for files. Without places in it, upstream's options
-are appended:
+Values in, values out; ``resolved`` alone looks for files. If the command has no placeholders,
+upstream's options are appended:
 
     python -m paddle_serving_server.monitor   →   … --type=ftp --remote_path=/x …
 
-A command with places is a template for a monitor whose options differ; each place is one of
-upstream's option names. A word with a place that has no value on this remote (``{ftp_host}`` over
-HTTP) is left out, so that one template serves them all:
+A command with placeholders is a template, for a monitor with other options. Each placeholder is an
+option's name. A word is left out if its placeholder has no value on this remote (``{ftp_host}``
+over HTTP), so one template serves all remotes:
 
     mymonitor --from={general_host}/{remote_path} --ftp={ftp_host} --into={local_path}
 """
@@ -72,7 +72,7 @@ def words_of(
 
     Args:
         command: The command line.
-        option: The option that has it, for the sentences of errors.
+        option: The option that has it, for error messages.
         known: The names that placeholders may have.
 
     Raises:
@@ -87,7 +87,7 @@ def words_of(
     for name in _PLACE.findall(command):
         if name not in known:
             raise BadInput(
-                f"{option} has the place {{{name}}}, which is not known; use one of "
+                f"{option} has the placeholder {{{name}}}, which is not known; use one of "
                 f"{', '.join(known)}"
             )
     return words
@@ -100,10 +100,10 @@ def resolved(
     option: str = "--monitor-cmd",
     known: Sequence[str] = OPTIONS,
 ) -> str:
-    """The command with each relative path to a file as seen from ``folder``.
+    """Return the command, with each relative path to a file of ``folder`` made absolute.
 
-    A monitor runs in a folder of its own. The program counts as a path when it has a slash; a
-    word after ``-m`` is a module; ``--option=path`` counts as well.
+    A monitor runs in a folder of its own. The program counts as a path if it has a slash. A word
+    after ``-m`` is a module. The value of ``--option=path`` counts as well.
     """
     words = words_of(command, option=option, known=known)
     found = []
@@ -119,7 +119,7 @@ def resolved(
 
 
 def command_line(command: str, options: Mapping[str, str]) -> list[str]:
-    """The argv to start, with the values of ``options`` (names without dashes) in it."""
+    """Return the argv to start, with the values of ``options`` (names without dashes)."""
     words = words_of(command)
     if not any(_PLACE.search(word) for word in words):
         return words + [f"--{name}={value}" for name, value in options.items()]
@@ -133,7 +133,7 @@ def filled(
     option: str = "--monitor-cmd",
     known: Sequence[str] = OPTIONS,
 ) -> list[str]:
-    """The argv to start, with the values of ``options`` in the places and nothing appended."""
+    """Return the argv to start: ``options`` fill the placeholders, and nothing is appended."""
     line = []
     for word in words_of(command, option=option, known=known):
         places = _PLACE.findall(word)

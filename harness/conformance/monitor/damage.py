@@ -16,8 +16,8 @@ from typing import Optional
 from .releases import Release, file_entry, folder_entry, pack
 
 Member = tuple[tarfile.TarInfo, Optional[bytes]]
-# Zeros are a thousand times smaller when packed. Many files: of one that is larger than the disk
-# its size says that it will not fit.
+# Packed zeros take a thousandth of their size. The bomb has many files, because the size of a
+# single large file would show that the file does not fit on the disk.
 _BOMB_FILES = 16
 _BOMB_FILE = 16 << 20
 
@@ -134,9 +134,9 @@ def wrong_top(release: Release) -> Release:
 
 
 def two_graphs(release: Release) -> Release:
-    """Add a vocabulary whose name ends as a graph's.
+    """Add a vocabulary whose name ends like that of a graph.
 
-    Which of the two files a server loads is the filesystem's choice.
+    The server loads the file that the filesystem lists first.
     """
     members = {**release.members, "sentencepiece.bpe.model": b"a vocabulary\n"}
     return _bad(release, pack(members, release.top), "the release with two graphs")

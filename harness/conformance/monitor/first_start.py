@@ -27,7 +27,7 @@ _STARTED_S = 10.0
 def require_start(
     said: str, place: Place, releases: Sequence[Release], settings: Settings, folder: Path
 ) -> None:
-    """Raises ``BadInput`` when the monitor ends before it asks ``place`` anything.
+    """Raise ``BadInput`` if the monitor ends before it asks ``place`` anything.
 
     Args:
         said: The command as the user typed it.

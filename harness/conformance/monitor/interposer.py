@@ -4,9 +4,9 @@
     python interposer.py --under DIR … --record FILE --kill before|after --at N -- COMMAND …
 
 Works on any command, without changing it. A seccomp filter (seccomp(2)) stops the command and its
-children at each system call that can change a file. ptrace(2) tells this program. It then sends
-SIGKILL to all of them, as a ``kill -9`` or an out-of-memory kill would at that moment. Calls on
-paths outside every ``--under`` do not count. Nor do calls that change nothing (an open for
+children at each system call that can change a file. This program sees each stop through ptrace(2).
+At the n-th change it sends SIGKILL to all of them, like a ``kill -9`` or an out-of-memory kill.
+Calls on paths outside every ``--under`` do not count. Nor do calls that change nothing (an open for
 reading).
 
 FILE gets one JSON line a counted call: ``n`` (from 1), ``call``, ``paths``, ``result`` (the
@@ -110,7 +110,7 @@ def _ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
 
 
 def _install_filter() -> None:
-    """Every call of the table stops for the tracer; all others run at full speed."""
+    """Make each call of the table stop for the tracer; all others run at full speed."""
 
     def instruction(code: int, yes: int, no: int, value: int) -> bytes:
         return struct.pack("HBBI", code, yes, no, value)
@@ -163,7 +163,7 @@ def _text_at(pid: int, address: int) -> str:
         memory.seek(address)
         found = b""
         while b"\0" not in found and len(found) < 8192:
-            # Not across a page's end: the next one may not be there.
+            # Do not read across the end of a page: the next page may not be mapped.
             chunk = memory.read(4096 - (address + len(found)) % 4096)
             if not chunk:
                 break
@@ -232,7 +232,7 @@ class Interposer:
         self._seen: set[int] = set()
 
     def run(self, command: list[str]) -> int:
-        """Starts ``command`` and follows it to its end; gives the exit code."""
+        """Start ``command`` and follow it to its end; return the exit code."""
         first = os.fork()
         if first == 0:
             try:
@@ -257,14 +257,14 @@ class Interposer:
             if os.WIFSTOPPED(status):
                 try:
                     if self._stopped(pid, status):
-                        return 137  # leaving takes all tracees along (PTRACE_O_EXITKILL)
+                        return 137  # the kernel now kills all tracees (PTRACE_O_EXITKILL)
                 except ProcessLookupError:
-                    pass  # killed by somebody else meanwhile
+                    pass  # another process has killed it meanwhile
             elif pid == first:
                 code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + status % 128
 
     def _stopped(self, pid: int, status: int) -> bool:
-        """Handles one stop; True when the command has to be killed now."""
+        """Handle one stop; return whether the command has to be killed now."""
         number, event = os.WSTOPSIG(status), status >> 16
         if event == _EVENT_SECCOMP:
             return self._starts_call(pid)
@@ -273,7 +273,7 @@ class Interposer:
         if event:
             _ptrace(_CONT, pid)
         elif number == signal.SIGSTOP and pid not in self._seen:
-            # How a new thread or process reports to its tracer.
+            # A new thread or process reports to its tracer in this way.
             self._seen.add(pid)
             _ptrace(_CONT, pid)
         else:
@@ -330,7 +330,7 @@ def main() -> int:
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    # SIGTERM for the monitor goes to the monitor: a tracer that ends takes it along.
+    # If Ctrl-C ended this program, the kernel would kill the command (PTRACE_O_EXITKILL).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with open(options.record, "w", encoding="utf-8", buffering=1) as record:
 

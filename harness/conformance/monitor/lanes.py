@@ -62,14 +62,14 @@ class Task:
         return f"{self.place}/{self.scenario}"
 
     def without(self, why: str) -> Done:
-        """What to say when it was not run."""
+        """Return the result of a pair that was not run."""
         verdict = one_claim("the scenario runs", Outcome.UNKNOWN, why)
         return Done(Result(self.scenario, self.place, verdict, 0.0))
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a lane needs to know: where it may write, what each monitor is run with."""
+    """What a lane needs to know: where it may write, and how each monitor is run."""
 
     # The run's folder.
     folder: Path
@@ -108,19 +108,19 @@ class Queue:
             return self._left[chosen].popleft()
 
     def close(self) -> None:
-        """No lane gets a task any more."""
+        """Give no lane another task."""
         with self._lock:
             self._left.clear()
             self.closed = True
 
     def drain(self, place: str) -> list[Task]:
-        """Takes all that is left of a remote that does not come up."""
+        """Return and remove all tasks that are left of a remote that does not come up."""
         with self._lock:
             return list(self._left.pop(place, ()))
 
 
 def most_work(left: Mapping[str, Collection[Task]], lanes: Mapping[str, int]) -> Optional[str]:
-    """Where another lane helps most: the longest work a lane, were there one more."""
+    """Return the remote that has the most work a lane if it gets another lane."""
     shares = {
         place: sum(task.length for task in tasks) / (lanes.get(place, 0) + 1)
         for place, tasks in left.items()
@@ -132,7 +132,7 @@ def most_work(left: Mapping[str, Collection[Task]], lanes: Mapping[str, int]) ->
 def run_all(
     tasks: Sequence[Task], work: Work, jobs: int, tell: Callable[[Task, Done], None]
 ) -> None:
-    """Runs all tasks in ``jobs`` lanes; ``tell`` gets each as it is done, one at a time."""
+    """Run all tasks in ``jobs`` lanes; ``tell`` gets each result as it comes, one at a time."""
     queue = Queue(tasks)
     telling = threading.Lock()
     processes: list[BaseProcess] = []
@@ -175,15 +175,15 @@ def run_all(
             for process in processes:
                 process.join(60)
         finally:
-            # Interrupted, too: who waits for an answer of a lane that is killed asks for more.
+            # After an interrupt a thread whose lane was killed would ask for the next task.
             queue.close()
             for process in processes:
-                # What it had started ends with it, whatever state it is in.
+                # Everything that the lane has started ends with it.
                 process.kill()
 
 
 def _started(work: Work, number: int) -> tuple[Connection, BaseProcess]:
-    # Not forked: threads of this process would be copied in the middle of what they do.
+    # Not forked: a fork copies locks that other threads of this process may hold.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, work, number, os.getpid()), daemon=True)
@@ -196,7 +196,7 @@ def _serve(link: Connection, work: Work, number: int, parent: int) -> None:
     """The lane's process: tasks come in, ``Done`` or the reason why the remote is not up go out."""
     # Ctrl-C reaches the whole foreground group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A parent that was killed would leave a scenario running, of an hour perhaps.
+    # Otherwise a killed parent would leave a scenario running, perhaps for an hour.
     ctypes.CDLL(None).prctl(guard.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         return
@@ -224,7 +224,7 @@ def _serve(link: Connection, work: Work, number: int, parent: int) -> None:
             stock = Stock(releases, work.settings[task.monitor])
             done = run_one(scenario, place, stock, folder, work.folder)
             if any(reason.startswith(SUITE_FAILED) for reason in done.result.verdict.reasons):
-                # Whatever it was, the next scenario gets a remote that is well.
+                # The remote may be the cause, so the next scenario gets a new one.
                 place.stop()
                 place = None
             link.send(done)

@@ -8,9 +8,9 @@ One JSON file a monitor (``monitors/ours.json`` and its neighbours):
         {"scenario": "happy-path", "remotes": ["http"], "reason": "Why.",
          "evidence": "a pattern", "also": ["patterns of what follows"], "sometimes": false}]}
 
-``{python}`` is this interpreter, ``{here}`` the file's folder. ``scenarios``, ``patience``,
-``recovery``, ``silence``, ``count`` and ``every_kill`` may be given as well; what is left out is
-the command line's. ``results`` says what the failures' keys mean.
+``{python}`` is this interpreter, ``{here}`` the file's folder. Further keys are ``scenarios``,
+``patience``, ``recovery``, ``silence``, ``count`` and ``every_kill``; without a key, the value of
+the command line applies. ``results`` says what the failures' keys mean.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Monitor:
 
 
 def read_monitor(path: Path, scenarios: Iterable[str]) -> Monitor:
-    """The monitor of a file. Raises ``BadInput`` naming it."""
+    """Return the monitor of a file. Raise ``BadInput`` with the file's name if it is wrong."""
     content = _content(path)
     unknown = sorted(set(content) - _KEYS)
     if unknown:
@@ -103,7 +103,7 @@ def read_monitor(path: Path, scenarios: Iterable[str]) -> Monitor:
 
 
 def known(words: Iterable[Any], source: str) -> frozenset[str]:
-    """Return the options of ``knows``. Raises ``BadInput`` naming ``source``."""
+    """Return the options of ``knows``. Raise ``BadInput``, which names ``source``, if unknown."""
     found = frozenset(map(str, words))
     unknown = sorted(found - {*BESIDE})
     if unknown:
@@ -114,12 +114,12 @@ def known(words: Iterable[Any], source: str) -> frozenset[str]:
 
 
 def read_failures(path: Path, scenarios: Iterable[str]) -> list[Expected]:
-    """The expected failures alone, from a file that has them. Raises ``BadInput`` naming it."""
+    """Return only the expected failures of a file. Raise ``BadInput`` with the file's name."""
     return failures(_content(path).get("failures"), scenarios, str(path))
 
 
 def failures(rows: Any, scenarios: Iterable[str], source: str) -> list[Expected]:
-    """Expected failures from JSON. Raises ``BadInput`` naming ``source``."""
+    """Return the expected failures in JSON. Raise ``BadInput``, which names ``source``."""
     known = set(scenarios)
     try:
         expected = [
@@ -169,7 +169,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _shown(folder: Path) -> str:
-    """As a person would type it here, not as it is on this machine."""
+    """Return the folder as a person would type it in the current folder."""
     try:
         return str(folder.resolve().relative_to(Path.cwd()))
     except ValueError:

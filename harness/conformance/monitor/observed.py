@@ -1,4 +1,4 @@
-"""What was observed while a scenario ran: the only thing that the judge gets to see.
+"""What was observed while a scenario ran: the judge sees nothing else.
 
 Times are seconds of the monotonic clock. Nothing here does I/O.
 """
@@ -134,7 +134,7 @@ class Observed:
     asked: list[Asked] = field(default_factory=list)
     # What the hook was told, in order.
     told: list[Told] = field(default_factory=list)
-    # From when on a release may be live, by its label.
+    # The time from which a release may be live, by its label.
     allowed: dict[str, float] = field(default_factory=dict)
     # Measured values by name.
     figures: dict[str, list[float]] = field(default_factory=dict)

@@ -86,7 +86,7 @@ def as_gnu_tar_sparse(members: Mapping[str, bytes], top: str) -> bytes:
         entry.size = len(stored)
         header = bytearray(entry.tobuf(tarfile.GNU_FORMAT, errors="surrogateescape"))
         if entry.type == tarfile.GNUTYPE_SPARSE:
-            # One piece, at the begin; then the size with the hole behind it.
+            # One piece, at the beginning; then the size with the hole behind it.
             header[-126:-102] = b"%011o\0%011o\0" % (0, len(stored))
             header[-29:-17] = b"%011o\0" % len(data)
             rest = header[-512:-364] + b" " * 8 + header[-356:]
@@ -113,7 +113,7 @@ def as_posix_tar_sparse(members: Mapping[str, bytes], top: str) -> bytes:
                 }
                 entry.name = f"{top}/GNUSparseFile.0/{path}"
                 stored = data.rstrip(b"\0")
-                # One piece, at the begin.
+                # One piece, at the beginning.
                 stored = f"1\n0\n{len(stored)}\n".encode().ljust(512, b"\0") + stored
                 entry.size = len(stored)
             archive.addfile(_dressed(entry), io.BytesIO(stored))

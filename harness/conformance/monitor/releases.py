@@ -200,5 +200,7 @@ def unpacked(packed: bytes) -> tuple[str, dict[str, bytes]]:
         raise ValueError(f"it has the top folders {sorted(tops)}, and needs one")
     for path in members:
         if {"", "..", "."} & set(path.split("/")):
-            raise ValueError(f"a file in it has the name {path!r}, which is none below a folder")
+            raise ValueError(
+                f"a file in it has the name {path!r}, which is no path below its top folder"
+            )
     return tops.pop(), members

@@ -124,7 +124,7 @@ def _marks(results: Sequence[CaseResult]) -> str:
 
 
 def _row(result: CaseResult) -> dict[str, Any]:
-    """Return what a monitor's row has beside: the scenario's own verdict, without expectations."""
+    """Return a monitor's additional keys, such as the scenario's verdict without expectations."""
     said = {AS_EXPECTED: FAILED, OTHERWISE: FAILED, UNEXPECTED_PASS: PASSED}
     return {
         "scenario": result.name,
@@ -151,7 +151,7 @@ def _repeat(column: Column, result: CaseResult) -> str:
 
 def _claim(name: str) -> str:
     said = (getattr(judge, name, None).__doc__ or "").partition("\n")[0]
-    # What is in parentheses says where the observations have it.
+    # The words in parentheses name the field of ``Observed``.
     return re.sub(r" \(``.*?``\)", "", said).replace("``", "")
 
 

@@ -1,9 +1,9 @@
 """Results: what a run found out, against what was expected of the monitor. Values only.
 
 An expected failure names its evidence. ``evidence`` is a pattern that one reason of the verdict
-must match (``re.search``). Every other reason must match it too, or a pattern of ``also`` (what
-follows from the cause). A failure with another reason is not the expected one, and fails the run.
-So does a pass. ``sometimes``: the failure depends on timing, so a pass is fine as well.
+must match (``re.search``). Every other reason must match ``evidence``, or a pattern of ``also``
+(consequences of the same cause). A failure with another reason is not the expected failure, and
+fails the run. So does a pass. ``sometimes``: the failure depends on timing, so a pass is fine, too.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Expected:
     reason: str
     # A pattern that a reason of the verdict must match.
     evidence: str
-    # More patterns that must match.
+    # Patterns that the other reasons may match.
     also: tuple[str, ...] = ()
     # Whether a pass is fine as well.
     sometimes: bool = False
@@ -111,7 +111,7 @@ class Result:
 def against(result: Result, expected: Sequence[Expected]) -> Result:
     """Return the result with the failure that was expected of it.
 
-    Of several it takes the first that explains what happened, or the first.
+    Of several expected failures, this is the first that explains the result, else the first.
     """
     fitting = [one for one in expected if one.is_about(result.scenario, result.place)]
     explaining = [one for one in fitting if one.explains(result.verdict)]

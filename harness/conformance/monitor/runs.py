@@ -20,7 +20,7 @@ from harness.support.waits import wait_for
 
 from .observed import MonitorRun, Observed
 
-# Ends at SIGTERM, as an orderly program does, and has nothing to end.
+# Ends at SIGTERM in order, and has nothing else to do.
 _BARE = (
     "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); "
     "print('up', flush=True); signal.pause()"
@@ -33,7 +33,7 @@ class Runs:
     def __init__(
         self, folder: Path, observed: Observed, environment: Optional[Mapping[str, str]]
     ) -> None:
-        # What is added for every run from now on; a scenario may fill it.
+        # Environment variables of every run from now on; a scenario may add some.
         self.added: dict[str, str] = {}
         self._folder = folder
         self._observed = observed
@@ -60,7 +60,7 @@ class Runs:
         return self._monitor is None or self._monitor.running
 
     def start(self, argv: Sequence[str]) -> None:
-        """Starts the monitor, again if need be."""
+        """Start the monitor, for the first time or again."""
         self._count += 1
         log = self._folder / f"monitor-{self._count}.log"
         self._monitor = self._process("the monitor", argv, log)
@@ -75,7 +75,7 @@ class Runs:
         return Process(name, argv, log=log, cwd=self._folder, env=self.environment)
 
     def stop(self, *, term: bool = False) -> None:
-        """Ends the monitor and records the run. ``term``: SIGTERM, timed; else SIGKILL."""
+        """End the monitor and record the run. ``term``: SIGTERM, timed; else SIGKILL."""
         if self._monitor is None:
             return
         monitor, self._monitor = self._monitor, None
@@ -102,7 +102,7 @@ class Runs:
     def measure_bare_stop(self) -> None:
         """Record in ``figures["bare_stop_s"]`` how long SIGTERM takes to end a bare program.
 
-        The program has nothing to do at its end. The means are those of ``stop``.
+        The program has nothing to do at its end. The time is measured as in ``stop``.
         """
         log = self._folder / "bare.log"
         with Process("a bare program", [sys.executable, "-c", _BARE], log=log) as bare:
@@ -116,8 +116,7 @@ class Runs:
     def note_processes(self) -> None:
         """Record the command lines of the monitor's children.
 
-        The monitor's own does not count. Nor does that of a child which still has it before its
-        exec.
+        The monitor's own command line does not count. A child has the same one until it calls exec.
         """
         pids = self._monitor.pids if self._monitor is not None else []
         if not pids:
@@ -130,7 +129,7 @@ class Runs:
 
 
 def _command_line(pid: int) -> str:
-    """Of a process, its words separated by spaces; empty when it has ended."""
+    """Return the words of a process's command line with spaces between; "" if it has ended."""
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         return b" ".join(words).decode(errors="replace").strip()

@@ -14,9 +14,10 @@ class Settings:
     ``command``: its command line or a template of it. ``interval``: its polling interval in
     seconds. ``patience``: seconds a release may take from its donefile to the live directory
     beside polls. ``recovery``: the same after an outage, where a monitor may back off.
-    ``silence``: after which time of silence in a transfer a monitor must have given up waiting.
-    ``count``: releases of many-releases; ``every_kill_on``: remotes on which every system call is
-    killed at. ``knows``: options beside upstream's that the monitor has (``command.BESIDE``).
+    ``silence``: seconds after which a monitor must give up a transfer that stands still.
+    ``count``: releases of many-releases. ``every_kill_on``: remotes on which the suite kills the
+    monitor at every system call, not only at a sample. ``knows``: options beside upstream's that
+    the monitor has (``command.BESIDE``).
     ``controls``: how the suite asks the running monitor for something (``controls``).
     ``environment`` replaces the monitor's environment when given.
     """

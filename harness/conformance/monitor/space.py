@@ -1,4 +1,4 @@
-"""Looks at the free space of a disk all the time: what a monitor takes it may give back at once."""
+"""Looks at the free space of a disk all the time: a monitor may take some for a moment only."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A scenario acts on it (publish, start, break) and waits on it; what happens is recorded in
 ``observed`` for the judge. Nothing here decides whether a monitor is right: a wait that is not
-met ends the act and is recorded, that is all.
+met only ends the act and is recorded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .watch import Watcher
 
 LIVE_NAME = "uci_housing_model"
 TMP_NAME = "_tmp"
-# Of a tarball's end, enough to be found nowhere else (bytes).
+# How many bytes of a tarball's end are sought: enough that nothing else has them.
 _TAIL = 64
 # How long after the files of a release its time file is waited for (seconds).
 _MOVES_S = 1.0
@@ -98,7 +98,7 @@ class Stage:
         return self._look_through(path)
 
     def set_namespace(self, prefix: Sequence[str], look_through: Callable[[Path], Path]) -> None:
-        """The monitor will be started with ``prefix``; its paths are seen ``look_through``."""
+        """Start the monitor with ``prefix``; see its paths through ``look_through``."""
         self.prefix = list(prefix)
         self._look_through = look_through
 
@@ -108,8 +108,8 @@ class Stage:
         release.write_to(self.seen(self.live))
         time_file = self.seen(self.live) / TIME_FILE
         time_file.touch()
-        # A server that started a minute ago: a swap within the second of its start is a matter
-        # of chance, and no scenario's.
+        # As if the server had started a minute ago. Whether it would reload for a swap within the
+        # second of its start depends on chance.
         started = time.time() - 60
         os.utime(time_file, (started, started))
         self.know(release)
@@ -130,7 +130,7 @@ class Stage:
         self._second_before = self._second
 
     def unwatch(self) -> None:
-        """Stops looking: a scenario goes on to move the live directory itself."""
+        """Stop looking, before a scenario moves the live directory itself."""
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher = None
@@ -148,7 +148,7 @@ class Stage:
 
     @property
     def _second(self) -> Optional[int]:
-        """The time file's second, as the watcher last saw it; None where none watches."""
+        """The time file's second, as the watcher last saw it; None without a watcher."""
         content = self._watcher.last if self._watcher is not None else None
         return content.second if content else None
 
@@ -166,7 +166,7 @@ class Stage:
         """The donefile alone: the release's manifest, or any other bytes."""
         self.know(release)
         data = release.donefile() if donefile is None else donefile
-        # A release before, installed without being waited for, may have moved the time file.
+        # The scenario may not have waited for an earlier release, which has moved the time file.
         if self._watcher is not None:
             self._second_before = self._second
         self.remote.put(DONEFILE_NAME, data, second=second)
@@ -290,10 +290,10 @@ class Stage:
         self._let_time_file_move()
 
     def _let_time_file_move(self) -> None:
-        """Wait until the time file moves, so that the monitor is not ended before.
+        """Wait until the time file moves, so that the scenario does not end the monitor before.
 
-        A monitor that copies into the live directory moves the time file after the files. Whether
-        it moves is for the judge.
+        A monitor that copies into the live directory moves the time file after the files. The judge
+        decides whether the time file had to move.
         """
         with contextlib.suppress(Failed):
             wait_for(
@@ -345,9 +345,9 @@ class Stage:
             wait_for(quiet, "the end of a poll", 10, every_s=0.02, alive=self.alive)
 
     def let_it_try(self, count: int = 3) -> None:
-        """Do the same by time, while the remote is down and the wire shows nothing.
+        """Watch for the time of ``count`` polls, while the remote is down and shows no polls.
 
-        The time counts from the monitor's first sign of life.
+        The time counts from the monitor's first output.
         """
         with contextlib.suppress(Failed):
             said = self.runs.monitor.log.stat
@@ -355,10 +355,10 @@ class Stage:
         self.let_time_pass(count * self.poll_s + 1.0, self.alive)
 
     def watch_pull(self, release: Release) -> None:
-        """From now on: ``expect_pull`` will wait for this release.
+        """Let ``expect_pull`` wait for this release.
 
-        The end of the tarball is looked for on the wire: what polls of the donefile bring adds up
-        to any size. Of an empty tarball nothing can be seen but that there is traffic.
+        It seeks the end of the tarball on the wire. A count of bytes would not do, because many
+        polls of the donefile also bring many bytes. For an empty tarball any traffic must do.
         """
         self._before_pull = self.place.traffic()
         self._pull_end = release.tarball[-_TAIL:]
@@ -375,7 +375,7 @@ class Stage:
         self.expect(pulled, "the tarball to be pulled", within)
 
     def let_time_pass(self, seconds: float, alive: Optional[Callable[[], None]] = None) -> None:
-        """Watches for so long, whether the monitor runs or not unless ``alive`` says so."""
+        """Watch for so many seconds. ``alive`` may end the act, if the monitor has ended."""
         until = time.monotonic() + seconds
         wait_for(
             lambda: time.monotonic() >= until,

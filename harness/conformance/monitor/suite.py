@@ -32,7 +32,7 @@ from .scenarios.throughout import WholeThroughout
 from .settings import Settings
 from .stage import NotMet, Stage
 
-# How many scenarios ``--short`` draws on each remote: a poll of HDFS is a JVM.
+# How many scenarios ``--short`` draws on each remote; few on HDFS, where a poll starts a JVM.
 _DRAWN = {"http": 14, "ftp": 8, "webhdfs": 4, "fsspec": 4, "hdfs": 3}
 SUITE_FAILED = "the suite itself failed: "
 
@@ -55,7 +55,7 @@ class Done:
     about it. ``torn`` is what a look found instead.
     """
 
-    # What came of it.
+    # The result of the pair.
     result: Result
     whole: Optional[bool] = None
     torn: str = ""
@@ -104,7 +104,7 @@ def _not_judged(why: str) -> Verdict:
 
 
 def run_one(scenario: Scenario, place: Place, stock: Stock, folder: Path, run: Path) -> Done:
-    """The same as a result. ``run``: the whole run's folder, which no evidence names."""
+    """Run a pair, return its result. ``run``: the run's folder, which is left out of evidence."""
     began = time.monotonic()
     verdict, observed = run_pair(scenario, place, stock, folder)
     claims = (replace(claim, why=claim.why.replace(f"{run}/", "")) for claim in verdict.claims)
@@ -163,7 +163,7 @@ def timeline(observed: Observed) -> str:
 
 
 def chosen(scenarios: Sequence[Scenario], place: str, settings: Settings) -> list[Scenario]:
-    """Those that apply to the place; for a short run a sample of them, the same for one seed."""
+    """Return the scenarios that apply to a remote; for a short run, a sample drawn by the seed."""
     apply = [scenario for scenario in scenarios if scenario.applies(place, settings)]
     if not settings.short:
         return apply

@@ -54,5 +54,5 @@ def _same_second(kill: Kill) -> bool:
 
 
 def some_kills(observed: Observed) -> Optional[str]:
-    """There was something to kill at: a monitor that changes no file installs nothing."""
+    """At least one system call of the monitor changed a file, so that kills were possible."""
     return None if observed.kills or observed.unmet else "no system call changed a file"

@@ -29,10 +29,9 @@ _REST_S = 0.5
 
 
 def settles_whole(observed: Observed) -> Optional[str]:
-    """The live directory never stays anything but one whole good release for half a second.
+    """The live directory never was anything but one whole good release for half a second.
 
-    Whether it is so at *every* instant is a claim of its own (``always_one_whole_release``):
-    most scenarios ask about something else.
+    Most scenarios ask no more. ``always_one_whole_release`` judges every instant.
     """
     good = {release.label for release in observed.known if release.good}
     ends = [look.at for look in observed.looks[1:]] + [observed.end or float("inf")]
@@ -46,8 +45,8 @@ def settles_whole(observed: Observed) -> Optional[str]:
 def never_torn_by_a_bad_release(observed: Observed) -> Optional[str]:
     """Nothing of a bad release ever was in the live directory: it held good releases only.
 
-    In-place copying of good ones is another scenario's matter: files of good releases count as
-    good even when they are mixed.
+    Files of good releases count as good, even a mixture of them: another scenario judges a monitor
+    that copies file by file.
     """
     good = {path_digest for r in observed.known if r.good for path_digest in r.files.items()}
     for look in observed.looks:
@@ -72,7 +71,7 @@ def _resting(observed: Observed) -> list[Content]:
 
 
 def whole_once_installed(observed: Observed) -> Optional[str]:
-    """As above, from the first moment on that the live directory was there."""
+    """From its first moment on, the live directory was one whole good release in every look."""
     names = _names(observed)
     there = next((i for i, name in enumerate(names) if name != "absent"), len(names))
     good = {release.label for release in observed.known if release.good}
@@ -105,11 +104,12 @@ def each_was_live(*labels: str) -> Check:
 
 
 def server_reloads_every_swap(observed: Observed) -> Optional[str]:
-    """A server that compares the time file's whole second loads each release that came to stay.
+    """A server that compares the time file's whole second loads each release that stayed live.
 
     The second must differ from the last second of the release before, because the server compares
-    for inequality. It must also differ from every second that was seen beside a mixture of files
-    since. A server that looked then has loaded the mixture, and does not load again.
+    for inequality. Since then the time file may have had other seconds while a mixture of files was
+    live. The second must also differ from these: a server that has loaded the mixture does not load
+    again.
     """
     stays = _stays(observed)
     for before, after in zip(stays, stays[1:]):
@@ -149,15 +149,13 @@ def time_file_moves_last(observed: Observed) -> Optional[str]:
 
 @dataclass(frozen=True)
 class _Stay:
-    """A whole release while it was live: its last second, and earlier seconds beside a mixture.
-
-    The latter are seconds of the time file while a mixture was live, since the release before.
-    """
+    """The time in which one whole release was live."""
 
     # The release's name.
     label: str
+    # The last second of the time file in this time.
     second: Optional[int]
-    # The earlier seconds beside a mixture.
+    # The seconds of the time file while a mixture was live, since the release before.
     mixed: frozenset[int]
 
 

@@ -49,10 +49,10 @@ def no_traceback(observed: Observed) -> Optional[str]:
 
 
 def stopped_within_1_s(observed: Observed) -> Optional[str]:
-    """Every SIGTERM ended the monitor within a second, and what this machine takes beside that.
+    """Every SIGTERM ended the monitor within a second, plus an allowance for a busy machine.
 
-    The allowance is measured right after (``figures["bare_stop_s"]``). It is a multiple of the
-    time until a program that only ends at SIGTERM was seen to have ended.
+    The allowance is a multiple of the time that SIGTERM takes to end a program that does nothing.
+    The scenario measures this time right after the stop (``figures["bare_stop_s"]``).
     """
     bare = max(observed.figures.get("bare_stop_s", []), default=0.0)
     stops = [run.stop_s for run in observed.runs if run.stop_s is not None]
@@ -78,8 +78,8 @@ def disk_stays_free(share: float) -> Check:
     return claim
 
 
-# How programs say that somebody may not: in words, or by the status of HTTP (RFC 9110) or FTP
-# (RFC 959). Not as a part of a time or an address, which logs are full of.
+# How programs say that access was refused: in words, or by the status of HTTP (RFC 9110) or FTP
+# (RFC 959). A number in a time or an address, which each log has, is no status.
 _REFUSED = re.compile(
     r"permission(?!-)|denied|forbidden|unauthori[sz]ed|not (allowed|authori[sz]ed|logged in)|"
     r"log-?in (is |was )?(incorrect|failed|refused)|authentication (is |was )?(failed|required)|"
@@ -123,9 +123,9 @@ _FEWEST = 8
 def flat(figure: str, allowed: float) -> Check:
     """The second half of a series of measurements is at most ``allowed`` above the first.
 
-    The lowest values of the second and of the last quarter are compared. What a swap needs for a
-    moment, or garbage that is not collected yet, is no leak. A leak also shows in the lowest value.
-    Fewer than eight measurements (or none: no /proc) show nothing.
+    The check compares the lowest values of the second and of the last quarter. What a swap needs
+    for a moment, or garbage that is not collected yet, is no leak. A leak shows in the lowest
+    values. Fewer than eight measurements (or none: no /proc) show nothing.
     """
 
     def claim(observed: Observed) -> Optional[str]:
@@ -133,7 +133,7 @@ def flat(figure: str, allowed: float) -> Check:
         if len(series) < _FEWEST:
             return Unjudged(f"{figure} was measured {len(series)} times: no growth can be told")
         quarter = len(series) // 4
-        # The very first quarter holds start-up; growth is judged from the second one on.
+        # The first quarter includes the start, so growth is judged from the second quarter on.
         early, late = min(series[quarter : 2 * quarter]), min(series[-quarter:])
         if late - early > allowed:
             return f"{figure} grew from {early:g} to {late:g}"

@@ -11,10 +11,10 @@ from ..observed import Known
 
 
 def name_of(content: Optional[Content], known: Sequence[Known]) -> str:
-    """Which release this is: a label, ``absent``, or a description that starts with ``torn``.
+    """Return which release this is: a label, ``absent``, or a text that begins with ``torn``.
 
-    Of two published releases with equal files the later label is given: they are the same to a
-    server.
+    If two published releases have equal files, a server cannot tell them apart. Then the label is
+    that of the later one.
     """
     if content is None:
         return "absent"

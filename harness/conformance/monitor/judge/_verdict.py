@@ -32,7 +32,7 @@ def verdict(observed: Observed, checks: Iterable[Check]) -> Verdict:
 
 
 def one_claim(name: str, outcome: Outcome, *reasons: str) -> Verdict:
-    """Return the verdict on a case of which nothing else was judged."""
+    """Return the verdict on a case that has only this claim."""
     return Verdict(tuple(Claim("", name, outcome, why) for why in reasons or ("",)))
 
 

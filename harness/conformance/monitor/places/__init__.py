@@ -21,7 +21,7 @@ class PlaceType(Protocol):
     def __call__(self, folder: Path) -> Place: ...
 
 
-# By the name of the report's column; HDFS, which is slow, comes last.
+# By the name in the report; HDFS, which is slow, comes last.
 PLACES: dict[str, PlaceType] = {
     place.name: place
     for remote in reversed(REMOTES)

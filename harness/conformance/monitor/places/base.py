@@ -49,7 +49,7 @@ class Folder(ABC):
         """Sets the file's modification time; its bytes stay."""
 
     def let_all_read(self) -> None:
-        """Ends what ``Place.refusing`` has made of this folder's rights."""
+        """Undo what ``Place.refusing`` has changed in this folder's rights."""
         raise NotImplementedError(f"{type(self).__name__} has no rights")
 
 
@@ -105,7 +105,7 @@ class Place(Startable):
 
     @abstractmethod
     def up(self) -> None:
-        """Ends ``down``, ``cut_after`` and ``silent_after``; connections held stay dead."""
+        """End ``down``, ``cut_after`` and ``silent_after``; reset the connections that are held."""
 
     @abstractmethod
     def cut_after(self, size: int) -> None:
@@ -117,7 +117,7 @@ class Place(Startable):
 
     @abstractmethod
     def spare_others(self) -> None:
-        """Ends ``silent_after`` for all connections but those that are silent: they stay so."""
+        """End ``silent_after``, except for connections that are already silent."""
 
     @abstractmethod
     def held(self) -> int:
@@ -137,7 +137,7 @@ class Place(Startable):
 
     @abstractmethod
     def go_on(self) -> None:
-        """As ``up``, but connections that were held silent go on where they stopped."""
+        """Do the same as ``up``, but silent connections continue where they stopped."""
 
     @property
     @abstractmethod

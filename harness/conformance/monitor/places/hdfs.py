@@ -56,7 +56,7 @@ class HdfsPlace(LocalPlace):
 
     name = "hdfs"
     kind: Optional[str] = "hdfs"
-    # One JVM after the other would be all that the machine does.
+    # With a shorter interval the machine would do nothing but run JVMs.
     interval_s = 4.0
     poll_s = 6.0
     # Look, read, pull, look again: four JVMs and more, on a machine that has other work, too.
@@ -70,7 +70,7 @@ class HdfsPlace(LocalPlace):
 
     @classmethod
     def over(cls, hdfs: LocalHdfs) -> HdfsPlace:
-        """A place over an HDFS that somebody else starts and stops; ``start`` takes it over."""
+        """Return a place over an HDFS that another part of the program starts and stops."""
         place = cls.__new__(cls)
         place._over(hdfs)
         return place
@@ -85,7 +85,7 @@ class HdfsPlace(LocalPlace):
 
     @property
     def as_afs(self) -> Mapping[str, str]:
-        """The options that point a monitor of upstream's other type for it to the newest folder."""
+        """The options that point a monitor with upstream's type ``afs`` to the newest folder."""
         return as_mapping(self._hdfs.monitor_options("afs"))
 
     @contextlib.contextmanager
@@ -96,11 +96,11 @@ class HdfsPlace(LocalPlace):
         """
         assert isinstance(reader.remote, HdfsFolder)
         self._hdfs.client.set_permission(reader.remote.path, "700")
-        # A hadoop command takes it from there, a client of WebHDFS from its option.
+        # A hadoop command takes the user from there, a client of WebHDFS from its option.
         reader.set_environment("HADOOP_USER_NAME", _STRANGER)
         if self.kind == "webhdfs":
             reader.options["hdfs_user"] = _STRANGER
-        # The NameNode's log does not tell what WebHDFS answers; the wire does, for both.
+        # The NameNode's log does not show a refusal over WebHDFS; the wire shows both kinds.
         self.seek(f"Permission denied: user={_STRANGER}".encode())
         yield lambda: int(self.found())
 

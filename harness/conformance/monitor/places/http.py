@@ -95,7 +95,7 @@ def _basic(secret: str) -> str:
 
 
 def _name_in_url(reader: Reader, secret: str) -> None:
-    """User and password in the address: the way that every monitor knows."""
+    """Put user and password into the address, which every monitor supports."""
     scheme, _, rest = reader.options["general_host"].partition("://")
     reader.options["general_host"] = f"{scheme}://{_USER}:{secret}@{rest}"
     reader.set_secret(secret)

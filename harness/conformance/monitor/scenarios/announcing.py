@@ -63,7 +63,7 @@ class EmptyDonefile(Scenario):
 
 class ForeignDonefile(Scenario):
     name = "foreign-donefile"
-    title = "A donefile with text, a number, bytes or somebody else's JSON announces a release."
+    title = "A donefile with text, a number, bytes or JSON of another tool announces a release."
     loss = "A donefile that another tool writes is taken for damage, and no model arrives."
     claims = (
         _WHOLE,
@@ -86,7 +86,7 @@ class ForeignDonefile(Scenario):
 
 class DonefileBeforeModel(Scenario):
     name = "donefile-before-model"
-    title = "A donefile whose tarball is not there yet is tried again until it is."
+    title = "The monitor tries a donefile again until its tarball is there."
     loss = "A release is lost for good because its parts arrived in the wrong order."
     claims = (_WHOLE, judge.ends_with("release 1"), judge.keeps_running)
 
@@ -130,7 +130,7 @@ class NoLiveDirectory(Scenario):
 
 class TwoInOneSecond(Scenario):
     name = "two-in-one-second"
-    title = "Two releases whose donefiles have the same second are two."
+    title = "Two releases whose donefiles have the same second are both installed."
     loss = "The second of two releases is never served."
     claims = (
         _WHOLE,
@@ -144,7 +144,7 @@ class TwoInOneSecond(Scenario):
         stage.publish(stage.releases[1])
         stage.start_monitor()
         stage.expect_live(stage.releases[1])
-        # Set, not raced for: the first must have been seen before the second comes.
+        # The scenario sets the second: a monitor must see the first donefile before the next one.
         stage.publish(stage.releases[2], second=stage.remote.second(DONEFILE_NAME))
         stage.expect_live(stage.releases[2])
 
@@ -192,7 +192,9 @@ class TouchedWithoutChange(Scenario):
 
 class DonefileGoneAndBack(Scenario):
     name = "donefile-gone-and-back"
-    title = "While the donefile is gone nothing happens; when one is back its release arrives."
+    title = (
+        "While there is no donefile nothing happens; when there is one again, its release arrives."
+    )
     loss = "Cleaning up the remote ends hot loading."
     claims = (
         _WHOLE,
@@ -214,13 +216,13 @@ class DonefileGoneAndBack(Scenario):
 
 
 def _later(stage: Stage) -> int:
-    """A second after that of the tarball, so that minute-granular listings may see it, too."""
+    """Return a second in a later minute than the tarball's: some listings show only minutes."""
     return stage.remote.second(MODEL_NAME) + 120
 
 
 class OlderNumber(Scenario):
     name = "older-release-announced"
-    title = "An older release that is announced again is installed: newest announced wins."
+    title = "An older release that is announced again is installed: the last announcement counts."
     loss = "A rollback at the remote does not reach the servers."
     claims = (
         _WHOLE,
@@ -257,7 +259,7 @@ class FilesGone(Scenario):
 
 class OtherPackers(Scenario):
     name = "tarballs-of-other-packers"
-    title = "Tarballs as upstream's example, GNU tar and others make them are releases."
+    title = "Tarballs from upstream's example, GNU tar and other packers are installed."
     loss = "Only one producer's tarballs are accepted."
     claims = (
         _WHOLE,
@@ -279,9 +281,9 @@ class OtherPackers(Scenario):
 
 
 class FoundPackages(Scenario):
-    """Packed by a Mac, by GNU tar with -S, by one that died before the end of the tar.
+    """Tarballs of a Mac, of GNU tar with -S, and of a packer that died before the tar's end.
 
-    Of the last one the manifest's digest says that these are all its bytes.
+    The manifest's digest proves that the last one has all its bytes.
     """
 
     name = "tarballs-that-people-make"
@@ -289,7 +291,10 @@ class FoundPackages(Scenario):
         "Members beside the model and those that macOS adds are skipped. Hard links, sparse files "
         "and odd owners are installed. So is a tar without its end, if a digest proves the bytes."
     )
-    loss = "What users have packed is refused, or a server aborts on what their tar put beside it."
+    loss = (
+        "The monitor refuses what users have packed, or a server aborts on a file that their tar "
+        "added."
+    )
     claims = (
         _WHOLE,
         judge.each_was_live("release 1", "release 2", "release 3"),
@@ -315,7 +320,7 @@ class FoundPackages(Scenario):
 
 class WithoutTop(Scenario):
     name = "tarball-without-top-folder"
-    title = "A tarball whose files have no top folder is a release where the options say so."
+    title = "A tarball whose files have no top folder is installed if the options say so."
     loss = "Tarballs made inside the model's folder cannot be used."
     claims = (
         _WHOLE,
@@ -359,7 +364,7 @@ class BareServer(Scenario):
 
 
 class LyingServer(Scenario):
-    """The files that the place publishes, served once more by a server that tells nonsense."""
+    """The files that the place publishes, served once more with validators that say nothing."""
 
     name = "server-that-lies-about-changes"
     title = (
@@ -384,7 +389,7 @@ class LyingServer(Scenario):
             for number in range(1, 11):
                 model = stage.releases[1 + number % 2].with_files({"number": b"%02d" % number})
                 release = model.numbered(number)
-                # The last two have the same size: nothing but their bytes tells them apart.
+                # The last two have the same size, so they differ only in their bytes.
                 stage.publish(release.stored() if number > 8 else release, b"")
                 if number == 1:
                     stage.start_monitor()
@@ -400,7 +405,7 @@ class ForeignFtpServer(Scenario):
         "From an FTP server with a GBK banner, MS-DOS listings, no MLSD, no EPSV and no NLST, "
         "tarballs and folders arrive."
     )
-    loss = "Who publishes on an old server of another country cannot use the monitor."
+    loss = "A user whose FTP server is old or from another country gets no models."
     places = frozenset({"ftp"})
     claims = (
         _WHOLE,
@@ -481,8 +486,8 @@ class TypeAfs(Scenario):
 
 class HadoopScriptPrints(Scenario):
     name = "hadoop-script-prints"
-    title = "A hadoop command that prints lines before and after its output is read past them."
-    loss = "Who has the usual script of a company around hadoop gets no models, or torn ones."
+    title = "The monitor skips the lines that a hadoop command prints before and after its output."
+    loss = "A user whose company wraps hadoop in a script gets no models, or torn ones."
     places = frozenset({"hdfs"})
     claims = (
         _WHOLE,

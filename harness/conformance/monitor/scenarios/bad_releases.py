@@ -24,8 +24,8 @@ _ESCAPED = "escaped.txt"
 class BadRelease(Scenario):
     """A good release is live, a bad one is announced, then a good one again.
 
-    ``manifest``: whether the bad one is announced with a manifest that fits its bytes, so that
-    only what is in the archive can tell.
+    ``manifest``: whether the bad release has a manifest that fits its bytes. Then only the content
+    of the archive shows that the release is bad.
     """
 
     manifest: ClassVar[bool] = False
@@ -42,7 +42,7 @@ class BadRelease(Scenario):
         """The bad release, made from a good one."""
 
     def act(self, stage: Stage) -> None:
-        # Without a manifest there is no proof that the bytes are all; with one there is.
+        # Without a manifest nothing proves that the tarball has all its bytes.
         bad = self.spoil(stage.releases[1])
         donefile = bad.donefile() if self.manifest else b""
         stage.publish(bad, donefile)
@@ -59,8 +59,8 @@ class BadRelease(Scenario):
 
 
 def _escaped(stage: Stage) -> list[str]:
-    """Where the member that wanted to leave its folder went, seen from the scenario's folder."""
-    # Not rglob: a copy of a folder into itself is deeper than it can follow.
+    """Return where the member with the escaping name was written, in the scenario's folder."""
+    # Not rglob: it cannot follow a copy of a folder into itself, which is too deep.
     found = [
         Path(folder, name).relative_to(stage.folder)
         for folder, folders, names in os.walk(stage.folder)
@@ -72,7 +72,7 @@ def _escaped(stage: Stage) -> list[str]:
 
 
 def _large(release: Release) -> Release:
-    """Large enough that a part of it unpacks before the damage shows."""
+    """Return a larger release, so that a part of it unpacks before the damage shows."""
     return release.padded(1 << 18, release.number)
 
 
@@ -122,7 +122,7 @@ class Html(BadRelease):
 
 
 class Bomb(InNamespace, BadRelease):
-    """Of 256 MiB, on a disk of half of that."""
+    """An archive that unpacks to 256 MiB, on a disk of 128 MiB."""
 
     name = "bomb"
     title = "An archive that unpacks to a thousand times its size is refused before the disk fills."
@@ -144,7 +144,7 @@ class Bomb(InNamespace, BadRelease):
 
 class Traversal(BadRelease):
     name = "traversal"
-    title = "A member with ../ in its name refuses the archive; nothing is written outside."
+    title = "An archive with a member named ../… is refused; nothing is written outside."
     loss = "Anyone who can write a tarball can overwrite any file of the server's user."
     manifest = True
 
@@ -154,7 +154,7 @@ class Traversal(BadRelease):
 
 class DeepTraversal(BadRelease):
     name = "traversal-within"
-    title = "A ../ behind the top folder's name is refused just the same."
+    title = "An archive with ../ behind the top folder's name is refused, too."
     loss = Traversal.loss
     manifest = True
 
@@ -164,7 +164,7 @@ class DeepTraversal(BadRelease):
 
 class SymbolicLink(BadRelease):
     name = "symbolic-link"
-    title = "A symbolic link refuses the archive; nothing is written through it."
+    title = "An archive with a symbolic link is refused; nothing is written through the link."
     loss = "Files outside are overwritten, or read out, through a link in a model."
     manifest = True
 
@@ -174,7 +174,7 @@ class SymbolicLink(BadRelease):
 
 class HardLink(BadRelease):
     name = "hard-link"
-    title = "A hard link to anything but a file of the archive refuses it."
+    title = "An archive with a hard link to anything but one of its files is refused."
     loss = "A file of the host becomes part of the model folder."
     manifest = True
 
@@ -184,7 +184,7 @@ class HardLink(BadRelease):
 
 class Device(BadRelease):
     name = "device"
-    title = "A device node refuses the archive."
+    title = "An archive with a device node is refused."
     loss = "A monitor that runs as root makes devices out of a download."
     manifest = True
 
@@ -194,7 +194,7 @@ class Device(BadRelease):
 
 class Fifo(BadRelease):
     name = "named-pipe"
-    title = "A named pipe refuses the archive."
+    title = "An archive with a named pipe is refused."
     loss = "A server that opens it waits forever."
     manifest = True
 
@@ -215,7 +215,7 @@ class WrongTop(BadRelease):
 class NoParameters(BadRelease):
     name = "missing-parameters"
     title = "A release without the file of its weights is not installed."
-    loss = "The server aborts when it loads it."
+    loss = "The server aborts when it loads the release."
     manifest = True
 
     def spoil(self, release: Release) -> Release:
@@ -225,7 +225,7 @@ class NoParameters(BadRelease):
 class EmptyParameters(BadRelease):
     name = "empty-parameters"
     title = "A release whose weights are an empty file is not installed."
-    loss = "The server aborts when it loads it."
+    loss = "The server aborts when it loads the release."
     manifest = True
 
     def spoil(self, release: Release) -> Release:
@@ -245,9 +245,9 @@ class AmbiguousModel(BadRelease):
 class LateRepair(Scenario):
     name = "bytes-do-not-match-manifest"
     title = (
-        "A whole tarball that is not the one the manifest announces is pulled again until it is."
+        "While a complete tarball is not what the manifest announces, the monitor pulls it again."
     )
-    loss = "A tarball that was pulled before its upload is served as the release that it is not."
+    loss = "A tarball of another release is served as the announced one."
     claims = (
         judge.never_torn_by_a_bad_release,
         judge.ends_with("release 1"),
@@ -284,14 +284,14 @@ class EncodedManifest(Scenario):
 
     def act(self, stage: Stage) -> None:
         good = stage.releases[1].stored()
-        # As in LateRepair: only its digest tells that it is another one.
+        # As in LateRepair: only the digest shows that it is another release.
         other = replace(stage.releases[2].stored(), label="another release", good=False)
         stage.upload(other)
         second = None
         for number, encode in enumerate(_ENCODINGS, 1):
             announced = replace(good, number=number)
             stage.announce(announced, encode(announced.donefile()), second)
-            # Seen as another donefile by a monitor that knows minutes only, too.
+            # In a later minute, so that a monitor that sees only minutes sees a new donefile.
             second = stage.remote.second(DONEFILE_NAME) + 120
             stage.watch_pull(other)
             if number == 1:

@@ -41,12 +41,12 @@ class Scenario(ABC):
         return None
 
     def prepare(self, stage: Stage) -> None:
-        """Before the watcher starts: the first model is in place unless a scenario says else."""
+        """Prepare the stage before the watcher starts: by default, install the first model."""
         stage.install(stage.releases[0])
 
     @abstractmethod
     def act(self, stage: Stage) -> None:
-        """Does it. A wait that is not met raises ``stage.NotMet``; leave it alone."""
+        """Do it. A wait that is not met raises ``stage.NotMet``; do not catch it."""
 
     def clean(self, stage: Stage) -> None:  # noqa: B027 - most scenarios have nothing to undo
-        """After the monitor and the watcher ended: undo what the scenario broke."""
+        """Undo what the scenario broke, after the monitor and the watcher have ended."""

@@ -9,17 +9,19 @@ from .base import Scenario
 from .in_namespace import InNamespace
 
 _KEPT = (judge.settles_whole, judge.keeps_running)
-# A release of 2 MiB fits a disk of 16 MiB several times, until all but a part of it is taken.
+# Several releases of 2 MiB fit on the disk of 16 MiB. None fits when 1 MiB is left.
 _RELEASE_SIZE = 2 << 20
 _LEFT_FREE = 1 << 20
-# Enough for a pull and a beginning of what is in it.
+# Enough inodes for a pull and for the first files of the tarball.
 _FILES_LEFT = 30
 _FILES = 60
 
 
 class DiskFull(InNamespace):
     name = "disk-full"
-    title = "On a full disk the old release stays live and whole; with space again, the new comes."
+    title = (
+        "On a full disk the old release stays live and whole; with space again, the new one comes."
+    )
     loss = "A full disk leaves half a model live, or the release is never tried again."
     claims = (*_KEPT, judge.ends_with("release 2"))
 
@@ -41,12 +43,12 @@ def _sized(stage: Stage, number: int) -> Release:
 
 
 class FullWhileUnpacking(InNamespace):
-    """Full of files: that no bytes are free a monitor may find out before it begins."""
+    """The disk has no inodes left. A monitor could see a lack of bytes before it unpacks."""
 
     name = "disk-full-while-unpacking"
     title = (
         "A disk that gets full in the middle of unpacking leaves the old release live and whole; "
-        "with space again, the new comes."
+        "with space again, the new one comes."
     )
     loss = "What was unpacked until then is served as if it were the whole model."
     claims = (*_KEPT, judge.ends_with("release 2"))
@@ -69,7 +71,10 @@ class FullWhileUnpacking(InNamespace):
 
 class ReadOnly(InNamespace):
     name = "read-only-disk"
-    title = "While the local path is read-only nothing breaks; writable again, the new comes."
+    title = (
+        "While the local path is read-only nothing breaks; when it is writable, the new release "
+        "comes."
+    )
     loss = "A file system that went read-only for a minute ends hot loading."
     claims = (*_KEPT, judge.ends_with("release 2"))
 
@@ -93,7 +98,8 @@ class ReadOnly(InNamespace):
 class LiveReadOnly(ReadOnly):
     name = "live-directory-read-only"
     title = (
-        "While the live directory alone is read-only nothing breaks; writable again, the new comes."
+        "While only the live directory is read-only nothing breaks; when it is writable, the new "
+        "release comes."
     )
     loss = "A model folder that was mounted read-only by mistake ends hot loading."
 

@@ -16,11 +16,11 @@ from ..stage import Stage
 from .base import Scenario
 
 _SHORT_COUNT = 60
-# Of a pull that is stopped in its middle (bytes): no buffer between two programs holds the rest.
+# The bytes of a pull that is stopped in its middle: no buffer between two programs holds the rest.
 _PULL_SIZE = 3 << 20
-# Of a tarball, enough to be found nowhere else (bytes).
+# How many bytes of a tarball are sought: enough that nothing else has them.
 _BEGINNING = 64
-# What may grow: allocators keep some; a leak of one release is 16 KiB and more.
+# How much may grow. Allocators keep some memory; a leak of one release is 16 KiB or more.
 _MEMORY_KIB = 8 * 1024
 _FILES = 3
 _DESCRIPTORS = 3
@@ -77,7 +77,7 @@ class SecondMonitor(Scenario):
 
 
 def _let_it_try(stage: Stage, second: Process) -> None:
-    """Whether it ends, or waits for its turn, is the monitor's choice."""
+    """Let the second monitor end or wait for its turn: both are right."""
     with contextlib.suppress(Failed):
         said = second.log.stat
         wait_for(lambda: said().st_size or not second.running, "its first line", 20)
@@ -133,7 +133,7 @@ class SecondMonitorInPull(Scenario):
             _let_it_try(stage, second)
             before = stage.place.traffic()
             stage.place.go_on()
-            # First something to read: a time-out that ran out meanwhile must not be what it sees.
+            # The monitor resumes when it can read again, or else it would only see its time-out.
             stage.expect(lambda: stage.place.traffic() > before, "the pull to go on")
             stage.runs.monitor.resume()
             stage.expect_live(release, stage.settings.recovery)
@@ -182,7 +182,7 @@ class WholeAtEveryInstant(Scenario):
 
 
 def _many_files(release: Release) -> Release:
-    """Several files that all differ from release to release, as a model with shards has."""
+    """Return the release with many files that differ in each release, as a sharded model has."""
     shard = b"%d " % release.number * 40_000
     return release.with_files({f"shard-{number:02}.bin": shard for number in range(24)})
 
@@ -194,7 +194,9 @@ class ManyReleases(Scenario):
         "Many releases in a row leave nothing behind: a thousand, unless fewer are asked for or "
         "each takes long (hdfs: 25, fsspec: 100)."
     )
-    loss = "After some weeks the monitor takes the machine's disk or memory, and the server down."
+    loss = (
+        "After some weeks the monitor has filled the disk or the memory, and the server ends, too."
+    )
     claims = (
         judge.settles_whole,
         judge.all_of_many_were_live,
@@ -218,7 +220,7 @@ class ManyReleases(Scenario):
         second = 0
         trained = stage.releases[1:]
         for number in range(count):
-            # The trained ones in turn, announced under a new number each time.
+            # The trained releases take turns, each time with a new number.
             release = trained[number % len(trained)].numbered(number + 1)
             live = trained[number % len(trained)]
             stage.publish(release.numbered(number + 1, live.label), second=second or None)
@@ -236,7 +238,7 @@ class ManyReleases(Scenario):
 
 
 def _measure(stage: Stage, figures: dict[str, list[float]]) -> None:
-    """Files below the working directory; descriptors and memory of the monitor's processes."""
+    """Measure the files below the local path, and the monitor's descriptors and memory."""
 
     def files() -> int:
         return sum(len(names) for _, _, names in os.walk(stage.seen(stage.local)))

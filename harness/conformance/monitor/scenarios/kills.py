@@ -37,9 +37,9 @@ from .base import Scenario
 _SAMPLE = 12
 _JVM_SAMPLE = 6
 _SHORT_SAMPLE = 3
-# How often a point that did not come is tried: numbers of calls may vary from run to run.
+# How often a point is tried until its call comes: runs may differ in their calls.
 _TRIES = 3
-# A restart has to come up first: it may be killed after the swap, with the new release live.
+# How long a restarted monitor may take to come up and to remove leftovers, in seconds.
 _CLEANED_S = 10.0
 # How long an installation may take from the monitor's start (seconds, beside two polls).
 _INSTALLED_S = 8.0
@@ -54,10 +54,10 @@ class Point(NamedTuple):
 
 
 def points_of(record: Iterable[dict[str, Any]], live: Path) -> list[Point]:
-    """The calls to be killed at, from a recording; pure.
+    """Return the calls of a recording to kill at; pure.
 
-    From the last write into the pulled tarball (the pull's end) to the end of the recording. If the
-    monitor unpacks without a file of the tarball, from the start. A call that failed changed
+    These are the calls from the last write into the pulled tarball, the end of the pull. If the
+    monitor unpacks without a file for the tarball, these are all calls. A call that failed changed
     nothing and is left out.
     """
     calls = [call for call in record if call["result"] is not None and call["result"] >= 0]
@@ -94,7 +94,7 @@ def _short(paths: Sequence[str]) -> str:
 
 
 def listing(local: Path) -> Counter[str]:
-    """What lies in the working directory beside the live one, random parts of names as ``*``."""
+    """Return what lies beside the live directory, with ``*`` for random parts of names."""
     found: Counter[str] = Counter()
     for folder, folders, names in os.walk(local):
         if Path(folder) == local:
@@ -138,7 +138,8 @@ class KillAnywhere(Scenario):
     def begin(self, stage: Stage) -> Optional[int]:
         """Bring about the state that every kill starts from.
 
-        Gives the second of the next donefile; None for that of its upload.
+        Returns:
+            The second of the next donefile; None for the time of its upload.
         """
         stage.publish(self.before)
         stage.start_monitor()
@@ -160,7 +161,7 @@ class KillAnywhere(Scenario):
         stage.expect(
             lambda: self._live(stage) == self.after.label,
             f"{self.after.label} to be live",
-            # Under the interposer it takes longer.
+            # Under the interposer an installation takes longer.
             max(stage.settings.patience, _INSTALLED_S),
         )
         stage.let_polls_pass(1)
@@ -231,7 +232,7 @@ def _interposed(stage: Stage, record: Path) -> list[str]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A copy that keeps times, modes and links, in place of whatever ``target`` holds."""
+    """Replace ``target`` by a copy of ``source`` that keeps times, modes and links."""
     if target.exists():
         shutil.rmtree(target)
     subprocess.run(["cp", "-a", str(source), str(target)], check=True)

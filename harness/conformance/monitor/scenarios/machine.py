@@ -49,7 +49,7 @@ class MountPoint(InNamespace):
 
 
 class LowerLayer(InNamespace):
-    """What a container sees whose image holds the first model."""
+    """The view of a container whose image holds the first model."""
 
     name = "live-directory-in-an-image"
     title = "A live directory that comes from a container image's layer gets new releases."
@@ -109,7 +109,10 @@ class TmpElsewhere(InNamespace):
 
 class LiveDeleted(Scenario):
     name = "live-directory-deleted"
-    title = "A live directory that somebody deleted is installed again from what is announced."
+    title = (
+        "After somebody deleted the live directory, the monitor installs the announced release "
+        "again."
+    )
     loss = "After an accident the server cannot start until the next release is published."
     whole_throughout = False
     claims = (judge.ends_with("release 1"), judge.keeps_running)
@@ -129,7 +132,7 @@ class LiveDeleted(Scenario):
 class SymbolicLinkLive(Scenario):
     name = "live-directory-is-a-link"
     title = "A live directory that is a symbolic link gets new releases, whole at once."
-    loss = "Who keeps models in dated folders behind a link cannot hot load."
+    loss = "A user who keeps models in dated folders behind a link gets no new models."
     claims = (
         judge.settles_whole,
         judge.each_was_live("release 1", "release 2"),
@@ -184,7 +187,7 @@ class ClockSetBack(Scenario):
         stage.publish(stage.releases[1])
         stage.start_monitor()
         stage.expect_live(stage.releases[1])
-        # It sleeps until its next poll when the clock changes: that must not take an hour now.
+        # The clock changes while the monitor sleeps. The sleep must not take an hour more.
         stage.let_polls_pass(1)
         own.set(-_HOUR)
         later = stage.remote.second(DONEFILE_NAME) + 120
@@ -199,8 +202,13 @@ class ClockWrongAtStart(Scenario):
     """
 
     name = "clock-behind-the-time-file"
-    title = "A monitor that starts with a clock behind the time file's second moves on from that."
-    loss = "After a start with a wrong clock the server does not load new releases, or twice."
+    title = (
+        "A monitor whose clock is behind the time file's second still moves that second forward."
+    )
+    loss = (
+        "After a start with a wrong clock the server does not load new releases, or loads them "
+        "twice."
+    )
     claims = _MOVES_ON
 
     def prepare(self, stage: Stage) -> None:

@@ -42,7 +42,7 @@ class DownAtStart(Scenario):
 
 class DownBetweenPolls(Scenario):
     name = "remote-down-between-polls"
-    title = "A remote that goes away between two polls and comes back is taken up again."
+    title = "After a remote has been down between two polls, the next release arrives."
     loss = "A restart of the remote, or an idle time-out, ends hot loading."
     claims = (*_KEPT, judge.ends_with("release 2"))
 
@@ -79,8 +79,8 @@ class CutInTransfer(Scenario):
 class SilentInTransfer(Scenario):
     name = "remote-silent-in-transfer"
     length = 4.0
-    title = "A pull on which nothing comes any more is given up after a time, and tried again."
-    loss = "One lost packet of a firewall stops hot loading until somebody notices."
+    title = "After a time the monitor gives up a pull that stands still, and tries it again."
+    loss = "One packet that a firewall drops stops hot loading until a person notices."
     claims = (*_KEPT, judge.ends_with("release 1"))
 
     def act(self, stage: Stage) -> None:
@@ -107,7 +107,7 @@ class ReplacedDuringPull(Scenario):
         stage.start_monitor()
         stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
         later = stage.remote.second(DONEFILE_NAME) + 120
-        # Uploads go past the stopped pull: only what comes down is counted.
+        # An upload is not stopped: ``silent_after`` counts only bytes that come down.
         stage.publish(second, second=later)
         stage.place.go_on()
         stage.expect_live(second, stage.settings.recovery)
@@ -116,36 +116,38 @@ class ReplacedDuringPull(Scenario):
 class ReplacedAfterCut(Scenario):
     """Plain archives of one size, announced without a manifest.
 
-    Only the remote's word that the file is another one tells a monitor not to continue a cut pull.
+    Only the remote's time or tag of the file shows a monitor that it must not continue a cut pull.
     """
 
     name = "replaced-after-a-cut"
-    title = "A pull that was cut is not gone on with in a tarball that was replaced meanwhile."
-    loss = "The server gets the head of one tarball and the tail of another, and no checksum tells."
-    # A hadoop command begins anew by itself, or goes on in the file that it has opened.
+    title = "A pull that was cut does not continue in a tarball that was replaced meanwhile."
+    loss = (
+        "The server gets the head of one tarball and the tail of another, and no checksum shows it."
+    )
+    # A hadoop command begins again by itself, or continues in the file that it has opened.
     places = frozenset({"http", "ftp", "webhdfs", "fsspec"})
     claims = (*_KEPT, judge.ends_with("release 2"))
 
     def act(self, stage: Stage) -> None:
         first, second = (_plain(_large(stage, number)) for number in (1, 2))
         assert len(first.tarball) == len(second.tarball), "two releases of one model differ in size"
-        # Of a file that is a second old, HTTP's dates cannot tell that it is still the same one.
+        # An hour old: the HTTP date of a new file does not prove that the file is the same.
         stage.upload(first, int(time.time()) - 3600)
         stage.announce(first, b"")
         before = stage.place.traffic()
         stage.place.silent_after(stage.place.stop_at)
         stage.start_monitor()
         stage.expect(lambda: stage.place.held() > 0, "a pull to begin")
-        # Where each block is a transfer of its own: not in the first, after which nothing is kept.
+        # If each block is a transfer, do not stop in the first one: nothing of it would be kept.
         while stage.place.traffic() - before < _KEPT_OF_PULL:
             stage.place.silent_after(stage.place.stop_at)
             stage.expect(lambda: stage.place.held() > 0, "a pull to be in the middle")
-        # Replaced while it stands still: however soon it goes on, it does so in the new file.
+        # Replace the file while the pull stands still: a pull that continues gets the new file.
         stage.upload(second)
         stage.watch_pull(second)
         stage.place.up()
         stage.expect_pull(stage.settings.recovery)
-        # What was made of it has to show before the donefile announces the second one.
+        # A wrong mixture has to show before the donefile announces the second release.
         stage.let_time_pass(2 * stage.poll_s + 1.0, stage.alive)
         stage.announce(second, b"", stage.remote.second(DONEFILE_NAME) + 120)
         stage.expect_live(second, stage.settings.recovery)
@@ -157,7 +159,7 @@ def _plain(release: Release) -> Release:
 
 class Refuses(Scenario):
     name = "remote-refuses"
-    title = "A remote that answers 401, then 503, for a while is taken up again."
+    title = "After a remote has answered 401, and later 503, for a while, releases arrive."
     loss = "A token that expired for an hour, or an overloaded server, ends hot loading."
     places = frozenset({"http"})
     claims = (*_KEPT, judge.each_was_live("release 1", "release 2"), judge.ends_with("release 2"))
@@ -181,10 +183,10 @@ class Refuses(Scenario):
 class WrongCredentials(Scenario):
     name = "wrong-credentials"
     title = (
-        "Wrong credentials (a password, on HDFS a user without permission) harm nothing, are said "
-        "in plain words, and are never written out."
+        "Wrong credentials (a password, on HDFS a user without permission) harm nothing. The log "
+        "reports them in plain words, and never has the password."
     )
-    loss = "The password ends up in a log that many can read, or a traceback is all one gets."
+    loss = "The password ends up in a log that many can read, or the user gets only a traceback."
     claims = (
         judge.ends_with("release 0"),
         judge.refusal_was_met_and_said,
@@ -196,7 +198,7 @@ class WrongCredentials(Scenario):
         stage.publish(stage.releases[1])
         with stage.place.refusing(stage) as refused:
             stage.start_monitor()
-            # Whether it ends or goes on trying is the monitor's choice.
+            # The monitor may end, or go on trying.
             with contextlib.suppress(NotMet):
                 stage.expect(lambda: refused() > 0, "a login to be refused")
                 stage.let_time_pass(2 * stage.poll_s + _SAYS_S, stage.alive)
@@ -208,7 +210,7 @@ class WrongCredentials(Scenario):
 class PermissionComes(Scenario):
     name = "permission-comes-later"
     title = "A monitor that was refused goes on trying, and pulls once it is allowed to."
-    loss = "Every monitor has to be started again after the rights at the remote were mended."
+    loss = "After the rights at the remote are corrected, each monitor needs a restart."
     places = frozenset({"hdfs", "webhdfs"})
     claims = (*_KEPT, judge.ends_with("release 1"), judge.refusal_was_met_and_said)
 
@@ -225,8 +227,8 @@ class PermissionComes(Scenario):
 
 class WrongToken(Scenario):
     name = "wrong-token"
-    title = "A token that is refused (401), or may not read (403), harms nothing and stays secret."
-    loss = "The token ends up in a log that many can read, or a traceback is all one gets."
+    title = "A token that is unknown (401), or may not read (403), harms nothing and stays secret."
+    loss = "The token ends up in a log that many can read, or the user gets only a traceback."
     places = frozenset({"http"})
     needs = ("http_token",)
     claims = (
@@ -243,7 +245,7 @@ class WrongToken(Scenario):
         stage.options["http_token"] = stage.observed.facts["secret"] = secret
         stage.publish(stage.releases[1])
         seen: set[int] = set()
-        # Unknown to one server; known to another, which lets somebody else read.
+        # The first server does not know the token: 401. The second lets only others read: 403.
         for access in ({}, {f"Bearer {secret}": False}):
             with guarded_server(stage, access) as refused:
                 stage.start_monitor()
@@ -258,7 +260,7 @@ class WrongToken(Scenario):
 class PasswordInLog(Scenario):
     name = "password-stays-secret"
     title = "The password is in no log line and no command line of a process it starts."
-    loss = "Everybody who may read the log can write models to the remote."
+    loss = "Each person who may read the log can write models to the remote."
     places = frozenset({"http", "ftp", "fsspec"})
     claims = (judge.ends_with("release 1"), judge.secret_stays_secret)
 
@@ -266,7 +268,7 @@ class PasswordInLog(Scenario):
         with stage.place.trusting(stage):
             stage.publish(stage.releases[1])
             stage.start_monitor()
-            # All the time: a process that is started for a pull lives for a moment.
+            # Look all the time: a process that the monitor starts for a pull lives for a moment.
             stage.expect_live(stage.releases[1], while_waiting=stage.runs.note_processes)
             stage.runs.note_processes()
 

@@ -7,7 +7,7 @@ from .base import Scenario
 
 
 class WholeThroughout(Scenario):
-    """Judged by the suite from what was observed in the others."""
+    """The suite judges this one from what it observed in all other scenarios."""
 
     name = "whole-throughout"
     title = "In every look of all scenarios that allow it the live directory is one whole release."
@@ -15,7 +15,7 @@ class WholeThroughout(Scenario):
     claims = ()
 
     def act(self, stage: Stage) -> None:
-        """Nothing of its own."""
+        """Do nothing."""
 
 
 SCENARIOS: tuple[type[Scenario], ...] = (WholeThroughout,)

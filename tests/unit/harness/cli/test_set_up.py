@@ -43,7 +43,7 @@ from harness.conformance.monitor.releases import unpacked
         (["--tick", "0"], "--tick 0 is no interval"),
         (["--monitor-cmd", ""], "--monitor-cmd is empty"),
         (["--producer-cmd", ""], "--producer-cmd is empty; give the producer's command line"),
-        (["--producer-cmd", "x {host}"], "the place {host}, which is not known; use one of type,"),
+        (["--producer-cmd", "x {host}"], "has the placeholder {host}, which is not known; use one"),
         (["--producer-cmd", "x", "--releases-from", "y"], "leave out --releases-from"),
         (["--servers", "0"], "--servers 0 is no number of servers; use 1 or more"),
         (["--servers", "9999"], "--servers 9999 needs 6999.3 GB of memory and "),
