@@ -1,1 +1,1 @@
-"""Holds any serving binary against what was measured on the real Paddle Serving 0.9.0."""
+"""Judges any serving binary: by promises, or by facts measured on Paddle Serving 0.9.0."""

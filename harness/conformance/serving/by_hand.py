@@ -1,4 +1,4 @@
-"""Starts a serving binary without the launcher, on files that the launcher wrote for another.
+"""Starts a serving binary without the launcher, on files that the launcher wrote for a server.
 
 For what the launcher never does: a time file outside the model's directory, none at all, another
 ``-port`` than the one in infer_service.prototxt.

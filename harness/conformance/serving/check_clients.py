@@ -33,7 +33,7 @@ def _command(configuration: Path, port: int, script: Path = ASKING) -> list[str]
 def ask(
     subject: Subject, *words: str, port: int = 0, model: str = "uci", script: Path = ASKING
 ) -> tuple[Any, str]:
-    """Runs ``asking.py`` or a script like it; gives its answer (JSON) and its standard error."""
+    """Run ``asking.py`` or a script like it; return its answer (JSON) and its standard error."""
     configuration = subject.client_configuration(model)
     done = subprocess.run(
         [*_command(configuration, port or subject.port, script), *words],
@@ -99,7 +99,7 @@ def outage(subject: Subject) -> None:
 
 
 def _until(asking: subprocess.Popen[str], word: str) -> list[str]:
-    """The lines that it prints, up to one word; it ends by itself when it fails."""
+    """Return the lines that the client prints, up to one word. The client ends if it fails."""
     assert asking.stdout is not None
     lines = []
     for line in asking.stdout:

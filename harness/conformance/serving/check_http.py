@@ -22,7 +22,7 @@ TENSOR = "baidu.paddle_serving.predictor.general_model.Tensor"
 
 
 def price(answer: HttpAnswer) -> Any:
-    """The prediction in a JSON answer. Raises ``Differs`` when there is none."""
+    """Return the prediction in a JSON answer. Raise ``Differs`` if there is none."""
     holds(answer.status == 200, f"{answer.status_line} {answer.body[:300]!r}")
     return json.loads(answer.body)["outputs"][0]["tensor"][0]["float_data"][0]
 
@@ -40,7 +40,7 @@ def answered() -> Iterator[None]:
 
 
 def predicted(server: Server) -> Any:
-    """What a server of the uci model answers now. Raises ``Differs`` if it gives no prediction."""
+    """Return the uci model's prediction now. Raise ``Differs`` if the server gives none."""
     with answered():
         return price(http(server.port, JSON_BODY, headers=JSON))
 

@@ -125,7 +125,7 @@ def serve_stop(subject: Subject) -> None:
             capture_output=True,
             timeout=60,
         )
-        # Its success; the launcher turns true into -1.
+        # 255 is success: the launcher turns True into -1.
         same(stopped.returncode, 255, "exit code of `serve stop`")
         waits.wait_for(
             lambda: not server.process.running, "the server to end", 15, log=server.log_file()
@@ -134,13 +134,13 @@ def serve_stop(subject: Subject) -> None:
 
 
 class WrongFeed(NamedTuple):
-    """A request that the real server dies of, and the words of one that refuses it."""
+    """A request of which the real server dies, and the reason of a server that refuses it."""
 
     body: bytes
     reason: str
 
     def is_no_answer_of(self, server: ByHand) -> None:
-        """Raises ``Differs`` when the client gets more than the real one's ``{}``."""
+        """Raise ``Differs`` if the client gets more than ``{}``, the real server's answer."""
         answer = _asked(server.port, self.body)
         holds(answer is None or answer.body == b"{}", f"it answered {answer}")
 

@@ -20,13 +20,16 @@ STAT_FAILED = "infer.cpp:166] Failed stat config file:uci_housing_model/fluid_ti
 
 
 def line(pattern: str) -> re.Pattern[str]:
-    """A whole line out of severity, blank and the pattern of what is behind time and thread."""
+    """Return the pattern of a whole line.
+
+    ``pattern`` has the severity, a blank, and what follows the time and the thread.
+    """
     severity, rest = pattern[0], pattern[2:]
     return re.compile(rf"{severity}\d{{4}} \d\d:\d\d:\d\d\.\d{{6}} +\d+ {rest}$", re.MULTILINE)
 
 
 def lines_in_order(text: str, wanted: list[str]) -> None:
-    """Raises ``Differs`` unless these lines come in this order; others may be between them."""
+    """Raise ``Differs`` unless these lines come in this order; others may be between them."""
     at = 0
     lines = text.splitlines()
     for pattern in wanted:
@@ -41,7 +44,7 @@ def lines_in_order(text: str, wanted: list[str]) -> None:
 
 
 def lines_exactly(text: str, wanted: list[str]) -> None:
-    """Raises ``Differs`` unless the text is these lines and no others."""
+    """Raise ``Differs`` unless the text is these lines and no others."""
     lines = text.splitlines()
     for seen, pattern in zip(lines, wanted):
         holds(line(pattern).match(seen), f"{seen!r} instead of {pattern!r}")
@@ -136,7 +139,7 @@ def lines_at_start(subject: Subject) -> None:
     """The lines at start, in order."""
     lines_in_order(subject.server.log(), START)
     lines_in_order(subject.server.log(), SERVING)
-    # By a thread of its own, so anywhere.
+    # A thread of its own writes this line, so it may be anywhere.
     lines_in_order(
         subject.server.log(), [r"I server\.cpp:152\] Entrence reload worker, interval_s: 1"]
     )
@@ -183,7 +186,7 @@ def request(subject: Subject) -> None:
     body = JSON_BODY.replace(b'"log_id":0', b'"log_id":77')
     same(price(http(server.port, body, headers=JSON)), PRICE)
     text = server.wait_for_log("[serving]logid=77,cost=", start=start)
-    # Meanwhile the reload thread may log a tick, and the server may still log the request before.
+    # The reload thread may log a tick in between, and the server may still log an earlier request.
     lines = [one for one in text.splitlines() if not any(place in one for place in TICKING)]
     first = next((n for n, one in enumerate(lines) if "logid=77" in one), 0)
     side = r"\[127\.0\.0\.1:\d+\]"

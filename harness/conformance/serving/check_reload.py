@@ -24,7 +24,7 @@ def set_second(server: Launched, second: float) -> None:
 
 
 def ticks(server: Launched, count: int) -> str:
-    """Waits for whole ticks; gives the log since."""
+    """Wait for whole ticks; return the log since."""
     start = len(server.log())
     for _ in range(count + 1):
         seen = len(server.log())
@@ -69,7 +69,7 @@ def new_second(subject: Subject) -> None:
 def older_second(subject: Subject) -> None:
     """An older second reloads too; the same second with another fraction does not.
 
-    A server is never restarted for it.
+    The server's process stays the same.
     """
     server = subject.server
     pid = server.pid
@@ -114,7 +114,7 @@ def _truncated(source: Path, target: Path) -> None:
 
 def truncated_parameters(subject: Subject) -> bool:
     """Truncated parameters are accepted, and answers are wrong."""
-    # On a server that has never had the whole second model, whose end may lie in memory still.
+    # A server that has loaded the whole second model may still have its last bytes in memory.
     with subject.launch() as server:
         start = len(server.log())
         server.install(subject.models / "uci_2", place=_truncated)
@@ -235,7 +235,7 @@ def _dies_as_measured(subject: Subject, damage: Damage) -> None:
 
 
 def _is_refused(server: Launched, damage: Damage) -> bool:
-    """Whether the server is still there; raises ``Differs`` when it is and did not say why."""
+    """Return whether the server still runs. Raise ``Differs`` if it runs and logged no reason."""
     start = len(server.log())
     damage.spoil(server.live)
     server.touch()
@@ -264,7 +264,7 @@ def first_listed(live: Path, good: str, end: str, content: bytes) -> Path:
     Raises ``Missing`` where that is impossible.
     """
     for number in range(64):
-        # Some filesystems list by a hash of the name, some by age; odd turns make ``good`` newer.
+        # Some filesystems list by a hash of the name, some by age. Odd turns make ``good`` newer.
         other = live / f"._{number}{end}"
         other.write_bytes(content)
         if number % 2:
@@ -289,7 +289,7 @@ def _links(live: Path) -> None:
 
 
 def first_listed_file(subject: Subject) -> bool:
-    """It takes the file with the suffix of parameters that the folder lists first: SIGABRT.
+    """It loads the first listed file with the suffix of parameters: SIGABRT for a wrong file.
 
     Such a file is macOS's `._params.pdiparams`. It does not see links: SIGABRT as well.
     """

@@ -23,17 +23,17 @@ from .steady_clients import Period, SteadyClients, steps_back
 RELOADS = 15
 # AT_FDCWD (openat(2)): names count from the current folder.
 _HERE = -100
-# "Within those milliseconds", on a machine with other things to do.
+# How long the workers may take to switch one after another, on a busy machine.
 SWITCHING_S = 1.0
 
 
 def reload_in_turns(
     server: Launched, models: list[Path], reloads: int, clients: int = 4
 ) -> list[float]:
-    """Installs ``models`` (prices PRICE_2 and PRICE) in turns under clients.
+    """Install ``models`` (prices PRICE_2 and PRICE) in turns under clients.
 
-    Raises ``Differs`` for a request that failed and an answer of neither model; gives the
-    ``steps_back``.
+    Returns the ``steps_back``. Raises ``Differs`` if a request fails or an answer is of neither
+    model.
     """
     starts = []
     with SteadyClients(server, clients) as steady:
@@ -85,7 +85,7 @@ def _many_releases(
             ):
                 put(server, turns(subject)[number % 2], second + number)
                 number += 1
-                # The pace is what is tested.
+                # The check is about this pace.
                 time.sleep(0.04)
         yield server, steady, (PRICE, PRICE_2)[number % 2]
 

@@ -39,13 +39,13 @@ class Missing(Exception):
 
 
 def same(seen: Any, expected: Any, what: str = "") -> None:
-    """Raises ``Differs`` unless both are equal."""
+    """Raise ``Differs`` unless both are equal."""
     if seen != expected:
         raise Differs(f"{what + ': ' if what else ''}{seen!r} instead of {expected!r}")
 
 
 def holds(condition: object, what: str) -> None:
-    """Raises ``Differs`` with ``what`` was seen unless the condition is true."""
+    """Raise ``Differs`` with ``what`` was seen, unless the condition is true."""
     if not condition:
         raise Differs(what)
 
@@ -67,7 +67,7 @@ class Subject:
     def server(self) -> Launched:
         """One server for all the checks that leave it as it was.
 
-        Started when first used, and again when a check has been the end of it.
+        It starts when it is first used, and again after a check has ended it.
         """
         if self._server is not None and not self._server.process.running:
             self.close()
@@ -86,7 +86,7 @@ class Subject:
     def ended(self) -> bool:
         """Whether the shared server was started and answers no more.
 
-        To listen is not enough: one that is about to die does it a moment longer.
+        An open port proves nothing: a dying server still listens for a moment.
         """
         if self._server is None:
             return False
@@ -140,7 +140,7 @@ class Subject:
     ) -> tuple[str, str]:
         """Raise ``Differs`` unless the signal ends a fresh server to which ``do`` was done.
 
-        Raises ``Failed`` if the server does not end. Gives what it printed, and its serving.ERROR.
+        Returns what the server printed, and its serving.ERROR. Raises ``Failed`` if it runs on.
         """
         with self.by_hand() as one:
             one.start()
@@ -157,7 +157,7 @@ class Subject:
     def keep_logs(self, folder: Path) -> Iterator[None]:
         """Copy the logs of all servers of the block into ``folder``; made if there is a log.
 
-        Of the shared server's logs, only what the server writes meanwhile.
+        Of the shared server's logs, copy only what the server writes in the block.
         """
         self._logs = folder
         begins = {log: log.stat().st_size for log in _logs_of(self._server) if log.exists()}

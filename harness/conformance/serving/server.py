@@ -42,9 +42,9 @@ class Span(NamedTuple):
 
 
 def binary(given: Optional[str] = None) -> Path:
-    """The binary to use: the one given, SERVING_BIN, or the embedded engine.
+    """Return the binary to use: ``given``, SERVING_BIN, or the embedded engine.
 
-    Raises ``BadInput`` when it is not there.
+    Raises ``BadInput`` if it is not there.
     """
     name = given or os.environ.get("SERVING_BIN") or str(Path(sys.prefix, "bin/embedded-serving"))
     path = Path(name).absolute()
@@ -54,7 +54,7 @@ def binary(given: Optional[str] = None) -> Path:
 
 
 def models(script: Path = MODELS) -> Path:
-    """The folder with the models that a script makes; it runs once (seconds)."""
+    """Return the folder with the models that a script makes; the script runs once (seconds)."""
     digest = hashlib.sha256(script.read_bytes()).hexdigest()[:16]
     folder = cache_dir("conformance") / "models" / digest
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -97,10 +97,10 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def started_by_shell(launcher: int) -> int:
-    """The process of the command that ``launcher`` runs through ``sh -c``.
+    """Return the process of the command that ``launcher`` runs through ``sh -c``.
 
-    Some shells fork for the command, others (bash) become it. Raises ``Failed`` while there is
-    none.
+    Some shells fork for the command, others (bash) become the command. Raises ``Failed`` while
+    there is no such process.
     """
     for pid in guard.descendants(launcher):
         with contextlib.suppress(OSError):
@@ -239,8 +239,8 @@ class Launched(Server):
         return len(self.reload_spans())
 
     def reload_spans(self) -> list[Span]:
-        """From ``begin reload`` to ``Succ load engine`` of each of them, as the log has it."""
-        # Under load it grows by a gigabyte in minutes; so it is read once.
+        """The time of each reload, from ``begin reload`` to ``Succ load engine`` in the log."""
+        # Under load the log grows by a gigabyte in minutes, so each byte is read once.
         with contextlib.suppress(FileNotFoundError), self.log_file().open("rb") as log:
             found = os.fstat(log.fileno())
             if found.st_ino != self._log_file or found.st_size < self._read:
@@ -259,7 +259,7 @@ class Launched(Server):
         return list(self._reloads)
 
     def touch(self) -> int:
-        """Moves the time file to a second it has not had; gives the second."""
+        """Move the time file to a second that it has not had; return the second."""
         tag = self.live / TIME_FILE
         second = max(int(time.time()), int(tag.stat().st_mtime) + 1)
         os.utime(tag, (second, second))
@@ -268,9 +268,9 @@ class Launched(Server):
     def install(
         self, model: Path, *, place: Callable[[Path, Path], object] = shutil.copyfile
     ) -> None:
-        """Puts a model's files over the live ones, each by rename, and moves the time file.
+        """Replace the live files by a model's files, each by rename, and move the time file.
 
-        ``place`` makes the new file, beside the live one, out of the model's.
+        ``place`` makes each new file, beside the live file, from the model's file.
         """
         for source in model.iterdir():
             if source.name == TIME_FILE:

@@ -21,7 +21,10 @@ class Asked(NamedTuple):
 
 
 class Period(NamedTuple):
-    """From just before a release got in to just before the next did; ``price`` is its own."""
+    """The time from just before a release's installation to just before the next one's.
+
+    ``price`` is the release's prediction.
+    """
 
     start: float
     end: float
@@ -50,7 +53,7 @@ class SteadyClients:
                 price = predicted(self._server)
             except Differs as error:
                 self.failures.append(str(error))
-                # One is enough, and a server that is gone would give thousands.
+                # One failure is enough, and a server that has ended would give thousands.
                 return
             except Exception as error:
                 self._error = error
@@ -75,9 +78,9 @@ class SteadyClients:
 
 
 def steps_back(asked: Iterable[Asked], periods: Iterable[Period]) -> list[float]:
-    """Where a client saw an older release after anybody had seen the newer one.
+    """Find the requests that got an older release after any client had got the newer one.
 
-    Gives, for each such request, how many seconds after the first new answer it was sent.
+    Returns for each such request how many seconds after the first new answer it was sent.
     """
     asked = list(asked)
     found = []

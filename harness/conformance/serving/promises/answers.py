@@ -38,7 +38,7 @@ _CLIENTS = 4
 _LARGE_ROWS = 2000
 # How long a large model may take until it serves on a busy machine.
 _LARGE_LOAD_S = 120.0
-# In a shorter load some clients may just have no turn.
+# During a shorter load it is chance whether a client gets an answer.
 _SHORTEST_LOAD_S = 0.1
 
 
