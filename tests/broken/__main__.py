@@ -52,13 +52,13 @@ _SECTIONS = (*_TITLES.values(), _GOOD_TITLE)
 
 @dataclass(frozen=True)
 class Row:
-    """One part: what was found, and what differs from its patch's word."""
+    """One part: what its judge found, and how that differs from what its patch says."""
 
     # The part.
     part: Part
     # What its judge found.
     found: Found
-    # What differs from the patch's word.
+    # What differs from what the patch says; empty if nothing does.
     wrong: str
     # The day and the commit.
     judged: str
@@ -260,7 +260,10 @@ def main() -> int:
         help="keep copies and runs there; a run that is there is judged again, and not run again",
     )
     parser.add_argument(
-        "--good", type=int, metavar="N", help="judge good parts only, N times each (with --run: on)"
+        "--good",
+        type=int,
+        metavar="N",
+        help="judge good parts only, N times each; runs that are in --run count",
     )
     options = parser.parse_args()
     words = [word.strip() for word in options.only.split(",") if word.strip()]

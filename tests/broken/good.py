@@ -1,8 +1,8 @@
 """Runs of the good parts: each claim that a judge finds broken is a false alarm.
 
-A pair is a good part and its judge. A run is one pair by the short form's cases, or by the scenario
-``page``. Each run has a seed of its own, so that samples and noise differ. The stock monitor gets
-the cases that it passes by its own file, and all claims but the claim that it breaks.
+A pair is a good part and its judge. A run judges one pair by the short form's cases, or by the
+scenario ``page``. Each run has a seed of its own, so that samples and noise differ. The stock
+monitor gets the cases that its file expects to pass, and all claims but the claim that it breaks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _STOCK_BREAKS = {"live directory is whole"}
 
 @dataclass(frozen=True)
 class Pair:
-    """A good part and its judge. ``run`` judges the pair once: folder and seed to findings."""
+    """A good part and its judge. ``run`` judges the pair once, in a folder and with a seed."""
 
     # The name in the table.
     name: str
@@ -82,7 +82,7 @@ def pairs() -> list[Pair]:
     cases = _first_cases("monitor", CONFORMANCE)
     promises = _first_cases("server", SERVING)
     stock_cases = [case for case in cases if judges.should_pass("stock", case)]
-    # It takes whole seconds only.
+    # The stock monitor takes only whole seconds.
     stock = ["--poll", "1", "--monitor-cmd", f"{sys.executable} -m {_STOCK}"]
     # A statistical claim needs more samples, and a claim that is named must be known.
     judged = [name for name, rule in CLAIMS.items() if not rule.statistical]

@@ -147,7 +147,7 @@ def _run_monitors(
             "remotes": sorted({case.partition("/")[0] for case in mine}),
             "scenarios": ",".join({case.partition("/")[2] for case in mine}),
             "failures": [],
-            # A broken one often keeps a case waiting for what never comes.
+            # A broken monitor often lets a case wait for what never comes.
             "patience": 10,
             "recovery": 20,
             "count": 24,

@@ -37,9 +37,9 @@ runpy.run_module("{package}", run_name="__main__", alter_sys=True)
 
 @dataclass(frozen=True)
 class Break:
-    """A claim or case that a part breaks. Each reason that the judge gives fits a pattern.
+    """A claim or case that a part breaks. Each reason that the judge gives matches a pattern.
 
-    ``name`` of what a part only may break can have a ``*``.
+    The ``name`` of an item of ``Part.maybe`` can have a ``*``.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The list of facts about servers, and what becomes of a run's results."""
+"""The list of facts about servers, and the files that a run's results become."""
 
 from __future__ import annotations
 

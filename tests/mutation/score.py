@@ -97,16 +97,16 @@ def main() -> int:
 
 
 def equivalents() -> set[str]:
-    """The changes that mean the same; a line that begins with # is the reason of those below."""
+    """Return the changes that mean the same. A line with # is the reason of the lines below it."""
     lines = EQUIVALENT.read_text(encoding="utf-8").splitlines()
     return {line for line in lines if line and not line.startswith("#")}
 
 
 def copy_tree(folder: Path) -> Path:
-    """What the tests need of the project, at a place where it may be changed."""
+    """Copy what the tests need of the project, so that it may be changed."""
     tree = folder / "tree"
     if tree.exists():
-        # Of an earlier run: it is gone on with.
+        # An earlier run made the tree, and this run continues there.
         return tree
     skip = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
     for part in ("monitor", "tests/unit/monitor"):
@@ -118,7 +118,7 @@ def copy_tree(folder: Path) -> Path:
 
 
 def run(tree: Path, module: str) -> tuple[int, list[Survivor]]:
-    """Number of changes to ``module`` and those that survived."""
+    """Return the number of changes to ``module``, and the changes that survived."""
     config, session = tree / f"{module}.toml", tree / f"{module}.sqlite"
     place = tree / "forks"
     client = f"{sys.executable} -SE {Path(__file__).with_name('ask.py')} {place}"
@@ -153,7 +153,7 @@ def run(tree: Path, module: str) -> tuple[int, list[Survivor]]:
 
 
 def noticed(tree: Path, tests: list[str]) -> bool:
-    """Whether the tests fail, or do not end, with the tree as it is now."""
+    """Return whether the tests fail, or do not end, with the tree as it is now."""
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
@@ -164,12 +164,12 @@ def noticed(tree: Path, tests: list[str]) -> bool:
         sys.dont_write_bytecode = True
         for stream in (1, 2):
             os.dup2(os.open(tree / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-        # With a fixed seed the same change has the same fate every time.
+        # With a fixed seed the same change gives the same result every time.
         plain = [f"-p no:{name}" for name in ("cacheprovider", "xdist", "cov", "timeout")]
         words = [*" ".join(plain).split(), "-x", "-q", "--hypothesis-seed=1", *tests]
         # This process has imported what pytest's plugins would rewrite.
         words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-        # 99: a change of the module's own text may end pytest itself.
+        # 99: with some changes of a module pytest itself ends early.
         code: object = 99
         try:
             code = int(pytest.main(words))

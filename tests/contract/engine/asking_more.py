@@ -44,7 +44,7 @@ NUMBERS = {
     "int32": np.array([[2**20, 1, 2], [3, 4, -(2**20)]], "int32"),
     "string": "abcde",
 }
-# The compiled client takes the bytes of an answer for UTF-8: only what is that comes back to it.
+# The compiled client decodes the bytes of an answer as UTF-8, so the answers must be UTF-8.
 PACKED = {
     "float16": np.array([[0.5, 1, 2], [3, 4, 5]], "float16"),
     "uint8": np.array([[0, 1, 2], [3, 4, 126]], "uint8"),

@@ -22,7 +22,7 @@ def more_model(name: str) -> str:
 
 @pytest.fixture(scope="session")
 def subject() -> Iterator[Subject]:
-    """The embedded engine; its shared server starts with the first test that asks for it."""
+    """The embedded engine; its shared server starts with the first test that uses the server."""
     one = Subject(server.binary(str(ENGINE)))
     yield one
     one.close()

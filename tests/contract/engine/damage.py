@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def damage_so_that_loading_crashes(live: Path) -> None:
-    """Renames a declared variable: the program parses, and Paddle follows a null pointer."""
+    """Rename a declared variable: the program parses, and Paddle follows a null pointer."""
     program = live / "model.pdmodel"
     damaged, found = re.subn(rb"matmul(_v2_\d)", rb"matmun\1", program.read_bytes(), count=1)
     assert found, f"{program} multiplies no matrices"

@@ -47,7 +47,7 @@ def test_a_refused_query_with_a_lod_leaves_nothing_behind_for_the_next(subject: 
         assert b"E-5100" in text
         # Paddle's own reason, not only the place of the failure.
         assert re.search(rb"Paddle refuses the feed: \(\w+\) ", text), text
-        # Out of rank, Paddle would read past the elements.
+        # With a wrong rank Paddle would read past the elements.
         assert b"[3], the model takes [-1, 1]" in ask(words([1, 2, 3], shape=[3], lod=[0, 3]))[1]
         assert ask(words([1, 2, 3])) == fresh
 
@@ -56,7 +56,7 @@ def test_without_its_log_folder_the_engine_answers_and_reloads(subject: Subject)
     with subject.launch() as server:
         shutil.rmtree(server.folder / "log")
         with Wire(server.port) as one:
-            # The refused one wants an ERROR file, which cannot be made any more.
+            # For the refused request the engine wants an ERROR file, which it cannot make.
             one.send(pipelined(feed(name="y"), JSON_BODY))
             assert one.http_answer().status == 500
             assert price(one.http_answer()) == PRICE

@@ -20,7 +20,7 @@ LONG = ("reload/under-clients", "reload/copied-releases")
 def _parameters() -> list[Any]:
     parameters = []
     for one in FACTS:
-        # Those that share a server stay on one worker, so that it starts once.
+        # Facts that share a server stay on one worker, so that the server starts once.
         marks = [] if one.own else [pytest.mark.xdist_group("shared server")]
         marks += [pytest.mark.proof] if one.id in LONG else []
         parameters.append(pytest.param(one, id=one.id, marks=marks))

@@ -13,11 +13,11 @@ from harness.conformance.serving.facts import FACTS, Fact
 from tests.contract.engine.conftest import ENGINE
 
 pytestmark = pytest.mark.xdist_group("strict server")
-# What it does not change: an exchange of the model must end no process, and no answer is garbage.
+# Facts that the mode does not change: a swap of the model ends no process, no answer is garbage.
 STILL_BETTER = ("reload/one-step", "requests/too-few-values")
 # The default run has one fact of each kind: a bad feed, a bad model, and what the mode keeps.
 SHORT = ("requests/wrong-feed", "reload/truncated-parameters", "requests/too-few-values")
-# Whether one of a few reloads meets a file that is half copied.
+# It is chance whether one of a few reloads meets a file that is half copied.
 CHANCE = "reload/copied-releases"
 
 
@@ -32,7 +32,7 @@ def _parameters() -> list[Any]:
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
-    """The engine with the word on its command line."""
+    """The engine with ``--strict-compat`` on its command line."""
     program = tmp_path_factory.mktemp("strict") / "serving"
     program.write_text(f'#!/bin/sh\nexec {ENGINE} "$@" --strict-compat\n')
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The suite of facts against servers that are deliberately unlike: it has to see it."""
+"""The suite of facts against servers with deliberate differences: it has to find them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from harness.conformance.serving.steady_clients import SteadyClients
 from tests.contract.engine.unlike import ANSWERS, AROUND, LOG, script
 
 pytestmark = pytest.mark.xdist_group("unlike servers")
-# What a check has to say of a difference. A fact that the script does not touch holds all the same.
+# The expected word for a fact that a script leaves as it is, in place of a text about a difference.
 SAME = "(same)"
 
 
 def assert_judged(binary: Path, expected: Mapping[str, str]) -> None:
-    """Judges some facts on one binary, in the order of the list."""
+    """Judge some facts on one binary, in the order of the list."""
     wrong = []
     with contextlib.closing(Subject(binary)) as subject:
         for fact in FACTS:
@@ -156,7 +156,7 @@ def test_a_server_to_which_clients_come_back_late_is_caught(
 
 
 def conformance(*words: object) -> tuple[int, str]:
-    """Runs the program; gives the exit code and what it printed."""
+    """Run the program; return the exit code and what it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "harness", "conformance", "serving", "--facts", *map(str, words)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""HTTP/1: who of the two ends the connection."""
+"""HTTP/1: when a connection ends, and which requests are answered before its end."""
 
 from __future__ import annotations
 

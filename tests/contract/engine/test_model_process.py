@@ -1,4 +1,4 @@
-"""The model runs in a process of its own: what that one, and the one it comes from, may suffer."""
+"""The model runs in a process that a fork server makes: what if one of the two ends or hangs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ONE_SERVER = pytest.mark.xdist_group("model process")
 
 
 def fork_server(server: Launched) -> int:
-    """The process from which the model's are forked: the engine's one child that has a child."""
+    """Return the process that forks the model's: the engine's only child with a child."""
     (found,) = [pid for pid in children(server.pid) if children(pid)]
     return found
 
@@ -46,7 +46,7 @@ def model_process(server: Launched) -> int:
 
 
 def state(pid: int) -> str:
-    """The letter of proc(5), empty when there is no such process."""
+    """Return the state's letter (proc(5)); empty if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -65,7 +65,7 @@ def ask(server: Launched) -> float:
 def stopped(pid: int) -> Iterator[None]:
     os.kill(pid, signal.SIGSTOP)
     tasks = Path(f"/proc/{pid}/task")
-    # Until every thread has seen the signal, it may answer.
+    # Until every thread has seen the signal, the process may answer.
     waits.wait_for(
         lambda: all(state(int(one)) == "T" for one in os.listdir(tasks)),
         f"the threads of process {pid} to stand still",
@@ -117,7 +117,7 @@ def test_a_model_whose_process_is_killed_is_loaded_anew_before_anybody_asks(
 
 @ONE_SERVER
 def test_a_query_that_meets_a_dying_model_is_refused_with_the_reason(unhurried: Launched) -> None:
-    # The fork_server stands still, so that no new model can come before the query.
+    # The fork server stands still, so that no new model can come before the query.
     with stopped(fork_server(unhurried)):
         start = len(unhurried.log())
         os.kill(model_process(unhurried), signal.SIGKILL)

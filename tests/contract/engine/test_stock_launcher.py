@@ -38,7 +38,7 @@ def served(folder: Path, port: int, *options: str, **env: str) -> Iterator[Proce
 
 def test_it_answers_on_the_loopback_address(tmp_path: Path) -> None:
     port = free_port()
-    # An empty address is none given.
+    # An empty ENGINE_HOST counts as unset.
     with served(tmp_path, port, "--thread", "10", ENGINE_HOST="") as process:
         waits.wait_for(
             lambda: is_listening(port),

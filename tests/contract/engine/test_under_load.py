@@ -27,8 +27,8 @@ NOISE_KIB = 256
 class Resources(NamedTuple):
     """Figures of a server and all processes that it started.
 
-    Memory is what no file stands behind. What the processes share is counted once (PSS). Pages of
-    libraries are left out, because other servers on the machine have a share in them.
+    Memory counts only pages without a file. Pages that the processes share count once (PSS). Pages
+    of libraries are left out, because other servers on the machine share them.
     """
 
     memory_kib: int
@@ -96,9 +96,10 @@ def test_64_clients_at_work_lose_no_request(subject: Subject) -> None:
 
 
 def given_back(before: Resources, pid: int) -> None:
-    """Waits until nothing is left of what the reloads took; what is kept stays for ever.
+    """Wait until the server has given back all that the reloads took.
 
-    The last model is dropped at low priority, on a busy machine some seconds after its reload.
+    The engine drops the last model at low priority, on a busy machine some seconds after the
+    reload.
     """
     found: list[str] = []
 
@@ -111,7 +112,7 @@ def given_back(before: Resources, pid: int) -> None:
 
 def test_reloads_lose_no_request_and_keep_no_memory(subject: Subject) -> None:
     with subject.launch() as server:
-        # Until two processes have held a model each.
+        # Reload until two processes have held a model each.
         assert reload_in_turns(server, turns(subject), 4) == []
         before = settled(server.pid)
         assert reload_in_turns(server, turns(subject), 4) == []

@@ -1,6 +1,6 @@
-"""Servers that are deliberately unlike: the engine behind a script that spoils some things.
+"""Servers that differ on purpose: the engine behind a script that spoils some things.
 
-Nothing in the engine itself can be switched to lie.
+The engine itself has no option to lie.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def spoilt(data):
         data = data.replace(old, new)
     return data
 """
-# Copies the engine's log while it is written, changed, to where the log is looked for. Ends when
-# ``ends`` gives an exit code for what the log says.
+# While the engine writes its log, copies the log, with changes, to where the checks look for it.
+# Ends when ``ends`` gives an exit code for what the log says.
 LOG = """
 real = pathlib.Path("really")
 real.mkdir(exist_ok=True)
@@ -31,7 +31,7 @@ signal.signal(signal.SIGTERM, lambda *_: one.terminate())
 signal.signal(signal.SIGINT, lambda *_: one.send_signal(signal.SIGINT))
 until = time.monotonic() + 300
 while one.poll() is None and time.monotonic() < until:
-    # INFO first, and shown last: who waits for a line in INFO finds it in the others, too.
+    # Read INFO first and write it last: a line that a check finds in INFO is in the others, too.
     files = [real / f"serving.{{severity}}" for severity in ("INFO", "WARNING", "ERROR")]
     texts = {{file: file.read_text() for file in files if file.exists()}}
     info = texts.get(files[0], "")
@@ -112,7 +112,7 @@ sys.exit(0)
 
 
 def script(binary: Path, folder: Path, code: str, **spoilt: object) -> Path:
-    """Writes one of the scripts; gives its path, for a serving binary's."""
+    """Write one of the scripts; return its path, which serves as that of a serving binary."""
     path = folder / "serving"
     given = {
         "late_s": 0,

@@ -34,7 +34,7 @@ BESIDE_A_SERVER = [
 
 
 def files(number: int) -> dict[str, bytes]:
-    """One of the two real models of the server's trial."""
+    """Return the files of one of the two real models of the server's trial."""
     found = {path.name: path.read_bytes() for path in (TRIAL / "release-1").iterdir()}
     if number % 2 == 0:
         found.update({p.name: p.read_bytes() for p in (TRIAL / "release-2").iterdir()})
@@ -53,7 +53,7 @@ def publish(site: Site, number: int, **other: object) -> None:
 
 
 def engine_pid(server: Launched) -> int:
-    """The process of the serving binary, which a supervisor may start again."""
+    """Return the process of the serving binary, which a supervisor may start again."""
     found = []
     for pid in server.process.pids:
         with contextlib.suppress(OSError):
@@ -88,7 +88,7 @@ class Scene:
         return "" if serving is None else serving.phase
 
     def becomes(self, phase: Phase) -> str:
-        """Steps until the phase comes; gives its sentence."""
+        """Step until the phase comes; return its sentence."""
 
         def step() -> bool:
             time.sleep(self.confirmer.step())

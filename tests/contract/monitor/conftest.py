@@ -1,7 +1,7 @@
 """The conformance suite as tests: one place a remote and test worker, one folder a test.
 
 The monitor under test is ours, run by this interpreter; ``CONFORMANCE_MONITOR_CMD`` names
-another one (another interpreter's, or anybody's).
+another one (of another interpreter, or of another project).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ KNOWN = read_monitor(
     ROOT / "harness/conformance/monitor/monitors/ours.json",
     [scenario.name for scenario in all_scenarios()],
 )
-# Short waits of ours, so that a test of a silent remote takes seconds; both are options. The FTP
-# server lets three of them pass before it answers a wrong password.
+# Short waits, so that a test of a silent remote takes seconds. The time-out must be longer than the
+# 3 s after which the FTP server answers a wrong password.
 OURS = f"{sys.executable} -m monitor --timeout 5 --backoff_max 2"
 
 
@@ -44,7 +44,7 @@ def releases() -> list[Release]:
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:
-    """How ours is run: it takes a fraction of a second as interval, and a busy machine's time."""
+    """How our monitor is run: with an interval of 0.2 s, and with time for a busy machine."""
     command = os.environ.get("CONFORMANCE_MONITOR_CMD", OURS)
     return Settings(
         command,

@@ -22,7 +22,7 @@ begin = time.monotonic()
 threading.Event().wait(0.2)
 print(started, time.time() - started, os.stat(path).st_mtime, time.monotonic() - begin)
 """
-# A wait until a time of the wall clock, as a program has it that adds a pause to time().
+# Waits until a time of the wall clock, like a program that adds a pause to time().
 _WAIT = """
 import ctypes, sys, time
 libc = ctypes.CDLL(None)
@@ -64,9 +64,9 @@ def test_a_program_goes_by_the_clock_that_it_was_given(
     now = time.time()
     told, passed, touched, waited = _told(own, tmp_path / "file")
     assert abs(told - now - shift) < 30
-    assert abs(touched - told) < 30, "a time now that is given to a file is another one"
+    assert abs(touched - told) < 30, "a file that was touched now has another time"
     assert passed == pytest.approx(waited, abs=30)
-    assert 0.19 < waited < 20, "a wait of 0.2 s is none of 0.2 s"
+    assert 0.19 < waited < 20, "a wait of 0.2 s took another time"
 
 
 def test_a_shell_and_what_it_starts_go_by_it_too(own: clock.Clock, tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ SHORT_FTP = {
     "password-stays-secret",
     "ftp-server-of-other-habits",
 }
-# Through fsspec: that it arrives, what tells one file from another, and what a break does to its
-# many transfers.
+# Through fsspec: whether a release arrives, how a monitor tells two files apart, and what a break
+# does to the many transfers.
 SHORT_FSSPEC = {"happy-path", "empty-donefile", "remote-cut-in-transfer", "replaced-after-a-cut"}
 # Each has a sibling in the default run that takes the same path through a monitor.
 PROOF_HTTP = {
@@ -75,7 +75,7 @@ SHORT_HDFS = [
 
 
 def _pairs(place: str, proof: set[str]) -> list[object]:
-    """Every scenario that applies to the place; those in ``proof`` are left to `make proof`."""
+    """Return all scenarios that apply to the place; those in ``proof`` only for `make proof`."""
     wanted = [s for s in SCENARIOS.values() if place == "http" or s.name != "many-releases"]
     return [
         pytest.param(s, id=s.name, marks=[pytest.mark.proof] if s.name in proof else [])
@@ -91,7 +91,7 @@ def test_the_default_run_has_each_first_case_of_a_broken_monitor() -> None:
 
 
 def _run(scenario: Scenario, place: Place, stock: Stock, folder: Path) -> None:
-    """Fails with the sentence, what a user would lose, and the evidence."""
+    """Fail with the scenario's title, the evidence, and what a user would lose."""
     verdict, observed = run_pair(scenario, place, stock, folder)
     if verdict.evidence.startswith("not run: "):
         pytest.skip(verdict.evidence)

@@ -37,7 +37,7 @@ def publish_with(site: Site, number: int, model: dict[str, bytes], expected: flo
 
 
 def goes_back(scene: Scene, number: int, bad: int) -> str:
-    """Steps until release ``number`` is live and served again; gives why ``bad`` is out."""
+    """Step until release ``number`` is live and served again; return why ``bad`` is out."""
 
     def back() -> bool:
         scene.confirmer.step()
@@ -55,7 +55,7 @@ def goes_back(scene: Scene, number: int, bad: int) -> str:
 
 
 def served(server: Launched, site: Site, number: int, /, **given: object) -> Scene:
-    """A scene with a release that the server serves."""
+    """Return a scene with a release that the server serves."""
     one = Scene(server, site, on_bad_release="rollback", **given)
     publish(site, number)
     assert poll(one.watch) is Event.SWAPPED
@@ -70,7 +70,7 @@ def test_a_release_that_aborts_the_server_is_taken_back_and_the_server_comes_up(
     told = tmp_path / "events.jsonl"
     given: dict[str, object] = {"event_file": str(told)}
     if by == "log":
-        # So that the start in the log condemns the release, and not the time.
+        # A long limit, so that the start in the log condemns the release, and not the time.
         given.update(server="", server_log=str(supervised.log_file()), served_within="60")
     one = served(supervised, site, 1, **given)
     try:
@@ -131,7 +131,7 @@ def test_a_server_that_failed_before_the_swap_condemns_no_release(
     one = Scene(
         supervised, site, on_bad_release="rollback", server="http://127.0.0.1:1", served_within="1"
     )
-    # What the test before has left: its last release was served.
+    # The test before has left this file: its last release was served.
     Path(one.watch.layout.serving).unlink(missing_ok=True)
     try:
         for number in (31, 32):

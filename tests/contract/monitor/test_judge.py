@@ -147,7 +147,7 @@ def test_growth_is_a_leak_and_a_level_is_none() -> None:
     claim = judge.flat("files", 3)
     assert claim(Observed(figures={"files": [float(n) for n in range(40)]})) is not None
     assert claim(Observed(figures={"files": [1.0, 9.0] + [9.0, 10.0] * 20})) is None
-    # Looks in the middle of a swap, which needs files for a moment: no leak, and hide none.
+    # A look in the middle of a swap, which needs files for a moment, shows no leak and hides none.
     assert (
         claim(Observed(figures={"files": [9.0] * 30 + [15.0, 15.0, 15.0, 9.0, 15.0] * 2})) is None
     )

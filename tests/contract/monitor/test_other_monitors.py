@@ -1,5 +1,4 @@
-"""Other monitors than ours: broken ones are caught, each where it should be, and a right one with
-options of its own passes.
+"""Other monitors than ours: each broken one is caught in its scenario, and a right one passes.
 
 A suite that was only tried on our own monitor proves nothing. So a small monitor breaks each
 promise on purpose here. While it keeps the promise, it passes the same scenario.
@@ -116,7 +115,7 @@ def _quick(command: str) -> Settings:
 
 
 def _patient(command: str) -> Settings:
-    """For a monitor that does all that is waited for: the time of a busy machine."""
+    """Return settings with time for a busy machine, for a monitor that fulfils every wait."""
     return dataclasses.replace(QUICK, command=command, patience=60.0, recovery=60.0)
 
 
@@ -135,8 +134,8 @@ def test_every_promise_that_the_tiny_monitor_can_break_is_broken_here() -> None:
     assert {broken for broken, _, _ in CAUGHT} == set(BROKEN)
 
 
-# That a right monitor passes. In the other scenarios of CAUGHT, ours shows it in the default run
-# (test_conformance.py), and the evidence shows what a broken one fails of.
+# Scenarios in which the default run tries the small right monitor. The other scenarios of CAUGHT
+# have our monitor as the right one (test_conformance.py).
 SHORT_RIGHT = {
     "happy-path",
     "whole-at-every-instant",
@@ -207,7 +206,7 @@ def test_a_broken_monitor_is_caught_where_it_should_be(
 ) -> None:
     broken, scenario, evidence = case
     command = f"{TINY} --broken {broken}"
-    # Where the monitor ends, nothing is waited for in vain.
+    # If the monitor ends, the scenario waits for nothing in vain.
     ends = evidence in ("the monitor ended by itself", "SIGTERM took")
     settings = _patient(command) if ends else _quick(command)
     verdict, observed = _judged(settings, scenario, http, stock, tmp_path / "stage")

@@ -67,7 +67,7 @@ def _column(about: dict[str, Any], *results: Result) -> Column:
     [
         ((DIED,), "failed as expected"),
         ((DIED, LOST), "failed as expected"),
-        # What follows from the cause may have another one.
+        # The consequence alone may have another cause.
         ((LOST,), "failed otherwise than expected"),
         # The cause, and an unexpected failure beside it.
         ((DIED, "written outside: x"), "failed otherwise than expected"),
@@ -144,7 +144,7 @@ def test_a_known_monitor_has_a_command_and_a_reason_for_each_failure(path: Path)
     assert "{" not in monitor.command
     assert str(Path.cwd()) not in monitor.said
     assert all(one.reason.endswith(".") for one in monitor.expected)
-    # That over all of them is judged of other looks: a pattern for several does not mean it.
+    # ``whole-throughout`` is judged from the looks of the others, so it needs a name of its own.
     about_all = [one for one in monitor.expected if one.is_about("whole-throughout", "http")]
     assert not [one for one in about_all if one.scenario != "whole-throughout"]
     # A pattern that an empty sentence matches is no evidence of anything.
@@ -335,7 +335,7 @@ def test_a_run_that_is_killed_leaves_nothing_running(number: int, tmp_path: Path
 
 
 def _named(folder: str) -> list[str]:
-    """Command lines of living processes in which a folder stands."""
+    """Return the command lines of living processes that name a folder."""
     found = []
     for line in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):

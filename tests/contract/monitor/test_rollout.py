@@ -24,7 +24,7 @@ from tests.unit.monitor.processes import ROOT
 
 SCRIPT = ROOT / "docs" / "examples" / "rollout" / "rollout.sh"
 STAGES = ("canary", "first", "first", "rest", "rest", "rest", "rest", "rest")
-# At once: the launchers take seconds of a processor each.
+# How many servers start at once: each launcher takes seconds of a processor.
 _AT_ONCE = 4
 pytestmark = [
     pytest.mark.proof,
@@ -53,7 +53,7 @@ class One:
         return {one["release"]: one["monotonic"] for one in found if one["event"] == event}
 
     def command(self, *words: str) -> str:
-        """Run a command of the monitor; gives what it printed."""
+        """Run a command of the monitor; return what it printed."""
         where = ["--local_path", ".", "--local_model_name", MODEL]
         argv = [sys.executable, "-m", "monitor", *words, *where]
         done = subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, check=True)

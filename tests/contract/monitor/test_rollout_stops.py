@@ -72,7 +72,7 @@ class One:
         self.monitor = Running(words, self.folder / "log", {})
 
     def command(self, *words: str) -> str:
-        """Run a command of the monitor; gives what it printed."""
+        """Run a command of the monitor; return what it printed."""
         where = ["--local_path", "local", "--local_model_name", MODEL]
         argv = [sys.executable, "-m", "monitor", *words, *where]
         done = subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, check=True)
@@ -161,7 +161,7 @@ def test_a_release_whose_number_is_a_date_rolls_out_and_ps_shows_no_token(
     fleet: Callable[[int], Fleet], tmp_path: Path
 ) -> None:
     two = fleet(20261128)
-    # Says its arguments, as `ps` does.
+    # A curl that writes down its arguments, which `ps` would show.
     (tmp_path / "bin").mkdir()
     curl = tmp_path / "bin" / "curl"
     curl.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/seen\nexec {shutil.which("curl")} "$@"\n')
@@ -198,5 +198,5 @@ def test_a_newer_release_waits_for_the_end_of_the_roll_out(
 
 
 def pinned(one: One) -> str:
-    """What ``status`` says of the pin."""
+    """Return what ``status`` says of the pin."""
     return one.command("status").partition("\npinned: ")[2].partition("\n")[0]

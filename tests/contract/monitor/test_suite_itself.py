@@ -315,7 +315,7 @@ def test_a_monitor_that_only_polls_is_not_taken_for_one_that_pulled(
 def test_a_second_monitor_that_clears_the_first_ones_pull_is_found_out(
     http: Place, stock: Stock, tmp_path: Path
 ) -> None:
-    # What is under way is cleared away at the start, and by then belongs to somebody else.
+    # The second monitor removes the staging folder at its start, while the first one pulls into it.
     wipe = """rm -rf "$0".staging-*; exec "$@" """
     options = [f"--{name}={{{name}}}" for name in OPTIONS_OF_A_MONITOR]
     beside = "{local_path}/.{local_model_name}"

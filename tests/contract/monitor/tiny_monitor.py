@@ -4,9 +4,9 @@
         --time-file NAME --tmp NAME --top NAME --every SECONDS [--query TEXT] [--token TEXT]
         [--broken PROMISE]
 
-The conformance suite is tried on it. Whole, it passes. With ``--broken`` it breaks one promise, and
-the suite has to catch it. ``BROKEN`` lists the promises.
-Standard library only, options of its own.
+The tests of the conformance suite judge it. Without ``--broken`` it passes. With ``--broken`` it
+breaks one promise, and the suite has to catch it. ``BROKEN`` lists the promises. It has only the
+standard library, and options of its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BROKEN = {
     "copies-into-place": "copies the files of a release into the live directory one by one",
     "renames-twice": "moves the old release away, then the new one into its place",
     "remembers-too-early": "remembers a donefile before the release it announces is installed",
-    "remembers-too-late": "remembers the donefile that there is after a pull",
+    "remembers-too-late": "remembers the donefile as it is after the pull",
     "goes-back": "gives the time file the clock's time, whatever it had before",
     "keeps-the-second": "leaves the time file's second as it was",
     "sleeps-by-the-clock": "waits for its next poll by the wall clock",
@@ -43,8 +43,8 @@ BROKEN = {
     "follows-links": "copies what links in a release lead to",
     "leaves-tarballs": "keeps what it has pulled",
     "leaks-descriptors": "leaves a file open for every release",
-    "sees-times-only": "takes a donefile with the same time for the same",
-    "sees-touches": "takes a donefile with another time for another",
+    "sees-times-only": "compares only the time of a donefile",
+    "sees-touches": "takes a donefile that was only touched for a new one",
     "says-the-password": "logs where it pulls from, and with which password or token",
     "trusts-any-bytes": "installs what it got without looking at the manifest",
     "trusts-the-size": "compares the manifest's size with what it got, and not its digest",
@@ -57,19 +57,19 @@ BROKEN = {
     "hides-refusals": "takes a refusal for a donefile that is not there",
     "ends-without-a-donefile": "ends when the donefile is gone",
     "only-goes-up": "installs no release with a lower number",
-    "resumes-blindly": "goes on where a pull was cut, in whatever file there is then",
+    "resumes-blindly": "continues a cut pull, even in another file",
     "installs-what-macos-adds": "unpacks the files that macOS adds as well",
     "knows-one-packer": "takes the archives of one producer only",
     "unpacks-any-size": "unpacks without a bound",
     "installs-what-fits": "installs what it could unpack before the disk was full",
     "stages-where-it-pulls": "builds a release in the folder for temporary files",
     "forgets-rights": "gives the live directory the rights of what it has unpacked",
-    "refuses-links": "swaps a folder only",
-    "knows-no-layers": "swaps by an exchange only",
+    "refuses-links": "does not swap a live directory that is a link",
+    "knows-no-layers": "swaps only by an exchange, which a container image's layer refuses",
     "moves-the-time-file-early": "moves the time file before the files when it copies into a mount",
-    "reads-plain-manifests": "takes a manifest that is compressed or has a mark for none",
+    "reads-plain-manifests": "reads no manifest that is compressed or not in plain UTF-8",
     "loads-any-graph": "installs a model in which two files may be the graph",
-    "loads-any-graph-late": "does so, and moves the time file a while after the files",
+    "loads-any-graph-late": "installs such a model, and moves the time file later than the files",
     "ends-when-it-cannot-swap": "ends when the live directory cannot be replaced",
     "deaf-to-requests": "looks no sooner when it is asked to look",
     "forgets-a-hold": "ends a hold at its start",
@@ -123,7 +123,7 @@ class Tiny:
         print(text, flush=True)
 
     def read(self, name: str, offset: int = 0) -> tuple[bytes, str]:
-        """The bytes of a remote file, and its time; of a pull that breaks, ``came`` did come."""
+        """Return the bytes of a remote file, and its time. ``came`` has what a broken pull got."""
         headers = {**self.headers, "Range": f"bytes={offset}-"} if offset else self.headers
         request = urllib.request.Request(f"{self.base}/{name}{self.query}", headers=headers)
         timeout = None if self.broken == "waits-for-ever" else 2.0
@@ -199,7 +199,7 @@ class Tiny:
         return donefile.decode(json.detect_encoding(donefile))
 
     def check(self, donefile: bytes, packed: bytes) -> None:
-        """Raises ``ValueError`` for bytes that are not what the manifest says."""
+        """Raise ``OSError`` if the bytes are not what the manifest says."""
         if self.broken == "trusts-any-bytes":
             return
         with contextlib.suppress(ValueError, TypeError, KeyError):
@@ -271,7 +271,7 @@ class Tiny:
         new = self.staging / "unpacked" / self.top
         second = self.next_second()
         if self.broken in ("copies-into-place", "follows-links"):
-            # From there, so that the path of a copy within a copy can exceed what open(2) takes.
+            # Relative paths, because a copy within a copy can have a path too long for open(2).
             os.chdir(self.live.parent)
             shutil.copytree(os.path.relpath(new), self.live.name, dirs_exist_ok=True)
             os.utime(self.live / self.time_file, (second, second))
@@ -312,7 +312,7 @@ class Tiny:
             here = new.stat().st_dev == self.live.stat().st_dev
             if error.errno != errno.EXDEV or not here or self.broken == "knows-no-layers":
                 raise
-            # From a lower layer of an overlay: it can be hidden, not moved.
+            # A folder from a lower layer of an overlay can be hidden, but not moved.
             shutil.rmtree(self.live)
             new.rename(self.live)
 
@@ -338,7 +338,7 @@ class Tiny:
         return last if self.broken == "keeps-the-second" else max(now, last + 1)
 
     def ends_at(self, error: Exception) -> bool:
-        """Whether the broken promise is to live on after this."""
+        """Return whether the broken promise is to go on after this error."""
         status = error.code if isinstance(error, urllib.error.HTTPError) else None
         number = error.errno if isinstance(error, OSError) else None
         return {
@@ -360,7 +360,7 @@ class Tiny:
 
 
 def dress(new: Path, live: Path) -> None:
-    """Owner and mode of ``live`` for ``new``."""
+    """Give ``new`` the owner and the mode of ``live``."""
     status = live.stat()
     if os.geteuid() == 0:
         os.chown(new, status.st_uid, status.st_gid)
