@@ -237,18 +237,33 @@ def _reload_in_the_log(leg: LegHistory) -> Claim:
     started_with = _started_with(leg)
     wrong = list(leg.reload_errors)
     reloads = [line["t"] for line in leg.reloads]
+    # The server reads files until a load ends, so a load may take a release that came after its
+    # begin.
+    ends = _ends_of_reloads(leg)
     for index, release in enumerate(leg.published if leg.servers and leg.swapped else []):
         served = leg.first_served(index)
         if served is None or index in started_with:
             continue
         since = next(iter(leg.swaps(index)), release["t_begin"])
-        told = bisect_left(reloads, since - margin)
+        told = bisect_left(ends, since - margin)
         if told == len(reloads) or reloads[told] > served + margin:
             wrong.append(release)
     # Only a new second of the time file, which the observer saw as a swap, asks for a reload.
     wrong += leg.reloads[len(leg.swapped) :] if leg.swapped else []
     what = "releases served without a line about it, reloads that failed, or without a swap"
     return claim_about(leg.remote, "reload in the log", wrong, what)
+
+
+def _ends_of_reloads(leg: LegHistory) -> list[float]:
+    """Return when each reload ended, or its begin if the log has no end of it."""
+    finished = [float(line["t"]) for line in leg.finished_reloads]
+    begins = [float(line["t"]) for line in leg.reloads]
+    ends = []
+    for begin, following in zip(begins, [*begins[1:], math.inf]):
+        at = bisect_left(finished, begin)
+        ended = at < len(finished) and finished[at] < following
+        ends.append(finished[at] if ended else begin)
+    return ends
 
 
 def _started_with(leg: LegHistory) -> set[int]:

@@ -119,7 +119,7 @@ class LegHistory:
     def before(self, t: float) -> LegHistory:
         """Return the leg with only the records before the time ``t``."""
         seen = replace(self, predictions=self.predictions.before(t - self.clock_error_s))
-        for name in ("swapped", "reloads", "reload_errors", "pulls"):
+        for name in ("swapped", "reloads", "finished_reloads", "reload_errors", "pulls"):
             setattr(seen, name, [event for event in getattr(self, name) if event["t"] < t])
         return seen
 

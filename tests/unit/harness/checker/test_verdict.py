@@ -462,6 +462,16 @@ def test_a_server_recorded_too_late_or_too_early_is_unknown(which: int, t: float
     assert judge(story.events()).outcome is Outcome.UNKNOWN
 
 
+@pytest.mark.parametrize(("finished", "found"), [(6.3, []), (5.6, ["reload in the log"])])
+def test_a_release_that_comes_while_the_server_loads_may_be_part_of_that_load(
+    finished: float, found: list[str]
+) -> None:
+    story = Story()
+    # Release 3 went in at 6.2 s and has no line of its own.
+    story.reloads[1].update(t=finished, line="W… Finish reload engine[general_infer_0].")
+    assert broken(story) == found
+
+
 def test_reloads_that_no_swap_asked_for_are_seen() -> None:
     story = Story()
     idle = [
