@@ -4,13 +4,14 @@ Each judge also gets the good part, built in the same way without a patch. Print
 code is 1 if a broken part was not caught, or broke something that its patch does not list. It is 1
 as well if a judge found something wrong with a good part.
 
-``--good N`` runs good parts only, N times each, and counts the false alarms. The exit code is 1 if
-there is one, and 3 if a claim had no answer.
+``--good N`` runs good parts only, N times each, and counts the false alarms. ``--good M-N`` makes
+the runs M to N alone. The exit code is 1 if there is a false alarm, and 3 if a claim had no answer.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import subprocess
 import sys
@@ -42,8 +43,9 @@ found broken.
 `python -m tests.broken --page docs/broken-parts.md` makes this page; do not edit it. With
 `--good 100` the command makes the section about good parts. The command judges each
 good part 100 times, and each claim found broken is a false alarm. With `--only NAMES` the command
-makes the rows of these parts and of the good part, and keeps the other rows. The column *judged*
-has the day and the commit. A dash in the column *seconds* means that the run recorded no time.
+makes the rows of these parts and of the good part, and keeps the other rows. With `--good 51-100`
+it makes the rows of these runs, and keeps the rows of other runs. The column *judged* has the day
+and the commit. A dash in the column *seconds* means that the run recorded no time.
 """
 _GOOD_TITLE = "Good parts"
 _TITLES = {kind: f"{kind.capitalize()}s" for kind in PACKAGES}
@@ -167,22 +169,37 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-_GOOD = ("pair", "judge", "runs", "false alarms", "unknown", "median s")
+_GOOD = ("pair", "judge", "runs", "false alarms", "unknown", "median s", "judged")
 
 
-def _good_rows(runs: Sequence[Runs]) -> list[list[str]]:
+def _good_rows(runs: Sequence[Runs], stamp: str) -> list[tuple[str, ...]]:
     """Return the cells of the table of the good pairs."""
     return [
-        [
+        (
             one.pair.name,
             one.pair.judge,
-            str(len(one.found)),
+            f"{one.numbers[0]} to {one.numbers[-1]}",
             str(len(one.false_alarms)),
             str(len(one.unknown)),
             f"{one.median_s:.0f}",
-        ]
+            stamp,
+        )
         for one in runs
     ]
+
+
+def good_lines(rows: Sequence[Sequence[str]], before: str) -> list[str]:
+    """Return the table of the good pairs, as lines of the page.
+
+    Args:
+        rows: The cells of the table's new rows.
+        before: The section as it is. A row stays unless a new row is about the same runs.
+    """
+    old = [line.strip("| ").split(" | ") for line in before.splitlines()[2:]]
+    new = {tuple(row[:3]) for row in rows}
+    kept = [row for row in old if tuple(row[:3]) not in new]
+    every = sorted([*kept, *rows], key=lambda row: (row[:2], int(row[2].partition(" ")[0])))
+    return [_line(_GOOD), _line(["---"] * len(_GOOD)), *map(_line, every)]
 
 
 def _section(page: str, title: str) -> str:
@@ -220,7 +237,7 @@ def _judge_good(options: argparse.Namespace, folder: Path, console: Console) -> 
     table = Table(title="Good parts")
     for column in _GOOD:
         table.add_column(column)
-    rows = _good_rows(runs)
+    rows = _good_rows(runs, stamp)
     for cells in rows:
         table.add_row(*cells)
     console.print(table)
@@ -229,11 +246,20 @@ def _judge_good(options: argparse.Namespace, folder: Path, console: Console) -> 
     for line in [*alarms, *unknown]:
         console.print(line, markup=False, soft_wrap=True)
     if options.page:
-        lines = [_line(cells) for cells in (_GOOD, ["---"] * len(_GOOD), *rows)]
         before = options.page.read_text() if options.page.exists() else ""
-        section = [f"Judged on {stamp}.", "", *lines]
-        options.page.write_text(_page({_GOOD_TITLE: section}, before))
+        lines = good_lines(rows, _section(before, _GOOD_TITLE))
+        options.page.write_text(_page({_GOOD_TITLE: lines}, before))
     return 1 if alarms else 3 if unknown else 0
+
+
+def _numbers(text: str) -> range:
+    """Return the numbers of the runs that ``N`` or ``M-N`` asks for."""
+    first, dash, last = text.partition("-")
+    with contextlib.suppress(ValueError):
+        numbers = range(int(first), int(last) + 1) if dash else range(1, int(first) + 1)
+        if numbers and numbers[0] > 0:
+            return numbers
+    raise argparse.ArgumentTypeError(f"{text!r} names no runs; use N, or M-N with M from 1 to N")
 
 
 def main() -> int:
@@ -261,9 +287,9 @@ def main() -> int:
     )
     parser.add_argument(
         "--good",
-        type=int,
+        type=_numbers,
         metavar="N",
-        help="judge good parts only, N times each; runs that are in --run count",
+        help="judge good parts only, N times each, or the runs M-N; runs that are in --run count",
     )
     options = parser.parse_args()
     words = [word.strip() for word in options.only.split(",") if word.strip()]

@@ -11,7 +11,7 @@ import json
 import shutil
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,30 +42,33 @@ class Pair:
 class Runs:
     """What all runs of a pair found."""
 
+    # The pair.
     pair: Pair
+    # The number of each run, which is its seed.
+    numbers: Sequence[int]
+    # What the judge found in each run.
     found: Sequence[Found]
 
     @property
     def false_alarms(self) -> list[str]:
         """Return a line for each claim or case that a run found broken."""
-        return _lines(self.found, "broken")
+        return self._lines("broken")
 
     @property
     def unknown(self) -> list[str]:
         """Return a line for each claim or case without an answer."""
-        return _lines(self.found, "unknown")
+        return self._lines("unknown")
 
     @property
     def median_s(self) -> float:
         return statistics.median(one.seconds for one in self.found)
 
-
-def _lines(found: Iterable[Found], field: str) -> list[str]:
-    return [
-        f"run {number}: {name}: {'; '.join(reasons)}"
-        for number, one in enumerate(found, 1)
-        for name, reasons in getattr(one, field).items()
-    ]
+    def _lines(self, field: str) -> list[str]:
+        return [
+            f"{self.pair.name} by {self.pair.judge}, run {number}: {name}: {'; '.join(reasons)}"
+            for number, one in zip(self.numbers, self.found)
+            for name, reasons in getattr(one, field).items()
+        ]
 
 
 def good(kind: str, judge: str) -> Part:
@@ -113,11 +116,13 @@ def pairs() -> list[Pair]:
     ]
 
 
-def run_all(count: int, folder: Path, *, jobs: int, say: Callable[[str], None]) -> list[Runs]:
-    """Judge each pair ``count`` times, except for runs that the folder has already.
+def run_all(
+    numbers: Sequence[int], folder: Path, *, jobs: int, say: Callable[[str], None]
+) -> list[Runs]:
+    """Judge each pair once for each number, except for runs that the folder has already.
 
     Args:
-        count: The runs of each pair.
+        numbers: The numbers of the runs; each is the seed of its run.
         folder: Keeps a file for each run, and all files of a run that did not pass.
         jobs: How many runs at a time.
         say: Called with a line for each run.
@@ -142,10 +147,8 @@ def run_all(count: int, folder: Path, *, jobs: int, say: Callable[[str], None]) 
 
     every = pairs()
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        futures = [
-            [pool.submit(once, pair, number) for pair in every] for number in range(1, count + 1)
-        ]
+        futures = [[pool.submit(once, pair, number) for pair in every] for number in numbers]
     return [
-        Runs(pair, [row[position].result() for row in futures])
+        Runs(pair, numbers, [row[position].result() for row in futures])
         for position, pair in enumerate(every)
     ]

@@ -19,7 +19,7 @@ from harness.conformance.monitor.scenarios import all_scenarios
 from harness.conformance.serving.promises import PROMISES
 
 from . import good, judges
-from .__main__ import Row, write_rows
+from .__main__ import Row, good_lines, write_rows
 from .judges import CONFORMANCE, SCENARIOS, SERVING, Found, should_pass
 from .parts import PACKAGES, ROOT, Break, Part, named, parts
 
@@ -136,6 +136,19 @@ def test_a_part_that_is_judged_alone_gets_its_row_and_the_other_rows_stay(tmp_pa
         ("goes-back", "2", "Sunday"),
         ("never-reloads", "3", "Monday"),
     ]
+
+
+def test_the_rows_of_good_parts_add_up_over_days() -> None:
+    def row(runs: str, judged: str) -> list[str]:
+        return ["good server", "page", runs, "0", "0", "46", judged]
+
+    first = good_lines([row("1 to 9", "Sunday"), row("10 to 100", "Sunday")], "")
+    again = good_lines([row("1 to 9", "Monday")], "\n".join(first))
+    assert [line.split(" | ")[2:7:4] for line in again[2:]] == [
+        ["1 to 9", "Monday |"],
+        ["10 to 100", "Sunday |"],
+    ]
+    assert again[:2] == first[:2]
 
 
 def test_the_page_has_each_part_and_each_was_caught() -> None:
