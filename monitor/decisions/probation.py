@@ -27,7 +27,6 @@ class Probation:
         self.until: Optional[float] = None
         self._seconds = seconds
         self._wrong = 0
-        self._gone = False
         self._served = False
 
     def begin(self, swapped: float, *, was_served: bool) -> None:
@@ -38,7 +37,7 @@ class Probation:
             was_served: Whether the server served the release before.
         """
         self.until = swapped + self._seconds if was_served else None
-        self._wrong, self._gone, self._served = 0, False, False
+        self._wrong, self._served = 0, False
 
     def is_open(self, now: float) -> bool:
         """Return whether the probation lasts at ``now``, in seconds since the epoch."""
@@ -57,7 +56,6 @@ class Probation:
         """
         self._served = self._served or phase is Phase.SERVED
         if heard.kind is Kind.ENDED:
-            self._gone = True
             return f"the server ended after the swap: {heard.text}"
         wrong = heard.kind in (Kind.FAILED, Kind.SILENT) or (
             heard.kind is Kind.OTHER and self._served

@@ -12,8 +12,6 @@ from .rotated import RotatedRemote
 if TYPE_CHECKING:
     from ..options.fields import Options
 
-TYPES = ("general", "hdfs", "afs", "ftp", "webhdfs", "fsspec")
-
 
 def create(options: Options, stop: Stop) -> Remote:
     """Return the remote that the options describe. Nothing is connected yet.

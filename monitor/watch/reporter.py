@@ -6,6 +6,7 @@ from typing import Optional
 
 from ..decisions.identity import Identity
 from ..decisions.machine import Event
+from ..decisions.moments import TO_INSTALL
 from ..decisions.orders import Orders
 from ..decisions.pauses import shown
 from ..errors import MonitorError, ReleaseError, RemoteError
@@ -121,7 +122,7 @@ class Reporter:
         self.figures.quarantined = int(event is Event.QUARANTINED)
         self.figures.held_back = int(event is Event.HELD)
         # A release that is still to come does not end a row of failures.
-        if event not in (Event.ANNOUNCED, Event.SETTLING, Event.BACKING_OFF):
+        if event not in TO_INSTALL:
             self.figures.failures_in_a_row = 0
 
     def orders(self, orders: Orders) -> None:

@@ -13,6 +13,7 @@ import time
 from typing import Callable, Optional
 
 from ..decisions.machine import Event, Machine, Row, State
+from ..decisions.moments import TO_INSTALL
 from ..decisions.pauses import Pauses, shown
 from ..decisions.schedule import Splay, settle_left
 from ..disk import machine_error
@@ -214,7 +215,7 @@ class Watch:
             backing_off=self._pauses.backing_off(time.monotonic()),
             settling=self._settle_left() > 0,
         )
-        if event not in (Event.ANNOUNCED, Event.SETTLING, Event.BACKING_OFF):
+        if event not in TO_INSTALL:
             self._splay.end()
             # A paused pull would keep its folder and its thread.
             self._puller.forget_unpacked()
