@@ -4,8 +4,8 @@ SIGHUP lets every model look at its donefile at once.
 
 The main thread only waits. On SIGTERM or SIGINT it asks the models to end. A guard ends the process
 if a model does not end. The model may be in a call that cannot be interrupted: a DNS look-up, a
-connect, a flush. Or its log line may block, because no program reads the log. The process may end
-at every instant of a swap.
+connect, a flush. Or its log line may block, because no program reads the log. A swap is
+safe whenever the process ends.
 
 A signal's handler takes no lock, because the interrupted thread may have it. The handler notes the
 signal and writes a byte to a pipe. At the start, where the main thread works itself, it raises.
