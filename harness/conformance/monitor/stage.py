@@ -41,6 +41,19 @@ class NotMet(Exception):
     """A wait of the scenario was not met: the act ends here and what was observed is judged."""
 
 
+def write_first(release: Release, folder: Path) -> None:
+    """Write a model and its time file into a folder, as a launcher left them a minute ago.
+
+    Whether a server reloads for a swap within the second of its start depends on chance.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    release.write_to(folder)
+    time_file = folder / TIME_FILE
+    time_file.touch()
+    started = time.time() - 60
+    os.utime(time_file, (started, started))
+
+
 class Stage:
     """Everything of one scenario on one remote, below ``folder``.
 
@@ -104,14 +117,7 @@ class Stage:
 
     def install(self, release: Release) -> None:
         """Puts the first model into place, time file included, as the launcher leaves it."""
-        self.seen(self.live).mkdir(parents=True, exist_ok=True)
-        release.write_to(self.seen(self.live))
-        time_file = self.seen(self.live) / TIME_FILE
-        time_file.touch()
-        # As if the server had started a minute ago. Whether it would reload for a swap within the
-        # second of its start depends on chance.
-        started = time.time() - 60
-        os.utime(time_file, (started, started))
+        write_first(release, self.seen(self.live))
         self.know(release)
 
     def know(self, release: Release) -> None:

@@ -36,6 +36,8 @@ class HappyPath(Scenario):
         stage.start_monitor()
         stage.expect_live(stage.releases[1])
         for release in stage.releases[2:4]:
+            # Another scenario publishes twice in one second.
+            stage.let_time_pass(1)
             stage.publish(release)
             stage.expect_live(release)
         stage.let_polls_pass()

@@ -15,7 +15,7 @@ from .. import judge
 from ..places.base import Place
 from ..releases import DONEFILE_NAME
 from ..settings import Settings
-from ..stage import Stage
+from ..stage import Stage, write_first
 from .base import Scenario
 from .in_namespace import InNamespace
 
@@ -74,10 +74,7 @@ class LowerLayer(InNamespace):
         lower, upper, work = (layers / name for name in ("lower", "upper", "work"))
         for folder in (lower, upper, work):
             stage.seen(folder).mkdir()
-        model = stage.seen(lower) / stage.live.name
-        model.mkdir()
-        stage.releases[0].write_to(model)
-        (model / TIME_FILE).touch()
+        write_first(stage.releases[0], stage.seen(lower) / stage.live.name)
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"
         if os.geteuid() != 0:
             # In a user namespace overlayfs cannot rename without it (podman sets it as well).
