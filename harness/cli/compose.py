@@ -1,4 +1,4 @@
-"""``python -m harness compose``: runs random scenarios until one breaks a claim."""
+"""``python -m harness compose``: runs random scenarios until one fails."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Run random scenarios. Return 0 if no scenario breaks a claim.
+    """Run random scenarios. Return 0 if no scenario fails.
 
     Raises:
         BadInput: A run cannot start here.
-        Failed: A scenario breaks a claim; the text names the file.
+        Failed: Two of three runs of a scenario were not valid; the text names the file.
     """
     from harness.scenarios import scenario
     from harness.scenarios.compose import Budget, compose

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # A step as the table of a scenario file.
 Table = Mapping[str, Any]
 
-PROMISE = "Drawn at random: this run once broke a claim."
+PROMISE = "Drawn at random: two runs of this scenario were not valid."
 # Steps of a random scenario. One more step takes seconds, one more run more than a minute.
 _STEPS = 6
 _PARTS = ("monitor", "server", "producer", "remote")
