@@ -14,7 +14,7 @@ class _Here(ftplib.FTP):
     trust_server_pasv_ipv4_address = False
 
 
-# One check at a time: a second check, run by hand beside the engine's, would delete the same file.
+# One check at a time: a check by hand beside the engine's would delete the file of this one.
 with open(__file__) as lock, _Here() as ftp:
     fcntl.flock(lock, fcntl.LOCK_EX)
     ftp.connect("127.0.0.1", int(os.environ.get("FTP_PORT", "2121")), timeout=4)

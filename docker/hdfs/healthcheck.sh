@@ -2,7 +2,7 @@
 # Does the daemon's real work: the NameNode changes its namespace (which safe mode refuses), the
 # DataNode takes a block and gives it back.
 set -eu
-# One check at a time: a second check, run by hand beside the engine's, would delete the same file.
+# One check at a time: a check by hand beside the engine's would delete the file of this one.
 exec 9<"$0"
 flock 9
 web=http://namenode:9870/webhdfs/v1

@@ -193,12 +193,21 @@ def good_lines(rows: Sequence[Sequence[str]], before: str) -> list[str]:
 
     Args:
         rows: The cells of the table's new rows.
-        before: The section as it is. A row stays unless a new row is about the same runs.
+        before: The section as it is. A row stays unless a new row has one of its runs.
     """
+
+    def runs(row: Sequence[str]) -> tuple[int, int]:
+        first, _, last = row[2].partition(" to ")
+        return int(first), int(last)
+
+    def overlap(one: Sequence[str], other: Sequence[str]) -> bool:
+        (begin, end), (other_begin, other_end) = runs(one), runs(other)
+        return one[:2] == other[:2] and begin <= other_end and other_begin <= end
+
     old = [line.strip("| ").split(" | ") for line in before.splitlines()[2:]]
-    new = {tuple(row[:3]) for row in rows}
-    kept = [row for row in old if tuple(row[:3]) not in new]
-    every = sorted([*kept, *rows], key=lambda row: (row[:2], int(row[2].partition(" ")[0])))
+    new = [list(row) for row in rows]
+    kept = [row for row in old if not any(overlap(row, one) for one in new)]
+    every = sorted([*kept, *new], key=lambda row: (row[:2], runs(row)))
     return [_line(_GOOD), _line(["---"] * len(_GOOD)), *map(_line, every)]
 
 

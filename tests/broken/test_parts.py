@@ -149,6 +149,9 @@ def test_the_rows_of_good_parts_add_up_over_days() -> None:
         ["10 to 100", "Sunday |"],
     ]
     assert again[:2] == first[:2]
+    # Otherwise the table would count a run twice.
+    whole = good_lines([row("1 to 100", "Tuesday")], "\n".join(again))
+    assert [line.split(" | ")[2] for line in whole[2:]] == ["1 to 100"]
 
 
 def test_the_page_has_each_part_and_each_was_caught() -> None:
