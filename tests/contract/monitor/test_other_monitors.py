@@ -107,6 +107,7 @@ CAUGHT = [
     ("ends-when-it-cannot-swap", "live-directory-read-only", "the monitor ended by itself"),
     ("deaf-to-requests", "look-at-once", "release 2 did not become live after SIGUSR1"),
     ("forgets-a-hold", "hold-keeps", "too early"),
+    ("ends-after-a-kill", "kill-anywhere", "the monitor ended by itself"),
 ]
 
 

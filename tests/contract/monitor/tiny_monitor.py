@@ -73,6 +73,7 @@ BROKEN = {
     "ends-when-it-cannot-swap": "ends when the live directory cannot be replaced",
     "deaf-to-requests": "looks no sooner when it is asked to look",
     "forgets-a-hold": "ends a hold at its start",
+    "ends-after-a-kill": "ends after a swap if a killed run left a staging folder",
 }
 # The signal that asks for a look at the donefile.
 LOOK = signal.SIGUSR1
@@ -100,6 +101,7 @@ class Tiny:
         self.staging = self.into / f".{options.live}.new"
         if self.broken == "stages-where-it-pulls":
             self.staging = self.tarball.with_name("new")
+        self.found_leftovers = self.staging.exists()
         # While this file exists, the monitor installs nothing.
         self.held = self.into / "held"
         self.installed: Optional[bytes] = None
@@ -300,6 +302,8 @@ class Tiny:
         self.done()
 
     def done(self) -> None:
+        if self.broken == "ends-after-a-kill" and self.found_leftovers:
+            sys.exit("a killed run left a staging folder")
         shutil.rmtree(self.staging)
 
     def exchange(self, new: Path) -> None:
