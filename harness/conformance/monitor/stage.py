@@ -278,7 +278,13 @@ class Stage:
         def is_live() -> bool:
             if while_waiting is not None:
                 while_waiting()
-            return self.now_live == release.label
+            assert self._watcher is not None
+            content = self._watcher.last
+            if name_of(content, self.observed.known) == release.label:
+                return True
+            # An earlier release may have moved the time file meanwhile.
+            self._second_before = content.second if content else self._second_before
+            return False
 
         limit = (self.settings.patience if within is None else within) + 2 * self.poll_s
         limit += self.place.install_s

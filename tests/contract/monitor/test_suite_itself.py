@@ -23,10 +23,12 @@ from harness.conformance.monitor.releases import Release
 from harness.conformance.monitor.scenarios import all_scenarios
 from harness.conformance.monitor.scenarios.kills import Point, points_of, sampled
 from harness.conformance.monitor.settings import Settings
+from harness.conformance.monitor.stage import Stage
 from harness.conformance.monitor.suite import Stock, chosen, run_pair
 from harness.conformance.monitor.watch import Watcher
 from harness.support.errors import BadInput
-from harness.support.live_directory import look_once
+from harness.support.live_directory import TIME_FILE, look_once
+from harness.support.waits import wait_for
 
 CACHE = Path(__file__).resolve().parents[3] / ".cache" / "conformance" / "releases"
 
@@ -210,6 +212,43 @@ def test_the_watcher_sees_a_file_that_is_replaced_in_place(tmp_path: Path) -> No
     (tmp_path / "params").write_text("new")
     watcher.stop()
     assert len(watcher.looks) >= 2
+
+
+def test_a_wait_for_a_release_outlasts_the_time_file_of_the_one_before(
+    http: Place, stock: Stock, tmp_path: Path
+) -> None:
+    releases = stock.releases
+    remote = http.folder("earlier-time-file")
+    stage = Stage(http, remote, tmp_path / "stage", releases, stock.settings)
+    stage.install(releases[0])
+    stage.runs.start([sys.executable, "-c", "import time; time.sleep(600)"])
+    stage.watch()
+    ended = threading.Event()
+    early = []
+
+    def copy(release: Release) -> None:
+        release.write_to(stage.live)
+        wait_for(lambda: stage.was_live(release), f"{release.label} to be seen", 30)
+        early.append(ended.wait(0.3))
+
+    def copy_both() -> None:
+        copy(releases[1])
+        os.utime(stage.live / TIME_FILE, (1, 1))
+        early.append(ended.wait(0.3))
+        copy(releases[2])
+        os.utime(stage.live / TIME_FILE, (2, 2))
+
+    stage.know(releases[1])
+    stage.announce(releases[2])
+    copying = threading.Thread(target=copy_both)
+    copying.start()
+    try:
+        stage.expect_live(releases[2])
+    finally:
+        ended.set()
+        copying.join()
+        stage.close()
+    assert early == [False, False, False], "the wait ended before the time file moved again"
 
 
 def _interpose(folder: Path, *options: str, script: str) -> tuple[int, list[dict[str, object]]]:
