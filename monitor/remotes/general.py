@@ -74,6 +74,9 @@ class HttpRemote(Remote):
             # Nothing is there at the offset (the file is shorter, or was here whole already).
             answer.close()
             return self.open(name)
+        if headers and answer.status == 206 and not _may_resume(answer, mark):
+            answer.close()
+            return self.open(name)
         try:
             if answer.status in (404, 410):
                 raise RemoteError("pull", url, "the server has no such file", _NAME_HINT)
@@ -271,6 +274,16 @@ def _resume_mark(answer: urllib3.HTTPResponse) -> str:
     if tag:
         return "" if tag.startswith("W/") else tag
     return answer.headers.get("Last-Modified", "") if modified is not None and date else ""
+
+
+def _may_resume(answer: urllib3.HTTPResponse, mark: str) -> bool:
+    """Return whether a 206 may be of the file with the validator ``mark``.
+
+    Some servers honour Range but ignore If-Range. A 206 may leave out Last-Modified (RFC 9110,
+    15.3.7), so an answer without validators is accepted.
+    """
+    found = [answer.headers[key] for key in ("ETag", "Last-Modified") if key in answer.headers]
+    return not found or mark in found
 
 
 def _epoch(text: str) -> Optional[float]:

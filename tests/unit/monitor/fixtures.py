@@ -98,10 +98,13 @@ class Site(Place, Sending):
         super().__init__(root)
         # A length to claim in place of the true one.
         self.claimed: Optional[int] = None
-        self.validators = True
+        # The validators that it sends.
+        self.validators = {"ETag", "Last-Modified"}
         # The wrong validators: "etag" alternates between two values, "modified" is another second
         # in every answer.
         self.lies: set[str] = set()
+        # Some proxies honour Range, but not If-Range.
+        self.ignores_if_range = False
         # Without a Content-Length the server ends each answer with the connection.
         self.tells_length = True
         # The query that a request for a file needs, by the file's name; else the answer is 403.
@@ -144,17 +147,21 @@ class Site(Place, Sending):
             self._send(handler, 404, b"absent", {})
             return
         seen, content = path.stat(), path.read_bytes()
-        headers = {}
-        if self.validators:
-            headers["Last-Modified"] = formatdate(seen.st_mtime, usegmt=True)
-            headers["ETag"] = f'"{int(seen.st_mtime):x}-{seen.st_size:x}"'
-            answers = len([one for one, _ in self.seen if one == handler.path])
-            if "etag" in self.lies:
-                headers["ETag"] = f'"server-{answers % 2}"'
-            if "modified" in self.lies:
-                headers["Last-Modified"] = formatdate(1_700_000_000 + answers, usegmt=True)
+        headers = {
+            "Last-Modified": formatdate(seen.st_mtime, usegmt=True),
+            "ETag": f'"{int(seen.st_mtime):x}-{seen.st_size:x}"',
+        }
+        answers = len([one for one, _ in self.seen if one == handler.path])
+        if "etag" in self.lies:
+            headers["ETag"] = f'"server-{answers % 2}"'
+        if "modified" in self.lies:
+            headers["Last-Modified"] = formatdate(1_700_000_000 + answers, usegmt=True)
+        headers = {name: headers[name] for name in headers if name in self.validators}
         code, start, end = 200, 0, len(content)
-        wanted = byte_range(handler, len(content), headers.values())
+        known = list(headers.values())
+        if self.ignores_if_range:
+            known.append(handler.headers.get("If-Range", ""))
+        wanted = byte_range(handler, len(content), known)
         if wanted is not None:
             start, end = wanted
             if start >= len(content):

@@ -219,6 +219,26 @@ def test_another_release_or_another_file_begins_at_zero(site: Site, tmp_path: Pa
     assert part(tmp_path) == other
 
 
+@pytest.mark.parametrize("sent", ["ETag", "Last-Modified"])
+def test_a_server_that_ignores_if_range_joins_no_two_files(
+    site: Site, tmp_path: Path, sent: str
+) -> None:
+    site.ignores_if_range = True
+    site.validators = {sent}
+    put_old(site, BIG)
+    one = puller(site, tmp_path, Stop())
+    site.cut_after = 300_000
+    with pytest.raises(RemoteError, match="broke"):
+        one.pull_file(TARBALL, ONE, None)
+    site.cut_after = None
+    other = BIG[::-1]
+    site.put(TARBALL, other)
+    os.utime(site.root / TARBALL, (1_700_000_001, 1_700_000_001))
+    one.pull_file(TARBALL, ONE, None)
+    assert part(tmp_path) == other
+    assert [headers.get("Range") for _, headers in site.seen] == [None, "bytes=300000-", None]
+
+
 def test_bytes_that_turn_out_wrong_are_thrown_away_with_their_offset(
     site: Site, tmp_path: Path
 ) -> None:
@@ -271,7 +291,7 @@ def test_a_pull_that_waits_for_its_rate_ends_at_once_when_asked_to() -> None:
 def test_without_room_nothing_is_pulled(site: Site, tmp_path: Path) -> None:
     put_old(site, BIG)
     promised = Manifest(1, TARBALL, 2**62, "0" * 64, {})
-    site.validators = False
+    site.validators = set()
     one = puller(site, tmp_path, Stop())
     one._check_announced = lambda *_: None  # type: ignore[method-assign]
     with pytest.raises(MachineError, match="bytes are needed and"):

@@ -250,7 +250,7 @@ def test_a_host_without_a_scheme_and_with_a_path_is_what_wget_takes(
 
 
 def test_without_validators_content_is_all_there_is(site: Site, tmp_path: Path) -> None:
-    site.validators = False
+    site.validators = set()
     site.put("donefile", b"12")
     remote = make(tmp_path / "local", general_host=site.url)
     first = remote.look("donefile")
