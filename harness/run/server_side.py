@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import sys
-import time
 from functools import cached_property
 from pathlib import Path
 from typing import Callable, Optional, Union
@@ -100,8 +99,8 @@ class ServerSide:
         )
         self._stack = contextlib.ExitStack()
         self._serves = False
-        # The end of the server's last outage that a step has caused.
-        self._outage_until = 0.0
+        # The end of the last outage of this side that a fault has caused.
+        self.outage_until = 0.0
 
     @property
     def name(self) -> str:
@@ -287,7 +286,6 @@ class ServerSide:
             self.record_server(restarted=True)
             # An outage of the server lasts until its clients have noticed that it is back.
             wait_until_answered()
-            self._outage_until = time.monotonic()
         self.down.discard(part)
 
     def rollback(self, published: list[Event]) -> Event:
@@ -346,7 +344,7 @@ class ServerSide:
         for client in self.lacking():
             first = self.answers.first_sent.get(client)
             if first is not None:
-                begin = max(release["t_end"], first, self._outage_until)
+                begin = max(release["t_end"], first, self.outage_until)
                 if self.answers.last_answered[client] >= begin + self.settings.bound_s:
                     continue
             waiting.append(client)

@@ -97,6 +97,10 @@ def _record(fault: Fault, leg: Leg, since: float, until: float) -> None:
     )
     if fault.target != "producer":
         leg.history.record("outage", **_outage(fault, leg, since), until=until)
+        # The checker extends the deadline of a release by the outage, so the leg waits longer too.
+        _, side = leg.part_of(fault.target)
+        for each in leg.sides if side is None else [side]:
+            each.outage_until = until
 
 
 def _outage(fault: Fault, leg: Leg, since: float) -> dict[str, Any]:
