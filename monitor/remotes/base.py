@@ -7,6 +7,7 @@ there is None, because absence is an answer.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from ..manifest import MAX_ENCODED
 CHUNK = 256 * 1024
 # One byte more than a manifest may have: enough to know that it is none.
 DONEFILE_LIMIT = MAX_ENCODED + 1
+_HOST = re.compile(r"[A-Za-z][\w+.-]*://[^/]*")
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,17 @@ def too_many(name: str, most: int) -> ReleaseError:
 
 
 def join(base: str, name: str) -> str:
-    """Return ``name`` below ``base`` without doubled slashes. An absolute path stays absolute."""
-    path = f"{base}/{name}" if base else name
+    """Return ``name`` below ``base`` without doubled slashes. An absolute path stays absolute.
+
+    ``base`` may begin with ``SCHEME://HOST``.
+    """
+    host, path = split_host(f"{base}/{name}" if base else name)
     lead = "/" if path.startswith("/") else ""
-    return lead + "/".join(part for part in path.split("/") if part)
+    return host + lead + "/".join(part for part in path.split("/") if part)
+
+
+def split_host(path: str) -> tuple[str, str]:
+    """Return the leading ``SCHEME://HOST`` of a path, "" without one, and the rest."""
+    match = _HOST.match(path)
+    host = match[0] if match else ""
+    return host, path[len(host) :]

@@ -34,7 +34,17 @@ from ..live.layout import FETCHED, SECRET_PREFIX, Layout
 from ..log import logger
 from ..options.secrets import environment_without_secrets
 from ..stop import Stop
-from .base import CHUNK, DONEFILE_LIMIT, Download, Entry, Remote, Sighting, join, too_many
+from .base import (
+    CHUNK,
+    DONEFILE_LIMIT,
+    Download,
+    Entry,
+    Remote,
+    Sighting,
+    join,
+    split_host,
+    too_many,
+)
 
 if TYPE_CHECKING:
     from ..options.fields import Options
@@ -130,7 +140,8 @@ class HadoopRemote(Remote):
             raise RemoteError("list", top, _why(said, code), _HINT)
         found = []
         seen = 0
-        below = re.compile(rf"(?:[\w+.-]+://[^/]*)?{re.escape(top.rstrip('/'))}/(.+)")
+        bare = re.escape(split_host(top)[1].rstrip("/"))
+        below = re.compile(rf"(?:[\w+.-]+://[^/]*)?{bare}/(.+)")
         for line in out.decode("utf-8", "replace").split("\n"):
             match = _LISTED.search(line)
             path = below.fullmatch(match["path"]) if match else None
@@ -440,9 +451,11 @@ def _complaints(said: Sequence[str]) -> list[str]:
 def _absent(said: Sequence[str], path: str) -> bool:
     """Return whether Hadoop's shell says that ``path`` does not exist.
 
-    The message must name ``path``: a launcher without its Java prints the same words.
+    The message must name ``path``, with any host or without one: a launcher without its Java prints
+    the same words.
     """
-    of_it = rf"\w+: (.*[\s`'\"])?([\w-]+://[^/\s]*)?{re.escape(path)}(?![\w/-]|\.\w)"
+    bare = re.escape(split_host(path)[1])
+    of_it = rf"\w+: (.*[\s`'\"])?([\w-]+://[^/\s]*)?{bare}(?![\w/-]|\.\w)"
     complaints = _complaints(said)
     return any(re.match(of_it, line) and _ABSENT.search(line) for line in complaints)
 

@@ -140,6 +140,23 @@ def test_a_folder_is_listed_and_pulled_with_all_below_it(
     assert pulled == {"a", "sub", "sub/b", "sub/deep", "sub/deep/c d"}
 
 
+def test_the_remote_path_of_hadoop_may_be_an_address(
+    cluster: Any, client: Any, base: str, tmp_path: Path
+) -> None:
+    for name in ("donefile", "folder/a", "folder/sub/b"):
+        put(client, f"{base}/address/{name}", b"123")
+    given = given_options(cluster, "hdfs")
+    given["remote_path"] = f"{cluster.fs_url}{base}/address"
+    options = options_for(tmp_path / "local", **given)
+    with remotes.create(options, Stop()) as remote:
+        seen = remote.look("donefile")
+        assert seen is not None
+        assert seen.content == b"123"
+        assert {entry.path for entry in remote.tree("folder", 100)} == {"a", "sub/b"}
+        assert b"".join(remote.open("folder/sub/b").chunks) == b"123"
+        assert remote.look("absent") is None
+
+
 def test_webhdfs_goes_on_at_an_offset_while_the_file_is_the_same(
     cluster: Any, client: Any, base: str, tmp_path: Path
 ) -> None:

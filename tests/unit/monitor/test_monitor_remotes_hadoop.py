@@ -148,23 +148,25 @@ END
 """
 REAL = """
 top=TOP
+# As Hadoop reads a path: only after two slashes comes a host.
+bare() { echo "$1" | sed -E 's|^[a-z]+:(//[^/]*)?||'; }
 real() {
   case "$2" in
-  -ls) here="$top$4"
+  -ls) at=$(bare "$4"); here="$top$at"
     if [ ! -d "$here" ]; then echo "ls: \\`$4': No such file or directory" >&2; return 1; fi
-    cd "$top" && find "${4#/}" -type f -printf '-rw-r--r--   3 a user b group  %s 2020-04-02 10:11 hdfs://nn:9000/%p\\n'
-    cd "$top" && find "${4#/}" -type d -printf 'drwxr-xr-x   - me us %s 2020-04-02 10:11 /%p\\n' ;;
-  -stat)
-    if [ ! -e "$top$4" ]; then echo "stat: \\`$4': No such file or directory" >&2; return 1; fi
-    kind="regular file"; [ -d "$top$4" ] && kind=directory
-    echo "$3" | sed "s/%Y/1700000000001/; s/%b/$(stat -c %s "$top$4")/; s/%F/$kind/" ;;
-  -get)
-    if [ ! -e "$top$3" ]; then echo "get: \\`$3': No such file or directory" >&2; return 1; fi
-    cp -r "$top$3" "$4._COPYING_" && mv "$4._COPYING_" "$4" ;;
+    cd "$top" && find "${at#/}" -type f -printf '-rw-r--r--   3 a user b group  %s 2020-04-02 10:11 hdfs://nn:9000/%p\\n'
+    cd "$top" && find "${at#/}" -type d -printf 'drwxr-xr-x   - me us %s 2020-04-02 10:11 /%p\\n' ;;
+  -stat) here="$top$(bare "$4")"
+    if [ ! -e "$here" ]; then echo "stat: \\`$4': No such file or directory" >&2; return 1; fi
+    kind="regular file"; [ -d "$here" ] && kind=directory
+    echo "$3" | sed "s/%Y/1700000000001/; s/%b/$(stat -c %s "$here")/; s/%F/$kind/" ;;
+  -get) here="$top$(bare "$3")"
+    if [ ! -e "$here" ]; then echo "get: \\`$3': No such file or directory" >&2; return 1; fi
+    cp -r "$here" "$4._COPYING_" && mv "$4._COPYING_" "$4" ;;
   -cat) shift 2
     for file; do case $file in
     file://*) cat "${file#file://}" ;;
-    *) cat "$top$file" ;;
+    *) cat "$top$(bare "$file")" ;;
     esac; done ;;
   esac
 }
@@ -340,6 +342,41 @@ def test_a_quiet_poll_starts_the_command_once(tmp_path: Path) -> None:
             script.write_text(text)
             assert (tmp_path / "calls").read_text().split() == calls
             (tmp_path / "calls").unlink()
+
+
+@pytest.mark.parametrize("rate", ["0", "100M"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "hdfs://nn:8020/models",
+        "hdfs://nn:8020//models/",
+        "afs://nn:8020/models",
+        "viewfs://clusterX/models",
+        "hdfs:///models",
+    ],
+)
+def test_the_remote_path_may_be_an_address(tmp_path: Path, address: str, rate: str) -> None:
+    with around(tmp_path, remote_path=address, rate_limit=rate) as remote:
+        assert remote.look("donefile") is None
+        models = tmp_path / "hdfs" / "models"
+        (models / "model" / "sub").mkdir(parents=True)
+        for name in ("donefile", "model/a", "model/sub/b"):
+            (models / name).write_bytes(b"123")
+        seen = remote.look("donefile")
+        assert seen is not None
+        assert seen.content == b"123"
+        puller = Puller(remote, str(tmp_path / "tmp" / "part"), 0, Stop())
+        puller.pull_tree("model", 10, 10**6)
+        assert (Path(puller.tree_part) / "sub" / "b").read_bytes() == b"123"
+        assert {entry.path for entry in remote.tree("model", 9)} == {"a", "sub/b"}
+        with pytest.raises(RemoteError, match="HDFS has no such file"):
+            remote.open("absent")
+
+
+def test_the_shell_may_name_an_absent_file_without_its_host(tmp_path: Path) -> None:
+    script = "echo 'cat: File does not exist: /models/donefile' >&2; exit 1"
+    with behind(tmp_path, script, remote_path="hdfs://nn:8020/models") as remote:
+        assert remote.look("donefile") is None
 
 
 def test_a_relative_local_path_is_right_for_a_script_that_changes_the_folder(
