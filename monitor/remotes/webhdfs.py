@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ..options.fields import Options
 
 
+class _Page(requests.HTTPError, requests.ConnectionError):
+    """A page without WebHDFS's form. The library asks the next NameNode after a ConnectionError."""
+
+
 class _Session(Session):
     """Keeps in ``lost`` the DataNode address of a failed redirect, and the error.
 
@@ -232,7 +236,7 @@ class WebHdfsRemote(Remote):
 
 
 def _refuse(answer: requests.Response, *_: Any, **__: Any) -> None:
-    """Raise ``HTTPError`` for a refusal that is not in WebHDFS's own form.
+    """Raise an ``HTTPError`` for a refusal that is not in WebHDFS's own form.
 
     A web server or Jetty sends such pages. The library would quote the page's bytes as the reason.
     """
@@ -246,7 +250,8 @@ def _refuse(answer: requests.Response, *_: Any, **__: Any) -> None:
                 return
     # An unread answer keeps its connection until the garbage collector finds the answer.
     answer.close()
-    raise requests.HTTPError(f"the server answered {code} {answer.reason}".strip(), response=answer)
+    kind = requests.HTTPError if code in (401, 403) else _Page
+    raise kind(f"the server answered {code} {answer.reason}".strip(), response=answer)
 
 
 def _host(url: str) -> tuple[Optional[str], Optional[int]]:

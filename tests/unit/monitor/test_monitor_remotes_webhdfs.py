@@ -199,6 +199,25 @@ def test_a_standby_namenodes_refusal_hides_no_unreachable_datanode(
         remote.look("donefile")
 
 
+@pytest.mark.parametrize("code", [404, 500, 502, 503])
+def test_the_next_namenode_is_asked_if_a_web_page_answers_for_the_first(
+    server: Answers, tmp_path: Path, code: int
+) -> None:
+    first = Answers()
+    first.otherwise = page(code, "no NameNode here")
+    holds(server, b"content")
+    both = f"{first.url};{server.url}"
+    remote = make(tmp_path / "ha", type="webhdfs", webhdfs_url=both)
+    with closing_all(first, remote):
+        seen = remote.look("donefile")
+        assert seen is not None
+        assert seen.content == b"content"
+        server.otherwise = page(code, "none here either")
+        server.by_path.clear()
+        with pytest.raises(RemoteError, match=f"the server answered {code}.*check --webhdfs_url"):
+            remote.look("donefile")
+
+
 def test_a_namenode_that_cannot_be_reached_is_blamed_itself(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(RemoteError, match="check --webhdfs_url"):
