@@ -47,7 +47,7 @@ from .leg import Leg
 from .leg_settings import LegSettings
 from .ready_releases import flat, ready_releases
 from .requirements import require_movable_monitor, require_parts, require_servers
-from .steps import Cause, Publish, Step
+from .steps import Cause, Publish, Step, counted
 
 # Loading Paddle takes seconds; a driver that hangs takes for ever.
 _TRIAL_S = 120
@@ -187,9 +187,10 @@ def _with_releases(
     publishing = [step for step in settings.steps if isinstance(step, Publish)]
     ready = ready_releases(folder, work)
     count = settings.leg.releases if all(step.count for step in publishing) else len(ready)
-    if count > len(ready):
+    needed = max(count, counted(settings.steps))
+    if needed > len(ready):
         raise BadInput(
-            f"the scenario {settings.scenario} publishes {count} releases, and "
+            f"the scenario {settings.scenario} publishes {needed} releases, and "
             f"--releases-from {folder} holds {len(ready)}; add releases, or choose another scenario"
         )
     unseen = settings.leg.unseen
@@ -237,6 +238,13 @@ def check(settings: RunSettings) -> None:
     if settings.leg.releases < 2:
         raise BadInput(
             f"RELEASES={settings.leg.releases} shows no hot loading; publish at least 2 releases"
+        )
+    least = counted(settings.steps)
+    # The releases of a folder are counted later.
+    if settings.releases_from is None and settings.leg.releases < least:
+        raise BadInput(
+            f"RELEASES={settings.leg.releases} is too few, because the steps of "
+            f"{settings.scenario} publish {least} releases; use {least} or more"
         )
     require_servers(settings.leg.servers)
     require_parts(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -191,3 +191,8 @@ class Rollback(Step):
 STEPS: Mapping[str, type[Step]] = {
     step.do: step for step in (Publish, Wait, Restart, Cause, Rollback)
 }
+
+
+def counted(steps: Iterable[Step]) -> int:
+    """Return how many releases the steps with a count publish, together with release 1."""
+    return 1 + sum(step.count for step in steps if isinstance(step, (Publish, Cause)))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +16,7 @@ import tomli
 
 from harness.checker.claims import claims_named
 from harness.run.leg_settings import LegSettings
-from harness.run.steps import STEPS, Cause, Publish, Step, Wait
+from harness.run.steps import STEPS, Cause, Publish, Step, Wait, counted
 from harness.support.errors import BadInput
 
 FOLDER = Path(__file__).parent
@@ -27,9 +28,13 @@ _FORMS: Mapping[Any, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "true or false"),
     Mapping[str, Any]: ((dict,), "a table"),
 }
+# The form of all other types.
+_TEXTS = ((list,), "a list of texts")
 _KEYS = ("promise", "claims", "leg", "step")
 # How long remote, server and monitor may take to start, in seconds.
 _START_S = 180.0
+# The least values of numbers in [leg]; all other numbers are at least 0.
+_LEAST = {"clients": 1, "tick_s": 1}
 # Fields of LegSettings that the run or the steps set.
 _NOT_IN_A_FILE = (
     "seed",
@@ -130,8 +135,9 @@ def _steps(path: Path, tables: Any) -> tuple[Step, ...]:
     found = []
     for number, table in enumerate(tables, 1):
         what = f"step {number}"
+        _require_table(path, what, table)
         do = table.get("do")
-        if do not in STEPS:
+        if not isinstance(do, str) or do not in STEPS:
             raise BadInput(f"{path}: {what}: do = {do!r} is not known; use {', '.join(STEPS)}")
         given = {key: value for key, value in table.items() if key != "do"}
         step: Step = _filled(path, what, STEPS[do], given)
@@ -144,18 +150,24 @@ def _steps(path: Path, tables: Any) -> tuple[Step, ...]:
 
 
 def _leg(path: Path, content: Mapping[str, Any], steps: tuple[Step, ...]) -> LegSettings:
-    given = dict(content.get("leg", {}))
-    _only(path, "[leg]", given, [key for key in _types(LegSettings) if key not in _NOT_IN_A_FILE])
+    table = content.get("leg", {})
+    _only(path, "[leg]", table, [key for key in _types(LegSettings) if key not in _NOT_IN_A_FILE])
+    given = dict(table)
     publishing = [step for step in steps if isinstance(step, Publish)]
-    counted = sum(step.count for step in steps if isinstance(step, (Publish, Cause)))
     if all(step.count for step in publishing):
         if "releases" in given:
             raise BadInput(f"{path}: [leg] releases: every publish step has a count; leave it out")
-        given["releases"] = 1 + counted
+        given["releases"] = counted(steps)
     elif not all(step.count for step in publishing[:-1]):
         raise BadInput(f"{path}: a publish step before the last has no count; give it one")
+    elif counted(steps[steps.index(publishing[-1]) :]) > 1:
+        raise BadInput(
+            f"{path}: a fault publishes releases after the publish step without a count; give that "
+            "step a count, or the fault count = 0"
+        )
     claims = content.get("claims")
     if claims is not None:
+        _require_form(path, "the file", "claims", claims, tuple[str, ...])
         try:
             given["claims"] = claims_named(claims)
         except BadInput as error:
@@ -169,6 +181,10 @@ def _leg(path: Path, content: Mapping[str, Any], steps: tuple[Step, ...]) -> Leg
     if given.get("prepared") and any(step.bad for step in publishing):
         raise BadInput(f"{path}: [leg] prepared: a step publishes a bad release; leave it out")
     leg: LegSettings = _filled(path, "[leg]", LegSettings, given)
+    for key, value in given.items():
+        least = _LEAST.get(key, 0)
+        if isinstance(value, (int, float)) and value < least:
+            raise BadInput(f"{path}: [leg]: {key} = {value!r} is wrong; use {least} or more")
     return leg
 
 
@@ -183,9 +199,7 @@ def _filled(path: Path, where: str, kind: Any, given: Mapping[str, Any]) -> Any:
     _only(path, where, given, list(types))
     values = {}
     for key, value in given.items():
-        plain, name = _FORMS.get(types[key], ((list,), "a list"))
-        if not isinstance(value, plain) or (isinstance(value, bool) and bool not in plain):
-            raise BadInput(f"{path}: {where}: {key} = {value!r} is wrong; use {name}")
+        _require_form(path, where, key, value, types[key])
         values[key] = tuple(value) if isinstance(value, list) else value
     try:
         return kind(**values)
@@ -194,9 +208,25 @@ def _filled(path: Path, where: str, kind: Any, given: Mapping[str, Any]) -> Any:
         raise BadInput(f"{path}: {where} lacks {', '.join(lacking)}; add that") from None
 
 
-def _only(path: Path, where: str, table: Any, known: Any) -> None:
-    if not isinstance(table, Mapping):
+def _require_form(path: Path, where: str, key: str, value: Any, kind: Any) -> None:
+    """Raise ``BadInput`` unless a value of the file fits the type of its field."""
+    plain, name = _FORMS.get(kind, _TEXTS)
+    fits = isinstance(value, plain) and (bool in plain or not isinstance(value, bool))
+    if isinstance(value, float):
+        fits = fits and math.isfinite(value)
+    elif isinstance(value, list):
+        fits = fits and all(isinstance(one, str) for one in value)
+    if not fits:
+        raise BadInput(f"{path}: {where}: {key} = {value!r} is wrong; use {name}")
+
+
+def _require_table(path: Path, where: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
         raise BadInput(f"{path}: {where} is no table; see docs/scenarios.md")
+
+
+def _only(path: Path, where: str, table: Any, known: Any) -> None:
+    _require_table(path, where, table)
     for key in table:
         if key not in known:
             raise BadInput(f"{path}: {where}: {key!r} is not known; use {', '.join(known)}")

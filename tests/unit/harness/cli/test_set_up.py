@@ -10,6 +10,7 @@ import pytest
 
 from harness.__main__ import main
 from harness.conformance.monitor.releases import unpacked
+from tests.conftest import Releases
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,29 @@ def test_a_part_that_the_run_does_not_have_is_told_before_anything_starts(
         file = str(tmp_path / "mine.toml")
         assert main(["run", file, "--remotes", "ftp", "--servers", "2"]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_fewer_releases_than_the_steps_publish_are_told_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = '[[step]]\ndo = "publish"\ncount = 5\n[[step]]\ndo = "publish"\n'
+    (tmp_path / "mine.toml").write_text(f'promise = "None."\n{steps}')
+    assert main(["run", str(tmp_path / "mine.toml"), "--remotes", "ftp"]) == 2
+    error = capsys.readouterr().err
+    assert "RELEASES=4 is too few, because the steps of mine publish 6 releases; use 6 or" in error
+    assert error.count("\n") == 1
+
+
+def test_steps_that_publish_more_releases_than_a_folder_holds_are_told(
+    tmp_path: Path, releases: Releases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = '[[step]]\ndo = "publish"\ncount = 3\n[[step]]\ndo = "publish"\n'
+    (tmp_path / "mine.toml").write_text(f'promise = "None."\n{steps}')
+    words = ["run", str(tmp_path / "mine.toml"), "--remotes", "ftp", "--serving", "embedded"]
+    words += ["--serving-trial", "skip", "--runs", str(tmp_path / "runs")]
+    assert main([*words, "--releases-from", str(releases.folder / "releases")]) == 2
+    said = f"the scenario mine publishes 4 releases, and --releases-from {releases.folder}"
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["model//tmp/elsewhere", "model/../elsewhere", "../elsewhere"])

@@ -14,6 +14,7 @@ from harness.support.errors import BadInput
 
 DOCS = Path(__file__).parents[4] / "docs" / "scenarios.md"
 FAULT = 'promise = "P."\n[[step]]\ndo = "fault"\n'
+RESTART = 'promise = "P."\n[[step]]\ndo = "restart"\n'
 PUBLISH = '[[step]]\ndo = "publish"\n'
 
 
@@ -62,6 +63,12 @@ def test_the_last_publish_step_may_leave_its_count_to_the_releases(tmp_path: Pat
     assert (found.leg.releases, found.leg.paced, found.open_count) == (7, True, True)
 
 
+def test_a_fault_without_releases_may_follow_the_open_publish_step(tmp_path: Path) -> None:
+    fault = '[[step]]\ndo = "fault"\nfault = "cut"\ncount = 0\n'
+    found = read(tmp_path, f'promise = "It holds."\n{PUBLISH}{fault}')
+    assert (found.leg.releases, found.open_count) == (4, True)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -76,6 +83,22 @@ def test_the_last_publish_step_may_leave_its_count_to_the_releases(tmp_path: Pat
         (f'promise = "P."\n{PUBLISH}wait = "no"\n', "wait = 'no' is not known; use served or"),
         (f'promise = "P."\n{PUBLISH}bad = "rotten"\n', "bad = 'rotten' is not known; use corrupt"),
         ('promise = "P."\n[[step]]\ndo = "restart"\n', "step 1 lacks parts"),
+        ('promise = "P."\nstep = [1]\n', "step 1 is no table; see docs/scenarios.md"),
+        ('promise = "P."\n[[step]]\ndo = ["a"]\n', "step 1: do = ['a'] is not known; use publish"),
+        (f'promise = "P."\nleg = 3\n{PUBLISH}', "[leg] is no table; see docs/scenarios.md"),
+        (f'promise = "P."\nclaims = 3\n{PUBLISH}', "claims = 3 is wrong; use a list of texts"),
+        (f'promise = "P."\nclaims = "luck"\n{PUBLISH}', "claims = 'luck' is wrong; use a list of"),
+        (
+            f'promise = "P."\nclaims = [["a"]]\n{PUBLISH}',
+            "claims = [['a']] is wrong; use a list of",
+        ),
+        (RESTART + "parts = [1]\n", "step 1: parts = [1] is wrong; use a list of texts"),
+        (RESTART + 'parts = "remote"\n', "step 1: parts = 'remote' is wrong; use a list of texts"),
+        (f'promise = "P."\n[leg]\nclients = 0\n{PUBLISH}', "clients = 0 is wrong; use 1 or more"),
+        (f'promise = "P."\n[leg]\ntick_s = -1\n{PUBLISH}', "tick_s = -1 is wrong; use 1 or more"),
+        (f'promise = "P."\n[leg]\nkeep = -1\n{PUBLISH}', "keep = -1 is wrong; use 0 or more"),
+        (f'promise = "P."\n[leg]\nrtol = nan\n{PUBLISH}', "rtol = nan is wrong; use a number"),
+        (f'promise = "P."\n{PUBLISH}every_s = inf\n', "every_s = inf is wrong; use a number"),
         ('promise = "P."\n[[step]]\ndo = "restart"\nparts = []\n', "parts is empty; name"),
         ('promise = "P."\n[[step]]\ndo = "fault"\n', "step 1 lacks fault"),
         (FAULT + 'fault = "gremlin"\n', "step 1: there is no fault 'gremlin'; use one of latency"),
@@ -89,6 +112,10 @@ def test_the_last_publish_step_may_leave_its_count_to_the_releases(tmp_path: Pat
             "a publish step before the last has no count",
         ),
         (f'promise = "P."\n[leg]\nreleases = 3\n{PUBLISH}count = 1\n', "has a count; leave it"),
+        (
+            f'promise = "P."\n{PUBLISH}[[step]]\ndo = "fault"\nfault = "cut"\n',
+            "a fault publishes releases after the publish step without a count; give that step",
+        ),
     ],
 )
 def test_a_wrong_file_gets_one_sentence(tmp_path: Path, text: str, said: str) -> None:
