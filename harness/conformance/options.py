@@ -51,7 +51,7 @@ def run_folder(options: argparse.Namespace, last: object) -> Path:
         BadInput: The folder holds an earlier run.
     """
     if options.run is None:
-        return new_run_folder(Path("runs").resolve(), last, latest=False)
+        return new_run_folder(Path("runs").resolve(), last)
     folder: Path = options.run.resolve()
     if (folder / _RESULTS).exists():
         raise BadInput(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -38,7 +39,7 @@ from harness.serving.running import RunningServing
 from harness.support.errors import BadInput, Failed, HarnessError
 from harness.support.ports import free_port, is_listening
 from harness.support.process import new_mark
-from harness.support.run_folder import kept, new_run_folder, prune
+from harness.support.run_folder import kept, new_run_folder, point_latest_at, prune
 
 from . import backend
 from .backend import ServingSettings
@@ -122,12 +123,18 @@ def run(settings: RunSettings, console: Console) -> int:
     # Before the folder's name is printed, because the history must begin right after that.
     machine_facts = {"machine": machine(settings.device), "versions": versions()}
     folder = new_run_folder(settings.runs, settings.leg.seed)
+    try:
+        if settings.releases_from is not None:
+            settings = _with_releases(settings, settings.releases_from, folder / "releases", say)
+        point_latest_at(folder)
+    except BaseException:
+        # There is no run yet, so nothing may stay of it.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     say(f"artefacts of this run: {folder}")
     gone = prune(settings.runs, keep)
     if gone:
         say(f"older runs removed: {len(gone)} ({keep} are kept; KEEP_RUNS names another number)")
-    if settings.releases_from is not None:
-        settings = _with_releases(settings, settings.releases_from, folder / "releases", say)
     history = History(folder / "history.jsonl")
     cut_short: Optional[BaseException] = None
     try:

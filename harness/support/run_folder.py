@@ -6,10 +6,12 @@ a lock on its folder until its process ends, so that ``prune`` keeps the folder.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -23,18 +25,17 @@ NEEDED = 200_000_000
 _FOLDER = re.compile(r"\d{8}T\d{6}Z-(\d+|serving)(\.\d+)?")
 
 
-def new_run_folder(runs: Path, last: object, *, latest: bool = True) -> Path:
+def new_run_folder(runs: Path, last: object) -> Path:
     """Create the folder of a run. A second run within one second gets a suffix.
 
     Args:
         runs: Where run folders are made.
         last: The last part of the folder's name.
-        latest: Whether ``latest`` then points at the folder.
 
     Raises:
         BadInput: ``runs`` cannot be written, or has too little space.
     """
-    try:
+    with _writing(runs):
         free = places.free_bytes(str(runs))
         if free < NEEDED:
             raise BadInput(
@@ -42,16 +43,19 @@ def new_run_folder(runs: Path, last: object, *, latest: bool = True) -> Path:
                 "room, or name a folder on another disk in RUNS (--runs)"
             )
         folder = _new(runs, last)
-        if latest:
-            _point_latest_at(folder)
-    except OSError as error:
-        raise BadInput(
-            f"no run folder can be made in {runs} ({error.strerror}: {error.filename}); "
-            "name another in RUNS (--runs), or mend it"
-        ) from error
     # Deliberately never closed: the lock says that this run has not ended.
     fcntl.flock(os.open(folder, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_EX)
     return folder
+
+
+def point_latest_at(folder: Path) -> None:
+    """Make ``latest`` a link to the folder of a run. Raises ``BadInput`` as ``new_run_folder``."""
+    with _writing(folder.parent):
+        # By rename, so that a reader never finds `latest` missing.
+        link = folder.with_name(f".latest-{os.getpid()}")
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.name)
+        link.replace(folder.with_name("latest"))
 
 
 def kept() -> int:
@@ -90,6 +94,17 @@ def prune(runs: Path, keep: int) -> list[Path]:
     return gone
 
 
+@contextlib.contextmanager
+def _writing(runs: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"no run folder can be made in {runs} ({error.strerror}: {error.filename}); "
+            "name another in RUNS (--runs), or mend it"
+        ) from error
+
+
 def _new(runs: Path, last: object) -> Path:
     if (runs / "latest").exists() and not (runs / "latest").is_symlink():
         raise FileExistsError(17, "latest is there and no link", str(runs / "latest"))
@@ -103,11 +118,3 @@ def _new(runs: Path, last: object) -> Path:
             continue
         break
     return folder
-
-
-def _point_latest_at(folder: Path) -> None:
-    # By rename, so that a reader never finds `latest` missing.
-    link = folder.with_name(f".latest-{os.getpid()}")
-    link.unlink(missing_ok=True)
-    link.symlink_to(folder.name)
-    link.replace(folder.with_name("latest"))

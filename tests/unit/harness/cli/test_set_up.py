@@ -134,6 +134,21 @@ def test_steps_that_publish_more_releases_than_a_folder_holds_are_told(
     assert said in capsys.readouterr().err
 
 
+def test_a_wrong_releases_from_leaves_the_run_folders_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KEEP_RUNS", "1")
+    before = ["20260101T000000Z-1", "20260102T000000Z-1"]
+    for name in before:
+        (tmp_path / name).mkdir()
+    (tmp_path / "latest").symlink_to(before[0])
+    words = ["run", "page", "--remotes", "ftp", "--serving", "embedded", "--serving-trial", "skip"]
+    assert main([*words, "--runs", str(tmp_path), "--releases-from", "typo"]) == 2
+    assert "--releases-from typo is no folder" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*before, "latest"]
+    assert (tmp_path / "latest").resolve().name == before[0]
+
+
 @pytest.mark.parametrize("name", ["model//tmp/elsewhere", "model/../elsewhere", "../elsewhere"])
 def test_a_tarball_whose_names_lead_out_of_it_is_refused(name: str) -> None:
     packed = io.BytesIO()

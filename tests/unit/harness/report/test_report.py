@@ -19,7 +19,7 @@ from harness.report.html.facts import facts
 from harness.report.summary import print_report, rows, verdict_line
 from harness.run.e2e import RunSettings, _finish
 from harness.serving.binary import ServingBinary
-from harness.support.run_folder import new_run_folder
+from harness.support.run_folder import new_run_folder, point_latest_at
 from tests.unit.harness.checker.test_verdict import CLIENTS, Story
 
 
@@ -125,5 +125,7 @@ def test_no_figure_is_cut_on_a_narrow_terminal(width: int) -> None:
 def test_each_run_has_a_folder_and_latest_points_at_the_newest(tmp_path: Path) -> None:
     first = new_run_folder(tmp_path / "runs", 1)
     second = new_run_folder(tmp_path / "runs", 1)
+    for folder in (first, second):
+        point_latest_at(folder)
     assert first != second
     assert (tmp_path / "runs" / "latest").resolve() == second.resolve()
