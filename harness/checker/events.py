@@ -69,8 +69,8 @@ EVENTS = {
     ),
     "swapped": EventType(
         (
-            "`remote`, `digest`, `second` (of the time file), `moved` in older histories "
-            "(true if a swap came during the read)"
+            "`remote`, `digest`, `second` (of the time file; 0 without one), `moved` in older "
+            "histories (true if a swap came during the read)"
         ),
         "the observer, when the live directory or its content changed",
     ),

@@ -22,6 +22,8 @@ from harness.support.live_directory import Digests, look_once
 from harness.support.repeater import Repeater
 
 LOOK_S = 0.01
+# So many looks in a row without a live directory or its time file (0.2 s) are no swap under way.
+GAP_LOOKS = 20
 # What the history keeps of an event of the monitor, beside its name and time.
 _TOLD = ("release", "sha256", "why")
 # A monitor can make a live directory that cannot be opened; the open then gives one of these.
@@ -69,7 +71,8 @@ class Observer:
     - ``monitor_log``: every line
     - ``monitor_event``: every line of our monitor's ``--event_file``, at the time in the line
     - ``server_log``: the lines of a reload, and every error
-    - ``swapped``: ``digest`` of the model files, ``second`` of the time file
+    - ``swapped``: ``digest`` of the model files, ``second`` of the time file. A state without a
+      live directory or time file counts if it lasts, and only after the first release
 
     With ``server_runs`` the server's log may have lines of an earlier time, which do not count.
     """
@@ -92,6 +95,8 @@ class Observer:
         self._monitor_events = Tail(monitor_events)
         self._server = Tail(server_log, from_end=server_runs)
         self._seen: Optional[tuple[str, int]] = None
+        # The looks in a row that found no live directory or no time file.
+        self._gaps = 0
         self._digests = Digests()
         self._reloading = False
         self._looks = Repeater(self._look_or_say_why_not, LOOK_S, f"observe {remote}")
@@ -114,14 +119,15 @@ class Observer:
 
     def _look_or_say_why_not(self) -> None:
         try:
-            self._look()
+            self.look()
         except BaseException as error:
             with contextlib.suppress(Failed):
                 why = f"{type(error).__name__}: {error}"
                 self._history.record("observer_ended", remote=self._remote, why=why)
             raise
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look once at everything. After ``start`` a thread does this."""
         # The log first, so that the history has a pull before its swap.
         for line in self._monitor.new_lines():
             self._history.record("monitor_log", remote=self._remote, line=line)
@@ -157,9 +163,14 @@ class Observer:
                 raise
             found = (f"unreadable: {error.strerror}", 0)
         else:
-            if content is None or content.second is None:
-                return  # a swap is under way
-            found = (content.digest, content.second)
+            if content is not None and content.second is not None:
+                self._gaps = 0
+                found = (content.digest, content.second)
+            else:
+                self._gaps += 1
+                if self._seen is None or self._gaps < GAP_LOOKS:
+                    return  # a swap may be under way
+                found = ("absent" if content is None else content.digest, 0)
         if found != self._seen:
             self._seen = found
             digest, second = found

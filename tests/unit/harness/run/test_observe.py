@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.checker import history as histories
 from harness.checker.history import History
-from harness.run.observe import Observer, Tail
+from harness.run.observe import GAP_LOOKS, Observer, Tail
 from harness.support.live_directory import TIME_FILE, look_once
 from harness.support.waits import wait_for
 
@@ -97,6 +97,50 @@ def test_a_live_directory_that_cannot_be_read_is_a_state_and_no_end(tmp_path: Pa
     watching.stop()
     loop, _ = events(path, "swapped")
     assert loop["digest"] == "unreadable: Too many levels of symbolic links"
+
+
+def test_a_live_directory_that_stays_away_or_half_there_is_a_state(tmp_path: Path) -> None:
+    watching = observer(tmp_path)
+    live = make_release(tmp_path / "live", b"one", 1000)
+    whole = digest_of(live)
+    watching.look()
+    live.rename(tmp_path / "old")
+    for _ in range(GAP_LOOKS):
+        watching.look()
+    live.mkdir()
+    (live / "model.pdmodel").write_bytes(b"graph")
+    half = digest_of(live)
+    watching.look()
+    (live / "params.pdiparams").write_bytes(b"one")
+    (live / TIME_FILE).touch()
+    os.utime(live / TIME_FILE, (1001, 1001))
+    watching.look()
+    found = events(tmp_path / "history.jsonl", "swapped")
+    assert [(event["digest"], event["second"]) for event in found] == [
+        (whole, 1000),
+        ("absent", 0),
+        (half, 0),
+        (whole, 1001),
+    ]
+
+
+def test_a_swap_by_two_renames_has_no_state_between(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    watching = observer(tmp_path)
+    live = make_release(tmp_path / "live", b"one", 1000)
+    watching.look()
+    live.rename(tmp_path / "old")
+    watching.look()
+    make_release(tmp_path / "new", b"two", 1001).rename(live)
+    watching.look()
+    assert [event["second"] for event in events(path, "swapped")] == [1000, 1001]
+
+
+def test_before_the_first_release_the_live_directory_may_be_absent(tmp_path: Path) -> None:
+    watching = observer(tmp_path)
+    for _ in range(2 * GAP_LOOKS):
+        watching.look()
+    assert events(tmp_path / "history.jsonl", "swapped") == []
 
 
 def test_of_the_servers_log_only_reloads_and_errors_are_kept(tmp_path: Path) -> None:
