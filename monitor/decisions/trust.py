@@ -14,7 +14,8 @@ manifest has no other sign of a release, so the bytes of the tarball decide:
 | nothing for ``--recheck_interval``, and one is dropped | the tarball | its bytes decide |
 | nothing for ``--recheck_interval`` after equal bytes | the tarball, once | its bytes decide |
 
-The last row is for a tarball that the remote gets only after its donefile.
+The last row is for a tarball that the remote gets only after its donefile. A server that sends
+neither an ETag nor a Last-Modified counts as if one was dropped.
 
 A dropped validator stays dropped for this remote, even after a restart. This module does no I/O:
 the caller reads clock, remote and files.
@@ -43,9 +44,9 @@ class Trust:
 
     ``live`` is the key of the release in the live directory. ``same`` is the key of a later
     announcement that pulled the same bytes. ``content`` is the donefile's digest, ``seen`` its
-    validators and, once one is dropped, the tarball's. ``equal`` counts the changes in a row that
-    pulled the installed bytes. ``compared`` is in seconds since the epoch. ``settled``: the bytes
-    were compared once more after ``same``.
+    validators and, if they may miss a release, the tarball's. ``equal`` counts the changes in a
+    row that pulled the installed bytes. ``compared`` is in seconds since the epoch. ``settled``:
+    the bytes were compared once more after ``same``.
     """
 
     live: str = ""
@@ -61,6 +62,10 @@ class Trust:
         """The validators that no longer count."""
         return tuple(name for name, count in self.equal.items() if count >= _MOST_EQUAL)
 
+    def may_miss(self, validators: Mapping[str, str]) -> bool:
+        """Return whether a donefile may have the same validators after another release."""
+        return bool(self.dropped) or not (validators["ETag"] or validators["Last-Modified"])
+
     def mark(self, validators: Mapping[str, str]) -> str:
         """Return the validators that still count, as one text for ``identify``."""
         return "|".join("" if name in self.dropped else validators[name] for name in validators)
@@ -69,12 +74,12 @@ class Trust:
         """Return the last announcement of the release ``live``."""
         return Identity(self.same) if live and self.same and live.key == self.live else live
 
-    def is_due(self, now: float, every: float) -> bool:
+    def is_due(self, validators: Mapping[str, str], now: float, every: float) -> bool:
         """Return whether it is time to compare the tarball's bytes again.
 
         It is time, too, if the clock was set back.
         """
-        wanted = bool(self.dropped) or not self.settled
+        wanted = self.may_miss(validators) or not self.settled
         return wanted and not 0 <= now - self.compared < every
 
     def after_swap(

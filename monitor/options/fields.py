@@ -271,8 +271,8 @@ class Options:
     )
     recheck_interval: float = _opt(
         300.0,
-        "general: seconds until the monitor pulls the tarball again to compare it, after a changed "
-        "ETag or Last-Modified that announced no release",
+        "general: seconds until the monitor pulls and compares the tarball again, if a changed "
+        "ETag or Last-Modified announced no release, or if both are missing",
         parse=values.interval,
         shown="300",
     )

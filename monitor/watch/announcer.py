@@ -141,7 +141,8 @@ class Announcer:
                 write_announced(self._layout.announced, identity, trusted)
             self._end_hold(identity)
         hold = read_hold(self._layout.hold)
-        recheck = found is not None and bool(found.validators) and self.validators.recheck_is_due()
+        validators = found.validators if found else {}
+        recheck = bool(validators) and self.validators.recheck_is_due(validators)
         if recheck:
             # Only its bytes show whether the tarball must still stay out, so pull the tarball.
             hold = None if hold is not None and hold.tarball else hold

@@ -48,16 +48,16 @@ class Validators:
         self.trust = read_trust(self._path, self._origin)
 
     def of(self, sighting: Sighting) -> dict[str, str]:
-        """Return the validators of a donefile and, once one is dropped, those of the tarball."""
+        """Return a donefile's validators and, if they may miss a release, the tarball's."""
         found = dict(sighting.validators)
-        if found and self.trust.dropped:
+        if self.trust.may_miss(found):
             of_tarball = self._remote.peek(self._options.remote_model_name)
             found.update({f"{TARBALL}{key}": of_tarball[key] for key in of_tarball})
         return found
 
-    def recheck_is_due(self) -> bool:
+    def recheck_is_due(self, validators: Mapping[str, str]) -> bool:
         """Return whether it is time to compare the tarball's bytes again."""
-        return self.trust.is_due(self._clock(), self._options.recheck_interval)
+        return self.trust.is_due(validators, self._clock(), self._options.recheck_interval)
 
     def swapped(
         self, identity: Identity, content: bytes, validators: Mapping[str, str], now: float

@@ -84,6 +84,13 @@ def sized(number: int) -> bytes:
     return tarball(model_files(number), mode="w")
 
 
+def without_graph(number: int) -> bytes:
+    """A bad release of the same size."""
+    files = model_files(number)
+    del files["model.pdmodel"]
+    return tarball(files, mode="w")
+
+
 def test_a_validator_is_dropped_after_two_pulls_of_the_installed_tarball(
     watch: MakeWatch, site: Site, lines: list[str]
 ) -> None:
@@ -153,6 +160,59 @@ def test_or_its_bytes_once_per_interval(watch: MakeWatch, site: Site, tmp_path: 
     assert release_in(live(tmp_path)) == 2
     clock.now += 60
     assert poll(one) is Event.SAME
+
+
+def test_without_etag_and_last_modified_the_tarball_s_size_announces_a_release(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.validators = set()
+    one = watch(clock=Clock())
+    for number in (1, 2, 3):
+        site.publish(number, donefile=b"", size=number * 1000)
+        assert poll(one) is Event.SWAPPED
+        assert release_in(live(tmp_path)) == number
+        assert poll(one) is Event.INSTALLED
+    assert pulls(site) == 3
+
+
+def test_or_its_bytes_once_per_interval_also_after_a_restart(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.validators = set()
+    clock = Clock()
+    site.publish(1, donefile=b"", packed=sized(1))
+    assert poll(watch(clock=clock, recheck_interval="60")) is Event.SWAPPED
+    site.publish(2, donefile=b"", packed=sized(2))
+    one = watch(clock=clock, recheck_interval="60")
+    clock.now += 59
+    assert poll(one) is Event.INSTALLED
+    assert pulls(site) == 1
+    clock.now += 1
+    assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 2
+    clock.now += 60
+    assert poll(one) is Event.SAME
+    assert poll(one) is Event.INSTALLED
+    assert pulls(site) == 3
+
+
+def test_a_bad_tarball_of_such_a_server_is_not_pulled_at_every_poll(
+    watch: MakeWatch, site: Site, tmp_path: Path
+) -> None:
+    site.validators = set()
+    clock = Clock()
+    one = watch(clock=clock)
+    site.publish(1, donefile=b"", packed=sized(1))
+    assert poll(one) is Event.SWAPPED
+    site.publish(2, donefile=b"", packed=without_graph(2))
+    clock.now += 301
+    assert [poll(one) for _ in range(4)] == [
+        Event.BAD_RELEASE, Event.QUARANTINED, Event.INSTALLED, Event.INSTALLED,
+    ]  # fmt: skip
+    site.publish(3, donefile=b"", packed=sized(3))
+    clock.now += 301
+    assert poll(one) is Event.SWAPPED
+    assert release_in(live(tmp_path)) == 3
 
 
 def test_a_restart_pulls_nothing_and_forgets_nothing(
@@ -244,8 +304,7 @@ def test_a_bad_release_is_pulled_a_few_times_and_not_at_every_poll(
     if after == "a good one":
         site.publish(1, donefile=b"", packed=sized(1))
         assert until(one, Event.SWAPPED)
-    bad = {name: data for name, data in model_files(2).items() if not name.endswith(".pdmodel")}
-    site.publish(2, donefile=b"", packed=tarball(bad, mode="w"))
+    site.publish(2, donefile=b"", packed=without_graph(2))
     assert until(one, Event.BAD_RELEASE)
     for _ in range(30):
         poll(one)
@@ -304,9 +363,9 @@ def test_what_is_known_holds_for_the_release_that_is_live() -> None:
 @pytest.mark.parametrize("now", [99.0, 1100.0, 5000.0])
 def test_a_comparison_is_due_after_the_interval_and_after_a_clock_set_back(now: float) -> None:
     trust = Trust(equal={"ETag": 2}, compared=100.0)
-    assert trust.is_due(now, 1000.0)
-    assert not trust.is_due(1099.0, 1000.0)
-    assert not Trust(compared=100.0).is_due(now, 1000.0)
+    assert trust.is_due(SEEN, now, 1000.0)
+    assert not trust.is_due(SEEN, 1099.0, 1000.0)
+    assert not Trust(compared=100.0).is_due(SEEN, now, 1000.0)
 
 
 def test_trust_is_read_as_it_was_written_and_nonsense_as_nothing() -> None:
