@@ -231,7 +231,7 @@ class FtpRemote(Remote):
                     "check --remote_path and --remote_model_name",
                 ) from None
         # Without a time, a file of the same length may be another one.
-        sure = facts if self._dated(facts) else ""
+        sure = facts if self._dated(facts.split(";")) else ""
 
         def release() -> None:
             if socket.fileno() != -1:
@@ -345,29 +345,31 @@ class FtpRemote(Remote):
 
     def _facts(self, ftp: ftplib.FTP, path: str) -> str:
         """Time and length as finely as the server gives them; "" when it gives neither."""
+        parts: list[str] = []
         if self._mlst:
             try:
                 lines = ftp.sendcmd(f"MLST {path}").split("\n")
                 if len(lines) > 1:
                     facts = lines[1].strip().partition(" ")[0].lower().split(";")
                     wanted = ("modify=", "size=", "unique=")
-                    return ";".join(sorted(f for f in facts if f.startswith(wanted)))
+                    parts = sorted(f for f in facts if f.startswith(wanted))
             except ftplib.error_perm as error:
                 if str(error).startswith(("500", "501", "502", "504")):
                     self._mlst = False
-        parts: list[str] = []
+        if self._dated(parts):
+            return ";".join(parts)
         for command in ("MDTM", "SIZE"):
             with contextlib.suppress(ftplib.error_perm):
                 parts.append(command + ftp.sendcmd(f"{command} {path}")[3:].strip())
-        if not parts:
+        if not self._dated(parts):
             # Only minutes, but better than nothing (RFC 959 has no more).
             with contextlib.suppress(ftplib.error_perm, ftplib.error_temp):
                 ftp.retrlines(f"LIST {path}", lambda line: parts.append(self._text(line)))
         return ";".join(parts)
 
     @staticmethod
-    def _dated(facts: str) -> bool:
-        return "modify=" in facts or "MDTM" in facts
+    def _dated(parts: list[str]) -> bool:
+        return any(part.startswith(("modify=", "MDTM")) for part in parts)
 
     @staticmethod
     def _size(ftp: ftplib.FTP, path: str) -> Optional[int]:

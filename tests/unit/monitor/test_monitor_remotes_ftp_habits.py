@@ -183,6 +183,32 @@ def test_releases_arrive_from_a_server_with_a_habit_of_its_own(tmp_path: Path, h
         assert relative == ["a", "sub/b", "sub/deep/c d"]
 
 
+@pytest.mark.parametrize("kind", ["no MDTM", "no modify in MLST", "neither"])
+def test_a_touch_of_an_empty_donefile_is_seen_where_only_some_commands_give_times(
+    tmp_path: Path, kind: str
+) -> None:
+    from pyftpdlib.handlers import FTPHandler
+
+    class Undated(FTPHandler):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._current_facts = ["type", "size", "perm"]
+
+    base = ftp_habits.WithoutMlsd if kind == "no MDTM" else Undated
+    known = {k: v for k, v in base.proto_cmds.items() if k != "MDTM" or "MLST" in kind}
+    site = served(tmp_path / "remote", type("Handler", (base,), {"proto_cmds": known}))
+    with closing_all(site), make(tmp_path / "local", **ftp_options(site)) as remote:
+        site.put("donefile", b"")
+        first = remote.look("donefile")
+        assert remote.look("donefile") == first
+        os.utime(site.root / "donefile", (1_700_000_000, 1_700_000_000))
+        assert remote.look("donefile") != first
+        # A listing tells only minutes, which is too little to resume a pull.
+        download = remote.open("donefile")
+        with closing_all(download):
+            assert bool(download.mark) is (kind == "no modify in MLST")
+
+
 def test_a_file_that_may_not_be_read_is_not_absent_where_only_list_tells(tmp_path: Path) -> None:
     site = served(tmp_path / "remote", ftp_habits.Foreign)
     (site.root / "donefile").mkdir()
