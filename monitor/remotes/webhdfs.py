@@ -138,8 +138,10 @@ class WebHdfsRemote(Remote):
         self._stop.check()
         if self._client is None:
             options = self._options
+            # The library's loop over the addresses never ends if an address comes twice.
+            urls = dict.fromkeys(options.webhdfs_url.reveal().split(";"))
             self._client = hdfs.InsecureClient(
-                options.webhdfs_url.reveal(),
+                ";".join(urls),
                 user=options.hdfs_user or None,
                 timeout=options.timeout,
                 session=_Session(options),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -216,6 +217,25 @@ def test_the_next_namenode_is_asked_if_a_web_page_answers_for_the_first(
         server.by_path.clear()
         with pytest.raises(RemoteError, match=f"the server answered {code}.*check --webhdfs_url"):
             remote.look("donefile")
+
+
+@pytest.mark.parametrize("urls", ["{0};{0}", "{0};{0}/"])
+def test_a_namenode_that_is_given_twice_fails_like_one(tmp_path: Path, urls: str) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with make(tmp_path / "local", type="webhdfs", webhdfs_url=urls.format(url)) as remote:
+        outcome: list[str] = []
+
+        def look() -> None:
+            with pytest.raises(RemoteError) as caught:
+                remote.look("donefile")
+            outcome.append(caught.value.cause)
+
+        # A thread, because the library's loop over the addresses has no end of its own.
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        thread.join(20)
+        assert outcome
+        assert "Connection refused" in outcome[0]
 
 
 def test_a_namenode_that_cannot_be_reached_is_blamed_itself(tmp_path: Path) -> None:
