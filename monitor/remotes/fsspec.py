@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 # Keys under which file systems give a file's version. Each file system has only some of them.
 _VERSIONS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "fileId", "unique", "ino",
              "mtime", "modificationTime", "modify", "LastModified", "last_modified", "updated",
-             "created")  # fmt: skip
+             "created", "Last-Modified", "Content-MD5", "Digest")  # fmt: skip
 # How many bytes one request brings. A store such as S3 takes 20 to 100 ms for a request.
 _BLOCK = 4 * 1024 * 1024
 

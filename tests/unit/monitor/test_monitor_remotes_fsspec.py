@@ -138,6 +138,25 @@ def test_a_touched_empty_donefile_is_another_over_ftp_through_fsspec(tmp_path: P
         site.close()
 
 
+@pytest.mark.parametrize("field", ["ETag", "Last-Modified", "Content-MD5", "Digest"])
+def test_what_http_tells_of_a_version_is_part_of_the_mark(
+    stalling: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    """A file system answers as fsspec's HTTP does, because its library may not be installed."""
+    (tmp_path / "donefile").touch()
+    told = {"name": "http://host/donefile", "size": 0, "type": "file", "mimetype": "text/plain"}
+    options = {"type": "fsspec", "remote_url": f"stalling://{tmp_path}"}
+    with make(tmp_path / "local", **options) as remote:
+        marks = []
+        for version in ("1", "1", "2"):
+            info = {**told, field: version}
+            monkeypatch.setattr(stalling, "info", lambda self, path, info=info, **more: info)
+            seen = remote.look("donefile")
+            assert seen is not None
+            marks.append(seen.mark)
+        assert marks[0] == marks[1] != marks[2]
+
+
 def test_no_pull_goes_on_in_a_file_of_which_only_the_size_is_known(
     stalling: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
