@@ -174,7 +174,8 @@ class FtpRemote(Remote):
     def from_url(cls, options: Options, stop: Stop) -> FtpRemote:
         """Return the server of an FTP address in ``--general_host``.
 
-        Percent-encoded bytes in the address have ``--ftp_encoding``.
+        Percent-encoded bytes in the address have ``--ftp_encoding``. The slash after the host is no
+        part of the path (RFC 1738, 3.2.2): a path begins at the login folder, as with wget.
         """
         parts = urlsplit(options.general_host.reveal())
         scheme = parts.scheme.lower()
@@ -190,7 +191,7 @@ class FtpRemote(Remote):
             user=plain(parts.username),
             password=Secret(plain(parts.password)),
             scheme=scheme,
-            base=join(plain(parts.path), options.remote_path),
+            base=f"{plain(parts.path)}/{options.remote_path}"[1:],
             lines=[("_general_host", str(options.general_host))],
         )
 

@@ -21,7 +21,7 @@ from monitor.remotes.ftp import rows_of
 from monitor.stop import Stop
 from monitor.watch.pull import Puller
 
-from .fixtures import TARBALL, FtpSite, closing_all
+from .fixtures import TARBALL, FtpSite, Place, closing_all
 from .kinds import ftp_options, make
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -138,6 +138,45 @@ def test_an_address_may_have_the_name_or_the_bytes_of_its_encoding(
         assert remote.look("donefile") is not None
 
 
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        # As wget and curl read it: an address begins at the login folder (RFC 1738, 3.2.2).
+        ("home/models", {"general_host": "{site}/models"}),
+        ("home/models", {"general_host": "{site}/models/", "remote_path": "/"}),
+        ("home/models/m", {"general_host": "{site}/models", "remote_path": "/m"}),
+        ("home/models", {"general_host": "{site}", "remote_path": "models"}),
+        ("models", {"general_host": "{site}/{root}/models"}),
+        ("models", {"general_host": "{site}/%2F{root}/models"}),
+        ("models", {"general_host": "{site}", "remote_path": "{root}/models"}),
+        ("models", {"general_host": "{site}/", "remote_path": "{root}/models"}),
+        # ftplib sends the path as it is.
+        ("models", {"remote_path": "{root}/models"}),
+        ("home/models", {"remote_path": "models"}),
+    ],
+)
+def test_the_path_of_an_address_begins_at_the_login_folder(
+    tmp_path: Path, path: str, options: dict[str, str]
+) -> None:
+    from pyftpdlib.filesystems import UnixFilesystem
+
+    root = tmp_path / "remote"
+    site = FtpSite(root / "home", abstracted_fs=UnixFilesystem)
+    address = f"ftp://{site.USER}:{site.PASSWORD}@127.0.0.1:{site.port}"
+    given = {name: text.format(site=address, root=root) for name, text in options.items()}
+    if "general_host" not in given:
+        given = {**ftp_options(site), **given}
+    with closing_all(site), make(tmp_path / "local", **given) as remote:
+        assert remote.look("donefile") is None
+        for name in ("donefile", "folder/file", "folder/sub/file"):
+            Place(root / path).put(name, b"content")
+        seen = remote.look("donefile")
+        assert seen is not None
+        assert seen.content == b"content"
+        assert sorted(entry.path for entry in remote.tree("folder", 9)) == ["file", "sub/file"]
+        assert b"".join(remote.open("folder/sub/file").chunks) == b"content"
+
+
 @pytest.mark.parametrize("name", ["utf-16", "no-such", "hex", "utf-8-sig", ""])
 def test_an_encoding_that_cannot_be_one_of_names_is_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadOption, match=r"--ftp_encoding is wrong: .*; see --help"):
@@ -184,9 +223,7 @@ def test_releases_arrive_from_a_server_with_a_habit_of_its_own(tmp_path: Path, h
 
 
 @pytest.mark.parametrize("kind", ["no MDTM", "no modify in MLST", "neither"])
-def test_a_touch_of_an_empty_donefile_is_seen_where_only_some_commands_give_times(
-    tmp_path: Path, kind: str
-) -> None:
+def test_a_touch_is_seen_where_only_some_commands_give_times(tmp_path: Path, kind: str) -> None:
     from pyftpdlib.handlers import FTPHandler
 
     class Undated(FTPHandler):  # type: ignore[misc]
