@@ -19,7 +19,7 @@ reload in the log        the server's log has a reload for every release that ca
                          server's start, no failed reload, and no more reloads than swaps
 all clients agree        (releases published one by one) each client saw each release
 live is served           a good release that stays live for two ticks and the time of a load is
-                         served to every client
+                         served to every client, also when a rollback makes it live again
 latency at a swap        requests near a swap take no longer than other requests, within the
                          bound (``latency.py``)
 memory stays flat        the server's memory does not grow from reload to reload

@@ -75,9 +75,11 @@ def live_is_served(leg: LegHistory) -> Claim:
     """Judge the releases that ``nothing_lost`` passes because a newer one came within the bound.
 
     A server sees a release that stays live for two ticks, and loads it within ``load_bound_s``.
+    A release may be live several times, because of rollbacks. Each time it must be served.
     """
     settings = leg.settings
-    enough = 2.0 * settings.get("tick_s", 0) + settings.get("load_bound_s", settings["bound_s"])
+    load_s = float(settings["load_bound_s" if "load_bound_s" in settings else "bound_s"])
+    enough = 2.0 * settings.get("tick_s", 0) + load_s
     good = set(leg.good)
     wrong: list[Event] = []
     for swap, following in zip(leg.swapped, leg.swapped[1:]):
@@ -85,13 +87,15 @@ def live_is_served(leg: LegHistory) -> Claim:
         if end - begin <= enough or leg.excused(begin, end):
             continue
         for index in good.intersection(leg.with_digest.get(swap["digest"], ())):
-            wrong += [
-                {"release": leg.published[index]["release"], "client": c, "live_s": end - begin}
-                for c in leg.settings["clients"]
-                if leg.asked_since.get(c, math.inf) <= begin
-                and _asked_after(leg, c, end)
-                and leg.first_served(index, c) is None
-            ]
+            for client in leg.settings["clients"]:
+                if leg.asked_since.get(client, math.inf) > begin or not _asked_after(
+                    leg, client, end
+                ):
+                    continue
+                served = leg.first_served(index, client, begin)
+                if served is None or served > end + load_s:
+                    number = leg.published[index]["release"]
+                    wrong.append({"release": number, "client": client, "live_s": end - begin})
     what = f"times a release stayed live for more than {enough:g} s and was not served"
     return claim_about(leg.remote, "live is served", wrong, what)
 

@@ -305,6 +305,23 @@ def the_server_skips_a_release(run: Run, chance: random.Random) -> None:
     _replace(run, run.clients, release, release - 1)
 
 
+@_breaks("live is served")
+def the_server_does_not_follow_a_rollback(run: Run, _: random.Random) -> None:
+    """Let an older release be live for 5 s after the run, and no answer change."""
+    run.schema = 2
+    end, live = run.end, run.served[-1][1]
+    for t, release in ((end, live - 1 if live else 1), (end + 5.0, live)):
+        run.swapped.append(run.at(t, "swapped", digest=run.digest(release), second=int(t)))
+        run.others.append(run.at(t, "rollback", release=release + 1))
+    for client in run.clients:
+        asked = len(run.of(client))
+        for n in range(1, 80):
+            t = end + 0.1 * n
+            p = run.at(t, "prediction", client=client, n=asked + n, sent=t, answered=t)
+            run.predictions.append({**p, "value": run.value(live)})
+    run.servers[-1]["t"] = run.end
+
+
 @_breaks("all clients agree", "nothing lost", "live is served")
 def one_client_never_gets_a_release(run: Run, chance: random.Random) -> None:
     release = chance.randrange(1, len(run.published) - 1)

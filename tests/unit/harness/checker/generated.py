@@ -35,7 +35,7 @@ class Release:
     good: bool
     # The monitor pulls it although a newer one follows at once.
     pulled: bool
-    # After it is served, the monitor goes back to the release before.
+    # After it is served, the monitor goes back to the release before, perhaps for a moment only.
     rolled_back: bool
     # While it is on its way, the server neither answers nor ticks.
     outage: bool
@@ -238,7 +238,8 @@ def _publish(run: Run, plan: list[Release], bursts: bool, chance: random.Random)
         t += 3.0
         if release.rolled_back and good and len(run.swapped) > 1:
             _roll_back(run, t)
-            t += 3.0
+            # A newer release may come before the server's next tick.
+            t += chance.choice([0.2, 3.0]) if bursts else 3.0
 
 
 def _roll_back(run: Run, t: float) -> None:

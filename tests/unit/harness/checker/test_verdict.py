@@ -706,6 +706,17 @@ def test_a_release_that_was_live_over_ticks_and_never_served_is_seen() -> None:
     assert claim.records[0]["release"] == 2
 
 
+def test_a_release_that_was_not_served_until_it_was_live_again_is_seen() -> None:
+    story = skipping_story()
+    story.swapped.append(story._at(7.5, "swapped", digest="model-2"))
+    for prediction in story.predictions:
+        if prediction["answered"] > 8.0:
+            prediction["value"] = [PRICES[2]]
+    rolled_back = story._at(7.5, "rollback", release=2)
+    (claim,) = judge([*story.events(), rolled_back]).broken
+    assert (claim.name, claim.records[0]["live_s"]) == ("live is served", 2.0)
+
+
 @pytest.mark.parametrize(
     "change",
     [
