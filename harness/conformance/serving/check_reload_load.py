@@ -25,12 +25,16 @@ RELOADS = 15
 _HERE = -100
 # How long the workers may take to switch one after another, on a busy machine.
 SWITCHING_S = 1.0
+# How long clients ask on after a reload, so that a worker that switches too late is seen.
+ASK_ON_S = SWITCHING_S + 0.5
 
 
 def reload_in_turns(
-    server: Launched, models: list[Path], reloads: int, clients: int = 4
+    server: Launched, models: list[Path], reloads: int, *, clients: int = 4, ask_on_s: float = 0.0
 ) -> list[float]:
     """Install ``models`` (prices PRICE_2 and PRICE) in turns under clients.
+
+    The clients ask on for ``ask_on_s`` seconds after each reload.
 
     Returns the ``steps_back``. Raises ``Differs`` if a request fails or an answer is of neither
     model.
@@ -40,6 +44,7 @@ def reload_in_turns(
         for number in range(reloads):
             starts.append(time.monotonic())
             server.reload(models[number % 2])
+            steady.ask_on(ask_on_s)
     holds(not steady.failures, f"{len(steady.failures)} clients failed: {steady.failures[:1]}")
     holds(steady.prices == {PRICE, PRICE_2}, f"answers: {steady.prices}")
     ends = [*starts[1:], float("inf")]
@@ -60,7 +65,7 @@ def reloads_under_clients(subject: Subject) -> None:
 
 def one_step(subject: Subject) -> bool:
     """The workers switch one after another: clients may see new, old, new for milliseconds."""
-    back = reload_in_turns(subject.server, turns(subject), 4)
+    back = reload_in_turns(subject.server, turns(subject), 4, ask_on_s=ASK_ON_S)
     holds(not back or max(back) < SWITCHING_S, f"an old answer {max(back, default=0):.3f} s later")
     return not back
 

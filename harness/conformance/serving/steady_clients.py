@@ -60,6 +60,10 @@ class SteadyClients:
                 return
             self.asked.append(Asked(sent, time.monotonic(), price))
 
+    def ask_on(self, seconds: float) -> None:
+        """Let the clients ask for so many seconds more."""
+        time.sleep(seconds)
+
     @property
     def prices(self) -> set[float]:
         return {one.price for one in self.asked}

@@ -11,9 +11,9 @@ import pytest
 
 from harness.checker.outcome import Outcome
 from harness.conformance.results import CaseResult
-from harness.conformance.serving import judging
-from harness.conformance.serving.checks import Subject
-from harness.conformance.serving.promises import PROMISES, Promise
+from harness.conformance.serving import check_reload_load, judging
+from harness.conformance.serving.checks import Differs, Subject
+from harness.conformance.serving.promises import PROMISES, Promise, answers
 from harness.conformance.serving.promises.page import recorded
 from harness.conformance.serving.server import Launched, binary, models
 from harness.conformance.serving.steady_clients import SteadyClients
@@ -61,6 +61,19 @@ def test_a_server_that_stops_while_it_loads_breaks_a_promise(tmp_path: Path) -> 
     assert result.word == "BROKEN", result
     assert result.evidence.startswith("no answer for 11.")
     assert judged_by(promise.check, binary()).word == "kept"
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("check", [answers.no_step_back, check_reload_load.one_step])
+def test_a_server_whose_workers_switch_seconds_apart_steps_back(
+    check: Callable[[Subject], object], tmp_path: Path
+) -> None:
+    program = parts.named("server", "swaps-its-workers-seconds-apart").build(tmp_path)
+    with (
+        contextlib.closing(Subject(program)) as subject,
+        pytest.raises(Differs, match=r"^an old answer [1-9]"),
+    ):
+        check(subject)
 
 
 def judged_by(check: Callable[[Subject], None], program: Path) -> CaseResult:

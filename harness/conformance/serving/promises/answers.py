@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from harness.conformance.serving.check_clients import ask
 from harness.conformance.serving.check_http import JSON, answered
-from harness.conformance.serving.check_reload_load import SWITCHING_S, turns
+from harness.conformance.serving.check_reload_load import ASK_ON_S, SWITCHING_S, turns
 from harness.conformance.serving.checks import (
     JSON_BODY,
     PRICE,
@@ -64,6 +64,7 @@ def _reloaded(subject: Subject, server: Launched) -> _UnderLoad:
             starts.append(time.monotonic())
             server.install(turns(subject)[number % 2])
             wait_served(server, (PRICE_2, PRICE)[number % 2], f"release {number + 2} under clients")
+            steady.ask_on(ASK_ON_S)
     ends = [*starts[1:], float("inf")]
     periods = [
         Period(start, end, (PRICE_2, PRICE)[number % 2])
