@@ -61,7 +61,8 @@ class RunHistory:
 def sort(events: Iterable[Event]) -> RunHistory:
     """Sort a history by remote and kind.
 
-    Raises ``BadInput`` for another schema, and for times of another machine's clock.
+    Raises ``BadInput`` for another schema, for times of another machine's clock, and for answers
+    that name none of several servers.
     """
     run = RunHistory()
     asked: dict[str, Columns] = {}
@@ -152,8 +153,19 @@ def _one_for_each_server(legs: Mapping[str, LegHistory]) -> dict[str, LegHistory
             leg.cut_short = leg.cut_short or shared.cut_short
             leg.blind_since = min(leg.blind_since, shared.blind_since)
         if own:
+            _require_no_predictions(shared, own)
             del found[name]
     return found
+
+
+def _require_no_predictions(shared: LegHistory, own: Iterable[LegHistory]) -> None:
+    """Raise ``BadInput`` if a remote with several servers has answers that name no server."""
+    if len(shared.predictions):
+        raise BadInput(
+            f"{len(shared.predictions)} answers of {shared.remote} name no server, so they belong "
+            f"to none of {', '.join(leg.remote for leg in own)}; record each with the field "
+            "`server` (--server of the Locust file)"
+        )
 
 
 def _add_open_outages(leg: LegHistory) -> None:

@@ -51,6 +51,7 @@ def _add_options(parser: Any) -> None:
     option("--feed", metavar="FILE", help="one row as JSON: values by name; on each worker")
     option("--fetch", metavar="ALIAS", help="alias of the fetched variable")
     option("--remote", metavar="NAME", help="the remote of the run, for the history")
+    option("--server", metavar="N", help="the server's number, if the run has several servers")
     option("--rate", type=float, default=10.0, help="requests a second that each user plans")
     option(
         "--timeout", type=float, default=10.0, help="seconds after which a request counts as failed"
@@ -157,7 +158,8 @@ class _ServingUser(User):
     def on_start(self) -> None:
         assert _worker is not None
         options = _worker.options
-        self._history, self._remote = _worker.history, options.remote
+        labels = {"server": options.server} if options.server else {}
+        self._history, self._remote = _worker.history.labelled(**labels), options.remote
         self._rate, self._fetch = options.rate, options.fetch
         self._client = _worker.new_client(self.kind)
         self._ask = asker(

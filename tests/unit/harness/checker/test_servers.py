@@ -103,3 +103,21 @@ def test_no_server_is_watched_after_the_observer_of_the_remote_has_ended() -> No
     blind = {"event": "observer_ended", "t": 5.0, "remote": "ftp", "why": "OSError"}
     verdict = judge([*together(Story(), unseen), blind])
     assert verdict.outcome is Outcome.UNKNOWN, verdict.broken
+
+
+def test_answers_that_name_no_server_are_unknown() -> None:
+    fields = {"remote": "ftp", "client": "http-w-1", "error": "refused"}
+    failed = [
+        {"event": "prediction", "t": 5.0 + n, "n": n, "sent": 5.0, "answered": 5.0 + n, **fields}
+        for n in (1, 2)
+    ]
+    verdict = judge([*together(Story(), Story()), *failed])
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert (
+        "2 answers of ftp name no server, so they belong to none of ftp/1, ftp/2; "
+        in (verdict.reasons[0])
+    )
+    named = [{**event, "server": "2"} for event in failed]
+    assert {claim.remote for claim in judge([*together(Story(), Story()), *named]).broken} == {
+        "ftp/2"
+    }
