@@ -163,7 +163,12 @@ class LegHistory:
         return {}
 
     def releases_of(self, value: Sequence[float]) -> tuple[int, ...]:
-        """Indices into ``published`` of the releases that give this prediction."""
+        """Indices into ``published`` of the releases that give this prediction.
+
+        None without settings, which have the tolerance.
+        """
+        if not self.settings:
+            return ()
         key = tuple(value)
         if key not in self._known:
             rtol = float(self.settings["rtol"])

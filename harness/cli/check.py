@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -62,6 +63,18 @@ def history_in(path: Path) -> Path:
         if (path / name).exists():
             return path / name
     raise BadInput(f"{path} has no {' or '.join(_NAMES)}; name a run folder or a history")
+
+
+@contextlib.contextmanager
+def whole_events(file: Path) -> Iterator[None]:
+    """Raise ``BadInput`` if an event of the file lacks a field, or has a field of another type."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise BadInput(
+            f"{file} has an event that cannot be read: {why}; name the history as the run wrote it"
+        ) from error
 
 
 def require_an_event(file: Path) -> None:

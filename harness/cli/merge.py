@@ -15,7 +15,7 @@ from harness.checker.clock import Clock, Exchange, estimate, exchange_in
 from harness.checker.history import read
 from harness.support.errors import BadInput
 
-from .check import history_in
+from .check import history_in, whole_events
 
 
 @dataclass
@@ -48,15 +48,24 @@ def merge(paths: Sequence[Path], output: Path, console: Console) -> int:
         The exit code 0.
 
     Raises:
-        BadInput: A history has no clock records, or does not belong to the run.
+        BadInput: A history has no clock records, does not belong to the run, or has an event that
+            cannot be read.
     """
-    found = [_look(history_in(path)) for path in paths]
+    found = []
+    for path in paths:
+        history = history_in(path)
+        with whole_events(history):
+            found.append(_look(history))
     _require_one_run(found)
     clocks = [None if one.is_of_a_run else _clock(one) for one in found]
     try:
         with output.open("x") as file:
             for one, clock in zip(found, clocks):
-                _write(file, one, clock, console)
+                with whole_events(one.file):
+                    _write(file, one, clock, console)
+    except BadInput:
+        output.unlink()
+        raise
     except FileExistsError as error:
         raise BadInput(f"{output} is already there; name another --output") from error
     except OSError as error:

@@ -11,7 +11,7 @@ from harness.report.html.facts import facts
 from harness.report.masking import remember_environment, remember_secrets
 from harness.support.errors import BadInput
 
-from .check import events_in, history_in, require_an_event
+from .check import events_in, history_in, require_an_event, whole_events
 
 
 def report(run: Path, output: Optional[Path]) -> int:
@@ -33,7 +33,8 @@ def report(run: Path, output: Optional[Path]) -> int:
     remember_environment()
     if run.is_dir():
         remember_secrets(run)
-    made = facts(events_in(history), judge(events_in(history)))
+    with whole_events(history):
+        made = facts(events_in(history), judge(events_in(history)))
     folder = output or (run if run.is_dir() else Path.cwd())
     try:
         folder.mkdir(parents=True, exist_ok=True)

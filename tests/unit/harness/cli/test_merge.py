@@ -99,3 +99,15 @@ def test_an_output_that_is_there_stays_as_it_is(merge: Merge, tmp_path: Path) ->
     assert code == 2
     assert "is already there" in errors
     assert there.read_text() == ""
+
+
+@pytest.mark.parametrize(("field", "value"), [("sent", "noon"), ("answered", None)])
+def test_an_event_that_cannot_be_read_is_bad_input(
+    merge: Merge, tmp_path: Path, field: str, value: object
+) -> None:
+    worker = of_worker(Story())
+    worker[0][field] = value
+    code, errors, output = merge(of_run(Story()), worker)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert f"{tmp_path / 'b.jsonl'} has an event that cannot be read: TypeError: " in errors
+    assert not output.exists()

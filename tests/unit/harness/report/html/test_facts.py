@@ -107,6 +107,22 @@ def test_a_history_that_ends_anywhere_gives_a_report(count: int) -> None:
         assert "UNKNOWN" in text
 
 
+def test_a_leg_with_answers_and_no_settings_gives_a_report() -> None:
+    events = whole_story()
+    misspelt = [{**event, "remote": "fpt"} for event in events if event["event"] == "prediction"]
+    report = reported([*events, *misspelt])
+    assert report.outcome is Outcome.UNKNOWN
+    assert [leg.remote for leg in report.legs] == ["ftp", "fpt"]
+    for text in (page.html(report), page.svg(report), page.markdown(report)):
+        assert "UNKNOWN" in text
+
+
+@pytest.mark.parametrize("kind", ["settings", "published", "server"])
+def test_a_history_without_events_of_a_kind_gives_a_report(kind: str) -> None:
+    report = reported([event for event in whole_story() if event["event"] != kind])
+    assert "UNKNOWN" in page.html(report)
+
+
 def test_a_time_that_is_no_number_breaks_no_report() -> None:
     story = Story()
     story.swapped[1]["t"] = math.inf

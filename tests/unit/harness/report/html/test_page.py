@@ -15,6 +15,7 @@ from harness.report.files import STEP_SUMMARY, append_summary, write_pages
 from harness.report.html import page
 from tests.unit.harness.checker.test_servers import late, together
 from tests.unit.harness.checker.test_verdict import Story
+from tests.unit.harness.cli.test_check import write
 
 from .runs import reported, whole_story
 
@@ -141,3 +142,17 @@ def test_a_file_that_is_no_history_gives_one_sentence(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert all(line.startswith("harness: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "why"), [({"t": "noon"}, "ValueError: could not"), ({}, "KeyError: 'digest'")]
+)
+def test_an_event_that_cannot_be_read_gives_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lacking: dict[str, str], why: str
+) -> None:
+    story = Story()
+    story.swapped[1] = {"event": "swapped", "t": 4.2, "remote": "ftp", **lacking}
+    history = write(tmp_path / "history.jsonl", story.events())
+    assert main(["report", str(history)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"harness: {history} has an event that cannot be read: {why}")
