@@ -125,7 +125,8 @@ class Log:
     def _put(self, lines: str, severity: int) -> None:
         data = lines.encode()
         with self._lock:
-            for level in range(severity + 1):
+            # As in glog, INFO comes last: who finds a line there finds it in the other files, too.
+            for level in range(severity, -1, -1):
                 with contextlib.suppress(OSError):
                     descriptor = self._files[level]
                     os.write(self._open(level) if descriptor is None else descriptor, data)

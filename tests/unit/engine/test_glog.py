@@ -35,6 +35,21 @@ def test_a_line_stands_in_the_file_of_its_severity_and_in_all_below(tmp_path: Pa
     assert re.fullmatch(r"W\d{4} \d\d:\d\d:\d\d\.\d{6}    42 b\.cpp:2\] two", line), line
 
 
+def test_the_info_file_gets_a_line_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path)
+    order: list[str] = []
+    write = os.write
+
+    def seen_write(descriptor: int, data: bytes) -> int:
+        if b"three" in data:
+            order.append(os.readlink(f"/proc/self/fd/{descriptor}").split(".log.")[1].split(".")[0])
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", seen_write)
+    log.error_line("c.cpp:3", "three")
+    assert order == ["ERROR", "WARNING", "INFO"]
+
+
 def test_a_log_that_cannot_be_written_raises_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
