@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 # Keys under which file systems give a file's version. Each file system has only some of them.
 _VERSIONS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "fileId", "unique", "ino",
              "mtime", "modificationTime", "modify", "LastModified", "last_modified", "updated",
-             "created", "Last-Modified", "Content-MD5", "Digest")  # fmt: skip
+             "created", "Content-MD5", "Digest")  # fmt: skip
 # How many bytes one request brings. A store such as S3 takes 20 to 100 ms for a request.
 _BLOCK = 4 * 1024 * 1024
 
@@ -65,7 +65,7 @@ class FsspecRemote(Remote):
             file = self._within(_begin, self._files, path, start)
         # Another file may have the same size, so without a version no pull is resumed.
         known = now if _versions(info) else ""
-        body = self._body(file, name, path, now)
+        body = self._body(file, name, path, info)
         return Download(start, info.get("size"), known, body, lambda: _let_go(file))
 
     def tree(self, name: str, most: int) -> list[Entry]:
@@ -148,7 +148,9 @@ class FsspecRemote(Remote):
             raise TimeoutError("nothing came within the time-out")
         return outcome.result()
 
-    def _body(self, file: Any, name: str, path: str, mark: str) -> Generator[bytes, None, None]:
+    def _body(
+        self, file: Any, name: str, path: str, before: dict[str, Any]
+    ) -> Generator[bytes, None, None]:
         try:
             with self._guard("pull", name):
                 while True:
@@ -157,7 +159,8 @@ class FsspecRemote(Remote):
                         break
                     yield chunk
                 # Many file systems fetch each block by the name, which may be another file's now.
-                if _mark(self._within(_info, self._files, path)) != mark:
+                after = self._within(_info, self._files, path)
+                if (_versions(after), after.get("size")) != (_versions(before), before.get("size")):
                     raise RemoteError(
                         "pull",
                         f"{self._options.remote_url}/{name}",
@@ -222,4 +225,6 @@ def _versions(info: dict[str, Any]) -> list[str]:
 
 
 def _mark(info: dict[str, Any]) -> str:
-    return "|".join([*_versions(info), f"size={info.get('size')}"])
+    # Some web servers give another time in every answer, so a time counts only without a version.
+    versions = _versions(info) or [str(info.get("Last-Modified") or "")]
+    return "|".join([*filter(None, versions), f"size={info.get('size')}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -155,6 +156,30 @@ def test_what_http_tells_of_a_version_is_part_of_the_mark(
             assert seen is not None
             marks.append(seen.mark)
         assert marks[0] == marks[1] != marks[2]
+
+
+@pytest.mark.parametrize("tag", [{}, {"ETag": "one"}])
+def test_a_time_that_changes_in_every_answer_ends_no_pull(
+    stalling: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: dict[str, str]
+) -> None:
+    (tmp_path / TARBALL).write_bytes(bytes(1000))
+    times = itertools.count()
+
+    def info(self: Any, path: str, **more: Any) -> dict[str, Any]:
+        return {
+            "name": path,
+            "size": 1000,
+            "type": "file",
+            "Last-Modified": str(next(times)),
+            **tag,
+        }
+
+    monkeypatch.setattr(stalling, "info", info)
+    options = {"type": "fsspec", "remote_url": f"stalling://{tmp_path}"}
+    with make(tmp_path / "local", **options) as remote:
+        assert b"".join(remote.open(TARBALL).chunks) == bytes(1000)
+        marks = [seen.mark for seen in (remote.look(TARBALL), remote.look(TARBALL)) if seen]
+        assert (marks[0] == marks[1]) == bool(tag)
 
 
 def test_no_pull_goes_on_in_a_file_of_which_only_the_size_is_known(
