@@ -191,7 +191,7 @@ class FtpRemote(Remote):
             user=plain(parts.username),
             password=Secret(plain(parts.password)),
             scheme=scheme,
-            base=f"{plain(parts.path)}/{options.remote_path}"[1:],
+            base=f"{plain(parts.path if parts.path != '/' else '')}/{options.remote_path}"[1:],
             lines=[("_general_host", str(options.general_host))],
         )
 
@@ -364,8 +364,14 @@ class FtpRemote(Remote):
                 parts.append(command + ftp.sendcmd(f"{command} {path}")[3:].strip())
         if not self._dated(parts):
             # Only minutes, but better than nothing (RFC 959 has no more).
-            with contextlib.suppress(ftplib.error_perm, ftplib.error_temp):
+            try:
                 ftp.retrlines(f"LIST {path}", lambda line: parts.append(self._text(line)))
+            except ftplib.error_perm:
+                pass
+            except ftplib.error_temp as error:
+                # 450 says that the file is absent. Other codes say nothing about the file.
+                if not self._said(error).startswith("450"):
+                    raise
         return ";".join(parts)
 
     @staticmethod

@@ -8,7 +8,7 @@ import time
 from functools import partial
 from operator import eq
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -146,6 +146,7 @@ def test_an_address_may_have_the_name_or_the_bytes_of_its_encoding(
         ("home/models", {"general_host": "{site}/models/", "remote_path": "/"}),
         ("home/models/m", {"general_host": "{site}/models", "remote_path": "/m"}),
         ("home/models", {"general_host": "{site}", "remote_path": "models"}),
+        ("home/models", {"general_host": "{site}/", "remote_path": "models"}),
         ("models", {"general_host": "{site}/{root}/models"}),
         ("models", {"general_host": "{site}/%2F{root}/models"}),
         ("models", {"general_host": "{site}", "remote_path": "{root}/models"}),
@@ -244,6 +245,30 @@ def test_a_touch_is_seen_where_only_some_commands_give_times(tmp_path: Path, kin
         download = remote.open("donefile")
         with closing_all(download):
             assert bool(download.mark) is (kind == "no modify in MLST")
+
+
+def test_a_listing_that_fails_for_a_moment_changes_no_mark(tmp_path: Path) -> None:
+    class Busy(ftp_habits.WithoutMlsd):  # type: ignore[misc]
+        proto_cmds: ClassVar[dict[str, Any]] = {
+            k: v for k, v in ftp_habits.WithoutMlsd.proto_cmds.items() if k != "MDTM"
+        }
+        is_busy = False
+
+        def ftp_LIST(self, path: str) -> Any:
+            if Busy.is_busy:
+                self.respond("425 Cannot open a data connection now.")
+                return None
+            return super().ftp_LIST(path)
+
+    site = served(tmp_path / "remote", Busy)
+    with closing_all(site), make(tmp_path / "local", **ftp_options(site)) as remote:
+        site.put("donefile", b"")
+        first = remote.look("donefile")
+        Busy.is_busy = True
+        with pytest.raises(RemoteError, match="425"):
+            remote.look("donefile")
+        Busy.is_busy = False
+        assert remote.look("donefile") == first
 
 
 def test_a_file_that_may_not_be_read_is_not_absent_where_only_list_tells(tmp_path: Path) -> None:
