@@ -249,7 +249,8 @@ def _reload_in_the_log(leg: LegHistory) -> Claim:
         if told == len(reloads) or reloads[told] > served + margin:
             wrong.append(release)
     # Only a new second of the time file, which the observer saw as a swap, asks for a reload.
-    wrong += leg.reloads[len(leg.swapped) :] if leg.swapped else []
+    asked = [swap for swap in leg.swapped if swap.get("second") != 0]
+    wrong += leg.reloads[len(asked) :] if leg.swapped else []
     what = "releases served without a line about it, reloads that failed, or without a swap"
     return claim_about(leg.remote, "reload in the log", wrong, what)
 

@@ -165,7 +165,7 @@ class LegHistory:
     def releases_of(self, value: Sequence[float]) -> tuple[int, ...]:
         """Indices into ``published`` of the releases that give this prediction.
 
-        None without settings, which have the tolerance.
+        Empty without settings, because the settings have the tolerance.
         """
         if not self.settings:
             return ()

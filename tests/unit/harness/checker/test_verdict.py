@@ -706,6 +706,21 @@ def test_a_release_that_was_live_over_ticks_and_never_served_is_seen() -> None:
     assert claim.records[0]["release"] == 2
 
 
+def test_a_release_without_its_time_file_is_not_due_and_asks_for_no_reload() -> None:
+    story = skipping_story()
+    for swap in story.swapped:
+        swap["second"] = 0 if swap["digest"] == "model-2" else 1
+    assert not judge(story.events()).broken
+    story = Story()
+    idle = [
+        story._at(9.0 + n, "server_log", line="W… begin reload model[m].")
+        for n in range(len(story.swapped) - len(story.reloads) + 1)
+    ]
+    story.swapped.append(story._at(8.5, "swapped", digest="model-3", second=0))
+    story.reloads += idle
+    assert [claim.name for claim in judge(story.events()).broken] == ["reload in the log"]
+
+
 def test_a_release_that_was_not_served_until_it_was_live_again_is_seen() -> None:
     story = skipping_story()
     story.swapped.append(story._at(7.5, "swapped", digest="model-2"))
