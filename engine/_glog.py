@@ -125,7 +125,7 @@ class Log:
     def _put(self, lines: str, severity: int) -> None:
         data = lines.encode()
         with self._lock:
-            # As in glog, INFO comes last: who finds a line there finds it in the other files, too.
+            # INFO comes last, as in glog: a line in INFO is already in the other files.
             for level in range(severity, -1, -1):
                 with contextlib.suppress(OSError):
                     descriptor = self._files[level]

@@ -73,7 +73,7 @@ def whole_events(file: Path) -> Iterator[None]:
     except (KeyError, TypeError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
         raise BadInput(
-            f"{file} has an event that cannot be read: {why}; name the history as the run wrote it"
+            f"{file} has an event that cannot be read: {why}; name the file that the run wrote"
         ) from error
 
 

@@ -128,7 +128,7 @@ def run(settings: RunSettings, console: Console) -> int:
             settings = _with_releases(settings, settings.releases_from, folder / "releases", say)
         point_latest_at(folder)
     except BaseException:
-        # There is no run yet, so nothing may stay of it.
+        # The run has not begun: remove its folder.
         shutil.rmtree(folder, ignore_errors=True)
         raise
     say(f"artefacts of this run: {folder}")
@@ -247,7 +247,7 @@ def check(settings: RunSettings) -> None:
             f"RELEASES={settings.leg.releases} shows no hot loading; publish at least 2 releases"
         )
     least = counted(settings.steps)
-    # The releases of a folder are counted later.
+    # ``_with_releases`` counts the releases of a folder.
     if settings.releases_from is None and settings.leg.releases < least:
         raise BadInput(
             f"RELEASES={settings.leg.releases} is too few, because the steps of "

@@ -22,7 +22,7 @@ from harness.support.live_directory import Digests, look_once
 from harness.support.repeater import Repeater
 
 LOOK_S = 0.01
-# So many looks in a row without a live directory or its time file (0.2 s) are no swap under way.
+# After this many looks in a row (0.2 s) without live directory or time file, no swap is under way.
 GAP_LOOKS = 20
 # What the history keeps of an event of the monitor, beside its name and time.
 _TOLD = ("release", "sha256", "why")
@@ -72,7 +72,8 @@ class Observer:
     - ``monitor_event``: every line of our monitor's ``--event_file``, at the time in the line
     - ``server_log``: the lines of a reload, and every error
     - ``swapped``: ``digest`` of the model files, ``second`` of the time file. A state without a
-      live directory or time file counts if it lasts, and only after the first release
+      live directory or time file is recorded after ``GAP_LOOKS`` looks, and only after the first
+      release
 
     With ``server_runs`` the server's log may have lines of an earlier time, which do not count.
     """

@@ -99,7 +99,7 @@ class ServerSide:
         )
         self._stack = contextlib.ExitStack()
         self._serves = False
-        # The end of the last outage of this side that a fault has caused.
+        # When this side's last outage by a fault ended.
         self.outage_until = 0.0
 
     @property

@@ -194,5 +194,5 @@ STEPS: Mapping[str, type[Step]] = {
 
 
 def counted(steps: Iterable[Step]) -> int:
-    """Return how many releases the steps with a count publish, together with release 1."""
+    """Return 1, for release 1, plus the counts of all publish and fault steps."""
     return 1 + sum(step.count for step in steps if isinstance(step, (Publish, Cause)))

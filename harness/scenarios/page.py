@@ -154,8 +154,8 @@ count = 1
 ```
 
 Each publish step needs a `count`, except the last publish step. If the last publish step has no
-`count`, `releases` in `[leg]` or the option `--releases` gives the number of all releases. No fault
-after that step publishes releases.
+`count`, `releases` in `[leg]` or the option `--releases` gives the number of all releases. Each
+fault after that step needs `count = 0`.
 
 During a restart of the server, requests may fail from the stop until each client gets an answer
 again. This takes up to a minute, because a gRPC client waits longer after each failed connection.

@@ -49,7 +49,7 @@ def new_run_folder(runs: Path, last: object) -> Path:
 
 
 def point_latest_at(folder: Path) -> None:
-    """Make ``latest`` a link to the folder of a run. Raises ``BadInput`` as ``new_run_folder``."""
+    """Make ``latest`` a link to the folder of a run. Raises ``BadInput`` if that cannot be."""
     with _writing(folder.parent):
         # By rename, so that a reader never finds `latest` missing.
         link = folder.with_name(f".latest-{os.getpid()}")

@@ -14,8 +14,8 @@ manifest has no other sign of a release, so the bytes of the tarball decide:
 | nothing for ``--recheck_interval``, and one is dropped | the tarball | its bytes decide |
 | nothing for ``--recheck_interval`` after equal bytes | the tarball, once | its bytes decide |
 
-The last row is for a tarball that the remote gets only after its donefile. A server that sends
-neither an ETag nor a Last-Modified counts as if one was dropped.
+The last row is for a tarball that the remote gets only after its donefile. For a server without
+ETag and Last-Modified, the rules for a dropped validator apply.
 
 A dropped validator stays dropped for this remote, even after a restart. This module does no I/O:
 the caller reads clock, remote and files.

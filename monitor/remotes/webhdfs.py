@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Page(requests.HTTPError, requests.ConnectionError):
-    """A page without WebHDFS's form. The library asks the next NameNode after a ConnectionError."""
+    """A refusal not in WebHDFS's form; for a ConnectionError the library asks another NameNode."""
 
 
 class _Session(Session):

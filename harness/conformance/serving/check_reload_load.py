@@ -25,7 +25,7 @@ RELOADS = 15
 _HERE = -100
 # How long the workers may take to switch one after another, on a busy machine.
 SWITCHING_S = 1.0
-# How long clients ask on after a reload, so that a worker that switches too late is seen.
+# How long clients keep asking after a reload, so that a worker that switches late is seen.
 ASK_ON_S = SWITCHING_S + 0.5
 
 
@@ -34,7 +34,7 @@ def reload_in_turns(
 ) -> list[float]:
     """Install ``models`` (prices PRICE_2 and PRICE) in turns under clients.
 
-    The clients ask on for ``ask_on_s`` seconds after each reload.
+    The clients keep asking for ``ask_on_s`` seconds after each reload.
 
     Returns the ``steps_back``. Raises ``Differs`` if a request fails or an answer is of neither
     model.

@@ -61,7 +61,7 @@ class SteadyClients:
             self.asked.append(Asked(sent, time.monotonic(), price))
 
     def ask_on(self, seconds: float) -> None:
-        """Let the clients ask for so many seconds more."""
+        """Let the clients keep asking for ``seconds`` more."""
         time.sleep(seconds)
 
     @property

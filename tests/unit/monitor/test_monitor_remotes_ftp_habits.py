@@ -248,7 +248,7 @@ def test_a_touch_is_seen_where_only_some_commands_give_times(tmp_path: Path, kin
 
 
 def test_a_listing_that_fails_for_a_moment_changes_no_mark(tmp_path: Path) -> None:
-    class Busy(ftp_habits.WithoutMlsd):  # type: ignore[misc]
+    class Busy(ftp_habits.WithoutMlsd):
         proto_cmds: ClassVar[dict[str, Any]] = {
             k: v for k, v in ftp_habits.WithoutMlsd.proto_cmds.items() if k != "MDTM"
         }
