@@ -219,10 +219,22 @@ def test_the_next_namenode_is_asked_if_a_web_page_answers_for_the_first(
             remote.look("donefile")
 
 
-@pytest.mark.parametrize("urls", ["{0};{0}", "{0};{0}/"])
-def test_a_namenode_that_is_given_twice_fails_like_one(tmp_path: Path, urls: str) -> None:
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_refusal_of_the_first_namenode_is_not_hidden_by_the_next(
+    server: Answers, tmp_path: Path, code: int
+) -> None:
+    first = Answers()
+    first.otherwise = page(code, "not for you")
+    holds(server, b"content")
+    both = f"{first.url};{server.url}"
+    remote = make(tmp_path / "ha", type="webhdfs", webhdfs_url=both)
+    with closing_all(first, remote), pytest.raises(RemoteError, match=f"answered {code}"):
+        remote.look("donefile")
+
+
+def test_a_namenode_that_is_given_twice_fails_like_one(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    with make(tmp_path / "local", type="webhdfs", webhdfs_url=urls.format(url)) as remote:
+    with make(tmp_path / "local", type="webhdfs", webhdfs_url=f"{url};{url}") as remote:
         outcome: list[str] = []
 
         def look() -> None:

@@ -384,12 +384,6 @@ def test_a_live_directory_that_is_no_release_is_seen() -> None:
     assert broken(story) == []
 
 
-def test_a_live_directory_that_is_absent_for_a_while_is_seen() -> None:
-    story = Story()
-    story.swapped.insert(1, story._at(3.5, "swapped", digest="absent", second=0))
-    assert broken(story) == ["live directory is whole"]
-
-
 def test_swaps_that_are_all_unknown_hide_nothing() -> None:
     story = Story()
     for swap in story.swapped:
